@@ -1,0 +1,169 @@
+//! What agents saw of probes: rounds at the sending end, arrivals at the other.
+//!
+//! From *sent at A, arrived at B, answered by B, received at A* forward loss, host loss and return loss follow packet
+//! by packet (`probe-engine.md` §5), as sets of sequence numbers and without synchronised clocks. An observer's own
+//! drops make the round not attributable; they never become loss.
+
+use crate::{AgentId, Known, Nanos, PairId, Protocol, RequestTag, SequenceSet, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// Names one round of one prober.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RoundKey {
+    /// The agent that sends.
+    pub agent: AgentId,
+    /// Its round number, unique for the agent: milliseconds since 1970 when the agent started, shifted left by 20
+    /// bits, plus a counter.
+    pub round: u64,
+}
+
+/// Probes that the sender's own kernel refused, by errno.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SendErrors {
+    /// errno, such as 101 for ENETUNREACH.
+    pub errno: i32,
+    /// Which probes.
+    pub probes: SequenceSet,
+}
+
+impl PartialOrd for SequenceSet {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SequenceSet {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.ranges().cmp(other.ranges())
+    }
+}
+
+/// ICMP errors that quote our probes. Senders limit their rate: one classifies a series, a count of them is no loss.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct IcmpError {
+    /// Who sent it: the source host itself, a router, or the destination.
+    pub from: IpAddr,
+    /// ICMP type: 3 unreachable, 5 redirect (informational), 11 time exceeded, 12 parameter problem.
+    pub icmp_type: u8,
+    /// ICMP code.
+    pub code: u8,
+    /// How many.
+    pub count: u64,
+}
+
+/// Echo replies that answer our probes but bear no valid nonce: somebody else lives at that address.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StrangerReply {
+    /// Who sent it.
+    pub from: IpAddr,
+    /// How many.
+    pub count: u64,
+}
+
+/// Round-trip times of one round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RttSummary {
+    /// Replies measured.
+    pub samples: u64,
+    /// Shortest.
+    pub min: Nanos,
+    /// Mean.
+    pub mean: Nanos,
+    /// Median.
+    pub p50: Nanos,
+    /// 95th percentile.
+    pub p95: Nanos,
+    /// 99th percentile.
+    pub p99: Nanos,
+    /// Longest.
+    pub max: Nanos,
+    /// Mean difference of neighbouring round-trip times.
+    pub jitter: Nanos,
+    /// Whether the receive times are the kernel's; otherwise they include our own scheduling.
+    pub kernel_timestamps: bool,
+}
+
+/// One round of probes as its sender saw it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ProbeRound {
+    /// Which round.
+    pub key: RoundKey,
+    /// For which pair.
+    pub pair: PairId,
+    /// The address probed.
+    pub target: IpAddr,
+    /// The protocol probed with.
+    pub protocol: Protocol,
+    /// The request for fresh evidence that this answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestTag>,
+    /// When the first probe was due.
+    pub started_at: Timestamp,
+    /// When the round was closed: all answered, or the last probe's time-out passed.
+    pub ended_at: Timestamp,
+    /// Bytes of ICMP payload.
+    pub payload_bytes: u32,
+    /// Probes that were due.
+    pub planned: u32,
+    /// Probes that the kernel took.
+    pub sent: SequenceSet,
+    /// Probes that it refused.
+    #[serde(default)]
+    pub send_errors: Vec<SendErrors>,
+    /// Probes answered in time with the right nonce by the right address.
+    pub replied: SequenceSet,
+    /// Probes answered after their time-out, before the round was closed.
+    #[serde(default)]
+    pub late: SequenceSet,
+    /// Replies to a probe that was answered already.
+    #[serde(default)]
+    pub duplicates: u64,
+    /// Replies that came after the reply to a later probe.
+    #[serde(default)]
+    pub reordered: u64,
+    /// Replies that bear no nonce of ours.
+    #[serde(default)]
+    pub strangers: Vec<StrangerReply>,
+    /// ICMP errors that quote our probes.
+    #[serde(default)]
+    pub icmp_errors: Vec<IcmpError>,
+    /// Packets that the prober's own receive queue dropped during the round. Not zero: loss is not attributable.
+    #[serde(default)]
+    pub own_drops: u64,
+    /// Round-trip times, when there was a reply.
+    #[serde(default)]
+    pub rtt: Option<RttSummary>,
+}
+
+/// Probes of one round as the probed end saw them. May come in parts: sets of the same round are united.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArrivalRound {
+    /// The agent that observes.
+    pub observer: AgentId,
+    /// The round that arrives.
+    pub key: RoundKey,
+    /// The address that the probes came from.
+    pub from: IpAddr,
+    /// The address that they were sent to.
+    pub to: IpAddr,
+    /// When the first of this part was seen.
+    pub first_at: Timestamp,
+    /// When the last was.
+    pub last_at: Timestamp,
+    /// The interface that they came in by, empty when only the raw socket saw them.
+    #[serde(default)]
+    pub interface: String,
+    /// Probes seen by the packet socket: they reached the interface, whatever the guest does with them.
+    pub on_wire: Known<SequenceSet>,
+    /// Probes seen by the raw socket: the guest's firewall and address checks let them in.
+    pub accepted: Known<SequenceSet>,
+    /// Probes whose echo reply was seen leaving by the interface that they came in by.
+    pub replied: Known<SequenceSet>,
+    /// Probes whose echo reply was seen leaving by another interface, with that interface's name.
+    #[serde(default)]
+    pub replied_elsewhere: Vec<(String, SequenceSet)>,
+    /// Packets that the observer's own sockets dropped meanwhile. Not zero: absence is no proof.
+    #[serde(default)]
+    pub own_drops: u64,
+}
