@@ -1,0 +1,271 @@
+//! The ledger of probes that arrive from other agents.
+//!
+//! Joins what the packet socket sees (requests coming in, replies going out, by interface) with what the raw socket
+//! sees (requests that the guest let in), per round, and gives it out in parts: when a round has been quiet, or after
+//! a second at most. Counts only probes whose tag verifies and whose sender the plan names. Does not judge: which set
+//! is missing what is the verdict's business.
+
+use crate::{
+    AgentHash, NonceKey, Now, Payload,
+    wire::{EchoKind, Heard},
+};
+use pingtong_evidence::{AgentId, ArrivalRound, Known, RoundKey, SequenceSet, Timestamp, WhyUnknown};
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+
+/// A part is given out when nothing was added to it for this long.
+const QUIET: Duration = Duration::from_millis(250);
+/// A part is given out at this age at the latest.
+const PART_AGE_MAX: Duration = Duration::from_secs(1);
+/// A round's interface is remembered for this long after its last packet, so that a straggling reply is still told
+/// from one that leaves elsewhere.
+const MEMORY: Duration = Duration::from_secs(5);
+/// Rounds remembered. Eight peers with two rounds a second for [`MEMORY`] need 80; beyond it the oldest goes.
+const ROUNDS_MAX: usize = 4_096;
+/// Interfaces told apart per round; more cannot matter.
+const INTERFACES_MAX: usize = 16;
+
+/// Which sockets look, or why one does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observers {
+    /// The packet socket.
+    pub wire: Result<(), WhyUnknown>,
+    /// The raw ICMP socket.
+    pub raw: Result<(), WhyUnknown>,
+}
+
+/// What happens to a ledger.
+#[derive(Debug)]
+pub enum Sighting<'a> {
+    /// The plan: the tags' key and the agents that may send.
+    Plan {
+        /// Key of the tags.
+        key: NonceKey,
+        /// Agents whose probes count.
+        senders: Vec<AgentId>,
+    },
+    /// The packet socket saw a packet.
+    Wire {
+        /// The packet.
+        packet: Heard<'a>,
+        /// On which interface.
+        interface: &'a str,
+        /// Whether it was leaving.
+        outgoing: bool,
+    },
+    /// The raw socket saw a packet: netfilter and the address checks let it in.
+    Raw {
+        /// The packet.
+        packet: Heard<'a>,
+    },
+    /// One of the sockets dropped so many packets.
+    OwnDrops(u64),
+    /// Give everything out now.
+    Finish,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    agent: AgentHash,
+    round: u64,
+    from: Ipv4Addr,
+    to: Ipv4Addr,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    first_at: Timestamp,
+    last_at: Timestamp,
+    on_wire: SequenceSet,
+    accepted: SequenceSet,
+    replied: BTreeMap<String, SequenceSet>,
+    own_drops: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    interface: String,
+    opened: Duration,
+    touched: Duration,
+    /// What is not given out yet.
+    part: Option<Part>,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct ArrivalLedger {
+    observer: AgentId,
+    observers: Observers,
+    key: Option<NonceKey>,
+    senders: BTreeMap<AgentHash, AgentId>,
+    entries: BTreeMap<Key, Entry>,
+    ready: Vec<ArrivalRound>,
+}
+
+enum Seen {
+    OnWire(String),
+    Accepted,
+    Replied(String),
+}
+
+impl ArrivalLedger {
+    /// An empty ledger of `observer`.
+    pub fn new(observer: AgentId, observers: Observers) -> Self {
+        Self { observer, observers, key: None, senders: BTreeMap::new(), entries: BTreeMap::new(), ready: vec![] }
+    }
+
+    /// Takes what was seen.
+    pub fn handle(&mut self, now: Now, sighting: Sighting<'_>) {
+        match sighting {
+            Sighting::Plan { key, senders } => {
+                self.key = Some(key);
+                self.senders = senders.into_iter().map(|agent| (AgentHash::of(&agent), agent)).collect();
+            }
+            Sighting::Wire { packet, interface, outgoing } => {
+                let Heard::Echo { kind, from, to, payload, .. } = packet else { return };
+                match (kind, outgoing) {
+                    (EchoKind::Request, false) => {
+                        self.note(now, from, to, payload, &Seen::OnWire(interface.to_owned()));
+                    }
+                    (EchoKind::Reply, true) => self.note(now, to, from, payload, &Seen::Replied(interface.to_owned())),
+                    // Our own requests leaving and the replies to them are the prober's.
+                    (EchoKind::Request, true) | (EchoKind::Reply, false) => {}
+                }
+            }
+            Sighting::Raw { packet } => {
+                if let Heard::Echo { kind: EchoKind::Request, from, to, payload, .. } = packet {
+                    self.note(now, from, to, payload, &Seen::Accepted);
+                }
+            }
+            Sighting::OwnDrops(drops) => {
+                for part in self.entries.values_mut().filter_map(|entry| entry.part.as_mut()) {
+                    part.own_drops += drops;
+                }
+            }
+            Sighting::Finish => self.flush(|_| true),
+        }
+    }
+
+    /// The next part that is due.
+    pub fn poll(&mut self, now: Now) -> Option<ArrivalRound> {
+        if self.ready.is_empty() {
+            self.flush(|entry| entry.part_due() <= now.mono);
+            self.entries.retain(|_, entry| entry.part.is_some() || entry.touched.saturating_add(MEMORY) > now.mono);
+        }
+        if self.ready.is_empty() { None } else { Some(self.ready.remove(0)) }
+    }
+
+    /// When [`ArrivalLedger::poll`] has something to give next.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        self.entries.values().filter(|entry| entry.part.is_some()).map(Entry::part_due).min()
+    }
+
+    fn note(&mut self, now: Now, from: Ipv4Addr, to: Ipv4Addr, payload: &[u8], seen: &Seen) {
+        let Some(probe) = self.key.as_ref().and_then(|key| Payload::parse(payload, key)) else { return };
+        if probe.sequence >= SequenceSet::NUMBERS_MAX || !self.senders.contains_key(&probe.agent) {
+            return;
+        }
+        let key = Key { agent: probe.agent, round: probe.round, from, to };
+        if !self.entries.contains_key(&key) {
+            self.make_room();
+        }
+        let entry = self.entries.entry(key).or_insert_with(|| Entry {
+            interface: String::new(),
+            opened: now.mono,
+            touched: now.mono,
+            part: None,
+        });
+        entry.touched = now.mono;
+        if entry.part.is_none() {
+            entry.opened = now.mono;
+        }
+        let part = entry.part.get_or_insert_with(|| Part { first_at: now.wall, ..Part::default() });
+        part.last_at = now.wall;
+        match seen {
+            Seen::OnWire(interface) => {
+                // A bridge shows a packet twice; the card, which sees it first, is where it came in.
+                if entry.interface.is_empty() {
+                    entry.interface.clone_from(interface);
+                }
+                part.on_wire.insert(probe.sequence);
+            }
+            Seen::Accepted => {
+                part.accepted.insert(probe.sequence);
+            }
+            Seen::Replied(interface) => {
+                if part.replied.len() < INTERFACES_MAX || part.replied.contains_key(interface) {
+                    part.replied.entry(interface.clone()).or_default().insert(probe.sequence);
+                }
+            }
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.entries.len() < ROUNDS_MAX {
+            return;
+        }
+        let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.touched).map(|(key, _)| *key);
+        if let Some((key, entry)) = oldest.and_then(|key| self.entries.remove_entry(&key)) {
+            self.give_out(key, entry.interface, entry.part);
+        }
+    }
+
+    fn flush(&mut self, due: impl Fn(&Entry) -> bool) {
+        let mut parts = vec![];
+        for (key, entry) in &mut self.entries {
+            if entry.part.is_some() && due(entry) {
+                parts.push((*key, entry.interface.clone(), entry.part.take()));
+            }
+        }
+        for (key, interface, part) in parts {
+            self.give_out(key, interface, part);
+        }
+    }
+
+    fn give_out(&mut self, key: Key, interface: String, part: Option<Part>) {
+        let (Some(mut part), Some(agent)) = (part, self.senders.get(&key.agent)) else { return };
+        let mut replied = part.replied.remove(&interface).unwrap_or_default();
+        if interface.is_empty() {
+            // Where the probes came in is not known, so "elsewhere" cannot be said.
+            replied = part.replied.values().fold(replied, |all, set| all.union(set));
+            part.replied.clear();
+        }
+        let replied_elsewhere = part
+            .replied
+            .into_iter()
+            .map(|(interface, set)| (interface, without(&set, &replied)))
+            .filter(|(_, set)| !set.is_empty())
+            .collect();
+        let seen = |by: &Result<(), WhyUnknown>, set: SequenceSet| match by {
+            Ok(()) => Known::Known(set),
+            Err(why) => Known::Unknown(why.clone()),
+        };
+        self.ready.push(ArrivalRound {
+            observer: self.observer.clone(),
+            key: RoundKey { agent: agent.clone(), round: key.round },
+            from: key.from.into(),
+            to: key.to.into(),
+            first_at: part.first_at,
+            last_at: part.last_at,
+            interface,
+            on_wire: seen(&self.observers.wire, part.on_wire),
+            accepted: seen(&self.observers.raw, part.accepted),
+            replied: seen(&self.observers.wire, replied),
+            replied_elsewhere,
+            own_drops: part.own_drops,
+        });
+    }
+}
+
+impl Entry {
+    fn part_due(&self) -> Duration {
+        self.touched.saturating_add(QUIET).min(self.opened.saturating_add(PART_AGE_MAX))
+    }
+}
+
+/// Numbers of `set` that are not in `other`.
+fn without(set: &SequenceSet, other: &SequenceSet) -> SequenceSet {
+    set.ranges().iter().flat_map(|&(first, last)| first..=last).filter(|&number| !other.contains(number)).collect()
+}

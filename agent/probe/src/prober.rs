@@ -1,0 +1,452 @@
+//! The sending machine: rounds towards many targets, paced, bounded, and classified.
+//!
+//! Decides when each probe is sent and what every packet that comes back means. Bounds: a rate cap, a window of probes
+//! on their way (so that replies fit the receive buffer and the machine's own drops stay impossible by construction),
+//! rounds and probes per round. A probe that the rate cap or the window holds back for a whole time-out is not sent,
+//! and counted. Does not know what a socket is: refusals come in as errno.
+
+use crate::{
+    AgentHash, NonceKey, Now, PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN, Payload,
+    round::{Fate, Round},
+    wire::{EchoKind, Heard},
+};
+use pingtong_evidence::{AgentId, PairId, ProbeRound, RequestTag, RoundKey, SequenceSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, VecDeque},
+    net::Ipv4Addr,
+    time::Duration,
+};
+
+/// Rounds running at a time. One per target and period; beyond it the plan asks for more than the period can carry.
+const ROUNDS_MAX: usize = 65_536;
+
+/// How far ahead of its rate the prober may send, so that a millisecond timer can carry thousands a second.
+const BURST: Duration = Duration::from_millis(10);
+
+/// Bits of the round counter below the start time (`RoundKey::round`).
+const COUNTER_BITS: u32 = 20;
+
+/// What stays the same while a prober lives.
+#[derive(Debug, Clone)]
+pub struct ProberSettings {
+    /// Whose probes.
+    pub agent: AgentId,
+    /// Key of the tags.
+    pub key: NonceKey,
+    /// Probes per second, all targets together.
+    pub rate_pps_max: u32,
+    /// Probes on their way at a time: what the receive buffer holds.
+    pub window: usize,
+    /// Seeds the ICMP identifiers, so that they differ between runs.
+    pub seed: u64,
+    /// When the agent started: the high part of every round number.
+    pub started: Now,
+}
+
+/// One round to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoundOrder {
+    /// For which pair.
+    pub pair: PairId,
+    /// Whom to probe.
+    pub target: Ipv4Addr,
+    /// How many probes; cut to [`SequenceSet::NUMBERS_MAX`].
+    pub probes: u32,
+    /// Time between two.
+    pub spacing: Duration,
+    /// Time after which one counts as unanswered.
+    pub timeout: Duration,
+    /// Bytes after the ICMP header.
+    pub payload_bytes: usize,
+    /// The request for fresh evidence that this answers.
+    pub request: Option<RequestTag>,
+}
+
+/// What happens to a prober.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A round is to begin now.
+    Start(RoundOrder),
+    /// The tags' key changed; rounds under way keep nothing of the old one.
+    Rekey(NonceKey),
+    /// The kernel took a probe; `at` was read just before it was handed over.
+    Sent {
+        /// Its round.
+        round: u64,
+        /// Its number.
+        sequence: u32,
+        /// When, on the monotonic clock.
+        at: Duration,
+    },
+    /// The kernel refused a probe.
+    Refused {
+        /// Its round.
+        round: u64,
+        /// Its number.
+        sequence: u32,
+        /// Why.
+        errno: i32,
+    },
+    /// We had no room to send a probe: our own shortage, which says nothing about the network.
+    NotSent {
+        /// Its round.
+        round: u64,
+        /// Its number.
+        sequence: u32,
+    },
+    /// A packet came in by the raw socket.
+    Heard {
+        /// The packet.
+        packet: Heard<'a>,
+        /// When it came, on the monotonic clock.
+        at: Duration,
+        /// Whether the kernel told when.
+        stamped: bool,
+    },
+    /// An engine that matches replies itself, and cannot show their payload, says that a probe was answered.
+    Vouched {
+        /// Its round.
+        round: u64,
+        /// Its number.
+        sequence: u32,
+        /// Its round-trip time.
+        rtt: Duration,
+    },
+    /// Such an engine says that an ICMP error came.
+    VouchedError {
+        /// The round concerned.
+        round: u64,
+        /// Who sent it.
+        from: Ipv4Addr,
+        /// ICMP type.
+        icmp_type: u8,
+        /// ICMP code.
+        code: u8,
+    },
+    /// The receive queue dropped so many packets.
+    OwnDrops(u64),
+    /// End every round now.
+    Finish,
+}
+
+/// One probe to hand to the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendProbe {
+    /// Its round.
+    pub round: u64,
+    /// Its number.
+    pub sequence: u32,
+    /// Where to.
+    pub target: Ipv4Addr,
+    /// ICMP identifier.
+    pub identifier: u16,
+    /// ICMP sequence number: the low half of `sequence`.
+    pub wire_sequence: u16,
+    /// Its time-out, for engines that keep it themselves.
+    pub timeout: Duration,
+    /// What follows the ICMP header.
+    pub payload: Vec<u8>,
+}
+
+/// What a prober wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Send this, then tell [`Input::Sent`], [`Input::Refused`] or [`Input::NotSent`].
+    Send(SendProbe),
+    /// A round is over.
+    Closed(ProbeRound),
+}
+
+/// What did not go as planned, since start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Probes held back by rate or window for a whole time-out, or for want of room in the kernel.
+    pub probes_not_sent: u64,
+    /// Rounds refused since too many were running.
+    pub rounds_refused: u64,
+    /// Replies with our tag to rounds that were closed already.
+    pub after_close: u64,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Prober {
+    settings: ProberSettings,
+    hash: AgentHash,
+    random: u64,
+    counter: u64,
+    rounds: BTreeMap<u64, Round>,
+    by_identifier: BTreeMap<(u16, Ipv4Addr), u64>,
+    /// When each round next needs attention. One entry a round; checked against the round when it comes up.
+    agenda: BinaryHeap<Reverse<(Duration, u64)>>,
+    /// When each open probe expires; entries of decided probes are skipped.
+    expiries: BinaryHeap<Reverse<(Duration, u64, u32)>>,
+    in_flight: usize,
+    next_token: Duration,
+    closed: VecDeque<ProbeRound>,
+    counters: Counters,
+}
+
+impl Prober {
+    /// A prober without rounds.
+    pub fn new(settings: ProberSettings) -> Self {
+        Self {
+            hash: AgentHash::of(&settings.agent),
+            random: settings.seed,
+            counter: 0,
+            rounds: BTreeMap::new(),
+            by_identifier: BTreeMap::new(),
+            agenda: BinaryHeap::new(),
+            expiries: BinaryHeap::new(),
+            in_flight: 0,
+            next_token: Duration::ZERO,
+            closed: VecDeque::new(),
+            counters: Counters::default(),
+            settings,
+        }
+    }
+
+    /// What did not go as planned.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Rounds under way.
+    pub fn rounds(&self) -> usize {
+        self.rounds.len()
+    }
+
+    /// Takes what happened.
+    pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        match input {
+            Input::Start(order) => self.start(now, order),
+            Input::Rekey(key) => self.settings.key = key,
+            Input::Sent { round, sequence, at } => {
+                if let Some(round) = self.rounds.get_mut(&round) {
+                    round.stamp(sequence, at);
+                }
+            }
+            Input::Refused { round, sequence, errno } => self.take_back(round, sequence, Fate::Refused(errno)),
+            Input::NotSent { round, sequence } => {
+                self.counters.probes_not_sent += 1;
+                self.take_back(round, sequence, Fate::NotSent);
+            }
+            Input::Heard { packet, at, stamped } => self.hear(packet, at, stamped),
+            Input::Vouched { round, sequence, rtt } => {
+                let Some(state) = self.rounds.get_mut(&round) else { return };
+                let was_open = state.answer_after(sequence, rtt);
+                self.settle(round, was_open);
+            }
+            Input::VouchedError { round, from, icmp_type, code } => {
+                if let Some(round) = self.rounds.get_mut(&round) {
+                    round.error(from.into(), icmp_type, code);
+                }
+            }
+            Input::OwnDrops(drops) => self.rounds.values_mut().for_each(|round| round.own_drops(drops)),
+            Input::Finish => {
+                for id in self.rounds.keys().copied().collect::<Vec<_>>() {
+                    self.close(now, id);
+                }
+            }
+        }
+    }
+
+    /// The next thing to do, if it is due.
+    pub fn poll(&mut self, now: Now) -> Option<Output> {
+        self.expire(now.mono);
+        loop {
+            if let Some(round) = self.closed.pop_front() {
+                return Some(Output::Closed(round));
+            }
+            let &Reverse((due, id)) = self.agenda.peek()?;
+            let Some(round) = self.rounds.get_mut(&id) else {
+                self.agenda.pop();
+                continue;
+            };
+            let actual = round.next_action();
+            if actual != due {
+                self.agenda.pop();
+                self.agenda.push(Reverse((actual, id)));
+                continue;
+            }
+            if due > now.mono {
+                return None;
+            }
+            let Some(sequence) = round.next_sequence() else {
+                self.agenda.pop();
+                self.close(now, id);
+                continue;
+            };
+            if now.mono > due.saturating_add(round.timeout) {
+                round.skip();
+                self.counters.probes_not_sent += 1;
+                continue;
+            }
+            if self.in_flight >= self.settings.window || self.token_at() > now.mono {
+                return None;
+            }
+            return Some(Output::Send(self.send(now.mono, id, sequence)?));
+        }
+    }
+
+    /// When [`Prober::poll`] has something to do next, if nothing else happens.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        if !self.closed.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let &Reverse((due, _)) = self.agenda.peek()?;
+        let gate = if self.in_flight >= self.settings.window {
+            self.expiries.peek().map_or(Duration::ZERO, |Reverse((at, _, _))| *at)
+        } else {
+            self.token_at()
+        };
+        Some(due.max(gate))
+    }
+
+    fn start(&mut self, now: Now, order: RoundOrder) {
+        if self.rounds.len() >= ROUNDS_MAX {
+            self.counters.rounds_refused += 1;
+            return;
+        }
+        let id = self.next_round();
+        let identifier = self.fresh_identifier(order.target);
+        let round = Round::new(
+            RoundKey { agent: self.settings.agent.clone(), round: id },
+            order.pair,
+            order.target,
+            identifier,
+            order.request,
+            order.payload_bytes.clamp(PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX),
+            order.probes.min(SequenceSet::NUMBERS_MAX),
+            order.spacing,
+            order.timeout,
+            now,
+        );
+        self.agenda.push(Reverse((round.next_action(), id)));
+        self.by_identifier.insert((identifier, order.target), id);
+        self.rounds.insert(id, round);
+    }
+
+    fn send(&mut self, now: Duration, id: u64, sequence: u32) -> Option<SendProbe> {
+        let interval = Duration::from_secs(1) / self.settings.rate_pps_max.max(1);
+        self.next_token = self.next_token.max(now).saturating_add(interval);
+        self.in_flight += 1;
+        let round = self.rounds.get_mut(&id)?;
+        round.send(now);
+        self.expiries.push(Reverse((now.saturating_add(round.timeout), id, sequence)));
+        let payload = Payload { agent: self.hash, round: id, sequence };
+        Some(SendProbe {
+            round: id,
+            sequence,
+            target: round.target,
+            identifier: round.identifier,
+            wire_sequence: u16::try_from(sequence & 0xffff).unwrap_or(0),
+            timeout: round.timeout,
+            payload: payload.encode(&self.settings.key, round.payload_bytes),
+        })
+    }
+
+    /// When the rate cap lets the next probe go.
+    fn token_at(&self) -> Duration {
+        self.next_token.saturating_sub(BURST)
+    }
+
+    fn hear(&mut self, packet: Heard<'_>, at: Duration, stamped: bool) {
+        match packet {
+            Heard::Echo { kind: EchoKind::Request, .. } => {}
+            Heard::Echo { kind: EchoKind::Reply, from, identifier, payload, .. } => {
+                match Payload::parse(payload, &self.settings.key).filter(|payload| payload.agent == self.hash) {
+                    Some(payload) => self.hear_own(payload, from, at, stamped),
+                    None => {
+                        if let Some(round) = self.round_of(identifier, from) {
+                            round.stranger(from.into());
+                        }
+                    }
+                }
+            }
+            Heard::Error { from, icmp_type, code, quoted_to, identifier, .. } => {
+                if let Some(round) = self.round_of(identifier, quoted_to) {
+                    round.error(from.into(), icmp_type, code);
+                }
+            }
+        }
+    }
+
+    fn hear_own(&mut self, payload: Payload, from: Ipv4Addr, at: Duration, stamped: bool) {
+        let Some(round) = self.rounds.get_mut(&payload.round) else {
+            self.counters.after_close += 1;
+            return;
+        };
+        if round.target != from {
+            round.stranger(from.into());
+            return;
+        }
+        let was_open = round.answer(payload.sequence, at, stamped);
+        self.settle(payload.round, was_open);
+    }
+
+    fn take_back(&mut self, id: u64, sequence: u32, fate: Fate) {
+        let Some(round) = self.rounds.get_mut(&id) else { return };
+        let was_open = round.take_back(sequence, fate);
+        self.settle(id, was_open);
+    }
+
+    /// After a probe was decided: its place in the window is free, and the round may be over earlier than its agenda
+    /// entry says.
+    fn settle(&mut self, id: u64, was_open: bool) {
+        self.in_flight -= usize::from(was_open);
+        if let Some(round) = self.rounds.get(&id)
+            && round.is_over(Duration::ZERO)
+        {
+            self.agenda.push(Reverse((Duration::ZERO, id)));
+        }
+    }
+
+    fn expire(&mut self, now: Duration) {
+        while let Some(&Reverse((at, id, sequence))) = self.expiries.peek() {
+            if at > now {
+                return;
+            }
+            self.expiries.pop();
+            let was_open = self.rounds.get_mut(&id).is_some_and(|round| round.expire(sequence));
+            self.in_flight -= usize::from(was_open);
+        }
+    }
+
+    fn close(&mut self, now: Now, id: u64) {
+        let Some(round) = self.rounds.remove(&id) else { return };
+        self.in_flight -= round.open();
+        self.by_identifier.remove(&(round.identifier, round.target));
+        self.closed.push_back(round.close(now));
+    }
+
+    fn round_of(&mut self, identifier: u16, target: Ipv4Addr) -> Option<&mut Round> {
+        self.rounds.get_mut(self.by_identifier.get(&(identifier, target))?)
+    }
+
+    fn next_round(&mut self) -> u64 {
+        let started = u64::try_from(self.settings.started.wall.as_millis()).unwrap_or(0);
+        let id = (started << COUNTER_BITS).wrapping_add(self.counter);
+        self.counter += 1;
+        id
+    }
+
+    /// An identifier that no round towards `target` is using: a stateful firewall keeps passing an old flow.
+    fn fresh_identifier(&mut self, target: Ipv4Addr) -> u16 {
+        let drawn = u16::try_from(self.draw() >> 48).unwrap_or(0);
+        (0..=u16::MAX)
+            .map(|step| drawn.wrapping_add(step))
+            .find(|&identifier| !self.by_identifier.contains_key(&(identifier, target)))
+            .unwrap_or(drawn)
+    }
+
+    /// SplitMix64.
+    fn draw(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}

@@ -1,0 +1,255 @@
+//! One round towards one target: what became of each of its probes.
+//!
+//! A probe is decided once: answered in time, answered late, refused by the sender's own kernel, not sent at all, or
+//! unanswered. ICMP errors decide nothing: their senders limit their rate, so they describe the series, and a reply
+//! may still come.
+
+use crate::{Now, rtt};
+use pingtong_evidence::{
+    IcmpError, Nanos, PairId, ProbeRound, Protocol, RequestTag, RoundKey, SendErrors, SequenceSet, StrangerReply,
+    Timestamp,
+};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+/// Senders of ICMP errors and stranger replies kept per round; a hostile network can invent any number of them.
+const SENDERS_MAX: usize = 64;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// On its way; the time is when it was sent.
+    Open(Duration),
+    /// Its time-out passed; the time is when it was sent.
+    Expired(Duration),
+    Answered(Nanos),
+    Late,
+    Refused(i32),
+    NotSent,
+}
+
+#[derive(Debug)]
+pub(crate) struct Round {
+    pub(crate) key: RoundKey,
+    pub(crate) pair: PairId,
+    pub(crate) target: Ipv4Addr,
+    pub(crate) identifier: u16,
+    pub(crate) request: Option<RequestTag>,
+    pub(crate) payload_bytes: usize,
+    pub(crate) probes: u32,
+    pub(crate) spacing: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) first_due: Duration,
+    pub(crate) started_at: Timestamp,
+    fates: Vec<Fate>,
+    unanswered: u32,
+    last_sent: Duration,
+    highest_answered: Option<u32>,
+    duplicates: u64,
+    reordered: u64,
+    own_drops: u64,
+    all_stamped: bool,
+    strangers: BTreeMap<IpAddr, u64>,
+    errors: BTreeMap<(IpAddr, u8, u8), u64>,
+}
+
+impl Round {
+    #[expect(clippy::too_many_arguments, reason = "the one place that builds a round, all parts named by their types")]
+    pub(crate) fn new(
+        key: RoundKey,
+        pair: PairId,
+        target: Ipv4Addr,
+        identifier: u16,
+        request: Option<RequestTag>,
+        payload_bytes: usize,
+        probes: u32,
+        spacing: Duration,
+        timeout: Duration,
+        now: Now,
+    ) -> Self {
+        Self {
+            key,
+            pair,
+            target,
+            identifier,
+            request,
+            payload_bytes,
+            probes,
+            spacing,
+            timeout,
+            first_due: now.mono,
+            started_at: now.wall,
+            fates: Vec::new(),
+            unanswered: 0,
+            last_sent: now.mono,
+            highest_answered: None,
+            duplicates: 0,
+            reordered: 0,
+            own_drops: 0,
+            all_stamped: true,
+            strangers: BTreeMap::new(),
+            errors: BTreeMap::new(),
+        }
+    }
+
+    /// The next probe to be decided on; none when all are.
+    pub(crate) fn next_sequence(&self) -> Option<u32> {
+        let next = u32::try_from(self.fates.len()).unwrap_or(u32::MAX);
+        (next < self.probes).then_some(next)
+    }
+
+    pub(crate) fn due(&self, sequence: u32) -> Duration {
+        self.first_due.saturating_add(self.spacing.saturating_mul(sequence))
+    }
+
+    /// When this round next needs attention: a probe to send, or its end.
+    pub(crate) fn next_action(&self) -> Duration {
+        match self.next_sequence() {
+            Some(sequence) => self.due(sequence),
+            None if self.unanswered == 0 => Duration::ZERO,
+            None => self.last_sent.saturating_add(self.timeout),
+        }
+    }
+
+    pub(crate) fn is_over(&self, now: Duration) -> bool {
+        self.next_sequence().is_none() && self.next_action() <= now
+    }
+
+    pub(crate) fn send(&mut self, now: Duration) {
+        self.fates.push(Fate::Open(now));
+        self.unanswered += 1;
+        self.last_sent = now;
+    }
+
+    pub(crate) fn skip(&mut self) {
+        self.fates.push(Fate::NotSent);
+    }
+
+    /// Corrects the send time of a probe that is still open.
+    pub(crate) fn stamp(&mut self, sequence: u32, at: Duration) {
+        if let Some(fate @ Fate::Open(_)) = self.fate_mut(sequence) {
+            *fate = Fate::Open(at);
+        }
+    }
+
+    /// The probe never left. True when it was still open.
+    pub(crate) fn take_back(&mut self, sequence: u32, fate: Fate) -> bool {
+        let Some(open @ (Fate::Open(_) | Fate::Expired(_))) = self.fate_mut(sequence) else { return false };
+        let was_open = matches!(open, Fate::Open(_));
+        *open = fate;
+        self.unanswered -= 1;
+        was_open
+    }
+
+    /// The probe's time-out passed. True when it was still open.
+    pub(crate) fn expire(&mut self, sequence: u32) -> bool {
+        let Some(fate) = self.fate_mut(sequence) else { return false };
+        let Fate::Open(at) = *fate else { return false };
+        *fate = Fate::Expired(at);
+        true
+    }
+
+    /// A reply with our tag from the right address. True when the probe was still open.
+    pub(crate) fn answer(&mut self, sequence: u32, received: Duration, stamped: bool) -> bool {
+        let timeout = self.timeout;
+        let Some(fate) = self.fate_mut(sequence) else { return false };
+        let before = *fate;
+        let (Fate::Open(at) | Fate::Expired(at)) = before else {
+            self.duplicates += 1;
+            return false;
+        };
+        let took = received.saturating_sub(at);
+        // Judged by when the packet came, not by when we got round to reading it.
+        let in_time = took <= timeout;
+        *fate = if in_time { Fate::Answered(took.into()) } else { Fate::Late };
+        self.unanswered -= 1;
+        if in_time {
+            self.all_stamped &= stamped;
+        }
+        match self.highest_answered {
+            Some(highest) if highest > sequence => self.reordered += 1,
+            _ => self.highest_answered = Some(sequence),
+        }
+        matches!(before, Fate::Open(_))
+    }
+
+    /// A reply whose round-trip time another engine measured with a clock of user space.
+    pub(crate) fn answer_after(&mut self, sequence: u32, rtt: Duration) -> bool {
+        let Some(&mut (Fate::Open(at) | Fate::Expired(at))) = self.fate_mut(sequence) else {
+            self.duplicates += 1;
+            return false;
+        };
+        self.answer(sequence, at.saturating_add(rtt), false)
+    }
+
+    pub(crate) fn stranger(&mut self, from: IpAddr) {
+        count(&mut self.strangers, from);
+    }
+
+    pub(crate) fn error(&mut self, from: IpAddr, icmp_type: u8, code: u8) {
+        count(&mut self.errors, (from, icmp_type, code));
+    }
+
+    pub(crate) fn own_drops(&mut self, drops: u64) {
+        self.own_drops += drops;
+    }
+
+    /// Probes still open, for the window.
+    pub(crate) fn open(&self) -> usize {
+        self.fates.iter().filter(|fate| matches!(fate, Fate::Open(_))).count()
+    }
+
+    pub(crate) fn close(self, now: Now) -> ProbeRound {
+        let with = |wanted: fn(&Fate) -> bool| -> SequenceSet {
+            (0u32..).zip(&self.fates).filter(|(_, fate)| wanted(fate)).map(|(sequence, _)| sequence).collect()
+        };
+        let mut refused: BTreeMap<i32, SequenceSet> = BTreeMap::new();
+        for (sequence, fate) in (0u32..).zip(&self.fates) {
+            if let Fate::Refused(errno) = fate {
+                refused.entry(*errno).or_default().insert(sequence);
+            }
+        }
+        let samples: Vec<Nanos> = self
+            .fates
+            .iter()
+            .filter_map(|fate| if let Fate::Answered(rtt) = fate { Some(*rtt) } else { None })
+            .collect();
+        ProbeRound {
+            sent: with(|fate| !matches!(fate, Fate::Refused(_) | Fate::NotSent)),
+            replied: with(|fate| matches!(fate, Fate::Answered(_))),
+            late: with(|fate| matches!(fate, Fate::Late)),
+            rtt: rtt::summarise(&samples, self.all_stamped),
+            key: self.key,
+            pair: self.pair,
+            target: self.target.into(),
+            protocol: Protocol::Icmp,
+            request: self.request,
+            started_at: self.started_at,
+            ended_at: now.wall,
+            payload_bytes: u32::try_from(self.payload_bytes).unwrap_or(u32::MAX),
+            planned: self.probes,
+            send_errors: refused.into_iter().map(|(errno, probes)| SendErrors { errno, probes }).collect(),
+            duplicates: self.duplicates,
+            reordered: self.reordered,
+            strangers: self.strangers.into_iter().map(|(from, count)| StrangerReply { from, count }).collect(),
+            icmp_errors: self
+                .errors
+                .into_iter()
+                .map(|((from, icmp_type, code), count)| IcmpError { from, icmp_type, code, count })
+                .collect(),
+            own_drops: self.own_drops,
+        }
+    }
+
+    fn fate_mut(&mut self, sequence: u32) -> Option<&mut Fate> {
+        self.fates.get_mut(usize::try_from(sequence).ok()?)
+    }
+}
+
+fn count<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K) {
+    if counts.len() < SENDERS_MAX || counts.contains_key(&key) {
+        *counts.entry(key).or_default() += 1;
+    }
+}
