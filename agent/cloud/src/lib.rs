@@ -1,1 +1,38 @@
-//! stub
+//! The Alibaba Cloud OpenAPI, as far as a path's configuration needs it: signing, credentials, the metadata service,
+//! and [`gather`], which reads one account in one region into a [`pingtong_evidence::Snapshot`].
+//!
+//! Everything here reads; no call changes anything in an account. The vendor's wire format ends in this crate: nothing of
+//! it is public. What a configuration means for a packet is not known here.
+
+mod client;
+mod clock;
+mod credentials;
+mod ecs;
+mod endpoint;
+mod error;
+mod gather;
+mod http;
+mod interconnect;
+mod limiter;
+mod listing;
+mod metadata;
+mod retry;
+mod row;
+mod rule;
+mod secret;
+mod settings;
+pub mod signing;
+mod vpc;
+mod wire;
+
+pub use client::{CallerIdentity, Client, ClientSettings};
+pub use clock::Clock;
+pub use credentials::{AccessKey, AssumedRole, Credentials};
+pub use endpoint::{EndpointRule, Product};
+pub use error::{BuildError, CallError, CallName, CredentialError, Refusal};
+pub use gather::{GatherScope, gather};
+pub use http::install_crypto;
+pub use metadata::{MetadataClient, MetadataError};
+pub use secret::Secret;
+pub use settings::SettingsError;
+pub use signing::Signing;

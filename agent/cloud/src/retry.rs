@@ -1,0 +1,39 @@
+//! How long to wait before asking again: doubling, with jitter, bounded; the server's own wish wins.
+//!
+//! Randomness comes in as a number; nothing here waits.
+
+use std::time::Duration;
+
+/// Tries of one call beyond the first.
+pub(crate) const RETRIES_MAX: u32 = 5;
+/// The first wait.
+const FIRST: Duration = Duration::from_millis(200);
+/// The longest wait of our own choice.
+const LONGEST: Duration = Duration::from_secs(4);
+/// The longest wait that a server may ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(20);
+
+/// The wait before try number `retry + 1`, in the upper half of the doubling span so that clients spread out.
+/// `asked` is what `x-acs-retry-after` said.
+pub(crate) fn wait(retry: u32, asked: Option<Duration>, random: u32) -> Duration {
+    if let Some(asked) = asked {
+        return asked.min(LONGEST_ASKED);
+    }
+    let span = FIRST.saturating_mul(1 << retry.min(10)).min(LONGEST);
+    span / 2 + (span / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_within_bounds() {
+        assert_eq!(wait(0, None, 0), Duration::from_millis(100));
+        assert_eq!(wait(0, None, u32::MAX), Duration::from_millis(200));
+        assert_eq!(wait(2, None, 0), Duration::from_millis(400));
+        assert_eq!(wait(40, None, u32::MAX), LONGEST);
+        assert_eq!(wait(0, Some(Duration::from_millis(700)), 7), Duration::from_millis(700));
+        assert_eq!(wait(0, Some(Duration::from_secs(3600)), 7), LONGEST_ASKED);
+    }
+}

@@ -1,0 +1,221 @@
+//! Credentials from where people keep them: the environment and the `aliyun` CLI's profile file.
+//!
+//! The only reader of the environment in this crate. Names: `alibaba-cloud-api.md` §4; modes of a profile are those of
+//! the CLI that carry a secret or lead to one without a browser.
+#![expect(clippy::disallowed_methods, reason = "the environment is read here, once, and nowhere else")]
+
+use crate::{
+    AssumedRole, BuildError, Credentials, EndpointRule, MetadataClient, Secret,
+    row::Row,
+};
+use pingtong_evidence::RegionId;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Profiles that lead to one another, at most.
+const CHAIN_MAX: u32 = 5;
+/// Bytes of a profile file.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Why no credentials were found.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Nothing is set.
+    #[error(
+        "no credentials found; set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or run \"aliyun configure\""
+    )]
+    Nothing,
+    /// The profile file cannot be read.
+    #[error("cannot read the profile file \"{path}\"")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The profile file is not what the CLI writes.
+    #[error("profile file \"{path}\": {what}")]
+    Profile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what would be right.
+        what: String,
+    },
+    /// A client for what a setting names cannot be made.
+    #[error("credentials cannot be set up")]
+    Build(#[from] BuildError),
+}
+
+impl Credentials {
+    /// Credentials of the environment: an access key, else a credentials service, else a profile, else the role of an
+    /// instance that is named. An access key with a role to assume assumes it.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    pub fn from_environment(region: &RegionId) -> Result<Self, SettingsError> {
+        from_variables(&|name| std::env::var(name).ok(), region)
+    }
+
+    /// A profile of the CLI's file, the current one when none is named.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    pub fn from_profile(path: &Path, name: Option<&str>, region: &RegionId) -> Result<Self, SettingsError> {
+        let wrong = |what: &str| SettingsError::Profile { path: path.to_owned(), what: what.to_owned() };
+        let unread = |source| SettingsError::File { path: path.to_owned(), source };
+        if std::fs::metadata(path).map_err(unread)?.len() > FILE_BYTES_MAX {
+            return Err(wrong("longer than 1 MiB"));
+        }
+        let text = std::fs::read_to_string(path).map_err(unread)?;
+        let document: Value = serde_json::from_str(&text).map_err(|error| wrong(&error.to_string()))?;
+        let document = document.as_object().ok_or_else(|| wrong("not a JSON object"))?;
+        let file = Row::new(document);
+        let name = name.map(str::to_owned).or_else(|| file.text("current")).unwrap_or_else(|| "default".to_owned());
+        profile(&file, &name, region, CHAIN_MAX).map_err(|problem| match problem {
+            Problem::Wrong(what) => wrong(&what),
+            Problem::Build(error) => SettingsError::Build(error),
+        })
+    }
+}
+
+fn from_variables(variable: &dyn Fn(&str) -> Option<String>, region: &RegionId) -> Result<Credentials, SettingsError> {
+    let get = |name: &str| variable(&format!("ALIBABA_CLOUD_{name}")).filter(|text| !text.is_empty());
+    if let (Some(id), Some(secret)) = (get("ACCESS_KEY_ID"), get("ACCESS_KEY_SECRET")) {
+        let base = Credentials::fixed(id, Secret::new(secret), get("SECURITY_TOKEN").map(Secret::new));
+        let region = get("STS_REGION").and_then(|text| text.parse().ok()).unwrap_or_else(|| region.clone());
+        return Ok(match get("ROLE_ARN") {
+            None => base,
+            Some(arn) => assumed(base, arn, get("ROLE_SESSION_NAME"), None, None, region),
+        });
+    }
+    if let Some(address) = get("CREDENTIALS_URI") {
+        return Ok(Credentials::Service(address));
+    }
+    let file = get("CREDENTIALS_FILE").map(PathBuf::from).or_else(|| {
+        let file = PathBuf::from(variable("HOME")?).join(".aliyun").join("config.json");
+        file.exists().then_some(file)
+    });
+    if let Some(file) = file {
+        return Credentials::from_profile(&file, get("PROFILE").as_deref(), region);
+    }
+    match get("ECS_METADATA") {
+        Some(role) => Ok(Credentials::InstanceRole { metadata: MetadataClient::new(None)?, role: Some(role) }),
+        None => Err(SettingsError::Nothing),
+    }
+}
+
+enum Problem {
+    Wrong(String),
+    Build(BuildError),
+}
+
+fn profile(file: &Row<'_>, name: &str, region: &RegionId, chain: u32) -> Result<Credentials, Problem> {
+    let row = file
+        .rows("profiles")
+        .find(|row| row.text("name").as_deref() == Some(name))
+        .ok_or_else(|| Problem::Wrong(format!("no profile \"{name}\"")))?;
+    let need = |field: &str| {
+        row.text(field).ok_or_else(|| Problem::Wrong(format!("profile \"{name}\" lacks \"{field}\"; run \"aliyun configure --profile {name}\"")))
+    };
+    let key = |token: bool| {
+        let token = if token { Some(Secret::new(need("sts_token")?)) } else { None };
+        Ok(Credentials::fixed(need("access_key_id")?, Secret::new(need("access_key_secret")?), token))
+    };
+    let instance = || {
+        let metadata = MetadataClient::new(None).map_err(Problem::Build)?;
+        Ok(Credentials::InstanceRole { metadata, role: row.text("ram_role_name") })
+    };
+    let with_role = |base| {
+        let sts = row.text("sts_region").or_else(|| row.text("region_id")).and_then(|text| text.parse().ok());
+        let (session, seconds) = (row.text("ram_session_name"), row.number("expired_seconds"));
+        Ok(assumed(base, need("ram_role_arn")?, session, seconds, row.text("external_id"), sts.unwrap_or_else(|| region.clone())))
+    };
+    match row.word("mode").as_deref() {
+        None | Some("ak") => key(false),
+        Some("ststoken") => key(true),
+        Some("ramrolearn") => with_role(key(false)?),
+        Some("ecsramrole") => instance(),
+        Some("ramrolearnwithrolename") => with_role(instance()?),
+        Some("credentialsuri") => Ok(Credentials::Service(need("credentials_uri")?)),
+        Some("chainableramrolearn") if chain > 0 => with_role(profile(file, &need("source_profile")?, region, chain - 1)?),
+        Some("chainableramrolearn") => Err(Problem::Wrong(format!("profiles lead to one another more than {CHAIN_MAX} times"))),
+        Some(mode) => Err(Problem::Wrong(format!(
+            "profile \"{name}\" has mode \"{mode}\"; accepted are AK, StsToken, RamRoleArn, EcsRamRole, RamRoleArnWithRoleName, ChainableRamRoleArn and CredentialsURI"
+        ))),
+    }
+}
+
+fn assumed(
+    base: Credentials,
+    arn: String,
+    session: Option<String>,
+    seconds: Option<u32>,
+    external_id: Option<String>,
+    region: RegionId,
+) -> Credentials {
+    let session = session.unwrap_or_else(|| "pingtong".to_owned());
+    let seconds = seconds.filter(|seconds| *seconds >= 900).unwrap_or(3600);
+    Credentials::AssumedRole(Box::new(AssumedRole {
+        base,
+        arn,
+        session,
+        seconds,
+        external_id,
+        region,
+        endpoint: EndpointRule::Public,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn region() -> RegionId {
+        RegionId::parse("cn-qingdao").unwrap()
+    }
+
+    fn environment(set: &[(&str, &str)]) -> Result<Credentials, SettingsError> {
+        let set: BTreeMap<String, String> = set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        from_variables(&|name| set.get(name).cloned(), &region())
+    }
+
+    #[test]
+    fn the_environment_gives_a_key_or_a_role_or_says_what_to_set() {
+        let key = [("ALIBABA_CLOUD_ACCESS_KEY_ID", "id"), ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "hush")];
+        assert!(matches!(environment(&key), Ok(Credentials::Fixed(key)) if key.id == "id"));
+        let role = [key[0], key[1], ("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1:role/r")];
+        assert!(matches!(environment(&role), Ok(Credentials::AssumedRole(role)) if role.seconds == 3600));
+        assert!(matches!(environment(&[]), Err(SettingsError::Nothing)));
+        assert!(!format!("{:?}", environment(&role)).contains("hush"));
+    }
+
+    #[test]
+    fn every_mode_of_a_profile_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.json");
+        let text = r#"{"current":"sts","profiles":[
+            {"name":"ak","mode":"AK","access_key_id":"a","access_key_secret":"s"},
+            {"name":"sts","mode":"StsToken","access_key_id":"a","access_key_secret":"s","sts_token":"t"},
+            {"name":"arn","mode":"RamRoleArn","access_key_id":"a","access_key_secret":"s","ram_role_arn":"acs:ram::1:role/r","ram_session_name":"n"},
+            {"name":"ecs","mode":"EcsRamRole","ram_role_name":"r"},
+            {"name":"uri","mode":"CredentialsURI","credentials_uri":"http://127.0.0.1:1/"},
+            {"name":"chain","mode":"ChainableRamRoleArn","source_profile":"ak","ram_role_arn":"acs:ram::1:role/r"},
+            {"name":"loop","mode":"ChainableRamRoleArn","source_profile":"loop","ram_role_arn":"acs:ram::1:role/r"},
+            {"name":"half","mode":"AK","access_key_id":"a"},
+            {"name":"odd","mode":"Telepathy"}]}"#;
+        std::fs::write(&path, text).unwrap();
+        let read = |name| Credentials::from_profile(&path, name, &region());
+        assert!(matches!(read(None), Ok(Credentials::Fixed(key)) if key.token.is_some()));
+        assert!(matches!(read(Some("ak")), Ok(Credentials::Fixed(key)) if key.token.is_none()));
+        assert!(matches!(read(Some("arn")), Ok(Credentials::AssumedRole(role)) if role.session == "n"));
+        assert!(matches!(read(Some("ecs")), Ok(Credentials::InstanceRole { role: Some(role), .. }) if role == "r"));
+        assert!(matches!(read(Some("uri")), Ok(Credentials::Service(address)) if address == "http://127.0.0.1:1/"));
+        assert!(matches!(read(Some("chain")), Ok(Credentials::AssumedRole(_))));
+        for (name, part) in [("loop", "lead to one another"), ("half", "access_key_secret"), ("odd", "telepathy"), ("none", "no profile")] {
+            let error = read(Some(name)).unwrap_err().to_string();
+            assert!(error.contains(part), "{name}: {error}");
+        }
+    }
+}

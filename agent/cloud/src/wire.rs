@@ -1,0 +1,176 @@
+//! One signed request and its answer. No retry, no policy: what went out, what came back.
+
+use crate::{
+    Signing,
+    clock::seconds_text,
+    credentials::AccessKey,
+    endpoint::{Product, host_header},
+    http::{self, BODY_BYTES_MAX, BodyError},
+    signing::{Acs3Request, Params, authorization, canonical_query, hex, sha256_hex, sign_acs3, sign_rpc},
+};
+use pingtong_evidence::Timestamp;
+use reqwest::Url;
+use serde_json::{Map, Value};
+use std::{collections::BTreeMap, time::Duration};
+
+/// What to ask.
+#[derive(Clone, Copy)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) product: Product,
+    pub(crate) action: &'a str,
+    pub(crate) params: &'a Params,
+    pub(crate) base: &'a Url,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// The wait that the server asks for.
+    pub(crate) retry_after: Option<Duration>,
+    /// The server's clock.
+    pub(crate) date: Option<Timestamp>,
+    /// The answer; empty where it was no JSON object.
+    pub(crate) document: Map<String, Value>,
+    /// Whether it was a JSON object.
+    pub(crate) is_document: bool,
+}
+
+impl Reply {
+    /// Code and message when this is a refusal. An answer with status 200 is one where `Success` is false.
+    pub(crate) fn error(&self) -> Option<(String, String)> {
+        let success = self.document.get("Success");
+        let failed = success.is_some_and(|value| value == &Value::Bool(false) || value.as_str() == Some("false"));
+        if (200..300).contains(&self.status) && !failed {
+            return None;
+        }
+        let text = |name: &str| self.document.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let code = text("Code").map_or_else(|| format!("HTTP {}", self.status), printable);
+        Some((code, text("Message").map_or_else(String::new, printable)))
+    }
+
+    pub(crate) fn request_id(&self) -> String {
+        self.document.get("RequestId").and_then(Value::as_str).map_or_else(String::new, printable)
+    }
+
+    /// The RAM action that a refusal says is missing.
+    pub(crate) fn denied_action(&self) -> Option<String> {
+        let detail = self.document.get("AccessDeniedDetail")?;
+        detail.get("AuthAction").and_then(Value::as_str).filter(|text| !text.is_empty()).map(printable)
+    }
+}
+
+/// Outside text on its way to a terminal: without control characters, of bounded length.
+fn printable(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 500;
+    text.chars().filter(|c| !c.is_control()).take(CHARACTERS_MAX).collect()
+}
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WireError {
+    #[error("no answer")]
+    NoAnswer(#[source] reqwest::Error),
+    #[error("the answer has more than {BODY_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("the kernel gave no random numbers")]
+    NoRandomness,
+}
+
+pub(crate) async fn send(
+    http: &reqwest::Client,
+    outgoing: &Outgoing<'_>,
+    key: &AccessKey,
+    now: Timestamp,
+    signing: Signing,
+) -> Result<Reply, WireError> {
+    let mut nonce = [0_u8; 16];
+    getrandom::fill(&mut nonce).map_err(|_| WireError::NoRandomness)?;
+    let nonce = hex(&nonce);
+    let request = match signing {
+        Signing::Acs3 => acs3(http, outgoing, key, now, nonce),
+        Signing::Rpc => rpc(http, outgoing, key, now, nonce),
+    };
+    // The address holds parameters and, for RPC, the signature: it stays out of errors.
+    let response = request.send().await.map_err(|error| WireError::NoAnswer(error.without_url()))?;
+    let status = response.status().as_u16();
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let retry_after =
+        header("x-acs-retry-after").and_then(|text| text.trim().parse().ok()).filter(|ms| *ms > 0).map(Duration::from_millis);
+    let date = header("date")
+        .and_then(|text| jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok())
+        .map(|time| Timestamp::from_millis(time.as_millisecond()));
+    let bytes = http::body(response, BODY_BYTES_MAX).await.map_err(|error| match error {
+        BodyError::Broken(error) => WireError::NoAnswer(error.without_url()),
+        BodyError::TooLong => WireError::TooLong,
+    })?;
+    let document = serde_json::from_slice::<Value>(&bytes).ok();
+    let (document, is_document) = match document {
+        Some(Value::Object(document)) => (document, true),
+        _ => (Map::new(), false),
+    };
+    Ok(Reply { status, retry_after, date, document, is_document })
+}
+
+/// Signs `host`, `content-type` where there is a body, and all `x-acs-*`: the set of the vectors' minimal form.
+fn acs3(http: &reqwest::Client, outgoing: &Outgoing<'_>, key: &AccessKey, now: Timestamp, nonce: String) -> reqwest::RequestBuilder {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let nothing = Params::new();
+    let (query, body) = if outgoing.product.form_body() {
+        (&nothing, canonical_query(outgoing.params))
+    } else {
+        (outgoing.params, String::new())
+    };
+    let payload_sha256 = sha256_hex(body.as_bytes());
+    let mut headers = BTreeMap::from([
+        ("host".to_owned(), host_header(outgoing.base)),
+        ("x-acs-action".to_owned(), outgoing.action.to_owned()),
+        ("x-acs-version".to_owned(), outgoing.product.version().to_owned()),
+        ("x-acs-date".to_owned(), seconds_text(now)),
+        ("x-acs-signature-nonce".to_owned(), nonce),
+        ("x-acs-content-sha256".to_owned(), payload_sha256.clone()),
+    ]);
+    if !body.is_empty() {
+        headers.insert("content-type".to_owned(), FORM.to_owned());
+    }
+    if let Some(token) = &key.token {
+        headers.insert("x-acs-accesskey-id".to_owned(), key.id.clone());
+        headers.insert("x-acs-security-token".to_owned(), token.reveal().to_owned());
+    }
+    let request = Acs3Request { method: "POST", path: "/", query, headers: &headers, payload_sha256: &payload_sha256 };
+    let signed = sign_acs3(&request, key.secret.reveal());
+    let mut builder = http
+        .post(with_query(outgoing.base, &canonical_query(query)))
+        .header("accept", "application/json")
+        .header("authorization", authorization(&key.id, &headers, &signed.signature));
+    for (name, value) in headers.iter().filter(|(name, _)| *name != "host") {
+        builder = builder.header(name, value);
+    }
+    builder.body(body)
+}
+
+fn rpc(http: &reqwest::Client, outgoing: &Outgoing<'_>, key: &AccessKey, now: Timestamp, nonce: String) -> reqwest::RequestBuilder {
+    let mut params = outgoing.params.clone();
+    let mut set = |name: &str, value: String| params.insert(name.to_owned(), value);
+    set("Action", outgoing.action.to_owned());
+    set("Version", outgoing.product.version().to_owned());
+    set("Format", "JSON".to_owned());
+    set("AccessKeyId", key.id.clone());
+    set("SignatureMethod", "HMAC-SHA1".to_owned());
+    set("SignatureVersion", "1.0".to_owned());
+    set("SignatureNonce", nonce);
+    set("Timestamp", seconds_text(now));
+    if let Some(token) = &key.token {
+        set("SecurityToken", token.reveal().to_owned());
+    }
+    let signed = sign_rpc("POST", &params, key.secret.reveal());
+    params.insert("Signature".to_owned(), signed.signature);
+    let builder = http.post(with_query(outgoing.base, &canonical_query(&params)));
+    builder.header("accept", "application/json").body("")
+}
+
+fn with_query(base: &Url, query: &str) -> Url {
+    let mut url = base.clone();
+    url.set_query(Some(query).filter(|query| !query.is_empty()));
+    url
+}
