@@ -144,7 +144,8 @@ impl Client {
         let call = Call { product: Product::Sts, action: "GetCallerIdentity", region, params: &Params::new() };
         let answer = self.call(call, Instant::now() + within).await?;
         let row = Row::new(&answer.document);
-        let unreadable = |error: crate::row::RowError| CallError::Unreadable { call: self.name(&call), what: error.to_string() };
+        let unreadable =
+            |error: crate::row::RowError| CallError::Unreadable { call: self.name(&call), what: error.to_string() };
         Ok(CallerIdentity {
             account: row.id("AccountId").map_err(unreadable)?,
             arn: row.text("Arn").unwrap_or_default(),
@@ -219,12 +220,17 @@ impl Client {
         let ours = inner.settings.clock.now();
         let now = pingtong_evidence::Timestamp::from_millis(ours.as_millis().saturating_add(ahead));
         let outgoing = Outgoing { product: call.product, action: call.action, params: call.params, base: &base };
-        let reply = wire::send(&inner.http, &outgoing, &key, now, inner.settings.signing).await.map_err(|error| match error {
-            WireError::NoAnswer(source) => fail(CallError::NoAnswer { call: self.name(&call), source }, Remedy::Wait),
-            WireError::TooLong | WireError::NoRandomness => {
-                fail(CallError::Unreadable { call: self.name(&call), what: error.to_string() }, Remedy::None)
-            }
-        })?;
+        let reply =
+            wire::send(&inner.http, &outgoing, &key, now, inner.settings.signing).await.map_err(
+                |error| match error {
+                    WireError::NoAnswer(source) => {
+                        fail(CallError::NoAnswer { call: self.name(&call), source }, Remedy::Wait)
+                    }
+                    WireError::TooLong | WireError::NoRandomness => {
+                        fail(CallError::Unreadable { call: self.name(&call), what: error.to_string() }, Remedy::None)
+                    }
+                },
+            )?;
         if let Some((code, message)) = reply.error() {
             let failure = self.failure(&call, &reply, code, message);
             match failure.remedy {

@@ -16,9 +16,9 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
 /// Credentials are replaced this long before their end, as the vendor's SDKs do.
-const REFRESH_BEFORE_END: Duration = Duration::from_secs(15 * 60);
+const REFRESH_BEFORE_END: Duration = Duration::from_mins(15);
 /// Between two tries to replace credentials that still serve.
-const REFRESH_SPACING: Duration = Duration::from_secs(60);
+const REFRESH_SPACING: Duration = Duration::from_mins(1);
 /// Time for one request to a credentials service.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes of its answer.
@@ -110,7 +110,10 @@ impl Credentials {
     }
 
     /// Fetches credentials. Boxed, since assuming a role fetches those of its base first.
-    fn fetch<'a>(&'a self, clock: &'a Clock) -> Pin<Box<dyn Future<Output = Result<AccessKey, CredentialError>> + Send + 'a>> {
+    fn fetch<'a>(
+        &'a self,
+        clock: &'a Clock,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessKey, CredentialError>> + Send + 'a>> {
         Box::pin(async move {
             match self {
                 Self::Fixed(key) => Ok(key.clone()),
@@ -146,13 +149,13 @@ async fn assume(role: &AssumedRole, clock: &Clock) -> Result<AccessKey, Credenti
         .resolve(Product::Sts, &role.region)
         .ok_or_else(|| refused(format!("\"{}\" is not a region", role.region)))?;
     let from = url.to_string();
-    let rule = HttpRule {
+    let http_rule = HttpRule {
         https: url.scheme() == "https",
         proxy: role.endpoint.allows_proxy(),
         connect: TIMEOUT,
         request: TIMEOUT,
     };
-    let http = http::client(rule)
+    let http = http::client(http_rule)
         .map_err(|error| CredentialError::Unreachable { from: from.clone(), what: error.to_string() })?;
     let mut params = Params::from([
         ("RoleArn".to_owned(), role.arn.clone()),
@@ -163,9 +166,9 @@ async fn assume(role: &AssumedRole, clock: &Clock) -> Result<AccessKey, Credenti
         params.insert("ExternalId".to_owned(), id.clone());
     }
     let outgoing = wire::Outgoing { product: Product::Sts, action: "AssumeRole", params: &params, base: &url };
-    let reply = wire::send(&http, &outgoing, &base, clock.now(), Signing::Acs3).await.map_err(|error| {
-        CredentialError::Unreachable { from: from.clone(), what: error.to_string() }
-    })?;
+    let reply = wire::send(&http, &outgoing, &base, clock.now(), Signing::Acs3)
+        .await
+        .map_err(|error| CredentialError::Unreachable { from: from.clone(), what: error.to_string() })?;
     if let Some((code, message)) = reply.error() {
         return Err(match crate::error::remedy(reply.status, &code) {
             crate::error::Remedy::Wait => CredentialError::Unreachable { from, what: format!("{code}: {message}") },
@@ -238,7 +241,8 @@ mod tests {
 
     #[test]
     fn the_samples_decode_and_secrets_are_not_shown() {
-        let key = AccessKey::from_service(include_str!("../testdata/samples/imds.ram-security-credentials.json"), "x").unwrap();
+        let key = AccessKey::from_service(include_str!("../testdata/samples/imds.ram-security-credentials.json"), "x")
+            .unwrap();
         assert_eq!(key.id, "<yourAccessKeyId>");
         assert_eq!(key.ends_at.unwrap().to_string(), "2017-11-01T05:20:01.000Z");
         let shown = format!("{key:?} {:?}", Credentials::Fixed(key.clone()));

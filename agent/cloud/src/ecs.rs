@@ -48,7 +48,7 @@ pub(crate) fn security_group(row: Row<'_>, provenance: Provenance) -> Result<Sec
 }
 
 /// What a group's attributes say of traffic among its members; `None` where they say nothing.
-pub(crate) fn inner_access(head: &Row<'_>) -> Result<Option<Policy>, RowError> {
+pub(crate) fn inner_access(head: Row<'_>) -> Result<Option<Policy>, RowError> {
     head.text("InnerAccessPolicy").map(|_| policy(head, "InnerAccessPolicy")).transpose()
 }
 
@@ -59,23 +59,26 @@ pub(crate) fn security_rule(row: Row<'_>, account: &AccountId) -> Result<Securit
         Some("egress") => false,
         other => return Err(RowError::new("Direction", other)),
     };
-    if row.text("PortRange").is_none() && let Some(list) = row.text("PortRangeListId") {
+    if row.text("PortRange").is_none()
+        && let Some(list) = row.text("PortRangeListId")
+    {
         return Err(RowError::new("PortRangeListId", Some(&list)));
     }
-    let priority = row.text("Priority").map_or(Ok(1), |text| text.parse().map_err(|_| RowError::new("Priority", Some(&text))))?;
+    let priority =
+        row.text("Priority").map_or(Ok(1), |text| text.parse().map_err(|_| RowError::new("Priority", Some(&text))))?;
     let (source, dest) = (End::new("Source"), End::new("Dest"));
     let (far, near) = if ingress { (source, dest) } else { (dest, source) };
-    let source_ports = row.text("SourcePortRange").is_some().then(|| ports(&row, "SourcePortRange")).transpose()?;
+    let source_ports = row.text("SourcePortRange").is_some().then(|| ports(row, "SourcePortRange")).transpose()?;
     Ok(SecurityRule {
         id: row.optional_id("SecurityGroupRuleId")?,
         ingress,
-        policy: policy(&row, "Policy")?,
+        policy: policy(row, "Policy")?,
         priority,
-        protocol: protocol(&row, "IpProtocol")?,
-        ports: ports(&row, "PortRange")?,
+        protocol: protocol(row, "IpProtocol")?,
+        ports: ports(row, "PortRange")?,
         source_ports: source_ports.filter(|range| *range != pingtong_evidence::PortRange::ALL),
-        peer: far.peer(&row, account)?,
-        own: near.cidr(&row)?,
+        peer: far.peer(row, account)?,
+        own: near.cidr(row)?,
     })
 }
 
@@ -87,13 +90,13 @@ impl End {
         Self(word)
     }
 
-    fn cidr(&self, row: &Row<'_>) -> Result<Option<Cidr>, RowError> {
+    fn cidr(&self, row: Row<'_>) -> Result<Option<Cidr>, RowError> {
         let four = row.optional_cidr(&format!("{}CidrIp", self.0))?;
         four.map_or_else(|| row.optional_cidr(&format!("Ipv6{}CidrIp", self.0)), |cidr| Ok(Some(cidr)))
     }
 
     /// Where several are given: the block of addresses wins, then the group, then the prefix list.
-    fn peer(&self, row: &Row<'_>, account: &AccountId) -> Result<RulePeer, RowError> {
+    fn peer(&self, row: Row<'_>, account: &AccountId) -> Result<RulePeer, RowError> {
         if let Some(cidr) = self.cidr(row)? {
             return Ok(RulePeer::Cidr(cidr));
         }

@@ -113,9 +113,11 @@ impl CredentialError {
             },
             Self::Unreachable { .. } => WhyUnknown::Unreachable { action, message: self.to_string() },
             Self::Unusable { .. } => WhyUnknown::Malformed { action, message: self.to_string() },
-            Self::Refused { .. } => {
-                WhyUnknown::Denied { action: "sts:AssumeRole".to_owned(), code: self.to_string(), request_id: String::new() }
-            }
+            Self::Refused { .. } => WhyUnknown::Denied {
+                action: "sts:AssumeRole".to_owned(),
+                code: self.to_string(),
+                request_id: String::new(),
+            },
         }
     }
 }

@@ -58,7 +58,7 @@ where
     if let Err(error) = client.check_credentials(reader.deadline).await {
         return record.without_credentials(&error.why("ram/security-credentials"));
     }
-    let of_vpc = || Params::from_iter(scope.vpc.iter().map(|id| ("VpcId".to_owned(), id.to_string())));
+    let of_vpc = || scope.vpc.iter().map(|id| ("VpcId".to_owned(), id.to_string())).collect::<Params>();
     let (vpcs, vswitches, routes, interfaces, peerings, acls, groups, instances, enis) = tokio::join!(
         reader.list(&vpc::VPCS, of_vpc()),
         reader.list(&vpc::VSWITCHES, of_vpc()),
@@ -146,7 +146,8 @@ impl Reader<'_> {
 
     async fn route_tables(&self, params: Params) -> Nested<pingtong_evidence::RouteTableId> {
         let outer = (&vpc::ROUTE_TABLES, params);
-        self.nested(outer, (&vpc::ROUTE_ENTRIES, "RouteTableId"), vpc::route_table, |table| table.map(|table| table.id)).await
+        self.nested(outer, (&vpc::ROUTE_ENTRIES, "RouteTableId"), vpc::route_table, |table| table.map(|table| table.id))
+            .await
     }
 
     async fn security_groups(&self, params: Params) -> Nested<pingtong_evidence::SecurityGroupId> {
@@ -171,7 +172,8 @@ impl Reader<'_> {
 
     async fn prefix_lists(&self, ids: BTreeSet<PrefixListId>) -> Vec<(PrefixListId, Read)> {
         let reads = ids.into_iter().map(async |id| {
-            let read = self.list(&ecs::PREFIX_LIST_ENTRIES, Params::from([("PrefixListId".to_owned(), id.to_string())])).await;
+            let read =
+                self.list(&ecs::PREFIX_LIST_ENTRIES, Params::from([("PrefixListId".to_owned(), id.to_string())])).await;
             (id, read)
         });
         join_all(reads).await
@@ -185,18 +187,19 @@ impl Reader<'_> {
         let rows = attachments.as_ref().ok().and_then(|listing| listing.convert(0, interconnect::attachment).ok());
         let routers: BTreeSet<_> = rows.unwrap_or_default().into_iter().map(|row| row.transit_router).collect();
         let tables = join_all(routers.into_iter().map(async |router| {
-            self.list(&interconnect::TRANSIT_TABLES, Params::from([("TransitRouterId".to_owned(), router.to_string())])).await
+            self.list(&interconnect::TRANSIT_TABLES, Params::from([("TransitRouterId".to_owned(), router.to_string())]))
+                .await
         }))
         .await;
         let readable = tables.iter().filter_map(|read| read.as_ref().ok());
         let rows = readable.filter_map(|listing| listing.convert(0, interconnect::transit_table).ok()).flatten();
         let inner = rows.map(async |table| {
             let of_table = || Params::from([("TransitRouterRouteTableId".to_owned(), table.id.to_string())]);
-            let (routes, associations) = tokio::join!(
+            let (entries, associations) = tokio::join!(
                 self.list(&interconnect::TRANSIT_ROUTES, of_table()),
                 self.list(&interconnect::ASSOCIATIONS, of_table()),
             );
-            (table, routes, associations)
+            (table, entries, associations)
         });
         let inner = join_all(inner).await;
         Some(TransitRead { attachments, tables, inner })
@@ -317,7 +320,10 @@ impl<'a> Record<'a> {
         Known::Known(tables)
     }
 
-    fn take_security_groups(&mut self, groups: Nested<pingtong_evidence::SecurityGroupId>) -> Known<Vec<SecurityGroup>> {
+    fn take_security_groups(
+        &mut self,
+        groups: Nested<pingtong_evidence::SecurityGroupId>,
+    ) -> Known<Vec<SecurityGroup>> {
         let taken = self.take(&ecs::SECURITY_GROUPS, groups.outer, ecs::security_group, |group| group.id.clone());
         let Known::Known(mut taken) = taken else { return taken };
         let account = self.snapshot.account.clone();
@@ -328,7 +334,7 @@ impl<'a> Record<'a> {
             match rules {
                 Ok((rules, listing)) => {
                     let silent = |message: String| WhyUnknown::Malformed { action: api.name(), message };
-                    group.inner_access = match ecs::inner_access(&Row::new(&listing.head)) {
+                    group.inner_access = match ecs::inner_access(Row::new(&listing.head)) {
                         Ok(Some(policy)) => Known::Known(policy),
                         Ok(None) => Known::Unknown(silent("InnerAccessPolicy is missing".to_owned())),
                         Err(error) => Known::Unknown(silent(error.to_string())),
@@ -349,7 +355,8 @@ impl<'a> Record<'a> {
         let Some(read) = peerings else { return };
         let (account, region) = (self.snapshot.account.clone(), self.snapshot.region.clone());
         let api = &interconnect::VPC_PEERINGS;
-        let result = self.read(api, read, |row, provenance| interconnect::vpc_peering(row, provenance, &account, &region));
+        let result =
+            self.read(api, read, |row, provenance| interconnect::vpc_peering(row, provenance, &account, &region));
         self.snapshot.vpc_peerings = match result {
             Ok((mut peerings, _)) => {
                 peerings.sort_by(|a, b| a.id.cmp(&b.id));

@@ -19,6 +19,8 @@ mod metadata;
 mod retry;
 mod row;
 mod rule;
+#[cfg(test)]
+mod samples;
 mod secret;
 mod settings;
 pub mod signing;

@@ -29,9 +29,9 @@ const INTERFACES_MAX: usize = 64;
 /// Life asked for a session token; the longest that the service grants.
 const TOKEN_SECONDS: &str = "21600";
 /// Age at which a token is replaced, well before its end.
-const TOKEN_AGE_MAX: Duration = Duration::from_secs(18_000);
+const TOKEN_AGE_MAX: Duration = Duration::from_hours(5);
 /// How long a service without tokens is believed to have none.
-const NO_TOKEN_AGE_MAX: Duration = Duration::from_secs(300);
+const NO_TOKEN_AGE_MAX: Duration = Duration::from_mins(5);
 
 /// Why the metadata service told nothing.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -150,7 +150,9 @@ impl MetadataClient {
     /// [`MetadataError`].
     pub async fn role(&self) -> Result<Option<String>, MetadataError> {
         let names = self.optional("meta-data/ram/security-credentials/").await?;
-        Ok(names.and_then(|text| text.lines().next().map(|line| line.trim().to_owned())).filter(|name| !name.is_empty()))
+        Ok(names
+            .and_then(|text| text.lines().next().map(|line| line.trim().to_owned()))
+            .filter(|name| !name.is_empty()))
     }
 
     /// Credentials of the instance's RAM role.
@@ -202,20 +204,16 @@ impl MetadataClient {
     /// The item's text; none where the service has no such item.
     async fn optional(&self, path: &str) -> Result<Option<String>, MetadataError> {
         let mut token = self.current_token().await;
+        let mut renewed = false;
         loop {
-            let answer = self.ask(Method::GET, path, token.as_ref()).await?;
-            match answer {
+            match self.ask(Method::GET, path, token.as_ref()).await? {
                 (StatusCode::OK, text) => return Ok(Some(text.trim().to_owned())),
                 (StatusCode::NOT_FOUND, _) => return Ok(None),
-                (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) if token.is_some() => {
+                (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) if token.is_some() && !renewed => {
+                    renewed = true;
                     token = self.replace_token(token.take()).await;
-                    if let Some(token) = &token
-                        && let (StatusCode::OK, text) = self.ask(Method::GET, path, Some(token)).await?
-                    {
-                        return Ok(Some(text.trim().to_owned()));
-                    }
-                    token = None;
                 }
+                (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) if token.is_some() => token = None,
                 (status, _) => {
                     let url = format!("{}latest/{path}", self.base);
                     return Err(MetadataError::Refused { url, status: status.as_u16() });
@@ -249,13 +247,20 @@ impl MetadataClient {
 
     async fn fetch_token(&self) -> Token {
         match self.ask(Method::PUT, "api/token", None).await {
-            Ok((StatusCode::OK, text)) if !text.trim().is_empty() => Token::Held(Secret::new(text.trim()), Instant::now()),
+            Ok((StatusCode::OK, text)) if !text.trim().is_empty() => {
+                Token::Held(Secret::new(text.trim()), Instant::now())
+            }
             Ok(_) => Token::NotOffered(Instant::now()),
             Err(_) => Token::NotAsked,
         }
     }
 
-    async fn ask(&self, method: Method, path: &str, token: Option<&Secret>) -> Result<(StatusCode, String), MetadataError> {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&Secret>,
+    ) -> Result<(StatusCode, String), MetadataError> {
         let url = format!("{}latest/{path}", self.base);
         let mut request = self.http.request(method.clone(), &url);
         if method == Method::PUT {

@@ -42,41 +42,41 @@ impl<'a> Row<'a> {
     }
 
     /// A scalar's text; none where it is absent.
-    pub(crate) fn text(&self, name: &str) -> Option<String> {
+    pub(crate) fn text(self, name: &str) -> Option<String> {
         scalar(self.0.get(name)?)
     }
 
     /// A scalar's text in lower case, for enumerations.
-    pub(crate) fn word(&self, name: &str) -> Option<String> {
+    pub(crate) fn word(self, name: &str) -> Option<String> {
         self.text(name).map(|text| text.to_ascii_lowercase())
     }
 
     /// A value that must be there and be readable.
-    pub(crate) fn id<T: FromStr>(&self, name: &str) -> Result<T, RowError> {
+    pub(crate) fn id<T: FromStr>(self, name: &str) -> Result<T, RowError> {
         self.optional_id(name)?.ok_or_else(|| RowError::new(name, None))
     }
 
     /// A value that may be absent but not unreadable.
-    pub(crate) fn optional_id<T: FromStr>(&self, name: &str) -> Result<Option<T>, RowError> {
+    pub(crate) fn optional_id<T: FromStr>(self, name: &str) -> Result<Option<T>, RowError> {
         self.text(name).map(|text| text.parse().map_err(|_| RowError::new(name, Some(&text)))).transpose()
     }
 
     /// A block of addresses; host bits are cleared, as the cloud itself does.
-    pub(crate) fn cidr(&self, name: &str) -> Result<Cidr, RowError> {
+    pub(crate) fn cidr(self, name: &str) -> Result<Cidr, RowError> {
         self.optional_cidr(name)?.ok_or_else(|| RowError::new(name, None))
     }
 
-    pub(crate) fn optional_cidr(&self, name: &str) -> Result<Option<Cidr>, RowError> {
+    pub(crate) fn optional_cidr(self, name: &str) -> Result<Option<Cidr>, RowError> {
         let read = |text: String| Cidr::parse_masked(&text).map_err(|_| RowError::new(name, Some(&text)));
         self.text(name).map(read).transpose()
     }
 
     /// A number; none where it is absent or none.
-    pub(crate) fn number<T: FromStr>(&self, name: &str) -> Option<T> {
+    pub(crate) fn number<T: FromStr>(self, name: &str) -> Option<T> {
         self.text(name)?.parse().ok()
     }
 
-    pub(crate) fn flag(&self, name: &str) -> Option<bool> {
+    pub(crate) fn flag(self, name: &str) -> Option<bool> {
         match self.word(name)?.as_str() {
             "true" | "1" => Some(true),
             "false" | "0" => Some(false),
@@ -85,7 +85,7 @@ impl<'a> Row<'a> {
     }
 
     /// A time in any of the vendor's forms, without a zone meaning UTC; none where it is absent or unreadable.
-    pub(crate) fn time(&self, name: &str) -> Option<Timestamp> {
+    pub(crate) fn time(self, name: &str) -> Option<Timestamp> {
         let text = self.text(name)?;
         let spaced = text.trim().replacen(' ', "T", 1);
         let short = |text: &str| text.strip_suffix('Z').map(|rest| format!("{rest}:00Z"));
@@ -95,32 +95,32 @@ impl<'a> Row<'a> {
             .find_map(|candidate| candidate.parse().ok())
     }
 
-    pub(crate) fn object(&self, name: &str) -> Option<Row<'a>> {
+    pub(crate) fn object(self, name: &str) -> Option<Row<'a>> {
         self.0.get(name)?.as_object().map(Row)
     }
 
     /// A list, plain or wrapped; `None` where the field is absent.
-    pub(crate) fn list(&self, name: &str) -> Option<&'a [Value]> {
+    pub(crate) fn list(self, name: &str) -> Option<&'a [Value]> {
         unwrap_list(self.0.get(name)?)
     }
 
     /// The objects of a list; empty where it is absent.
-    pub(crate) fn rows(&self, name: &str) -> impl Iterator<Item = Row<'a>> + use<'a> {
+    pub(crate) fn rows(self, name: &str) -> impl Iterator<Item = Row<'a>> + use<'a> {
         self.list(name).unwrap_or_default().iter().filter_map(|value| value.as_object().map(Row))
     }
 
     /// The scalars of a list; empty where it is absent.
-    pub(crate) fn texts(&self, name: &str) -> impl Iterator<Item = String> + use<'a> {
+    pub(crate) fn texts(self, name: &str) -> impl Iterator<Item = String> + use<'a> {
         self.list(name).unwrap_or_default().iter().filter_map(scalar)
     }
 
     /// The ids of a list, every one readable.
-    pub(crate) fn ids<T: FromStr>(&self, name: &str) -> Result<Vec<T>, RowError> {
+    pub(crate) fn ids<T: FromStr>(self, name: &str) -> Result<Vec<T>, RowError> {
         self.texts(name).map(|text| text.parse().map_err(|_| RowError::new(name, Some(&text)))).collect()
     }
 
     /// The addresses of a list that can be read. One that cannot is left out: documents and exports mask them.
-    pub(crate) fn addresses(&self, name: &str) -> Vec<IpAddr> {
+    pub(crate) fn addresses(self, name: &str) -> Vec<IpAddr> {
         self.texts(name).filter_map(|text| text.parse().ok()).collect()
     }
 }
@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn times_come_in_several_forms() {
-        let value = json!({"a": "2018-12-06T06:11:55Z", "b": "2019-04-25 11:44:17", "c": "2017-12-10T04:04Z", "d": "soon"});
+        let value =
+            json!({"a": "2018-12-06T06:11:55Z", "b": "2019-04-25 11:44:17", "c": "2017-12-10T04:04Z", "d": "soon"});
         with(&value, |row| {
             assert_eq!(row.time("a").unwrap().to_string(), "2018-12-06T06:11:55.000Z");
             assert_eq!(row.time("b").unwrap().to_string(), "2019-04-25T11:44:17.000Z");

@@ -7,7 +7,7 @@ use crate::row::{Row, RowError};
 use pingtong_evidence::{Policy, PortRange, RuleProtocol};
 
 /// `accept` by default.
-pub(crate) fn policy(row: &Row<'_>, name: &str) -> Result<Policy, RowError> {
+pub(crate) fn policy(row: Row<'_>, name: &str) -> Result<Policy, RowError> {
     match row.word(name).as_deref() {
         None | Some("accept") => Ok(Policy::Accept),
         Some("drop") => Ok(Policy::Drop),
@@ -15,7 +15,7 @@ pub(crate) fn policy(row: &Row<'_>, name: &str) -> Result<Policy, RowError> {
     }
 }
 
-pub(crate) fn protocol(row: &Row<'_>, name: &str) -> Result<RuleProtocol, RowError> {
+pub(crate) fn protocol(row: Row<'_>, name: &str) -> Result<RuleProtocol, RowError> {
     let word = row.word(name);
     Ok(match word.as_deref() {
         Some("all" | "-1") => RuleProtocol::All,
@@ -32,7 +32,7 @@ pub(crate) fn protocol(row: &Row<'_>, name: &str) -> Result<RuleProtocol, RowErr
 }
 
 /// Every port where none is given.
-pub(crate) fn ports(row: &Row<'_>, name: &str) -> Result<PortRange, RowError> {
+pub(crate) fn ports(row: Row<'_>, name: &str) -> Result<PortRange, RowError> {
     row.text(name).map_or(Ok(PortRange::ALL), |text| {
         PortRange::parse_slashed(&text).ok_or_else(|| RowError::new(name, Some(&text)))
     })

@@ -4,10 +4,7 @@
 //! the CLI that carry a secret or lead to one without a browser.
 #![expect(clippy::disallowed_methods, reason = "the environment is read here, once, and nowhere else")]
 
-use crate::{
-    AssumedRole, BuildError, Credentials, EndpointRule, MetadataClient, Secret,
-    row::Row,
-};
+use crate::{AssumedRole, BuildError, Credentials, EndpointRule, MetadataClient, Secret, row::Row};
 use pingtong_evidence::RegionId;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -72,7 +69,7 @@ impl Credentials {
         let document = document.as_object().ok_or_else(|| wrong("not a JSON object"))?;
         let file = Row::new(document);
         let name = name.map(str::to_owned).or_else(|| file.text("current")).unwrap_or_else(|| "default".to_owned());
-        profile(&file, &name, region, CHAIN_MAX).map_err(|problem| match problem {
+        profile(file, &name, region, CHAIN_MAX).map_err(|problem| match problem {
             Problem::Wrong(what) => wrong(&what),
             Problem::Build(error) => SettingsError::Build(error),
         })
@@ -110,13 +107,15 @@ enum Problem {
     Build(BuildError),
 }
 
-fn profile(file: &Row<'_>, name: &str, region: &RegionId, chain: u32) -> Result<Credentials, Problem> {
+fn profile(file: Row<'_>, name: &str, region: &RegionId, chain: u32) -> Result<Credentials, Problem> {
     let row = file
         .rows("profiles")
         .find(|row| row.text("name").as_deref() == Some(name))
         .ok_or_else(|| Problem::Wrong(format!("no profile \"{name}\"")))?;
     let need = |field: &str| {
-        row.text(field).ok_or_else(|| Problem::Wrong(format!("profile \"{name}\" lacks \"{field}\"; run \"aliyun configure --profile {name}\"")))
+        row.text(field).ok_or_else(|| {
+            Problem::Wrong(format!("profile \"{name}\" lacks \"{field}\"; run \"aliyun configure --profile {name}\""))
+        })
     };
     let key = |token: bool| {
         let token = if token { Some(Secret::new(need("sts_token")?)) } else { None };
@@ -129,7 +128,14 @@ fn profile(file: &Row<'_>, name: &str, region: &RegionId, chain: u32) -> Result<
     let with_role = |base| {
         let sts = row.text("sts_region").or_else(|| row.text("region_id")).and_then(|text| text.parse().ok());
         let (session, seconds) = (row.text("ram_session_name"), row.number("expired_seconds"));
-        Ok(assumed(base, need("ram_role_arn")?, session, seconds, row.text("external_id"), sts.unwrap_or_else(|| region.clone())))
+        Ok(assumed(
+            base,
+            need("ram_role_arn")?,
+            session,
+            seconds,
+            row.text("external_id"),
+            sts.unwrap_or_else(|| region.clone()),
+        ))
     };
     match row.word("mode").as_deref() {
         None | Some("ak") => key(false),
@@ -138,8 +144,12 @@ fn profile(file: &Row<'_>, name: &str, region: &RegionId, chain: u32) -> Result<
         Some("ecsramrole") => instance(),
         Some("ramrolearnwithrolename") => with_role(instance()?),
         Some("credentialsuri") => Ok(Credentials::Service(need("credentials_uri")?)),
-        Some("chainableramrolearn") if chain > 0 => with_role(profile(file, &need("source_profile")?, region, chain - 1)?),
-        Some("chainableramrolearn") => Err(Problem::Wrong(format!("profiles lead to one another more than {CHAIN_MAX} times"))),
+        Some("chainableramrolearn") if chain > 0 => {
+            with_role(profile(file, &need("source_profile")?, region, chain - 1)?)
+        }
+        Some("chainableramrolearn") => {
+            Err(Problem::Wrong(format!("profiles lead to one another more than {CHAIN_MAX} times")))
+        }
         Some(mode) => Err(Problem::Wrong(format!(
             "profile \"{name}\" has mode \"{mode}\"; accepted are AK, StsToken, RamRoleArn, EcsRamRole, RamRoleArnWithRoleName, ChainableRamRoleArn and CredentialsURI"
         ))),
@@ -213,7 +223,12 @@ mod tests {
         assert!(matches!(read(Some("ecs")), Ok(Credentials::InstanceRole { role: Some(role), .. }) if role == "r"));
         assert!(matches!(read(Some("uri")), Ok(Credentials::Service(address)) if address == "http://127.0.0.1:1/"));
         assert!(matches!(read(Some("chain")), Ok(Credentials::AssumedRole(_))));
-        for (name, part) in [("loop", "lead to one another"), ("half", "access_key_secret"), ("odd", "telepathy"), ("none", "no profile")] {
+        for (name, part) in [
+            ("loop", "lead to one another"),
+            ("half", "access_key_secret"),
+            ("odd", "telepathy"),
+            ("none", "no profile"),
+        ] {
             let error = read(Some(name)).unwrap_err().to_string();
             assert!(error.contains(part), "{name}: {error}");
         }

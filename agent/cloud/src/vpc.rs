@@ -12,7 +12,7 @@ use crate::{
 use pingtong_evidence::{
     AclEntry, AssociateType, BusinessStatus, Cidr, Known, NetworkAcl, NextHop, NextHopKind, Provenance, RouteEntry,
     RouteKind, RouteStatus, RouteTable, RouteTableKind, RouterInterface, RouterInterfaceRole, RouterInterfaceStatus,
-    RouterKind, VSwitch, Vpc,
+    RouterKind, VSwitch, Vpc, WhyUnknown,
 };
 
 const fn numbered(action: &'static str, container: &'static str) -> ListingApi {
@@ -33,9 +33,9 @@ pub(crate) const ROUTE_ENTRIES: ListingApi = ListingApi {
 };
 
 pub(crate) fn vpc(row: Row<'_>, provenance: Provenance) -> Result<Vpc, RowError> {
-    let secondary = row.texts("SecondaryCidrBlocks").map(|text| {
-        Cidr::parse_masked(&text).map_err(|_| RowError::new("SecondaryCidrBlocks", Some(&text)))
-    });
+    let secondary = row
+        .texts("SecondaryCidrBlocks")
+        .map(|text| Cidr::parse_masked(&text).map_err(|_| RowError::new("SecondaryCidrBlocks", Some(&text))));
     Ok(Vpc {
         id: row.id("VpcId")?,
         name: row.text("VpcName").unwrap_or_default(),
@@ -89,9 +89,9 @@ pub(crate) fn route_entry(row: Row<'_>, provenance: Provenance) -> Result<Option
     let destination = row.cidr("DestinationCidrBlock")?;
     let word = row.word("Type");
     let system = word.as_deref() == Some("system");
-    let mut next_hops: Vec<NextHop> = row.rows("NextHops").map(|hop| next_hop(&hop, system, &destination)).collect();
+    let mut next_hops: Vec<NextHop> = row.rows("NextHops").map(|hop| next_hop(hop, system, &destination)).collect();
     if next_hops.is_empty() && (row.text("NextHopType").is_some() || system) {
-        next_hops.push(next_hop(&row, system, &destination));
+        next_hops.push(next_hop(row, system, &destination));
     }
     let own = |hop: &NextHop| matches!(hop.kind, NextHopKind::Local | NextHopKind::Service);
     let kind = match word.as_deref() {
@@ -114,7 +114,7 @@ pub(crate) fn route_entry(row: Row<'_>, provenance: Provenance) -> Result<Option
 }
 
 /// System routes name their next hop `local` and `service`, or not at all: then the destination tells.
-fn next_hop(row: &Row<'_>, system: bool, destination: &Cidr) -> NextHop {
+fn next_hop(row: Row<'_>, system: bool, destination: &Cidr) -> NextHop {
     let services = Cidr::around([100, 64, 0, 0].into(), 10);
     let kind = match row.word("NextHopType").as_deref() {
         None if system && services.covers(destination) => NextHopKind::Service,
@@ -214,7 +214,10 @@ pub(crate) fn business_status(word: &str) -> BusinessStatus {
 /// A network ACL; its entries stay unknown where the listing leaves them out.
 pub(crate) fn network_acl(row: Row<'_>, provenance: Provenance) -> Result<NetworkAcl, RowError> {
     let entries = |list: &str, peer: &str| match row.list(list) {
-        None => Ok(Known::default()),
+        None => {
+            let (action, message) = (NETWORK_ACLS.name(), format!("{list} is missing"));
+            Ok(Known::Unknown(WhyUnknown::Malformed { action, message }))
+        }
         Some(_) => row.rows(list).map(|entry| acl_entry(entry, peer)).collect::<Result<_, _>>().map(Known::Known),
     };
     let bound = row.rows("Resources").filter(|resource| {
@@ -234,9 +237,9 @@ pub(crate) fn network_acl(row: Row<'_>, provenance: Provenance) -> Result<Networ
 fn acl_entry(row: Row<'_>, peer: &str) -> Result<AclEntry, RowError> {
     Ok(AclEntry {
         id: row.optional_id("NetworkAclEntryId")?,
-        policy: policy(&row, "Policy")?,
-        protocol: protocol(&row, "Protocol")?,
-        ports: ports(&row, "Port")?,
+        policy: policy(row, "Policy")?,
+        protocol: protocol(row, "Protocol")?,
+        ports: ports(row, "Port")?,
         peer: row.cidr(peer)?,
         // The cloud's own entries have type `system` or `service`.
         system: row.word("EntryType").is_some_and(|word| word != "custom"),

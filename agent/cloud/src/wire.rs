@@ -95,8 +95,10 @@ pub(crate) async fn send(
     let response = request.send().await.map_err(|error| WireError::NoAnswer(error.without_url()))?;
     let status = response.status().as_u16();
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let retry_after =
-        header("x-acs-retry-after").and_then(|text| text.trim().parse().ok()).filter(|ms| *ms > 0).map(Duration::from_millis);
+    let retry_after = header("x-acs-retry-after")
+        .and_then(|text| text.trim().parse().ok())
+        .filter(|ms| *ms > 0)
+        .map(Duration::from_millis);
     let date = header("date")
         .and_then(|text| jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok())
         .map(|time| Timestamp::from_millis(time.as_millisecond()));
@@ -113,7 +115,13 @@ pub(crate) async fn send(
 }
 
 /// Signs `host`, `content-type` where there is a body, and all `x-acs-*`: the set of the vectors' minimal form.
-fn acs3(http: &reqwest::Client, outgoing: &Outgoing<'_>, key: &AccessKey, now: Timestamp, nonce: String) -> reqwest::RequestBuilder {
+fn acs3(
+    http: &reqwest::Client,
+    outgoing: &Outgoing<'_>,
+    key: &AccessKey,
+    now: Timestamp,
+    nonce: String,
+) -> reqwest::RequestBuilder {
     const FORM: &str = "application/x-www-form-urlencoded";
     let nothing = Params::new();
     let (query, body) = if outgoing.product.form_body() {
@@ -149,7 +157,13 @@ fn acs3(http: &reqwest::Client, outgoing: &Outgoing<'_>, key: &AccessKey, now: T
     builder.body(body)
 }
 
-fn rpc(http: &reqwest::Client, outgoing: &Outgoing<'_>, key: &AccessKey, now: Timestamp, nonce: String) -> reqwest::RequestBuilder {
+fn rpc(
+    http: &reqwest::Client,
+    outgoing: &Outgoing<'_>,
+    key: &AccessKey,
+    now: Timestamp,
+    nonce: String,
+) -> reqwest::RequestBuilder {
     let mut params = outgoing.params.clone();
     let mut set = |name: &str, value: String| params.insert(name.to_owned(), value);
     set("Action", outgoing.action.to_owned());
