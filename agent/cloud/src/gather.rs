@@ -119,7 +119,8 @@ struct TransitRead {
 
 impl Reader<'_> {
     async fn list(&self, api: &ListingApi, params: Params) -> Read {
-        self.client.list(api, &self.scope.region, &params, self.deadline, self.now).await
+        // Boxed: a dozen of these run side by side inside one future, which would be very large.
+        Box::pin(self.client.list(api, &self.scope.region, &params, self.deadline, self.now)).await
     }
 
     async fn nested<Id, T>(

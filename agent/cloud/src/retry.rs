@@ -34,6 +34,6 @@ mod tests {
         assert_eq!(wait(2, None, 0), Duration::from_millis(400));
         assert_eq!(wait(40, None, u32::MAX), LONGEST);
         assert_eq!(wait(0, Some(Duration::from_millis(700)), 7), Duration::from_millis(700));
-        assert_eq!(wait(0, Some(Duration::from_secs(3600)), 7), LONGEST_ASKED);
+        assert_eq!(wait(0, Some(Duration::from_hours(1)), 7), LONGEST_ASKED);
     }
 }

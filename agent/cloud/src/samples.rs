@@ -102,13 +102,13 @@ fn newer_interconnects() {
 }
 
 /// A rule in the forms that the documents leave open.
-fn rule(fields: Value) -> Result<SecurityRule, RowError> {
+fn rule(fields: &Value) -> Result<SecurityRule, RowError> {
     ecs::security_rule(Row::new(fields.as_object().unwrap()), &AccountId::parse("1").unwrap())
 }
 
 #[test]
 fn a_rule_is_read_by_the_documented_precedence() {
-    let five = rule(serde_json::json!({
+    let five = rule(&serde_json::json!({
         "Direction": "egress", "Policy": "DROP", "Priority": "110", "IpProtocol": "tcp", "PortRange": "1/65535",
         "SourceCidrIp": "10.1.2.3", "SourcePortRange": "-1/-1", "DestCidrIp": "172.16.1.9/16", "DestGroupId": "sg-x"
     }))
@@ -119,12 +119,12 @@ fn a_rule_is_read_by_the_documented_precedence() {
     let group = |owner: &str| {
         let fields = serde_json::json!({"Direction": "ingress", "IpProtocol": "ICMP", "SourceGroupId": "sg-x",
             "SourceGroupOwnerAccount": owner, "SourcePrefixListId": "pl-x"});
-        rule(fields).unwrap().peer
+        rule(&fields).unwrap().peer
     };
     let id = SecurityGroupId::parse("sg-x").unwrap();
     assert_eq!(group("1"), RulePeer::Group { id: id.clone(), owner: None });
     assert_eq!(group("2"), RulePeer::Group { id, owner: Some(AccountId::parse("2").unwrap()) });
-    let ports = rule(serde_json::json!({"Direction": "ingress", "IpProtocol": "TCP", "PortRangeListId": "prl-1"}));
+    let ports = rule(&serde_json::json!({"Direction": "ingress", "IpProtocol": "TCP", "PortRangeListId": "prl-1"}));
     assert_eq!(ports.unwrap_err().to_string(), "PortRangeListId is \"prl-1\"");
 }
 

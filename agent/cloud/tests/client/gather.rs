@@ -1,139 +1,11 @@
-//! Gathering against a cloud that answers over real HTTP with recorded pages, refuses, throttles, lies and loses pages.
-//!
-//! The fake checks nothing but what it is asked; signatures are checked by the vendor's vectors and by the lab.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at what it did not expect")]
-#![expect(clippy::disallowed_methods, reason = "each test owns its servers; they end with its runtime")]
+//! Gathering against a cloud that answers, refuses, throttles, lies and loses pages.
 
-use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::{RawQuery, State},
-    http::{HeaderMap, StatusCode},
-    response::{IntoResponse, Response},
-};
-use pingtong_cloud::{
-    Client, ClientSettings, Credentials, EndpointRule, GatherScope, MetadataClient, Secret, Signing, gather,
-};
-use pingtong_evidence::{AccountId, Known, NextHopKind, RegionId, RulePeer, Snapshot, Timestamp, VpcId, WhyUnknown};
+use crate::fake::{Cloud, ok, page, refuse, scope, settings, start, tutorial};
+use axum::{http::StatusCode, response::IntoResponse};
+use pingtong_cloud::{Client, ClientSettings, Signing, gather};
+use pingtong_evidence::{Known, NextHopKind, RulePeer, Snapshot, Timestamp, WhyUnknown};
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-
-type Query = BTreeMap<String, String>;
-type Answer = Box<dyn Fn(&Query, usize) -> Response + Send + Sync>;
-
-/// A cloud: one answer per action, told the parameters and how often it was asked before.
-#[derive(Default)]
-struct Cloud {
-    answers: BTreeMap<&'static str, Answer>,
-    calls: Mutex<Vec<(String, Query, HeaderMap)>>,
-}
-
-impl Cloud {
-    fn on(mut self, action: &'static str, answer: impl Fn(&Query, usize) -> Response + Send + Sync + 'static) -> Self {
-        self.answers.insert(action, Box::new(answer));
-        self
-    }
-
-    fn count(&self, action: &str) -> usize {
-        self.calls.lock().unwrap().iter().filter(|call| call.0 == action).count()
-    }
-}
-
-fn ok(value: Value) -> Response {
-    Json(value).into_response()
-}
-
-fn refuse(status: u16, code: &str) -> Response {
-    let body = json!({"RequestId": "REFUSED", "HostId": "h", "Code": code, "Message": "no"});
-    (StatusCode::from_u16(status).unwrap(), Json(body)).into_response()
-}
-
-async fn serve(
-    State(cloud): State<Arc<Cloud>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let mut params = Query::new();
-    for pair in query.unwrap_or_default().split('&').chain(std::str::from_utf8(&body).unwrap().split('&')) {
-        if let Some((key, value)) = pair.split_once('=') {
-            params.insert(key.to_owned(), value.replace("%3A", ":").replace("%2F", "/"));
-        }
-    }
-    let action = headers.get("x-acs-action").map(|value| value.to_str().unwrap().to_owned());
-    let action = action.or_else(|| params.get("Action").cloned()).unwrap();
-    let before = cloud.count(&action);
-    cloud.calls.lock().unwrap().push((action.clone(), params.clone(), headers));
-    match cloud.answers.get(action.as_str()) {
-        Some(answer) => answer(&params, before),
-        None => refuse(404, "InvalidAction.NotFound"),
-    }
-}
-
-async fn listen(router: Router) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::task::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    format!("http://{address}")
-}
-
-async fn start(cloud: Cloud) -> (Arc<Cloud>, String) {
-    let cloud = Arc::new(cloud);
-    let base = listen(Router::new().fallback(serve).with_state(cloud.clone())).await;
-    (cloud, base)
-}
-
-fn page(container: [&str; 2], rows: Value) -> Value {
-    let total = rows.as_array().unwrap().len();
-    json!({"RequestId": "R", "PageNumber": 1, "PageSize": 50, "TotalCount": total, container[0]: {container[1]: rows}})
-}
-
-/// The tutorial's account A, finished.
-fn tutorial() -> Cloud {
-    let fixed =
-        |container: [&'static str; 2], rows: Value| move |_: &Query, _: usize| ok(page(container, rows.clone()));
-    Cloud::default()
-        .on("DescribeVpcs", fixed(["Vpcs", "Vpc"], json!([{"VpcId": "vpc-1", "CidrBlock": "192.168.0.0/16", "VRouterId": "vrt-1"}])))
-        .on("DescribeVSwitches", fixed(["VSwitches", "VSwitch"], json!([
-            {"VSwitchId": "vsw-1", "VpcId": "vpc-1", "CidrBlock": "192.168.1.0/24", "RouteTable": {"RouteTableId": "vtb-1"}, "NetworkAclId": ""}])))
-        .on("DescribeRouteTableList", fixed(["RouterTableList", "RouterTableListType"], json!([
-            {"RouteTableId": "vtb-1", "VpcId": "vpc-1", "RouteTableType": "System", "RouterType": "VRouter", "VSwitchIds": {"VSwitchId": ["vsw-1"]}}])))
-        .on("DescribeRouteEntryList", fixed(["RouteEntrys", "RouteEntry"], json!([
-            {"DestinationCidrBlock": "192.168.1.0/24", "Type": "System", "Status": "Available", "NextHops": {"NextHop": [{"NextHopType": "local"}]}},
-            {"DestinationCidrBlock": "172.16.0.0/16", "Type": "Custom", "Status": "Available",
-             "NextHops": {"NextHop": [{"NextHopType": "RouterInterface", "NextHopId": "ri-1", "Enabled": 1}]}}])))
-        .on("DescribeRouterInterfaces", fixed(["RouterInterfaceSet", "RouterInterfaceType"], json!([
-            {"RouterInterfaceId": "ri-1", "Role": "InitiatingSide", "Status": "Active", "RouterId": "vrt-1", "RouterType": "VRouter", "Spec": "Mini.2"}])))
-        .on("DescribeNetworkAcls", fixed(["NetworkAcls", "NetworkAcl"], json!([])))
-        .on("DescribeSecurityGroups", fixed(["SecurityGroups", "SecurityGroup"], json!([{"SecurityGroupId": "sg-1", "VpcId": "vpc-1", "SecurityGroupType": "normal"}])))
-        .on("DescribeSecurityGroupAttribute", |_, _| ok(json!({"RequestId": "R", "InnerAccessPolicy": "Accept", "NextToken": "", "Permissions": {"Permission": [
-            {"Direction": "ingress", "IpProtocol": "ICMP", "PortRange": "-1/-1", "SourceCidrIp": "172.16.0.0/16", "Policy": "Accept", "Priority": 1}]}})))
-        .on("DescribeInstances", fixed(["Instances", "Instance"], json!([{"InstanceId": "i-1", "Status": "Running", "VpcAttributes":
-            {"VpcId": "vpc-1", "VSwitchId": "vsw-1", "PrivateIpAddress": {"IpAddress": ["192.168.1.10"]}}, "SecurityGroupIds": {"SecurityGroupId": ["sg-1"]}}])))
-        .on("DescribeNetworkInterfaces", fixed(["NetworkInterfaceSets", "NetworkInterfaceSet"], json!([{"NetworkInterfaceId": "eni-1",
-            "InstanceId": "i-1", "Status": "InUse", "Type": "Primary", "VSwitchId": "vsw-1", "PrivateIpAddress": "192.168.1.10", "SecurityGroupIds": {"SecurityGroupId": ["sg-1"]}}])))
-}
-
-fn account() -> AccountId {
-    AccountId::parse("1000000000000001").unwrap()
-}
-
-fn settings(base: &str) -> ClientSettings {
-    let credentials =
-        Credentials::fixed("testAccessKeyId", Secret::new("testAccessKeySecret"), Some(Secret::new("testToken")));
-    ClientSettings::new(account(), EndpointRule::parse(Some(base)).unwrap(), credentials)
-}
-
-fn scope() -> GatherScope {
-    let mut scope = GatherScope::new(account(), RegionId::parse("cn-qingdao").unwrap());
-    scope.vpc = Some(VpcId::parse("vpc-1").unwrap());
-    scope
-}
+use std::{sync::Arc, time::Duration};
 
 fn is_send<T: Future + Send>(future: T) -> T {
     future
@@ -233,13 +105,13 @@ async fn a_denied_call_is_a_gap_that_names_the_permission_and_the_rest_goes_on()
 
 #[tokio::test]
 async fn throttling_and_server_trouble_are_asked_again() {
-    let vpcs = || ok(page(["Vpcs", "Vpc"], json!([])));
+    let vpcs = || ok(page(["Vpcs", "Vpc"], &json!([])));
     let cloud = tutorial()
         .on("DescribeVpcs", move |_, before| if before < 2 { refuse(400, "Throttling.User") } else { vpcs() })
         .on("DescribeNetworkAcls", |_, before| match before {
             0 => refuse(503, "ServiceUnavailable"),
             1 => (StatusCode::BAD_GATEWAY, "<html>").into_response(),
-            _ => ok(page(["NetworkAcls", "NetworkAcl"], json!([]))),
+            _ => ok(page(["NetworkAcls", "NetworkAcl"], &json!([]))),
         });
     let (cloud, snapshot) = read(cloud).await;
     assert_eq!(snapshot.gaps, []);
@@ -262,10 +134,10 @@ async fn endless_throttling_ends_with_the_time_given() {
 #[tokio::test]
 async fn malformed_answers_are_gaps() {
     let cloud = tutorial()
-        .on("DescribeVpcs", |_, _| ok(page(["Vpcs", "Vpc"], json!([{"VpcId": "vpc-1", "CidrBlock": "banana"}]))))
+        .on("DescribeVpcs", |_, _| ok(page(["Vpcs", "Vpc"], &json!([{"VpcId": "vpc-1", "CidrBlock": "banana"}]))))
         .on("DescribeVSwitches", |_, _| (StatusCode::OK, "not json").into_response())
         .on("DescribeInstances", |_, _| ok(json!({"RequestId": "R"})))
-        .on("DescribeNetworkInterfaces", |_, _| ok(page(["NetworkInterfaceSets", "X"], json!([7]))));
+        .on("DescribeNetworkInterfaces", |_, _| ok(page(["NetworkInterfaceSets", "X"], &json!([7]))));
     let (_, snapshot) = read(cloud).await;
     assert_eq!(snapshot.gaps.len(), 4);
     for why in [why(&snapshot.vpcs), why(&snapshot.vswitches), why(&snapshot.instances), why(&snapshot.enis)] {
@@ -365,109 +237,4 @@ async fn an_unreachable_cloud_is_told_with_its_reason() {
     assert!(matches!(why(&snapshot.vpcs), WhyUnknown::Unreachable { .. }), "{:?}", snapshot.vpcs);
     let shown = format!("{client:?} {snapshot:?}");
     assert!(!shown.contains("testAccessKeySecret") && !shown.contains("testToken"));
-}
-
-/// A metadata service in hardened mode, whose first token ends at once.
-#[derive(Default)]
-struct Metadata {
-    tokens: Mutex<usize>,
-    role: bool,
-    hardened: bool,
-}
-
-async fn metadata(
-    State(state): State<Arc<Metadata>>,
-    method: axum::http::Method,
-    uri: axum::http::Uri,
-    headers: HeaderMap,
-) -> Response {
-    let path = uri.path();
-    if method == "PUT" {
-        if !state.hardened {
-            return StatusCode::NOT_FOUND.into_response();
-        }
-        assert_eq!(
-            (path, headers["X-aliyun-ecs-metadata-token-ttl-seconds"].to_str().unwrap()),
-            ("/latest/api/token", "21600")
-        );
-        let mut tokens = state.tokens.lock().unwrap();
-        *tokens += 1;
-        return format!("token-{tokens}").into_response();
-    }
-    let token = headers.get("X-aliyun-ecs-metadata-token").map(|value| value.to_str().unwrap().to_owned());
-    if state.hardened && token.as_deref() != Some("token-2") {
-        return StatusCode::FORBIDDEN.into_response();
-    }
-    let mac = "/latest/meta-data/network/interfaces/macs/00:16:3e:00:00:01";
-    match path {
-        "/latest/dynamic/instance-identity/document" => {
-            json!({"instance-id": "i-1", "owner-account-id": "1000000000000001",
-            "region-id": "cn-qingdao", "private-ipv4": "192.168.1.10", "zone-id": "z"})
-            .to_string()
-            .into_response()
-        }
-        "/latest/meta-data/vpc-id" => "vpc-1".into_response(),
-        "/latest/meta-data/network/interfaces/macs/" => "00:16:3e:00:00:01/\n".into_response(),
-        path if path == format!("{mac}/network-interface-id") => "eni-1".into_response(),
-        path if path == format!("{mac}/private-ipv4s") => r#"["192.168.1.10","192.168.1.11"]"#.into_response(),
-        "/latest/meta-data/ram/security-credentials/" if state.role => "reader".into_response(),
-        "/latest/meta-data/ram/security-credentials/reader" if state.role => {
-            json!({"AccessKeyId": "STS.x", "AccessKeySecret": "s",
-            "SecurityToken": "t", "Expiration": "2999-01-01T00:00:00Z", "Code": "Success"})
-            .to_string()
-            .into_response()
-        }
-        _ => StatusCode::NOT_FOUND.into_response(),
-    }
-}
-
-async fn metadata_client(state: Metadata) -> MetadataClient {
-    let base = listen(Router::new().fallback(metadata).with_state(Arc::new(state))).await;
-    MetadataClient::new(Some(&base)).unwrap()
-}
-
-#[tokio::test]
-async fn identity_is_read_in_hardened_mode_and_without_tokens() {
-    for hardened in [true, false] {
-        let fact = metadata_client(Metadata { hardened, ..Metadata::default() }).await.identity().await.unwrap();
-        assert_eq!((fact.instance.as_str(), fact.account.as_str()), ("i-1", "1000000000000001"));
-        assert_eq!((fact.vpc.unwrap().as_str(), fact.vswitch), ("vpc-1", None));
-        assert_eq!(fact.interfaces.len(), 1);
-        assert_eq!(
-            (fact.interfaces[0].eni.as_ref().unwrap().as_str(), fact.interfaces[0].addresses.len()),
-            ("eni-1", 2)
-        );
-    }
-}
-
-#[tokio::test]
-async fn the_instances_role_signs_and_an_instance_without_one_is_one_gap() {
-    let (cloud, base) = start(tutorial()).await;
-    for role in [true, false] {
-        let metadata = metadata_client(Metadata { hardened: true, role, ..Metadata::default() }).await;
-        let client =
-            Client::new(ClientSettings { credentials: Credentials::instance_role(metadata), ..settings(&base) })
-                .unwrap();
-        let snapshot = gather(&client, &scope(), || Timestamp::from_millis(7)).await;
-        if role {
-            assert_eq!(snapshot.gaps, []);
-            assert_eq!(cloud.calls.lock().unwrap()[0].2["x-acs-security-token"], "t");
-        } else {
-            assert_eq!(snapshot.gaps.len(), 1);
-            assert!(matches!(why(&snapshot.enis), WhyUnknown::NotPermitted { .. }));
-        }
-    }
-}
-
-#[tokio::test]
-async fn refused_credentials_and_a_wrong_clock_are_corrected_once() {
-    let cloud = tutorial()
-        .on("DescribeVpcs", |_, before| {
-            if before == 0 { refuse(400, "InvalidSecurityToken.Expired") } else { ok(page(["Vpcs", "Vpc"], json!([]))) }
-        })
-        .on("DescribeVSwitches", |_, _| refuse(400, "InvalidTimeStamp.Expired"));
-    let (cloud, snapshot) = read(cloud).await;
-    assert_eq!(snapshot.vpcs, Known::Known(vec![]));
-    assert!(matches!(why(&snapshot.vswitches), WhyUnknown::Refused { code, .. } if code == "InvalidTimeStamp.Expired"));
-    assert_eq!(cloud.count("DescribeVSwitches"), 2);
 }

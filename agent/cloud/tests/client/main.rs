@@ -1,0 +1,7 @@
+//! The client over real HTTP on the loopback.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at what it did not expect")]
+#![expect(clippy::disallowed_methods, reason = "each test owns its servers; they end with its runtime")]
+
+mod credentials;
+mod fake;
+mod gather;
