@@ -1,0 +1,417 @@
+//! Boots a small data plane by hand and checks with real packets that it does what it is told.
+//!
+//! `cargo run -p pingtong-lab --example plane_check [-- CHECK…]`; run as a test by `tests/tests`. Prints a line per
+//! check and exits 0 when all hold.
+
+#![allow(clippy::print_stdout, clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test program")]
+#![allow(clippy::disallowed_methods, reason = "a test program reads the clock")]
+
+use pingtong_evidence::Direction;
+use pingtong_lab::{
+    desired::{
+        AclPlane, Desired, EniPlane, Filter, HopPlane, InstancePlane, LinkPlane, Match, RoutePlane, Shape, VSwitchPlane,
+        VpcPlane,
+    },
+    guest,
+    plane::{
+        Place, Plane, PlaneOptions, ServiceSpec, guest_path,
+        sandbox::{self, Stage},
+    },
+};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io::Read as _,
+    net::{SocketAddr, TcpStream},
+    process::{Child, Command, ExitCode, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+const A: &str = "A.ecs1";
+const B: &str = "B.ecs1";
+const LINK: &str = "ri-a";
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = guest::dispatch(&args) {
+        return code;
+    }
+    match sandbox::stage(args) {
+        Stage::Exit(code) => code,
+        Stage::Outside(args) => match args.get(1).and_then(|arg| arg.to_str()) {
+            Some("exec") => {
+                let labs = sandbox::discover().expect("labs");
+                let lab = labs.iter().find(|lab| lab.name == "check").expect("a running lab");
+                sandbox::enter(lab, args[2].to_str().expect("text"), &args[3..]).expect("enter")
+            }
+            Some("list") => {
+                for lab in sandbox::discover().expect("labs") {
+                    println!("{} {} {}", lab.name, lab.pid, lab.info);
+                }
+                ExitCode::SUCCESS
+            }
+            _ => sandbox::run_inside(&args[1..]).unwrap_or_else(|error| {
+                println!("{error:#}");
+                ExitCode::FAILURE
+            }),
+        },
+        Stage::Inside(args) => inside(&args),
+    }
+}
+
+fn inside(args: &[OsString]) -> ExitCode {
+    let started = Instant::now();
+    let plane = Plane::boot(PlaneOptions { seed: 1 }).expect("boot");
+    plane.apply(Arc::new(tutorial())).expect("apply");
+    let took = started.elapsed();
+    println!("boot and apply took {took:?}");
+    assert!(took < Duration::from_secs(2), "boot and apply took {took:?}");
+    if args.get(1).is_some_and(|arg| arg == "hold") {
+        sandbox::announce("check", serde_json::json!({"x": 1})).expect("announce");
+        println!("holding");
+        std::thread::park();
+    }
+    let checks: [(&str, fn(&Plane)); 16] = [
+        ("healthy both ways", healthy),
+        ("unchanged state costs nothing", idempotent),
+        ("a revoked rule cuts a running flow, an unrelated change does not", revoked),
+        ("security groups are stateful", stateful),
+        ("network ACLs are stateless", acl),
+        ("a removed route drops silently", route),
+        ("loss is what the counters say", loss),
+        ("delay, down and a frozen link", delay),
+        ("MTU: larger packets vanish or are cut", mtu),
+        ("tcp passes a link with its checksums", tcp),
+        ("stopped and started", stopped),
+        ("services and the metadata address", service),
+        ("overlapping VPCs reach the service network", overlapping),
+        ("an instance that goes and one that comes", membership),
+        ("addresses nobody owns are silent", nobody),
+        ("a guest may break itself", guest_faults),
+    ];
+    let wanted: Vec<&str> = args[1..].iter().filter_map(|arg| arg.to_str()).collect();
+    for (name, check) in checks {
+        if wanted.is_empty() || wanted.iter().any(|word| name.contains(word)) {
+            let begun = Instant::now();
+            check(&plane);
+            for direction in Direction::BOTH {
+                plane.set_shape(LINK, direction, Shape::default());
+            }
+            plane.apply(Arc::new(tutorial())).expect("apply");
+            println!("ok {name} ({:?})", begun.elapsed());
+        }
+    }
+    println!("all hold");
+    ExitCode::SUCCESS
+}
+
+fn any(cidr: &str, protocol: Option<u8>) -> Match {
+    let peers = vec![cidr.parse().unwrap()];
+    Match { accept: true, protocol, ports: None, source_ports: None, peers, own: None }
+}
+
+fn tutorial() -> Desired {
+    let mut desired = Desired::default();
+    for (vpc, cidr, peer, instance, address, mac) in [
+        ("vpc-a", "192.168.1.0/24", "172.16.0.0/16", A, "192.168.1.10", 1),
+        ("vpc-b", "172.16.1.0/24", "192.168.0.0/16", B, "172.16.1.10", 2),
+    ] {
+        let vswitch = format!("vsw-{vpc}");
+        let cidr = cidr.parse().unwrap();
+        let routes = vec![
+            RoutePlane { destination: cidr, hops: vec![HopPlane::Local] },
+            RoutePlane { destination: peer.parse().unwrap(), hops: vec![HopPlane::Link(LINK.to_owned())] },
+            RoutePlane { destination: "100.64.0.0/10".parse().unwrap(), hops: vec![HopPlane::Service] },
+        ];
+        desired.vpcs.insert(
+            vpc.to_owned(),
+            VpcPlane {
+                vswitches: BTreeMap::from([(vswitch.clone(), VSwitchPlane { cidr, table: "vtb".to_owned(), acl: None })]),
+                tables: BTreeMap::from([("vtb".to_owned(), routes)]),
+            },
+        );
+        desired.instances.insert(
+            instance.to_owned(),
+            InstancePlane {
+                id: format!("i-{mac}"),
+                running: true,
+                enis: vec![EniPlane {
+                    id: format!("eni-{mac}"),
+                    vpc: vpc.to_owned(),
+                    vswitch,
+                    mac: [0, 0x16, 0x3e, 0, 0, mac],
+                    addresses: vec![address.parse().unwrap()],
+                    ingress: Filter { rules: vec![any(peer, Some(1)), any(peer, Some(6))], ..Filter::default() },
+                    egress: Filter { accept_by_default: true, ..Filter::default() },
+                }],
+            },
+        );
+    }
+    let link = LinkPlane { initiator: "vpc-a".into(), acceptor: "vpc-b".into(), carries: true, rate_mbit: Some(1000) };
+    desired.links.insert(LINK.to_owned(), link);
+    desired
+}
+
+fn eni<'a>(desired: &'a mut Desired, instance: &str) -> &'a mut EniPlane {
+    &mut desired.instances.get_mut(instance).unwrap().enis[0]
+}
+
+fn ping_command(args: &[&str]) -> Command {
+    // Always the stand-in: the machine may have another.
+    let mut command = Command::new("/run/guest-tools/ping");
+    command.args(args).stdout(Stdio::piped()).stderr(Stdio::null()).env("PATH", guest_path());
+    command
+}
+
+fn start(plane: &Plane, from: &str, args: &[&str]) -> Child {
+    plane.namespace(&Place::Instance(from.to_owned())).unwrap().spawn(ping_command(args)).expect("ping starts")
+}
+
+fn finish(child: Child) -> (u32, u32) {
+    let output = child.wait_with_output().expect("ping ends");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find(|line| line.contains("transmitted")).unwrap_or_else(|| panic!("no result in {text:?}"));
+    let numbers: Vec<u32> = line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect();
+    (numbers[0], numbers[1])
+}
+
+fn ping(plane: &Plane, from: &str, to: &str) -> u32 {
+    finish(start(plane, from, &["-c", "3", "-i", "0.01", "-W", "0.3", to])).1
+}
+
+const A_IP: &str = "192.168.1.10";
+const B_IP: &str = "172.16.1.10";
+
+fn healthy(plane: &Plane) {
+    assert_eq!(ping(plane, A, B_IP), 3);
+    assert_eq!(ping(plane, B, A_IP), 3);
+}
+
+fn idempotent(plane: &Plane) {
+    let begun = Instant::now();
+    plane.apply(Arc::new(tutorial())).unwrap();
+    let mut other = tutorial();
+    eni(&mut other, A).ingress.rules.push(any("10.0.0.0/8", None));
+    plane.apply(Arc::new(other)).unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(100), "took {:?}", begun.elapsed());
+}
+
+fn counter_reaches(plane: &Plane, least: u64) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while plane.counters(LINK, Direction::Forward).seen < least {
+        assert!(Instant::now() < deadline, "the link never saw {least} packets");
+        std::thread::yield_now();
+    }
+}
+
+fn revoked(plane: &Plane) {
+    let before = plane.counters(LINK, Direction::Forward).seen;
+    let running = start(plane, A, &["-c", "60", "-i", "0.01", "-W", "0.3", B_IP]);
+    counter_reaches(plane, before + 10);
+    let mut unrelated = tutorial();
+    eni(&mut unrelated, B).ingress.rules.push(any("10.0.0.0/8", Some(17)));
+    eni(&mut unrelated, A).ingress.rules.push(any("10.0.0.0/8", Some(17)));
+    plane.apply(Arc::new(unrelated)).unwrap();
+    assert_eq!(finish(running), (60, 60));
+    let before = plane.counters(LINK, Direction::Forward).seen;
+    let running = start(plane, A, &["-c", "60", "-i", "0.01", "-W", "0.3", B_IP]);
+    counter_reaches(plane, before + 10);
+    let mut revoked = tutorial();
+    eni(&mut revoked, B).ingress.rules.clear();
+    plane.apply(Arc::new(revoked)).unwrap();
+    let (_, received) = finish(running);
+    assert!((9..40).contains(&received), "{received} of 60");
+}
+
+fn stateful(plane: &Plane) {
+    let mut desired = tutorial();
+    eni(&mut desired, A).ingress.rules.clear();
+    eni(&mut desired, B).egress.accept_by_default = false;
+    plane.apply(Arc::new(desired)).unwrap();
+    assert_eq!(ping(plane, A, B_IP), 3);
+    assert_eq!(ping(plane, B, A_IP), 0);
+}
+
+fn acl(plane: &Plane) {
+    let mut desired = tutorial();
+    let vswitch = desired.vpcs.get_mut("vpc-b").unwrap().vswitches.get_mut("vsw-vpc-b").unwrap();
+    vswitch.acl = Some(AclPlane { ingress: vec![any("0.0.0.0/0", None)], egress: vec![] });
+    plane.apply(Arc::new(desired)).unwrap();
+    assert_eq!(ping(plane, A, B_IP), 0);
+    assert_eq!(ping(plane, B, A_IP), 0);
+}
+
+fn route(plane: &Plane) {
+    let mut desired = tutorial();
+    desired.vpcs.get_mut("vpc-b").unwrap().tables.get_mut("vtb").unwrap().remove(1);
+    plane.apply(Arc::new(desired)).unwrap();
+    let before = plane.counters(LINK, Direction::Forward).sent;
+    assert_eq!(ping(plane, A, B_IP), 0);
+    assert_eq!(plane.counters(LINK, Direction::Forward).sent, before + 3);
+    assert_eq!(ping(plane, B, A_IP), 0);
+}
+
+fn loss(plane: &Plane) {
+    plane.set_shape(LINK, Direction::Forward, Shape { loss: 0.05, ..Shape::default() });
+    let before = plane.counters(LINK, Direction::Forward);
+    let (sent, received) = finish(start(plane, A, &["-q", "-c", "1000", "-i", "0.001", "-W", "0.5", B_IP]));
+    let after = plane.counters(LINK, Direction::Forward);
+    let lost = u32::try_from(after.lost - before.lost).unwrap();
+    assert_eq!((after.seen - before.seen, sent - received), (1000, lost));
+    assert!((20..90).contains(&lost), "{lost} of 1000");
+}
+
+fn delay(plane: &Plane) {
+    plane.set_shape(LINK, Direction::Return, Shape { delay_ms: 20.0, ..Shape::default() });
+    let begun = Instant::now();
+    assert_eq!(finish(start(plane, A, &["-c", "1", "-W", "1", B_IP])), (1, 1));
+    assert!(begun.elapsed() >= Duration::from_millis(20));
+    plane.set_shape(LINK, Direction::Return, Shape { down: true, ..Shape::default() });
+    assert_eq!(ping(plane, A, B_IP), 0);
+    plane.set_shape(LINK, Direction::Return, Shape::default());
+    let mut desired = tutorial();
+    desired.links.get_mut(LINK).unwrap().carries = false;
+    plane.apply(Arc::new(desired)).unwrap();
+    assert_eq!(ping(plane, A, B_IP), 0);
+}
+
+fn mtu(plane: &Plane) {
+    plane.set_shape(LINK, Direction::Forward, Shape { mtu: Some(1400), ..Shape::default() });
+    // Without DF: cut on the way, put together at the end, and answered.
+    assert_eq!(finish(start(plane, A, &["-M", "dont", "-c", "3", "-i", "0.01", "-W", "0.5", "-s", "1472", B_IP])), (3, 3));
+    assert_eq!(finish(start(plane, A, &["-c", "3", "-i", "0.01", "-W", "0.5", "-s", "1000", B_IP])), (3, 3));
+    let before = plane.counters(LINK, Direction::Forward).oversize;
+    assert_eq!(finish(start(plane, A, &["-M", "do", "-c", "3", "-i", "0.01", "-W", "0.3", "-s", "1472", B_IP])), (3, 0));
+    assert_eq!(plane.counters(LINK, Direction::Forward).oversize, before + 3);
+    // Larger than the interface: the kernel cuts it itself.
+    assert_eq!(finish(start(plane, A, &["-c", "3", "-i", "0.01", "-W", "0.5", "-s", "4000", B_IP])), (3, 3));
+}
+
+fn tcp(plane: &Plane) {
+    let address: SocketAddr = format!("{B_IP}:7").parse().unwrap();
+    let listener = plane.namespace(&Place::Instance(B.to_owned())).unwrap().tcp_listener(address).unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        all.len()
+    });
+    let client = plane.namespace(&Place::Instance(A.to_owned())).unwrap();
+    client
+        .run(move || {
+            let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
+            std::io::Write::write_all(&mut stream, &vec![7; 1_000_000])
+        })
+        .expect("a stream crosses the link");
+    assert_eq!(server.join().unwrap(), 1_000_000);
+}
+
+fn stopped(plane: &Plane) {
+    let argv = vec!["/run/guest-tools/ping".into(), "-q".into(), "-i".into(), "0.01".into(), A_IP.into()];
+    plane.set_services(B, vec![ServiceSpec { argv, env: vec![], log_path: None }]).unwrap();
+    let flows = |plane: &Plane| plane.counters(LINK, Direction::Return).seen;
+    let grows = |plane: &Plane| {
+        let (before, deadline) = (flows(plane), Instant::now() + Duration::from_secs(3));
+        while flows(plane) < before + 5 {
+            assert!(Instant::now() < deadline, "the service sends nothing");
+            std::thread::yield_now();
+        }
+    };
+    grows(plane);
+    let mut desired = tutorial();
+    desired.instances.get_mut(B).unwrap().running = false;
+    plane.apply(Arc::new(desired)).unwrap();
+    let before = flows(plane);
+    assert_eq!(ping(plane, A, B_IP), 0);
+    assert_eq!(flows(plane), before);
+    plane.apply(Arc::new(tutorial())).unwrap();
+    grows(plane);
+    assert_eq!(ping(plane, A, B_IP), 3);
+    plane.set_services(B, vec![]).unwrap();
+}
+
+fn speaks(plane: &Plane, from: &str, address: &str) -> Option<SocketAddr> {
+    let place = if from == "service" { Place::Service } else { Place::Instance(from.to_owned()) };
+    let at: SocketAddr = address.parse().unwrap();
+    let listening = if at.ip().to_string() == "100.100.100.200" { place.clone() } else { Place::Service };
+    let listener = plane.namespace(&listening).unwrap().tcp_listener(at).unwrap();
+    let client = plane.namespace(&place).unwrap();
+    client.run(move || TcpStream::connect_timeout(&at, Duration::from_millis(500))).ok()?;
+    listener.accept().ok().map(|(_, peer)| peer)
+}
+
+fn service(plane: &Plane) {
+    let mut desired = tutorial();
+    eni(&mut desired, A).egress.accept_by_default = false;
+    plane.apply(Arc::new(desired)).unwrap();
+    assert!(speaks(plane, A, "100.100.0.2:80").is_some());
+    assert!(speaks(plane, B, "100.100.0.10:7443").is_some());
+    assert!(speaks(plane, A, "100.100.100.200:80").is_some());
+    assert!(speaks(plane, "service", "100.100.0.2:80").is_some());
+}
+
+fn overlapping(plane: &Plane) {
+    let mut desired = tutorial();
+    let mut vpc = desired.vpcs["vpc-a"].clone();
+    vpc.tables.get_mut("vtb").unwrap().remove(1);
+    desired.vpcs.insert("vpc-c".to_owned(), vpc);
+    let mut instance = desired.instances[A].clone();
+    instance.enis[0].id = "eni-3".to_owned();
+    instance.enis[0].vpc = "vpc-c".to_owned();
+    desired.instances.insert("C.ecs1".to_owned(), instance);
+    plane.apply(Arc::new(desired)).unwrap();
+    let (one, other) = (speaks(plane, A, "100.100.0.2:80").unwrap(), speaks(plane, "C.ecs1", "100.100.0.2:80").unwrap());
+    assert_ne!(one.ip(), other.ip());
+    assert_eq!(ping(plane, "C.ecs1", B_IP), 0);
+}
+
+fn membership(plane: &Plane) {
+    let mut desired = tutorial();
+    let mut second = desired.instances[A].clone();
+    second.enis[0].id = "eni-9".to_owned();
+    second.enis[0].mac[5] = 9;
+    second.enis[0].addresses = vec!["192.168.1.11".parse().unwrap()];
+    second.enis[0].ingress.members = ["192.168.1.10".parse().unwrap(), "192.168.1.11".parse().unwrap()].into();
+    desired.instances.insert("A.ecs2".to_owned(), second);
+    let begun = Instant::now();
+    plane.apply(Arc::new(desired.clone())).unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(300), "took {:?}", begun.elapsed());
+    assert_eq!(ping(plane, "A.ecs2", B_IP), 3);
+    assert_eq!(ping(plane, A, "192.168.1.11"), 3);
+    assert_eq!(ping(plane, "A.ecs2", A_IP), 0); // only the second has the group's inner rule
+    // An entry towards the ACL's own vSwitch is not filtered by it.
+    let vswitch = desired.vpcs.get_mut("vpc-a").unwrap().vswitches.get_mut("vsw-vpc-a").unwrap();
+    vswitch.acl = Some(AclPlane::default());
+    plane.apply(Arc::new(desired)).unwrap();
+    assert_eq!(ping(plane, A, "192.168.1.11"), 3);
+    assert_eq!(ping(plane, "A.ecs2", B_IP), 0);
+    plane.apply(Arc::new(tutorial())).unwrap();
+    assert!(plane.namespace(&Place::Instance("A.ecs2".to_owned())).is_none());
+}
+
+fn nobody(plane: &Plane) {
+    for to in ["192.168.1.77", "192.168.1.253", "172.16.1.77", "10.9.9.9"] {
+        let output = start(plane, A, &["-c", "2", "-i", "0.01", "-W", "0.2", to]).wait_with_output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stdout).contains("2 packets transmitted, 0 received"), "{to}");
+    }
+}
+
+fn guest_faults(plane: &Plane) {
+    let run = |on: &str, line: &str| {
+        let mut words = line.split_whitespace();
+        let tool = format!("/run/guest-tools/{}", words.next().unwrap());
+        let mut command = Command::new(&tool);
+        command.args(words).stdout(Stdio::null()).env("PATH", guest_path());
+        let mut child = plane.namespace(&Place::Instance(on.to_owned())).unwrap().spawn(command).expect(&tool);
+        assert!(child.wait().unwrap().success(), "{line}");
+    };
+    for (break_it, mend_it) in [
+        ("sysctl -w net.ipv4.icmp_echo_ignore_all=1", "sysctl -w net.ipv4.icmp_echo_ignore_all=0"),
+    ] {
+        run(B, break_it);
+        assert_eq!(ping(plane, A, B_IP), 0, "{break_it}");
+        run(B, mend_it);
+        assert_eq!(ping(plane, A, B_IP), 3, "{mend_it}");
+    }
+}

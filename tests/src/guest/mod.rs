@@ -1,0 +1,68 @@
+//! Stand-ins for the commands of guests, for machines that lack the real ones.
+//!
+//! The lab's own binary, started under another name, does the common subset of `sysctl`, `ip`, `nft` and `ping`, so that
+//! faults can be made and printed repairs run with nothing to install. They come last in a guest's `PATH`. What they do
+//! not understand they refuse, naming the package that has the real command.
+
+mod ping;
+mod sysctl;
+
+use std::{ffi::OsString, path::Path, process::ExitCode};
+
+/// Names under which this binary is a guest command.
+pub const TOOLS: [&str; 2] = ["sysctl", "ping"];
+
+/// Runs the guest command that this process was started as, if it was.
+pub fn dispatch(args: &[OsString]) -> Option<ExitCode> {
+    let name = Path::new(args.first()?).file_name()?.to_str()?;
+    let words: Option<Vec<String>> = args.iter().skip(1).map(|arg| arg.to_str().map(str::to_owned)).collect();
+    let run = match name {
+        "sysctl" => sysctl::run,
+        "ping" => ping::run,
+        _ => return None,
+    };
+    Some(match words.ok_or_else(|| Refusal::new("an argument is not text")).and_then(|words| run(&words)) {
+        Ok(code) => ExitCode::from(code),
+        Err(refusal) => {
+            render::refusal(name, &refusal);
+            ExitCode::from(refusal.code)
+        }
+    })
+}
+
+/// Why a stand-in did not do what it was asked.
+#[derive(Debug)]
+struct Refusal {
+    message: String,
+    code: u8,
+}
+
+impl Refusal {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: 2 }
+    }
+
+    fn not_understood(what: &str, package: &str) -> Self {
+        Self::new(format!("{what:?} is beyond the lab's stand-in; install the package {package} for the real command"))
+    }
+
+    fn failed(what: &str, error: &std::io::Error) -> Self {
+        Self { message: format!("{what}: {error}"), code: 1 }
+    }
+}
+
+mod render {
+    //! The only place of the stand-ins that writes to the terminal.
+
+    use super::Refusal;
+
+    #[expect(clippy::print_stdout, reason = "a command's output")]
+    pub(super) fn line(text: &str) {
+        println!("{text}");
+    }
+
+    #[expect(clippy::print_stderr, reason = "a command's complaint")]
+    pub(super) fn refusal(name: &str, refusal: &Refusal) {
+        eprintln!("{name}: {}", refusal.message);
+    }
+}

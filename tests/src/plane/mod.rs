@@ -1,0 +1,354 @@
+//! The lab's data plane: what [`Desired`] says, made true in network namespaces, without any external program.
+//!
+//! One namespace per VPC's router, per instance, and for cloud services; a thread per link between routers. Knows
+//! nothing of accounts or APIs, and cannot drift from the cloud: it is given the whole state each time and works out
+//! the difference. Rules measured for it stand in `network-semantics.md` §9; packets, connection tracking, routes and
+//! ICMP are the kernel's own.
+
+mod fabric;
+mod filter;
+mod instance;
+pub mod interfaces;
+mod namespace;
+pub mod netlink;
+pub mod nft;
+mod router;
+pub mod sandbox;
+mod shape;
+
+pub use instance::ServiceSpec;
+pub use namespace::Namespace;
+pub use shape::{LinkCounters, checksum};
+
+use crate::desired::{Desired, EniPlane, InstancePlane, LinkPlane, Shape};
+use anyhow::{Context, Result, anyhow};
+use fabric::{Fabric, Port};
+use instance::Instance;
+use ipnet::Ipv4Net;
+use netlink::Netlink;
+use pingtong_evidence::Direction;
+use router::Router;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    fs,
+    net::Ipv4Addr,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Where the stand-ins for guest commands are.
+pub const GUEST_TOOLS: &str = "/run/guest-tools";
+/// The service network's block and the addresses of its hosts: the OpenAPI endpoint and the collector.
+const SERVICE_PREFIX: u8 = 16;
+const SERVICE_ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 0, 2), Ipv4Addr::new(100, 100, 0, 10)];
+
+/// The `PATH` of processes in guests: the machine's own commands first, stand-ins for missing ones last.
+pub fn guest_path() -> OsString {
+    OsString::from(format!("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{GUEST_TOOLS}"))
+}
+
+/// How to build a plane.
+#[derive(Debug, Clone, Copy)]
+pub struct PlaneOptions {
+    /// Seed of every chance in links.
+    pub seed: u64,
+}
+
+/// A place with a namespace of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// An instance, by name.
+    Instance(String),
+    /// The service network.
+    Service,
+}
+
+/// The data plane. Methods block for milliseconds; they need no asynchronous context and may be called from any.
+#[derive(Debug)]
+pub struct Plane {
+    service: Namespace,
+    seed: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    routers: BTreeMap<String, Router>,
+    instances: BTreeMap<String, Instance>,
+    /// Interfaces that are plugged in, by id.
+    enis: BTreeMap<String, Plugged>,
+    links: BTreeMap<String, (LinkPlane, Fabric)>,
+    shapes: BTreeMap<(String, u8), Shape>,
+    names: u32,
+    routers_made: u32,
+    applied: Option<Arc<Desired>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Plugged {
+    instance: String,
+    vpc: String,
+    vswitch: String,
+    mac: [u8; 6],
+}
+
+impl Plane {
+    /// Builds the service network and the tools of guests. Inside the sandbox only.
+    pub fn boot(options: PlaneOptions) -> Result<Self> {
+        place_guest_tools()?;
+        let service = Namespace::create("service")?;
+        router::without_ipv6(&service);
+        service.set(vec![
+            ("ipv4/conf/all/rp_filter".to_owned(), "0"),
+            ("ipv4/conf/default/rp_filter".to_owned(), "0"),
+            ("ipv4/ip_forward".to_owned(), "0"),
+        ])?;
+        service.run(|| -> Result<()> {
+            let mut netlink = Netlink::route()?;
+            netlink.request(&interfaces::set_flags("lo", interfaces::UP, interfaces::UP))?;
+            for address in SERVICE_ADDRESSES {
+                let added = netlink.request(&interfaces::add_address(1, address, SERVICE_PREFIX));
+                added.context("cannot give the service network its addresses")?;
+            }
+            Ok(())
+        })?;
+        Ok(Self { service, seed: options.seed, state: Mutex::default() })
+    }
+
+    /// Makes the data plane as desired. What does not change is not touched.
+    pub fn apply(&self, desired: Arc<Desired>) -> Result<()> {
+        let mut state = self.state();
+        if state.applied.as_deref() == Some(&*desired) {
+            return Ok(());
+        }
+        state.applied = None;
+        self.unplug(&mut state, &desired);
+        self.plug_routers(&mut state, &desired)?;
+        plug_instances(&mut state, &desired)?;
+        self.plug_links(&mut state, &desired)?;
+        for (id, vpc) in &desired.vpcs {
+            let router = state.routers.get_mut(id).context("a router is missing")?;
+            router.apply(id, vpc, &desired).with_context(|| format!("cannot apply {id}"))?;
+        }
+        for (name, wanted) in &desired.instances {
+            if let Some(instance) = state.instances.get_mut(name) {
+                instance.set_running(wanted.running).with_context(|| format!("cannot start {name}"))?;
+            }
+        }
+        state.applied = Some(desired);
+        Ok(())
+    }
+
+    /// Removes what is no longer desired.
+    fn unplug(&self, state: &mut State, desired: &Desired) {
+        let wanted = plugs(desired);
+        let gone: Vec<String> =
+            state.enis.iter().filter(|(id, at)| wanted.get(*id).map(|(p, ..)| p) != Some(at)).map(|(id, _)| id.clone()).collect();
+        for id in gone {
+            if let Some(plugged) = state.enis.remove(&id) {
+                if let Some(router) = state.routers.get_mut(&plugged.vpc) {
+                    router.unplug_eni(&id);
+                }
+                if let Some(instance) = state.instances.get_mut(&plugged.instance) {
+                    instance.interfaces.remove(&id);
+                }
+            }
+        }
+        let State { instances, links, routers, .. } = state;
+        instances.retain(|name, instance| {
+            let keep = desired.instances.contains_key(name);
+            if !keep {
+                instance.stop();
+            }
+            keep
+        });
+        let ends = |link: &LinkPlane| [link.initiator.clone(), link.acceptor.clone()];
+        links.retain(|id, (plugged, _)| {
+            let keep = desired.links.get(id).is_some_and(|link| ends(link) == ends(plugged))
+                && ends(plugged).iter().all(|vpc| desired.vpcs.contains_key(vpc));
+            if !keep {
+                for vpc in ends(plugged) {
+                    if let Some(router) = routers.get_mut(&vpc) {
+                        router.unplug_link(id);
+                    }
+                }
+            }
+            keep
+        });
+        routers.retain(|id, _| desired.vpcs.contains_key(id));
+    }
+
+    fn plug_routers(&self, state: &mut State, desired: &Desired) -> Result<()> {
+        for id in desired.vpcs.keys() {
+            if state.routers.contains_key(id) {
+                continue;
+            }
+            state.routers_made += 1;
+            let [_, _, high, low] = state.routers_made.to_be_bytes();
+            let (address, port) = (Ipv4Addr::new(100, 127, high, low), format!("r{}", state.routers_made));
+            let name = if id.starts_with("vpc-") { id.clone() } else { format!("vpc-{id}") };
+            let router = Router::create(&name, &self.service, &port, address)
+                .with_context(|| format!("cannot make the router of {id}"))?;
+            self.service.run(move || -> Result<()> {
+                let mut netlink = Netlink::route()?;
+                let flags = interfaces::UP | interfaces::NO_ARP;
+                netlink.request(&interfaces::set_flags(&port, flags, flags))?;
+                let index = interfaces::index_of(&mut netlink, &port)?;
+                let route = interfaces::Route::to(interfaces::MAIN, Ipv4Net::from(address)).via(index, None);
+                Ok(netlink.request(&route.add())?)
+            })?;
+            state.routers.insert(id.clone(), router);
+        }
+        Ok(())
+    }
+
+    fn plug_links(&self, state: &mut State, desired: &Desired) -> Result<()> {
+        for (id, link) in &desired.links {
+            let ends = [&link.initiator, &link.acceptor];
+            if ends.iter().any(|vpc| !state.routers.contains_key(*vpc)) {
+                continue;
+            }
+            if !state.links.contains_key(id) {
+                let mut ports = Vec::new();
+                for vpc in ends {
+                    state.names += 1;
+                    let namespace = state.routers[vpc].namespace().fd();
+                    ports.push(Port { namespace, interface: format!("l{}", state.names) });
+                }
+                let ports = <[Port; 2]>::try_from(ports).map_err(|_| anyhow!("a link has two ends"))?;
+                let fabric = Fabric::plug(id, ports.clone(), seed_of(self.seed, id))?;
+                for (vpc, port) in ends.into_iter().zip(ports) {
+                    if let Some(router) = state.routers.get_mut(vpc) {
+                        router.plug_link(id, port.interface)?;
+                    }
+                }
+                for direction in Direction::BOTH {
+                    if let Some(shape) = state.shapes.get(&(id.clone(), direction as u8)) {
+                        fabric.set_shape(direction, *shape);
+                    }
+                }
+                state.links.insert(id.clone(), (link.clone(), fabric));
+            }
+            if let Some((plugged, fabric)) = state.links.get_mut(id) {
+                fabric.set_grant(link.carries, link.rate_mbit);
+                plugged.clone_from(link);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets what the fabric does to one direction of a link, now or once the link exists.
+    pub fn set_shape(&self, link: &str, direction: Direction, shape: Shape) {
+        let mut state = self.state();
+        state.shapes.insert((link.to_owned(), direction as u8), shape);
+        if let Some((_, fabric)) = state.links.get(link) {
+            fabric.set_shape(direction, shape);
+        }
+    }
+
+    /// What the fabric does to one direction of a link.
+    pub fn shape(&self, link: &str, direction: Direction) -> Shape {
+        self.state().shapes.get(&(link.to_owned(), direction as u8)).copied().unwrap_or_default()
+    }
+
+    /// What one direction of a link did since it was plugged in.
+    pub fn counters(&self, link: &str, direction: Direction) -> LinkCounters {
+        self.state().links.get(link).map(|(_, fabric)| fabric.counters(direction)).unwrap_or_default()
+    }
+
+    /// The namespace of a place; an instance keeps its own over stop and start.
+    pub fn namespace(&self, place: &Place) -> Option<Namespace> {
+        match place {
+            Place::Service => Some(self.service.clone()),
+            Place::Instance(name) => self.state().instances.get(name).map(|instance| instance.namespace.clone()),
+        }
+    }
+
+    /// Sets what runs in an instance whenever the instance does; starts it now if it does.
+    pub fn set_services(&self, instance: &str, services: Vec<ServiceSpec>) -> Result<()> {
+        let mut state = self.state();
+        let found = state.instances.get_mut(instance).with_context(|| format!("no instance {instance:?}"))?;
+        found.set_services(services)
+    }
+
+    /// Kills an instance's services, as a crash would.
+    pub fn kill_services(&self, instance: &str) {
+        if let Some(instance) = self.state().instances.get_mut(instance) {
+            instance.kill_services();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Interfaces that are to be plugged in, by id: where, the interface, and whether it is its instance's primary.
+fn plugs(desired: &Desired) -> BTreeMap<String, (Plugged, &EniPlane, bool)> {
+    let mut found = BTreeMap::new();
+    for (name, InstancePlane { enis, .. }) in &desired.instances {
+        for (at, eni) in enis.iter().enumerate() {
+            let plugged = Plugged {
+                instance: name.clone(),
+                vpc: eni.vpc.clone(),
+                vswitch: eni.vswitch.clone(),
+                mac: eni.mac,
+            };
+            found.insert(eni.id.clone(), (plugged, eni, at == 0));
+        }
+    }
+    found
+}
+
+fn plug_instances(state: &mut State, desired: &Desired) -> Result<()> {
+    for name in desired.instances.keys() {
+        if !state.instances.contains_key(name) {
+            let instance = Instance::create(name).with_context(|| format!("cannot make the instance {name}"))?;
+            state.instances.insert(name.clone(), instance);
+        }
+    }
+    // Primaries first, so that they get the first names.
+    let wanted = plugs(desired);
+    let order: BTreeSet<(bool, &String)> = wanted.iter().map(|(id, (.., primary))| (!primary, id)).collect();
+    for (secondary, id) in order {
+        let Some((plugged, eni, _)) = wanted.get(id) else { continue };
+        if state.enis.contains_key(id) {
+            continue;
+        }
+        let State { routers, instances, names, enis, .. } = state;
+        let (Some(router), Some(instance)) = (routers.get_mut(&eni.vpc), instances.get_mut(&plugged.instance)) else {
+            continue;
+        };
+        let block = desired.vpcs.get(&eni.vpc).and_then(|vpc| vpc.vswitches.get(&eni.vswitch)).map(|vswitch| vswitch.cidr);
+        let (Some(block), Some(address)) = (block, eni.addresses.first()) else { continue };
+        *names += 1;
+        let interface = instance.free_name();
+        router.plug_eni(eni, format!("v{names}"), &instance.namespace, &interface)?;
+        instance.interfaces.insert(id.clone(), interface.clone());
+        instance
+            .configure(&interface, *address, block, !secondary)
+            .with_context(|| format!("cannot configure {interface} of {}", plugged.instance))?;
+        enis.insert(
+            id.clone(),
+            Plugged { instance: plugged.instance.clone(), vpc: eni.vpc.clone(), vswitch: eni.vswitch.clone(), mac: eni.mac },
+        );
+    }
+    Ok(())
+}
+
+fn place_guest_tools() -> Result<()> {
+    fs::create_dir_all(GUEST_TOOLS).context("cannot create the directory of guest commands")?;
+    let own = std::env::current_exe().context("cannot find this program's own file")?;
+    for tool in crate::guest::TOOLS {
+        let path = Path::new(GUEST_TOOLS).join(tool);
+        let _ = fs::remove_file(&path);
+        std::os::unix::fs::symlink(&own, &path).with_context(|| format!("cannot place {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Differs by link and by lab, not by run.
+fn seed_of(seed: u64, link: &str) -> u64 {
+    link.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

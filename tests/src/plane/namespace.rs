@@ -1,0 +1,147 @@
+//! A network namespace: a thread that lives in it and does what it is told there.
+//!
+//! The namespace also has a name under `/run/netns`, in the sandbox's private mount namespace, so that `exec` (and
+//! `ip netns` where installed) can enter it. Processes started through it inherit it. Nothing here configures it.
+
+use anyhow::{Context, Result};
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
+use std::{
+    fmt,
+    fs::{self, File},
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::{AsRawFd, RawFd},
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    sync::{Arc, Mutex, mpsc},
+    thread,
+};
+
+/// Where namespaces have names.
+pub const NAMES: &str = "/run/netns";
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A network namespace. Cheap to clone; the namespace lasts as long as a clone, a process or a socket in it.
+#[derive(Clone)]
+pub struct Namespace(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    file: File,
+    jobs: Mutex<mpsc::Sender<Job>>,
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Namespace").field(&self.0.name).finish()
+    }
+}
+
+impl Namespace {
+    /// Makes a new one, with nothing in it but a loopback interface that is down.
+    pub fn create(name: &str) -> Result<Self> {
+        let (jobs, inbox) = mpsc::channel::<Job>();
+        let (ready, readiness) = mpsc::channel();
+        let path = path_of(name);
+        fs::create_dir_all(NAMES).context("cannot create the directory of namespace names")?;
+        File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        thread::Builder::new()
+            .name(format!("netns {name}"))
+            .spawn(move || {
+                let _ = ready.send(enter_new(&path));
+                // Ends when the last handle is gone.
+                for job in inbox {
+                    job();
+                }
+            })
+            .context("cannot start a namespace's thread")?;
+        let file = readiness
+            .recv()
+            .context("a namespace's thread ended")?
+            .with_context(|| format!("cannot make the network namespace {name}"))?;
+        Ok(Self(Arc::new(Inner { name: name.to_owned(), file, jobs: Mutex::new(jobs) })))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Its file, for netlink.
+    pub fn fd(&self) -> RawFd {
+        self.0.file.as_raw_fd()
+    }
+
+    /// What its link `/proc/PID/ns/net` shows in processes inside.
+    pub fn identity(&self) -> io::Result<u64> {
+        use std::os::unix::fs::MetadataExt as _;
+        Ok(self.0.file.metadata()?.ino())
+    }
+
+    /// Does something inside and returns its result.
+    ///
+    /// # Panics
+    /// When the job panics, as the caller would have.
+    pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, result) = mpsc::channel();
+        let boxed: Job = Box::new(move || {
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+            let _ = done.send(outcome);
+        });
+        {
+            let jobs = self.0.jobs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let _ = jobs.send(boxed);
+        }
+        match result.recv() {
+            Ok(Ok(value)) => value,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            // The thread leaves its loop only when no handle is left, and this is one.
+            Err(_) => std::process::abort(),
+        }
+    }
+
+    /// Starts a process inside.
+    pub fn spawn(&self, mut command: Command) -> io::Result<Child> {
+        self.run(move || command.spawn())
+    }
+
+    /// Listens inside. The listener works from any thread.
+    pub fn tcp_listener(&self, address: SocketAddr) -> io::Result<TcpListener> {
+        self.run(move || TcpListener::bind(address))
+    }
+
+    /// Sets kernel parameters inside, by their path under `/proc/sys/net`.
+    pub fn set(&self, parameters: Vec<(String, &'static str)>) -> Result<()> {
+        self.run(move || {
+            for (path, value) in parameters {
+                let path = format!("/proc/sys/net/{path}");
+                fs::write(&path, value).with_context(|| format!("cannot set {path} to {value:?}"))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let path = path_of(&self.name);
+        let _ = nix::mount::umount2(&path, nix::mount::MntFlags::MNT_DETACH);
+        let _ = fs::remove_file(&path);
+    }
+}
+
+/// The file of a namespace's name.
+pub fn path_of(name: &str) -> PathBuf {
+    Path::new(NAMES).join(name.replace('/', "_"))
+}
+
+fn enter_new(path: &Path) -> io::Result<File> {
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    let own = "/proc/thread-self/ns/net";
+    mount(Some(own), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+    File::open(own)
+}

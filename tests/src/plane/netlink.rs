@@ -1,0 +1,324 @@
+//! Netlink messages written and read by hand: route, netfilter and generic netlink over one blocking socket.
+//!
+//! The lab needs a handful of messages of three families, and the nftables expressions it uses are mostly ones that no
+//! typed crate has yet (`ct`, `nat`, `limit`, `reject`); one small codec for all is less than the glue would be. Knows
+//! the framing (`linux/netlink.h`) and nothing of what the messages mean. Attribute numbers stand with their users.
+
+use netlink_sys::{Socket, SocketAddr};
+use std::io;
+
+/// `NLM_F_REQUEST`.
+pub const REQUEST: u16 = 0x1;
+/// `NLM_F_ACK`.
+pub const ACK: u16 = 0x4;
+/// `NLM_F_DUMP`.
+pub const DUMP: u16 = 0x300;
+/// `NLM_F_CREATE`.
+pub const CREATE: u16 = 0x400;
+/// `NLM_F_EXCL`.
+pub const EXCL: u16 = 0x200;
+/// `NLM_F_REPLACE`.
+pub const REPLACE: u16 = 0x100;
+/// `NLM_F_APPEND`.
+pub const APPEND: u16 = 0x800;
+
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+const NESTED: u16 = 0x8000;
+const HEADER: usize = 16;
+
+/// `NFNL_SUBSYS_NFTABLES`, as the upper byte of a message's type.
+pub const NFTABLES: u16 = 10 << 8;
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+
+/// A list of attributes under construction.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attributes(Vec<u8>);
+
+impl Attributes {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The bytes so far.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Appends an attribute with these bytes.
+    #[must_use]
+    pub fn with(mut self, kind: u16, value: &[u8]) -> Self {
+        self.push(kind, value);
+        self
+    }
+
+    /// Appends a native-endian number, as route netlink has them.
+    #[must_use]
+    pub fn u32(self, kind: u16, value: u32) -> Self {
+        self.with(kind, &value.to_ne_bytes())
+    }
+
+    /// Appends a network-order number, as netfilter has them.
+    #[must_use]
+    pub fn be32(self, kind: u16, value: u32) -> Self {
+        self.with(kind, &value.to_be_bytes())
+    }
+
+    /// Appends a text with its closing zero.
+    #[must_use]
+    pub fn text(mut self, kind: u16, value: &str) -> Self {
+        let mut bytes = value.as_bytes().to_vec();
+        bytes.push(0);
+        self.push(kind, &bytes);
+        self
+    }
+
+    /// Appends attributes inside an attribute.
+    #[must_use]
+    pub fn nest(mut self, kind: u16, inner: &Attributes) -> Self {
+        self.push(kind | NESTED, &inner.0);
+        self
+    }
+
+    /// Appends attributes inside an attribute whose nesting the kernel does not want marked.
+    #[must_use]
+    pub fn nest_unmarked(mut self, kind: u16, inner: &Attributes) -> Self {
+        self.push(kind, &inner.0);
+        self
+    }
+
+    fn push(&mut self, kind: u16, value: &[u8]) {
+        let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
+        self.0.extend_from_slice(&length.to_ne_bytes());
+        self.0.extend_from_slice(&kind.to_ne_bytes());
+        self.0.extend_from_slice(value);
+        while !self.0.len().is_multiple_of(4) {
+            self.0.push(0);
+        }
+    }
+}
+
+/// One message without its netlink header's length and sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Type.
+    pub kind: u16,
+    /// Flags besides `NLM_F_REQUEST`.
+    pub flags: u16,
+    /// Family header and attributes.
+    pub body: Vec<u8>,
+}
+
+impl Message {
+    /// A message of family header and attributes.
+    pub fn new(kind: u16, flags: u16, header: &[u8], attributes: &Attributes) -> Self {
+        let mut body = header.to_vec();
+        body.extend_from_slice(&attributes.0);
+        Self { kind, flags, body }
+    }
+
+    /// A netfilter message for a family (`NFPROTO_…`).
+    pub fn netfilter(kind: u16, flags: u16, family: u8, attributes: &Attributes) -> Self {
+        Self::new(NFTABLES | kind, flags, &[family, 0, 0, 0], attributes)
+    }
+
+    fn write(&self, sequence: u32, extra: u16, out: &mut Vec<u8>) {
+        let length = u32::try_from(HEADER + self.body.len()).unwrap_or(u32::MAX);
+        out.extend_from_slice(&length.to_ne_bytes());
+        out.extend_from_slice(&self.kind.to_ne_bytes());
+        out.extend_from_slice(&(self.flags | REQUEST | extra).to_ne_bytes());
+        out.extend_from_slice(&sequence.to_ne_bytes());
+        out.extend_from_slice(&0_u32.to_ne_bytes());
+        out.extend_from_slice(&self.body);
+        while !out.len().is_multiple_of(4) {
+            out.push(0);
+        }
+    }
+}
+
+/// An answer: type and body.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Type.
+    pub kind: u16,
+    /// Family header and attributes.
+    pub body: Vec<u8>,
+}
+
+/// A netlink socket in the calling thread's network namespace.
+#[derive(Debug)]
+pub struct Netlink {
+    socket: Socket,
+    sequence: u32,
+}
+
+impl Netlink {
+    /// Route netlink: links, addresses, routes, rules, neighbours.
+    pub fn route() -> io::Result<Self> {
+        Self::open(0)
+    }
+
+    /// Netfilter netlink: nftables.
+    pub fn netfilter() -> io::Result<Self> {
+        Self::open(12)
+    }
+
+    /// Generic netlink.
+    pub fn generic() -> io::Result<Self> {
+        Self::open(16)
+    }
+
+    fn open(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        socket.set_cap_ack(true)?;
+        socket.set_rx_buf_sz(1_i32 << 20)?;
+        // A transaction goes out in one message; the kernel cuts this to what `wmem_max` allows.
+        let _ = socket2::SockRef::from(&socket).set_send_buffer_size(8 << 20);
+        Ok(Self { socket, sequence: 0 })
+    }
+
+    /// Sends one request and waits until the kernel has done it.
+    pub fn request(&mut self, message: &Message) -> io::Result<()> {
+        self.talk(message, ACK).map(drop)
+    }
+
+    /// Sends one question and returns the answers.
+    pub fn ask(&mut self, message: &Message) -> io::Result<Vec<Answer>> {
+        let extra = if message.flags & DUMP == DUMP { 0 } else { ACK };
+        self.talk(message, extra)
+    }
+
+    fn talk(&mut self, message: &Message, extra: u16) -> io::Result<Vec<Answer>> {
+        self.sequence += 1;
+        let mut bytes = Vec::with_capacity(HEADER + message.body.len() + 4);
+        message.write(self.sequence, extra, &mut bytes);
+        self.socket.send(&bytes, 0)?;
+        let mut answers = Vec::new();
+        loop {
+            let (bytes, _) = self.socket.recv_from_full()?;
+            for frame in frames(&bytes) {
+                if frame.sequence != self.sequence {
+                    continue;
+                }
+                match frame.kind {
+                    ERROR => return error_of(frame.body).map(|()| answers),
+                    DONE => return Ok(answers),
+                    kind => answers.push(Answer { kind, body: frame.body.to_vec() }),
+                }
+            }
+        }
+    }
+
+    /// Sends an nftables transaction: all of it happens, or nothing. The error says which message was refused.
+    pub fn transaction(&mut self, messages: &[Message]) -> Result<(), (usize, io::Error)> {
+        let Some(last) = messages.len().checked_sub(1) else { return Ok(()) };
+        let edge = |kind| Message { kind, flags: 0, body: vec![0, 0, 0, 10] }; // resource id: nftables, network order
+        let first = self.sequence + 2;
+        let mut bytes = Vec::new();
+        edge(BATCH_BEGIN).write(first - 1, 0, &mut bytes);
+        let mut sequence = first;
+        for (at, message) in messages.iter().enumerate() {
+            // One acknowledgement is enough, and a thousand would overrun the receive buffer.
+            message.write(sequence, if at == last { ACK } else { 0 }, &mut bytes);
+            sequence += 1;
+        }
+        edge(BATCH_END).write(sequence, 0, &mut bytes);
+        self.sequence = sequence;
+        self.socket.send(&bytes, 0).map_err(|error| (0, error))?;
+        loop {
+            let (bytes, _) = self.socket.recv_from_full().map_err(|error| (0, error))?;
+            for frame in frames(&bytes) {
+                if frame.kind != ERROR || frame.sequence + 1 < first {
+                    continue;
+                }
+                let at = frame.sequence.saturating_sub(first) as usize;
+                error_of(frame.body).map_err(|error| (at, error))?;
+                if at == last {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+struct Frame<'a> {
+    kind: u16,
+    sequence: u32,
+    body: &'a [u8],
+}
+
+fn frames(mut bytes: &[u8]) -> Vec<Frame<'_>> {
+    let mut found = Vec::new();
+    while let (Some(length), Some(kind), Some(sequence)) = (u32_at(bytes, 0), u16_at(bytes, 4), u32_at(bytes, 8)) {
+        let length = length as usize;
+        let Some(body) = bytes.get(HEADER..length) else { break };
+        found.push(Frame { kind, sequence, body });
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    found
+}
+
+fn error_of(body: &[u8]) -> io::Result<()> {
+    match u32_at(body, 0).map_or(0, u32::cast_signed) {
+        0 => Ok(()),
+        code => Err(io::Error::from_raw_os_error(-code)),
+    }
+}
+
+/// The attributes in a byte string, with the marks taken off their kinds.
+pub fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
+    let mut found = Vec::new();
+    while let (Some(length), Some(kind)) = (u16_at(bytes, 0), u16_at(bytes, 2)) {
+        let length = usize::from(length);
+        let Some(value) = bytes.get(4..length) else { break };
+        found.push((kind & 0x3fff, value));
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    found
+}
+
+/// The first attribute of a kind.
+pub fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+    attributes(bytes).into_iter().find(|(k, _)| *k == kind).map(|(_, value)| value)
+}
+
+/// A text attribute without its closing zero.
+pub fn text_of(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).trim_end_matches('\0').to_owned()
+}
+
+/// A native-endian number at an offset.
+pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// A native-endian number at an offset.
+pub fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_read_back_as_written() {
+        let inner = Attributes::new().be32(7, 0xdead_beef);
+        let outer = Attributes::new().text(1, "eth0").nest(2, &inner).u32(3, 9);
+        let read = attributes(outer.bytes());
+        assert_eq!(read.len(), 3);
+        assert_eq!(text_of(read[0].1), "eth0");
+        assert_eq!(attribute(read[1].1, 7), Some(&[0xde, 0xad, 0xbe, 0xef][..]));
+        assert_eq!(u32_at(read[2].1, 0), Some(9));
+    }
+
+    #[test]
+    fn a_torn_message_yields_what_is_whole() {
+        let bytes = Attributes::new().u32(1, 5).u32(2, 6);
+        assert_eq!(attributes(&bytes.bytes()[..12]).len(), 1);
+    }
+}

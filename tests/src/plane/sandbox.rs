@@ -1,0 +1,325 @@
+//! The sandbox a lab lives in: private user, mount, network, pid, IPC and host-name namespaces, and nothing after it.
+//!
+//! The outer process starts `__sandbox`, which unshares; its first child is `__init`, pid 1 of the new pid namespace,
+//! which reaps; its child is `__inside`, the lab. Each is killed by the kernel when its parent dies, and when pid 1
+//! dies the kernel kills all that is left; files are on a private tmpfs. So kill -9 of any of them leaves nothing.
+//! `__inside` leaves the host's network last, after it bound an abstract socket there: by it labs are found. Who asks
+//! learns the lab's pid from the socket's credentials, and enters by `/proc/PID/ns`.
+
+use anyhow::{Context, Result, anyhow, bail};
+use nix::{
+    errno::Errno,
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, setns, unshare},
+    sys::{prctl, signal::Signal, wait},
+    unistd::{Uid, getgid, getppid, getuid, sethostname},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{Read as _, Write as _},
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::{
+            net::{SocketAddr, UnixListener, UnixStream},
+            process::ExitStatusExt as _,
+        },
+    },
+    path::Path,
+    process::{Command, ExitCode, ExitStatus},
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+const SELF: &str = "/proc/self/exe";
+const SANDBOX: &str = "__sandbox";
+const INIT: &str = "__init";
+const INSIDE: &str = "__inside";
+/// How long a lab may take to say what it is.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Exit code for "our own failure".
+const OWN_FAILURE: u8 = 70;
+
+static BEACON: OnceLock<UnixListener> = OnceLock::new();
+static ANSWER: OnceLock<Arc<Mutex<String>>> = OnceLock::new();
+
+/// What this process is.
+#[derive(Debug)]
+pub enum Stage {
+    /// A hidden stage that is over.
+    Exit(ExitCode),
+    /// The program as the user started it.
+    Outside(Vec<OsString>),
+    /// The program inside the sandbox, with the same arguments.
+    Inside(Vec<OsString>),
+}
+
+/// Finds out which stage this is and runs the hidden ones. To be called first in `main`, before any thread exists.
+pub fn stage(args: Vec<OsString>) -> Stage {
+    let kind = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default().to_owned();
+    let rest = args.get(2..).unwrap_or_default();
+    let outcome = match kind.as_str() {
+        SANDBOX => isolate(rest).map(Stage::Exit),
+        INIT => init(rest).map(Stage::Exit),
+        INSIDE => settle(rest).map(|()| {
+            let program = args.first().cloned().unwrap_or_default();
+            Stage::Inside(std::iter::once(program).chain(rest.iter().skip(1).cloned()).collect())
+        }),
+        _ => return Stage::Outside(args),
+    };
+    outcome.unwrap_or_else(|error| {
+        render::failure(&error);
+        Stage::Exit(ExitCode::from(OWN_FAILURE))
+    })
+}
+
+/// Whether this process is the lab inside a sandbox.
+pub fn is_inside() -> bool {
+    BEACON.get().is_some()
+}
+
+/// Runs this program again inside a new sandbox, with these arguments, and returns its exit code.
+pub fn run_inside(args: &[OsString]) -> Result<ExitCode> {
+    let status = Command::new(SELF)
+        .arg(SANDBOX)
+        .arg(format!("{}.{}", getuid(), std::process::id()))
+        .args(args)
+        .status()
+        .context("cannot start the sandbox")?;
+    Ok(code_of(status))
+}
+
+fn code_of(status: ExitStatus) -> ExitCode {
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+    ExitCode::from(u8::try_from(code).unwrap_or(OWN_FAILURE))
+}
+
+fn die_with_parent() -> Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL).context("cannot ask to be killed with the parent")
+}
+
+fn isolate(args: &[OsString]) -> Result<ExitCode> {
+    let parent = getppid();
+    let (uid, gid) = (getuid(), getgid());
+    let extents = |kind: &str| fs::read_to_string(format!("/proc/self/{kind}")).unwrap_or_default();
+    let (uids, gids) = (identity(&extents("uid_map")), identity(&extents("gid_map")));
+    let all = CloneFlags::CLONE_NEWUSER
+        | CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
+    unshare(all).map_err(|errno| anyhow!(refusal(errno)))?;
+    let whole = uid.is_root() && fs::write("/proc/self/uid_map", uids).is_ok();
+    if !(whole && fs::write("/proc/self/gid_map", gids).is_ok()) {
+        fs::write("/proc/self/setgroups", "deny").map_err(|_| anyhow!(refusal(Errno::EPERM)))?;
+        if !whole {
+            fs::write("/proc/self/uid_map", format!("0 {uid} 1")).map_err(|_| anyhow!(refusal(Errno::EPERM)))?;
+        }
+        fs::write("/proc/self/gid_map", format!("0 {gid} 1")).map_err(|_| anyhow!(refusal(Errno::EPERM)))?;
+    }
+    // Only now: a change of credentials clears the wish.
+    die_with_parent()?;
+    if getppid() != parent {
+        return Ok(ExitCode::from(OWN_FAILURE));
+    }
+    let status = Command::new(SELF).arg(INIT).args(args).status().context("cannot start the first process inside")?;
+    Ok(code_of(status))
+}
+
+/// The map that keeps every id that exists here, from a process's own map.
+fn identity(map: &str) -> String {
+    let mut lines = String::new();
+    for line in map.lines() {
+        let mut fields = line.split_whitespace();
+        if let (Some(first), Some(count)) = (fields.next(), fields.nth(1)) {
+            lines.push_str(&format!("{first} {first} {count}\n"));
+        }
+    }
+    lines
+}
+
+fn refusal(errno: Errno) -> String {
+    let knob = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();
+    let set = if knob("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
+        "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+    } else if knob("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
+        "sysctl -w kernel.unprivileged_userns_clone=1"
+    } else if knob("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
+        "sysctl -w user.max_user_namespaces=10000"
+    } else {
+        "docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined …"
+    };
+    format!(
+        "this machine does not let the lab make a user namespace ({errno}); allow it with `{set}`, or run as root\n\
+         本机不允许实验环境创建用户命名空间（{errno}）；请执行 `{set}`，或以 root 运行"
+    )
+}
+
+fn init(args: &[OsString]) -> Result<ExitCode> {
+    die_with_parent()?;
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        .context("cannot make mounts private")?;
+    // Refused where parts of the outer /proc are masked, as in containers; the outer one then serves.
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let _ = mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>);
+    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
+        .context("cannot mount a private /run")?;
+    let child = Command::new(SELF).arg(INSIDE).args(args).spawn().context("cannot start the lab inside")?;
+    let child = nix::unistd::Pid::from_raw(child.id().cast_signed());
+    loop {
+        match wait::wait() {
+            Ok(wait::WaitStatus::Exited(pid, code)) if pid == child => {
+                return Ok(ExitCode::from(u8::try_from(code).unwrap_or(OWN_FAILURE)));
+            }
+            Ok(wait::WaitStatus::Signaled(pid, signal, _)) if pid == child => {
+                return Ok(ExitCode::from(u8::try_from(128 + signal as i32).unwrap_or(OWN_FAILURE)));
+            }
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => bail!("cannot wait for the lab: {errno}"),
+        }
+    }
+}
+
+fn settle(args: &[OsString]) -> Result<()> {
+    die_with_parent()?;
+    let owner = args.first().and_then(|arg| arg.to_str()).context("started without the owner's id")?;
+    let address = SocketAddr::from_abstract_name(format!("pingtong-lab.{owner}"))?;
+    let beacon = UnixListener::bind_addr(&address).context("cannot announce the lab")?;
+    unshare(CloneFlags::CLONE_NEWNET).context("cannot leave the host's network")?;
+    sethostname("pingtong-lab").context("cannot set the sandbox's host name")?;
+    let _ = BEACON.set(beacon);
+    Ok(())
+}
+
+/// A lab that runs on this machine for this user.
+#[derive(Debug, Clone)]
+pub struct RunningLab {
+    /// The lab's process, as seen from here.
+    pub pid: i32,
+    /// Its name.
+    pub name: String,
+    /// What it told about itself.
+    pub info: serde_json::Value,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Announcement {
+    name: String,
+    info: serde_json::Value,
+}
+
+/// Lets other processes of this user find this lab; a second call replaces what they are told.
+pub fn announce(name: &str, info: serde_json::Value) -> Result<()> {
+    let beacon = BEACON.get().context("only a lab inside its sandbox can be announced")?;
+    let line = serde_json::to_string(&Announcement { name: name.to_owned(), info })?;
+    if let Some(answer) = ANSWER.get() {
+        *answer.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = line;
+        return Ok(());
+    }
+    let answer = Arc::new(Mutex::new(line));
+    let _ = ANSWER.set(Arc::clone(&answer));
+    let beacon = beacon.try_clone().context("cannot listen for who looks for labs")?;
+    std::thread::Builder::new().name("beacon".to_owned()).spawn(move || {
+        for mut caller in beacon.incoming().flatten() {
+            let line = answer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+            let _ = caller.set_write_timeout(Some(ANSWER_TIMEOUT));
+            let _ = caller.write_all(line.as_bytes());
+        }
+    })?;
+    Ok(())
+}
+
+/// The announced labs of this user, oldest socket first.
+pub fn discover() -> Result<Vec<RunningLab>> {
+    let listed = fs::read_to_string("/proc/net/unix").context("cannot list this machine's sockets")?;
+    let prefix = format!("@pingtong-lab.{}.", getuid());
+    let mut names: Vec<&str> = listed
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(7))
+        .filter(|name| name.starts_with(&prefix))
+        .collect();
+    names.sort_unstable();
+    names.dedup(); // a connection that waits to be accepted is listed under the same name
+    Ok(names.into_iter().filter_map(|name| ask(name.trim_start_matches('@')).ok()).collect())
+}
+
+fn ask(name: &str) -> Result<RunningLab> {
+    let mut stream = UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?)?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    let peer = nix::sys::socket::getsockopt(&stream, nix::sys::socket::sockopt::PeerCredentials)?;
+    if Uid::from_raw(peer.uid()) != getuid() {
+        bail!("the socket {name} belongs to another user");
+    }
+    let mut line = String::new();
+    stream.read_to_string(&mut line)?;
+    let Announcement { name, info } = serde_json::from_str(&line)?;
+    Ok(RunningLab { pid: peer.pid(), name, info })
+}
+
+/// Runs a command inside an instance of a running lab. To be called while this process has one thread only.
+pub fn enter(lab: &RunningLab, instance: &str, argv: &[OsString]) -> Result<ExitCode> {
+    let open = |kind: &str| {
+        let path = format!("/proc/{}/ns/{kind}", lab.pid);
+        File::open(&path).with_context(|| format!("cannot open {path}; is the lab still running?"))
+    };
+    let (program, rest) = argv.split_first().context("no command to run was given")?;
+    let kinds = [
+        ("user", CloneFlags::CLONE_NEWUSER),
+        ("mnt", CloneFlags::CLONE_NEWNS),
+        ("pid", CloneFlags::CLONE_NEWPID),
+        ("uts", CloneFlags::CLONE_NEWUTS),
+        ("ipc", CloneFlags::CLONE_NEWIPC),
+    ];
+    let directory = std::env::current_dir().unwrap_or_else(|_| Path::new("/").to_path_buf());
+    let files = kinds.iter().map(|(kind, _)| open(kind)).collect::<Result<Vec<_>>>()?;
+    for (file, (kind, flag)) in files.iter().zip(kinds) {
+        setns(file, flag).with_context(|| format!("cannot enter the lab's {kind} namespace"))?;
+    }
+    let path = super::namespace::path_of(instance);
+    let Ok(network) = File::open(&path) else {
+        bail!("the lab {:?} has no instance {instance:?}; it has: {}", lab.name, instances().join(", "));
+    };
+    setns(&network, CloneFlags::CLONE_NEWNET).context("cannot enter the instance's network namespace")?;
+    let mut command = Command::new(program);
+    command.args(rest).env("PATH", super::guest_path());
+    if std::env::set_current_dir(directory).is_err() {
+        command.current_dir("/");
+    }
+    let status = command.status().with_context(|| format!("cannot run {}", program.display()))?;
+    Ok(code_of(status))
+}
+
+fn instances() -> Vec<String> {
+    let Ok(entries) = fs::read_dir(super::namespace::NAMES) else { return Vec::new() };
+    let mut names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    names.retain(|name| !name.starts_with("vpc-"));
+    names
+}
+
+mod render {
+    //! The only place of the sandbox that writes to the terminal.
+
+    #[expect(clippy::print_stderr, reason = "a stage that cannot start has no other way to say so")]
+    pub(super) fn failure(error: &anyhow::Error) {
+        eprintln!("pingtong-lab: {error:#}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identity_map_keeps_every_extent() {
+        assert_eq!(identity("         0          0 4294967295\n"), "0 0 4294967295\n");
+        assert_eq!(identity("0 1000 1\n1 100000 65536\n"), "0 0 1\n1 1 65536\n");
+    }
+
+    #[test]
+    fn other_arguments_are_the_users() {
+        let args = vec![OsString::from("lab"), OsString::from("demo")];
+        assert!(matches!(stage(args), Stage::Outside(args) if args.len() == 2));
+    }
+}

@@ -1,0 +1,338 @@
+//! One direction of a link as a machine: packets in, packets out at their time, exact counts of everything else.
+//!
+//! Sans-IO: time comes in as nanoseconds, chance from a seed. Order of what a packet meets: whether the link carries at
+//! all, loss, size, bandwidth with a bounded queue, delay. Jitter alone does not reorder; that has a share of its own.
+
+use crate::desired::Shape;
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+/// Most a queue may hold back, in nanoseconds of transmission; what comes then is dropped, as a policer or a short
+/// buffer would.
+const BACKLOG_NS_MAX: u64 = 200_000_000;
+/// Longest that a packet waits to be overtaken, in nanoseconds: then it goes by itself.
+const OVERTAKE_NS_MAX: u64 = 250_000_000;
+/// Most packets in a lane at once: bounds memory under a flood and a long delay.
+const PACKETS_MAX: usize = 20_000;
+const DEFAULT_MTU: usize = 1500;
+
+/// What a direction of a link did, in packets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LinkCounters {
+    /// Came in.
+    pub seen: u64,
+    /// Went out; fragments and duplicates count each.
+    pub sent: u64,
+    /// Lost by chance.
+    pub lost: u64,
+    /// Too large, with the don't-fragment bit.
+    pub oversize: u64,
+    /// Beyond the bandwidth, with a full queue.
+    pub overflow: u64,
+    /// Dropped because the link is down or does not carry.
+    pub refused: u64,
+    /// Copies made.
+    pub duplicated: u64,
+    /// Held back to be overtaken.
+    pub reordered: u64,
+}
+
+/// One direction of a link.
+#[derive(Debug)]
+pub struct Lane {
+    shape: Shape,
+    carries: bool,
+    granted_mbit: Option<u64>,
+    random: u64,
+    counters: LinkCounters,
+    queue: BinaryHeap<Reverse<(u64, u64, Vec<u8>)>>,
+    held: Vec<(u64, Vec<u8>)>,
+    order: u64,
+    free_at: u64,
+    last_release: u64,
+}
+
+impl Lane {
+    /// A lane that does nothing to packets, with the seed of its chances.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            shape: Shape::default(),
+            carries: true,
+            granted_mbit: None,
+            random: seed,
+            counters: LinkCounters::default(),
+            queue: BinaryHeap::new(),
+            held: Vec::new(),
+            order: 0,
+            free_at: 0,
+            last_release: 0,
+        }
+    }
+
+    /// What the fabric does from now on.
+    pub fn set_shape(&mut self, shape: Shape) {
+        self.shape = shape;
+    }
+
+    /// What the cloud grants from now on.
+    pub fn set_grant(&mut self, carries: bool, granted_mbit: Option<u64>) {
+        self.carries = carries;
+        self.granted_mbit = granted_mbit;
+    }
+
+    /// Counts so far.
+    pub fn counters(&self) -> LinkCounters {
+        self.counters
+    }
+
+    /// Takes an IPv4 packet.
+    pub fn handle(&mut self, now: u64, packet: &[u8]) {
+        self.counters.seen += 1;
+        if !self.carries || self.shape.down {
+            self.counters.refused += 1;
+            return;
+        }
+        if self.chance(self.shape.loss) {
+            self.counters.lost += 1;
+            return;
+        }
+        let mtu = self.shape.mtu.map_or(DEFAULT_MTU, |mtu| mtu as usize);
+        if packet.len() <= mtu {
+            self.enqueue(now, packet.to_vec());
+            return;
+        }
+        match fragments(packet, mtu) {
+            Some(pieces) => pieces.into_iter().for_each(|piece| self.enqueue(now, piece)),
+            None => self.counters.oversize += 1,
+        }
+    }
+
+    fn enqueue(&mut self, now: u64, packet: Vec<u8>) {
+        let Some(departure) = self.departure(now, packet.len()) else {
+            self.counters.overflow += 1;
+            return;
+        };
+        let extra_ms = self.shape.delay_ms.max(0.0) + self.shape.jitter_ms.max(0.0) * self.draw();
+        let release = (departure + nanoseconds(extra_ms)).max(self.last_release);
+        if self.chance(self.shape.reorder) {
+            self.counters.reordered += 1;
+            self.held.push((release + OVERTAKE_NS_MAX, packet));
+            return;
+        }
+        self.last_release = release;
+        let copy = self.chance(self.shape.duplicate).then(|| packet.clone());
+        self.push(release, packet);
+        if let Some(copy) = copy {
+            self.counters.duplicated += 1;
+            self.push(release, copy);
+        }
+        for (_, overtaken) in std::mem::take(&mut self.held) {
+            self.push(release, overtaken);
+        }
+    }
+
+    fn departure(&mut self, now: u64, bytes: usize) -> Option<u64> {
+        if self.queue.len() + self.held.len() >= PACKETS_MAX {
+            return None;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a bandwidth in Mbit/s is far below 2^52")]
+        let granted = self.granted_mbit.map(|mbit| mbit as f64);
+        let mbit = match (granted, self.shape.rate_mbit) {
+            (Some(granted), Some(shaped)) => granted.min(shaped),
+            (Some(only), None) | (None, Some(only)) => only,
+            (None, None) => return Some(now),
+        };
+        let start = self.free_at.max(now);
+        if mbit <= 0.0 || start - now > BACKLOG_NS_MAX {
+            return None;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a packet has at most 65535 bytes")]
+        let transmission = nanoseconds(bytes as f64 * 8.0 / (mbit * 1000.0));
+        self.free_at = start + transmission;
+        Some(self.free_at)
+    }
+
+    fn push(&mut self, release: u64, packet: Vec<u8>) {
+        self.order += 1;
+        self.queue.push(Reverse((release, self.order, packet)));
+    }
+
+    /// When something will be due.
+    pub fn next_deadline(&self) -> Option<u64> {
+        let queued = self.queue.peek().map(|Reverse((at, ..))| *at);
+        self.held.iter().map(|(at, _)| *at).chain(queued).min()
+    }
+
+    /// The next packet that is due.
+    pub fn poll(&mut self, now: u64) -> Option<Vec<u8>> {
+        if let Some(at) = self.held.iter().position(|(at, _)| *at <= now) {
+            self.counters.sent += 1;
+            return Some(self.held.remove(at).1);
+        }
+        if self.queue.peek().is_none_or(|Reverse((at, ..))| *at > now) {
+            return None;
+        }
+        let Reverse((_, _, packet)) = self.queue.pop()?;
+        self.counters.sent += 1;
+        Some(packet)
+    }
+
+    fn chance(&mut self, share: f64) -> bool {
+        share > 0.0 && self.draw() < share
+    }
+
+    /// Uniform in [0, 1): splitmix64.
+    fn draw(&mut self) -> f64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        #[expect(clippy::cast_precision_loss, reason = "53 bits fit exactly")]
+        let numerator = ((mixed ^ (mixed >> 31)) >> 11) as f64;
+        numerator / 9_007_199_254_740_992.0
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "delays are non-negative and far below 2^64 ns")]
+fn nanoseconds(ms: f64) -> u64 {
+    (ms * 1e6) as u64
+}
+
+/// An IPv4 packet cut to an MTU; none when it may not be, or is not one.
+fn fragments(packet: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
+    let header_length = usize::from(packet.first()? & 0x0f) * 4;
+    let flags = u16::from_be_bytes([*packet.get(6)?, *packet.get(7)?]);
+    let room = mtu.checked_sub(header_length)? & !7;
+    if flags & 0x4000 != 0 || room == 0 || header_length < 20 {
+        return None;
+    }
+    let (header, payload) = packet.split_at_checked(header_length)?;
+    let pieces = payload.chunks(room);
+    let last = pieces.len().checked_sub(1)?;
+    let mut cut = Vec::with_capacity(pieces.len());
+    for (at, piece) in pieces.enumerate() {
+        let offset = (flags & 0x1fff) + u16::try_from(at * room / 8).ok()?;
+        let more = if at < last { 0x2000 } else { flags & 0x2000 };
+        let mut whole = header.to_vec();
+        whole.extend_from_slice(piece);
+        let length = u16::try_from(whole.len()).ok()?;
+        whole[2..4].copy_from_slice(&length.to_be_bytes());
+        whole[6..8].copy_from_slice(&(more | offset).to_be_bytes());
+        whole[10..12].fill(0);
+        let sum = checksum(&whole[..header_length]);
+        whole[10..12].copy_from_slice(&sum.to_be_bytes());
+        cut.push(whole);
+    }
+    Some(cut)
+}
+
+/// The Internet checksum of an even number of bytes.
+pub fn checksum(bytes: &[u8]) -> u16 {
+    let mut sum: u32 = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low))).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn packet(length: usize, df: bool) -> Vec<u8> {
+        let mut packet = vec![0; length];
+        packet[0] = 0x45;
+        packet[2..4].copy_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
+        packet[6] = if df { 0x40 } else { 0 };
+        packet
+    }
+
+    fn lane(shape: Shape) -> Lane {
+        let mut lane = Lane::new(7);
+        lane.set_shape(shape);
+        lane
+    }
+
+    fn drain(lane: &mut Lane, now: u64) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| lane.poll(now)).collect()
+    }
+
+    #[test]
+    fn a_plain_lane_passes_everything_at_once() {
+        let mut lane = lane(Shape::default());
+        lane.handle(5, &packet(100, true));
+        assert_eq!(drain(&mut lane, 5).len(), 1);
+        assert_eq!(lane.counters(), LinkCounters { seen: 1, sent: 1, ..LinkCounters::default() });
+    }
+
+    #[test]
+    fn loss_comes_near_its_share_and_is_counted_exactly() {
+        let mut lane = lane(Shape { loss: 0.05, ..Shape::default() });
+        (0..20_000).for_each(|_| {
+            lane.handle(0, &packet(60, true));
+            drain(&mut lane, 0);
+        });
+        let counters = lane.counters();
+        assert_eq!(counters.sent + counters.lost, 20_000);
+        assert!((900..1100).contains(&counters.lost), "seed 7 lost {}", counters.lost);
+    }
+
+    #[test]
+    fn delay_holds_and_jitter_keeps_the_order() {
+        let mut lane = lane(Shape { delay_ms: 10.0, jitter_ms: 5.0, ..Shape::default() });
+        for at in 0..50_u8 {
+            let mut one = packet(60, true);
+            one[30] = at;
+            lane.handle(u64::from(at) * MS / 10, &one);
+        }
+        assert!(lane.poll(9 * MS).is_none());
+        let order: Vec<u8> = drain(&mut lane, 100 * MS).iter().map(|packet| packet[30]).collect();
+        assert_eq!(order, (0..50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn bandwidth_spaces_packets_and_drops_beyond_the_queue() {
+        let mut lane = lane(Shape { rate_mbit: Some(1.0), ..Shape::default() });
+        (0..100).for_each(|_| lane.handle(0, &packet(1250, true))); // 10 ms each
+        assert_eq!(drain(&mut lane, 10 * MS).len(), 1);
+        let counters = lane.counters();
+        assert_eq!(counters.seen, 100);
+        assert_eq!(counters.overflow, 79); // 21 fit: the queue is looked at before a packet joins it
+    }
+
+    #[test]
+    fn larger_packets_vanish_with_df_and_are_cut_without() {
+        let mut lane = lane(Shape { mtu: Some(1400), ..Shape::default() });
+        lane.handle(0, &packet(1401, true));
+        assert_eq!(lane.counters().oversize, 1);
+        lane.handle(0, &packet(1500, false));
+        let pieces = drain(&mut lane, 0);
+        assert_eq!(pieces.iter().map(Vec::len).collect::<Vec<_>>(), [1396, 124]);
+        assert_eq!(pieces[0][6] & 0x20, 0x20);
+        assert_eq!(u16::from_be_bytes([pieces[1][6], pieces[1][7]]), 1376 / 8);
+        assert!(pieces.iter().all(|piece| checksum(&piece[..20]) == 0));
+    }
+
+    #[test]
+    fn reordered_packets_are_overtaken_and_duplicates_come_twice() {
+        let mut all = lane(Shape { reorder: 1.0, ..Shape::default() });
+        all.handle(0, &packet(60, true));
+        assert!(all.poll(0).is_none());
+        assert_eq!(all.next_deadline(), Some(OVERTAKE_NS_MAX));
+        all.set_shape(Shape { duplicate: 1.0, ..Shape::default() });
+        all.handle(MS, &packet(61, true));
+        let lengths: Vec<usize> = drain(&mut all, MS).iter().map(Vec::len).collect();
+        assert_eq!(lengths, [61, 61, 60]);
+    }
+
+    #[test]
+    fn nothing_passes_a_link_that_is_down_or_frozen() {
+        let mut down = lane(Shape { down: true, ..Shape::default() });
+        down.handle(0, &packet(60, true));
+        let mut frozen = lane(Shape::default());
+        frozen.set_grant(false, None);
+        frozen.handle(0, &packet(60, true));
+        assert_eq!((down.counters().refused, frozen.counters().refused), (1, 1));
+    }
+}
