@@ -1,0 +1,242 @@
+//! The calls of the API: which exist, and what each does to the declared state.
+//!
+//! An action sees its parameters, its caller and the state, and nothing of signatures, transport or packets. Field
+//! names are held against the official SDKs' models by a test. Objects of other accounts and regions do not exist for
+//! a caller: they are "not found", as on the real wire.
+
+mod acl;
+mod eni;
+mod group;
+mod instance;
+mod prefix_list;
+mod route_entry;
+mod route_table;
+mod router_interface;
+mod router_interface_state;
+mod rule;
+mod sts;
+mod vpc;
+mod vpcpeer;
+mod vswitch;
+
+pub(super) use instance::{NewInstance, add_instance, made_at as instance_made_at};
+pub(super) use route_entry::entries_of;
+pub(super) use router_interface::bandwidth_mbit;
+pub(super) use rule::read_ports;
+pub(super) use vswitch::subnet_mask;
+
+use super::{
+    keyring::{Caller, Keyring},
+    page::{Page, TokenStyle, numbered, tokens},
+    params::Params,
+    settle::{Change, Transition},
+    wire::Refusal,
+    world::World,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+/// The surroundings of one call.
+pub(super) struct Call<'a> {
+    pub(super) params: &'a Params,
+    pub(super) caller: &'a Caller,
+    pub(super) now: Timestamp,
+    pub(super) pace: SignedDuration,
+    pub(super) lose_page: bool,
+    pub(super) legacy_sg_auth: bool,
+}
+
+type Answer = Result<Value, Refusal>;
+
+/// What a call touches.
+#[derive(Clone, Copy)]
+pub(super) enum Handler {
+    Read(fn(&Call<'_>, &World) -> Answer),
+    Write(fn(&Call<'_>, &mut World) -> Answer),
+    Keys(fn(&Call<'_>, &mut Keyring) -> Answer),
+}
+
+/// The product that has this API version.
+pub(super) fn product_of(version: &str) -> Option<&'static str> {
+    Some(match version {
+        "2016-04-28" => "vpc",
+        "2014-05-26" => "ecs",
+        "2015-04-01" => "sts",
+        "2022-01-01" => "vpcpeer",
+        _ => return None,
+    })
+}
+
+/// The handler of an action.
+pub(super) fn find(product: &str, action: &str) -> Option<Handler> {
+    use Handler::{Keys, Read, Write};
+    Some(match (product, action) {
+        ("sts", "GetCallerIdentity") => Keys(sts::get_caller_identity),
+        ("sts", "AssumeRole") => Keys(sts::assume_role),
+
+        ("vpc", "DescribeRegions") => Read(vpc::describe_regions),
+        ("vpc", "CreateVpc") => Write(vpc::create),
+        ("vpc", "DeleteVpc") => Write(vpc::delete),
+        ("vpc", "DescribeVpcs") => Read(vpc::describe_all),
+        ("vpc", "DescribeVpcAttribute") => Read(vpc::describe_one),
+        ("vpc", "AssociateVpcCidrBlock") => Write(vpc::associate_block),
+        ("vpc", "UnassociateVpcCidrBlock") => Write(vpc::unassociate_block),
+        ("vpc", "DescribeVRouters") => Read(vpc::describe_routers),
+        ("vpc", "CreateVSwitch") => Write(vswitch::create),
+        ("vpc", "DeleteVSwitch") => Write(vswitch::delete),
+        ("vpc", "DescribeVSwitches") => Read(vswitch::describe_all),
+        ("vpc", "DescribeVSwitchAttributes") => Read(vswitch::describe_one),
+
+        ("vpc", "CreateRouteTable") => Write(route_table::create),
+        ("vpc", "DeleteRouteTable") => Write(route_table::delete),
+        ("vpc", "AssociateRouteTable") => Write(route_table::associate),
+        ("vpc", "UnassociateRouteTable") => Write(route_table::unassociate),
+        ("vpc", "DescribeRouteTableList") => Read(route_table::describe_list),
+        ("vpc", "DescribeRouteTables") => Read(route_table::describe_with_entries),
+        ("vpc", "DescribeRouteEntryList") => Read(route_entry::describe_list),
+        ("vpc", "CreateRouteEntry") => Write(route_entry::create),
+        ("vpc", "DeleteRouteEntry") => Write(route_entry::delete),
+        ("vpc", "ModifyRouteEntry") => Write(route_entry::modify),
+
+        ("vpc", "CreateRouterInterface") => Write(router_interface::create),
+        ("vpc", "ModifyRouterInterfaceAttribute") => Write(router_interface::modify),
+        ("vpc", "DescribeRouterInterfaces") => Read(router_interface::describe_all),
+        ("vpc", "DescribeRouterInterfaceAttribute") => Read(router_interface::describe_one),
+        ("vpc", "ConnectRouterInterface") => Write(router_interface_state::connect),
+        ("vpc", "ActivateRouterInterface") => Write(router_interface_state::activate),
+        ("vpc", "DeactivateRouterInterface") => Write(router_interface_state::deactivate),
+        ("vpc", "DeleteRouterInterface") => Write(router_interface_state::delete),
+        ("vpc", "ModifyRouterInterfaceSpec") => Write(router_interface_state::modify_spec),
+
+        ("vpc", "CreateNetworkAcl") => Write(acl::create),
+        ("vpc", "DeleteNetworkAcl") => Write(acl::delete),
+        ("vpc", "UpdateNetworkAclEntries") => Write(acl::update_entries),
+        ("vpc", "AssociateNetworkAcl") => Write(acl::associate),
+        ("vpc", "UnassociateNetworkAcl") => Write(acl::unassociate),
+        ("vpc", "DescribeNetworkAcls") => Read(acl::describe_all),
+        ("vpc", "DescribeNetworkAclAttributes") => Read(acl::describe_one),
+
+        ("ecs", "DescribeRegions") => Read(vpc::describe_regions),
+        ("ecs", "CreateSecurityGroup") => Write(group::create),
+        ("ecs", "DeleteSecurityGroup") => Write(group::delete),
+        ("ecs", "ModifySecurityGroupPolicy") => Write(group::modify_policy),
+        ("ecs", "JoinSecurityGroup") => Write(group::join),
+        ("ecs", "LeaveSecurityGroup") => Write(group::leave),
+        ("ecs", "DescribeSecurityGroups") => Read(group::describe_all),
+        ("ecs", "DescribeSecurityGroupAttribute") => Read(group::describe_rules),
+        ("ecs", "DescribeSecurityGroupReferences") => Read(group::describe_references),
+        ("ecs", "AuthorizeSecurityGroup") => Write(rule::authorize_ingress),
+        ("ecs", "AuthorizeSecurityGroupEgress") => Write(rule::authorize_egress),
+        ("ecs", "RevokeSecurityGroup") => Write(rule::revoke_ingress),
+        ("ecs", "RevokeSecurityGroupEgress") => Write(rule::revoke_egress),
+        ("ecs", "ModifySecurityGroupRule") => Write(rule::modify),
+
+        ("ecs", "CreatePrefixList") => Write(prefix_list::create),
+        ("ecs", "ModifyPrefixList") => Write(prefix_list::modify),
+        ("ecs", "DescribePrefixLists") => Read(prefix_list::describe_all),
+        ("ecs", "DescribePrefixListAttributes") => Read(prefix_list::describe_one),
+        ("ecs", "DescribePrefixListAssociations") => Read(prefix_list::describe_associations),
+
+        ("ecs", "RunInstances") => Write(instance::run),
+        ("ecs", "CreateInstance") => Write(instance::create),
+        ("ecs", "StartInstance") => Write(instance::start),
+        ("ecs", "StopInstance") => Write(instance::stop),
+        ("ecs", "DeleteInstance") => Write(instance::delete),
+        ("ecs", "ModifyInstanceAttribute") => Write(instance::modify),
+        ("ecs", "ModifyInstanceMetadataOptions") => Write(instance::modify_metadata),
+        ("ecs", "DescribeInstances") => Read(instance::describe_all),
+        ("ecs", "DescribeInstanceStatus") => Read(instance::describe_status),
+        ("ecs", "DescribeInstanceRamRole") => Read(instance::describe_ram_role),
+        ("ecs", "DescribeNetworkInterfaces") => Read(eni::describe_all),
+        ("ecs", "CreateNetworkInterface") => Write(eni::create),
+        ("ecs", "AttachNetworkInterface") => Write(eni::attach),
+        ("ecs", "ModifyNetworkInterfaceAttribute") => Write(eni::modify),
+        ("ecs", "AssignPrivateIpAddresses") => Write(eni::assign),
+        ("ecs", "UnassignPrivateIpAddresses") => Write(eni::unassign),
+
+        ("vpcpeer", "CreateVpcPeerConnection") => Write(vpcpeer::create),
+        ("vpcpeer", "AcceptVpcPeerConnection") => Write(vpcpeer::accept),
+        ("vpcpeer", "RejectVpcPeerConnection") => Write(vpcpeer::reject),
+        ("vpcpeer", "DeleteVpcPeerConnection") => Write(vpcpeer::delete),
+        ("vpcpeer", "ModifyVpcPeerConnection") => Write(vpcpeer::modify),
+        ("vpcpeer", "ListVpcPeerConnections") => Read(vpcpeer::list),
+        ("vpcpeer", "GetVpcPeerConnectionAttribute") => Read(vpcpeer::get),
+        _ => return None,
+    })
+}
+
+/// Largest page of the numbered listings.
+const PAGE_MAX: usize = 50;
+/// Largest page of the numbered listings of ECS.
+const ECS_PAGE_MAX: usize = 100;
+
+/// `MaxResults` as ECS has it.
+const ECS_TOKENS: TokenStyle =
+    TokenStyle { size: "MaxResults", size_default: 10, size_max: 100, total: true, echo: false };
+
+impl Call<'_> {
+    /// Whether an object exists for this caller: it is the caller's own and in the region asked for.
+    fn sees(&self, owner: &str, region: &str) -> bool {
+        owner == self.caller.account && self.params.get("RegionId").is_none_or(|wanted| wanted == region)
+    }
+
+    /// The region, which most calls insist on.
+    fn region(&self) -> Result<&str, Refusal> {
+        let region = self.params.need("RegionId")?;
+        let plausible = region.contains('-')
+            && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if plausible { Ok(region) } else { Err(not_found("RegionId")) }
+    }
+
+    /// Has a change carried out when the pace has passed.
+    fn later(&self, world: &mut World, change: Change) {
+        let due = self.now.checked_add(self.pace).unwrap_or(self.now);
+        world.transitions.push(Transition { due, change });
+    }
+
+    /// Both styles of ECS: tokens, and page numbers for those who still send them.
+    fn ecs_page(&self, rows: Vec<Value>) -> Result<Page, Refusal> {
+        let by_number = self.params.get("PageNumber").is_some() || self.params.get("PageSize").is_some();
+        if by_number && self.params.get("MaxResults").is_none() {
+            return numbered(rows, self.params, ECS_PAGE_MAX, self.lose_page);
+        }
+        tokens(rows, self.params, &ECS_TOKENS, self.lose_page)
+    }
+
+    /// A dry run ends in an error that says it would have worked.
+    fn refuse_dry_run(&self) -> Result<(), Refusal> {
+        if self.params.yes("DryRun") {
+            let message = "Request validation has been passed with DryRun flag set.";
+            return Err(Refusal::new(400, "DryRunOperation", message));
+        }
+        Ok(())
+    }
+}
+
+fn not_found(parameter: &str) -> Refusal {
+    Refusal::new(404, &format!("Invalid{parameter}.NotFound"), &format!("The specified {parameter} does not exist."))
+}
+
+fn malformed(parameter: &str) -> Refusal {
+    let message = format!("The specified parameter \"{parameter}\" is not valid.");
+    Refusal::new(400, &format!("Invalid{parameter}.Malformed"), &message)
+}
+
+fn done() -> Answer {
+    Ok(json!({}))
+}
+
+/// Times as most products write them.
+fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// ECS leaves the seconds out.
+fn time_minutes(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%MZ").to_string()
+}
+
+/// Account ids are numbers in some answers.
+fn number(id: &str) -> Value {
+    id.parse::<u64>().map_or_else(|_| json!(id), |number| json!(number))
+}

@@ -1,0 +1,307 @@
+//! Routes: checks at creation (`network-semantics.md` §2), listing, removal, change of next hop.
+//!
+//! System routes are made up on the way out: one per vSwitch, one for the service range. Where documents disagree by
+//! date the newer one counts: a destination inside 100.64.0.0/10 is legal, the block itself is not.
+
+use super::{Answer, Call, done, not_found, route_table};
+use crate::cloud::{
+    ids::derived,
+    page::{TokenStyle, tokens},
+    params::{Params, read_block},
+    wire::Refusal,
+    world::{Hop, Origin, RouteEntry, RouteTable, RouterInterfaceState, World},
+};
+use ipnet::Ipv4Net;
+use serde_json::{Value, json};
+
+/// Custom entries a table may have.
+const ENTRIES_MAX: usize = 200;
+/// Cloud services: every table has a system route for it.
+const SERVICE_RANGE: &str = "100.64.0.0/10";
+
+const STYLE: TokenStyle = TokenStyle { size: "MaxResult", size_default: 10, size_max: 100, total: true, echo: false };
+
+/// Everything in a table, system routes first.
+pub(in crate::cloud) fn entries_of(world: &World, table: &RouteTable) -> Vec<RouteEntry> {
+    let system = |destination: Ipv4Net, kind: &str| RouteEntry {
+        id: derived("rte-", &format!("{}{destination}", table.id)),
+        name: String::new(),
+        description: String::new(),
+        destination,
+        hops: vec![Hop { kind: kind.to_owned(), id: String::new(), weight: 0 }],
+        origin: Origin::System,
+        status: "Available".to_owned(),
+    };
+    let mut entries: Vec<RouteEntry> =
+        world.vswitches_of(&table.vpc).map(|vswitch| system(vswitch.cidr, "local")).collect();
+    entries.extend(read_block(SERVICE_RANGE, false).map(|range| system(range, "service")));
+    entries.extend(table.entries.iter().cloned());
+    entries
+}
+
+pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
+    let params = call.params;
+    let table = route_table::own(call, world, params.need("RouteTableId")?)?.clone();
+    let destination = read_destination(params)?;
+    if read_block(SERVICE_RANGE, false) == Some(destination) {
+        return Err(Refusal::new(400, "InvalidCidrBlock", "Specified CIDR block is reserved for cloud services."));
+    }
+    if table.entries.iter().any(|entry| entry.destination == destination) {
+        return Err(Refusal::new(400, "InvalidCIDRBlock.Duplicate", "Specified CIDR block is already exists."));
+    }
+    if world.vswitches_of(&table.vpc).any(|vswitch| vswitch.cidr.contains(&destination)) {
+        let message = "Specified CIDR block equals, or lies in, the CIDR block of a VSwitch.";
+        return Err(Refusal::new(400, "InvalidCidrBlock", message));
+    }
+    if table.entries.len() >= ENTRIES_MAX {
+        return Err(Refusal::new(400, "QuotaExceeded", "Route entry quota exceeded in this route table."));
+    }
+    let hops = read_hops(params)?;
+    for hop in &hops {
+        check_hop(world, &table, hop)?;
+    }
+    call.refuse_dry_run()?;
+    let id = world.make.id("rte-", &table.region);
+    let entry = RouteEntry {
+        id: id.clone(),
+        name: params.text("RouteEntryName"),
+        description: params.text("Description"),
+        destination,
+        hops,
+        origin: Origin::Custom,
+        status: "Available".to_owned(),
+    };
+    if let Some(table) = world.tables.get_mut(&table.id) {
+        table.entries.push(entry);
+    }
+    Ok(json!({ "RouteEntryId": id }))
+}
+
+pub(super) fn delete(call: &Call<'_>, world: &mut World) -> Answer {
+    let (table, entry) = find(call, world)?;
+    let named: Vec<String> = params_hops(call.params);
+    let wrong_hop = !named.is_empty() && !named.iter().all(|id| entry.hops.iter().any(|hop| hop.id == *id));
+    if wrong_hop {
+        let message = "Specified route entry does not exist: it has another next hop.";
+        return Err(Refusal::new(400, "InvalidRouteEntry.NotFound", message));
+    }
+    if entry.status != "Available" {
+        let message = "Specified route entry is not in a status that permits this operation.";
+        return Err(Refusal::new(400, "IncorrectRouteEntryStatus", message));
+    }
+    call.refuse_dry_run()?;
+    if let Some(table) = world.tables.get_mut(&table) {
+        table.entries.retain(|other| other.id != entry.id);
+    }
+    done()
+}
+
+pub(super) fn modify(call: &Call<'_>, world: &mut World) -> Answer {
+    let (table_id, entry) = find(call, world)?;
+    let params = call.params;
+    let hop = match (params.get("NewNextHopType"), params.get("NewNextHopId")) {
+        (None, None) => None,
+        (kind, Some(id)) => {
+            let kind = kind.map_or_else(|| entry.hops.first().map_or("", |hop| hop.kind.as_str()), |kind| kind);
+            Some(Hop { kind: kind.to_owned(), id: id.to_owned(), weight: 0 })
+        }
+        (Some(_), None) => return Err(Refusal::new(400, "MissingNewNextHopId", "NewNextHopId is mandatory.")),
+    };
+    if let (Some(hop), Some(table)) = (&hop, world.tables.get(&table_id)) {
+        check_hop(world, table, hop)?;
+    }
+    call.refuse_dry_run()?;
+    let entries = world.tables.get_mut(&table_id).map(|table| &mut table.entries);
+    if let Some(stored) = entries.into_iter().flatten().find(|other| other.id == entry.id) {
+        if let Some(hop) = hop {
+            stored.hops = vec![hop];
+        }
+        if let Some(name) = params.get("RouteEntryName") {
+            name.clone_into(&mut stored.name);
+        }
+        if let Some(description) = params.get("Description") {
+            description.clone_into(&mut stored.description);
+        }
+    }
+    done()
+}
+
+pub(super) fn describe_list(call: &Call<'_>, world: &World) -> Answer {
+    call.region()?;
+    let table = route_table::own(call, world, call.params.need("RouteTableId")?)?;
+    let params = call.params;
+    let rows = entries_of(world, table)
+        .iter()
+        .filter(|entry| {
+            params.wants("RouteEntryType", entry.origin.text())
+                && params.wants("RouteEntryId", &entry.id)
+                && params.wants("RouteEntryName", &entry.name)
+                && params.wants("DestinationCidrBlock", &entry.destination.to_string())
+                && params.wants_one_of("DestCidrBlockList", &entry.destination.to_string())
+                && params.wants("IpVersion", "ipv4")
+                && (params.get("NextHopId").is_none()
+                    || entry.hops.iter().any(|hop| params.wants("NextHopId", &hop.id)))
+                && (params.get("NextHopType").is_none()
+                    || entry.hops.iter().any(|hop| params.wants("NextHopType", &hop.kind)))
+        })
+        .map(|entry| row(world, table, entry))
+        .collect();
+    Ok(tokens(rows, params, &STYLE, call.lose_page)?.under("RouteEntrys", "RouteEntry"))
+}
+
+fn row(world: &World, table: &RouteTable, entry: &RouteEntry) -> Value {
+    let hops: Vec<Value> = entry
+        .hops
+        .iter()
+        .map(|hop| {
+            let mut row = json!({ "NextHopType": hop.kind, "NextHopId": hop.id, "NextHopRelatedInfo": {} });
+            if let Some(interface) = world.interfaces.get(&hop.id) {
+                row["Enabled"] = json!(1);
+                row["Weight"] = json!(hop.weight);
+                row["NextHopRegionId"] = json!(interface.opposite.region);
+                if let Some(partner) = world.partner(interface) {
+                    row["NextHopRelatedInfo"] =
+                        json!({ "InstanceId": partner.vpc, "InstanceType": "VPC", "RegionId": partner.region });
+                }
+            }
+            row
+        })
+        .collect();
+    json!({
+        "RouteEntryId": entry.id,
+        "RouteEntryName": entry.name,
+        "Description": entry.description,
+        "RouteTableId": table.id,
+        "DestinationCidrBlock": entry.destination.to_string(),
+        "Type": entry.origin.text(),
+        "Status": entry.status,
+        "IpVersion": "ipv4",
+        "ServiceType": "",
+        "NextHops": { "NextHop": hops },
+    })
+}
+
+/// A row of DescribeRouteTables, where the next hop is called `InstanceId` unless there are several.
+pub(super) fn legacy_row(table: &RouteTable, entry: &RouteEntry) -> Value {
+    let single = (entry.hops.len() == 1).then(|| entry.hops.first()).flatten();
+    let several: Vec<Value> = if single.is_some() {
+        Vec::new()
+    } else {
+        let hop =
+            |hop: &Hop| json!({ "NextHopType": hop.kind, "NextHopId": hop.id, "Weight": hop.weight, "Enabled": 1 });
+        entry.hops.iter().map(hop).collect()
+    };
+    json!({
+        "RouteEntryId": entry.id,
+        "RouteEntryName": entry.name,
+        "Description": entry.description,
+        "RouteTableId": table.id,
+        "DestinationCidrBlock": entry.destination.to_string(),
+        "Type": entry.origin.text(),
+        "Status": entry.status,
+        "InstanceId": single.map_or("", |hop| hop.id.as_str()),
+        "NextHopType": entry.hops.first().map_or("", |hop| hop.kind.as_str()),
+        "NextHops": { "NextHop": several },
+    })
+}
+
+/// The custom entry that a call names by id, or by table and destination.
+fn find(call: &Call<'_>, world: &World) -> Result<(String, RouteEntry), Refusal> {
+    let params = call.params;
+    let missing = || Refusal::new(400, "InvalidRouteEntry.NotFound", "Specified route entry does not exist.");
+    let own_tables = world.tables.values().filter(|table| call.sees(&table.owner, &table.region));
+    let (table, entry) = if let Some(id) = params.get("RouteEntryId") {
+        own_tables
+            .flat_map(|table| entries_of(world, table).into_iter().map(move |entry| (table, entry)))
+            .find(|(_, entry)| entry.id == id)
+            .ok_or_else(missing)?
+    } else {
+        let table = route_table::own(call, world, params.need("RouteTableId")?)?;
+        let destination = read_destination(params)?;
+        let entry = entries_of(world, table).into_iter().find(|entry| entry.destination == destination);
+        (table, entry.ok_or_else(missing)?)
+    };
+    if entry.origin == Origin::System {
+        let message = "Specified operation is denied as route entry type is system.";
+        return Err(Refusal::new(400, "OperationDenied", message));
+    }
+    Ok((table.id.clone(), entry))
+}
+
+fn read_destination(params: &Params) -> Result<Ipv4Net, Refusal> {
+    read_block(params.need("DestinationCidrBlock")?, false)
+        .ok_or_else(|| Refusal::new(400, "InvalidCidrBlock.Malformed", "Specified CIDR block is not valid."))
+}
+
+fn params_hops(params: &Params) -> Vec<String> {
+    let listed: Vec<String> = params.members("NextHopList").iter().map(|hop| hop.text("NextHopId")).collect();
+    if listed.is_empty() { params.get("NextHopId").map(str::to_owned).into_iter().collect() } else { listed }
+}
+
+fn read_hops(params: &Params) -> Result<Vec<Hop>, Refusal> {
+    let listed = params.members("NextHopList");
+    let single = params.get("NextHopId");
+    match (single, listed.is_empty()) {
+        (None, true) => {
+            let message = "NextHopId and NextHopList can not be both null.";
+            Err(Refusal::new(400, "InvalidNexthopTypeAndList.BothNull", message))
+        }
+        (Some(_), false) => {
+            let message = "NextHopId and NextHopList can not be both not null.";
+            Err(Refusal::new(400, "InvalidNexthopTypeAndList.BothNotNull", message))
+        }
+        (Some(id), true) => {
+            let kind = params.get("NextHopType").unwrap_or("Instance");
+            Ok(vec![Hop { kind: kind.to_owned(), id: id.to_owned(), weight: 0 }])
+        }
+        (None, false) => {
+            let only_interfaces = listed.iter().all(|hop| hop.wants("NextHopType", "RouterInterface"));
+            if !(2..=4).contains(&listed.len()) || !only_interfaces {
+                let message = "NextHopList takes two to four router interfaces.";
+                return Err(Refusal::new(400, "InvalidNexthopListSize", message));
+            }
+            listed
+                .iter()
+                .map(|hop| {
+                    let weight = hop.number("Weight")?.unwrap_or(100);
+                    Ok(Hop { kind: "RouterInterface".to_owned(), id: hop.need("NextHopId")?.to_owned(), weight })
+                })
+                .collect()
+        }
+    }
+}
+
+/// The next hop must exist in the table's own VPC.
+fn check_hop(world: &World, table: &RouteTable, hop: &Hop) -> Result<(), Refusal> {
+    let here = match hop.kind.as_str() {
+        "RouterInterface" => match world.interfaces.get(&hop.id).filter(|interface| interface.vpc == table.vpc) {
+            None => false,
+            Some(interface) => {
+                use RouterInterfaceState::{Active, Idle, Inactive};
+                if !matches!(interface.state, Idle | Active | Inactive) {
+                    let message = "The status of the router interface does not support this operation.";
+                    return Err(Refusal::new(400, "IncorrectStatus.RouterInterface", message));
+                }
+                true
+            }
+        },
+        "Instance" => world.primary_eni(&hop.id).is_some_and(|eni| eni.vpc == table.vpc),
+        "NetworkInterface" => world.enis.get(&hop.id).is_some_and(|eni| eni.vpc == table.vpc),
+        "VpcPeer" => world
+            .peerings
+            .get(&hop.id)
+            .is_some_and(|peering| peering.vpc == table.vpc || peering.accepting_vpc == table.vpc),
+        "HaVip"
+        | "VpnGateway"
+        | "NatGateway"
+        | "Attachment"
+        | "Ecr"
+        | "ECR"
+        | "Ipv4Gateway"
+        | "IPv6Gateway"
+        | "GatewayEndpoint"
+        | "GatewayLoadBalancerEndpoint" => false,
+        _ => return Err(Refusal::new(400, "InvalidNextHopType", "Specified next hop type is not valid.")),
+    };
+    if here { Ok(()) } else { Err(not_found("NextHopId")) }
+}

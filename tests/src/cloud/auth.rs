@@ -1,0 +1,133 @@
+//! Whether a request is signed by whom it claims, in time, and for the first time.
+//!
+//! The server trusts `SignedHeaders` (every SDK signs another set), hashes the body itself, form-decodes the query
+//! before re-encoding it, and returns its own string to sign, which SDKs compare (`alibaba-cloud-api.md` §0, §5, §6).
+
+use super::{
+    keyring::{Caller, Credential, Keyring},
+    signature::{ACS3, Acs3, rpc_signature, rpc_string_to_sign, sha256_hex},
+    wire::{Refusal, Request},
+};
+use jiff::{SignedDuration, Timestamp};
+
+/// A request's time may differ from the cloud's by so much.
+const SKEW_MAX: SignedDuration = SignedDuration::from_mins(15);
+
+/// Checks the signature of either kind.
+pub(super) fn verify(request: &Request, keyring: &mut Keyring, now: Timestamp) -> Result<Caller, Refusal> {
+    match request.header("authorization") {
+        Some(authorization) => verify_acs3(request, authorization, keyring, now),
+        None => verify_rpc(request, keyring, now),
+    }
+}
+
+fn verify_acs3(
+    request: &Request,
+    authorization: &str,
+    keyring: &mut Keyring,
+    now: Timestamp,
+) -> Result<Caller, Refusal> {
+    let incomplete = || {
+        let message = "The request signature does not conform to Aliyun standards.";
+        Refusal::new(400, "IncompleteSignature", message)
+    };
+    let fields = authorization.strip_prefix(ACS3).ok_or_else(incomplete)?;
+    let field = |name: &str| {
+        fields
+            .split(',')
+            .map(str::trim)
+            .find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+            .ok_or_else(incomplete)
+    };
+    let (key_id, names, signature) = (field("Credential")?, field("SignedHeaders")?, field("Signature")?);
+    let credential = known(keyring, key_id)?.clone();
+    in_time(request.header("x-acs-date"), now)?;
+    let nonce = request.header("x-acs-signature-nonce").ok_or_else(|| missing("x-acs-signature-nonce"))?;
+    let headers: Vec<(String, String)> =
+        names.split(';').map(|name| (name.to_owned(), request.header(name).unwrap_or_default().to_owned())).collect();
+    let signed = Acs3 {
+        method: &request.method,
+        path: &request.path,
+        query: &request.query,
+        headers: &headers,
+        body_sha256: &sha256_hex(&request.body),
+    };
+    if !same(&signed.signature(&credential.keys.access_key_secret), signature) {
+        return Err(mismatch(&signed.canonical_request()));
+    }
+    token_holds(&credential, request.header("x-acs-security-token"), now)?;
+    unrepeated(keyring, key_id, nonce, now)?;
+    Ok(credential.caller)
+}
+
+fn verify_rpc(request: &Request, keyring: &mut Keyring, now: Timestamp) -> Result<Caller, Refusal> {
+    let params = &request.params;
+    let key_id = params.get("AccessKeyId").ok_or_else(|| missing("AccessKeyId"))?;
+    let signature = params.get("Signature").ok_or_else(|| missing("Signature"))?;
+    let nonce = params.get("SignatureNonce").ok_or_else(|| missing("SignatureNonce"))?;
+    let credential = known(keyring, key_id)?.clone();
+    in_time(params.get("Timestamp"), now)?;
+    let string = rpc_string_to_sign(&request.method, &params.0);
+    if !same(&rpc_signature(&credential.keys.access_key_secret, &string), signature) {
+        return Err(mismatch(&string));
+    }
+    token_holds(&credential, params.get("SecurityToken"), now)?;
+    unrepeated(keyring, key_id, nonce, now)?;
+    Ok(credential.caller)
+}
+
+fn known<'a>(keyring: &'a Keyring, key_id: &str) -> Result<&'a Credential, Refusal> {
+    keyring
+        .find(key_id)
+        .ok_or_else(|| Refusal::new(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found."))
+}
+
+fn in_time(text: Option<&str>, now: Timestamp) -> Result<(), Refusal> {
+    let text =
+        text.ok_or_else(|| Refusal::new(400, "IllegalTimestamp", "The input parameter Timestamp is not supplied."))?;
+    let at: Timestamp = text.parse().map_err(|_| {
+        let message = "Specified time stamp or date value is not well formatted.";
+        Refusal::new(400, "InvalidTimeStamp.Format", message)
+    })?;
+    if now.duration_since(at).abs() > SKEW_MAX {
+        let message = "Specified time stamp or date value is expired.";
+        return Err(Refusal::new(400, "InvalidTimeStamp.Expired", message));
+    }
+    Ok(())
+}
+
+fn token_holds(credential: &Credential, token: Option<&str>, now: Timestamp) -> Result<(), Refusal> {
+    let Some(expected) = &credential.keys.security_token else { return Ok(()) };
+    match token {
+        None => Err(missing("SecurityToken")),
+        Some(token) if token != expected => {
+            let message = "Specified SecurityToken mismatches with the AccessKey.";
+            Err(Refusal::new(400, "InvalidSecurityToken.MismatchWithAccessKey", message))
+        }
+        Some(_) if credential.expires.is_some_and(|end| end <= now) => {
+            Err(Refusal::new(400, "InvalidSecurityToken.Expired", "Specified SecurityToken is expired."))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn unrepeated(keyring: &mut Keyring, key_id: &str, nonce: &str, now: Timestamp) -> Result<(), Refusal> {
+    if keyring.first_use(key_id, nonce, now) {
+        return Ok(());
+    }
+    Err(Refusal::new(400, "SignatureNonceUsed", "Specified signature nonce was used already."))
+}
+
+fn mismatch(string_to_sign: &str) -> Refusal {
+    let message =
+        format!("Specified signature is not matched with our calculation. server string to sign is:{string_to_sign}");
+    Refusal::new(400, "SignatureDoesNotMatch", &message)
+}
+
+fn missing(name: &str) -> Refusal {
+    Refusal::new(400, &format!("Missing{name}"), &format!("{name} is mandatory for this action."))
+}
+
+fn same(one: &str, other: &str) -> bool {
+    one.len() == other.len() && one.bytes().zip(other.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+}

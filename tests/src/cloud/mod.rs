@@ -1,0 +1,39 @@
+//! The lab's cloud: accounts, VPCs and links as the vendor's API documents describe them, over the real wire.
+//!
+//! One declared [`World`] is behind everything: the OpenAPI endpoint changes and reads it, the metadata service reads
+//! it, and `project` turns it into the data plane ([`crate::desired::Desired`]), so control and data plane cannot
+//! drift. Written from the API reference and sharing no wire type with `agent/cloud`, so that a mistake in one shows.
+//! Nothing here knows of namespaces, scenarios or topologies.
+
+mod actions;
+mod argv;
+mod auth;
+mod client;
+mod ids;
+mod keyring;
+mod lies;
+mod metadata;
+mod page;
+mod params;
+mod project;
+mod service;
+mod settle;
+mod signature;
+mod wire;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+pub use argv::{AliyunCall, parse_aliyun_argv};
+pub use client::{ApiError, call};
+pub use keyring::Keys;
+pub use lies::{Actions, Lies};
+pub use metadata::metadata_router;
+pub use service::{Apply, Cloud, NullApply, Options};
+pub use wire::router;
+pub use world::{
+    Account, Acl, AclEntry, Business, Eni, EniState, Hop, Instance, InstanceState, Opposite, Origin, Peer, Peering,
+    PeeringState, PrefixList, Role, RouteEntry, RouteTable, RouterInterface, RouterInterfaceState, Rule, SecurityGroup,
+    VSwitch, Vpc, World,
+};

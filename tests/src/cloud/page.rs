@@ -1,0 +1,160 @@
+//! The three paging styles (`alibaba-cloud-api.md` §1.3), and the lie that loses a page.
+//!
+//! A lost page: the rows are dealt into pages of half their number (or of the size asked for, when smaller) and the
+//! last page never comes, while `TotalCount`, where the API has one, still counts everything. Where it has none and
+//! all rows fit one page nothing is lost, as no reader could tell.
+
+use super::{params::Params, wire::Refusal};
+use serde_json::{Map, Value, json};
+
+/// What a listing answers with.
+pub(super) struct Page {
+    pub(super) rows: Vec<Value>,
+    /// `PageNumber`, `TotalCount`, `NextToken`, … as the style has them.
+    pub(super) fields: Map<String, Value>,
+}
+
+impl Page {
+    /// `{fields…, path[0]: {path[1]: rows}}`.
+    pub(super) fn under(self, outer: &str, inner: &str) -> Value {
+        let mut answer = self.fields;
+        answer.insert(outer.to_owned(), json!({ inner: self.rows }));
+        Value::Object(answer)
+    }
+
+    /// `{fields…, name: rows}`, for the products that do not wrap twice.
+    pub(super) fn flat(self, name: &str) -> Value {
+        let mut answer = self.fields;
+        answer.insert(name.to_owned(), Value::Array(self.rows));
+        Value::Object(answer)
+    }
+}
+
+/// `PageNumber`, `PageSize` (default 10, at most `size_max`), `TotalCount`.
+pub(super) fn numbered(rows: Vec<Value>, params: &Params, size_max: usize, lose: bool) -> Result<Page, Refusal> {
+    let number: usize = params.number("PageNumber")?.unwrap_or(1);
+    let size: usize = params.number("PageSize")?.unwrap_or(10);
+    if number == 0 || size == 0 || size > size_max {
+        return Err(Refusal::new(400, "InvalidParameter", "The specified PageNumber or PageSize is not valid."));
+    }
+    let total = rows.len();
+    let rows = kept(rows, size, lose, true);
+    let rows = rows.into_iter().skip((number - 1).saturating_mul(size)).take(size).collect();
+    let fields = json!({ "PageNumber": number, "PageSize": size, "TotalCount": total });
+    Ok(Page { rows, fields: object(fields) })
+}
+
+/// How a token style names and bounds things.
+pub(super) struct TokenStyle {
+    /// `MaxResults`, or `MaxResult` of DescribeRouteEntryList.
+    pub(super) size: &'static str,
+    pub(super) size_default: usize,
+    pub(super) size_max: usize,
+    /// Whether `TotalCount` is told.
+    pub(super) total: bool,
+    /// Whether the page size is told back under its own name.
+    pub(super) echo: bool,
+}
+
+/// `NextToken` with a maximum; an empty token ends the listing.
+pub(super) fn tokens(rows: Vec<Value>, params: &Params, style: &TokenStyle, lose: bool) -> Result<Page, Refusal> {
+    let size: usize = params.number(style.size)?.unwrap_or(style.size_default);
+    if size == 0 || size > style.size_max {
+        let message = format!("The specified {} is not valid.", style.size);
+        return Err(Refusal::new(400, &format!("InvalidParameter.{}", style.size), &message));
+    }
+    let start = match params.get("NextToken") {
+        None => 0,
+        Some(token) => read_token(token)
+            .ok_or_else(|| Refusal::new(400, "InvalidParameter.NextToken", "The specified NextToken is not valid."))?,
+    };
+    let total = rows.len();
+    let rows = kept(rows, size, lose, style.total);
+    let end = start.saturating_add(size);
+    let next = if end < rows.len() { write_token(end) } else { String::new() };
+    let rows = rows.into_iter().skip(start).take(size).collect();
+    let mut fields = object(json!({ "NextToken": next }));
+    if style.total {
+        fields.insert("TotalCount".to_owned(), json!(total));
+    }
+    if style.echo {
+        fields.insert(style.size.to_owned(), json!(size));
+    }
+    Ok(Page { rows, fields })
+}
+
+fn kept(mut rows: Vec<Value>, size: usize, lose: bool, visible: bool) -> Vec<Value> {
+    if !lose || (!visible && rows.len() <= size) || rows.is_empty() {
+        return rows;
+    }
+    let page = rows.len().div_ceil(2).min(size);
+    let last = (rows.len() - 1) / page * page;
+    rows.truncate(last.max(1));
+    rows
+}
+
+/// Tokens are opaque to readers; the vendor's are long and start with letters.
+fn write_token(position: usize) -> String {
+    format!("AAAAA{position:016x}")
+}
+
+fn read_token(token: &str) -> Option<usize> {
+    usize::from_str_radix(token.strip_prefix("AAAAA")?, 16).ok()
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(count: usize) -> Vec<Value> {
+        (0..count).map(|n| json!(n)).collect()
+    }
+
+    fn params(pairs: &[(&str, &str)]) -> Params {
+        Params(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+    }
+
+    const STYLE: TokenStyle =
+        TokenStyle { size: "MaxResult", size_default: 10, size_max: 100, total: true, echo: false };
+
+    #[test]
+    fn an_unpaged_call_loses_rows_beyond_ten() {
+        let page = numbered(rows(12), &params(&[]), 50, false).expect("page");
+        assert_eq!((page.rows.len(), &page.fields["TotalCount"]), (10, &json!(12)));
+        assert!(numbered(rows(1), &params(&[("PageSize", "51")]), 50, false).is_err());
+    }
+
+    #[test]
+    fn tokens_lead_through_all_rows() {
+        let (mut token, mut seen) = (String::new(), 0);
+        loop {
+            let page = tokens(rows(25), &params(&[("NextToken", token.as_str())]), &STYLE, false).expect("page");
+            seen += page.rows.len();
+            token = page.fields["NextToken"].as_str().expect("token").to_owned();
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(seen, 25);
+    }
+
+    #[test]
+    fn a_lost_page_shows_in_the_total_only() {
+        let page = tokens(rows(5), &params(&[]), &STYLE, true).expect("page");
+        assert_eq!(
+            (page.rows.len(), &page.fields["TotalCount"], &page.fields["NextToken"]),
+            (3, &json!(5), &json!(""))
+        );
+        let page = numbered(rows(4), &params(&[]), 50, true).expect("page");
+        assert_eq!((page.rows.len(), &page.fields["TotalCount"]), (2, &json!(4)));
+        let silent = TokenStyle { total: false, ..STYLE };
+        assert_eq!(tokens(rows(5), &params(&[]), &silent, true).expect("page").rows.len(), 5);
+    }
+}

@@ -1,0 +1,349 @@
+//! The cloud itself: the declared state over time, who may change it, and the plane that follows.
+//!
+//! Changes come one at a time; a changing call returns when the plane has followed. Reads never wait. The only clock of
+//! the cloud is here. Which calls exist is decided in `actions`, what they mean on the wire of packets in `project`.
+
+use super::{
+    actions::{self, Call, Handler},
+    auth,
+    keyring::{AGENT_ROLE, Identity, Keyring, Keys},
+    lies::Lies,
+    project::project,
+    settle::{next_due, settle},
+    wire::{Refusal, Request},
+    world::{Account, World},
+};
+use crate::desired::Desired;
+use futures_util::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::Ipv4Addr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::{Notify, watch};
+
+/// States kept to answer as of an earlier time. Hours of a busy lab; beyond that the oldest are forgotten.
+const HISTORY_MAX: usize = 4096;
+
+/// What makes the data plane follow.
+pub trait Apply: Send + Sync {
+    /// Returns when packets are treated as `desired` says.
+    fn apply(&self, desired: Arc<Desired>) -> BoxFuture<'_, anyhow::Result<()>>;
+}
+
+/// No data plane: the control plane alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NullApply;
+
+impl Apply for NullApply {
+    fn apply(&self, _desired: Arc<Desired>) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// How a cloud behaves.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Equal seeds give equal ids to equal calls.
+    pub seed: u64,
+    /// How long each passing state lasts (`Connecting`, `Stopping`, …).
+    pub pace: Duration,
+}
+
+/// The cloud.
+pub struct Cloud {
+    options: Options,
+    apply: Arc<dyn Apply>,
+    states: RwLock<States>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    pub(super) keyring: Mutex<Keyring>,
+    lies: Mutex<BTreeMap<String, Lies>>,
+    desired: watch::Sender<Arc<Desired>>,
+    held: AtomicBool,
+    changed: Notify,
+}
+
+struct States {
+    current: Arc<World>,
+    /// Each with the time since which it held.
+    history: VecDeque<(Timestamp, Arc<World>)>,
+}
+
+impl Cloud {
+    /// An empty cloud.
+    pub fn new(options: Options, apply: Arc<dyn Apply>) -> Arc<Self> {
+        let current = Arc::new(World::new(options.seed));
+        let history = VecDeque::from([(Timestamp::now(), Arc::clone(&current))]);
+        Arc::new(Self {
+            options,
+            apply,
+            states: RwLock::new(States { current, history }),
+            turn: Arc::default(),
+            keyring: Mutex::default(),
+            lies: Mutex::default(),
+            desired: watch::Sender::new(Arc::default()),
+            held: AtomicBool::new(false),
+            changed: Notify::new(),
+        })
+    }
+
+    /// The data plane that must exist, as it changes.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Desired>> {
+        self.desired.subscribe()
+    }
+
+    /// The declared state now.
+    pub fn world(&self) -> Arc<World> {
+        Arc::clone(&self.states.read().unwrap_or_else(PoisonError::into_inner).current)
+    }
+
+    /// Opens an account with a master key and the roles of agents and of the collector.
+    pub fn create_account(&self, name: &str, id: &str) -> Keys {
+        let now = Timestamp::now();
+        let keys = self.keyring().open_account(id, now);
+        let mut states = self.states.write().unwrap_or_else(PoisonError::into_inner);
+        let mut world = World::clone(&states.current);
+        world.accounts.insert(id.to_owned(), Account { id: id.to_owned(), name: name.to_owned() });
+        states.current = Arc::new(world);
+        let current = Arc::clone(&states.current);
+        states.history.push_back((now, current));
+        keys
+    }
+
+    /// The master key of an account, by name or id.
+    pub fn keys(&self, account: &str) -> Option<Keys> {
+        let id = self.world().account(account)?.id.clone();
+        self.keyring().master(&id)
+    }
+
+    /// Lets `trusted` assume a role of `account`; both by name or id.
+    pub fn trust(&self, account: &str, role: &str, trusted: &str) {
+        let (account, trusted) = (self.account_id(account), self.account_id(trusted));
+        self.keyring().trust(&account, role, &trusted);
+    }
+
+    /// Ends a temporary key at once.
+    pub fn expire_key(&self, access_key_id: &str) {
+        self.keyring().expire(access_key_id, Timestamp::now());
+    }
+
+    /// Replaces what the API of an account does to its readers.
+    pub fn set_lies(&self, account: &str, lies: Lies) {
+        let account = self.account_id(account);
+        self.lies_of_all().insert(account, lies);
+    }
+
+    /// Adds to what the API of an account does to its readers.
+    pub fn add_lies(&self, account: &str, lies: Lies) {
+        let account = self.account_id(account);
+        let mut all = self.lies_of_all();
+        let told = all.remove(&account).unwrap_or_default();
+        all.insert(account, told.merged(lies));
+    }
+
+    /// Whether group-sourced rules across VPCs are stored rather than refused, for every account.
+    pub async fn set_legacy_sg_auth(&self, on: bool) -> anyhow::Result<()> {
+        self.edit(|world| world.legacy_sg_auth = on).await
+    }
+
+    /// Forgets how the present state came about: stale answers never go behind it.
+    pub fn baseline(&self) {
+        let mut states = self.states.write().unwrap_or_else(PoisonError::into_inner);
+        let current = Arc::clone(&states.current);
+        states.history = VecDeque::from([(Timestamp::now(), current)]);
+    }
+
+    /// Calls stop waiting for the plane, until [`Cloud::release`].
+    pub fn hold(&self) {
+        self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// Makes the plane follow everything since [`Cloud::hold`], and calls wait for it again.
+    pub async fn release(&self) -> anyhow::Result<()> {
+        self.held.store(false, Ordering::SeqCst);
+        self.edit(|_| ()).await
+    }
+
+    /// Changes the state in a way that no API offers.
+    pub async fn edit<T>(&self, change: impl FnOnce(&mut World) -> T) -> anyhow::Result<T> {
+        self.change(|world, _| Ok(change(world))).await.map_err(|refusal| anyhow::anyhow!(refusal.message))
+    }
+
+    /// Makes and starts an instance with the role of agents; account by name or id.
+    pub async fn create_instance(
+        &self,
+        account: &str,
+        vswitch: &str,
+        name: &str,
+        address: Ipv4Addr,
+        groups: &[String],
+    ) -> anyhow::Result<String> {
+        let order = actions::NewInstance {
+            owner: self.account_id(account),
+            vswitch: vswitch.to_owned(),
+            name: name.to_owned(),
+            address: Some(address),
+            groups: groups.to_vec(),
+            ram_role: AGENT_ROLE.to_owned(),
+            running: true,
+        };
+        self.change(|world, now| actions::add_instance(world, &order, now))
+            .await
+            .map_err(|refusal| anyhow::anyhow!("{}: {}", refusal.code, refusal.message))
+    }
+
+    /// Carries out state changes when they are due. Needed only with a pace; runs until dropped.
+    pub async fn drive(self: Arc<Self>) {
+        loop {
+            let Some(due) = next_due(&self.world()) else {
+                self.changed.notified().await;
+                continue;
+            };
+            let wait = Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default();
+            tokio::select! {
+                () = tokio::time::sleep(wait) => self.settle_due().await,
+                () = self.changed.notified() => {}
+            }
+        }
+    }
+
+    pub(super) fn keyring(&self) -> MutexGuard<'_, Keyring> {
+        self.keyring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lies_of_all(&self) -> MutexGuard<'_, BTreeMap<String, Lies>> {
+        self.lies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn account_id(&self, name_or_id: &str) -> String {
+        self.world().account(name_or_id).map_or_else(|| name_or_id.to_owned(), |account| account.id.clone())
+    }
+
+    /// Answers one request.
+    pub(super) async fn answer(&self, request: &Request) -> Result<Value, Refusal> {
+        let now = Timestamp::now();
+        let action = request.action().ok_or_else(|| Refusal::new(400, "MissingAction", "Action is mandatory."))?;
+        let version = request.version().ok_or_else(|| Refusal::new(400, "MissingVersion", "Version is mandatory."))?;
+        let product = actions::product_of(version)
+            .ok_or_else(|| Refusal::new(404, "InvalidVersion", "Specified parameter Version is not valid."))?;
+        let handler = actions::find(product, action).ok_or_else(|| {
+            let message = "Specified api is not found, please check your url and method.";
+            Refusal::new(404, "InvalidAction.NotFound", message)
+        })?;
+        let caller = auth::verify(request, &mut self.keyring(), now)?;
+        let lies = self.lies_of_all().get(&caller.account).cloned().unwrap_or_default();
+        let writes = matches!(handler, Handler::Write(_));
+        let bound = matches!(caller.identity, Identity::Role { .. });
+        if lies.throttles(product, action, writes) {
+            let message = "Request was denied due to user flow control.";
+            return Err(Refusal::new(400, "Throttling.User", message));
+        }
+        if bound && (writes || lies.denies(product, action)) {
+            return Err(denied(product, action, &caller));
+        }
+        if next_due(&self.world()).is_some_and(|due| due <= now) {
+            self.settle_due().await;
+        }
+        let call = Call {
+            params: &request.params,
+            caller: &caller,
+            now,
+            pace: SignedDuration::try_from(self.options.pace).unwrap_or_default(),
+            lose_page: bound && lies.drops_page(product, action),
+            legacy_sg_auth: lies.legacy_sg_auth || self.world().legacy_sg_auth,
+        };
+        match handler {
+            Handler::Read(read) => {
+                let world = match lies.stale.filter(|_| bound) {
+                    Some(seconds) => self.world_as_of(now, seconds),
+                    None => self.world(),
+                };
+                read(&call, &world)
+            }
+            Handler::Write(write) => self.change(|world, _| write(&call, world)).await,
+            Handler::Keys(issue) => issue(&call, &mut self.keyring()),
+        }
+    }
+
+    fn world_as_of(&self, now: Timestamp, seconds_ago: u64) -> Arc<World> {
+        let age = SignedDuration::from_secs(i64::try_from(seconds_ago).unwrap_or(i64::MAX));
+        let at = now.checked_sub(age).unwrap_or(Timestamp::MIN);
+        let states = self.states.read().unwrap_or_else(PoisonError::into_inner);
+        let earlier = states.history.iter().rev().find(|(since, _)| *since <= at).or_else(|| states.history.front());
+        earlier.map_or_else(|| Arc::clone(&states.current), |(_, world)| Arc::clone(world))
+    }
+
+    async fn settle_due(&self) {
+        if let Err(refusal) = self.change(|_, _| Ok(())).await {
+            tracing::error!(error = refusal.message, "the data plane did not follow a state change");
+        }
+    }
+
+    async fn change<T>(&self, change: impl FnOnce(&mut World, Timestamp) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let now = Timestamp::now();
+        let mut world = World::clone(&self.world());
+        settle(&mut world, now);
+        let value = change(&mut world, now)?;
+        settle(&mut world, now);
+        let desired = self.commit(world, now);
+        self.changed.notify_one();
+        if self.held.load(Ordering::SeqCst) {
+            return Ok(value);
+        }
+        let apply = Arc::clone(&self.apply);
+        #[expect(clippy::disallowed_methods, reason = "a caller that hangs up must not leave the plane half changed")]
+        let applied = tokio::spawn(async move {
+            let applied = apply.apply(desired).await;
+            drop(turn);
+            applied
+        });
+        match applied.await {
+            Ok(Ok(())) => Ok(value),
+            Ok(Err(error)) => Err(internal(&format!("{error:#}"))),
+            Err(error) => Err(internal(&error.to_string())),
+        }
+    }
+
+    fn commit(&self, world: World, now: Timestamp) -> Arc<Desired> {
+        let desired = Arc::new(project(&world));
+        let world = Arc::new(world);
+        {
+            let mut states = self.states.write().unwrap_or_else(PoisonError::into_inner);
+            states.current = Arc::clone(&world);
+            states.history.push_back((now, world));
+            if states.history.len() > HISTORY_MAX {
+                states.history.pop_front();
+            }
+        }
+        self.desired.send_replace(Arc::clone(&desired));
+        desired
+    }
+}
+
+fn internal(reason: &str) -> Refusal {
+    Refusal::new(500, "InternalError", &format!("The data plane did not follow: {reason}"))
+}
+
+fn denied(product: &str, action: &str, caller: &super::keyring::Caller) -> Refusal {
+    let message = "User not authorized to operate on the specified resource, or this API doesn't support RAM.";
+    let principal = match &caller.identity {
+        Identity::Master => caller.account.clone(),
+        Identity::Role { name, session } => format!("{name}:{session}"),
+    };
+    let detail = json!({
+        "PolicyType": "AccountLevelIdentityBasedPolicy",
+        "AuthPrincipalOwnerId": caller.account,
+        "AuthPrincipalType": "AssumedRoleUser",
+        "AuthPrincipalDisplayName": principal,
+        "NoPermissionType": "ImplicitDeny",
+        "AuthAction": format!("{product}:{action}"),
+    });
+    Refusal { denied: Some(detail), ..Refusal::new(403, "Forbidden.RAM", message) }
+}
