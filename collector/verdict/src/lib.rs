@@ -1,1 +1,38 @@
-//! stub
+//! The verdict engine: evidence in, verdict out.
+//!
+//! [`diagnose`] walks the pair's packets over configuration, joins what both ends saw of real probes, and names what
+//! stops them: the object, its owner, the repair, and why that is certain. It is total (any evidence gives a verdict, what
+//! is missing becomes a gap) and deterministic (the order of evidence changes no byte).
+//!
+//! Absences, held by the manifest: no I/O, no clock, no randomness, no async, no environment, no vendor wire format.
+
+mod catalogue;
+mod code;
+mod correlate;
+mod diagnose;
+mod finding;
+mod firewall;
+mod guest;
+mod lang;
+mod model;
+mod observe;
+mod question;
+mod repair;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod walk;
+mod wilson;
+
+pub use catalogue::{CauseDoc, CauseKind, catalogue, explain};
+pub use code::{CauseCode, UnknownCode};
+pub use diagnose::{diagnose, diagnose_in};
+pub use lang::{Lang, Texts};
+pub use question::{HealthReport, Question};
+pub use steps::step_name;
+pub use verdict::{
+    Cause, Certainty, Cut, DirectionReport, Directions, Evidence, GapNote, Loss, Object, ObjectKind, Opening, Repair,
+    Repairs, State, Step, StepState, Suspect, Verdict,
+};
+pub use wilson::LossRate;

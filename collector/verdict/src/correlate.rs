@@ -1,0 +1,303 @@
+//! Prediction against observation: which findings the wire proves, which it refutes, and what it shows beyond them.
+//!
+//! Rules, in order:
+//! 1. A finding is *refuted* when a packet that it stops was seen to pass; it becomes `model-contradicted`.
+//! 2. A finding that survives is *proven* when some round trip that it stops is observed dead and none alive; otherwise
+//!    it is *supported*.
+//! 3. A round trip that dies although nothing found stops it is *unexplained*. Where parts of the path could not be looked
+//!    at, their causes are suspects; where everything could, the fabric is blamed.
+//! 4. Loss on a leg that passes packets is the fabric's when both of its ends were observed without own drops and at
+//!    least [`LOST_MIN`] packets and [`LOSS_RATE_MIN`] of those sent are missing.
+
+use crate::{
+    code::CauseCode,
+    finding::{Blind, Finding, Note, Stops, Walk},
+    lang::{Both, both},
+    model::Model,
+    observe::{Leg, Observed},
+    repair::Fix,
+    verdict::{Certainty, Cut, ObjectKind},
+    walk::{flows, link_ends},
+    wilson::LossRate,
+};
+use pingtong_evidence::{Direction, Pair, Side};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Lost packets below which a share of loss is no evidence.
+const LOST_MIN: u64 = 3;
+/// Share of loss below which it is what any wide-area path has.
+const LOSS_RATE_MIN: f64 = 0.003;
+
+pub(crate) type Seen = BTreeMap<Direction, Observed>;
+
+/// A finding with what the wire makes of it.
+pub(crate) struct Held {
+    pub(crate) finding: Finding,
+    pub(crate) certainty: Certainty,
+}
+
+/// Codes that fit what was seen, and what would decide between them.
+pub(crate) struct Doubt {
+    pub(crate) codes: BTreeSet<CauseCode>,
+    pub(crate) side: Option<Side>,
+    pub(crate) decided_by: Both,
+}
+
+pub(crate) struct Correlated {
+    pub(crate) held: Vec<Held>,
+    pub(crate) refuted: Vec<Finding>,
+    pub(crate) doubts: Vec<Doubt>,
+}
+
+struct Wire<'a> {
+    seen: &'a Seen,
+}
+
+impl Wire<'_> {
+    fn flow(&self, direction: Direction) -> Option<&Observed> {
+        self.seen.get(&direction)
+    }
+
+    fn request_passes(&self, direction: Direction) -> bool {
+        self.flow(direction).is_some_and(Observed::arrives)
+    }
+
+    fn reply_passes(&self, direction: Direction) -> bool {
+        self.flow(direction.reverse()).is_some_and(Observed::alive)
+    }
+
+    fn passes(&self, direction: Direction) -> bool {
+        self.request_passes(direction) || self.reply_passes(direction)
+    }
+
+    fn refutes(&self, stops: Stops) -> bool {
+        match stops {
+            Stops::Link => Direction::BOTH.into_iter().any(|d| self.passes(d)),
+            Stops::Packets(d) => self.passes(d),
+            Stops::Requests(d) => self.request_passes(d),
+            Stops::Host(side) => {
+                let (inbound, outbound) = (self.flow(side.opposite().sends()), self.flow(side.sends()));
+                inbound.is_some_and(Observed::answered) || outbound.is_some_and(|seen| seen.sent > 0)
+            }
+            Stops::Arrivals(side) => self.flow(side.opposite().sends()).is_some_and(Observed::accepted),
+            Stops::Answers(side) => self.flow(side.opposite().sends()).is_some_and(Observed::answered),
+            Stops::Sending(side) => self.flow(side.sends()).is_some_and(Observed::arrives),
+            Stops::Some(_) => false,
+        }
+    }
+}
+
+pub(crate) fn seen_text(direction: Direction, seen: &Observed) -> Both {
+    let count = |leg: Option<Leg>| leg.map_or_else(|| "?".to_owned(), |leg| leg.passed.to_string());
+    let cut = seen.cut.unwrap_or(Cut::Unknown);
+    let (sent, arrived, answered, received) = (seen.sent, count(seen.request), count(seen.answer), seen.received);
+    let (code, en, zh) = (cut.as_str(), cut.name(crate::Lang::En), cut.name(crate::Lang::Zh));
+    let way = if direction == Direction::Forward { "正向" } else { "反向" };
+    both!(
+        "{direction}: sent {sent}, arrived {arrived}, answered {answered}, received {received} ({code}: {en})",
+        "{way}：发出 {sent}，到达 {arrived}，应答 {answered}，收到 {received}（{code}：{zh}）"
+    )
+}
+
+pub(crate) fn correlate(model: &Model, pair: &Pair, walk: &Walk, guests: Vec<Finding>, seen: &Seen) -> Correlated {
+    let wire = Wire { seen };
+    let (refuted, mut standing): (Vec<Finding>, Vec<Finding>) =
+        walk.findings.iter().cloned().partition(|finding| wire.refutes(finding.stops));
+    // A pair of addresses that is in no network, or a host that is down, needs no guest facts to be so.
+    for guest in guests {
+        if !standing.iter().any(|have| have.code == guest.code && have.object == guest.object) {
+            standing.push(guest);
+        }
+    }
+    let mut doubts = vec![];
+    beyond(model, pair, walk, seen, &mut standing, &mut doubts);
+    for direction in Direction::BOTH {
+        if let Some(finding) = loss(model, direction, seen, &standing) {
+            standing.push(finding);
+        }
+    }
+    let mut held: Vec<Held> = standing.into_iter().map(|finding| hold(pair, seen, finding)).collect();
+    held.extend(refuted.iter().map(|finding| contradicted(seen, finding)));
+    held.sort_by_key(|held| held.finding.order());
+    Correlated { held, refuted, doubts }
+}
+
+fn hold(pair: &Pair, seen: &Seen, mut finding: Finding) -> Held {
+    let stopped: Vec<(Direction, &Observed)> = flows(pair)
+        .into_iter()
+        .filter(|flow| finding.stops.round_trip(*flow) || matches!(finding.stops, Stops::Some(_)))
+        .filter_map(|flow| seen.get(&flow).map(|seen| (flow, seen)))
+        .filter(|(_, seen)| seen.valid())
+        .collect();
+    let partial = matches!(finding.stops, Stops::Some(_));
+    let agrees = !stopped.is_empty() && stopped.iter().all(|(_, seen)| if partial { true } else { seen.dead() });
+    for (flow, seen) in &stopped {
+        finding.evidence.push(Note::plain(seen_text(*flow, seen)));
+    }
+    Held { certainty: if agrees { Certainty::Proven } else { Certainty::Supported }, finding }
+}
+
+fn contradicted(seen: &Seen, finding: &Finding) -> Held {
+    let code = finding.code;
+    let mut evidence = vec![Note::plain(both!(
+        "the configuration predicts {code}; fresh probes pass all the same",
+        "按配置推断应为 {code}，但新发的探测包照样通过"
+    ))];
+    evidence.extend(finding.evidence.iter().cloned());
+    evidence.extend(seen.iter().filter(|(_, seen)| seen.valid()).map(|(flow, seen)| Note::plain(seen_text(*flow, seen))));
+    let finding = Finding { code: CauseCode::ModelContradicted, evidence, fix: Fix::Manual, ..finding.clone() };
+    Held { finding, certainty: Certainty::Proven }
+}
+
+/// Round trips that die although nothing found stops them.
+fn beyond(model: &Model, pair: &Pair, walk: &Walk, seen: &Seen, standing: &mut Vec<Finding>, doubts: &mut Vec<Doubt>) {
+    let wire = Wire { seen };
+    let mut dead_legs: BTreeMap<Direction, Vec<Note>> = BTreeMap::new();
+    let open = |blind: &Blind, flow: Direction| {
+        blind.stops.iter().any(|stops| stops.round_trip(flow) && !wire.refutes(*stops))
+    };
+    let mut strangers = vec![];
+    for flow in flows(pair) {
+        let Some(observed) = seen.get(&flow).filter(|seen| seen.dead()) else { continue };
+        let mut hidden = false;
+        for blind in walk.blinds.iter().filter(|blind| open(blind, flow)) {
+            hidden = true;
+            doubts.push(Doubt {
+                codes: blind.hides.iter().copied().collect(),
+                side: Some(blind.side),
+                decided_by: blind.closes_with.clone(),
+            });
+        }
+        if standing.iter().any(|finding| finding.stops.round_trip(flow)) {
+            continue;
+        }
+        let cut = observed.cut.unwrap_or(Cut::Unknown);
+        let far = flow.destination();
+        if let Some((address, count)) = observed.strangers.first_key_value() {
+            strangers.push(stranger(model, flow, &address.to_string(), *count));
+            continue;
+        }
+        let leg = match cut {
+            Cut::S1 => flow,
+            Cut::S5 => flow.reverse(),
+            _ => {
+                doubts.push(doubt(cut, far));
+                continue;
+            }
+        };
+        if hidden {
+            doubts.push(Doubt {
+                codes: BTreeSet::from([CauseCode::FabricFault]),
+                side: None,
+                decided_by: Both::new(
+                    "the parts of the configuration that could not be read",
+                    "尚未读到的那部分配置",
+                ),
+            });
+        } else {
+            dead_legs.entry(leg).or_default().push(Note::plain(seen_text(flow, observed)));
+        }
+    }
+    standing.extend(strangers);
+    let direction = match dead_legs.keys().collect::<Vec<_>>().as_slice() {
+        [] => return,
+        [only] => Some(**only),
+        _ => None,
+    };
+    let text = both!(
+        "the configuration of both sides and both guests let these packets pass, and they die on the way",
+        "两侧配置与两端系统都应放行，但报文仍在途中丢失"
+    );
+    let mut evidence = vec![Note::plain(text)];
+    evidence.extend(dead_legs.into_values().flatten());
+    standing.push(Finding {
+        code: CauseCode::FabricFault,
+        side: Side::Initiator,
+        direction,
+        object: model.object(Side::Initiator, ObjectKind::Segment, link_ends(model)),
+        stops: direction.map_or(Stops::Link, Stops::Packets),
+        evidence,
+        fix: Fix::Manual,
+    });
+}
+
+fn stranger(model: &Model, flow: Direction, address: &str, count: u64) -> Finding {
+    let side = flow.destination();
+    let text = both!(
+        "{count} replies from {address} bear no agent's nonce: another host answers",
+        "来自 {address} 的 {count} 个应答没有 agent 的随机标记：应答的是别的主机"
+    );
+    Finding {
+        code: CauseCode::StrangerReplied,
+        side,
+        direction: Some(flow),
+        object: model.object(side, ObjectKind::Address, address),
+        stops: Stops::Packets(flow),
+        evidence: vec![Note::plain(text)],
+        fix: Fix::Manual,
+    }
+}
+
+/// What fits a cut that no fact explains.
+fn doubt(cut: Cut, far: Side) -> Doubt {
+    let (codes, side, decided_by): (&[CauseCode], Side, Both) = match cut {
+        Cut::S0 => (
+            &[CauseCode::GuestFirewall, CauseCode::GuestRouteMissing],
+            far.opposite(),
+            Both::new("the sender's host facts", "发送端的主机信息"),
+        ),
+        Cut::S3 | Cut::S4 => (
+            &[CauseCode::GuestEchoIgnored, CauseCode::GuestFirewall, CauseCode::GuestRouteMissing],
+            far,
+            Both::new("the answering host's facts", "应答端的主机信息"),
+        ),
+        _ => (
+            &[
+                CauseCode::InstanceStopped,
+                CauseCode::GuestFirewall,
+                CauseCode::GuestEchoIgnored,
+                CauseCode::GuestRouteOverlap,
+                CauseCode::FabricFault,
+            ],
+            far,
+            Both::new("a report of the agent at the far end", "对端 agent 的报告"),
+        ),
+    };
+    Doubt { codes: codes.iter().copied().collect(), side: Some(side), decided_by }
+}
+
+/// Loss on a leg that passes packets: requests of one flow and replies of the other travel it.
+fn loss(model: &Model, direction: Direction, seen: &Seen, standing: &[Finding]) -> Option<Finding> {
+    let usable = |leg: Option<Leg>| leg.filter(|leg| leg.passed > 0).unwrap_or_default();
+    let requests = usable(seen.get(&direction).and_then(|seen| seen.request));
+    let receiver = direction.destination();
+    let guest_refuses = standing.iter().any(|f| matches!(f.stops, Stops::Arrivals(side) if side == receiver))
+        || seen.get(&direction).and_then(|seen| seen.accept).is_some_and(|leg| leg.lost() > 0);
+    // Replies that the receiving guest refuses are not lost on the way.
+    let replies = if guest_refuses {
+        Leg::default()
+    } else {
+        usable(seen.get(&direction.reverse()).filter(|seen| seen.own_drops == 0).and_then(|seen| seen.reply))
+    };
+    let (of, lost) = (requests.of + replies.of, requests.lost() + replies.lost());
+    let rate = LossRate::new(lost, of)?;
+    let known = standing.iter().any(|f| matches!(f.stops, Stops::Some(d) if d == direction));
+    if known || lost < LOST_MIN || rate.rate < LOSS_RATE_MIN {
+        return None;
+    }
+    let interval = rate.text();
+    let way = if direction == Direction::Forward { "正向" } else { "反向" };
+    let text = both!(
+        "{lost} of {of} packets that left one host {direction} never reached the other: {interval}, 95 % interval",
+        "{way}离开一端的 {of} 个报文中有 {lost} 个没有到达另一端：{interval}，95 % 置信区间"
+    );
+    Some(Finding {
+        code: CauseCode::LossInFabric,
+        side: Side::Initiator,
+        direction: Some(direction),
+        object: model.object(Side::Initiator, ObjectKind::Segment, link_ends(model)),
+        stops: Stops::Some(direction),
+        evidence: vec![Note::plain(text)],
+        fix: Fix::Manual,
+    })
+}

@@ -1,0 +1,362 @@
+//! One question, one verdict: walk, observe, correlate, repair, and say it.
+//!
+//! Total and deterministic: any evidence gives a verdict, and its order does not matter. The state is what valid
+//! observations show: broken when a flow is dead, healthy or degraded when every flow is alive, undecided otherwise.
+
+use crate::{
+    code::CauseCode,
+    correlate::{self, Correlated, Held, Seen},
+    finding::{Blind, Finding, Walk},
+    guest::Guest,
+    lang::{Both, Lang, both},
+    model::Model,
+    observe::{Observed, observe},
+    question::Question,
+    repair::Task,
+    steps,
+    verdict::{Cause, Cut, Directions, GapNote, State, Suspect, Verdict},
+    walk::{flows, walk},
+};
+use pingtong_evidence::{
+    AgentId, Direction, GapCode, HostFacts, Pair, ProbeEngine, SCHEMA, Side, Snapshot, Timestamp,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Difference of two clocks from which times of two hosts must not be compared, in milliseconds.
+const CLOCK_OFFSET_MS_MAX: i64 = 1_000;
+/// Age of a snapshot from which it says little about now, in milliseconds: five missed periods of a minute and one spare.
+const SNAPSHOT_AGE_MS_MAX: u128 = 600_000;
+
+/// The verdict in English.
+pub fn diagnose(question: &Question) -> Verdict {
+    diagnose_in(question, Lang::En)
+}
+
+/// The verdict in the language of choice.
+pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
+    let pair = &question.pair;
+    let peers: Vec<Pair> = question.peers.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    let question = &sorted(question);
+    let facts = newest_facts(question);
+    let model = Model::new(&pair.link, &question.snapshots);
+    let walk = walk(&model, pair, &peers);
+    let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(question, flow, &facts))).collect();
+    let guests = guests(&model, pair, &facts, &mut seen);
+    let correlated = correlate::correlate(&model, pair, &walk, guests, &seen);
+    let changed = settling(question, &seen);
+    let gaps = gaps(question, &model, &walk, &facts, changed.as_ref());
+    let state = if changed.is_some() { State::Undecided } else { state(pair, &seen, &correlated) };
+    let refuted: BTreeSet<_> = correlated.refuted.iter().map(Finding::key).collect();
+    let configured: BTreeSet<_> = walk.findings.iter().map(Finding::key).collect();
+    let others: Vec<Finding> = correlated
+        .held
+        .iter()
+        .map(|held| held.finding.clone())
+        .filter(|finding| !configured.contains(&finding.key()))
+        .collect();
+    let task = Task { model: &model, pair, peers: &peers, others: &others, refuted: &refuted };
+    let blind = !walk.blinds.is_empty() && state != State::Healthy;
+    let repairs = task.solve(blind, lang);
+    let causes: Vec<Cause> = correlated.held.iter().map(|held| cause(held, lang)).collect();
+    let suspects = suspects(&correlated, state, lang);
+    let predicted = |flow| predict(pair, &walk, flow);
+    let mut verdict = Verdict {
+        schema: SCHEMA,
+        pair: pair.clone(),
+        state,
+        directions: Directions {
+            forward: report(&seen, Direction::Forward, predicted(Direction::Forward)),
+            back: report(&seen, Direction::Return, predicted(Direction::Return)),
+        },
+        steps: steps::steps(pair, &walk, &correlated, &seen, lang),
+        causes,
+        suspects,
+        repairs,
+        gaps: gaps.into_iter().map(|gap| gap.note(lang)).collect(),
+        next_step: None,
+        asked_at: question.asked_at,
+        evidence_at: latest(question, &seen),
+    };
+    verdict.next_step = steps::next_step(&verdict, lang);
+    verdict
+}
+
+/// The same evidence in one order, without repetitions.
+fn sorted(question: &Question) -> Question {
+    let mut question = question.clone();
+    question.probes.sort();
+    question.probes.dedup();
+    question.arrivals.sort_by(|a, b| {
+        (&a.key, &a.observer, a.first_at, a.last_at, &a.interface).cmp(&(&b.key, &b.observer, b.first_at, b.last_at, &b.interface))
+            .then_with(|| format!("{a:?}").cmp(&format!("{b:?}")))
+    });
+    question.arrivals.dedup();
+    question.snapshots.sort_by_cached_key(|s| (s.taken_at, s.finished_at, s.account.clone(), format!("{s:?}")));
+    question.hosts.sort_by_cached_key(|h| (h.at, h.agent.clone(), format!("{h:?}")));
+    question.silent.sort();
+    question.silent.dedup();
+    question.healths.sort_by_cached_key(|h| (h.at, h.agent.clone(), format!("{h:?}")));
+    question
+}
+
+fn newest_facts(question: &Question) -> BTreeMap<AgentId, HostFacts> {
+    question.hosts.iter().map(|facts| (facts.agent.clone(), facts.clone())).collect()
+}
+
+fn guests(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, seen: &mut Seen) -> Vec<Finding> {
+    let mut found = vec![];
+    let mut cuts: Vec<(Direction, Cut)> = vec![];
+    let nothing = Observed::default();
+    for side in Side::BOTH {
+        let agent = pair.endpoint(side).agent.as_ref();
+        let guest = Guest {
+            model,
+            pair,
+            side,
+            facts: agent.and_then(|agent| facts.get(agent)),
+            inbound: seen.get(&side.opposite().sends()).unwrap_or(&nothing),
+            outbound: seen.get(&side.sends()).unwrap_or(&nothing),
+        };
+        let mine = guest.judge();
+        if guest.outbound.cut == Some(Cut::S1) && guest.swallows() {
+            cuts.push((side.sends(), Cut::S0));
+        }
+        let refuses = mine.iter().any(|f| f.stops == crate::finding::Stops::Arrivals(side));
+        if guest.outbound.cut == Some(Cut::S5) && refuses {
+            cuts.push((side.sends(), Cut::S6));
+        }
+        found.extend(mine);
+    }
+    for (flow, cut) in cuts {
+        if let Some(observed) = seen.get_mut(&flow) {
+            observed.cut = Some(cut);
+        }
+    }
+    found
+}
+
+fn report(seen: &Seen, flow: Direction, predicted: Cut) -> crate::verdict::DirectionReport {
+    seen.get(&flow).map_or_else(|| Observed::default().report(predicted), |seen| seen.report(predicted))
+}
+
+fn predict(pair: &Pair, walk: &Walk, flow: Direction) -> Cut {
+    if !flows(pair).contains(&flow) {
+        return Cut::Unknown;
+    }
+    if walk.findings.iter().any(|f| f.stops.request(flow)) {
+        return Cut::S1;
+    }
+    let hidden = |what: fn(crate::finding::Stops, Direction) -> bool| {
+        walk.blinds.iter().any(|blind| blind.stops.iter().any(|stops| what(*stops, flow)))
+    };
+    if hidden(crate::finding::Stops::request) {
+        return Cut::Unknown;
+    }
+    if walk.findings.iter().any(|f| f.stops.reply(flow)) {
+        return Cut::S5;
+    }
+    if hidden(crate::finding::Stops::reply) { Cut::Unknown } else { Cut::None }
+}
+
+fn state(pair: &Pair, seen: &Seen, correlated: &Correlated) -> State {
+    let observed: Vec<&Observed> = flows(pair).iter().filter_map(|flow| seen.get(flow)).collect();
+    if observed.iter().any(|seen| seen.dead()) {
+        return State::Broken;
+    }
+    if observed.is_empty() || !observed.iter().all(|seen| seen.valid() && seen.alive()) {
+        return State::Undecided;
+    }
+    let quality = [
+        CauseCode::LossInFabric,
+        CauseCode::EcmpLegDead,
+        CauseCode::GuestRateLimit,
+        CauseCode::HostOverload,
+        CauseCode::BandwidthSaturated,
+    ];
+    let impaired = correlated.held.iter().any(|held| quality.contains(&held.finding.code));
+    if impaired || observed.iter().any(|seen| unsplit_loss(seen)) { State::Degraded } else { State::Healthy }
+}
+
+/// Loss that is certain and that nobody could split by where it happened.
+fn unsplit_loss(seen: &Observed) -> bool {
+    let lost = seen.sent.saturating_sub(seen.received);
+    seen.lossy() && seen.request.is_none() && lost >= 3 && lost * 1000 >= seen.sent * 3
+}
+
+fn cause(held: &Held, lang: Lang) -> Cause {
+    let Finding { code, side, direction, object, evidence, .. } = &held.finding;
+    let mut cause = Cause {
+        code: *code,
+        step: code.step(*side),
+        side: *side,
+        direction: *direction,
+        object: object.clone(),
+        certainty: held.certainty,
+        evidence: evidence.iter().map(|note| note.evidence(lang)).collect(),
+        explain: String::new(),
+    };
+    let why = evidence.first().map(|note| note.text.get(lang)).unwrap_or_default();
+    let sentence = cause.sentence(lang);
+    cause.explain = match lang {
+        Lang::En => format!("{sentence}: {why}"),
+        Lang::Zh => format!("{sentence}：{why}"),
+    };
+    cause
+}
+
+fn suspects(correlated: &Correlated, state: State, lang: Lang) -> Vec<Suspect> {
+    if state == State::Healthy {
+        return vec![];
+    }
+    let mut merged: BTreeMap<(Option<Side>, String), BTreeSet<CauseCode>> = BTreeMap::new();
+    for doubt in &correlated.doubts {
+        merged.entry((doubt.side, doubt.decided_by.get(lang))).or_default().extend(&doubt.codes);
+    }
+    merged
+        .into_iter()
+        .map(|((side, decided_by), codes)| Suspect { codes: codes.into_iter().collect(), side, object: None, decided_by })
+        .collect()
+}
+
+/// A gap in both languages.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct GapText {
+    code: GapCode,
+    side: Option<Side>,
+    what: Both,
+    closes_with: Both,
+}
+
+impl GapText {
+    fn note(&self, lang: Lang) -> GapNote {
+        GapNote { code: self.code, what: self.what.get(lang), closes_with: self.closes_with.get(lang), side: self.side }
+    }
+}
+
+fn gaps(
+    question: &Question,
+    model: &Model,
+    walk: &Walk,
+    facts: &BTreeMap<AgentId, HostFacts>,
+    changed: Option<&Both>,
+) -> BTreeSet<GapText> {
+    let mut gaps: BTreeSet<GapText> = walk
+        .blinds
+        .iter()
+        .map(|Blind { gap, side, what, closes_with, .. }| GapText {
+            code: *gap,
+            side: Some(*side),
+            what: what.clone(),
+            closes_with: closes_with.clone(),
+        })
+        .collect();
+    let mut add = |code, side, what: Both, closes_with: Both| {
+        gaps.insert(GapText { code, side, what, closes_with });
+    };
+    if let Some(changed) = changed {
+        let closes_with = Both::new("a verdict on probes sent after the change has settled", "变更生效稳定后再次验证");
+        add(GapCode::ConfigStale, None, changed.clone(), closes_with);
+    }
+    for side in Side::BOTH {
+        let endpoint = question.pair.endpoint(side);
+        let address = endpoint.address;
+        let agent = endpoint.agent.as_ref();
+        if let Some(age) = model.snapshot(side).map(|s| question.asked_at.since(s.finished_at)) {
+            let (account, seconds) = (&model.link.side(side).account, age.as_secs());
+            if age.as_millis() > SNAPSHOT_AGE_MS_MAX {
+                add(
+                    GapCode::ConfigStale,
+                    Some(side),
+                    both!("the configuration of account {account} is {seconds} s old", "账号 {account} 的配置是 {seconds} 秒前的"),
+                    Both::new("a fresh snapshot", "重新采集配置快照"),
+                );
+            }
+        }
+        let heard = agent.is_some_and(|agent| {
+            !question.silent.contains(agent)
+                && (facts.contains_key(agent)
+                    || question.probes.iter().any(|round| round.key.agent == *agent)
+                    || question.arrivals.iter().any(|part| part.observer == *agent)
+                    || question.healths.iter().any(|health| health.agent == *agent))
+        });
+        if !heard {
+            let name = agent.map_or_else(|| "-".to_owned(), ToString::to_string);
+            let object = endpoint.instance.as_ref().map_or_else(|| address.to_string(), |id| format!("{id} ({address})"));
+            add(
+                GapCode::AgentSilent,
+                Some(side),
+                both!("no report from the agent {name} on {object}", "{object} 上的 agent {name} 没有报告"),
+                Both::new("a running agent there that reaches the collector", "在该实例上运行 agent 并保证其能连到收集端"),
+            );
+        }
+        let Some(facts) = agent.and_then(|agent| facts.get(agent)) else { continue };
+        if facts.engine == ProbeEngine::None {
+            add(
+                GapCode::ProbeNotPermitted,
+                Some(side),
+                both!("the agent on {address} may not send probes", "{address} 上的 agent 无权发送探测包"),
+                Both::new(
+                    "CAP_NET_RAW for the agent: setcap cap_net_raw+ep on its program",
+                    "授予 agent CAP_NET_RAW：对其程序执行 setcap cap_net_raw+ep",
+                ),
+            );
+        }
+        if let Some(clock) = facts.clock.known()
+            && clock.offset_ms.saturating_abs() > CLOCK_OFFSET_MS_MAX.saturating_add(clock.error_ms.saturating_abs())
+        {
+            let offset = clock.offset_ms;
+            add(
+                GapCode::ClockSkew,
+                Some(side),
+                both!("the clock on {address} differs by {offset} ms", "{address} 的时钟相差 {offset} 毫秒"),
+                Both::new("time synchronisation (chrony) on that host", "在该主机上启用时间同步（chrony）"),
+            );
+        }
+    }
+    gaps
+}
+
+/// What a snapshot says, without when and how it was read.
+fn content(snapshot: &Snapshot) -> Snapshot {
+    let mut content = snapshot.clone();
+    content.taken_at = Timestamp::default();
+    content.finished_at = Timestamp::default();
+    content.request = None;
+    content.sources.clear();
+    content.gaps.clear();
+    content
+}
+
+/// Whether the configuration may have changed so shortly before or during the probes that they prove nothing.
+fn settling(question: &Question, seen: &Seen) -> Option<Both> {
+    if question.settle_ms == 0 {
+        return None;
+    }
+    let first = seen.values().filter_map(|seen| seen.first).min()?.as_millis();
+    let last = seen.values().filter_map(|seen| seen.latest).max()?.as_millis();
+    let from = first.saturating_sub(i64::try_from(question.settle_ms).unwrap_or(i64::MAX));
+    let mut previous: BTreeMap<(&str, &str), &Snapshot> = BTreeMap::new();
+    let mut changed = None;
+    for snapshot in &question.snapshots {
+        let key = (snapshot.account.as_str(), snapshot.region.as_str());
+        if let Some(before) = previous.insert(key, snapshot) {
+            // The change lies somewhere between the two readings.
+            let overlaps = snapshot.finished_at.as_millis() >= from && before.taken_at.as_millis() <= last;
+            if overlaps && content(before) != content(snapshot) {
+                let (account, seconds) = (&snapshot.account, question.settle_ms / 1000);
+                changed = Some(both!(
+                    "the configuration of account {account} changed within {seconds} s of the probes",
+                    "账号 {account} 的配置在探测前后 {seconds} 秒内有变更"
+                ));
+            }
+        }
+    }
+    changed
+}
+
+fn latest(question: &Question, seen: &Seen) -> Option<Timestamp> {
+    let probes = seen.values().filter_map(|seen| seen.latest);
+    let snapshots = question.snapshots.iter().map(|s| s.finished_at);
+    let hosts = question.hosts.iter().map(|h| h.at);
+    probes.chain(snapshots).chain(hosts).max()
+}

@@ -1,0 +1,183 @@
+//! What the walk and the correlation conclude, before it is put into words and languages.
+//!
+//! A finding names a cause with its object and says which packets it stops; a blind spot names what could not be looked
+//! at and which causes it may hide. Neither knows what the wire showed.
+
+use crate::{
+    code::CauseCode,
+    lang::{Both, Lang},
+    repair::Fix,
+    verdict::{Evidence, Object},
+};
+use pingtong_evidence::{AccountId, Direction, GapCode, Side, Source};
+
+/// A line of evidence in both languages.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Note {
+    pub(crate) text: Both,
+    pub(crate) object: Option<String>,
+    pub(crate) account: Option<AccountId>,
+    pub(crate) source: Option<Source>,
+}
+
+impl Note {
+    /// A line about no object of the cloud's.
+    pub(crate) fn plain(text: Both) -> Self {
+        Self { text, object: None, account: None, source: None }
+    }
+
+    pub(crate) fn evidence(&self, lang: Lang) -> Evidence {
+        Evidence {
+            text: self.text.get(lang),
+            object: self.object.clone(),
+            account: self.account.clone(),
+            api: self.source.as_ref().map(|s| s.api.clone()),
+            request_id: self.source.as_ref().map(|s| s.request_id.clone()).filter(|id| !id.is_empty()),
+            at: self.source.as_ref().map(|s| s.at),
+        }
+    }
+}
+
+/// Which packets something stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stops {
+    /// Everything on the link.
+    Link,
+    /// Every packet of one direction, requests and replies: routes and ACLs keep no state.
+    Packets(Direction),
+    /// Packets of one direction that begin a flow: security groups pass the replies.
+    Requests(Direction),
+    /// Everything from and to the host at one side.
+    Host(Side),
+    /// What arrives at the host at one side: requests towards it and replies to its own.
+    Arrivals(Side),
+    /// Replies that the host at one side should make.
+    Answers(Side),
+    /// Whatever the host at one side sends.
+    Sending(Side),
+    /// A share of the packets of one direction.
+    Some(Direction),
+}
+
+impl Stops {
+    /// Whether round trips begun in `flow` die of it on their way out.
+    pub(crate) fn request(self, flow: Direction) -> bool {
+        match self {
+            Self::Link => true,
+            Self::Packets(d) | Self::Requests(d) => d == flow,
+            Self::Host(_) => true,
+            Self::Arrivals(side) => flow.destination() == side,
+            Self::Sending(side) => flow.source() == side,
+            Self::Answers(_) | Self::Some(_) => false,
+        }
+    }
+
+    /// Whether their replies die of it, should the request arrive.
+    pub(crate) fn reply(self, flow: Direction) -> bool {
+        match self {
+            Self::Link | Self::Host(_) => true,
+            Self::Packets(d) => d == flow.reverse(),
+            Self::Arrivals(side) => flow.source() == side,
+            Self::Answers(side) | Self::Sending(side) => flow.destination() == side,
+            Self::Requests(_) | Self::Some(_) => false,
+        }
+    }
+
+    /// Whether round trips begun in `flow` die of it.
+    pub(crate) fn round_trip(self, flow: Direction) -> bool {
+        self.request(flow) || self.reply(flow)
+    }
+}
+
+/// Something wrong.
+#[derive(Debug, Clone)]
+pub(crate) struct Finding {
+    pub(crate) code: CauseCode,
+    pub(crate) side: Side,
+    pub(crate) direction: Option<Direction>,
+    pub(crate) object: Object,
+    pub(crate) stops: Stops,
+    pub(crate) evidence: Vec<Note>,
+    pub(crate) fix: Fix,
+}
+
+impl Finding {
+    /// What makes two findings the same cause.
+    pub(crate) fn key(&self) -> (CauseCode, Side, Object, Option<Direction>) {
+        (self.code, self.side, self.object.clone(), self.direction)
+    }
+
+    pub(crate) fn order(&self) -> (u8, CauseCode, Side, Object, Option<Direction>) {
+        (self.code.step(self.side).unwrap_or(9), self.code, self.side, self.object.clone(), self.direction)
+    }
+}
+
+/// Something that could not be looked at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Blind {
+    pub(crate) gap: GapCode,
+    pub(crate) side: Side,
+    pub(crate) step: u8,
+    /// What packets its hidden causes would stop.
+    pub(crate) stops: Vec<Stops>,
+    /// The causes that it may hide.
+    pub(crate) hides: Vec<CauseCode>,
+    pub(crate) what: Both,
+    pub(crate) closes_with: Both,
+}
+
+/// A stage that was looked at and lets the packet pass.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Pass {
+    pub(crate) step: u8,
+    pub(crate) side: Side,
+    pub(crate) note: Note,
+}
+
+/// What a walk yields.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Walk {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) blinds: Vec<Blind>,
+    pub(crate) passes: Vec<Pass>,
+}
+
+impl Walk {
+    /// Adds a finding, or its evidence when the same cause was found before.
+    pub(crate) fn blame(&mut self, finding: Finding) {
+        match self.findings.iter_mut().find(|have| have.key() == finding.key()) {
+            Some(have) => {
+                for note in finding.evidence {
+                    if !have.evidence.contains(&note) {
+                        have.evidence.push(note);
+                    }
+                }
+            }
+            None => self.findings.push(finding),
+        }
+    }
+
+    pub(crate) fn blind(&mut self, blind: Blind) {
+        let same = |have: &&mut Blind| {
+            (have.gap, have.side, have.step, &have.what) == (blind.gap, blind.side, blind.step, &blind.what)
+        };
+        match self.blinds.iter_mut().find(same) {
+            Some(have) => {
+                have.stops.extend(blind.stops);
+                have.stops.sort_unstable();
+                have.stops.dedup();
+                have.hides.extend(blind.hides);
+                have.hides.sort_unstable();
+                have.hides.dedup();
+            }
+            None => self.blinds.push(blind),
+        }
+    }
+
+    pub(crate) fn pass(&mut self, step: u8, side: Side, note: Note) {
+        let pass = Pass { step, side, note };
+        if !self.passes.contains(&pass) {
+            self.passes.push(pass);
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! What the hosts' own facts explain: packet filters, kernel settings, route look-ups, addresses.
+//!
+//! A fact is blamed when the wire agrees with it, or when it surely stops the probes and the wire could not tell because
+//! something earlier stops them already. What the wire refutes is never blamed: a filter rule for something else, a setting
+//! that is answered in spite of. Facts: `agent/evidence` host facts; signatures: `network-semantics.md` §7.1, §7.7.
+
+use crate::{
+    code::CauseCode,
+    finding::{Finding, Note, Stops},
+    firewall::{Applies, applies},
+    lang::{Both, both},
+    model::Model,
+    observe::Observed,
+    repair::Fix,
+    verdict::{Cut, Object, ObjectKind},
+    walk::Host,
+};
+use pingtong_evidence::{
+    Cidr, Container, FirewallHook, FirewallRule, HostFacts, InstanceId, InterfaceFact, InterfaceKind, Pair, Protocol,
+    RouteOutcome, Side,
+};
+use std::net::IpAddr;
+
+/// Distance of the vSwitch's gateway from its block's last address: x.x.x.253 (`alibaba-cloud-api.md` §1.2).
+const GATEWAY_BELOW_LAST: u32 = 2;
+/// errno of a packet that the sender's own filter refuses.
+const EPERM: i32 = 1;
+/// errnos of a packet that the sender has no route for.
+const NO_ROUTE: [i32; 4] = [101, 113, 13, 22];
+/// Lost packets below which a share of loss is no evidence; the same as for the fabric.
+const LOST_MIN: u64 = 3;
+
+/// One host with everything that speaks about it.
+pub(crate) struct Guest<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) pair: &'a Pair,
+    pub(crate) side: Side,
+    pub(crate) facts: Option<&'a HostFacts>,
+    /// Round trips begun by the other side.
+    pub(crate) inbound: &'a Observed,
+    /// Round trips begun by this one.
+    pub(crate) outbound: &'a Observed,
+}
+
+impl Guest<'_> {
+    fn address(&self) -> IpAddr {
+        self.pair.endpoint(self.side).address
+    }
+
+    fn peer(&self) -> IpAddr {
+        self.pair.endpoint(self.side.opposite()).address
+    }
+
+    fn instance(&self) -> Option<InstanceId> {
+        let named = self.pair.endpoint(self.side).instance.clone();
+        named
+            .or_else(|| Some(self.facts?.metadata.known()?.instance.clone()))
+            .or_else(|| Host::find(self.model, self.side, self.address()).instance.map(|i| i.id.clone()))
+    }
+
+    fn object(&self) -> Object {
+        let id = self.instance().map_or_else(|| self.address().to_string(), |id| id.to_string());
+        self.model.object(self.side, ObjectKind::Instance, id)
+    }
+
+    fn interfaces(&self) -> &[InterfaceFact] {
+        self.facts.and_then(|f| f.interfaces.known()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The interface that has the pair's address.
+    fn card(&self) -> Option<&InterfaceFact> {
+        self.interfaces().iter().find(|i| i.addresses.iter().any(|(address, _)| *address == self.address()))
+    }
+
+    fn note(&self, text: Both) -> Note {
+        let object = self.object().id;
+        let source = self.facts.map(|facts| pingtong_evidence::Source {
+            api: "host".to_owned(),
+            request_id: String::new(),
+            at: facts.at,
+        });
+        Note { text, object: Some(object), account: Some(self.model.link.side(self.side).account.clone()), source }
+    }
+
+    fn finding(&self, code: CauseCode, stops: Stops, text: Both, commands: Vec<Vec<String>>, opens: Option<&str>) -> Finding {
+        let direction = match stops {
+            Stops::Arrivals(side) | Stops::Answers(side) => Some(side.opposite().sends()),
+            Stops::Sending(side) => Some(side.sends()),
+            Stops::Some(direction) => Some(direction),
+            _ => None,
+        };
+        let fix = match self.instance() {
+            Some(instance) if !commands.is_empty() => {
+                Fix::Guest { instance, commands, opens: opens.map(ToOwned::to_owned) }
+            }
+            _ => Fix::Manual,
+        };
+        let evidence = vec![self.note(text)];
+        Finding { code, side: self.side, direction, object: self.object(), stops, evidence, fix }
+    }
+
+    /// The gateway of the interface's vSwitch: seen in a look-up, else by the cloud's convention.
+    fn gateway(&self, card: &str) -> Option<IpAddr> {
+        let seen = self.facts?.routes.iter().find_map(|route| match route.outcome.known() {
+            Some(RouteOutcome::Via { interface, gateway: Some(gateway), .. }) if interface == card => Some(*gateway),
+            _ => None,
+        });
+        seen.or_else(|| {
+            let block = Host::find(self.model, self.side, self.address()).vswitch.map(|v| v.cidr).or_else(|| {
+                self.card()?.addresses.iter().find(|(address, _)| *address == self.address()).map(|(_, block)| *block)
+            })?;
+            match block.last() {
+                IpAddr::V4(last) if block.prefix_length() < 30 => {
+                    Some(IpAddr::from((last.to_bits() - GATEWAY_BELOW_LAST).to_be_bytes()))
+                }
+                _ => None,
+            }
+        })
+    }
+
+    fn route_command(&self, to: Cidr) -> Vec<Vec<String>> {
+        let card = self.card().map_or("eth0", |card| card.name.as_str());
+        self.gateway(card).map_or_else(Vec::new, |gateway| {
+            vec![words(&["ip", "route", "replace", &to.to_string(), "via", &gateway.to_string(), "dev", card])]
+        })
+    }
+
+    fn addresses(&self) -> Option<Finding> {
+        let facts = self.facts?;
+        if self.interfaces().is_empty() || self.card().is_some() || self.inbound.answered() {
+            return None;
+        }
+        let address = self.address();
+        if facts.container.known() == Some(&Container::Yes) {
+            let text = both!(
+                "the agent runs in a container of its own network; {address} is not among its addresses",
+                "agent 运行在独立网络的容器中，其地址不含 {address}"
+            );
+            return Some(self.finding(CauseCode::AgentInContainer, Stops::Host(self.side), text, vec![], None));
+        }
+        let text = both!("no interface of the guest has {address}", "系统内没有任何网卡配置了 {address}");
+        let mut finding = self.finding(CauseCode::IpNotOnEni, Stops::Host(self.side), text, vec![], None);
+        finding.object = self.model.object(self.side, ObjectKind::Address, address.to_string());
+        Some(finding)
+    }
+
+    /// Rules at these hooks that refuse the probes: first the sure ones, else, when asked, the possible ones.
+    fn refusing(&self, hooks: &[FirewallHook], possible_too: bool) -> Vec<&FirewallRule> {
+        let all = self.facts.and_then(|f| f.firewall.known()).map_or(&[][..], |f| f.refusing.as_slice());
+        let inbound = !hooks.contains(&FirewallHook::Output);
+        let of = |wanted: Applies| -> Vec<&FirewallRule> {
+            all.iter()
+                .filter(|rule| hooks.contains(&rule.hook) && !rule.limited)
+                .filter(|rule| applies(rule, self.pair.protocol, self.peer(), self.address(), inbound) == wanted)
+                .collect()
+        };
+        let sure = of(Applies::Surely);
+        if sure.is_empty() && possible_too { of(Applies::Perhaps) } else { sure }
+    }
+
+    fn firewall(&self, hooks: &[FirewallHook], stops: Stops, shown: bool, refuted: bool) -> Option<Finding> {
+        if refuted && !shown {
+            return None;
+        }
+        let rules = self.refusing(hooks, shown);
+        if rules.is_empty() {
+            return None;
+        }
+        let hook = if hooks.contains(&FirewallHook::Output) { ("output", "出口") } else { ("input", "入口") };
+        let (en, zh) = hook;
+        let list = rules.iter().map(|rule| rule_words(rule)).collect::<Vec<_>>().join("; ");
+        let text = both!("the guest's packet filter refuses at hook {en}: {list}", "系统防火墙在{zh}（{en}）处拒绝：{list}");
+        let commands = rules.iter().map(|rule| removal(rule)).collect();
+        Some(self.finding(CauseCode::GuestFirewall, stops, text, commands, Some(&self.pair.protocol.to_string())))
+    }
+
+    fn input(&self, overlap: bool) -> Vec<Finding> {
+        let hooks = [FirewallHook::Ingress, FirewallHook::Prerouting, FirewallHook::Input];
+        let shown = self.inbound.cut == Some(Cut::S2);
+        let stops = Stops::Arrivals(self.side);
+        if let Some(finding) = self.firewall(&hooks, stops, shown, self.inbound.accepted()) {
+            return vec![finding];
+        }
+        if !shown {
+            return vec![];
+        }
+        let strict = self.facts.and_then(|f| f.sysctls.strict_reverse_path.known()).filter(|list| !list.is_empty());
+        let drops = self.facts.and_then(|f| f.counters.known()).map_or(0, |c| c.reverse_path_drops);
+        if let (Some(list), true) = (strict, drops > 0) {
+            if overlap {
+                return vec![];
+            }
+            let list = list.join(", ");
+            let text = both!(
+                "strict reverse-path filtering on {list} refused {drops} packets",
+                "{list} 上的严格反向路径过滤拒绝了 {drops} 个报文"
+            );
+            let command = words(&["sysctl", "-w", "net.ipv4.conf.all.rp_filter=2"]);
+            return vec![self.finding(CauseCode::GuestRpFilter, stops, text, vec![command], None)];
+        }
+        let text = both!(
+            "requests reach the interface and the IP stack never sees them",
+            "请求到达了网卡，但协议栈从未收到"
+        );
+        vec![self.finding(CauseCode::GuestFirewall, stops, text, vec![], None)]
+    }
+
+    fn output(&self) -> Option<Finding> {
+        let hooks = [FirewallHook::Output, FirewallHook::Postrouting];
+        let unanswered = self.inbound.cut == Some(Cut::S3) && !self.ignores_echo();
+        let shown = self.outbound.errors.contains_key(&EPERM) || unanswered;
+        let refuted = self.outbound.alive() || self.inbound.answered() || self.outbound.arrives();
+        let found = self.firewall(&hooks, Stops::Sending(self.side), shown, refuted);
+        if found.is_none() && self.outbound.errors.contains_key(&EPERM) && self.outbound.sent == 0 {
+            let text = both!("the kernel refuses to send (EPERM)", "内核拒绝发送（EPERM）");
+            return Some(self.finding(CauseCode::GuestFirewall, Stops::Sending(self.side), text, vec![], None));
+        }
+        found
+    }
+
+    fn ignores_echo(&self) -> bool {
+        self.facts.and_then(|f| f.sysctls.echo_ignore_all.known()).copied().unwrap_or(false)
+    }
+
+    fn echo(&self) -> Option<Finding> {
+        if self.pair.protocol != Protocol::Icmp || !self.ignores_echo() || self.inbound.answered() {
+            return None;
+        }
+        let text = both!("net.ipv4.icmp_echo_ignore_all is 1", "net.ipv4.icmp_echo_ignore_all 为 1");
+        let command = words(&["sysctl", "-w", "net.ipv4.icmp_echo_ignore_all=0"]);
+        Some(self.finding(CauseCode::GuestEchoIgnored, Stops::Answers(self.side), text, vec![command], None))
+    }
+
+    fn route(&self) -> Option<Finding> {
+        if self.outbound.arrives() || (self.inbound.answered() && self.inbound.elsewhere.is_empty()) {
+            return None;
+        }
+        let peer = self.peer();
+        let outcome = self.facts.into_iter().flat_map(|f| &f.routes).find(|r| r.to == peer).and_then(|r| r.outcome.known());
+        let stops = Stops::Sending(self.side);
+        match outcome {
+            Some(RouteOutcome::Own) => {
+                let held = self.interfaces().iter().find_map(|i| {
+                    i.addresses.iter().find(|(address, _)| *address == peer).map(|(_, block)| (i, block))
+                });
+                let (device, block) = held?;
+                let (name, length) = (&device.name, block.prefix_length());
+                let text = both!("the guest holds the peer's address {peer} itself, on {name}", "系统自身的 {name} 占用了对端地址 {peer}");
+                let command = words(&["ip", "address", "del", &format!("{peer}/{length}"), "dev", name]);
+                Some(self.finding(CauseCode::GuestRouteOverlap, stops, text, vec![command], None))
+            }
+            Some(RouteOutcome::Via { interface, prefix, gateway, .. }) => {
+                let card = self.card()?;
+                if *interface == card.name {
+                    return None;
+                }
+                let prefix_words = prefix.map_or_else(|| "?".to_owned(), |p| p.to_string());
+                let via = gateway.map_or_else(String::new, |g| format!(" via {g}"));
+                let name = &card.name;
+                let text = both!(
+                    "the guest sends {peer} by {interface}{via} (route {prefix_words}), not by {name}",
+                    "系统把到 {peer} 的报文从 {interface}{via} 发出（路由 {prefix_words}），而不是 {name}"
+                );
+                Some(self.finding(self.swallower(interface), stops, text, self.route_command(self.narrower(*prefix)), None))
+            }
+            Some(RouteOutcome::Refused { errno }) => {
+                let to = if *errno == NO_ROUTE[0] { self.model.block_of(self.side.opposite(), peer) } else { Cidr::host(peer) };
+                let text = both!("the guest has no route to {peer} (errno {errno})", "系统没有到 {peer} 的路由（errno {errno}）");
+                Some(self.finding(CauseCode::GuestRouteMissing, stops, text, self.route_command(to), None))
+            }
+            None => self.route_by_wire(stops),
+        }
+    }
+
+    /// The wire alone: replies seen leaving elsewhere, or sends that the kernel has no route for.
+    fn route_by_wire(&self, stops: Stops) -> Option<Finding> {
+        let peer = self.peer();
+        if let (Some(Cut::S4), Some((interface, count))) = (self.inbound.cut, self.inbound.elsewhere.first_key_value()) {
+            let text = both!("{count} replies left by {interface}", "{count} 个应答从 {interface} 发出");
+            let command = self.route_command(Cidr::host(peer));
+            return Some(self.finding(self.swallower(interface), stops, text, command, None));
+        }
+        let errno = NO_ROUTE.into_iter().find(|errno| self.outbound.errors.contains_key(errno))?;
+        if self.outbound.sent > 0 {
+            return None;
+        }
+        let text = both!("the kernel refuses to send: errno {errno}", "内核拒绝发送：errno {errno}");
+        let to = if errno == NO_ROUTE[0] { self.model.block_of(self.side.opposite(), peer) } else { Cidr::host(peer) };
+        Some(self.finding(CauseCode::GuestRouteMissing, stops, text, self.route_command(to), None))
+    }
+
+    /// A second network card is another case than a bridge or a tunnel.
+    fn swallower(&self, interface: &str) -> CauseCode {
+        let macs: Vec<&str> = self
+            .facts
+            .and_then(|f| f.metadata.known())
+            .map_or_else(Vec::new, |m| m.interfaces.iter().map(|i| i.mac.as_str()).collect());
+        let card = self.interfaces().iter().any(|i| {
+            i.name == interface && i.kind == InterfaceKind::Card && macs.iter().any(|mac| mac.eq_ignore_ascii_case(&i.mac))
+        });
+        if card { CauseCode::GuestMultiEni } else { CauseCode::GuestRouteOverlap }
+    }
+
+    /// A block for the peer that wins over `prefix`: its vSwitch when that is longer, else its address alone.
+    fn narrower(&self, prefix: Option<Cidr>) -> Cidr {
+        let peer = self.peer();
+        let vswitch = self.model.vswitch_of(self.side.opposite(), peer).map(|v| v.cidr);
+        vswitch
+            .zip(prefix)
+            .filter(|(block, prefix)| block.prefix_length() > prefix.prefix_length())
+            .map_or_else(|| Cidr::host(peer), |(block, _)| block)
+    }
+
+    fn rate_limit(&self) -> Option<Finding> {
+        let leg = self.inbound.accept.filter(|leg| leg.passed > 0 && leg.lost() >= LOST_MIN)?;
+        let rules = &self.facts?.firewall.known()?.refusing;
+        let rule = rules.iter().find(|rule| {
+            rule.limited && applies(rule, self.pair.protocol, self.peer(), self.address(), true) != Applies::No
+        })?;
+        let (words, lost, of) = (rule_words(rule), leg.lost(), leg.of);
+        let text = both!(
+            "{lost} of {of} requests reached the interface and were refused; a rule is bound to a rate: {words}",
+            "到达网卡的 {of} 个请求中有 {lost} 个被拒绝；存在限速规则：{words}"
+        );
+        let direction = self.side.opposite().sends();
+        Some(self.finding(CauseCode::GuestRateLimit, Stops::Some(direction), text, vec![removal(rule)], Some("*")))
+    }
+
+    pub(crate) fn judge(&self) -> Vec<Finding> {
+        let route = self.route();
+        let mut found: Vec<Finding> = self.input(route.is_some());
+        found.extend(self.addresses());
+        found.extend(self.echo());
+        found.extend(self.output());
+        found.extend(route);
+        found.extend(self.rate_limit());
+        found
+    }
+
+    /// Whether this host's own look-up sends the pair's packets elsewhere: then they die in it, not on the way.
+    pub(crate) fn swallows(&self) -> bool {
+        let complains = self.interfaces().iter().flat_map(|i| &i.addresses).any(|(a, _)| self.outbound.complaints.contains_key(a));
+        complains || self.route().is_some()
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn rule_words(rule: &FirewallRule) -> String {
+    let FirewallRule { family, table, chain, text, .. } = rule;
+    let what = match rule.handle {
+        Some(handle) => format!("handle {handle}"),
+        None => "policy".to_owned(),
+    };
+    let verdict = format!("{:?}", rule.verdict).to_lowercase();
+    format!("{family} {table} {chain} {what} {verdict} {text}").trim_end().to_owned()
+}
+
+fn removal(rule: &FirewallRule) -> Vec<String> {
+    let FirewallRule { family, table, chain, .. } = rule;
+    match rule.handle {
+        Some(handle) => words(&["nft", "delete", "rule", family, table, chain, "handle", &handle.to_string()]),
+        None => words(&["nft", "chain", family, table, chain, "{ policy accept ; }"]),
+    }
+}

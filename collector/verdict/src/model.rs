@@ -1,0 +1,117 @@
+//! The configuration of both sides as one thing that packets can be walked over, and that repairs can be tried on.
+//!
+//! Holds the newest snapshot of each account and region. Knows nothing of observations. What a side's snapshot lacks is
+//! `None` here, which callers must turn into "unknown", never into "absent".
+
+use crate::{
+    finding::Note,
+    lang::Both,
+    verdict::{Object, ObjectKind},
+};
+use pingtong_evidence::{
+    AccountId, Cidr, Known, Link, LinkSide, Provenance, RegionId, RouteTable, RouteTableKind, Side, Snapshot, Source,
+    VSwitch, VSwitchId, Vpc,
+};
+use std::{collections::BTreeMap, net::IpAddr};
+
+#[derive(Debug, Clone)]
+pub(crate) struct Model {
+    pub(crate) link: Link,
+    snapshots: BTreeMap<(AccountId, RegionId), Snapshot>,
+}
+
+impl Model {
+    /// Of several snapshots of one account and region the newest counts; among equals, the one with more answers.
+    pub(crate) fn new(link: &Link, snapshots: &[Snapshot]) -> Self {
+        let mut newest: BTreeMap<(AccountId, RegionId), Snapshot> = BTreeMap::new();
+        for snapshot in snapshots {
+            let key = (snapshot.account.clone(), snapshot.region.clone());
+            let rank = |s: &Snapshot| (s.taken_at, s.finished_at, s.sources.len());
+            if newest.get(&key).is_none_or(|have| rank(have) < rank(snapshot)) {
+                newest.insert(key, snapshot.clone());
+            }
+        }
+        Self { link: link.clone(), snapshots: newest }
+    }
+
+    pub(crate) fn snapshot(&self, side: Side) -> Option<&Snapshot> {
+        let LinkSide { account, region, .. } = self.link.side(side);
+        self.snapshots.get(&(account.clone(), region.clone()))
+    }
+
+    pub(crate) fn snapshot_mut(&mut self, side: Side) -> Option<&mut Snapshot> {
+        let LinkSide { account, region, .. } = self.link.side(side).clone();
+        self.snapshots.get_mut(&(account, region))
+    }
+
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = &Snapshot> {
+        self.snapshots.values()
+    }
+
+    /// The link's VPC at one side, when its description was read.
+    pub(crate) fn vpc(&self, side: Side) -> Option<&Vpc> {
+        let id = &self.link.side(side).vpc;
+        self.snapshot(side)?.vpcs.known()?.iter().find(|vpc| vpc.id == *id)
+    }
+
+    /// All blocks of the side's VPC; empty when unknown.
+    pub(crate) fn blocks(&self, side: Side) -> Vec<Cidr> {
+        self.vpc(side).map_or_else(Vec::new, |vpc| {
+            std::iter::once(vpc.cidr).chain(vpc.secondary_cidrs.iter().copied()).collect()
+        })
+    }
+
+    /// The block of the side's VPC that holds `address`, or the address alone when none is known to.
+    pub(crate) fn block_of(&self, side: Side, address: IpAddr) -> Cidr {
+        self.blocks(side).into_iter().find(|block| block.contains(address)).unwrap_or_else(|| Cidr::host(address))
+    }
+
+    pub(crate) fn vswitches(&self, side: Side) -> Option<Vec<&VSwitch>> {
+        let vpc = &self.link.side(side).vpc;
+        Some(self.snapshot(side)?.vswitches.known()?.iter().filter(|v| v.vpc == *vpc).collect())
+    }
+
+    pub(crate) fn vswitch_of(&self, side: Side, address: IpAddr) -> Option<&VSwitch> {
+        self.vswitches(side)?.into_iter().find(|v| v.cidr.contains(address))
+    }
+
+    /// The table in effect for a vSwitch: the one it names, else one that names it, else the VPC's system table.
+    pub(crate) fn table_of(&self, side: Side, vswitch: &VSwitchId) -> Known<Option<&RouteTable>> {
+        let vpc = &self.link.side(side).vpc;
+        let Some(snapshot) = self.snapshot(side) else { return Known::default() };
+        let tables = match &snapshot.route_tables {
+            Known::Known(tables) => tables,
+            Known::Unknown(why) => return Known::Unknown(why.clone()),
+        };
+        let named = self
+            .vswitches(side)
+            .and_then(|all| all.into_iter().find(|v| v.id == *vswitch))
+            .and_then(|v| v.route_table.clone());
+        let own = || tables.iter().filter(|t| t.vpc == *vpc);
+        Known::Known(
+            named
+                .and_then(|id| own().find(|t| t.id == id))
+                .or_else(|| own().find(|t| t.vswitches.contains(vswitch)))
+                .or_else(|| own().find(|t| t.kind == RouteTableKind::System)),
+        )
+    }
+
+    pub(crate) fn object(&self, side: Side, kind: ObjectKind, id: impl Into<String>) -> Object {
+        let LinkSide { account, region, .. } = self.link.side(side);
+        Object { kind, id: id.into(), account: account.clone(), region: region.clone() }
+    }
+
+    /// A line of evidence about an object of one side, read by the call that `provenance` names.
+    pub(crate) fn note(&self, side: Side, object: &str, provenance: Provenance, text: Both) -> Note {
+        let source: Option<Source> = self
+            .snapshot(side)
+            .and_then(|s| usize::try_from(provenance.0).ok().and_then(|at| s.sources.get(at)))
+            .cloned();
+        Note {
+            text,
+            object: (!object.is_empty()).then(|| object.to_owned()),
+            account: Some(self.link.side(side).account.clone()),
+            source,
+        }
+    }
+}

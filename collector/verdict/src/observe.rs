@@ -1,0 +1,242 @@
+//! What the wire showed: sets of sequence numbers from both ends, joined round by round into counts and a cut.
+//!
+//! *Sent, arrived, accepted, answered, received* split a round trip packet by packet without synchronised clocks. What a
+//! later stage saw, every earlier stage must have seen. An observer's own drops make absence no proof
+//! (`probe-engine.md` §5). Knows nothing of configuration.
+
+use crate::{
+    question::Question,
+    verdict::{Cut, DirectionReport, Loss},
+    wilson::LossRate,
+};
+use pingtong_evidence::{
+    AgentId, ArrivalRound, Direction, HostFacts, Known, Pair, ProbeEngine, ProbeRound, RttSummary, SequenceSet, Timestamp,
+};
+use std::{collections::BTreeMap, net::IpAddr};
+
+/// Packets that passed a stage, of those that entered it in rounds where both ends were observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Leg {
+    pub(crate) of: u64,
+    pub(crate) passed: u64,
+}
+
+impl Leg {
+    fn add(&mut self, of: &SequenceSet, passed: &SequenceSet) {
+        self.of += of.len();
+        self.passed += of.intersection(passed).len();
+    }
+
+    pub(crate) fn lost(self) -> u64 {
+        self.of.saturating_sub(self.passed)
+    }
+
+    fn rate(self) -> Option<LossRate> {
+        LossRate::new(self.lost(), self.of)
+    }
+}
+
+/// Round trips that one side began.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Observed {
+    pub(crate) rounds: u64,
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    pub(crate) errors: BTreeMap<i32, u64>,
+    pub(crate) strangers: BTreeMap<IpAddr, u64>,
+    pub(crate) complaints: BTreeMap<IpAddr, u64>,
+    pub(crate) own_drops: u64,
+    /// Sent to on wire; none when nobody looked.
+    pub(crate) request: Option<Leg>,
+    /// On wire to accepted.
+    pub(crate) accept: Option<Leg>,
+    /// Accepted (or on wire) to answered, by any interface.
+    pub(crate) answer: Option<Leg>,
+    /// Answered by the interface that the request came in by, to received.
+    pub(crate) reply: Option<Leg>,
+    /// Answers that left by another interface.
+    pub(crate) elsewhere: BTreeMap<String, u64>,
+    pub(crate) rtt: Option<RttSummary>,
+    pub(crate) latest: Option<Timestamp>,
+    pub(crate) first: Option<Timestamp>,
+    pub(crate) cut: Option<Cut>,
+}
+
+impl Observed {
+    /// Whether the counts may be used: the prober's own drops make loss its own.
+    pub(crate) fn valid(&self) -> bool {
+        self.rounds > 0 && (self.sent > 0 || !self.errors.is_empty()) && (self.own_drops == 0 || self.received >= self.sent)
+    }
+
+    pub(crate) fn alive(&self) -> bool {
+        self.received > 0
+    }
+
+    pub(crate) fn dead(&self) -> bool {
+        self.valid() && self.received == 0
+    }
+
+    /// Whether requests are known to have reached the far interface.
+    pub(crate) fn arrives(&self) -> bool {
+        self.alive() || self.request.is_some_and(|leg| leg.passed > 0)
+    }
+
+    pub(crate) fn accepted(&self) -> bool {
+        self.alive() || self.accept.is_some_and(|leg| leg.passed > 0)
+    }
+
+    pub(crate) fn answered(&self) -> bool {
+        self.alive() || self.answer.is_some_and(|leg| leg.passed > 0)
+    }
+
+    pub(crate) fn lossy(&self) -> bool {
+        self.valid() && self.alive() && self.received < self.sent
+    }
+
+    fn find_cut(&self) -> Cut {
+        if !self.valid() {
+            return Cut::Unknown;
+        }
+        if self.alive() {
+            return Cut::None;
+        }
+        if self.sent == 0 {
+            return Cut::S0;
+        }
+        let Some(request) = self.request else { return Cut::Unanswered };
+        if request.passed == 0 {
+            return Cut::S1;
+        }
+        if self.accept.is_some_and(|leg| leg.passed == 0) && !self.answered() {
+            return Cut::S2;
+        }
+        match self.answer {
+            Some(leg) if leg.passed == 0 => Cut::S3,
+            Some(_) if self.reply.is_none_or(|leg| leg.of == 0) && !self.elsewhere.is_empty() => Cut::S4,
+            Some(_) => Cut::S5,
+            None => Cut::Unanswered,
+        }
+    }
+
+    pub(crate) fn report(&self, predicted: Cut) -> DirectionReport {
+        DirectionReport {
+            sent: self.sent,
+            arrived: self.request.map(|leg| leg.passed),
+            answered: self.answer.map(|leg| leg.passed),
+            received: self.received,
+            send_errors: self.errors.values().sum(),
+            loss: Loss {
+                round_trip: if self.valid() { LossRate::new(self.sent.saturating_sub(self.received), self.sent) } else { None },
+                request: self.request.and_then(Leg::rate),
+                host: self.answer.and_then(Leg::rate),
+                reply: self.reply.and_then(Leg::rate),
+            },
+            cut: self.cut.unwrap_or(Cut::Unknown),
+            predicted,
+            rtt: self.rtt,
+        }
+    }
+}
+
+fn known_union<'a>(parts: impl Iterator<Item = &'a Known<SequenceSet>>) -> Option<SequenceSet> {
+    parts.filter_map(Known::known).fold(None, |all: Option<SequenceSet>, part| {
+        Some(all.map_or_else(|| part.clone(), |all| all.union(part)))
+    })
+}
+
+/// Whether an agent's absence of arrivals means that nothing arrived.
+fn watches(facts: Option<&HostFacts>) -> bool {
+    facts.is_some_and(|facts| facts.engine == ProbeEngine::Raw)
+}
+
+/// The round trips of one direction.
+pub(crate) fn observe(question: &Question, flow: Direction, facts: &BTreeMap<AgentId, HostFacts>) -> Observed {
+    let pair = &question.pair;
+    let mut seen = Observed::default();
+    let observer = pair.endpoint(flow.destination()).agent.as_ref();
+    let silent = observer.is_none_or(|agent| question.silent.contains(agent));
+    let watching = !silent && watches(observer.and_then(|agent| facts.get(agent)));
+    for round in question.probes.iter().filter(|round| belongs(round, pair, flow)) {
+        let parts: Vec<&ArrivalRound> = question
+            .arrivals
+            .iter()
+            .filter(|part| part.key == round.key && Some(&part.observer) == observer)
+            .filter(|part| part.to == round.target)
+            .collect();
+        add_round(&mut seen, round, &parts, watching);
+    }
+    seen.cut = Some(seen.find_cut());
+    seen
+}
+
+fn belongs(round: &ProbeRound, pair: &Pair, flow: Direction) -> bool {
+    let (from, to) = (pair.endpoint(flow.source()), pair.endpoint(flow.destination()));
+    round.pair == pair.id
+        && round.protocol == pair.protocol
+        && round.target == to.address
+        && from.agent.as_ref().is_none_or(|agent| *agent == round.key.agent)
+}
+
+fn add_round(seen: &mut Observed, round: &ProbeRound, parts: &[&ArrivalRound], watching: bool) {
+    let received = round.replied.union(&round.late).intersection(&round.sent);
+    seen.rounds += 1;
+    seen.sent += round.sent.len();
+    seen.received += received.len();
+    seen.own_drops += round.own_drops;
+    for error in &round.send_errors {
+        *seen.errors.entry(error.errno).or_default() += error.probes.len();
+    }
+    for stranger in &round.strangers {
+        *seen.strangers.entry(stranger.from).or_default() += stranger.count;
+    }
+    for error in round.icmp_errors.iter().filter(|error| error.icmp_type != 5) {
+        *seen.complaints.entry(error.from).or_default() += error.count;
+    }
+    seen.first = Some(seen.first.map_or(round.started_at, |at| at.min(round.started_at)));
+    if seen.latest.is_none_or(|at| at <= round.ended_at) {
+        seen.latest = Some(round.ended_at);
+        seen.rtt = round.rtt.or(seen.rtt);
+    }
+    let unreliable = parts.iter().any(|part| part.own_drops > 0);
+    let read = |part: Option<SequenceSet>, any: bool| match part {
+        Some(set) => Some(set),
+        None if watching && !any => Some(SequenceSet::new()),
+        None => None,
+    };
+    let any = !parts.is_empty();
+    let on_wire = read(known_union(parts.iter().map(|p| &p.on_wire)), any);
+    let accepted = read(known_union(parts.iter().map(|p| &p.accepted)), any);
+    let replied = read(known_union(parts.iter().map(|p| &p.replied)), any);
+    let mut elsewhere = SequenceSet::new();
+    for (interface, set) in parts.iter().flat_map(|part| &part.replied_elsewhere) {
+        elsewhere = elsewhere.union(set);
+        *seen.elsewhere.entry(interface.clone()).or_default() += set.len();
+    }
+    // What a later stage saw has passed the earlier ones.
+    let left = replied.as_ref().map(|set| set.union(&received));
+    let answered = left.as_ref().map(|set| set.union(&elsewhere));
+    let accepted = accepted.map(|set| answered.as_ref().map_or_else(|| set.union(&received), |later| set.union(later)));
+    let arrived = on_wire.map(|set| {
+        let set = accepted.as_ref().map_or_else(|| set.clone(), |later| set.union(later));
+        set.union(&received)
+    });
+    let drops = unreliable || round.own_drops > 0;
+    let count = |leg: &mut Option<Leg>, of: &SequenceSet, passed: &SequenceSet| {
+        // An observer that dropped packets proves presence only.
+        if !drops || of.missing_from(passed) == 0 {
+            leg.get_or_insert_default().add(of, passed);
+        }
+    };
+    if let Some(arrived) = &arrived {
+        count(&mut seen.request, &round.sent, arrived);
+        if let Some(accepted) = &accepted {
+            count(&mut seen.accept, arrived, accepted);
+        }
+        if let Some(answered) = &answered {
+            count(&mut seen.answer, accepted.as_ref().unwrap_or(arrived), answered);
+        }
+        if let Some(left) = &left {
+            count(&mut seen.reply, left, &received);
+        }
+    }
+}

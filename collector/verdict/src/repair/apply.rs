@@ -1,0 +1,412 @@
+//! One fix: what it does to the configuration, and the `aliyun` command that does it for real.
+//!
+//! Both come from one place so that what is proven is what is printed. A fix that the API would refuse in this state
+//! (deleting an interface that routes still use, connecting one without a peer) yields nothing. Parameters:
+//! `alibaba-cloud-api.md` §1, §2; list parameters are numbered from 1, a value that begins with `-` is tied by `=`.
+
+use super::Fix;
+use crate::{model::Model, walk};
+use pingtong_evidence::{
+    AclEntry, BusinessStatus, Cidr, InstanceStatus, Known, NetworkAcl, NextHop, NextHopKind, Policy, PortRange,
+    Protocol, Provenance, RouteEntry, RouteKind, RouteStatus, RouterInterface, RouterInterfaceId, RouterInterfaceRole,
+    RouterInterfaceStatus as Status, RouterKind, RulePeer, RuleProtocol, SecurityGroupId, SecurityRule, Side,
+};
+use std::collections::BTreeMap;
+
+/// Smallest bandwidth that can be bought; an existing specification is kept where one is known.
+const SPEC_SMALLEST: &str = "Mini.2";
+/// What an accepting interface must say: its bandwidth follows the initiator's.
+const SPEC_ACCEPTOR: &str = "Negative";
+
+/// A command as printed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Call {
+    pub(super) cli: Vec<String>,
+    pub(super) save: BTreeMap<String, String>,
+}
+
+struct Command(Vec<String>);
+
+impl Command {
+    fn new(product: &str, action: &str, model: &Model, side: Side) -> Self {
+        let region = model.link.side(side).region.to_string();
+        Self(vec!["aliyun".into(), product.into(), action.into(), "--RegionId".into(), region])
+    }
+
+    fn with(mut self, name: &str, value: impl ToString) -> Self {
+        let value = value.to_string();
+        if value.starts_with('-') {
+            self.0.push(format!("--{name}={value}"));
+        } else {
+            self.0.push(format!("--{name}"));
+            self.0.push(value);
+        }
+        self
+    }
+
+    fn call(self) -> Option<Call> {
+        Some(Call { cli: self.0, save: BTreeMap::new() })
+    }
+}
+
+/// Ports in the vendor's form; protocols without ports say `-1/-1`.
+pub(crate) fn ports_text(protocol: RuleProtocol, ports: PortRange) -> String {
+    match protocol {
+        RuleProtocol::Tcp | RuleProtocol::Udp => format!("{}/{}", ports.first().max(1), ports.last()),
+        _ => "-1/-1".to_owned(),
+    }
+}
+
+/// A protocol in the vendor's form.
+pub(crate) fn protocol_text(protocol: RuleProtocol) -> String {
+    match protocol {
+        RuleProtocol::All => "all".into(),
+        RuleProtocol::Tcp => "tcp".into(),
+        RuleProtocol::Udp => "udp".into(),
+        RuleProtocol::Icmp => "icmp".into(),
+        RuleProtocol::Icmpv6 => "icmpv6".into(),
+        RuleProtocol::Gre => "gre".into(),
+        RuleProtocol::Number(number) => number.to_string(),
+    }
+}
+
+fn policy_text(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Accept => "accept",
+        Policy::Drop => "drop",
+    }
+}
+
+fn rule_protocol(protocol: Protocol) -> RuleProtocol {
+    match protocol {
+        Protocol::Icmp => RuleProtocol::Icmp,
+        Protocol::Tcp => RuleProtocol::Tcp,
+        Protocol::Udp => RuleProtocol::Udp,
+    }
+}
+
+fn port_range(port: Option<u16>) -> PortRange {
+    port.and_then(|port| PortRange::new(port, port)).unwrap_or(PortRange::ALL)
+}
+
+fn known_mut<T>(known: &mut Known<T>) -> Option<&mut T> {
+    match known {
+        Known::Known(value) => Some(value),
+        Known::Unknown(_) => None,
+    }
+}
+
+fn interfaces(model: &mut Model, side: Side) -> Option<&mut Vec<RouterInterface>> {
+    known_mut(&mut model.snapshot_mut(side)?.router_interfaces)
+}
+
+fn interface<'a>(model: &'a mut Model, side: Side, id: &RouterInterfaceId) -> Option<&'a mut RouterInterface> {
+    interfaces(model, side)?.iter_mut().find(|ri| ri.id == *id)
+}
+
+fn routes_over(model: &Model, side: Side, ri: &RouterInterfaceId) -> Vec<Fix> {
+    let tables = model.snapshot(side).and_then(|s| s.route_tables.known());
+    let mut found = vec![];
+    for table in tables.into_iter().flatten() {
+        for entry in table.entries.known().into_iter().flatten() {
+            if entry.next_hops.iter().any(|hop| hop.id == ri.as_str()) {
+                found.push(Fix::DeleteRoute { table: table.id.clone(), entry: entry.clone() });
+            }
+        }
+    }
+    found
+}
+
+/// The single calls that a fix consists of, in order.
+pub(super) fn parts(model: &Model, side: Side, fix: &Fix) -> Vec<Fix> {
+    match fix {
+        Fix::RemoveInterface { ri } => {
+            let mut parts = routes_over(model, side, ri);
+            parts.push(Fix::Deactivate { ri: ri.clone() });
+            parts.push(Fix::DeleteInterface { ri: ri.clone() });
+            parts
+        }
+        other => vec![other.clone()],
+    }
+}
+
+/// Carries the fix out in the model; none when the API would refuse it or the object is not known.
+pub(super) fn apply(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
+    match fix {
+        Fix::Manual | Fix::RemoveInterface { .. } => None,
+        Fix::CreateInterface => create_interface(model, side),
+        Fix::Deactivate { ri } => {
+            let at = interface(model, side, ri)?;
+            if at.status != Status::Active {
+                return None;
+            }
+            at.status = Status::Inactive;
+            Command::new("vpc", "DeactivateRouterInterface", model, side).with("RouterInterfaceId", ri).call()
+        }
+        Fix::DeleteInterface { ri } => {
+            if !routes_over(model, side, ri).is_empty() {
+                return None;
+            }
+            let all = interfaces(model, side)?;
+            let at = all.iter().position(|have| have.id == *ri && matches!(have.status, Status::Idle | Status::Inactive))?;
+            all.remove(at);
+            Command::new("vpc", "DeleteRouterInterface", model, side).with("RouterInterfaceId", ri).call()
+        }
+        Fix::SetOpposite { ri } => set_opposite(model, side, ri),
+        Fix::Connect { ri } => {
+            let opposite = interface(model, side, ri)?.opposite_interface.clone()?;
+            interface(model, side.opposite(), &opposite)?.status = Status::Active;
+            interface(model, side, ri)?.status = Status::Active;
+            tell_each_other(model);
+            Command::new("vpc", "ConnectRouterInterface", model, side).with("RouterInterfaceId", ri).call()
+        }
+        Fix::Activate { ri } => {
+            if let Some(at) = interface(model, side, ri) {
+                at.status = Status::Active;
+            } else if model.snapshot(side).is_some_and(|s| s.router_interfaces.known().is_some()) {
+                return None;
+            }
+            tell_each_other(model);
+            for at in interfaces(model, side.opposite()).into_iter().flatten() {
+                if at.opposite_interface.as_ref() == Some(ri) {
+                    at.opposite_status = Some(Status::Active);
+                }
+            }
+            Command::new("vpc", "ActivateRouterInterface", model, side).with("RouterInterfaceId", ri).call()
+        }
+        Fix::DeleteRoute { table, entry } => {
+            let entries = entries_mut(model, side, table.as_str())?;
+            let at = entries.iter().position(|have| have.destination == entry.destination)?;
+            entries.remove(at);
+            let command = Command::new("vpc", "DeleteRouteEntry", model, side);
+            match (&entry.id, entry.next_hops.first()) {
+                (Some(id), _) => command.with("RouteEntryId", id).call(),
+                (None, Some(hop)) => command
+                    .with("RouteTableId", table)
+                    .with("DestinationCidrBlock", entry.destination)
+                    .with("NextHopId", &hop.id)
+                    .call(),
+                (None, None) => None,
+            }
+        }
+        Fix::CreateRoute { table, destination } => create_route(model, side, table.as_str(), *destination),
+        Fix::AcceptRule { group, ingress, protocol, port, peer } => {
+            let rule = SecurityRule {
+                id: None,
+                ingress: *ingress,
+                policy: Policy::Accept,
+                priority: 1,
+                protocol: rule_protocol(*protocol),
+                ports: port_range(*port),
+                source_ports: None,
+                peer: RulePeer::Cidr(*peer),
+                own: None,
+            };
+            rules_mut(model, side, group)?.push(rule.clone());
+            let action = if *ingress { "AuthorizeSecurityGroup" } else { "AuthorizeSecurityGroupEgress" };
+            by_fields(Command::new("ecs", action, model, side).with("SecurityGroupId", group), &rule).call()
+        }
+        Fix::RemoveRule { group, rule } => {
+            let rules = rules_mut(model, side, group)?;
+            let at = rules.iter().position(|have| have == rule)?;
+            rules.remove(at);
+            let action = if rule.ingress { "RevokeSecurityGroup" } else { "RevokeSecurityGroupEgress" };
+            let command = Command::new("ecs", action, model, side).with("SecurityGroupId", group);
+            match &rule.id {
+                Some(id) => command.with("SecurityGroupRuleId.1", id).call(),
+                None => by_fields(command, rule).call(),
+            }
+        }
+        Fix::AclAccept { acl, ingress, at, protocol, port, peer } => {
+            let entry = AclEntry {
+                id: None,
+                policy: Policy::Accept,
+                protocol: rule_protocol(*protocol),
+                ports: port_range(*port),
+                peer: *peer,
+                system: false,
+            };
+            acl_accept(model, side, acl.as_str(), *ingress, *at, entry)
+        }
+        Fix::StartInstance { instance } => {
+            let all = known_mut(&mut model.snapshot_mut(side)?.instances)?;
+            all.iter_mut().find(|have| have.id == *instance)?.status = InstanceStatus::Running;
+            Command::new("ecs", "StartInstance", model, side).with("InstanceId", instance).call()
+        }
+        // A guest's command changes no configuration.
+        Fix::Guest { .. } => Some(Call::default()),
+    }
+}
+
+/// Copies each end's state into what the other reports of it.
+fn tell_each_other(model: &mut Model) {
+    let states: Vec<(Side, RouterInterfaceId, Status)> = Side::BOTH
+        .into_iter()
+        .flat_map(|side| {
+            let all = model.snapshot(side).and_then(|s| s.router_interfaces.known());
+            all.into_iter().flatten().map(move |ri| (side, ri.id.clone(), ri.status)).collect::<Vec<_>>()
+        })
+        .collect();
+    for (side, id, status) in states {
+        for at in interfaces(model, side.opposite()).into_iter().flatten() {
+            if at.opposite_interface.as_ref() == Some(&id) {
+                at.opposite_status = Some(status);
+            }
+        }
+    }
+}
+
+fn create_interface(model: &mut Model, side: Side) -> Option<Call> {
+    let name = format!("ri_{side}");
+    let id = RouterInterfaceId::parse(&format!("${{{name}}}")).ok()?;
+    let router = model.vpc(side)?.router.clone()?;
+    let peer = model.link.side(side.opposite()).clone();
+    let vpc = model.link.side(side).vpc.clone();
+    let (role, role_text, spec) = match side {
+        Side::Initiator => (RouterInterfaceRole::Initiating, "InitiatingSide", SPEC_SMALLEST),
+        Side::Acceptor => (RouterInterfaceRole::Accepting, "AcceptingSide", SPEC_ACCEPTOR),
+    };
+    let all = interfaces(model, side)?;
+    if all.iter().any(|ri| ri.id == id) {
+        return None;
+    }
+    all.push(RouterInterface {
+        id,
+        role,
+        status: Status::Idle,
+        business_status: BusinessStatus::Normal,
+        spec: spec.to_owned(),
+        bandwidth_mbps: None,
+        router_kind: RouterKind::VRouter,
+        router: router.clone(),
+        vpc: Some(vpc),
+        opposite_region: Some(peer.region.clone()),
+        opposite_interface: None,
+        opposite_owner: None,
+        opposite_router: None,
+        opposite_router_kind: None,
+        opposite_status: None,
+        opposite_business_status: None,
+        opposite_vpc: None,
+        created_at: None,
+        connected_at: None,
+        ends_at: None,
+        provenance: Provenance::default(),
+    });
+    let command = Command::new("vpc", "CreateRouterInterface", model, side)
+        .with("RouterType", "VRouter")
+        .with("RouterId", router)
+        .with("Role", role_text)
+        .with("Spec", spec)
+        .with("OppositeRegionId", peer.region)
+        .with("OppositeRouterType", "VRouter");
+    Some(Call { cli: command.0, save: BTreeMap::from([(name, "RouterInterfaceId".to_owned())]) })
+}
+
+fn set_opposite(model: &mut Model, side: Side, ri: &RouterInterfaceId) -> Option<Call> {
+    let other = side.opposite();
+    let (_, peer_id) = walk::hops(model).get(other)?.clone();
+    let peer = model.snapshot(other)?.router_interfaces.known()?.iter().find(|p| p.id.as_str() == peer_id)?.clone();
+    let owner = model.link.side(other).account.clone();
+    let at = interface(model, side, ri)?;
+    at.opposite_interface = Some(peer.id.clone());
+    at.opposite_router = Some(peer.router.clone());
+    at.opposite_router_kind = Some(RouterKind::VRouter);
+    at.opposite_owner = Some(owner.clone());
+    at.opposite_status = Some(peer.status);
+    Command::new("vpc", "ModifyRouterInterfaceAttribute", model, side)
+        .with("RouterInterfaceId", ri)
+        .with("OppositeInterfaceId", peer.id)
+        .with("OppositeRouterId", peer.router)
+        .with("OppositeRouterType", "VRouter")
+        .with("OppositeInterfaceOwnerId", owner)
+        .call()
+}
+
+fn entries_mut<'a>(model: &'a mut Model, side: Side, table: &str) -> Option<&'a mut Vec<RouteEntry>> {
+    let tables = known_mut(&mut model.snapshot_mut(side)?.route_tables)?;
+    known_mut(&mut tables.iter_mut().find(|have| have.id.as_str() == table)?.entries)
+}
+
+fn create_route(model: &mut Model, side: Side, table: &str, destination: Cidr) -> Option<Call> {
+    let (kind, hop) = walk::hops(model).get(side)?.clone();
+    let kind_text = match kind {
+        NextHopKind::RouterInterface => "RouterInterface",
+        NextHopKind::VpcPeering => "VpcPeer",
+        NextHopKind::Attachment => "Attachment",
+        _ => return None,
+    };
+    let entries = entries_mut(model, side, table)?;
+    if entries.iter().any(|entry| entry.destination == destination) {
+        return None;
+    }
+    entries.push(RouteEntry {
+        id: None,
+        destination,
+        kind: RouteKind::Custom,
+        status: RouteStatus::Available,
+        next_hops: vec![NextHop { kind, id: hop.clone(), enabled: None, weight: None }],
+        provenance: Provenance::default(),
+    });
+    Command::new("vpc", "CreateRouteEntry", model, side)
+        .with("RouteTableId", table)
+        .with("DestinationCidrBlock", destination)
+        .with("NextHopType", kind_text)
+        .with("NextHopId", hop)
+        .call()
+}
+
+fn rules_mut<'a>(model: &'a mut Model, side: Side, group: &SecurityGroupId) -> Option<&'a mut Vec<SecurityRule>> {
+    let groups = known_mut(&mut model.snapshot_mut(side)?.security_groups)?;
+    known_mut(&mut groups.iter_mut().find(|have| have.id == *group)?.rules)
+}
+
+/// A rule by its fields, as both Authorize and Revoke take it.
+fn by_fields(command: Command, rule: &SecurityRule) -> Command {
+    let command = command
+        .with("IpProtocol", protocol_text(rule.protocol))
+        .with("PortRange", ports_text(rule.protocol, rule.ports));
+    let far = if rule.ingress { "Source" } else { "Dest" };
+    let command = match &rule.peer {
+        RulePeer::Any => command.with(&format!("{far}CidrIp"), "0.0.0.0/0"),
+        RulePeer::Cidr(block) if block.is_ipv4() => command.with(&format!("{far}CidrIp"), block),
+        RulePeer::Cidr(block) => command.with(&format!("Ipv6{far}CidrIp"), block),
+        RulePeer::Group { id, owner } => {
+            let command = command.with(&format!("{far}GroupId"), id);
+            match owner {
+                Some(owner) => command.with(&format!("{far}GroupOwnerId"), owner),
+                None => command,
+            }
+        }
+        RulePeer::PrefixList(id) => command.with(&format!("{far}PrefixListId"), id),
+    };
+    command.with("NicType", "intranet").with("Policy", policy_text(rule.policy)).with("Priority", rule.priority)
+}
+
+fn acl_accept(model: &mut Model, side: Side, acl: &str, ingress: bool, at: usize, entry: AclEntry) -> Option<Call> {
+    let acls = known_mut(&mut model.snapshot_mut(side)?.network_acls)?;
+    let have: &mut NetworkAcl = acls.iter_mut().find(|have| have.id.as_str() == acl)?;
+    let entries = known_mut(if ingress { &mut have.ingress } else { &mut have.egress })?;
+    entries.insert(at.min(entries.len()), entry);
+    let list = entries.clone();
+    let (update, name, far) = if ingress {
+        ("UpdateIngressAclEntries", "IngressAclEntries", "SourceCidrIp")
+    } else {
+        ("UpdateEgressAclEntries", "EgressAclEntries", "DestinationCidrIp")
+    };
+    let mut command =
+        Command::new("vpc", "UpdateNetworkAclEntries", model, side).with("NetworkAclId", acl).with(update, "true");
+    // The call replaces the whole list, except for the entries that the cloud keeps itself.
+    for (at, entry) in list.iter().filter(|entry| !entry.system).enumerate() {
+        let n = at + 1;
+        if let Some(id) = &entry.id {
+            command = command.with(&format!("{name}.{n}.NetworkAclEntryId"), id);
+        }
+        command = command
+            .with(&format!("{name}.{n}.Policy"), policy_text(entry.policy))
+            .with(&format!("{name}.{n}.Protocol"), protocol_text(entry.protocol))
+            .with(&format!("{name}.{n}.Port"), ports_text(entry.protocol, entry.ports))
+            .with(&format!("{name}.{n}.{far}"), entry.peer);
+    }
+    command.call()
+}

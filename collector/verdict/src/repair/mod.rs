@@ -1,0 +1,220 @@
+//! The smallest set of repairs that makes the pair work in the model, in an order that works, and its proof.
+//!
+//! Every finding carries its narrowest fix. Fixes are tried on a copy of the configuration, the walk is repeated, and so
+//! on until nothing stops the pair; then each is left out in turn, and those without which the pair works as well are
+//! dropped. What has no command is listed with who must act, and the set is not called proven. Nothing is ever run.
+
+mod apply;
+mod opens;
+
+pub(crate) use apply::{ports_text, protocol_text};
+
+use crate::{
+    code::CauseCode,
+    finding::Finding,
+    lang::Lang,
+    model::Model,
+    verdict::{Object, Repair, Repairs},
+    walk::{flows, walk},
+};
+use pingtong_evidence::{
+    Cidr, Direction, InstanceId, NetworkAclId, Pair, Protocol, RouteEntry, RouteTableId, RouterInterfaceId,
+    SecurityGroupId, SecurityRule, Side,
+};
+use std::collections::BTreeSet;
+
+/// Repairs tried for one pair: far more than any configuration of two VPCs needs.
+const FIXES_MAX: usize = 48;
+
+/// What would remove one finding. The side is the finding's.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Fix {
+    /// Nothing that a command could do.
+    Manual,
+    CreateInterface,
+    /// Everything needed to get rid of an interface: its routes, its activity, itself.
+    RemoveInterface { ri: RouterInterfaceId },
+    Deactivate { ri: RouterInterfaceId },
+    DeleteInterface { ri: RouterInterfaceId },
+    SetOpposite { ri: RouterInterfaceId },
+    Connect { ri: RouterInterfaceId },
+    Activate { ri: RouterInterfaceId },
+    DeleteRoute { table: RouteTableId, entry: RouteEntry },
+    CreateRoute { table: RouteTableId, destination: Cidr },
+    AcceptRule { group: SecurityGroupId, ingress: bool, protocol: Protocol, port: Option<u16>, peer: Cidr },
+    RemoveRule { group: SecurityGroupId, rule: SecurityRule },
+    AclAccept { acl: NetworkAclId, ingress: bool, at: usize, protocol: Protocol, port: Option<u16>, peer: Cidr },
+    StartInstance { instance: InstanceId },
+    /// Commands in the guest, one repair each; `opens` is what they stop refusing.
+    Guest { instance: InstanceId, commands: Vec<Vec<String>>, opens: Option<String> },
+}
+
+impl Fix {
+    /// Order of work: connections before routes, routes before filters, the cloud before the guests.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::RemoveInterface { .. } | Self::Deactivate { .. } | Self::DeleteInterface { .. } => 0,
+            Self::CreateInterface => 1,
+            Self::SetOpposite { .. } => 2,
+            Self::Connect { .. } | Self::Activate { .. } => 3,
+            Self::DeleteRoute { .. } => 4,
+            Self::CreateRoute { .. } => 5,
+            Self::AcceptRule { .. } | Self::RemoveRule { .. } => 6,
+            Self::AclAccept { .. } => 7,
+            Self::StartInstance { .. } => 8,
+            Self::Guest { .. } => 9,
+            Self::Manual => 10,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Planned {
+    code: CauseCode,
+    side: Side,
+    object: Object,
+    fix: Fix,
+}
+
+type Key = (CauseCode, Side, Object, Option<Direction>);
+
+/// What the search works on: the configuration, what only guests and wire show, and what the wire refuted.
+pub(crate) struct Task<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) pair: &'a Pair,
+    pub(crate) peers: &'a [Pair],
+    /// Findings that no change of configuration removes.
+    pub(crate) others: &'a [Finding],
+    /// Configuration findings that the wire refutes: not repaired.
+    pub(crate) refuted: &'a BTreeSet<Key>,
+}
+
+impl Task<'_> {
+    fn blockers(&self, model: &Model) -> Vec<Finding> {
+        walk(model, self.pair, self.peers).findings.into_iter().filter(|f| !self.refuted.contains(&f.key())).collect()
+    }
+
+    fn stops_pair(&self, finding: &Finding) -> bool {
+        flows(self.pair).into_iter().any(|flow| finding.stops.round_trip(flow))
+    }
+
+    /// What still stops the pair once the plan, without one of its members, is carried out.
+    fn left_after(&self, plan: &[Planned], without: Option<usize>) -> bool {
+        let mut model = self.model.clone();
+        for (_, planned) in plan.iter().enumerate().filter(|(at, _)| Some(*at) != without) {
+            apply::apply(&mut model, planned.side, &planned.fix);
+        }
+        let guests_left = without.and_then(|at| plan.get(at)).is_some_and(|p| matches!(p.fix, Fix::Guest { .. }));
+        guests_left || self.blockers(&model).iter().any(|f| self.stops_pair(f) && f.fix != Fix::Manual)
+    }
+
+    fn search(&self) -> Vec<Planned> {
+        let mut model = self.model.clone();
+        let mut plan: Vec<Planned> = vec![];
+        let mut hopeless: BTreeSet<Key> = BTreeSet::new();
+        for _ in 0..FIXES_MAX {
+            let next = self.blockers(&model).into_iter().find(|f| {
+                f.fix != Fix::Manual && self.stops_pair(f) && !hopeless.contains(&f.key())
+            });
+            let Some(finding) = next else { break };
+            let parts = apply::parts(&model, finding.side, &finding.fix);
+            let mut done = false;
+            for fix in parts {
+                if apply::apply(&mut model, finding.side, &fix).is_some() {
+                    done = true;
+                    plan.push(Planned { code: finding.code, side: finding.side, object: finding.object.clone(), fix });
+                }
+            }
+            if !done || plan.len() >= FIXES_MAX {
+                hopeless.insert(finding.key());
+            }
+        }
+        for finding in self.others {
+            if let Fix::Guest { .. } = finding.fix {
+                let (code, side, object, fix) = (finding.code, finding.side, finding.object.clone(), finding.fix.clone());
+                plan.push(Planned { code, side, object, fix });
+            }
+        }
+        let mut sorted = plan.clone();
+        sorted.sort_by_key(|planned| planned.fix.rank());
+        // Deleting a route before its interface and re-creating it after are two ranks of one fix.
+        if self.left_after(&sorted, None) && !self.left_after(&plan, None) { plan } else { sorted }
+    }
+
+    fn minimise(&self, mut plan: Vec<Planned>) -> Vec<Planned> {
+        let mut at = plan.len();
+        while at > 0 {
+            at -= 1;
+            if !self.left_after(&plan, Some(at)) {
+                plan.remove(at);
+            }
+        }
+        plan
+    }
+
+    /// The repair set, its proof and its side effects.
+    pub(crate) fn solve(&self, blind: bool, lang: Lang) -> Repairs {
+        let begins = self.blockers(self.model);
+        if begins.is_empty() && self.others.is_empty() {
+            return Repairs { minimal: true, proven: true, ..Repairs::default() };
+        }
+        let plan = self.search();
+        let restores = !self.left_after(&plan, None);
+        let plan = if restores { self.minimise(plan) } else { plan };
+        let mut set = vec![];
+        let mut model = self.model.clone();
+        for planned in &plan {
+            let before = model.clone();
+            if let Fix::Guest { instance, commands, .. } = &planned.fix {
+                set.extend(commands.iter().map(|command| guest(self.model, planned, instance, command, lang)));
+            } else if let Some(call) = apply::apply(&mut model, planned.side, &planned.fix) {
+                set.push(Repair {
+                    account: before.link.side(planned.side).account.clone(),
+                    side: planned.side,
+                    code: planned.code,
+                    object: planned.object.clone(),
+                    cli: call.cli,
+                    console: planned.code.doc().console.get(lang).to_owned(),
+                    guest: vec![],
+                    instance: None,
+                    save: call.save,
+                });
+            }
+        }
+        let by_hand: Vec<&Finding> =
+            begins.iter().chain(self.others).filter(|f| f.fix == Fix::Manual && needs_hands(f.code)).collect();
+        let proven = restores && by_hand.is_empty() && !blind && !set.is_empty();
+        set.extend(by_hand.into_iter().map(|finding| Repair {
+            account: self.model.link.side(finding.side).account.clone(),
+            side: finding.side,
+            code: finding.code,
+            object: finding.object.clone(),
+            cli: vec![],
+            console: finding.code.doc().repair.get(lang).to_owned(),
+            guest: vec![],
+            instance: None,
+            save: std::collections::BTreeMap::default(),
+        }));
+        let opens = opens::opens(self.model, self.pair, plan.iter().map(|p| (p.side, &p.fix)));
+        Repairs { minimal: restores, proven, set, opens }
+    }
+}
+
+/// A contradiction is settled by looking again, not by hands.
+fn needs_hands(code: CauseCode) -> bool {
+    code != CauseCode::ModelContradicted
+}
+
+fn guest(model: &Model, planned: &Planned, instance: &InstanceId, command: &[String], lang: Lang) -> Repair {
+    Repair {
+        account: model.link.side(planned.side).account.clone(),
+        side: planned.side,
+        code: planned.code,
+        object: planned.object.clone(),
+        cli: vec![],
+        console: planned.code.doc().console.get(lang).to_owned(),
+        guest: command.to_vec(),
+        instance: Some(instance.clone()),
+        save: std::collections::BTreeMap::default(),
+    }
+}

@@ -1,0 +1,531 @@
+//! Whether the two VPCs are joined, and by which next hop each side's routes must lead to the join.
+//!
+//! Router interfaces: of those on the link's VPC, the one meant for this peer is chosen by what its fields say; then
+//! roles, regions, the opposite fields, locks and states are judged on both ends, each on its own account's view, and on
+//! the opposite's view where the own is missing. Facts: DescribeRouterInterfaces (`network-semantics.md` §3, F01–F19).
+
+use super::host::blind_because;
+use crate::{
+    code::CauseCode,
+    finding::{Finding, Note, Stops, Walk},
+    lang::{Both, both},
+    model::Model,
+    repair::Fix,
+    verdict::ObjectKind,
+};
+use pingtong_evidence::{
+    BusinessStatus, Known, LinkKind, NextHop, NextHopKind, RouterInterface, RouterInterfaceRole,
+    RouterInterfaceStatus as Status, RouterKind, Side, TransitAttachment, VpcPeering, VpcPeeringStatus,
+};
+
+/// The next hops that lead to the link, by side.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hops {
+    initiator: Option<(NextHopKind, String)>,
+    acceptor: Option<(NextHopKind, String)>,
+    unseen: Vec<Side>,
+}
+
+impl Hops {
+    fn set(&mut self, side: Side, kind: NextHopKind, id: String) {
+        match side {
+            Side::Initiator => self.initiator = Some((kind, id)),
+            Side::Acceptor => self.acceptor = Some((kind, id)),
+        }
+    }
+
+    pub(crate) fn get(&self, side: Side) -> Option<&(NextHopKind, String)> {
+        match side {
+            Side::Initiator => self.initiator.as_ref(),
+            Side::Acceptor => self.acceptor.as_ref(),
+        }
+    }
+
+    pub(crate) fn is_link(&self, side: Side, hop: &NextHop) -> bool {
+        self.get(side).is_some_and(|(kind, id)| *kind == hop.kind && *id == hop.id)
+    }
+
+    /// Whether the side's connections could not be read at all.
+    pub(crate) fn unseen(&self, side: Side) -> bool {
+        self.unseen.contains(&side)
+    }
+
+    /// Whether a next hop is in use at this side, as far as its own description tells.
+    pub(crate) fn carries(&self, model: &Model, side: Side, hop: &NextHop) -> bool {
+        if hop.kind != NextHopKind::RouterInterface {
+            return true;
+        }
+        let all = model.snapshot(side).and_then(|s| s.router_interfaces.known());
+        all.into_iter().flatten().find(|ri| ri.id.as_str() == hop.id).is_some_and(|ri| {
+            ri.status == Status::Active
+                && ri.business_status == BusinessStatus::Normal
+                && ri.opposite_status.is_none_or(|status| status == Status::Active)
+        })
+    }
+}
+
+/// The ids of the link's two ends, joined as a segment is written.
+pub(crate) fn link_ends(model: &Model) -> String {
+    let hops = judge(model, &mut Walk::default());
+    let end = |side: Side| {
+        let other = hops.get(side.opposite()).map(|(_, id)| id.as_str());
+        let opposite = model.snapshot(side.opposite()).and_then(|s| s.router_interfaces.known()).and_then(|all| {
+            all.iter().find(|ri| Some(ri.id.as_str()) == other)?.opposite_interface.as_ref().map(ToString::to_string)
+        });
+        hops.get(side)
+            .map(|(_, id)| id.clone())
+            .or(opposite)
+            .unwrap_or_else(|| model.link.side(side).vpc.to_string())
+    };
+    let (a, b) = (end(Side::Initiator), end(Side::Acceptor));
+    if a == b {
+        return format!("{}~{}", model.link.initiator.vpc, model.link.acceptor.vpc);
+    }
+    format!("{a}~{b}")
+}
+
+pub(crate) fn judge(model: &Model, walk: &mut Walk) -> Hops {
+    match model.link.kind {
+        LinkKind::RouterInterface => router_interfaces(model, walk),
+        LinkKind::VpcPeering => vpc_peering(model, walk),
+        LinkKind::TransitRouter => transit(model, walk),
+    }
+}
+
+fn expected_role(side: Side) -> RouterInterfaceRole {
+    match side {
+        Side::Initiator => RouterInterfaceRole::Initiating,
+        Side::Acceptor => RouterInterfaceRole::Accepting,
+    }
+}
+
+fn on_vpc(model: &Model, side: Side, ri: &RouterInterface) -> bool {
+    let vpc = &model.link.side(side).vpc;
+    let router = model.vpc(side).and_then(|v| v.router.as_ref());
+    ri.router_kind == RouterKind::VRouter && (ri.vpc.as_ref() == Some(vpc) || router == Some(&ri.router))
+}
+
+fn all_at(model: &Model, side: Side) -> Option<&Vec<RouterInterface>> {
+    model.snapshot(side)?.router_interfaces.known()
+}
+
+fn was_connected(ri: &RouterInterface) -> bool {
+    matches!(ri.status, Status::Active | Status::Inactive | Status::Activating | Status::Deactivating | Status::Modifying)
+}
+
+/// Whether an interface was certainly made for another peer.
+fn for_another_peer(model: &Model, side: Side, ri: &RouterInterface) -> bool {
+    let peer = model.link.side(side.opposite());
+    let set_elsewhere = ri.opposite_interface.is_some() && ri.opposite_owner.as_ref().is_some_and(|o| *o != peer.account);
+    let peer_knows = all_at(model, side.opposite()).and_then(|all| {
+        all.iter().find(|p| Some(&p.id) == ri.opposite_interface.as_ref()).map(|p| on_vpc(model, side.opposite(), p))
+    });
+    was_connected(ri)
+        && (ri.opposite_vpc.as_ref().is_some_and(|vpc| *vpc != peer.vpc) || set_elsewhere || peer_knows == Some(false))
+}
+
+/// How well an interface fits this link; the greatest is the one meant.
+fn fitness(model: &Model, side: Side, ri: &RouterInterface) -> (bool, bool, bool, bool, bool) {
+    let peer = model.link.side(side.opposite());
+    let peers = all_at(model, side.opposite());
+    let opposite = peers.into_iter().flatten().find(|p| Some(&p.id) == ri.opposite_interface.as_ref());
+    let named_by_peer = peers.into_iter().flatten().any(|p| {
+        on_vpc(model, side.opposite(), p) && p.opposite_interface.as_ref() == Some(&ri.id)
+    });
+    (
+        opposite.is_some_and(|p| on_vpc(model, side.opposite(), p)) || ri.opposite_vpc.as_ref() == Some(&peer.vpc),
+        named_by_peer,
+        ri.opposite_region.as_ref().is_none_or(|region| *region == peer.region),
+        ri.role == expected_role(side),
+        ri.opposite_owner.as_ref() == Some(&peer.account),
+    )
+}
+
+fn choose(model: &Model, side: Side) -> Option<&RouterInterface> {
+    all_at(model, side)?
+        .iter()
+        .filter(|ri| on_vpc(model, side, ri) && !for_another_peer(model, side, ri))
+        .filter(|ri| !matches!(ri.status, Status::Deleting | Status::Deleted))
+        .max_by(|a, b| fitness(model, side, a).cmp(&fitness(model, side, b)).then_with(|| b.id.cmp(&a.id)))
+}
+
+/// An interface on another VPC of the account that is joined to the peer's: built in the wrong place.
+fn misplaced(model: &Model, side: Side) -> Option<&RouterInterface> {
+    let peers = all_at(model, side.opposite())?;
+    all_at(model, side)?.iter().find(|ri| {
+        !on_vpc(model, side, ri)
+            && ri.router_kind == RouterKind::VRouter
+            && peers.iter().any(|p| {
+                on_vpc(model, side.opposite(), p)
+                    && ri.opposite_interface.as_ref() == Some(&p.id)
+                    && p.opposite_interface.as_ref() == Some(&ri.id)
+            })
+    })
+}
+
+struct Judge<'a> {
+    model: &'a Model,
+    walk: &'a mut Walk,
+}
+
+impl Judge<'_> {
+    fn blame(&mut self, code: CauseCode, side: Side, ri: &str, note: Note, fix: Fix) {
+        let kind = if code == CauseCode::RiMissing { ObjectKind::Vpc } else { ObjectKind::RouterInterface };
+        self.walk.blame(Finding {
+            code,
+            side,
+            direction: None,
+            object: self.model.object(side, kind, ri),
+            stops: Stops::Link,
+            evidence: vec![note],
+            fix,
+        });
+    }
+
+    fn blame_interface(&mut self, code: CauseCode, side: Side, ri: &RouterInterface, text: Both, fix: Fix) {
+        let note = self.model.note(side, ri.id.as_str(), ri.provenance, text);
+        self.blame(code, side, ri.id.as_str(), note, fix);
+    }
+}
+
+const RI_CODES: [CauseCode; 6] = [
+    CauseCode::RiMissing,
+    CauseCode::RiOppositeUnset,
+    CauseCode::RiOppositeMismatch,
+    CauseCode::RiNotConnected,
+    CauseCode::RiInactive,
+    CauseCode::RiFinancialLocked,
+];
+
+fn router_interfaces(model: &Model, walk: &mut Walk) -> Hops {
+    let mut hops = Hops::default();
+    let chosen = |side| choose(model, side);
+    for side in Side::BOTH {
+        if let Some(ri) = chosen(side) {
+            hops.set(side, NextHopKind::RouterInterface, ri.id.to_string());
+        } else if all_at(model, side).is_none() {
+            hops.unseen.push(side);
+        }
+    }
+    let mut judge = Judge { model, walk };
+    for side in Side::BOTH {
+        exists(&mut judge, side);
+    }
+    roles(&mut judge);
+    for side in Side::BOTH {
+        if let Some(ri) = chosen(side) {
+            fields(&mut judge, side, ri, chosen(side.opposite()));
+        }
+    }
+    states(&mut judge);
+    hops
+}
+
+fn exists(judge: &mut Judge<'_>, side: Side) {
+    let (model, region) = (judge.model, &judge.model.link.side(side.opposite()).region);
+    if let Some(ri) = choose(model, side) {
+        let (id, role, status, spec) = (&ri.id, format!("{:?}", ri.role), format!("{:?}", ri.status), &ri.spec);
+        if let Some(wrong) = ri.opposite_region.as_ref().filter(|r| *r != region) {
+            let text = both!(
+                "{id} was made for a peer in {wrong}; the peer's VPC is in {region}",
+                "{id} 创建时选择的对端地域是 {wrong}，而对端专有网络在 {region}"
+            );
+            judge.blame_interface(CauseCode::RiWrongRegion, side, ri, text, Fix::RemoveInterface { ri: ri.id.clone() });
+        } else {
+            let step = if side == Side::Initiator { 1 } else { 2 };
+            let note = model.note(side, id.as_str(), ri.provenance, both!(
+                "{id}: role {role}, state {status}, specification {spec}",
+                "{id}：角色 {role}，状态 {status}，规格 {spec}"
+            ));
+            judge.walk.pass(step, side, note);
+        }
+        return;
+    }
+    let vpc = &model.link.side(side).vpc;
+    if let Some(all) = all_at(model, side) {
+        if let Some(ri) = misplaced(model, side) {
+            let (id, other) = (&ri.id, ri.vpc.as_ref().map_or_else(|| ri.router.to_string(), ToString::to_string));
+            let text = both!(
+                "{id} is joined to the peer but sits on {other}, not on {vpc}",
+                "{id} 已与对端相连，但建在 {other} 上，而不是 {vpc}"
+            );
+            return judge.blame_interface(CauseCode::RiWrongVpc, side, ri, text, Fix::RemoveInterface { ri: ri.id.clone() });
+        }
+        let (count, role) = (all.len(), format!("{:?}", expected_role(side)));
+        let text = both!(
+            "no {role} router interface for this peer on the router of {vpc} ({count} in the account and region)",
+            "{vpc} 的路由器上没有面向该对端的 {role} 路由器接口（该账号该地域共 {count} 个）"
+        );
+        let provenance = all.first().map(|ri| ri.provenance).unwrap_or_default();
+        let note = model.note(side, vpc.as_str(), provenance, text);
+        return judge.blame(CauseCode::RiMissing, side, vpc.as_str(), note, Fix::CreateInterface);
+    }
+    let seen_by_peer = choose(model, side.opposite()).and_then(|ri| ri.opposite_status.map(|status| (ri, status)));
+    if let Some((ri, Status::Deleted)) = seen_by_peer {
+        let id = &ri.id;
+        let text = both!("{id} at the other side reports its opposite as deleted", "另一侧的 {id} 显示其对端已删除");
+        let note = model.note(side.opposite(), id.as_str(), ri.provenance, text);
+        return judge.blame(CauseCode::RiMissing, side, vpc.as_str(), note, Fix::Manual);
+    }
+    if matches!(seen_by_peer, Some((ri, Status::Active)) if ri.status == Status::Active) {
+        // The peer's own description says that both ends are in use: nothing is left open about steps 1 to 4.
+        return;
+    }
+    let why = model.snapshot(side).and_then(|s| s.router_interfaces.why_unknown());
+    let what = ("the router interfaces", "路由器接口");
+    judge.walk.blind(blind_because(model, side, 4, why, what, vec![Stops::Link], RI_CODES.to_vec()));
+}
+
+fn roles(judge: &mut Judge<'_>) {
+    let model = judge.model;
+    let (Some(ours), Some(theirs)) = (choose(model, Side::Initiator), choose(model, Side::Acceptor)) else { return };
+    if ours.role != theirs.role {
+        return;
+    }
+    for (side, ri) in [(Side::Initiator, ours), (Side::Acceptor, theirs)] {
+        if ri.role != expected_role(side) {
+            let (id, role) = (&ri.id, format!("{:?}", ri.role));
+            let text = both!(
+                "{id} has the role {role}, and so has its peer; one must initiate and one accept",
+                "{id} 的角色是 {role}，与对端相同；应一端发起、一端接收"
+            );
+            judge.blame_interface(CauseCode::RiRoleConflict, side, ri, text, Fix::RemoveInterface { ri: ri.id.clone() });
+        }
+    }
+}
+
+/// Fields of an interface that contradict its peer: name, value, and what was expected.
+fn wrong_fields(model: &Model, side: Side, ri: &RouterInterface, peer: Option<&RouterInterface>) -> Vec<[String; 3]> {
+    let mut wrong = vec![];
+    let mut check = |field: &str, have: Option<String>, want: Option<String>| {
+        if let (Some(have), Some(want)) = (have, want)
+            && have != want
+        {
+            wrong.push([field.to_owned(), have, want]);
+        }
+    };
+    let text = |id: &dyn ToString| Some(id.to_string());
+    check("OppositeInterfaceId", ri.opposite_interface.as_ref().and_then(|i| text(i)), peer.and_then(|p| text(&p.id)));
+    if was_connected(ri) {
+        return wrong;
+    }
+    let account = &model.link.side(side.opposite()).account;
+    let router = peer.map(|p| &p.router).or_else(|| model.vpc(side.opposite()).and_then(|v| v.router.as_ref()));
+    check("OppositeInterfaceOwnerId", ri.opposite_owner.as_ref().and_then(|o| text(o)), text(account));
+    check("OppositeRouterId", ri.opposite_router.as_ref().and_then(|r| text(r)), router.and_then(|r| text(r)));
+    if ri.opposite_router_kind == Some(RouterKind::Vbr) {
+        wrong.push(["OppositeRouterType".to_owned(), "VBR".to_owned(), "VRouter".to_owned()]);
+    }
+    wrong
+}
+
+fn fields(judge: &mut Judge<'_>, side: Side, ri: &RouterInterface, peer: Option<&RouterInterface>) {
+    let (model, id) = (judge.model, &ri.id);
+    let step = if side == Side::Acceptor { 3 } else { 4 };
+    let mut unset = vec![];
+    for (field, is_set) in [
+        ("OppositeInterfaceId", ri.opposite_interface.is_some()),
+        ("OppositeRouterId", ri.opposite_router.is_some()),
+        ("OppositeInterfaceOwnerId", ri.opposite_owner.is_some()),
+    ] {
+        if !is_set {
+            unset.push(field);
+        }
+    }
+    let fix = if was_connected(ri) {
+        Fix::RemoveInterface { ri: id.clone() }
+    } else {
+        Fix::SetOpposite { ri: id.clone() }
+    };
+    if !was_connected(ri) && !unset.is_empty() {
+        let list = unset.join(", ");
+        let text = both!("{id} does not name its peer: {list} not set", "{id} 没有填写对端信息：{list} 未设置");
+        return judge.blame_interface(CauseCode::RiOppositeUnset, side, ri, text, fix);
+    }
+    if peer.is_none() && all_at(model, side.opposite()).is_some() {
+        // The peer's interface does not exist: that is blamed, and this field is its consequence.
+        return;
+    }
+    let wrong = wrong_fields(model, side, ri, peer);
+    if !wrong.is_empty() {
+        let list = wrong.iter().map(|[field, have, want]| format!("{field}={have} (≠ {want})")).collect::<Vec<_>>().join(", ");
+        let text = both!("{id} names another peer: {list}", "{id} 填写的对端信息有误：{list}");
+        return judge.blame_interface(CauseCode::RiOppositeMismatch, side, ri, text, fix);
+    }
+    if let Some(opposite) = &ri.opposite_interface {
+        let note = model.note(side, id.as_str(), ri.provenance, both!("{id} names {opposite} as its peer", "{id} 的对端为 {opposite}"));
+        judge.walk.pass(step, side, note);
+    }
+}
+
+fn states(judge: &mut Judge<'_>) {
+    let model = judge.model;
+    let structural = judge.walk.findings.iter().any(|f| f.stops == Stops::Link);
+    let ends: Vec<(Side, &RouterInterface)> =
+        Side::BOTH.into_iter().filter_map(|side| choose(model, side).map(|ri| (side, ri))).collect();
+    for &(side, ri) in &ends {
+        lock(judge, side, ri.business_status, ri.id.as_str(), ri, side);
+        if all_at(model, side.opposite()).is_none()
+            && let (Some(lock_seen), Some(opposite)) = (ri.opposite_business_status, &ri.opposite_interface)
+        {
+            lock(judge, side.opposite(), lock_seen, opposite.as_str(), ri, side);
+        }
+        let (id, status) = (&ri.id, format!("{:?}", ri.status));
+        match ri.status {
+            Status::Inactive | Status::Deactivating => {
+                let text = both!("{id} is {status}: its owner froze it", "{id} 的状态为 {status}：已被其所有者冻结");
+                judge.blame_interface(CauseCode::RiInactive, side, ri, text, Fix::Activate { ri: id.clone() });
+            }
+            Status::Active => {
+                let note = model.note(side, id.as_str(), ri.provenance, both!("{id} is {status}", "{id} 的状态为 {status}"));
+                judge.walk.pass(4, side, note);
+            }
+            _ => {}
+        }
+        let peer_unseen = all_at(model, side.opposite()).is_none();
+        if let (true, Some(Status::Inactive | Status::Deactivating), Some(opposite)) =
+            (peer_unseen, ri.opposite_status, &ri.opposite_interface)
+        {
+            let text = both!("{id} reports that its peer {opposite} is frozen", "{id} 显示其对端 {opposite} 已被冻结");
+            let note = model.note(side, id.as_str(), ri.provenance, text);
+            let fix = Fix::Activate { ri: opposite.clone() };
+            judge.blame(CauseCode::RiInactive, side.opposite(), opposite.as_str(), note, fix);
+        }
+    }
+    if structural {
+        return;
+    }
+    unconnected(judge, &ends);
+}
+
+/// Both ends are sound and yet not joined.
+fn unconnected(judge: &mut Judge<'_>, ends: &[(Side, &RouterInterface)]) {
+    let initiating = ends.iter().find(|(_, ri)| ri.role == RouterInterfaceRole::Initiating).or_else(|| ends.first());
+    let Some(&(side, ri)) = initiating else { return };
+    let moving = ends.iter().find(|(_, ri)| {
+        matches!(ri.status, Status::Connecting | Status::AcceptingConnecting | Status::Activating | Status::Modifying)
+    });
+    if let Some(&(side, ri)) = moving {
+        let (id, status) = (&ri.id, format!("{:?}", ri.status));
+        let since = judge.model.snapshot(side).map(|s| s.taken_at).zip(ri.created_at).map_or_else(
+            String::new,
+            |(now, created)| format!(" ({} s)", now.since(created).as_secs()),
+        );
+        let text = both!("{id} is {status}{since}", "{id} 的状态为 {status}{since}");
+        return judge.blame_interface(CauseCode::RiConnecting, side, ri, text, Fix::Manual);
+    }
+    let both_seen = ends.len() == Side::BOTH.len();
+    if ri.status == Status::Idle && (both_seen || ri.opposite_status.is_some_and(|s| s == Status::Idle)) {
+        let id = &ri.id;
+        let text = both!(
+            "{id} and its peer name each other and both are Idle: nobody has connected them",
+            "{id} 与对端已互相填写，但都处于 Idle：尚未发起连接"
+        );
+        judge.blame_interface(CauseCode::RiNotConnected, side, ri, text, Fix::Connect { ri: ri.id.clone() });
+    }
+}
+
+fn lock(judge: &mut Judge<'_>, side: Side, status: BusinessStatus, id: &str, seen_on: &RouterInterface, seen_at: Side) {
+    let (code, en, zh) = match status {
+        BusinessStatus::FinancialLocked => (CauseCode::RiFinancialLocked, "a bill is not paid", "欠费锁定"),
+        BusinessStatus::SecurityLocked => (CauseCode::RiSecurityLocked, "locked for security reasons", "安全锁定"),
+        BusinessStatus::Normal | BusinessStatus::Unrecognised => return,
+    };
+    let text = both!("{id} is locked: {en}", "{id} 被锁定：{zh}");
+    let note = judge.model.note(seen_at, seen_on.id.as_str(), seen_on.provenance, text);
+    judge.blame(code, side, id, note, Fix::Manual);
+}
+
+/// Steps 1 to 4 for links that know no router interfaces.
+fn other_kind(model: &Model, side: Side, kind: ObjectKind, id: &str, text: Both, walk: &mut Walk) {
+    walk.blame(Finding {
+        code: CauseCode::PeeringNotActive,
+        side,
+        direction: None,
+        object: model.object(side, kind, id),
+        stops: Stops::Link,
+        evidence: vec![model.note(side, id, pingtong_evidence::Provenance::default(), text)],
+        fix: Fix::Manual,
+    });
+}
+
+fn vpc_peering(model: &Model, walk: &mut Walk) -> Hops {
+    let mut hops = Hops::default();
+    let (ours, theirs) = (&model.link.initiator.vpc, &model.link.acceptor.vpc);
+    let joins = |p: &&VpcPeering| (&p.vpc, &p.accepting_vpc) == (ours, theirs) || (&p.vpc, &p.accepting_vpc) == (theirs, ours);
+    let seen: Vec<&VpcPeering> =
+        model.snapshots().filter_map(|s| s.vpc_peerings.known()).flatten().filter(joins).collect();
+    let best = seen.iter().max_by_key(|p| (p.status == VpcPeeringStatus::Activated, p.id.clone()));
+    if let Some(peering) = best {
+        let (id, status) = (&peering.id, format!("{:?}", peering.status));
+        for side in Side::BOTH {
+            hops.set(side, NextHopKind::VpcPeering, id.to_string());
+        }
+        let locked = matches!(peering.business_status, BusinessStatus::FinancialLocked | BusinessStatus::SecurityLocked);
+        let text = both!("the peering connection {id} is {status}", "对等连接 {id} 的状态为 {status}");
+        if peering.status == VpcPeeringStatus::Activated && !locked {
+            let owner = if peering.owner == model.link.initiator.account { Side::Initiator } else { Side::Acceptor };
+            walk.pass(4, owner, model.note(owner, id.as_str(), peering.provenance, text));
+        } else {
+            let side = if peering.status == VpcPeeringStatus::Accepting { Side::Acceptor } else { Side::Initiator };
+            other_kind(model, side, ObjectKind::VpcPeering, id.as_str(), text, walk);
+        }
+    } else if Side::BOTH.iter().any(|s| model.snapshot(*s).is_some_and(|s| s.vpc_peerings.known().is_some())) {
+        let text = both!("no peering connection joins {ours} and {theirs}", "没有连接 {ours} 与 {theirs} 的对等连接");
+        other_kind(model, Side::Initiator, ObjectKind::Vpc, ours.as_str(), text, walk);
+    } else {
+        unseen_both(model, &mut hops, walk, ("the VPC peering connections", "VPC对等连接"), |s| s.vpc_peerings.why_unknown());
+    }
+    hops
+}
+
+fn unseen_both(
+    model: &Model,
+    hops: &mut Hops,
+    walk: &mut Walk,
+    what: (&str, &str),
+    why: impl Fn(&pingtong_evidence::Snapshot) -> Option<&pingtong_evidence::WhyUnknown>,
+) {
+    for side in Side::BOTH {
+        hops.unseen.push(side);
+        let why = model.snapshot(side).and_then(&why);
+        walk.blind(blind_because(model, side, 4, why, what, vec![Stops::Link], vec![CauseCode::PeeringNotActive]));
+    }
+}
+
+fn transit(model: &Model, walk: &mut Walk) -> Hops {
+    let mut hops = Hops::default();
+    for side in Side::BOTH {
+        let vpc = &model.link.side(side).vpc;
+        let Some(snapshot) = model.snapshot(side) else { continue };
+        match &snapshot.transit_attachments {
+            Known::Unknown(why) => {
+                hops.unseen.push(side);
+                let what = ("the transit router attachments", "转发路由器连接");
+                walk.blind(blind_because(model, side, 4, Some(why), what, vec![Stops::Link], vec![CauseCode::PeeringNotActive]));
+            }
+            Known::Known(all) => match all.iter().filter(|a| a.vpc == *vpc).max_by_key(|a: &&TransitAttachment| a.attached) {
+                Some(attachment) => {
+                    let id = &attachment.id;
+                    hops.set(side, NextHopKind::Attachment, id.to_string());
+                    if !attachment.attached {
+                        let text = both!("the attachment {id} is not attached", "连接 {id} 未处于已连接状态");
+                        other_kind(model, side, ObjectKind::TransitAttachment, id.as_str(), text, walk);
+                    }
+                }
+                None => {
+                    let text = both!("{vpc} is attached to no transit router", "{vpc} 没有连接到转发路由器");
+                    other_kind(model, side, ObjectKind::Vpc, vpc.as_str(), text, walk);
+                }
+            },
+        }
+    }
+    for side in Side::BOTH {
+        if model.snapshot(side).is_none() {
+            hops.unseen.push(side);
+            let what = ("the transit router attachments", "转发路由器连接");
+            walk.blind(blind_because(model, side, 4, None, what, vec![Stops::Link], vec![CauseCode::PeeringNotActive]));
+        }
+    }
+    hops
+}

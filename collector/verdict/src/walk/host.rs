@@ -1,0 +1,179 @@
+//! Which interface, instance, vSwitch and groups an address stands for, and whether that host can send at all.
+//!
+//! The interface of the address decides (a secondary one has its own vSwitch and groups); where interfaces could not be
+//! read, the instance's own description of its primary one does. Facts: DescribeNetworkInterfaces, DescribeInstances.
+
+use crate::{
+    code::CauseCode,
+    finding::{Blind, Finding, Stops, Walk},
+    lang::both,
+    model::Model,
+    repair::Fix,
+    verdict::ObjectKind,
+};
+use pingtong_evidence::{
+    Eni, GapCode, Instance, InstanceStatus, Known, Pair, SecurityGroupId, Side, VSwitch, WhyUnknown,
+};
+use std::net::IpAddr;
+
+/// What is known of the host with one address.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Host<'a> {
+    pub(crate) eni: Option<&'a Eni>,
+    pub(crate) instance: Option<&'a Instance>,
+    pub(crate) vswitch: Option<&'a VSwitch>,
+}
+
+impl<'a> Host<'a> {
+    pub(crate) fn find(model: &'a Model, side: Side, address: IpAddr) -> Self {
+        let vpc = &model.link.side(side).vpc;
+        let snapshot = model.snapshot(side);
+        let eni = snapshot.and_then(|s| s.enis.known()).and_then(|enis| {
+            enis.iter().find(|e| e.addresses.contains(&address) && e.vpc.as_ref().is_none_or(|v| v == vpc))
+        });
+        let instances = snapshot.and_then(|s| s.instances.known());
+        let instance = instances.and_then(|all| match eni.and_then(|e| e.instance.as_ref()) {
+            Some(id) => all.iter().find(|i| i.id == *id),
+            None => all.iter().find(|i| i.addresses.contains(&address) && i.vpc.as_ref().is_none_or(|v| v == vpc)),
+        });
+        let named = eni.and_then(|e| e.vswitch.as_ref()).or_else(|| instance.and_then(|i| i.vswitch.as_ref()));
+        let vswitch = model
+            .vswitches(side)
+            .and_then(|all| named.and_then(|id| all.into_iter().find(|v| v.id == *id)))
+            .or_else(|| model.vswitch_of(side, address));
+        Self { eni, instance, vswitch }
+    }
+
+    /// Security groups of the interface, in its order; none when no interface and no instance is known.
+    pub(crate) fn groups(&self) -> Option<&'a [SecurityGroupId]> {
+        self.eni.map(|e| e.security_groups.as_slice()).or_else(|| self.instance.map(|i| i.security_groups.as_slice()))
+    }
+}
+
+/// Whether a side's whole configuration is missing, said once; otherwise the reason for one unread part.
+pub(crate) fn blind_because(
+    model: &Model,
+    side: Side,
+    step: u8,
+    why: Option<&WhyUnknown>,
+    what: (&str, &str),
+    stops: Vec<Stops>,
+    hides: Vec<CauseCode>,
+) -> Blind {
+    let account = &model.link.side(side).account;
+    let region = &model.link.side(side).region;
+    if model.snapshot(side).is_none() {
+        return Blind {
+            gap: GapCode::AccountNotVisible,
+            side,
+            step,
+            stops,
+            hides,
+            what: both!(
+                "no configuration of account {account} in {region}",
+                "看不到账号 {account} 在 {region} 的配置"
+            ),
+            closes_with: both!(
+                "an agent with a RAM role in account {account}, or a snapshot of it",
+                "在账号 {account} 中部署带 RAM 角色的 agent，或导入其配置快照"
+            ),
+        };
+    }
+    let (en, zh) = what;
+    let closes_with = match why {
+        Some(WhyUnknown::Denied { action, .. }) => {
+            both!("grant {action} to the agent's role in account {account}", "在账号 {account} 中为 agent 的角色授权 {action}")
+        }
+        Some(WhyUnknown::NotPermitted { closes_with, .. }) => both!("{closes_with}", "{closes_with}"),
+        _ => both!("read it again from account {account}", "重新读取账号 {account} 的该配置"),
+    };
+    let reason = why.map_or_else(String::new, |why| format!(": {why}"));
+    Blind {
+        gap: GapCode::ConfigDenied,
+        side,
+        step,
+        stops,
+        hides,
+        what: both!("{en} of account {account}{reason}", "账号 {account} 的{zh}{reason}"),
+        closes_with,
+    }
+}
+
+fn unread<T>(known: Option<&Known<T>>) -> Option<&WhyUnknown> {
+    known.and_then(Known::why_unknown)
+}
+
+pub(crate) fn judge(model: &Model, pair: &Pair, side: Side, walk: &mut Walk) {
+    let endpoint = pair.endpoint(side);
+    let address = endpoint.address;
+    let host = Host::find(model, side, address);
+    let snapshot = model.snapshot(side);
+    let instances = snapshot.map(|s| &s.instances);
+    let stops = Stops::Host(side);
+    if let Some(instance) = host.instance {
+        judge_status(model, side, instance, walk);
+    } else if instances.is_none_or(|known| known.known().is_none()) {
+        walk.blind(blind_because(
+            model,
+            side,
+            7,
+            unread(instances),
+            ("the instances", "实例"),
+            vec![stops],
+            vec![CauseCode::InstanceStopped],
+        ));
+    }
+    let enis = snapshot.map(|s| &s.enis);
+    let enis_known = enis.is_some_and(|known| known.known().is_some());
+    let instances_known = instances.is_some_and(|known| known.known().is_some());
+    if host.eni.is_none() && host.instance.is_none() && enis_known && instances_known {
+        let vpc = &model.link.side(side).vpc;
+        let text = both!("no interface of {vpc} has the address {address}", "{vpc} 中没有任何网卡拥有地址 {address}");
+        walk.blame(Finding {
+            code: CauseCode::IpNotOnEni,
+            side,
+            direction: None,
+            object: model.object(side, ObjectKind::Address, address.to_string()),
+            stops,
+            evidence: vec![model.note(side, &address.to_string(), pingtong_evidence::Provenance::default(), text)],
+            fix: Fix::Manual,
+        });
+    } else if !enis_known && snapshot.is_some() {
+        walk.blind(blind_because(
+            model,
+            side,
+            7,
+            unread(enis),
+            ("the network interfaces", "弹性网卡"),
+            vec![stops],
+            vec![CauseCode::IpNotOnEni],
+        ));
+    }
+}
+
+fn judge_status(model: &Model, side: Side, instance: &Instance, walk: &mut Walk) {
+    let (id, status) = (&instance.id, format!("{:?}", instance.status));
+    let note = model.note(
+        side,
+        id.as_str(),
+        instance.provenance,
+        both!("the state of {id} is {status}", "{id} 的状态为 {status}"),
+    );
+    match instance.status {
+        InstanceStatus::Running | InstanceStatus::Unrecognised => walk.pass(7, side, note),
+        InstanceStatus::Pending | InstanceStatus::Starting | InstanceStatus::Stopping | InstanceStatus::Stopped => {
+            walk.blame(Finding {
+                code: CauseCode::InstanceStopped,
+                side,
+                direction: None,
+                object: model.object(side, ObjectKind::Instance, id.as_str()),
+                stops: Stops::Host(side),
+                evidence: vec![note],
+                fix: match instance.status {
+                    InstanceStatus::Stopped | InstanceStatus::Stopping => Fix::StartInstance { instance: id.clone() },
+                    _ => Fix::Manual,
+                },
+            });
+        }
+    }
+}

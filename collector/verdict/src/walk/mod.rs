@@ -1,0 +1,156 @@
+//! The packet walk: every stage between two hosts, both ways, over configuration alone.
+//!
+//! Decides which stages stop the pair's packets and with which object. A stage is judged whether or not an earlier one
+//! stops the packet, so one fault never hides the next. Knows nothing of observations. Semantics:
+//! `network-semantics.md` §1 (security groups), §2 (routes), §3 (router interfaces), §4 (ACLs).
+
+mod acl;
+mod connection;
+mod host;
+mod overlap;
+mod route;
+mod security;
+
+pub(crate) use connection::{Hops, link_ends};
+pub(crate) use host::Host;
+
+use crate::{finding::Walk, model::Model};
+use pingtong_evidence::{Cidr, Direction, Pair, PortRange, Protocol, RuleProtocol, Side};
+use std::net::IpAddr;
+
+/// A port of the range that hosts pick for the near end of a flow; stands for all of them.
+const EPHEMERAL_PORT: u16 = 49_152;
+
+/// One packet of one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Packet {
+    pub(crate) direction: Direction,
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) protocol: Protocol,
+    pub(crate) source_port: Option<u16>,
+    pub(crate) destination_port: Option<u16>,
+    pub(crate) reply: bool,
+}
+
+impl Packet {
+    /// The address at the other end, seen from `side`.
+    pub(crate) fn far(&self, side: Side) -> IpAddr {
+        if self.direction.source() == side { self.destination } else { self.source }
+    }
+
+    /// The address at this end, seen from `side`.
+    pub(crate) fn near(&self, side: Side) -> IpAddr {
+        if self.direction.source() == side { self.source } else { self.destination }
+    }
+
+    /// `icmp`, or `tcp/443`.
+    pub(crate) fn service(&self) -> String {
+        self.destination_port.map_or_else(|| self.protocol.to_string(), |port| format!("{}/{port}", self.protocol))
+    }
+}
+
+/// The next hops that lead to the link, without a word about what is wrong with it.
+pub(crate) fn hops(model: &Model) -> Hops {
+    connection::judge(model, &mut Walk::default())
+}
+
+/// The directions in which the pair's hosts begin flows.
+pub(crate) fn flows(pair: &Pair) -> Vec<Direction> {
+    match pair.protocol {
+        Protocol::Icmp => Direction::BOTH.to_vec(),
+        Protocol::Tcp | Protocol::Udp => vec![pair.opened_by.sends()],
+    }
+}
+
+/// The request and the reply of a flow.
+pub(crate) fn round_trip(pair: &Pair, flow: Direction) -> [Packet; 2] {
+    let (source, destination) = (pair.endpoint(flow.source()).address, pair.endpoint(flow.destination()).address);
+    let near_port = pair.port.map(|_| EPHEMERAL_PORT);
+    let request = Packet {
+        direction: flow,
+        source,
+        destination,
+        protocol: pair.protocol,
+        source_port: near_port,
+        destination_port: pair.port,
+        reply: false,
+    };
+    let reply = Packet {
+        direction: flow.reverse(),
+        source: destination,
+        destination: source,
+        protocol: pair.protocol,
+        source_port: pair.port,
+        destination_port: near_port,
+        reply: true,
+    };
+    [request, reply]
+}
+
+/// Whether a rule's protocol speaks of this one.
+pub(crate) fn protocol_matches(rule: RuleProtocol, protocol: Protocol) -> bool {
+    match rule {
+        RuleProtocol::All => true,
+        RuleProtocol::Tcp => protocol == Protocol::Tcp,
+        RuleProtocol::Udp => protocol == Protocol::Udp,
+        RuleProtocol::Icmp => protocol == Protocol::Icmp,
+        RuleProtocol::Number(number) => u8::from_protocol(protocol) == number,
+        RuleProtocol::Icmpv6 | RuleProtocol::Gre => false,
+    }
+}
+
+/// Whether a rule's ports cover this one. Protocols without ports are covered by any range.
+pub(crate) fn ports_match(ports: PortRange, port: Option<u16>) -> bool {
+    port.is_none_or(|port| ports.contains(port))
+}
+
+trait FromProtocol {
+    fn from_protocol(protocol: Protocol) -> Self;
+}
+
+impl FromProtocol for u8 {
+    /// IANA's number.
+    fn from_protocol(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Icmp => 1,
+            Protocol::Tcp => 6,
+            Protocol::Udp => 17,
+        }
+    }
+}
+
+/// Whether a block speaks of everything: such a rule is there for the world, not for the peer.
+pub(crate) fn is_everything(block: &Cidr) -> bool {
+    block.prefix_length() == 0
+}
+
+/// Walks both packets of every flow of the pair.
+pub(crate) fn walk(model: &Model, pair: &Pair, peers: &[Pair]) -> Walk {
+    let mut walk = Walk::default();
+    let hops = connection::judge(model, &mut walk);
+    for side in Side::BOTH {
+        host::judge(model, pair, side, &mut walk);
+    }
+    let swallowed = overlap::judge(model, pair, &mut walk);
+    for flow in flows(pair) {
+        for packet in round_trip(pair, flow) {
+            let (from, to) = (packet.direction.source(), packet.direction.destination());
+            if !packet.reply {
+                security::judge(model, pair, peers, &packet, from, &mut walk);
+            }
+            acl::judge(model, &packet, from, &mut walk);
+            if !swallowed {
+                route::judge(model, &packet, &hops, &mut walk);
+            }
+            acl::judge(model, &packet, to, &mut walk);
+            if !packet.reply {
+                security::judge(model, pair, peers, &packet, to, &mut walk);
+            }
+        }
+    }
+    walk.findings.sort_by_key(crate::finding::Finding::order);
+    walk.blinds.sort();
+    walk.passes.sort();
+    walk
+}

@@ -1,0 +1,70 @@
+//! Whether the two VPCs' blocks overlap so that a packet for the peer never leaves its own VPC.
+//!
+//! A vSwitch's system route is longer than any route to the peer may be, so it wins (`network-semantics.md` §2, F32).
+//! Blamed once per link, on the initiator's VPC; overlap that touches neither address is no fault of this pair.
+
+use crate::{
+    code::CauseCode,
+    finding::{Finding, Stops, Walk},
+    lang::both,
+    model::Model,
+    repair::Fix,
+    verdict::ObjectKind,
+};
+use pingtong_evidence::{Pair, Side};
+
+/// Whether a local route swallows the pair's packets at either side.
+pub(crate) fn judge(model: &Model, pair: &Pair, walk: &mut Walk) -> bool {
+    let (initiator, acceptor) = (&model.link.initiator.vpc, &model.link.acceptor.vpc);
+    let (ours, theirs) = (model.blocks(Side::Initiator), model.blocks(Side::Acceptor));
+    let overlap = ours.iter().find_map(|a| theirs.iter().find(|b| a.overlaps(b)).map(|b| (a, b)));
+    let mut evidence = vec![];
+    if let Some((a, b)) = overlap {
+        for (side, id, block) in [(Side::Initiator, initiator, a), (Side::Acceptor, acceptor, b)] {
+            let provenance = model.vpc(side).map(|v| v.provenance).unwrap_or_default();
+            let text = both!("{id} has the block {block}", "{id} 的网段为 {block}");
+            evidence.push(model.note(side, id.as_str(), provenance, text));
+        }
+    }
+    let mut swallowed = false;
+    for side in Side::BOTH {
+        let far = pair.endpoint(side.opposite()).address;
+        if let Some(vswitch) = model.vswitch_of(side, far) {
+            swallowed = true;
+            let (id, cidr) = (&vswitch.id, vswitch.cidr);
+            let text = both!(
+                "the peer's address {far} lies in this side's own vSwitch {id} ({cidr}); its system route wins",
+                "对端地址 {far} 落在本端交换机 {id}（{cidr}）内，系统路由优先"
+            );
+            evidence.push(model.note(side, id.as_str(), vswitch.provenance, text));
+        }
+    }
+    if swallowed {
+        walk.blame(Finding {
+            code: CauseCode::CidrOverlap,
+            side: Side::Initiator,
+            direction: None,
+            object: model.object(Side::Initiator, ObjectKind::Vpc, initiator.as_str()),
+            stops: Stops::Link,
+            evidence,
+            fix: Fix::Manual,
+        });
+    } else {
+        for note in evidence {
+            walk.pass(0, Side::Initiator, note);
+        }
+        if overlap.is_none() && !ours.is_empty() && !theirs.is_empty() {
+            for (side, blocks) in [(Side::Initiator, &ours), (Side::Acceptor, &theirs)] {
+                let id = &model.link.side(side).vpc;
+                let list = blocks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let provenance = model.vpc(side).map(|v| v.provenance).unwrap_or_default();
+                walk.pass(
+                    0,
+                    side,
+                    model.note(side, id.as_str(), provenance, both!("{id} has {list}", "{id} 的网段：{list}")),
+                );
+            }
+        }
+    }
+    swallowed
+}

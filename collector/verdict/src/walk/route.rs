@@ -1,0 +1,260 @@
+//! Where the route table in effect for the sender's vSwitch sends a packet.
+//!
+//! Longest prefix over every entry that forwards, system routes of vSwitches included; a tie goes to the system route.
+//! The look-up is per direction, in the sender's VPC: the far side delivers by its own vSwitch route. Facts:
+//! DescribeRouteTableList, DescribeRouteEntryList, DescribeVSwitches (`network-semantics.md` §2).
+
+use super::{Hops, Host, Packet, host::blind_because};
+use crate::{
+    code::CauseCode,
+    finding::{Finding, Stops, Walk},
+    lang::{Both, both},
+    model::Model,
+    repair::Fix,
+    verdict::{Object, ObjectKind},
+};
+use pingtong_evidence::{
+    AssociateType, Cidr, Known, NextHop, RouteEntry, RouteKind, RouteStatus, RouteTable, Side, VSwitch,
+};
+use std::net::IpAddr;
+
+struct LookUp<'a> {
+    model: &'a Model,
+    side: Side,
+    to: IpAddr,
+    table: &'a RouteTable,
+    entries: &'a [RouteEntry],
+    hops: &'a Hops,
+}
+
+impl LookUp<'_> {
+    fn leads_to_link(&self, entry: &RouteEntry) -> bool {
+        entry.next_hops.iter().any(|hop| self.is_link(hop))
+    }
+
+    fn is_link(&self, hop: &NextHop) -> bool {
+        self.hops.is_link(self.side, hop)
+    }
+
+    fn best(&self) -> Option<&RouteEntry> {
+        self.entries
+            .iter()
+            .filter(|e| e.destination.contains(self.to) && e.status == RouteStatus::Available)
+            .max_by_key(|e| (e.destination.prefix_length(), e.kind == RouteKind::System))
+    }
+
+    fn object(&self, entry: &RouteEntry) -> Object {
+        match &entry.id {
+            Some(id) => self.model.object(self.side, ObjectKind::RouteEntry, id.as_str()),
+            None => self.model.object(self.side, ObjectKind::RouteTable, self.table.id.as_str()),
+        }
+    }
+
+    fn create(&self, destination: Cidr) -> Fix {
+        Fix::CreateRoute { table: self.table.id.clone(), destination }
+    }
+
+    fn peer_block(&self) -> Cidr {
+        self.model.block_of(self.side.opposite(), self.to)
+    }
+}
+
+fn hops_text(entry: &RouteEntry) -> String {
+    let one = |hop: &NextHop| format!("{:?} {}", hop.kind, hop.id).trim_end().to_owned();
+    entry.next_hops.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk) {
+    let side = packet.direction.source();
+    let stops = Stops::Packets(packet.direction);
+    let hides = vec![CauseCode::RouteMissing, CauseCode::RouteWrongNextHop, CauseCode::RouteWrongCidr];
+    let mut blind = |why| {
+        walk.blind(blind_because(model, side, 5, why, ("the route tables", "路由表"), vec![stops], hides.clone()));
+    };
+    let Some(snapshot) = model.snapshot(side) else { return blind(None) };
+    let Some(vswitch) = Host::find(model, side, packet.source).vswitch else {
+        if let Known::Unknown(why) = &snapshot.vswitches {
+            blind(Some(why));
+        }
+        return;
+    };
+    let table = match model.table_of(side, &vswitch.id) {
+        Known::Known(Some(table)) => table,
+        Known::Known(None) => return blind(None),
+        Known::Unknown(why) => return blind(Some(&why)),
+    };
+    let entries = match &table.entries {
+        Known::Known(entries) => entries,
+        Known::Unknown(why) => return blind(Some(why)),
+    };
+    let look = LookUp { model, side, to: packet.destination, table, entries, hops };
+    if hops.unseen(side) && look.best().is_some_and(|best| best.kind != RouteKind::System) {
+        // Which next hop is the link's cannot be told; the connection's own blind spot says so.
+        return;
+    }
+    let outcome = match look.best() {
+        Some(best) if look.leads_to_link(best) => match dead_leg(&look, best) {
+            Some(outcome) => outcome,
+            None => return passed(&look, best, vswitch, walk),
+        },
+        Some(best) => elsewhere(&look, best),
+        None => nowhere(&look),
+    };
+    let (code, object, text, fix) = outcome;
+    let (id, table_id) = (&vswitch.id, &table.id);
+    let in_effect = both!("the table in effect for {id} is {table_id}", "{id} 生效的路由表是 {table_id}");
+    let entry_note = entries.iter().find(|e| e.id.as_ref().is_some_and(|id| id.as_str() == object.id));
+    let provenance = entry_note.map_or(table.provenance, |e| e.provenance);
+    walk.blame(Finding {
+        code,
+        side,
+        direction: Some(packet.direction),
+        evidence: vec![
+            model.note(side, &object.id, provenance, text),
+            model.note(side, id.as_str(), vswitch.provenance, in_effect),
+        ],
+        object,
+        stops: if code == CauseCode::EcmpLegDead { Stops::Some(packet.direction) } else { stops },
+        fix,
+    });
+}
+
+fn passed(look: &LookUp<'_>, best: &RouteEntry, vswitch: &VSwitch, walk: &mut Walk) {
+    let (table, destination, hops, to, id) =
+        (&look.table.id, best.destination, hops_text(best), look.to, &vswitch.id);
+    walk.pass(5, look.side, look.model.note(look.side, table.as_str(), best.provenance, both!(
+        "{table} (in effect for {id}) sends {to} by {destination} to {hops}",
+        "{table}（{id} 生效）按 {destination} 将 {to} 发往 {hops}"
+    )));
+}
+
+/// An entry that leads to the link among others, or by a hop that the cloud holds unusable.
+fn dead_leg(look: &LookUp<'_>, best: &RouteEntry) -> Option<(CauseCode, Object, Both, Fix)> {
+    let (destination, hops) = (best.destination, hops_text(best));
+    if let [_, _, ..] = best.next_hops.as_slice() {
+        let dead = best.next_hops.iter().find(|hop| !look.hops.carries(look.model, look.side, hop))?;
+        let id = &dead.id;
+        let text = both!(
+            "{destination} is spread over {hops}; {id} carries nothing",
+            "{destination} 分摊到 {hops}，其中 {id} 不转发"
+        );
+        let object = look.model.object(look.side, ObjectKind::RouterInterface, id.clone());
+        return Some((CauseCode::EcmpLegDead, object, text, Fix::Manual));
+    }
+    let hop = best.next_hops.first()?;
+    // A hop disabled because its interface is not in use is that interface's fault, not the route's.
+    (hop.enabled == Some(false) && look.hops.carries(look.model, look.side, hop)).then(|| {
+        let text = both!(
+            "{destination} leads to {hops}, which the cloud holds unusable (Enabled=0)",
+            "{destination} 的下一跳 {hops} 被标记为不可用（Enabled=0）"
+        );
+        (CauseCode::RouteNotAvailable, look.object(best), text, Fix::Manual)
+    })
+}
+
+/// The best entry leads somewhere else.
+fn elsewhere(look: &LookUp<'_>, best: &RouteEntry) -> (CauseCode, Object, Both, Fix) {
+    let (destination, hops, to) = (best.destination, hops_text(best), look.to);
+    let right = look
+        .entries
+        .iter()
+        .filter(|e| e.destination.contains(to) && look.leads_to_link(e))
+        .max_by_key(|e| e.destination.prefix_length());
+    let pending = right.filter(|e| {
+        e.status != RouteStatus::Available && e.destination.prefix_length() >= destination.prefix_length()
+    });
+    if let Some(entry) = pending {
+        return not_available(look, entry);
+    }
+    let removable = best.kind == RouteKind::Custom;
+    let narrower = look
+        .model
+        .vswitch_of(look.side.opposite(), to)
+        .map(|v| v.cidr)
+        .filter(|block| block.prefix_length() > destination.prefix_length())
+        .unwrap_or_else(|| Cidr::host(to));
+    let delete = || Fix::DeleteRoute { table: look.table.id.clone(), entry: best.clone() };
+    if let Some(covering) = right {
+        let wider = covering.destination;
+        let text = both!(
+            "{destination} to {hops} is more specific than {wider} to the link and wins for {to}",
+            "{destination}（下一跳 {hops}）比指向对端的 {wider} 更精确，{to} 按它转发"
+        );
+        let fix = if removable { delete() } else { look.create(narrower) };
+        return (CauseCode::RouteShadowed, look.object(best), text, fix);
+    }
+    let text = both!(
+        "{destination} decides for {to} and leads to {hops}, which is not this link",
+        "{to} 命中 {destination}，下一跳为 {hops}，不是本连接"
+    );
+    let peer = look.peer_block();
+    let fix = if destination.prefix_length() < peer.prefix_length() {
+        look.create(peer)
+    } else if removable {
+        delete()
+    } else {
+        look.create(narrower)
+    };
+    (CauseCode::RouteWrongNextHop, look.object(best), text, fix)
+}
+
+fn not_available(look: &LookUp<'_>, entry: &RouteEntry) -> (CauseCode, Object, Both, Fix) {
+    let (destination, status) = (entry.destination, format!("{:?}", entry.status));
+    let text = both!(
+        "{destination} leads to the link but its state is {status}; only available routes forward",
+        "{destination} 指向对端，但状态为 {status}；只有可用的路由才转发"
+    );
+    (CauseCode::RouteNotAvailable, look.object(entry), text, Fix::Manual)
+}
+
+/// No entry in force covers the address.
+fn nowhere(look: &LookUp<'_>) -> (CauseCode, Object, Both, Fix) {
+    let (to, id) = (look.to, &look.table.id);
+    let fix = look.create(look.peer_block());
+    let pending = look.entries.iter().find(|e| e.destination.contains(to) && look.leads_to_link(e));
+    if let Some(entry) = pending {
+        return not_available(look, entry);
+    }
+    let missing = look
+        .entries
+        .iter()
+        .filter(|e| e.kind == RouteKind::Custom && look.leads_to_link(e))
+        .max_by_key(|e| (common_bits(e.destination.network(), to), e.destination.prefix_length()));
+    if let Some(entry) = missing {
+        let destination = entry.destination;
+        let text = both!(
+            "the entry to the link is for {destination}, which does not cover {to}; nothing else does",
+            "指向对端的条目目标网段为 {destination}，不包含 {to}，也没有其他条目包含"
+        );
+        return (CauseCode::RouteWrongCidr, look.object(entry), text, fix);
+    }
+    let table = look.model.object(look.side, ObjectKind::RouteTable, id.as_str());
+    let vpc = &look.model.link.side(look.side).vpc;
+    let others = look.model.snapshot(look.side).and_then(|s| s.route_tables.known());
+    let elsewhere = others.into_iter().flatten().find(|other| {
+        other.vpc == *vpc
+            && other.id != *id
+            && other.associate_type == AssociateType::VSwitch
+            && other.entries.known().is_some_and(|entries| {
+                entries.iter().any(|e| e.destination.contains(to) && look.leads_to_link(e))
+            })
+    });
+    if let Some(other) = elsewhere {
+        let other = &other.id;
+        let text = both!(
+            "the route to {to} is in {other}, but {id} is the table in effect",
+            "到 {to} 的路由在 {other} 中，而生效的是 {id}"
+        );
+        return (CauseCode::RouteWrongTable, table, text, fix);
+    }
+    let text = both!("{id} has no entry that covers {to}", "{id} 中没有包含 {to} 的条目");
+    (CauseCode::RouteMissing, table, text, fix)
+}
+
+fn common_bits(a: IpAddr, b: IpAddr) -> u32 {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        _ => 0,
+    }
+}
