@@ -18,6 +18,14 @@ pub enum Lang {
 }
 
 impl Lang {
+    /// `en` or `zh`, as users write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::Zh => "zh",
+        }
+    }
+
     /// The language of a POSIX locale such as `zh_CN.UTF-8`; English for all but Chinese.
     pub fn from_locale(locale: &str) -> Self {
         if locale.to_ascii_lowercase().starts_with("zh") { Self::Zh } else { Self::En }
