@@ -1,1 +1,33 @@
-//! stub
+//! The collector of pingtong and its commands.
+//!
+//! Code map: [`settings`] reads `collector.toml`; `document` reads TOML with every mistake at once; `data_dir` holds
+//! certificate and tokens; [`store`] keeps evidence, `keeper` owns its threads; `roster` derives pairs and plans;
+//! `board` is what handlers share; `intake` is the HTTP interface; `gathering` follows one request for fresh evidence;
+//! `judge` builds the verdict engine's question; `watch` looks at every pair steadily; `run` owns the server;
+//! `client`, `bundle`, `enroll`, `cli` are the commands; `render` is the only module that prints.
+//!
+//! Absences: nothing but `clock` reads the clock, nothing but `settings` the environment, nothing but `render` prints,
+//! nothing here decides a verdict (`pingtong-verdict` does) or speaks to the cloud.
+
+mod board;
+mod bundle;
+pub mod cli;
+mod client;
+mod clock;
+mod credential;
+mod data_dir;
+mod document;
+mod enroll;
+mod gathering;
+mod intake;
+mod judge;
+mod keeper;
+mod metrics;
+mod render;
+mod roster;
+mod run;
+pub mod settings;
+pub mod store;
+mod watch;
+
+pub use document::{Mistake, Mistakes};

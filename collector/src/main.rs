@@ -1,1 +1,43 @@
-fn main() {}
+//! The binary `pingtong`: parse, start the log, run, say how it ended.
+
+use clap::Parser;
+use pingtong::{
+    cli::{self, Cli, Exit, LogFormat},
+    settings,
+};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Fine };
+            // Nothing is left to say when even that cannot be written.
+            let _ = error.print();
+            return ExitCode::from(code as u8);
+        }
+    };
+    start_log(cli.log_format);
+    // One provider for server and client; a second call only finds it in place.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let outcome = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(cli::run(cli)),
+        Err(error) => Err((Exit::Failure, anyhow::Error::new(error).context("cannot start the run time"))),
+    };
+    let exit = outcome.unwrap_or_else(|(exit, error)| {
+        cli::complain(&error);
+        exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn start_log(format: LogFormat) {
+    let filter = settings::log_filter().unwrap_or_else(|| "warn,pingtong=info".to_owned());
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn,pingtong=info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

@@ -1,0 +1,265 @@
+//! What every request handler shares: the roster, the plan's revision, the request for fresh evidence under way.
+//!
+//! The revision is kept before it is shown, so that after a restart no agent takes a new plan for one that it knows.
+
+use crate::{
+    clock,
+    credential::Secret,
+    gathering::Gathering,
+    keeper::Keeper,
+    roster::Roster,
+    settings::Settings,
+    store::{AgentRow, StoreError},
+};
+use pingtong_evidence::{AgentId, PairId, Plan, ReportBody, RequestTag, Timestamp};
+use pingtong_verdict::State;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+const REVISION: &str = "plan-revision";
+
+/// Shared by all handlers and the run loop.
+pub(crate) struct Board {
+    /// The settings.
+    pub(crate) settings: Settings,
+    /// The store.
+    pub(crate) keeper: Keeper,
+    /// The administrator's token.
+    pub(crate) admin: Secret,
+    /// Cancelled when the program ends: long polls return at once.
+    pub(crate) stop: CancellationToken,
+    /// What happened, for `/metrics`.
+    pub(crate) counters: Counters,
+    planned: RwLock<Arc<Planned>>,
+    revision: watch::Sender<u64>,
+    fresh: Mutex<BTreeMap<AgentId, RequestTag>>,
+    gathering: Mutex<Option<(Instant, Gathering)>>,
+    /// Rings when a gathering may have come to its end.
+    gathered: Notify,
+    seen: Mutex<BTreeMap<AgentId, Timestamp>>,
+    states: Mutex<BTreeMap<PairId, State>>,
+    /// One request for fresh evidence at a time: a second would make agents drop the first.
+    pub(crate) one_at_a_time: tokio::sync::Mutex<()>,
+    /// One change of the roster at a time.
+    refreshing: tokio::sync::Mutex<()>,
+}
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Reports kept, repeated ones included.
+    pub(crate) reports_accepted: AtomicU64,
+    /// Reports refused for good.
+    pub(crate) reports_rejected: AtomicU64,
+    /// Requests refused for lack of a valid credential.
+    pub(crate) unauthorised: AtomicU64,
+    /// Batches that could not be kept.
+    pub(crate) keep_failed: AtomicU64,
+    /// Requests for fresh evidence.
+    pub(crate) verifications: AtomicU64,
+}
+
+impl Counters {
+    /// Adds to a count.
+    pub(crate) fn add(counter: &AtomicU64, count: usize) {
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
+
+/// The roster with the keys of its agents' nonces.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Planned {
+    /// The pairs and targets.
+    pub(crate) roster: Roster,
+    /// The enrolled agents.
+    pub(crate) agents: Vec<AgentId>,
+    keys: BTreeMap<AgentId, String>,
+}
+
+impl Board {
+    /// A board whose revision is beyond every earlier one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn start(settings: Settings, keeper: Keeper, admin: Secret) -> Result<Self, StoreError> {
+        let kept = keeper.read(|store| store.word(REVISION)).await?;
+        let last: u64 = kept.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let board = Self {
+            settings,
+            keeper,
+            admin,
+            stop: CancellationToken::new(),
+            counters: Counters::default(),
+            planned: RwLock::default(),
+            revision: watch::Sender::new(last),
+            fresh: Mutex::default(),
+            gathering: Mutex::default(),
+            gathered: Notify::new(),
+            seen: Mutex::default(),
+            states: Mutex::default(),
+            one_at_a_time: tokio::sync::Mutex::default(),
+            refreshing: tokio::sync::Mutex::default(),
+        };
+        board.bump().await?;
+        board.refresh().await?;
+        Ok(board)
+    }
+
+    /// The current roster.
+    pub(crate) fn planned(&self) -> Arc<Planned> {
+        self.planned.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Derives the roster anew; a changed one makes a new revision. Notices enrolments made by another process.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn refresh(&self) -> Result<(), StoreError> {
+        let _one = self.refreshing.lock().await;
+        let agents = self.keeper.read(|store| store.agents()).await?;
+        let roster = Roster::derive(&self.settings.links, &agents);
+        let keys = self.keys_of(&roster, &agents).await?;
+        let planned = Planned { roster, agents: agents.into_iter().map(|agent| agent.id).collect(), keys };
+        if *self.planned() == planned {
+            return Ok(());
+        }
+        if planned.roster.left_out > 0 {
+            tracing::warn!(pairs.left_out = planned.roster.left_out, "too many pairs; narrow the expectations");
+        }
+        tracing::info!(pairs = planned.roster.pairs.len(), agents = planned.agents.len(), "the plan changed");
+        *self.planned.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(planned);
+        self.bump().await
+    }
+
+    /// The plan of one agent as of now; none when it is no longer enrolled.
+    pub(crate) fn plan_of(&self, agent: &AgentId) -> Option<Plan> {
+        // The revision first: a change in between makes the agent ask once more, never miss something.
+        let revision = *self.revision.borrow();
+        let planned = self.planned();
+        let fresh = lock(&self.fresh).get(agent).cloned();
+        planned.roster.plan_of(agent, revision, planned.keys.get(agent)?, fresh, clock::now())
+    }
+
+    /// For waiting until the plan changes.
+    pub(crate) fn revisions(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// Begins a request for fresh evidence and wakes the agents.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn ask(&self, gathering: Gathering, agents: &[AgentId]) -> Result<(), StoreError> {
+        let tag = gathering.tag().clone();
+        *lock(&self.gathering) = Some((Instant::now(), gathering));
+        lock(&self.fresh).extend(agents.iter().map(|agent| (agent.clone(), tag.clone())));
+        self.bump().await
+    }
+
+    fn with_gathering(&self, change: impl FnOnce(u64, &mut Gathering)) {
+        if let Some((begun_at, gathering)) = lock(&self.gathering).as_mut() {
+            change(elapsed_ms(*begun_at), gathering);
+        }
+        self.gathered.notify_waiters();
+    }
+
+    /// Waits until the request under way is complete, or `deadline_ms` after it began, or the end of the program.
+    pub(crate) async fn await_gathering(&self, deadline_ms: u64) {
+        loop {
+            // Made before the look, so that what happens in between is not missed.
+            let gathered = self.gathered.notified();
+            let next = lock(&self.gathering).as_ref().and_then(|(begun_at, gathering)| {
+                Some(*begun_at + Duration::from_millis(gathering.next_deadline_ms(elapsed_ms(*begun_at), deadline_ms)?))
+            });
+            let Some(next) = next else { return };
+            tokio::select! {
+                () = gathered => {}
+                () = tokio::time::sleep_until(next) => {}
+                () = self.stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Tells the request under way what was kept of an agent; with each body whether its target has an observer.
+    pub(crate) fn note<'b>(&self, agent: &AgentId, bodies: impl Iterator<Item = (&'b ReportBody, bool)>) {
+        self.with_gathering(|now_ms, gathering| {
+            for (body, observed) in bodies {
+                gathering.note(now_ms, agent, body, observed);
+            }
+        });
+    }
+
+    /// Ends the request under way.
+    pub(crate) fn end_gathering(&self) -> Option<Gathering> {
+        lock(&self.fresh).clear();
+        lock(&self.gathering).take().map(|(_, gathering)| gathering)
+    }
+
+    /// The states of the pairs at the latest look.
+    pub(crate) fn states(&self) -> BTreeMap<PairId, State> {
+        lock(&self.states).clone()
+    }
+
+    /// Notes the states of the pairs.
+    pub(crate) fn set_states(&self, states: BTreeMap<PairId, State>) {
+        *lock(&self.states) = states;
+    }
+
+    /// Notes that an agent asked for something.
+    pub(crate) fn saw(&self, agent: &AgentId, now: Timestamp) {
+        lock(&self.seen).insert(agent.clone(), now);
+    }
+
+    /// When agents were last seen since the start.
+    pub(crate) fn seen(&self) -> BTreeMap<AgentId, Timestamp> {
+        lock(&self.seen).clone()
+    }
+
+    async fn bump(&self) -> Result<(), StoreError> {
+        let next = self.revision.borrow().saturating_add(1);
+        self.keeper.write(move |store| store.set_word(REVISION, &next.to_string())).await?;
+        // Two bumps at once may show the same number: each has its change in place by then, so none is missed.
+        self.revision.send_modify(|revision| *revision = next.max(revision.saturating_add(1)));
+        Ok(())
+    }
+
+    async fn keys_of(&self, roster: &Roster, agents: &[AgentRow]) -> Result<BTreeMap<AgentId, String>, StoreError> {
+        let mut keys = BTreeMap::new();
+        for agent in agents {
+            let word = match roster.key_links.get(&agent.id) {
+                Some(link) => format!("nonce-key:{link}"),
+                None => "nonce-key".to_owned(),
+            };
+            let wanted = word.clone();
+            let known = self.keeper.read(move |store| store.word(&wanted)).await?;
+            let key = if let Some(key) = known {
+                key
+            } else {
+                let fresh = Secret::generate().map_err(StoreError::Random)?;
+                self.keeper.write(move |store| store.word_or_insert(&word, fresh.expose())).await?
+            };
+            keys.insert(agent.id.clone(), key);
+        }
+        Ok(keys)
+    }
+}
+
+fn elapsed_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A panic of another holder leaves plain values behind, which stay usable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

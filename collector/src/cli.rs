@@ -1,0 +1,286 @@
+//! The commands, and what each does with what it finds. The exit code is decided here.
+
+use crate::{
+    bundle, client,
+    data_dir::DataDir,
+    enroll::{self, EnrollError, Enrolment},
+    intake::VerifyRequest,
+    render::{self, Style},
+    run,
+    settings::{self, Settings},
+};
+use clap::{Args, Parser, Subcommand};
+use pingtong_evidence::{AccountId, AgentId, Cidr, InstanceId};
+use pingtong_verdict::{Lang, Question, State, Verdict, catalogue, diagnose_in, explain};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything holds, or the command did its job.
+    Fine = 0,
+    /// A pair is broken or degraded.
+    Bad = 1,
+    /// A pair is undecided and none is bad.
+    Undecided = 2,
+    /// Usage or configuration.
+    Usage = 64,
+    /// Our own failure.
+    Failure = 70,
+}
+
+/// Tells two account owners whether their VPCs are really connected, and when not, what is at fault and how to fix it.
+#[derive(Debug, Parser)]
+#[command(name = "pingtong", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Form of the log on standard error.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object per line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the collector: take reports, keep them, watch every pair.
+    Serve(Place),
+    /// Make a credential for one agent and write its agent.toml.
+    Enroll(EnrollArgs),
+    /// Ask every agent for fresh evidence now, and give a verdict for each pair.
+    Verify(VerifyArgs),
+    /// Give the verdict that follows from kept evidence, without a network.
+    Diagnose(DiagnoseArgs),
+    /// Say what a cause code means and what to do about it.
+    Explain(ExplainArgs),
+}
+
+#[derive(Debug, Args)]
+struct Place {
+    /// Settings file.
+    #[arg(long, default_value = "collector.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// Data directory.
+    #[arg(long, default_value = "data", value_name = "DIR")]
+    data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Output {
+    /// JSON, one object per line.
+    #[arg(long)]
+    json: bool,
+    /// Language of texts: zh or en; the locale's when left out.
+    #[arg(long, value_name = "zh|en", value_parser = parse_lang)]
+    lang: Option<Lang>,
+}
+
+#[derive(Debug, Args)]
+struct EnrollArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Name of the agent, such as A.ecs1.
+    #[arg(long, value_parser = AgentId::parse)]
+    name: AgentId,
+    /// Account that it speaks for.
+    #[arg(long, value_parser = AccountId::parse)]
+    account: AccountId,
+    /// Instance that it will run on.
+    #[arg(long, value_parser = InstanceId::parse)]
+    instance: Option<InstanceId>,
+    /// Addresses that it may probe; the far ends of its expectations when left out.
+    #[arg(long, value_name = "CIDR", value_parser = Cidr::parse)]
+    allow: Vec<Cidr>,
+    /// OpenAPI endpoint for all products, instead of the region's VPC endpoints.
+    #[arg(long, value_name = "URL")]
+    cloud_endpoint: Option<String>,
+    /// Metadata service, instead of http://100.100.100.200.
+    #[arg(long, value_name = "URL")]
+    metadata: Option<String>,
+    /// Where the agent keeps reports while the collector is away.
+    #[arg(long, value_name = "DIR")]
+    spool: Option<PathBuf>,
+    /// File to write, with mode 0600.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct VerifyArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Only this pair, or the pairs of this link.
+    #[arg(long, value_name = "ID")]
+    pair: Option<String>,
+    /// Seconds to wait for agents that do not answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 15.0, value_parser = parse_wait)]
+    wait: f64,
+    /// Keep the evidence, so that "pingtong diagnose FILE" gives the same verdicts again.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct DiagnoseArgs {
+    /// File with evidence as written by "verify --save", a directory of such files, or - for standard input.
+    #[arg(value_name = "FILE|DIR|-")]
+    bundle: PathBuf,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+struct ExplainArgs {
+    /// Code, such as route-missing.
+    #[arg(group = "what")]
+    code: Option<String>,
+    /// List every code with its title.
+    #[arg(long, group = "what")]
+    list: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Runs the command; results go to standard output.
+///
+/// # Errors
+/// Whatever kept the command from doing its job, with the exit code that says whose fault it is.
+pub async fn run(cli: Cli) -> Result<Exit, (Exit, anyhow::Error)> {
+    match cli.command {
+        Command::Serve(place) => {
+            let settings = load(&place.config)?;
+            run::serve(settings, &place.data).await.map_err(ours)?;
+            Ok(Exit::Fine)
+        }
+        Command::Enroll(args) => enroll_agent(args),
+        Command::Verify(args) => verify(args).await,
+        Command::Diagnose(args) => {
+            let questions = bundle::read(&args.bundle).map_err(usage)?;
+            Ok(show(&questions, &args.output))
+        }
+        Command::Explain(args) => explain_code(&args),
+    }
+}
+
+fn enroll_agent(args: EnrollArgs) -> Result<Exit, (Exit, anyhow::Error)> {
+    let settings = load(&args.place.config)?;
+    let (name, out) = (args.name.clone(), args.out.clone());
+    let wanted = Enrolment {
+        name: args.name,
+        account: args.account,
+        instance: args.instance,
+        allow: args.allow,
+        cloud_endpoint: args.cloud_endpoint,
+        metadata: args.metadata,
+        spool: args.spool,
+        out: args.out,
+    };
+    let enrolled = enroll::enroll(&settings, &args.place.data, &wanted).map_err(|error| match error {
+        EnrollError::Account { .. } | EnrollError::Allow { .. } | EnrollError::Out { .. } => usage(error),
+        EnrollError::DataDir(_) | EnrollError::Store(_) | EnrollError::Random(_) => ours(error),
+    })?;
+    render::enrolled(&name, &out, &enrolled, settings::lang_of_environment());
+    Ok(Exit::Fine)
+}
+
+async fn verify(args: VerifyArgs) -> Result<Exit, (Exit, anyhow::Error)> {
+    let settings = load(&args.place.config)?;
+    let dir = DataDir::existing(&args.place.data).map_err(usage)?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "parse_wait bounds it to 0..=120")]
+    let wait_ms = (args.wait * 1000.0) as u64;
+    let request = VerifyRequest { pair: args.pair, wait_ms };
+    let questions = client::ask(&settings, &dir, &request).await.map_err(|error| match error {
+        client::ClientError::Broken { .. } | client::ClientError::Failed { .. } => ours(error),
+        _ => usage(error),
+    })?;
+    if let Some(file) = &args.save {
+        bundle::write(file, &questions).map_err(usage)?;
+    }
+    Ok(show(&questions, &args.output))
+}
+
+fn show(questions: &[Question], output: &Output) -> Exit {
+    let lang = output.lang.unwrap_or_else(settings::lang_of_environment);
+    let colour = std::io::stdout().is_terminal() && !settings::no_colour();
+    let style = Style { lang, colour };
+    let verdicts: Vec<Verdict> = questions.iter().map(|question| diagnose_in(question, lang)).collect();
+    render::verdicts(&verdicts, output.json, style);
+    exit_of(&verdicts)
+}
+
+/// The worst state counts: broken or degraded before undecided before healthy.
+fn exit_of(verdicts: &[Verdict]) -> Exit {
+    let any = |wanted: &[State]| verdicts.iter().any(|verdict| wanted.contains(&verdict.state));
+    if any(&[State::Broken, State::Degraded]) {
+        Exit::Bad
+    } else if verdicts.is_empty() || any(&[State::Undecided]) {
+        Exit::Undecided
+    } else {
+        Exit::Fine
+    }
+}
+
+fn explain_code(args: &ExplainArgs) -> Result<Exit, (Exit, anyhow::Error)> {
+    let lang = args.output.lang.unwrap_or_else(settings::lang_of_environment);
+    let Some(code) = &args.code else {
+        render::catalogue(catalogue(), args.output.json, lang);
+        return Ok(Exit::Fine);
+    };
+    let Some(doc) = explain(code) else {
+        let near: Vec<&str> = catalogue().iter().map(|doc| doc.code.as_str()).filter(|known| alike(known, code)).collect();
+        let hint = if near.is_empty() { "\"pingtong explain --list\" shows all".to_owned() } else { format!("did you mean {}?", near.join(", ")) };
+        return Err((Exit::Usage, anyhow::anyhow!("no cause has the code \"{code}\"; {hint}")));
+    };
+    render::cause_doc(doc, args.output.json, lang);
+    Ok(Exit::Fine)
+}
+
+/// Shares a word of at least three letters, or one holds the other.
+fn alike(known: &str, given: &str) -> bool {
+    let given = given.to_lowercase();
+    known.contains(&given) || given.contains(known) || given.split('-').any(|word| word.len() > 2 && known.split('-').any(|own| own == word))
+}
+
+fn load(config: &Path) -> Result<Settings, (Exit, anyhow::Error)> {
+    Settings::load(config).map_err(usage)
+}
+
+fn usage(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {
+    (Exit::Usage, error.into())
+}
+
+fn ours(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {
+    (Exit::Failure, error.into())
+}
+
+fn parse_lang(text: &str) -> Result<Lang, String> {
+    match text {
+        "zh" => Ok(Lang::Zh),
+        "en" => Ok(Lang::En),
+        _ => Err("accepted: zh or en".to_owned()),
+    }
+}
+
+fn parse_wait(text: &str) -> Result<f64, String> {
+    let wait: f64 = text.parse().map_err(|_| "accepted: seconds from 0 to 120".to_owned())?;
+    if (0.0..=120.0).contains(&wait) { Ok(wait) } else { Err("accepted: seconds from 0 to 120".to_owned()) }
+}
+
+/// Says on standard error why the command could not do its job.
+pub fn complain(error: &anyhow::Error) {
+    render::complaint(error);
+}

@@ -1,0 +1,109 @@
+//! `verify`'s way to the running `serve`: one request over TLS that trusts exactly the certificate in the data directory.
+
+use crate::{
+    data_dir::{DataDir, DataDirError},
+    intake::{QuestionsReply, RefusalBody, VerifyRequest},
+    settings::Settings,
+};
+use pingtong_verdict::Question;
+use reqwest::StatusCode;
+use std::{error::Error, time::Duration};
+
+/// Beyond the wait for agents: connecting, one request before ours, reading the store.
+const MARGIN: Duration = Duration::from_secs(30);
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// Nobody listens.
+    #[error("no collector answers at {url}; start it with \"pingtong serve\" and the same --config and --data")]
+    NotRunning {
+        /// Where.
+        url: String,
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// Somebody else listens.
+    #[error(
+        "whoever answers at {url} shows another certificate than \"{certificate}\"; give the --data of the server that runs there, or stop the other program"
+    )]
+    OtherCertificate {
+        /// Where.
+        url: String,
+        /// The certificate that is trusted.
+        certificate: String,
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The answer was cut off or could not be read.
+    #[error("the collector at {url} gave no usable answer; its log says more")]
+    Broken {
+        /// Where.
+        url: String,
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The request was refused for a reason that the user can mend.
+    #[error("{0}")]
+    Refused(String),
+    /// The collector failed.
+    #[error("the collector failed with status {status}: {text}")]
+    Failed {
+        /// The HTTP status.
+        status: StatusCode,
+        /// What it said.
+        text: String,
+    },
+}
+
+/// Asks for fresh evidence.
+///
+/// # Errors
+/// [`ClientError`].
+pub(crate) async fn ask(settings: &Settings, dir: &DataDir, request: &VerifyRequest) -> Result<Vec<Question>, ClientError> {
+    let url = settings.url.as_str();
+    let broken = |source| ClientError::Broken { url: url.to_owned(), source };
+    let certificate = reqwest::Certificate::from_pem(dir.certificate_pem()?.as_bytes()).map_err(broken)?;
+    let client = reqwest::Client::builder()
+        .tls_certs_only([certificate])
+        .no_proxy()
+        .connect_timeout(CONNECT_WAIT)
+        .timeout(Duration::from_millis(request.wait_ms) + MARGIN)
+        .build()
+        .map_err(broken)?;
+    let sent = client.post(format!("{url}/v1/verify")).bearer_auth(dir.admin_token()?.expose()).json(request).send().await;
+    let response = sent.map_err(|source| {
+        let url = url.to_owned();
+        if is_certificate_error(&source) {
+            ClientError::OtherCertificate { url, certificate: dir.certificate_path().display().to_string(), source }
+        } else if source.is_connect() {
+            ClientError::NotRunning { url, source }
+        } else {
+            ClientError::Broken { url, source }
+        }
+    })?;
+    let status = response.status();
+    if status.is_success() {
+        let reply: QuestionsReply = response.json().await.map_err(broken)?;
+        return Ok(reply.questions);
+    }
+    let text = response.text().await.map_err(broken)?;
+    let text = serde_json::from_str::<RefusalBody>(&text).map_or(text, |body| body.error);
+    if status.is_client_error() { Err(ClientError::Refused(text)) } else { Err(ClientError::Failed { status, text }) }
+}
+
+/// Looks also inside `io::Error`, whose `source()` skips the error that it carries.
+fn is_certificate_error(error: &(dyn Error + 'static)) -> bool {
+    if matches!(error.downcast_ref::<rustls::Error>(), Some(rustls::Error::InvalidCertificate(_))) {
+        return true;
+    }
+    let carried = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    carried.is_some_and(|inner| is_certificate_error(inner)) || error.source().is_some_and(is_certificate_error)
+}

@@ -1,0 +1,251 @@
+//! The data directory: the store, the certificate and its key, the administrator's token.
+//!
+//! All are made once, by whichever of `enroll` and `serve` comes first; a lock file keeps two from making them at the
+//! same time, and another keeps two servers from sharing one directory.
+
+use crate::{
+    credential::Secret,
+    settings::ServiceUrl,
+    store::{Store, StoreError},
+};
+use std::{
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+const CERTIFICATE_HOST: &str = "certificate-host";
+
+/// The directory given by `--data`.
+#[derive(Debug, Clone)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+}
+
+/// What the server shows to agents.
+pub(crate) struct Identity {
+    /// The certificate.
+    pub(crate) certificate_pem: String,
+    /// Its key.
+    pub(crate) key_pem: String,
+}
+
+/// Why the directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DataDirError {
+    /// A file or the directory itself.
+    #[error("cannot {what} \"{}\"; is the data directory yours to write?", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// Nothing was ever made here.
+    #[error("\"{}\" is no data directory of a collector yet; start one with \"pingtong serve\", or enroll an agent first", path.display())]
+    Empty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another server runs here.
+    #[error("another \"pingtong serve\" uses \"{}\"; stop it, or give this one its own --data", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The certificate names another host than the settings.
+    #[error(
+        "the certificate in \"{}\" was made for \"{made_for}\", the url says \"{wanted}\"; put the old host back, or delete certificate.pem and key.pem there and enroll every agent again",
+        path.display()
+    )]
+    OtherHost {
+        /// The directory.
+        path: PathBuf,
+        /// What the certificate names.
+        made_for: String,
+        /// What the settings say.
+        wanted: String,
+    },
+    /// The kernel gave no random numbers.
+    #[error("cannot make a secret")]
+    Random(#[source] getrandom::Error),
+    /// The certificate cannot be made for such a host.
+    #[error("cannot make a certificate for \"{host}\"; set url to a host name or an address")]
+    Certificate {
+        /// The host.
+        host: String,
+        /// Why.
+        #[source]
+        source: rcgen::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl DataDir {
+    /// Opens the directory, making it (mode 0700) as needed.
+    ///
+    /// # Errors
+    /// [`DataDirError`].
+    pub(crate) fn create(path: &Path) -> Result<Self, DataDirError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|source| DataDirError::Io { what: "make", path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Opens a directory that a server or an enrolment has made.
+    ///
+    /// # Errors
+    /// [`DataDirError::Empty`].
+    pub(crate) fn existing(path: &Path) -> Result<Self, DataDirError> {
+        let dir = Self { path: path.to_owned() };
+        if dir.certificate_path().is_file() { Ok(dir) } else { Err(DataDirError::Empty { path: path.to_owned() }) }
+    }
+
+    /// The SQLite file.
+    pub(crate) fn store_path(&self) -> PathBuf {
+        self.path.join("pingtong.sqlite3")
+    }
+
+    /// The certificate's file.
+    pub(crate) fn certificate_path(&self) -> PathBuf {
+        self.path.join("certificate.pem")
+    }
+
+    /// The certificate as it stands.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub(crate) fn certificate_pem(&self) -> Result<String, DataDirError> {
+        self.read("certificate.pem")
+    }
+
+    /// The administrator's token as it stands.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub(crate) fn admin_token(&self) -> Result<Secret, DataDirError> {
+        Ok(Secret::from_text(&self.read("admin-token")?))
+    }
+
+    /// The certificate and its key for the host of `url`, and the administrator's token; made now where they lack.
+    ///
+    /// # Errors
+    /// [`DataDirError`].
+    pub(crate) fn prepare(&self, store: &Store, url: &ServiceUrl) -> Result<(Identity, Secret), DataDirError> {
+        let lock = self.lock_file("make.lock")?;
+        lock.lock().map_err(|source| self.io("lock", "make.lock", source))?;
+        let (certificate, key, token) = ("certificate.pem", "key.pem", "admin-token");
+        if !self.path.join(certificate).is_file() || !self.path.join(key).is_file() {
+            let made = rcgen::generate_simple_self_signed([url.host().to_owned()])
+                .map_err(|source| DataDirError::Certificate { host: url.host().to_owned(), source })?;
+            // The host first: a certificate without its host on record could not be told from a wrong one.
+            store.set_word(CERTIFICATE_HOST, url.host())?;
+            self.write(key, 0o600, &made.signing_key.serialize_pem())?;
+            self.write(certificate, 0o644, &made.cert.pem())?;
+        }
+        if !self.path.join(token).is_file() {
+            let secret = Secret::generate().map_err(DataDirError::Random)?;
+            self.write(token, 0o600, secret.expose())?;
+        }
+        let made_for = store.word_or_insert(CERTIFICATE_HOST, url.host())?;
+        if made_for != url.host() {
+            let wanted = url.host().to_owned();
+            return Err(DataDirError::OtherHost { path: self.path.clone(), made_for, wanted });
+        }
+        let identity = Identity { certificate_pem: self.read(certificate)?, key_pem: self.read(key)? };
+        Ok((identity, self.admin_token()?))
+    }
+
+    /// Holds the directory for one server until the file is dropped.
+    ///
+    /// # Errors
+    /// [`DataDirError::InUse`] when another holds it.
+    pub(crate) fn hold(&self) -> Result<File, DataDirError> {
+        let file = self.lock_file("serve.lock")?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { path: self.path.clone() }),
+            Err(TryLockError::Error(source)) => Err(self.io("lock", "serve.lock", source)),
+        }
+    }
+
+    fn lock_file(&self, name: &str) -> Result<File, DataDirError> {
+        OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(self.path.join(name))
+            .map_err(|source| self.io("open", name, source))
+    }
+
+    fn read(&self, name: &str) -> Result<String, DataDirError> {
+        std::fs::read_to_string(self.path.join(name)).map_err(|source| self.io("read", name, source))
+    }
+
+    fn write(&self, name: &str, mode: u32, text: &str) -> Result<(), DataDirError> {
+        write_whole(&self.path.join(name), mode, text).map_err(|source| self.io("write", name, source))
+    }
+
+    fn io(&self, what: &'static str, name: &str, source: io::Error) -> DataDirError {
+        DataDirError::Io { what, path: self.path.join(name), source }
+    }
+}
+
+/// Writes a file so that it is there whole or not at all, with the mode from its first byte on.
+pub(crate) fn write_whole(path: &Path, mode: u32, text: &str) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let fresh = PathBuf::from(name);
+    match std::fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&fresh, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn identity_is_made_once_and_belongs_to_one_host() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = DataDir::create(&place.path().join("data")).unwrap();
+        let store = Store::open(&dir.store_path()).unwrap();
+        let url = ServiceUrl::parse("https://127.0.0.1:7443").unwrap();
+        let (first, token) = dir.prepare(&store, &url).unwrap();
+        let (second, again) = dir.prepare(&store, &url).unwrap();
+        assert_eq!((&first.certificate_pem, &first.key_pem), (&second.certificate_pem, &second.key_pem));
+        assert!(token.is(again.expose()));
+        for name in ["key.pem", "admin-token"] {
+            let mode = std::fs::metadata(place.path().join("data").join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+        let other = ServiceUrl::parse("https://elsewhere:7443").unwrap();
+        assert!(matches!(dir.prepare(&store, &other), Err(DataDirError::OtherHost { .. })));
+    }
+
+    #[test]
+    fn two_servers_do_not_share_a_directory() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = DataDir::create(place.path()).unwrap();
+        let held = dir.hold().unwrap();
+        assert!(matches!(dir.hold(), Err(DataDirError::InUse { .. })));
+        drop(held);
+        dir.hold().unwrap();
+    }
+}

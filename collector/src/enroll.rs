@@ -1,0 +1,187 @@
+//! `enroll`: a credential of its own for one agent, and the `agent.toml` that holds it.
+//!
+//! Works with no server running and beside one, which notices within a second. Enrolling a name again replaces its
+//! credential; the old one is worthless from then on.
+
+use crate::{
+    clock,
+    credential::Secret,
+    data_dir::{DataDir, DataDirError, write_whole},
+    roster,
+    settings::Settings,
+    store::{AgentRow, Store, StoreError, hash_of},
+};
+use pingtong_evidence::{AccountId, AgentId, Cidr, EndpointSet, InstanceId, Snapshot, Timestamp};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// What the user asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Enrolment {
+    /// The agent's name, which becomes its id.
+    pub(crate) name: AgentId,
+    /// The account that it speaks for.
+    pub(crate) account: AccountId,
+    /// The instance that it will run on.
+    pub(crate) instance: Option<InstanceId>,
+    /// What it may probe; empty for the far ends of its expectations.
+    pub(crate) allow: Vec<Cidr>,
+    /// Another OpenAPI endpoint than the region's own.
+    pub(crate) cloud_endpoint: Option<String>,
+    /// Another metadata service than the well-known one.
+    pub(crate) metadata: Option<String>,
+    /// Where the agent keeps reports while the collector is away.
+    pub(crate) spool: Option<PathBuf>,
+    /// Where to write `agent.toml`.
+    pub(crate) out: PathBuf,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Enrolled {
+    /// Whether the name was known and its credential was replaced.
+    pub(crate) replaced: bool,
+    /// What the agent may probe.
+    pub(crate) allow: BTreeSet<Cidr>,
+}
+
+/// Why an agent could not be enrolled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EnrollError {
+    /// The account is on no link.
+    #[error("account \"{account}\" is on no link of the settings; accepted: {accepted}")]
+    Account {
+        /// What was given.
+        account: AccountId,
+        /// Those of the links.
+        accepted: String,
+    },
+    /// It is not known what the agent must probe.
+    #[error("cannot tell the addresses that \"{name}\" must probe ({sets}); give them with --allow CIDR")]
+    Allow {
+        /// The agent.
+        name: AgentId,
+        /// Sets whose addresses are not known yet.
+        sets: String,
+    },
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The kernel gave no random numbers.
+    #[error("cannot make a secret")]
+    Random(#[source] getrandom::Error),
+    /// `agent.toml` cannot be written.
+    #[error("cannot write \"{}\"; name another file with --out", path.display())]
+    Out {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Enrols one agent and writes its `agent.toml` with mode 0600.
+///
+/// # Errors
+/// [`EnrollError`]; then no credential is left valid that was not before.
+pub(crate) fn enroll(settings: &Settings, data: &Path, wanted: &Enrolment) -> Result<Enrolled, EnrollError> {
+    let accounts = settings.accounts();
+    if !accounts.contains(&wanted.account) {
+        let accepted = accounts.iter().map(AccountId::as_str).collect::<Vec<_>>().join(", ");
+        return Err(EnrollError::Account { account: wanted.account.clone(), accepted });
+    }
+    let dir = DataDir::create(data)?;
+    let store = Store::open(&dir.store_path())?;
+    let (identity, _) = dir.prepare(&store, &settings.url)?;
+    let secret = Secret::generate().map_err(EnrollError::Random)?;
+    let now = clock::now();
+    let row = AgentRow {
+        id: wanted.name.clone(),
+        account: wanted.account.clone(),
+        instance: wanted.instance.clone(),
+        secret_hash: hash_of(secret.expose()),
+        enrolled_at: now,
+        seen_at: None,
+        hello: None,
+    };
+    let allow = if wanted.allow.is_empty() { default_allow(settings, &store, &row, now)? } else { wanted.allow.iter().copied().collect() };
+    let text = agent_toml(settings, &identity.certificate_pem, wanted, secret.expose(), &allow);
+    // The file first: a failed write must not have replaced a credential that works.
+    write_whole(&wanted.out, 0o600, &text).map_err(|source| EnrollError::Out { path: wanted.out.clone(), source })?;
+    let replaced = store.enroll(&row.id, &row.account, row.instance.as_ref(), &row.secret_hash, now)?;
+    Ok(Enrolled { replaced, allow })
+}
+
+fn default_allow(settings: &Settings, store: &Store, row: &AgentRow, now: Timestamp) -> Result<BTreeSet<Cidr>, EnrollError> {
+    let mut snapshots = vec![];
+    for expected in &settings.links {
+        for side in [&expected.link.initiator, &expected.link.acceptor] {
+            snapshots.extend(store.snapshots_before(&side.account, &side.region, now.plus(Duration::from_mins(1)), 1)?);
+        }
+    }
+    let (allow, unknown) = roster::allowed_for(&settings.links, row, |set| blocks_of(set, &snapshots));
+    if unknown.is_empty() && !allow.is_empty() {
+        return Ok(allow);
+    }
+    let sets: Vec<String> = unknown
+        .iter()
+        .map(|set| match set {
+            EndpointSet::Vpc(vpc) => format!("VPC {vpc}"),
+            EndpointSet::VSwitch(vswitch) => format!("vSwitch {vswitch}"),
+            EndpointSet::Cidr(cidr) => cidr.to_string(),
+            EndpointSet::Instance { id, .. } => id.to_string(),
+        })
+        .collect();
+    let sets = if sets.is_empty() { "no expectation names its instance".to_owned() } else { sets.join(", ") };
+    Err(EnrollError::Allow { name: row.id.clone(), sets })
+}
+
+fn blocks_of(set: &EndpointSet, snapshots: &[Snapshot]) -> Vec<Cidr> {
+    let mut blocks = vec![];
+    for snapshot in snapshots {
+        match set {
+            EndpointSet::Vpc(id) => {
+                for vpc in snapshot.vpcs.known().into_iter().flatten().filter(|vpc| &vpc.id == id) {
+                    blocks.push(vpc.cidr);
+                    blocks.extend(&vpc.secondary_cidrs);
+                }
+            }
+            EndpointSet::VSwitch(id) => {
+                let vswitches = snapshot.vswitches.known().into_iter().flatten();
+                blocks.extend(vswitches.filter(|vswitch| &vswitch.id == id).map(|vswitch| vswitch.cidr));
+            }
+            EndpointSet::Instance { .. } | EndpointSet::Cidr(_) => {}
+        }
+    }
+    blocks
+}
+
+fn agent_toml(settings: &Settings, certificate: &str, wanted: &Enrolment, secret: &str, allow: &BTreeSet<Cidr>) -> String {
+    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let spool = wanted.spool.clone().unwrap_or_else(|| PathBuf::from("/var/lib/pingtong-agent/spool"));
+    let allow: Vec<String> = allow.iter().map(|cidr| quoted(&cidr.to_string())).collect();
+    let mut text = String::from("# For one agent only: it holds the agent's secret.\n");
+    let _ = writeln!(text, "collector = {}", quoted(settings.url.as_str()));
+    let _ = writeln!(text, "certificate = \"\"\"\n{}\n\"\"\"", certificate.trim());
+    let _ = writeln!(text, "agent = {}", quoted(wanted.name.as_str()));
+    let _ = writeln!(text, "secret = {}", quoted(secret));
+    let _ = writeln!(text, "account = {}", quoted(wanted.account.as_str()));
+    let _ = writeln!(text, "# Addresses that the agent may probe, whatever its plan says.\nallow = [{}]", allow.join(", "));
+    let _ = writeln!(text, "rate_pps_max = 2000");
+    let _ = writeln!(text, "spool = {}", quoted(&spool.display().to_string()));
+    for (key, value) in [("metadata", &wanted.metadata), ("cloud_endpoint", &wanted.cloud_endpoint)] {
+        if let Some(value) = value {
+            let _ = writeln!(text, "{key} = {}", quoted(value));
+        }
+    }
+    text
+}

@@ -1,0 +1,146 @@
+//! What agents ask: their plan, to be known, to have reports kept.
+
+use super::{
+    refusal::Refusal,
+    validate::{self, RawBatch},
+};
+use crate::{
+    board::{Board, Counters},
+    clock, credential,
+    store::AgentRow,
+};
+use axum::{
+    Json,
+    extract::{Query, State, rejection::JsonRejection},
+    http::{HeaderMap, StatusCode, header},
+};
+use pingtong_evidence::{Ack, AgentHello, Plan, ReportBody, ReportId, SCHEMA};
+use serde::Deserialize;
+use std::{sync::Arc, time::Duration};
+
+/// Longest wait of a long poll; proxies on the way often cut at a minute.
+const WAIT_MS_MAX: u64 = 55_000;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct PlanQuery {
+    #[serde(default)]
+    known: Option<u64>,
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+/// `GET /v1/plan?known=REVISION&wait_ms=N`.
+pub(super) async fn plan(
+    State(board): State<Arc<Board>>,
+    headers: HeaderMap,
+    Query(query): Query<PlanQuery>,
+) -> Result<Json<Plan>, Refusal> {
+    let agent = authenticate(&board, &headers).await?;
+    let mut revisions = board.revisions();
+    let wait = Duration::from_millis(query.wait_ms.min(WAIT_MS_MAX));
+    if query.known == Some(*revisions.borrow_and_update()) {
+        tokio::select! {
+            _ = revisions.changed() => {}
+            () = tokio::time::sleep(wait) => {}
+            () = board.stop.cancelled() => {}
+        }
+        board.saw(&agent.id, clock::now());
+    }
+    if let Some(plan) = board.plan_of(&agent.id) {
+        return Ok(Json(plan));
+    }
+    // Enrolled by another process a moment ago: the roster does not know it yet.
+    board.refresh().await?;
+    board.plan_of(&agent.id).map(Json).ok_or_else(Refusal::unauthorised)
+}
+
+/// `POST /v1/hello`.
+pub(super) async fn hello(
+    State(board): State<Arc<Board>>,
+    headers: HeaderMap,
+    body: Result<Json<AgentHello>, JsonRejection>,
+) -> Result<StatusCode, Refusal> {
+    let agent = authenticate(&board, &headers).await?;
+    let Json(hello) = body.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
+    if hello.schema != SCHEMA {
+        return Err(Refusal::bad_request(format!("schema {} is not understood, only {SCHEMA}", hello.schema)));
+    }
+    if let Some(metadata) = &hello.metadata
+        && metadata.account != agent.account
+    {
+        return Err(Refusal::bad_request(format!(
+            "the instance belongs to account {}, \"{}\" was enrolled for {}; enroll it for the account that owns the instance",
+            metadata.account, agent.id, agent.account
+        )));
+    }
+    // An agent restarted while its metadata service is away is still on the same instance.
+    let known = agent.hello.and_then(|known| known.metadata);
+    let hello = AgentHello { metadata: hello.metadata.or(known), ..hello };
+    let id = agent.id.clone();
+    if board.keeper.write(move |store| store.keep_hello(&id, &hello)).await? {
+        tracing::info!(agent.id = %agent.id, "an agent introduced itself");
+        board.refresh().await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /v1/reports`.
+pub(super) async fn reports(
+    State(board): State<Arc<Board>>,
+    headers: HeaderMap,
+    body: Result<Json<RawBatch>, JsonRejection>,
+) -> Result<Json<Ack>, Refusal> {
+    let agent = authenticate(&board, &headers).await?;
+    let Json(batch) = body.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
+    let planned = board.planned();
+    let sorted = validate::sort(batch, &agent.id, &agent.account, &planned.roster).map_err(Refusal::bad_request)?;
+    Counters::add(&board.counters.reports_accepted, sorted.accepted.len());
+    Counters::add(&board.counters.reports_rejected, sorted.rejected.len());
+    for rejected in sorted.rejected.iter().take(3) {
+        tracing::warn!(agent.id = %agent.id, report.id = %rejected.id, why = %rejected.why, "a report was refused");
+    }
+    let accepted = keep(&board, &agent, sorted.accepted, &planned).await?;
+    Ok(Json(Ack { accepted, rejected: sorted.rejected, now: clock::now() }))
+}
+
+async fn keep(
+    board: &Board,
+    agent: &AgentRow,
+    batch: Vec<crate::store::Incoming>,
+    planned: &crate::board::Planned,
+) -> Result<Vec<ReportId>, Refusal> {
+    if batch.is_empty() {
+        return Ok(vec![]);
+    }
+    let batch = Arc::new(batch);
+    let (id, to_keep) = (agent.id.clone(), Arc::clone(&batch));
+    let kept = board.keeper.write(move |store| store.keep(&id, &to_keep, clock::now())).await;
+    let accepted = kept.inspect_err(|_| Counters::add(&board.counters.keep_failed, 1))?;
+    board.note(&agent.id, batch.iter().map(|incoming| {
+        let observed = match &incoming.report.body {
+            ReportBody::Probe(round) => planned.roster.has_observer(round),
+            _ => false,
+        };
+        (&incoming.report.body, observed)
+    }));
+    Ok(accepted)
+}
+
+/// The enrolled agent whose credential the request bears.
+pub(super) async fn authenticate(board: &Board, headers: &HeaderMap) -> Result<AgentRow, Refusal> {
+    let token = credential::bearer(headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()));
+    let checked = match token.and_then(credential::agent_and_secret) {
+        Some((id, secret)) => {
+            let row = board.keeper.read(move |store| store.agent(&id)).await?;
+            credential::matches(row.as_ref(), secret).then_some(row).flatten()
+        }
+        None => None,
+    };
+    let Some(agent) = checked else {
+        Counters::add(&board.counters.unauthorised, 1);
+        return Err(Refusal::unauthorised());
+    };
+    board.saw(&agent.id, clock::now());
+    Ok(agent)
+}
+

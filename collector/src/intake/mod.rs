@@ -1,0 +1,37 @@
+//! The HTTP interface: what agents bring, what commands ask.
+//!
+//! Decides who may say what. Answers carry text that is safe to show and says what to do; what happened inside goes to
+//! the log only. Bodies, waits and counts are bounded.
+
+mod agents;
+mod operators;
+mod refusal;
+pub(crate) mod validate;
+
+pub(crate) use operators::{QuestionsReply, VerifyRequest};
+pub(crate) use refusal::{RefusalBody, chain};
+
+use crate::board::Board;
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post},
+};
+use std::sync::Arc;
+
+/// Bytes of one request: a snapshot of a large account is well below.
+const BODY_BYTES_MAX: usize = 8 << 20;
+
+/// All routes.
+pub(crate) fn router(board: Arc<Board>) -> Router {
+    Router::new()
+        .route("/v1/plan", get(agents::plan))
+        .route("/v1/hello", post(agents::hello))
+        .route("/v1/reports", post(agents::reports))
+        .route("/v1/verify", post(operators::verify))
+        .route("/v1/verdicts", get(operators::verdicts))
+        .route("/metrics", get(operators::metrics))
+        .route("/healthz", get(operators::healthz))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(board)
+}

@@ -1,0 +1,171 @@
+//! What people and their tools ask: fresh evidence, history, health, metrics. All but `/healthz` need the admin token.
+
+use super::refusal::Refusal;
+use crate::{
+    board::{Board, Counters},
+    clock, credential,
+    gathering::Gathering,
+    judge, metrics,
+};
+use axum::{
+    Json,
+    extract::{Query, State, rejection::JsonRejection},
+    http::{HeaderMap, StatusCode, header},
+};
+use pingtong_evidence::{LinkId, Pair, RequestTag, SCHEMA};
+use pingtong_verdict::Question;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// Longest time to wait for fresh evidence.
+const WAIT_MS_MAX: u64 = 120_000;
+const VERDICTS_MAX: u32 = 1000;
+
+/// Body of `POST /v1/verify`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct VerifyRequest {
+    /// A pair's id, or a link's, or the beginning of a pair's; none for every pair.
+    #[serde(default)]
+    pub(crate) pair: Option<String>,
+    /// How long to wait for agents that do not answer.
+    pub(crate) wait_ms: u64,
+}
+
+/// Its answer: everything that each verdict follows from, so that whoever asked can keep it and decide it again.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct QuestionsReply {
+    /// Format version.
+    pub(crate) schema: u32,
+    /// One for each pair, by pair id.
+    pub(crate) questions: Vec<Question>,
+}
+
+/// `POST /v1/verify`.
+pub(super) async fn verify(
+    State(board): State<Arc<Board>>,
+    headers: HeaderMap,
+    body: Result<Json<VerifyRequest>, JsonRejection>,
+) -> Result<Json<QuestionsReply>, Refusal> {
+    authorise(&board, &headers)?;
+    let Json(request) = body.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
+    let _turn = board.one_at_a_time.lock().await;
+    board.refresh().await?;
+    let planned = board.planned();
+    let pairs = wanted_pairs(&board, request.pair.as_deref())?;
+    let links: BTreeSet<LinkId> = pairs.iter().map(|pair| pair.link.id.clone()).collect();
+    let asked: BTreeSet<_> = links.iter().flat_map(|link| planned.roster.agents_of(link)).collect();
+    if asked.is_empty() {
+        return Err(Refusal::new(StatusCode::CONFLICT, nothing_enrolled(&board)));
+    }
+    Counters::add(&board.counters.verifications, 1);
+    let asked_at = clock::now();
+    let tag = RequestTag::parse(&uuid::Uuid::now_v7().to_string()).map_err(|error| Refusal::bad_request(error.to_string()))?;
+    let agents: Vec<_> = asked.iter().cloned().collect();
+    board.ask(Gathering::new(tag.clone(), asked), &agents).await?;
+    board.await_gathering(request.wait_ms.min(WAIT_MS_MAX)).await;
+    let silent = board.end_gathering().map(|gathering| gathering.silent()).unwrap_or_default();
+    tracing::info!(pairs = pairs.len(), agents.asked = agents.len(), agents.silent = silent.len(), "fresh evidence is in");
+    let mut questions = vec![];
+    for link in links {
+        let (tag, agents) = (tag.clone(), planned.roster.agents_of(&link));
+        let (settle_ms, wanted) = (board.settings.settle_ms, link.clone());
+        let evidence = board
+            .keeper
+            .read(move |store| {
+                let mut evidence = store.evidence_of_request(&wanted, &tag, &agents)?;
+                judge::add_history(store, &mut evidence, asked_at, settle_ms)?;
+                Ok(evidence)
+            })
+            .await?;
+        let of_link = pairs.iter().filter(|pair| pair.link.id == link);
+        questions.extend(of_link.map(|pair| judge::question(pair, &planned.roster, &evidence, &silent, asked_at, settle_ms)));
+    }
+    questions.sort_by(|one, other| one.pair.id.cmp(&other.pair.id));
+    Ok(Json(QuestionsReply { schema: SCHEMA, questions }))
+}
+
+fn wanted_pairs(board: &Board, wanted: Option<&str>) -> Result<Vec<Pair>, Refusal> {
+    let planned = board.planned();
+    if planned.agents.is_empty() || planned.roster.pairs.is_empty() {
+        return Err(Refusal::new(StatusCode::CONFLICT, nothing_enrolled(board)));
+    }
+    let all = planned.roster.pairs.values();
+    let Some(wanted) = wanted else { return Ok(all.cloned().collect()) };
+    if let Some(pair) = all.clone().find(|pair| pair.id.as_str() == wanted) {
+        return Ok(vec![pair.clone()]);
+    }
+    let found: Vec<Pair> = all
+        .clone()
+        .filter(|pair| pair.link.id.as_str() == wanted || pair.id.as_str().starts_with(wanted))
+        .cloned()
+        .collect();
+    if found.is_empty() {
+        let known: Vec<&str> = all.take(20).map(|pair| pair.id.as_str()).collect();
+        return Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            format!("no pair or link is named \"{wanted}\"; there are: {}", known.join(", ")),
+        ));
+    }
+    Ok(found)
+}
+
+/// Says which enrolments are missing.
+fn nothing_enrolled(board: &Board) -> String {
+    let links = board.settings.links.iter().map(|expected| {
+        let (initiator, acceptor) = (&expected.link.initiator, &expected.link.acceptor);
+        format!("link \"{}\" joins accounts {} and {}", expected.link.id, initiator.account, acceptor.account)
+    });
+    format!(
+        "no agent is known on any host of the expectations ({}); run \"pingtong enroll --name NAME --account ID --instance i-…\" \
+         for an instance on each side, give each its agent.toml, and start \"pingtong-agent run\" there",
+        links.collect::<Vec<_>>().join("; ")
+    )
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct VerdictsQuery {
+    #[serde(default)]
+    count: Option<u32>,
+}
+
+/// `GET /v1/verdicts?count=N`: the latest changes of state, the latest first.
+pub(super) async fn verdicts(
+    State(board): State<Arc<Board>>,
+    headers: HeaderMap,
+    Query(query): Query<VerdictsQuery>,
+) -> Result<Json<Value>, Refusal> {
+    authorise(&board, &headers)?;
+    let count = query.count.unwrap_or(50).min(VERDICTS_MAX);
+    let rows = board.keeper.read(move |store| store.verdicts(count)).await?;
+    let rows: Vec<Value> = rows
+        .into_iter()
+        .map(|row| {
+            let verdict: Value = serde_json::from_str(&row.body).unwrap_or_default();
+            json!({"link": row.link, "pair": row.pair, "at": row.at, "state": row.state, "verdict": verdict})
+        })
+        .collect();
+    Ok(Json(json!({"schema": SCHEMA, "verdicts": rows})))
+}
+
+/// `GET /healthz`: whether the store answers.
+pub(super) async fn healthz(State(board): State<Arc<Board>>) -> Result<&'static str, Refusal> {
+    board.keeper.write(|store| store.word("plan-revision")).await?;
+    Ok("ok\n")
+}
+
+/// `GET /metrics` in the text form of Prometheus.
+pub(super) async fn metrics(State(board): State<Arc<Board>>, headers: HeaderMap) -> Result<String, Refusal> {
+    authorise(&board, &headers)?;
+    Ok(metrics::text(&board, clock::now()))
+}
+
+fn authorise(board: &Board, headers: &HeaderMap) -> Result<(), Refusal> {
+    let token = credential::bearer(headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()));
+    if token.is_some_and(|token| board.admin.is(token)) {
+        return Ok(());
+    }
+    Counters::add(&board.counters.unauthorised, 1);
+    let error = "the admin token is not valid here; use the file admin-token of this collector's data directory";
+    Err(Refusal::new(StatusCode::UNAUTHORIZED, error))
+}

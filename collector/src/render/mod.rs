@@ -1,0 +1,105 @@
+//! Everything that people read on standard output. The only module that prints.
+//!
+//! Texts are built whole, as plain strings, and then written once; a reader that goes away (`| head`) is no error.
+
+mod layout;
+mod shell;
+mod verdict;
+
+pub(crate) use layout::Style;
+
+use crate::enroll::Enrolled;
+use layout::{pick, wrapped};
+use pingtong_evidence::AgentId;
+use pingtong_verdict::{CauseDoc, Lang, Verdict};
+use serde_json::{Value, json};
+use std::{fmt::Write as _, io::Write as _, path::Path};
+
+/// Shows verdicts: JSON one per line, or the page for people.
+pub(crate) fn verdicts(verdicts: &[Verdict], json: bool, style: Style) {
+    let mut out = String::new();
+    for verdict in verdicts {
+        if json {
+            out.push_str(&line_of(verdict));
+        } else {
+            out.push_str(&verdict::page(verdict, style));
+        }
+        out.push('\n');
+    }
+    if !json && verdicts.len() > 1 {
+        out.push_str(&verdict::summary(verdicts, style));
+    }
+    print(&out);
+}
+
+/// Shows one cause of the catalogue.
+pub(crate) fn cause_doc(doc: &CauseDoc, json: bool, lang: Lang) {
+    print(&if json { line_of(&doc_value(doc)) + "\n" } else { doc.render(lang).trim_end().to_owned() + "\n" });
+}
+
+/// Shows the catalogue: code, step and title.
+pub(crate) fn catalogue(docs: &[CauseDoc], json: bool, lang: Lang) {
+    let mut out = String::new();
+    for doc in docs {
+        if json {
+            out.push_str(&line_of(&doc_value(doc)));
+            out.push('\n');
+        } else {
+            out.push_str(&layout::columns(&[(doc.code.as_str(), 28), (doc.step, 6), (doc.title.get(lang), 0)]));
+            out.push('\n');
+        }
+    }
+    print(&out);
+}
+
+/// Shows what `enroll` did and what comes next.
+pub(crate) fn enrolled(name: &AgentId, out: &Path, enrolled: &Enrolled, lang: Lang) {
+    let allow = enrolled.allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut text = String::new();
+    let done = match (enrolled.replaced, lang) {
+        (false, Lang::En) => format!("\"{name}\" is enrolled"),
+        (false, Lang::Zh) => format!("“{name}”已登记"),
+        (true, Lang::En) => format!("\"{name}\" is enrolled anew; its earlier agent.toml is worthless now"),
+        (true, Lang::Zh) => format!("“{name}”已重新登记；此前的 agent.toml 已失效"),
+    };
+    let file = shell::quoted(&out.display().to_string());
+    let next = pick(
+        lang,
+        "It may probe {allow}. Bring the file to the instance and run there:",
+        "它可以探测 {allow}。把该文件放到实例上，然后在那里运行：",
+    );
+    text.push_str(&wrapped(&format!("{done}: {}", out.display()), 0, 0));
+    text.push_str(&wrapped(&next.replace("{allow}", &allow), 0, 0));
+    let _ = writeln!(text, "  pingtong-agent run --config {file}");
+    print(&text);
+}
+
+/// Says on standard error why the command could not do its job, with all that led to it.
+pub(crate) fn complaint(error: &anyhow::Error) {
+    let mut text = format!("pingtong: {error}");
+    for cause in error.chain().skip(1) {
+        let _ = write!(text, "\n  {cause}");
+    }
+    text.push('\n');
+    // When standard error is gone there is nobody left to tell.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+fn doc_value(doc: &CauseDoc) -> Value {
+    let both = |texts: &pingtong_verdict::Texts| json!({"en": texts.en, "zh": texts.zh});
+    json!({
+        "schema": pingtong_evidence::SCHEMA, "code": doc.code, "step": doc.step, "title": both(&doc.title),
+        "meaning": both(&doc.meaning), "evidence": both(&doc.evidence), "repair": both(&doc.repair),
+        "doubt": both(&doc.doubt), "console": both(&doc.console),
+    })
+}
+
+/// Values made of our own types always have a JSON form.
+fn line_of(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn print(text: &str) {
+    // A reader that went away needs no message.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}

@@ -1,0 +1,320 @@
+//! A verdict as a page: the pair, the tutorial's checklist, what the probes showed, causes, repairs, gaps.
+//!
+//! Says nothing that the verdict does not hold; only order, words of the frame and layout are decided here.
+
+use super::{
+    layout::{Style, Tone, columns, pick, right, wrapped},
+    shell,
+};
+use pingtong_evidence::{Direction, Endpoint, Side};
+use pingtong_verdict::{
+    Cause, DirectionReport, Evidence, Lang, LossRate, Object, Repairs, State, Step, StepState, Suspect, Verdict,
+};
+use std::fmt::Write as _;
+
+/// The whole page.
+pub(super) fn page(verdict: &Verdict, style: Style) -> String {
+    let mut out = String::new();
+    heading(&mut out, verdict, style);
+    steps(&mut out, &verdict.steps, style);
+    directions(&mut out, verdict, style);
+    conclusion(&mut out, verdict, style);
+    causes(&mut out, &verdict.causes, style);
+    suspects(&mut out, &verdict.suspects, style);
+    repairs(&mut out, verdict, style);
+    gaps(&mut out, verdict, style);
+    out
+}
+
+/// One line for each pair, when there are several.
+pub(super) fn summary(verdicts: &[Verdict], style: Style) -> String {
+    let mut out = String::new();
+    title(&mut out, style, pick(style.lang, "All pairs", "全部主机对"), None);
+    for verdict in verdicts {
+        let state = style.paint(tone_of(verdict.state), verdict.state.name(style.lang));
+        let codes = verdict.causes.iter().map(|cause| cause.code.as_str()).collect::<Vec<_>>().join(", ");
+        let padding = " ".repeat(12usize.saturating_sub(unicode_width::UnicodeWidthStr::width(verdict.state.name(style.lang))));
+        let _ = writeln!(out, "  {state}{padding}{}{}{codes}", verdict.pair.id, if codes.is_empty() { "" } else { "  " });
+    }
+    out
+}
+
+fn heading(out: &mut String, verdict: &Verdict, style: Style) {
+    let state = verdict.state.name(style.lang);
+    let name = style.paint(Tone::Strong, verdict.pair.id.as_str());
+    let _ = writeln!(out, "{name}  {}", style.paint(tone_of(verdict.state), state));
+    for side in Side::BOTH {
+        let (link, end) = (verdict.pair.link.side(side), verdict.pair.endpoint(side));
+        let account = pick(style.lang, "account", "账号");
+        let text = format!("{}  {} {} · {} · {}", end_name(end), account, link.account, link.region, link.vpc);
+        let _ = writeln!(out, "  {}", columns(&[(side_name(side, style.lang), 11), (&text, 0)]));
+    }
+}
+
+fn steps(out: &mut String, steps: &[Step], style: Style) {
+    title(out, style, pick(style.lang, "Steps", "步骤"), None);
+    for step in steps {
+        let (mark, tone) = match step.state {
+            StepState::Ok => (step.state.mark(), Tone::Good),
+            StepState::Failed | StepState::NotDone => (step.state.mark(), Tone::Bad),
+            StepState::Unknown => (step.state.mark(), Tone::Open),
+        };
+        let note = if step.state == StepState::NotDone { format!("  ({})", step.state.name(style.lang)) } else { String::new() };
+        let _ = writeln!(out, "  {} {} {}{note}", style.paint(tone, &mark.to_string()), step.n, step.name);
+        // What is fine needs one line of evidence to be believed, what is not needs all of it.
+        let shown = if step.state == StepState::Ok { 1 } else { usize::MAX };
+        for evidence in step.evidence.iter().take(shown) {
+            evidence_line(out, evidence, 6, style);
+        }
+    }
+}
+
+fn directions(out: &mut String, verdict: &Verdict, style: Style) {
+    let lang = style.lang;
+    title(out, style, pick(lang, "Probes", "探测"), None);
+    let heads = match lang {
+        Lang::En => ["sent", "arrived", "answered", "received"],
+        Lang::Zh => ["发出", "到达", "被应答", "收到应答"],
+    };
+    let cells = heads.map(|head| right(head, 9)).concat();
+    let loss = pick(lang, "loss (95 % interval)", "丢失（95% 区间）");
+    let _ = writeln!(out, "  {}", columns(&[("", 11), (&cells, 39), (loss, 24), ("RTT", 0)]));
+    for direction in Direction::BOTH {
+        let report = verdict.directions.get(direction);
+        let untold = || "?".to_owned();
+        let cells = [
+            report.sent.to_string(),
+            report.arrived.map_or_else(untold, |count| count.to_string()),
+            report.answered.map_or_else(untold, |count| count.to_string()),
+            report.received.to_string(),
+        ]
+        .map(|cell| right(&cell, 9))
+        .concat();
+        let loss = report.loss.round_trip.map_or_else(|| "-".to_owned(), |rate| rate_text(&rate));
+        let rtt = report.rtt.map_or_else(|| "-".to_owned(), |rtt| format!("{} / p95 {}", rtt.p50, rtt.p95));
+        let name = direction_name(direction, lang);
+        let _ = writeln!(out, "  {}", columns(&[(name, 11), (&cells, 39), (&loss, 24), (&rtt, 0)]));
+        out.push_str(&wrapped(&fate(report, lang), 13, 13));
+    }
+}
+
+/// Where packets died, where they should have, and which leg lost some.
+fn fate(report: &DirectionReport, lang: Lang) -> String {
+    let mut text = format!("{}: {}", pick(lang, "observed", "观测"), report.cut.name(lang));
+    if report.predicted != report.cut {
+        let _ = write!(text, "; {}: {}", pick(lang, "predicted", "预测"), report.predicted.name(lang));
+    }
+    let legs = [
+        (report.loss.request, pick(lang, "request", "请求")),
+        (report.loss.host, pick(lang, "host", "主机")),
+        (report.loss.reply, pick(lang, "reply", "应答")),
+    ];
+    for (rate, leg) in legs {
+        if let Some(rate) = rate.filter(|rate| rate.lost > 0 && rate.lost < rate.of) {
+            let _ = write!(text, "; {leg} {} {}/{}", pick(lang, "lost", "丢失"), rate.lost, rate.of);
+        }
+    }
+    if report.send_errors > 0 {
+        let _ = write!(text, "; {}: {}", pick(lang, "refused by the sender's kernel", "被发送方内核拒绝"), report.send_errors);
+    }
+    text
+}
+
+fn conclusion(out: &mut String, verdict: &Verdict, style: Style) {
+    let lang = style.lang;
+    title(out, style, pick(lang, "Verdict", "结论"), None);
+    let sentence = match (verdict.state, lang) {
+        (State::Healthy, Lang::En) => "Healthy: every probe of both directions that counts got through.".to_owned(),
+        (State::Healthy, Lang::Zh) => "健康：两个方向的有效探测都能通过。".to_owned(),
+        (State::Degraded, Lang::En) => "Degraded: packets get through, with losses that are proven.".to_owned(),
+        (State::Degraded, Lang::Zh) => "劣化：能通，但存在已证实的丢包。".to_owned(),
+        (State::Broken, Lang::En) => format!("Broken: {} to act on, below.", count_of(verdict.causes.len(), "cause", "causes")),
+        (State::Broken, Lang::Zh) => format!("不通：有 {} 个原因需要处理，见下。", verdict.causes.len()),
+        (State::Undecided, Lang::En) => "Undecided: what was observed does not say; the gaps below tell what would.".to_owned(),
+        (State::Undecided, Lang::Zh) => "无法判定：观测不足以下结论；下面的缺口说明还需要什么。".to_owned(),
+    };
+    out.push_str(&wrapped(&sentence, 2, 2));
+    if let Some(next) = &verdict.next_step {
+        out.push_str(&wrapped(&format!("{}: {next}", pick(lang, "Next step", "下一步")), 2, 4));
+    }
+    let mut times = format!("{} {}", pick(lang, "asked", "提问"), verdict.asked_at);
+    if let Some(at) = verdict.evidence_at {
+        let _ = write!(times, ", {} {at}", pick(lang, "evidence", "证据"));
+    }
+    let _ = writeln!(out, "  {}", style.paint(Tone::Faint, &times));
+}
+
+fn causes(out: &mut String, causes: &[Cause], style: Style) {
+    if causes.is_empty() {
+        return;
+    }
+    title(out, style, pick(style.lang, "Causes", "原因"), Some(causes.len()));
+    for (n, cause) in causes.iter().enumerate() {
+        let way = cause.direction.map_or_else(String::new, |direction| format!(", {}", direction_name(direction, style.lang)));
+        let head = format!("{}. {} [{}{way}]", n + 1, cause.code, cause.certainty.name(style.lang));
+        let _ = writeln!(out, "  {}", style.paint(Tone::Bad, &head));
+        out.push_str(&wrapped(&cause.sentence(style.lang), 5, 5));
+        if !cause.explain.is_empty() && cause.explain != cause.sentence(style.lang) {
+            out.push_str(&wrapped(&cause.explain, 5, 5));
+        }
+        for evidence in &cause.evidence {
+            evidence_line(out, evidence, 5, style);
+        }
+    }
+}
+
+fn suspects(out: &mut String, suspects: &[Suspect], style: Style) {
+    if suspects.is_empty() {
+        return;
+    }
+    let lang = style.lang;
+    title(out, style, pick(lang, "Suspects, none of them blamed", "疑点（均未定论）"), Some(suspects.len()));
+    for suspect in suspects {
+        let codes = suspect.codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(pick(lang, " or ", " 或 "));
+        let side = suspect.side.map_or_else(String::new, |side| format!(" · {}", side_name(side, lang)));
+        let object = suspect.object.as_ref().map_or_else(String::new, |object| format!(" · {}", object_name(object, lang)));
+        out.push_str(&wrapped(&format!("? {codes}{side}{object}"), 2, 4));
+        out.push_str(&wrapped(&format!("{}: {}", pick(lang, "decided by", "由此判定"), suspect.decided_by), 4, 4));
+    }
+}
+
+fn repairs(out: &mut String, verdict: &Verdict, style: Style) {
+    let (repairs, lang): (&Repairs, Lang) = (&verdict.repairs, style.lang);
+    if repairs.set.is_empty() {
+        return;
+    }
+    title(out, style, pick(lang, "Repairs, in this order", "修复（按此顺序）"), Some(repairs.set.len()));
+    let mut who = None;
+    for repair in &repairs.set {
+        // A new heading only where the account changes: the order is part of the repair.
+        let actor = (&repair.account, repair.side);
+        if who != Some(actor) {
+            who = Some(actor);
+            let head = match lang {
+                Lang::En => format!("account {} ({})", repair.account, side_name(repair.side, lang)),
+                Lang::Zh => format!("账号 {}（{}）", repair.account, side_name(repair.side, lang)),
+            };
+            let _ = writeln!(out, "  {}", style.paint(Tone::Strong, &head));
+        }
+        if !repair.console.is_empty() {
+            out.push_str(&comment(&format!("{}: {}", repair.code, repair.console)));
+        }
+        if let Some(instance) = repair.instance.as_ref().filter(|_| !repair.guest.is_empty()) {
+            out.push_str(&comment(&format!("{} {instance}", pick(lang, "run inside instance", "在实例内运行"))));
+        }
+        // Never wrapped: a command is copied as it stands.
+        for line in shell::repair_lines(repair) {
+            let _ = writeln!(out, "    {line}");
+        }
+    }
+    let proof = match (repairs.minimal, repairs.proven, lang) {
+        (true, true, Lang::En) => "Proven in the model: all of them restore the pair both ways, none can be left out.",
+        (true, true, Lang::Zh) => "已在模型中证明：全部执行后双向恢复，缺一不可。",
+        (false, true, Lang::En) => "Proven in the model: all of them restore the pair; perhaps fewer would.",
+        (false, true, Lang::Zh) => "已在模型中证明：全部执行后恢复；或许更少也够。",
+        (_, false, Lang::En) => "Not proven: the evidence does not show whether these suffice.",
+        (_, false, Lang::Zh) => "未经证明：现有证据不能说明这些是否足够。",
+    };
+    out.push_str(&wrapped(proof, 2, 2));
+    for opening in &repairs.opens {
+        let text = format!(
+            "{} {} → {} {} {}",
+            pick(lang, "this also permits", "同时会放行"),
+            opening.source,
+            opening.destination,
+            opening.protocol,
+            opening.ports
+        );
+        out.push_str(&wrapped(&format!("! {text}"), 2, 4));
+    }
+}
+
+fn comment(text: &str) -> String {
+    // Wrapped with the indentation that the comment sign then takes the place of.
+    wrapped(text, 6, 6).lines().fold(String::new(), |mut out, line| {
+        let _ = writeln!(out, "    # {}", line.trim_start());
+        out
+    })
+}
+
+fn gaps(out: &mut String, verdict: &Verdict, style: Style) {
+    if verdict.gaps.is_empty() {
+        return;
+    }
+    let lang = style.lang;
+    title(out, style, pick(lang, "Not known", "未知"), Some(verdict.gaps.len()));
+    for gap in &verdict.gaps {
+        let side = gap.side.map_or_else(String::new, |side| format!(" ({})", side_name(side, lang)));
+        out.push_str(&wrapped(&format!("? {}{side}: {}", gap.code, gap.what), 2, 4));
+        if !gap.closes_with.is_empty() {
+            out.push_str(&wrapped(&format!("{}: {}", pick(lang, "closes with", "补上的办法"), gap.closes_with), 4, 4));
+        }
+    }
+}
+
+fn evidence_line(out: &mut String, evidence: &Evidence, indent: usize, style: Style) {
+    let mut text = format!("· {}", evidence.text);
+    let source: Vec<String> = [
+        evidence.account.as_ref().map(ToString::to_string),
+        evidence.api.clone(),
+        evidence.request_id.clone().filter(|id| !id.is_empty()),
+        evidence.at.map(|at| at.to_string()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if evidence.api.is_some() {
+        let _ = write!(text, " [{}]", source.join(" "));
+    }
+    for line in wrapped(&text, indent, indent + 2).lines() {
+        let _ = writeln!(out, "{}", style.paint(Tone::Faint, line));
+    }
+}
+
+fn title(out: &mut String, style: Style, text: &str, count: Option<usize>) {
+    let count = count.map_or_else(String::new, |count| format!(" ({count})"));
+    let _ = writeln!(out, "\n{}", style.paint(Tone::Strong, &format!("{text}{count}")));
+}
+
+fn tone_of(state: State) -> Tone {
+    match state {
+        State::Healthy => Tone::Good,
+        State::Degraded | State::Undecided => Tone::Open,
+        State::Broken => Tone::Bad,
+    }
+}
+
+fn rate_text(rate: &LossRate) -> String {
+    format!("{:.1} % ({:.1}–{:.1})", rate.rate * 100.0, rate.low * 100.0, rate.high * 100.0)
+}
+
+fn count_of(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn end_name(end: &Endpoint) -> String {
+    match (&end.agent, &end.instance) {
+        (Some(agent), Some(instance)) => format!("{} · {agent} · {instance}", end.address),
+        (Some(agent), None) => format!("{} · {agent}", end.address),
+        (None, Some(instance)) => format!("{} · {instance}", end.address),
+        (None, None) => end.address.to_string(),
+    }
+}
+
+fn object_name(object: &Object, lang: Lang) -> String {
+    format!("{} {}", object.kind.name(lang), object.id)
+}
+
+fn side_name(side: Side, lang: Lang) -> &'static str {
+    match side {
+        Side::Initiator => pick(lang, "initiator", "发起端"),
+        Side::Acceptor => pick(lang, "acceptor", "接收端"),
+    }
+}
+
+fn direction_name(direction: Direction, lang: Lang) -> &'static str {
+    match direction {
+        Direction::Forward => pick(lang, "forward →", "去程 →"),
+        Direction::Return => pick(lang, "return ←", "回程 ←"),
+    }
+}

@@ -1,0 +1,429 @@
+//! Which pairs there are, and whom each agent probes. Pure: settings and enrolled agents in, roster out.
+//!
+//! Rules. 1. Hosts of a set are the instance that it names, or the enrolled agents whose metadata lies inside it.
+//! 2. An agent counts for a side of a link only when the side's account is its own. 3. A pair spans the link: the host
+//! that lies in the initiator's VPC is `Pair.initiator`, whichever end of the expectation it came from. 4. Pairs of ICMP
+//! are the same whichever end the expectation names first; those of TCP and UDP are not. What lies in which VPC is the
+//! agent's own word (metadata service), bound to its credential's account; snapshots have the last word in the verdict.
+
+use crate::{settings::ExpectedLink, store::AgentRow};
+use pingtong_evidence::{
+    AgentId, Cidr, Endpoint, EndpointSet, Expectation, Link, LinkId, MetadataFact, Pair, PairId, PlanTarget,
+    ProbeRound, PortRange,
+    Protocol, SCHEMA, Sampling, Side, Timestamp,
+};
+use pingtong_evidence::{Plan, RequestTag};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+/// Pairs of all links; more would be more probes than one collector's agents should send.
+const PAIRS_MAX: usize = 4096;
+/// Ports of one expectation that are each probed; of a longer range only both ends are.
+const PORTS_EACH_MAX: u16 = 8;
+/// Steady probes that one agent sends each second over all its targets.
+const STEADY_PPS_MAX: u32 = 500;
+/// Fresh probes that one agent sends in one burst over all its targets.
+const BURST_PROBES_MAX: u32 = 1600;
+const STEADY: Sampling = Sampling { probes: 10, spacing_ms: 50, timeout_ms: 1000, period_ms: 1000 };
+const FRESH: Sampling = Sampling { probes: 400, spacing_ms: 4, timeout_ms: 1000, period_ms: 3000 };
+/// A burst of fewer probes measures no loss worth the name.
+const FRESH_PROBES_MIN: u32 = 40;
+const SNAPSHOT_PERIOD_MS: u32 = 60_000;
+
+/// All pairs and targets of one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Roster {
+    /// The pairs by id.
+    pub(crate) pairs: BTreeMap<PairId, Pair>,
+    /// Whom each enrolled agent probes; an agent of no pair has an empty list.
+    pub(crate) targets: BTreeMap<AgentId, Vec<PlanTarget>>,
+    /// The link whose nonce key each agent uses. Links that share an agent share a key, since a plan has but one.
+    pub(crate) key_links: BTreeMap<AgentId, LinkId>,
+    /// Pairs left out because there are too many.
+    pub(crate) left_out: usize,
+}
+
+#[derive(Clone)]
+struct Host {
+    endpoint: Endpoint,
+    side: Option<Side>,
+}
+
+impl Roster {
+    /// Derives all pairs.
+    pub(crate) fn derive(links: &[ExpectedLink], agents: &[AgentRow]) -> Self {
+        let mut roster = Self::default();
+        for expected in links {
+            for expectation in &expected.expectations {
+                roster.add(&expected.link, expectation, agents);
+            }
+        }
+        let mut targets: BTreeMap<AgentId, BTreeSet<PlanTarget>> =
+            agents.iter().map(|agent| (agent.id.clone(), BTreeSet::new())).collect();
+        for pair in roster.pairs.values() {
+            for side in Side::BOTH {
+                let speaks = pair.protocol == Protocol::Icmp || side == pair.opened_by;
+                let (own, peer) = (pair.endpoint(side), pair.endpoint(side.opposite()));
+                if let (true, Some(agent)) = (speaks, &own.agent) {
+                    targets.entry(agent.clone()).or_default().insert(target_of(pair, peer));
+                }
+            }
+        }
+        roster.targets = targets.into_iter().map(|(agent, set)| (agent, set.into_iter().collect())).collect();
+        roster.key_links = share_keys(&roster.pairs);
+        roster
+    }
+
+    /// Agents of a link's pairs.
+    pub(crate) fn agents_of(&self, link: &LinkId) -> BTreeSet<AgentId> {
+        let pairs = self.pairs.values().filter(|pair| &pair.link.id == link);
+        pairs.flat_map(|pair| Side::BOTH.map(|side| pair.endpoint(side).agent.clone())).flatten().collect()
+    }
+
+    /// Whether an agent lives at the far end of a round, so that arrivals of it can be expected.
+    pub(crate) fn has_observer(&self, round: &ProbeRound) -> bool {
+        let Some(pair) = self.pairs.get(&round.pair) else { return false };
+        Side::BOTH.iter().any(|&side| {
+            let end = pair.endpoint(side);
+            end.address == round.target && end.agent.is_some() && end.agent.as_ref() != Some(&round.key.agent)
+        })
+    }
+
+    /// Other pairs of the same link.
+    pub(crate) fn peers_of(&self, pair: &Pair) -> Vec<Pair> {
+        self.pairs.values().filter(|other| other.link.id == pair.link.id && other.id != pair.id).cloned().collect()
+    }
+
+    /// The plan of one agent; none when it is not enrolled.
+    pub(crate) fn plan_of(&self, agent: &AgentId, revision: u64, nonce_key: &str, fresh: Option<RequestTag>, now: Timestamp) -> Option<Plan> {
+        let targets = self.targets.get(agent)?.clone();
+        let count = u32::try_from(targets.len()).unwrap_or(u32::MAX).max(1);
+        let steady = Sampling { probes: (STEADY_PPS_MAX / count).clamp(1, STEADY.probes), ..STEADY };
+        let fresh_sampling = Sampling { probes: (BURST_PROBES_MAX / count).clamp(FRESH_PROBES_MIN, FRESH.probes), ..FRESH };
+        Some(Plan {
+            schema: SCHEMA,
+            revision,
+            nonce_key: nonce_key.to_owned(),
+            targets,
+            steady,
+            snapshot_period_ms: SNAPSHOT_PERIOD_MS,
+            fresh,
+            fresh_sampling,
+            now,
+        })
+    }
+
+    fn add(&mut self, link: &Link, expectation: &Expectation, agents: &[AgentRow]) {
+        for from in hosts_of(&expectation.from, link, agents) {
+            for to in hosts_of(&expectation.to, link, agents) {
+                let Some(from_side) = side_of_first(from.side, to.side) else { continue };
+                for port in ports_of(expectation.ports) {
+                    let Some(pair) = pair_of(link, &from.endpoint, &to.endpoint, from_side, expectation.protocol, port)
+                    else {
+                        continue;
+                    };
+                    if self.pairs.len() >= PAIRS_MAX && !self.pairs.contains_key(&pair.id) {
+                        self.left_out += 1;
+                    } else {
+                        self.pairs.insert(pair.id.clone(), pair);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The side of the host named first; none when both lie on the same side, so that the link does not join them.
+fn side_of_first(from: Option<Side>, to: Option<Side>) -> Option<Side> {
+    match (from, to) {
+        (Some(from), Some(to)) => (from != to).then_some(from),
+        (Some(from), None) => Some(from),
+        (None, Some(to)) => Some(to.opposite()),
+        (None, None) => Some(Side::Initiator),
+    }
+}
+
+fn pair_of(link: &Link, from: &Endpoint, to: &Endpoint, from_side: Side, protocol: Protocol, port: Option<u16>) -> Option<Pair> {
+    let (initiator, acceptor) = if from_side == Side::Initiator { (from, to) } else { (to, from) };
+    let opened_by = if protocol == Protocol::Icmp { Side::Initiator } else { from_side };
+    let (first, second) = if opened_by == Side::Initiator { (initiator, acceptor) } else { (acceptor, initiator) };
+    let port_part = port.map(|port| format!("/{port}")).unwrap_or_default();
+    let id = format!("{}/{}-{}/{protocol}{port_part}", link.id, first.address, second.address);
+    Some(Pair {
+        id: PairId::parse(&id).ok()?,
+        link: link.clone(),
+        initiator: initiator.clone(),
+        acceptor: acceptor.clone(),
+        protocol,
+        port,
+        opened_by,
+    })
+}
+
+fn ports_of(ports: Option<PortRange>) -> Vec<Option<u16>> {
+    match ports {
+        None => vec![None],
+        Some(range) if range.last() - range.first() < PORTS_EACH_MAX => (range.first()..=range.last()).map(Some).collect(),
+        Some(range) => vec![Some(range.first()), Some(range.last())],
+    }
+}
+
+fn hosts_of(set: &EndpointSet, link: &Link, agents: &[AgentRow]) -> Vec<Host> {
+    if let EndpointSet::Instance { id, address } = set {
+        // An instance enrolled twice under two names: the later enrolment is the one that runs.
+        let agent = agents
+            .iter()
+            .filter(|agent| agent.instance() == Some(id) && speaks_for_link(agent, link))
+            .max_by_key(|agent| agent.enrolled_at);
+        let endpoint = Endpoint { address: *address, instance: Some(id.clone()), agent: agent.map(|agent| agent.id.clone()) };
+        return vec![Host { endpoint, side: agent.and_then(|agent| side_of(agent, link)) }];
+    }
+    let mut by_address: BTreeMap<IpAddr, (&AgentRow, Host)> = BTreeMap::new();
+    for agent in agents.iter().filter(|agent| speaks_for_link(agent, link)) {
+        let Some(metadata) = agent.hello.as_ref().and_then(|hello| hello.metadata.as_ref()) else { continue };
+        if !set_holds(set, metadata) {
+            continue;
+        }
+        let endpoint = Endpoint {
+            address: metadata.private_address,
+            instance: Some(metadata.instance.clone()),
+            agent: Some(agent.id.clone()),
+        };
+        let host = Host { endpoint, side: side_of(agent, link) };
+        let later = by_address.get(&metadata.private_address).is_none_or(|(known, _)| known.enrolled_at < agent.enrolled_at);
+        if later {
+            by_address.insert(metadata.private_address, (agent, host));
+        }
+    }
+    by_address.into_values().map(|(_, host)| host).collect()
+}
+
+fn set_holds(set: &EndpointSet, metadata: &MetadataFact) -> bool {
+    match set {
+        EndpointSet::Instance { id, .. } => &metadata.instance == id,
+        EndpointSet::VSwitch(vswitch) => metadata.vswitch.as_ref() == Some(vswitch),
+        EndpointSet::Vpc(vpc) => metadata.vpc.as_ref() == Some(vpc),
+        EndpointSet::Cidr(cidr) => cidr.contains(metadata.private_address),
+    }
+}
+
+fn speaks_for_link(agent: &AgentRow, link: &Link) -> bool {
+    Side::BOTH.iter().any(|&side| link.side(side).account == agent.account)
+}
+
+fn side_of(agent: &AgentRow, link: &Link) -> Option<Side> {
+    let vpc = agent.hello.as_ref().and_then(|hello| hello.metadata.as_ref()?.vpc.as_ref());
+    let own = |side: &Side| link.side(*side).account == agent.account;
+    let in_vpc = Side::BOTH.into_iter().filter(own).find(|&side| vpc == Some(&link.side(side).vpc));
+    in_vpc.or_else(|| {
+        let mut owned = Side::BOTH.into_iter().filter(own);
+        match (owned.next(), owned.next()) {
+            (Some(side), None) => Some(side),
+            _ => None,
+        }
+    })
+}
+
+fn target_of(pair: &Pair, peer: &Endpoint) -> PlanTarget {
+    PlanTarget {
+        pair: pair.id.clone(),
+        address: peer.address,
+        agent: peer.agent.clone(),
+        protocol: pair.protocol,
+        port: pair.port,
+    }
+}
+
+/// For each agent the smallest link of those connected through shared agents.
+fn share_keys(pairs: &BTreeMap<PairId, Pair>) -> BTreeMap<AgentId, LinkId> {
+    let mut keys: BTreeMap<AgentId, LinkId> = BTreeMap::new();
+    let ends = |pair: &Pair| Side::BOTH.map(|side| pair.endpoint(side).agent.clone()).into_iter().flatten();
+    loop {
+        let mut changed = false;
+        for pair in pairs.values() {
+            let smallest =
+                ends(pair).filter_map(|agent| keys.get(&agent).cloned()).fold(pair.link.id.clone(), Ord::min);
+            for agent in ends(pair) {
+                if keys.get(&agent) != Some(&smallest) {
+                    keys.insert(agent, smallest.clone());
+                    changed = true;
+                }
+            }
+        }
+        // Each pass only lowers keys, so this ends.
+        if !changed {
+            return keys;
+        }
+    }
+}
+
+/// What an agent of this account must be allowed to probe: the far ends of its expectations. `cidr_of` tells the blocks
+/// of a set that names no addresses; sets that stay unknown are returned beside.
+pub(crate) fn allowed_for(
+    links: &[ExpectedLink],
+    agent: &AgentRow,
+    cidr_of: impl Fn(&EndpointSet) -> Vec<Cidr>,
+) -> (BTreeSet<Cidr>, BTreeSet<EndpointSet>) {
+    let (mut known, mut unknown) = (BTreeSet::new(), BTreeSet::new());
+    for expected in links.iter().filter(|expected| speaks_for_link(agent, &expected.link)) {
+        for expectation in &expected.expectations {
+            for (own, far) in [(&expectation.from, &expectation.to), (&expectation.to, &expectation.from)] {
+                if !may_hold(own, agent, &expected.link) {
+                    continue;
+                }
+                let blocks = match far {
+                    EndpointSet::Instance { address, .. } => vec![Cidr::host(*address)],
+                    EndpointSet::Cidr(cidr) => vec![*cidr],
+                    EndpointSet::VSwitch(_) | EndpointSet::Vpc(_) => cidr_of(far),
+                };
+                if blocks.is_empty() {
+                    unknown.insert(far.clone());
+                }
+                known.extend(blocks);
+            }
+        }
+    }
+    (known, unknown)
+}
+
+/// Whether the agent may be one of the set's hosts, as far as is known before it was ever heard of.
+fn may_hold(set: &EndpointSet, agent: &AgentRow, link: &Link) -> bool {
+    match (set, agent.instance()) {
+        (EndpointSet::Instance { id, .. }, Some(instance)) => id == instance,
+        (EndpointSet::Vpc(vpc), _) => Side::BOTH.iter().any(|&s| &link.side(s).vpc == vpc && link.side(s).account == agent.account),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{settings::Settings, store::hash_of};
+    use pingtong_evidence::{AccountId, AgentHello, InstanceId};
+
+    fn settings(expect: &str) -> Settings {
+        let text = format!(
+            r#"
+listen = "127.0.0.1:1"
+url = "https://127.0.0.1:1"
+[[link]]
+id = "p1"
+kind = "router-interface"
+initiator = {{ account = "1", region = "r1", vpc = "vpc-a" }}
+acceptor = {{ account = "2", region = "r2", vpc = "vpc-b" }}
+{expect}"#
+        );
+        Settings::parse(&text, "c").unwrap()
+    }
+
+    fn agent(name: &str, account: &str, instance: Option<&str>, metadata: Option<(&str, &str, &str)>) -> AgentRow {
+        let account = AccountId::parse(account).unwrap();
+        let hello = metadata.map(|(instance, vpc, address)| AgentHello {
+            schema: SCHEMA,
+            version: "0".into(),
+            metadata: Some(
+                serde_json::from_value(serde_json::json!({
+                    "instance": instance, "account": account, "region": "r", "vpc": vpc, "vswitch": "vsw", "private_address": address
+                }))
+                .unwrap(),
+            ),
+        });
+        AgentRow {
+            id: AgentId::parse(name).unwrap(),
+            account,
+            instance: instance.map(|id| InstanceId::parse(id).unwrap()),
+            secret_hash: hash_of("x"),
+            enrolled_at: Timestamp::default(),
+            seen_at: None,
+            hello,
+        }
+    }
+
+    fn ids(roster: &Roster) -> Vec<&str> {
+        roster.pairs.keys().map(PairId::as_str).collect()
+    }
+
+    const INSTANCES: &str = r#"
+[[link.expect]]
+from = { instance = { id = "i-b", address = "172.16.1.10" } }
+to = { instance = { id = "i-a", address = "192.168.1.10" } }
+protocol = "icmp"
+[[link.expect]]
+from = { instance = { id = "i-b", address = "172.16.1.10" } }
+to = { instance = { id = "i-a", address = "192.168.1.10" } }
+protocol = "tcp"
+ports = [443, 444]
+"#;
+
+    #[test]
+    fn a_pair_is_oriented_by_the_accounts_before_any_agent_was_heard_of() {
+        let agents = [agent("A.e", "1", Some("i-a"), None), agent("B.e", "2", Some("i-b"), None)];
+        let roster = Roster::derive(&settings(INSTANCES).links, &agents);
+        assert_eq!(
+            ids(&roster),
+            ["p1/172.16.1.10-192.168.1.10/tcp/443", "p1/172.16.1.10-192.168.1.10/tcp/444", "p1/192.168.1.10-172.16.1.10/icmp"]
+        );
+        let icmp = &roster.pairs[&PairId::parse("p1/192.168.1.10-172.16.1.10/icmp").unwrap()];
+        assert_eq!(icmp.initiator.agent, Some(agents[0].id.clone()));
+        assert!(roster.pairs.values().filter(|pair| pair.port.is_some()).all(|pair| pair.opened_by == Side::Acceptor));
+        assert_eq!(roster.targets[&agents[0].id].len(), 1, "tcp is opened by the acceptor only");
+        assert_eq!(roster.targets[&agents[1].id].len(), 3);
+    }
+
+    #[test]
+    fn pairs_exist_without_agents() {
+        let roster = Roster::derive(&settings(INSTANCES).links, &[]);
+        assert_eq!(roster.pairs.len(), 3);
+        assert!(roster.targets.is_empty());
+    }
+
+    #[test]
+    fn sets_hold_the_agents_whose_metadata_lies_inside() {
+        let expect = "[[link.expect]]\nfrom = { vpc = \"vpc-a\" }\nto = { cidr = \"172.16.0.0/16\" }\nprotocol = \"icmp\"\n";
+        let agents = [
+            agent("A.e1", "1", None, Some(("i-1", "vpc-a", "192.168.1.10"))),
+            agent("A.e2", "1", None, Some(("i-2", "vpc-a", "192.168.1.11"))),
+            agent("A.other", "1", None, Some(("i-3", "vpc-z", "10.0.0.1"))),
+            agent("B.e1", "2", None, Some(("i-4", "vpc-b", "172.16.1.10"))),
+            agent("C.liar", "3", None, Some(("i-5", "vpc-b", "172.16.1.66"))),
+        ];
+        let roster = Roster::derive(&settings(expect).links, &agents);
+        assert_eq!(ids(&roster), ["p1/192.168.1.10-172.16.1.10/icmp", "p1/192.168.1.11-172.16.1.10/icmp"]);
+        assert!(roster.targets[&agents[4].id].is_empty(), "an agent of no account of the link is no host of it");
+    }
+
+    #[test]
+    fn hosts_of_one_side_make_no_pair() {
+        let expect = "[[link.expect]]\nfrom = { vpc = \"vpc-a\" }\nto = { vpc = \"vpc-a\" }\nprotocol = \"icmp\"\n";
+        let agents = [
+            agent("A.e1", "1", None, Some(("i-1", "vpc-a", "192.168.1.10"))),
+            agent("A.e2", "1", None, Some(("i-2", "vpc-a", "192.168.1.11"))),
+        ];
+        assert!(Roster::derive(&settings(expect).links, &agents).pairs.is_empty());
+    }
+
+    #[test]
+    fn links_that_share_an_agent_share_a_key() {
+        let mut two = settings(INSTANCES).links;
+        let mut other = two[0].clone();
+        other.link.id = LinkId::parse("a-link").unwrap();
+        two.push(other);
+        let agents = [agent("A.e", "1", Some("i-a"), None), agent("B.e", "2", Some("i-b"), None)];
+        let roster = Roster::derive(&two, &agents);
+        assert!(roster.key_links.values().all(|link| link.as_str() == "a-link"), "{:?}", roster.key_links);
+    }
+
+    #[test]
+    fn an_agent_may_probe_its_far_ends() {
+        let row = agent("A.e", "1", Some("i-a"), None);
+        let (known, unknown) = allowed_for(&settings(INSTANCES).links, &row, |_| vec![]);
+        assert_eq!(known.iter().map(ToString::to_string).collect::<Vec<_>>(), ["172.16.1.10/32"]);
+        assert!(unknown.is_empty());
+        let expect = "[[link.expect]]\nfrom = { vpc = \"vpc-a\" }\nto = { vpc = \"vpc-b\" }\nprotocol = \"icmp\"\n";
+        let (known, unknown) = allowed_for(&settings(expect).links, &row, |_| vec![]);
+        assert!(known.is_empty());
+        assert_eq!(unknown.len(), 1);
+    }
+}

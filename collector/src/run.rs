@@ -1,0 +1,152 @@
+//! `serve`: the one owner of sockets, threads, tasks and time. One loop, one way out.
+
+use crate::{
+    board::Board,
+    clock,
+    data_dir::{DataDir, DataDirError},
+    intake,
+    keeper::Keeper,
+    settings::Settings,
+    store::{Store, StoreError},
+    watch::Watch,
+};
+use axum_server::{Handle, tls_rustls::RustlsConfig};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, MissedTickBehavior, interval, interval_at},
+};
+use tokio_util::task::TaskTracker;
+
+/// How often enrolments by another process are looked for.
+const REFRESH_PERIOD: Duration = Duration::from_secs(1);
+const LOOK_PERIOD: Duration = Duration::from_secs(5);
+const FORGET_PERIOD: Duration = Duration::from_mins(2);
+/// How long requests under way may take to end once the program is told to.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Why `serve` could not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The listening socket.
+    #[error("cannot listen on {address}; is another program using it, and is the address this machine's?")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The certificate and key.
+    #[error("cannot use the certificate \"{path}\" and its key; delete certificate.pem and key.pem there and enroll again")]
+    Tls {
+        /// The certificate's file.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The server or a signal handler failed.
+    #[error("the server stopped by itself")]
+    Server(#[source] io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`ServeError`].
+pub(crate) async fn serve(settings: Settings, data: &Path) -> Result<(), ServeError> {
+    let dir = DataDir::create(data)?;
+    let _held = dir.hold()?;
+    let (identity, admin) = dir.prepare(&Store::open(&dir.store_path())?, &settings.url)?;
+    let tls = RustlsConfig::from_pem(identity.certificate_pem.into_bytes(), identity.key_pem.into_bytes())
+        .await
+        .map_err(|source| ServeError::Tls { path: dir.certificate_path().display().to_string(), source })?;
+    let listen = |source| ServeError::Listen { address: settings.listen, source };
+    let listener = TcpListener::bind(settings.listen).map_err(listen)?;
+    listener.set_nonblocking(true).map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let keeper = Keeper::start(&dir.store_path())?;
+    let board = Arc::new(Board::start(settings, keeper, admin).await?);
+
+    let tasks = TaskTracker::new();
+    let handle = Handle::new();
+    let server = axum_server::from_tcp_rustls(listener, tls).map_err(ServeError::Server)?.handle(handle.clone());
+    let mut server = tasks.spawn(server.serve(intake::router(Arc::clone(&board)).into_make_service()));
+    tracing::info!(listen = %address, url = %board.settings.url, "serving");
+    let outcome = run_loop(&board, &tasks, &mut server).await;
+
+    board.stop.cancel();
+    handle.graceful_shutdown(Some(GRACE));
+    tasks.close();
+    tasks.wait().await;
+    if let Ok(board) = Arc::try_unwrap(board) {
+        let seen = board.seen();
+        board.keeper.write(move |store| store.keep_seen(&seen)).await?;
+        board.keeper.close();
+    } else {
+        tracing::warn!("a request was cut off; what it was acknowledged for is kept");
+    }
+    tracing::info!("stopped");
+    outcome
+}
+
+type Server = tokio::task::JoinHandle<io::Result<()>>;
+
+async fn run_loop(board: &Arc<Board>, tasks: &TaskTracker, server: &mut Server) -> Result<(), ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Server)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Server)?;
+    let mut refresh = interval(REFRESH_PERIOD);
+    let mut forget = interval(FORGET_PERIOD);
+    for ticks in [&mut refresh, &mut forget] {
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
+    tasks.spawn(look_steadily(Arc::clone(board)));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            ended = &mut *server => {
+                let ended = ended.unwrap_or_else(|error| Err(io::Error::other(error)));
+                return ended.map_err(ServeError::Server);
+            }
+            _ = refresh.tick() => log(board.refresh().await),
+            _ = forget.tick() => {
+                let seen = board.seen();
+                log(board.keeper.write(move |store| store.keep_seen(&seen)).await);
+                log(board.keeper.write(|store| store.forget(clock::now())).await.map(drop));
+            }
+        }
+    }
+}
+
+/// Apart from the loop, so that a long look does not delay enrolments.
+async fn look_steadily(board: Arc<Board>) {
+    let mut watch = Watch::new(clock::now());
+    let mut looks = interval_at(Instant::now() + LOOK_PERIOD, LOOK_PERIOD);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = board.stop.cancelled() => return,
+            _ = looks.tick() => log(watch.look(&board).await),
+        }
+    }
+}
+
+fn log(outcome: Result<(), StoreError>) {
+    if let Err(error) = outcome {
+        tracing::error!(error = %intake::chain(&error), "the store refused");
+    }
+}

@@ -1,0 +1,280 @@
+//! Reports in, evidence out.
+//!
+//! A report counts once: its id and what it says are kept in one transaction. Parts of one round's arrivals are united
+//! as they come; where one part could not look, the union could not look either, since a missing part would read as loss.
+
+use super::{Store, StoreError, bodies, body_of};
+use pingtong_evidence::{
+    AccountId, AgentId, ArrivalRound, HostFacts, Known, LinkId, ProbeRound, RegionId, Report, ReportBody,
+    ReportId, RequestTag, SequenceSet, Snapshot, Timestamp,
+};
+use pingtong_verdict::HealthReport;
+use rusqlite::{OptionalExtension, Transaction, params};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A report that passed validation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incoming {
+    /// What the agent said.
+    pub report: Report,
+    /// The link of a probe round's pair; none for other reports.
+    pub link: Option<LinkId>,
+}
+
+/// What a verdict is made from.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Evidence {
+    /// Rounds as their senders saw them.
+    pub probes: Vec<ProbeRound>,
+    /// The same rounds as the probed ends saw them.
+    pub arrivals: Vec<ArrivalRound>,
+    /// Host facts.
+    pub hosts: Vec<HostFacts>,
+    /// Configuration.
+    pub snapshots: Vec<Snapshot>,
+    /// How each agent fares.
+    pub healths: Vec<HealthReport>,
+}
+
+impl Store {
+    /// Keeps a batch of one agent, all or nothing, and returns the ids that are now on disk: all of them.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing of the batch is kept.
+    pub fn keep(&mut self, agent: &AgentId, batch: &[Incoming], now: Timestamp) -> Result<Vec<ReportId>, StoreError> {
+        let fail = StoreError::of("keep reports");
+        let transaction = self.connection.transaction().map_err(&fail)?;
+        for incoming in batch {
+            let id = &incoming.report.id;
+            let news = transaction
+                .prepare_cached("INSERT OR IGNORE INTO report (agent, id, kept_at) VALUES (?1, ?2, ?3)")
+                .and_then(|mut insert| insert.execute(params![agent.as_str(), id.as_str(), now.as_millis()]))
+                .map_err(&fail)?;
+            if news > 0 {
+                keep_body(&transaction, agent, incoming, now)?;
+            }
+        }
+        transaction.commit().map_err(&fail)?;
+        Ok(batch.iter().map(|incoming| incoming.report.id.clone()).collect())
+    }
+
+    /// Everything that bears the tag, for one link.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn evidence_of_request(
+        &self,
+        link: &LinkId,
+        tag: &RequestTag,
+        agents: &BTreeSet<AgentId>,
+    ) -> Result<Evidence, StoreError> {
+        let db = &self.connection;
+        let (link, tag) = (link.as_str(), tag.as_str());
+        let probes = bodies(db, "probe round", "SELECT body FROM probe WHERE request = ?2 AND link = ?1", [link, tag])?;
+        let arrivals = bodies(
+            db,
+            "arrival round",
+            "SELECT a.body FROM probe p JOIN arrival a ON a.agent = p.agent AND a.round = p.round
+             WHERE p.request = ?2 AND p.link = ?1",
+            [link, tag],
+        )?;
+        let hosts: Vec<HostFacts> = bodies(db, "host fact", "SELECT body FROM host WHERE request = ?1 ORDER BY at", [tag])?;
+        let snapshots = bodies(db, "snapshot", "SELECT body FROM snapshot WHERE request = ?1 ORDER BY taken_at", [tag])?;
+        let hosts = hosts.into_iter().filter(|facts| agents.contains(&facts.agent)).collect();
+        Ok(Evidence { probes, arrivals, hosts, snapshots, healths: self.healths(agents)? })
+    }
+
+    /// What was kept of a link from `since` to `until`, the latest host facts of its agents and the latest snapshots.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn evidence_of_window(
+        &self,
+        link: &LinkId,
+        agents: &BTreeSet<AgentId>,
+        places: &BTreeSet<(AccountId, RegionId)>,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Evidence, StoreError> {
+        let db = &self.connection;
+        let window = params![link.as_str(), since.as_millis(), until.as_millis()];
+        let probes = bodies(
+            db,
+            "probe round",
+            "SELECT body FROM probe WHERE link = ?1 AND kept_at BETWEEN ?2 AND ?3 AND started_at >= ?2 - 60000",
+            window,
+        )?;
+        let arrivals = bodies(
+            db,
+            "arrival round",
+            "SELECT a.body FROM probe p JOIN arrival a ON a.agent = p.agent AND a.round = p.round
+             WHERE p.link = ?1 AND p.kept_at BETWEEN ?2 AND ?3 AND p.started_at >= ?2 - 60000",
+            window,
+        )?;
+        let mut hosts = vec![];
+        for agent in agents {
+            hosts.extend(bodies::<HostFacts>(
+                db,
+                "host fact",
+                "SELECT body FROM host WHERE agent = ?1 ORDER BY at DESC LIMIT 1",
+                [agent.as_str()],
+            )?);
+        }
+        let mut snapshots = vec![];
+        for (account, region) in places {
+            snapshots.extend(self.snapshots_before(account, region, until.plus(std::time::Duration::from_mins(1)), 1)?);
+        }
+        Ok(Evidence { probes, arrivals, hosts, snapshots, healths: self.healths(agents)? })
+    }
+
+    /// The latest snapshots of a place that were taken at or before a time, the latest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn snapshots_before(
+        &self,
+        account: &AccountId,
+        region: &RegionId,
+        before: Timestamp,
+        count: u32,
+    ) -> Result<Vec<Snapshot>, StoreError> {
+        bodies(
+            &self.connection,
+            "snapshot",
+            "SELECT body FROM snapshot WHERE account = ?1 AND region = ?2 AND taken_at <= ?3
+             ORDER BY taken_at DESC LIMIT ?4",
+            params![account.as_str(), region.as_str(), before.as_millis(), count],
+        )
+    }
+
+    fn healths(&self, agents: &BTreeSet<AgentId>) -> Result<Vec<HealthReport>, StoreError> {
+        let fail = StoreError::of("read kept evidence");
+        let mut statement =
+            self.connection.prepare_cached("SELECT at, body FROM health WHERE agent = ?1").map_err(&fail)?;
+        let mut healths = vec![];
+        for agent in agents {
+            let row: Option<(i64, String)> =
+                statement.query_row([agent.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(&fail)?;
+            let Some((at, body)) = row else { continue };
+            let health = serde_json::from_str(&body)
+                .map_err(|source| StoreError::Body { what: "agent health", source })?;
+            healths.push(HealthReport { agent: agent.clone(), at: Timestamp::from_millis(at), health });
+        }
+        Ok(healths)
+    }
+}
+
+fn keep_body(db: &Transaction<'_>, agent: &AgentId, incoming: &Incoming, now: Timestamp) -> Result<(), StoreError> {
+    let fail = StoreError::of("keep a report");
+    let now = now.as_millis();
+    let written = match &incoming.report.body {
+        ReportBody::Probe(round) => {
+            let link = incoming.link.as_ref().map_or("", LinkId::as_str);
+            let body = body_of("probe round", round)?;
+            db.prepare_cached(
+                "INSERT OR IGNORE INTO probe (link, pair, agent, round, request, started_at, kept_at, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )
+            .and_then(|mut insert| {
+                insert.execute(params![
+                    link,
+                    round.pair.as_str(),
+                    round.key.agent.as_str(),
+                    round.key.round.cast_signed(),
+                    round.request.as_ref().map(RequestTag::as_str),
+                    round.started_at.as_millis(),
+                    now,
+                    body,
+                ])
+            })
+        }
+        ReportBody::Arrival(part) => return keep_arrival(db, part, now),
+        ReportBody::Host(facts) => {
+            let body = body_of("host fact", facts)?;
+            db.prepare_cached("INSERT INTO host (agent, request, at, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5)").and_then(
+                |mut insert| {
+                    insert.execute(params![
+                        agent.as_str(),
+                        facts.request.as_ref().map(RequestTag::as_str),
+                        facts.at.as_millis(),
+                        now,
+                        body,
+                    ])
+                },
+            )
+        }
+        ReportBody::Snapshot(snapshot) => {
+            let body = body_of("snapshot", snapshot)?;
+            db.prepare_cached(
+                "INSERT INTO snapshot (account, region, request, taken_at, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )
+            .and_then(|mut insert| {
+                insert.execute(params![
+                    snapshot.account.as_str(),
+                    snapshot.region.as_str(),
+                    snapshot.request.as_ref().map(RequestTag::as_str),
+                    snapshot.taken_at.as_millis(),
+                    now,
+                    body,
+                ])
+            })
+        }
+        ReportBody::Health(health) => {
+            let body = body_of("agent health", health)?;
+            db.prepare_cached(
+                "INSERT INTO health (agent, at, kept_at, body) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (agent) DO UPDATE SET at = ?2, kept_at = ?3, body = ?4 WHERE ?2 >= at",
+            )
+            .and_then(|mut insert| {
+                let at = incoming.report.at.as_millis();
+                insert.execute(params![agent.as_str(), at, now, body])
+            })
+        }
+    };
+    written.map(drop).map_err(fail)
+}
+
+fn keep_arrival(db: &Transaction<'_>, part: &ArrivalRound, now: i64) -> Result<(), StoreError> {
+    let fail = StoreError::of("keep a report");
+    let (agent, round, observer) = (part.key.agent.as_str(), part.key.round.cast_signed(), part.observer.as_str());
+    let earlier: Option<String> = db
+        .prepare_cached("SELECT body FROM arrival WHERE agent = ?1 AND round = ?2 AND observer = ?3")
+        .and_then(|mut select| select.query_row(params![agent, round, observer], |row| row.get(0)).optional())
+        .map_err(&fail)?;
+    let earlier: Option<ArrivalRound> = earlier
+        .map(|body| serde_json::from_str(&body).map_err(|source| StoreError::Body { what: "arrival round", source }))
+        .transpose()?;
+    let whole = earlier.map_or_else(|| part.clone(), |earlier| unite(earlier, part));
+    let body = body_of("arrival round", &whole)?;
+    db.prepare_cached("INSERT OR REPLACE INTO arrival (agent, round, observer, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5)")
+        .and_then(|mut insert| insert.execute(params![agent, round, observer, now, body]))
+        .map(drop)
+        .map_err(fail)
+}
+
+/// Two parts of the same round by the same observer as one.
+pub(crate) fn unite(mut whole: ArrivalRound, part: &ArrivalRound) -> ArrivalRound {
+    whole.first_at = whole.first_at.min(part.first_at);
+    whole.last_at = whole.last_at.max(part.last_at);
+    if whole.interface.is_empty() {
+        whole.interface.clone_from(&part.interface);
+    }
+    whole.on_wire = unite_known(&whole.on_wire, &part.on_wire);
+    whole.accepted = unite_known(&whole.accepted, &part.accepted);
+    whole.replied = unite_known(&whole.replied, &part.replied);
+    let mut elsewhere: BTreeMap<String, SequenceSet> = whole.replied_elsewhere.into_iter().collect();
+    for (interface, probes) in &part.replied_elsewhere {
+        let united = elsewhere.get(interface).map_or_else(|| probes.clone(), |earlier| earlier.union(probes));
+        elsewhere.insert(interface.clone(), united);
+    }
+    whole.replied_elsewhere = elsewhere.into_iter().collect();
+    whole.own_drops = whole.own_drops.saturating_add(part.own_drops);
+    whole
+}
+
+fn unite_known(whole: &Known<SequenceSet>, part: &Known<SequenceSet>) -> Known<SequenceSet> {
+    match (whole, part) {
+        (Known::Known(one), Known::Known(other)) => Known::Known(one.union(other)),
+        (Known::Unknown(why), _) | (_, Known::Unknown(why)) => Known::Unknown(why.clone()),
+    }
+}

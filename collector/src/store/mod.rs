@@ -1,0 +1,188 @@
+//! What the collector keeps, in one SQLite file.
+//!
+//! Decides how evidence is laid out, united and forgotten. A transaction that returned `Ok` survives `kill -9` and a
+//! power cut: write-ahead log with `synchronous = FULL`. Nothing here reads the clock, and nothing here is async: see
+//! [`crate::keeper`] for the threads. Evidence bodies are the JSON of `pingtong-evidence`, columns only what is searched.
+
+mod agents;
+mod evidence;
+mod retention;
+mod schema;
+mod verdicts;
+
+pub use agents::{AgentRow, SECRET_BYTES, hash_of};
+pub use evidence::{Evidence, Incoming};
+pub use verdicts::VerdictRow;
+
+use pingtong_evidence::ReportId;
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How long a statement waits for another process (`enroll` beside `serve`) to finish writing.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
+
+/// The kept evidence.
+pub struct Store {
+    connection: Connection,
+}
+
+/// Why something could not be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file cannot be opened.
+    #[error("cannot open the store \"{}\"; is the data directory yours to write?", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The file was written by a newer version.
+    #[error("the store is of format {found}, this program knows up to {known}; use the program that wrote it")]
+    Newer {
+        /// What the file says.
+        found: i64,
+        /// What we know.
+        known: i64,
+    },
+    /// There is no room left.
+    #[error("no room left to keep {what}; free space on the disk of the data directory")]
+    Full {
+        /// What was being kept.
+        what: &'static str,
+        /// What SQLite said.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// Something else went wrong in SQLite.
+    #[error("cannot {what}")]
+    Sql {
+        /// What was being done.
+        what: &'static str,
+        /// What SQLite said.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// What was kept cannot be understood any more.
+    #[error("a kept {what} cannot be read")]
+    Body {
+        /// What it is.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The kernel gave no random numbers for a key.
+    #[error("cannot make a key")]
+    Random(#[source] getrandom::Error),
+    /// The thread that owns the file is gone.
+    #[error("the store has been closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// Wraps what SQLite said while `what` was done.
+    pub(crate) fn of(what: &'static str) -> impl Fn(rusqlite::Error) -> Self {
+        move |source| match source.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full { what, source },
+            _ => Self::Sql { what, source },
+        }
+    }
+}
+
+impl Store {
+    /// Opens the file, making or migrating it as needed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let open = |source| StoreError::Open { path: path.to_owned(), source };
+        let mut connection = Connection::open(path).map_err(open)?;
+        connection.busy_timeout(BUSY_WAIT).map_err(open)?;
+        connection.pragma_update(None, "journal_mode", "wal").map_err(open)?;
+        connection.pragma_update(None, "synchronous", "full").map_err(open)?;
+        connection.pragma_update(None, "foreign_keys", true).map_err(open)?;
+        schema::migrate(&mut connection)?;
+        Ok(Self { connection })
+    }
+
+    /// A kept word, such as the plan's revision.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn word(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.connection
+            .query_row("SELECT value FROM word WHERE key = ?1", [key], |row| row.get(0))
+            .optional()
+            .map_err(StoreError::of("read a kept word"))
+    }
+
+    /// Keeps a word.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_word(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        self.connection
+            .execute("INSERT INTO word (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2", [key, value])
+            .map(drop)
+            .map_err(StoreError::of("keep a word"))
+    }
+
+    /// The kept word, or `fresh` from now on. Safe beside another process.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn word_or_insert(&self, key: &str, fresh: &str) -> Result<String, StoreError> {
+        self.connection
+            .execute("INSERT INTO word (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO NOTHING", [key, fresh])
+            .map_err(StoreError::of("keep a word"))?;
+        Ok(self.word(key)?.unwrap_or_else(|| fresh.to_owned()))
+    }
+
+    /// Every report id kept of an agent, sorted. For tests of durability and for audits.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn report_ids(&self) -> Result<Vec<ReportId>, StoreError> {
+        let fail = StoreError::of("list the kept reports");
+        let mut statement = self.connection.prepare_cached("SELECT id FROM report ORDER BY id").map_err(&fail)?;
+        let rows = statement.query_map([], |row| row.get::<_, String>(0)).map_err(&fail)?;
+        let mut ids = vec![];
+        for row in rows {
+            ids.extend(ReportId::parse(&row.map_err(&fail)?).ok());
+        }
+        Ok(ids)
+    }
+
+    /// Lets the file grow to at most this many pages: how a full disk is tried.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&self, pages: u32) {
+        self.connection.pragma_update(None, "max_page_count", pages).unwrap();
+    }
+}
+
+/// Reads bodies of one column as JSON.
+fn bodies<T: serde::de::DeserializeOwned>(
+    connection: &Connection,
+    what: &'static str,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<Vec<T>, StoreError> {
+    let fail = StoreError::of("read kept evidence");
+    let mut statement = connection.prepare_cached(sql).map_err(&fail)?;
+    let rows = statement.query_map(parameters, |row| row.get::<_, String>(0)).map_err(&fail)?;
+    let mut found = vec![];
+    for row in rows {
+        let body = row.map_err(&fail)?;
+        found.push(serde_json::from_str(&body).map_err(|source| StoreError::Body { what, source })?);
+    }
+    Ok(found)
+}
+
+fn body_of<T: serde::Serialize>(what: &'static str, value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|source| StoreError::Body { what, source })
+}

@@ -1,0 +1,61 @@
+//! The history of verdicts: one row per change of a pair's state or causes.
+
+use super::{Store, StoreError};
+use pingtong_evidence::{LinkId, PairId, Timestamp};
+use rusqlite::params;
+
+/// One kept verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerdictRow {
+    /// The link.
+    pub link: LinkId,
+    /// The pair.
+    pub pair: PairId,
+    /// When it was reached.
+    pub at: Timestamp,
+    /// The state in one word.
+    pub state: String,
+    /// The verdict as JSON.
+    pub body: String,
+}
+
+impl Store {
+    /// Keeps a verdict.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn keep_verdict(&self, row: &VerdictRow) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO verdict (link, pair, at, state, body) VALUES (?1, ?2, ?3, ?4, ?5)")
+            .and_then(|mut insert| {
+                insert.execute(params![row.link.as_str(), row.pair.as_str(), row.at.as_millis(), row.state, row.body])
+            })
+            .map(drop)
+            .map_err(StoreError::of("keep a verdict"))
+    }
+
+    /// The latest verdicts, the latest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn verdicts(&self, count: u32) -> Result<Vec<VerdictRow>, StoreError> {
+        let fail = StoreError::of("read the kept verdicts");
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT link, pair, at, state, body FROM verdict ORDER BY at DESC, link, pair LIMIT ?1")
+            .map_err(&fail)?;
+        let rows = statement
+            .query_map([count], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            })
+            .map_err(&fail)?;
+        let mut found = vec![];
+        for row in rows {
+            let (link, pair, at, state, body) = row.map_err(&fail)?;
+            if let (Ok(link), Ok(pair)) = (LinkId::parse(&link), PairId::parse(&pair)) {
+                found.push(VerdictRow { link, pair, at: Timestamp::from_millis(at), state, body });
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,119 @@
+//! The steady look at every pair: state, history, one log event for each change.
+//!
+//! Evidence is what came in during the last seconds but the very last: arrivals and the end of a round's time-out come
+//! later than the probes. A changed state or a changed set of causes is a row of history; anything else is not.
+
+use crate::{
+    board::Board,
+    clock, judge,
+    store::{StoreError, VerdictRow},
+};
+use pingtong_evidence::{AgentId, LinkId, PairId, Side, Timestamp};
+use pingtong_verdict::{Question, State, Verdict, diagnose};
+use std::{collections::BTreeMap, time::Duration};
+
+/// How much steady evidence one look takes: ten rounds of ten probes.
+const WINDOW: Duration = Duration::from_secs(10);
+/// What is too fresh: rounds whose arrivals may still be on their way.
+const TOO_FRESH: Duration = Duration::from_millis(1500);
+/// An agent that probes reports every second; after so many missed ones it is silent.
+const SILENT_AFTER: Duration = Duration::from_secs(15);
+/// One that has nothing to probe only asks for its plan, and that may take a minute.
+const SILENT_IDLE_AFTER: Duration = Duration::from_secs(75);
+/// Older configuration says nothing about now: five readings were missed.
+const SNAPSHOT_AGE_MAX: Duration = Duration::from_mins(5);
+
+/// What was found at the latest look.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    started_at: Timestamp,
+    last: BTreeMap<PairId, Found>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    state: State,
+    causes: Vec<String>,
+}
+
+impl Watch {
+    pub(crate) fn new(started_at: Timestamp) -> Self {
+        Self { started_at, last: BTreeMap::new() }
+    }
+
+    /// Looks at every pair once.
+    pub(crate) async fn look(&mut self, board: &Board) -> Result<(), StoreError> {
+        let now = clock::now();
+        let planned = board.planned();
+        let seen = board.seen();
+        let silent: Vec<AgentId> = planned
+            .agents
+            .iter()
+            .filter(|agent| {
+                let idle = planned.roster.targets.get(*agent).is_none_or(Vec::is_empty);
+                let allowed = if idle { SILENT_IDLE_AFTER } else { SILENT_AFTER };
+                now.since(*seen.get(*agent).unwrap_or(&self.started_at)) > allowed
+            })
+            .cloned()
+            .collect();
+        let until = Timestamp::from_millis(now.as_millis() - i64::try_from(TOO_FRESH.as_millis()).unwrap_or(0));
+        let since = Timestamp::from_millis(until.as_millis() - i64::try_from(WINDOW.as_millis()).unwrap_or(0));
+        let mut states = BTreeMap::new();
+        for expected in &board.settings.links {
+            let link = expected.link.id.clone();
+            let (agents, settle_ms) = (planned.roster.agents_of(&link), board.settings.settle_ms);
+            if agents.is_empty() {
+                continue;
+            }
+            let places = Side::BOTH.map(|side| expected.link.side(side)).map(|side| (side.account.clone(), side.region.clone()));
+            let wanted = link.clone();
+            let evidence = board
+                .keeper
+                .read(move |store| {
+                    let mut evidence = store.evidence_of_window(&wanted, &agents, &places.into(), since, until)?;
+                    evidence.snapshots.retain(|snapshot| now.since(snapshot.finished_at) < SNAPSHOT_AGE_MAX);
+                    judge::add_history(store, &mut evidence, now, settle_ms)?;
+                    Ok(evidence)
+                })
+                .await?;
+            let pairs = planned.roster.pairs.values().filter(|pair| pair.link.id == link);
+            let questions: Vec<Question> =
+                pairs.map(|pair| judge::question(pair, &planned.roster, &evidence, &silent, now, settle_ms)).collect();
+            let verdicts = tokio::task::spawn_blocking(move || questions.iter().map(diagnose).collect::<Vec<_>>()).await;
+            for verdict in verdicts.unwrap_or_default() {
+                states.insert(verdict.pair.id.clone(), verdict.state);
+                self.note(board, &link, &verdict, now).await?;
+            }
+        }
+        self.last.retain(|pair, _| states.contains_key(pair));
+        board.set_states(states);
+        Ok(())
+    }
+
+    async fn note(&mut self, board: &Board, link: &LinkId, verdict: &Verdict, now: Timestamp) -> Result<(), StoreError> {
+        let mut causes: Vec<String> =
+            verdict.causes.iter().map(|cause| format!("{}@{}:{}", cause.code, cause.side, cause.object.id)).collect();
+        causes.sort();
+        let found = Found { state: verdict.state, causes };
+        let earlier = self.last.get(&verdict.pair.id).cloned();
+        if earlier.as_ref() == Some(&found) {
+            return Ok(());
+        }
+        let pair = &verdict.pair.id;
+        let (from, to, causes) = (earlier.map_or("new", |found| found.state.as_str()), found.state.as_str(), found.causes.join(" "));
+        match found.state {
+            State::Healthy | State::Undecided => tracing::info!(pair.id = %pair, from, to, causes, "the pair changed"),
+            State::Degraded | State::Broken => tracing::warn!(pair.id = %pair, from, to, causes, "the pair changed"),
+        }
+        let row = VerdictRow {
+            link: link.clone(),
+            pair: pair.clone(),
+            at: now,
+            state: to.to_owned(),
+            body: serde_json::to_string(verdict).map_err(|source| StoreError::Body { what: "verdict", source })?,
+        };
+        board.keeper.write(move |store| store.keep_verdict(&row)).await?;
+        self.last.insert(verdict.pair.id.clone(), found);
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! What each command says when it cannot do its job, and with which exit code.
+
+use crate::site::{A, Site};
+use std::process::Output;
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn verify_says_what_is_missing() {
+    let site = Site::new();
+    let output = site.run("verify", &[]);
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+    assert!(said(&output).contains("is no data directory of a collector yet; start one with \"pingtong serve\""), "{}", said(&output));
+
+    site.enroll("A.ecs1", A, "i-a");
+    let output = site.run("verify", &[]);
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+    assert!(said(&output).contains("no collector answers at https://127."), "{}", said(&output));
+}
+
+#[test]
+fn verify_without_agents_says_how_to_enroll() {
+    let site = Site::new();
+    let _server = site.serve();
+    let output = site.run("verify", &[]);
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+    assert!(said(&output).contains("run \"pingtong enroll --name NAME --account ID"), "{}", said(&output));
+}
+
+#[test]
+fn verify_does_not_trust_another_certificate() {
+    let site = Site::new();
+    let _server = site.serve();
+    let other = Site::new();
+    other.enroll("A.ecs1", A, "i-a");
+    let config = std::fs::read_to_string(site.path("collector.toml")).unwrap();
+    std::fs::write(other.path("collector.toml"), config).unwrap();
+    let output = other.run("verify", &[]);
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+    assert!(said(&output).contains("shows another certificate than"), "{}", said(&output));
+}
+
+#[test]
+fn every_mistake_of_the_settings_is_told_with_its_line() {
+    let site = Site::new();
+    site.write_config("settle = 5\nlinks = 3");
+    let output = site.run("serve", &[]);
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+    let said = said(&output);
+    assert!(said.contains("collector.toml:5: unknown key \"settle\""), "{said}");
+    assert!(said.contains("collector.toml:6: unknown key \"links\""), "{said}");
+}
+
+#[test]
+fn an_agent_of_no_link_is_not_enrolled() {
+    let site = Site::new();
+    let output = site.run("enroll", &["--name", "C.ecs1", "--account", "3", "--out", "c.toml"]);
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+    assert!(said(&output).contains("account \"3\" is on no link of the settings; accepted: 1000000000000001, 1000000000000002"));
+    assert!(!site.path("c.toml").exists());
+}
+
+#[test]
+fn a_second_server_does_not_share_the_data() {
+    let site = Site::new();
+    let _server = site.serve();
+    let output = site.run("serve", &[]);
+    assert_eq!(output.status.code(), Some(70), "{output:?}");
+    assert!(said(&output).contains("another \"pingtong serve\" uses"), "{}", said(&output));
+}
+
+#[test]
+fn usage_mistakes_end_with_64() {
+    let site = Site::new();
+    for (name, arguments) in [
+        ("verify", &["--wait", "-1"][..]),
+        ("verify", &["--lang", "fr"]),
+        ("explain", &[]),
+        ("explain", &["no-such-code"]),
+        ("diagnose", &["nowhere.json"]),
+        ("nonsense", &[]),
+    ] {
+        let output = site.run(name, arguments);
+        assert_eq!(output.status.code(), Some(64), "{name} {arguments:?}: {output:?}");
+        assert!(!output.stderr.is_empty());
+    }
+    let output = site.run("explain", &["route-missing", "--lang", "zh"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(!output.stdout.is_empty());
+}

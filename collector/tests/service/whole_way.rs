@@ -1,0 +1,104 @@
+//! Enrol, serve, report, verify; then decide again from the saved evidence.
+
+use crate::site::{A, Agent, B, Site, health, report};
+use pingtong_evidence::{ArrivalRound, Known, Plan, ProbeRound, ReportBody, SequenceSet};
+use serde_json::{Value, json};
+use std::process::Stdio;
+
+/// Waits for the request, then answers it as a live agent does.
+async fn answer(agent: &Agent, observed_from: &str, own_address: &str, peer_address: &str, peer: &str) -> Plan {
+    let mut plan = agent.plan(0, 0).await;
+    while plan.fresh.is_none() {
+        plan = agent.plan(plan.revision, 30_000).await;
+    }
+    let tag = plan.fresh.clone().unwrap();
+    let target = &plan.targets[0];
+    assert_eq!(target.address.to_string(), peer_address);
+    let now = plan.now;
+    let round: ProbeRound = serde_json::from_value(json!({
+        "key": {"agent": agent.name, "round": 1}, "pair": target.pair, "target": peer_address, "protocol": "icmp",
+        "request": tag, "started_at": now, "ended_at": now.plus(std::time::Duration::from_secs(1)), "payload_bytes": 56,
+        "planned": 100, "sent": [[0, 99]], "replied": [[0, 99]]
+    }))
+    .unwrap();
+    let all = || Known::Known(SequenceSet::first(100));
+    let arrival: ArrivalRound = serde_json::from_value(json!({
+        "observer": agent.name, "key": {"agent": peer, "round": 1}, "from": observed_from, "to": own_address,
+        "first_at": now, "last_at": now, "interface": "eth0", "on_wire": all(), "accepted": all(), "replied": all()
+    }))
+    .unwrap();
+    let ack = agent
+        .report(vec![
+            report("r-probe", ReportBody::Probe(round)),
+            report("r-arrival", ReportBody::Arrival(arrival)),
+            health("r-health", Some(&tag)),
+        ])
+        .await;
+    assert_eq!((ack.accepted.len(), ack.rejected), (3, vec![]));
+    plan
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_enrolment_to_a_verdict_that_can_be_decided_again() {
+    let site = Site::new();
+    let (a, b) = (site.enroll("A.ecs1", A, "i-a"), site.enroll("B.ecs1", B, "i-b"));
+    let mut server = site.serve();
+    assert_eq!(a.hello("i-a", "vpc-a", "192.168.1.10").await.status(), 204);
+    assert_eq!(b.hello("i-b", "vpc-b", "172.16.1.10").await.status(), 204);
+
+    let verify = site.command("verify", &["--json", "--wait", "20", "--save", "evidence.json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let (plan_a, plan_b) = tokio::join!(
+        answer(&a, "172.16.1.10", "192.168.1.10", "172.16.1.10", "B.ecs1"),
+        answer(&b, "192.168.1.10", "172.16.1.10", "192.168.1.10", "A.ecs1")
+    );
+    assert_eq!(plan_a.nonce_key, plan_b.nonce_key, "agents of a link recognise each other's probes");
+    assert_eq!(plan_a.nonce_key.len(), 64);
+    let output = verify.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let verdict: Value = serde_json::from_str(text.trim()).unwrap_or_else(|error| panic!("{error}: {text} {}", site.log()));
+    assert_eq!(verdict["pair"]["id"], "peering1/192.168.1.10-172.16.1.10/icmp");
+    assert_eq!(verdict["state"], "healthy", "{verdict}");
+    assert_eq!(verdict["directions"]["forward"]["sent"], 100);
+    assert_eq!(output.status.code(), Some(0));
+
+    let again = site.run("diagnose", &["evidence.json", "--json"]);
+    assert_eq!(String::from_utf8(again.stdout).unwrap(), text, "the same evidence gives the same bytes");
+    assert_eq!(again.status.code(), Some(0));
+    let question: Value = serde_json::from_str(&std::fs::read_to_string(site.path("evidence.json")).unwrap()).unwrap();
+    assert_eq!(question["arrivals"].as_array().unwrap().len(), 2);
+    assert_eq!(question["silent"], json!([]));
+
+    assert!(std::process::Command::new("kill").args(["-TERM", &server.child.id().to_string()]).status().unwrap().success());
+    assert_eq!(server.child.wait().unwrap().code(), Some(0), "{}", site.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_does_not_answer_is_named_and_costs_the_wait_only() {
+    let site = Site::new();
+    let (a, _b) = (site.enroll("A.ecs1", A, "i-a"), site.enroll("B.ecs1", B, "i-b"));
+    let _server = site.serve();
+    let verify = site.command("verify", &["--json", "--wait", "1", "--save", "evidence.json"]).stdout(Stdio::piped()).spawn().unwrap();
+    answer(&a, "172.16.1.10", "192.168.1.10", "172.16.1.10", "B.ecs1").await;
+    verify.wait_with_output().unwrap();
+    let question: Value = serde_json::from_str(&std::fs::read_to_string(site.path("evidence.json")).unwrap()).unwrap();
+    assert_eq!(question["silent"], json!(["B.ecs1"]));
+    assert_eq!(question["probes"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_agent_learns_of_a_new_peer_at_once() {
+    let site = Site::new();
+    let a = site.enroll("A.ecs1", A, "i-a");
+    let _server = site.serve();
+    let plan = a.plan(0, 0).await;
+    assert_eq!(plan.targets[0].agent, None);
+    let waiting = tokio::spawn({
+        let a = a.clone();
+        async move { a.plan(plan.revision, 25_000).await }
+    });
+    site.enroll("B.ecs1", B, "i-b");
+    let changed = waiting.await.unwrap();
+    assert!(changed.revision > plan.revision);
+    assert_eq!(changed.targets[0].agent.as_ref().unwrap().as_str(), "B.ecs1");
+    assert_eq!(a.plan(changed.revision, 0).await.revision, changed.revision, "nothing new is said so at once");
+}
