@@ -1,1 +1,29 @@
-//! stub
+//! The agent of pingtong: the I/O shell around the sans-IO prober.
+//!
+//! It probes the addresses that its plan and its allow list agree on, records which probes of other agents arrive,
+//! reads its own host and its own account's configuration, and reports all that to the collector. It judges nothing and
+//! changes nothing.
+
+pub mod cli;
+pub mod clock;
+pub mod collector;
+pub mod doctor;
+pub mod engine;
+pub mod facts;
+pub mod oneshot;
+pub mod privilege;
+pub mod probing;
+pub mod render;
+pub mod run;
+pub mod settings;
+pub mod spool;
+
+mod backoff;
+mod fresh;
+mod lang;
+mod plan_watch;
+mod targets;
+mod uplink;
+
+pub use lang::Lang;
+pub use uplink::chain;

@@ -1,1 +1,93 @@
-fn main() {}
+//! Reads the command line, opens the sockets while the capability is there, drops it, and hands over.
+
+use clap::Parser;
+use pingtong_agent::{
+    Lang, chain,
+    cli::{Cli, Command, LogFormat},
+    clock::Clock,
+    doctor,
+    engine::{Engine, Sockets},
+    oneshot::{self, Exit, Usage},
+    privilege, render, run,
+    settings::{Settings, SettingsError, environment_lang, environment_log},
+};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+const EXIT_USAGE: u8 = 64;
+const EXIT_FAILURE: u8 = 70;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let wrong = error.use_stderr();
+            // Help and version go to standard output; nothing is to be done when that is closed.
+            let _ = error.print();
+            return ExitCode::from(if wrong { EXIT_USAGE } else { 0 });
+        }
+    };
+    log(cli.log_format);
+    match start(&cli) {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(error) => {
+            let usage = error.is::<SettingsError>() || error.is::<Usage>();
+            tracing::error!("{}", chain(error.as_ref()));
+            ExitCode::from(if usage { EXIT_USAGE } else { EXIT_FAILURE })
+        }
+    }
+}
+
+fn start(cli: &Cli) -> anyhow::Result<Exit> {
+    let lang = cli.lang.unwrap_or_else(environment_lang);
+    let clock = Clock::start();
+    let settings = match &cli.command {
+        Command::Run(args) => Some(Settings::load(&args.config)?),
+        _ => None,
+    };
+    // `doctor` looks at the capabilities, so it keeps them; `snapshot` needs no socket.
+    let sockets = Sockets::open();
+    if !matches!(cli.command, Command::Doctor(_))
+        && let Err(error) = privilege::drop_all_but_listing()
+    {
+        tracing::debug!(%error, "capabilities are kept");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(work(cli, settings, sockets, clock, lang))
+}
+
+async fn work(
+    cli: &Cli,
+    settings: Option<Settings>,
+    sockets: Result<Sockets, nix::Error>,
+    clock: Clock,
+    lang: Lang,
+) -> anyhow::Result<Exit> {
+    let engine = Engine::start(sockets);
+    match (&cli.command, settings) {
+        (Command::Run(_), Some(settings)) => {
+            run::run(settings, engine, clock).await?;
+            Ok(Exit::Healthy)
+        }
+        (Command::Run(_), None) => Ok(Exit::Undecided),
+        (Command::Ping(args), _) => oneshot::ping(args, engine, clock, cli.json, lang).await,
+        (Command::Check(args), _) => oneshot::check(args, engine, clock, cli.json, lang).await,
+        (Command::Snapshot(args), _) => oneshot::snapshot(args).await,
+        (Command::Doctor(args), _) => {
+            let (findings, exit) = doctor::examine(args.config.as_deref(), engine, clock).await?;
+            render::doctor(&findings, cli.json, lang)?;
+            Ok(exit)
+        }
+    }
+}
+
+fn log(format: LogFormat) {
+    let filter = environment_log()
+        .and_then(|filter| EnvFilter::try_new(filter).ok())
+        .unwrap_or_else(|| EnvFilter::new("warn,pingtong=info,pingtong_agent=info,pingtong_cloud=info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => builder.with_target(false).init(),
+    }
+}

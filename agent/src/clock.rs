@@ -1,0 +1,58 @@
+//! The one place that reads the clocks of this host.
+
+#![expect(clippy::disallowed_methods, reason = "this is the shell that hands time to the machines")]
+
+use nix::sys::time::TimeSpec;
+use pingtong_evidence::Timestamp;
+use pingtong_probe::Now;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A receive stamp older than this is not believed: the wall clock was stepped between stamp and reading.
+const STAMP_AGE_MAX: Duration = Duration::from_secs(5);
+
+/// Both clocks of the host, the monotonic one counted from when this was made.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    /// Starts counting.
+    pub fn start() -> Self {
+        Self { origin: Instant::now() }
+    }
+
+    /// Both clocks.
+    pub fn now(&self) -> Now {
+        Now { mono: self.mono(), wall: wall() }
+    }
+
+    /// The monotonic clock.
+    pub fn mono(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    /// The tokio instant of a monotonic reading.
+    pub fn instant(&self, mono: Duration) -> tokio::time::Instant {
+        tokio::time::Instant::from_std(self.origin + mono)
+    }
+
+    /// When a packet came, on the monotonic clock, and whether the kernel told.
+    pub fn received(&self, stamp: Option<TimeSpec>) -> (Duration, bool) {
+        let mono = self.mono();
+        let age = stamp.and_then(|stamp| {
+            let stamp = Duration::new(u64::try_from(stamp.tv_sec()).ok()?, u32::try_from(stamp.tv_nsec()).ok()?);
+            SystemTime::now().duration_since(UNIX_EPOCH).ok()?.checked_sub(stamp)
+        });
+        match age.filter(|age| *age <= STAMP_AGE_MAX) {
+            Some(age) => (mono.saturating_sub(age), true),
+            None => (mono, false),
+        }
+    }
+}
+
+/// The wall clock.
+pub fn wall() -> Timestamp {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,105 @@
+//! Kernel settings and counters, read from `/proc`.
+
+use pingtong_evidence::{IcmpCounters, Known, SysctlFacts, WhyUnknown};
+use std::{collections::BTreeMap, io, path::Path};
+
+/// Settings that can refuse probes, each with the value in effect.
+pub(super) fn sysctls() -> SysctlFacts {
+    SysctlFacts {
+        echo_ignore_all: setting("/proc/sys/net/ipv4/icmp_echo_ignore_all", |text| match text {
+            "0" => Some(false),
+            "1" => Some(true),
+            _ => None,
+        }),
+        strict_reverse_path: strict_reverse_path(),
+        ping_group_range: setting("/proc/sys/net/ipv4/ping_group_range", |text| {
+            let (first, last) = text.split_once(char::is_whitespace)?;
+            Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
+        }),
+    }
+}
+
+/// Totals of this network namespace.
+pub(super) fn counters() -> Known<IcmpCounters> {
+    let read = |path: &'static str| std::fs::read_to_string(path).map_err(|error| unreadable(path, &error));
+    let both = read("/proc/net/snmp").and_then(|snmp| Ok((snmp, read("/proc/net/netstat")?)));
+    let (snmp, netstat) = match both {
+        Ok(both) => both,
+        Err(why) => return Known::Unknown(why),
+    };
+    let (icmp, ip_ext) = (columns(&snmp, "Icmp:"), columns(&netstat, "TcpExt:"));
+    let get = |columns: &BTreeMap<&str, u64>, name: &str| columns.get(name).copied().unwrap_or_default();
+    Known::Known(IcmpCounters {
+        in_echos: get(&icmp, "InEchos"),
+        out_echo_replies: get(&icmp, "OutEchoReps"),
+        reverse_path_drops: get(&ip_ext, "IPReversePathFilter"),
+    })
+}
+
+/// Interfaces whose effective `rp_filter`, the larger of `all` and their own, is 1.
+fn strict_reverse_path() -> Known<Vec<String>> {
+    let base = Path::new("/proc/sys/net/ipv4/conf");
+    let value = |name: &str| -> io::Result<u8> {
+        let text = std::fs::read_to_string(base.join(name).join("rp_filter"))?;
+        text.trim().parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    };
+    let read = || -> io::Result<Vec<String>> {
+        let all = value("all")?;
+        let mut strict = vec![];
+        for entry in std::fs::read_dir(base)? {
+            let Ok(name) = entry?.file_name().into_string() else { continue };
+            // An interface may go away between the listing and the reading.
+            if !matches!(name.as_str(), "all" | "default") && value(&name).is_ok_and(|own| own.max(all) == 1) {
+                strict.push(name);
+            }
+        }
+        strict.sort();
+        Ok(strict)
+    };
+    read().map_or_else(|error| Known::Unknown(unreadable("net.ipv4.conf.*.rp_filter", &error)), Known::Known)
+}
+
+fn setting<T>(path: &str, parse: impl Fn(&str) -> Option<T>) -> Known<T> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(text.trim()).map_or_else(
+            || {
+                Known::Unknown(WhyUnknown::Malformed {
+                    action: path.to_owned(),
+                    message: format!("\"{}\" was not expected", text.trim()),
+                })
+            },
+            Known::Known,
+        ),
+        Err(error) => Known::Unknown(unreadable(path, &error)),
+    }
+}
+
+fn unreadable(what: &str, error: &io::Error) -> WhyUnknown {
+    WhyUnknown::Unreachable { action: what.to_owned(), message: error.to_string() }
+}
+
+/// The table whose two lines, names and values, begin with `label`.
+fn columns<'t>(text: &'t str, label: &str) -> BTreeMap<&'t str, u64> {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(label));
+    let (Some(names), Some(values)) = (lines.next(), lines.next()) else { return BTreeMap::new() };
+    let values = values.split_whitespace().map(|value| value.parse().unwrap_or_default());
+    names.split_whitespace().zip(values).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_paired_by_name() {
+        let text = "Ip: a b\nIp: 1 2\nIcmp: InMsgs InEchos\nIcmp: 5 3\n";
+        assert_eq!(columns(text, "Icmp:").get("InEchos"), Some(&3));
+        assert!(columns(text, "Udp:").is_empty());
+    }
+
+    #[test]
+    fn this_kernel_has_the_files() {
+        assert!(counters().known().is_some());
+        assert!(sysctls().echo_ignore_all.known().is_some());
+    }
+}

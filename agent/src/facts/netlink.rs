@@ -1,0 +1,176 @@
+//! Questions to the kernel over netlink, as bytes: one request, all answers, and the kernel's errno when it refuses.
+//!
+//! Attributes are read by hand: the agent needs a dozen numbers of three subsystems, and what it does not know it
+//! must skip without failing. Everything here is bounded by the message at hand; answers of any shape are taken without
+//! panic. Numbers are those of `linux/netlink.h`.
+
+use netlink_sys::{Socket, SocketAddr};
+use std::io;
+
+/// `NLM_F_REQUEST` and `NLM_F_DUMP`.
+const REQUEST: u16 = 1;
+pub(super) const DUMP: u16 = 0x300;
+
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+const HEADER_BYTES: usize = 16;
+/// Low bits of an attribute's type; the high ones are flags.
+const TYPE_MASK: u16 = 0x3fff;
+/// Answers read at most: a table of more rules is cut, which its reader counts as unreadable.
+const MESSAGES_MAX: usize = 100_000;
+/// Replies are read in one piece of at most so many bytes; the kernel sends pages of 32 KiB.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// One answer: its type and what follows the netlink header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) kind: u16,
+    pub(super) body: Vec<u8>,
+}
+
+/// Asks one question of one subsystem and reads every answer.
+///
+/// # Errors
+/// The kernel's refusal as an OS error, or what the socket said.
+pub(super) fn ask(protocol: isize, kind: u16, flags: u16, body: &[u8]) -> io::Result<Vec<Message>> {
+    let mut socket = Socket::new(protocol)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let length = HEADER_BYTES + body.len();
+    let mut request = Vec::with_capacity(length);
+    request.extend(u32::try_from(length).map_err(io::Error::other)?.to_ne_bytes());
+    request.extend(kind.to_ne_bytes());
+    request.extend((REQUEST | flags).to_ne_bytes());
+    request.extend(1u32.to_ne_bytes());
+    request.extend(0u32.to_ne_bytes());
+    request.extend(body);
+    socket.send(&request, 0)?;
+    let mut answers = vec![];
+    loop {
+        let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+        socket.recv(&mut buffer, 0)?;
+        let mut rest = buffer.as_slice();
+        if rest.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        while let Some((message, after)) = split(rest) {
+            rest = after;
+            match message.kind {
+                DONE => return Ok(answers),
+                ERROR => {
+                    return match int(&message.body) {
+                        Some(0) => Ok(answers),
+                        Some(code) => Err(io::Error::from_raw_os_error(code.wrapping_neg())),
+                        None => Err(io::ErrorKind::InvalidData.into()),
+                    };
+                }
+                _ => answers.push(message),
+            }
+            if answers.len() > MESSAGES_MAX {
+                return Err(io::Error::other("more answers than can be taken"));
+            }
+        }
+        if flags & DUMP == 0 {
+            return Ok(answers);
+        }
+    }
+}
+
+fn split(bytes: &[u8]) -> Option<(Message, &[u8])> {
+    let length = usize::try_from(u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?)).ok()?;
+    let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
+    let body = bytes.get(HEADER_BYTES..length)?.to_vec();
+    let after = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    Some((Message { kind, body }, after))
+}
+
+fn int(bytes: &[u8]) -> Option<i32> {
+    Some(i32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?))
+}
+
+/// Attributes of a message from `bytes` on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attributes<'a>(&'a [u8]);
+
+impl<'a> Attributes<'a> {
+    /// What follows a fixed header of `header_bytes`.
+    pub(super) fn after(body: &'a [u8], header_bytes: usize) -> Self {
+        Self(body.get(header_bytes..).unwrap_or_default())
+    }
+
+    /// The value of the first attribute of a type.
+    pub(super) fn get(mut self, kind: u16) -> Option<&'a [u8]> {
+        self.find(|(each, _)| *each == kind).map(|(_, value)| value)
+    }
+
+    /// The attributes inside one.
+    pub(super) fn nested(self, kind: u16) -> Option<Attributes<'a>> {
+        self.get(kind).map(Attributes)
+    }
+
+    /// A text, which the kernel ends with a zero byte.
+    pub(super) fn text(self, kind: u16) -> Option<String> {
+        let value = self.get(kind)?;
+        let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());
+        Some(String::from_utf8_lossy(value.get(..end)?).into_owned())
+    }
+
+    /// A number in host order (routing).
+    pub(super) fn u32_host(self, kind: u16) -> Option<u32> {
+        Some(u32::from_ne_bytes(self.get(kind)?.get(..4)?.try_into().ok()?))
+    }
+
+    /// A number in network order (netfilter).
+    pub(super) fn u32_net(self, kind: u16) -> Option<u32> {
+        Some(u32::from_be_bytes(self.get(kind)?.get(..4)?.try_into().ok()?))
+    }
+
+    /// A number in network order (netfilter).
+    pub(super) fn u64_net(self, kind: u16) -> Option<u64> {
+        Some(u64::from_be_bytes(self.get(kind)?.get(..8)?.try_into().ok()?))
+    }
+}
+
+impl<'a> From<&'a [u8]> for Attributes<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let length = usize::from(u16::from_ne_bytes(self.0.get(..2)?.try_into().ok()?));
+        let kind = u16::from_ne_bytes(self.0.get(2..4)?.try_into().ok()?) & TYPE_MASK;
+        let value = self.0.get(4..length)?;
+        self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    }
+}
+
+/// Adds one attribute to a message under construction.
+pub(super) fn push(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
+    body.extend(length.to_ne_bytes());
+    body.extend(kind.to_ne_bytes());
+    body.extend(value);
+    body.resize(body.len().next_multiple_of(4), 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_read_back_and_a_cut_one_ends_the_list() {
+        let mut body = vec![9, 9, 9, 9];
+        push(&mut body, 3, b"eth0\0");
+        push(&mut body, 0x8004, &7u32.to_ne_bytes());
+        let read = Attributes::after(&body, 4);
+        assert_eq!(read.text(3).as_deref(), Some("eth0"));
+        assert_eq!(read.u32_host(4), Some(7), "flag bits of the type are ignored");
+        assert_eq!(Attributes::after(&body[..body.len() - 2], 4).count(), 1);
+        assert_eq!(Attributes::from(&[0u8; 8][..]).count(), 0, "a length of zero does not loop");
+    }
+}

@@ -1,0 +1,110 @@
+//! Requests for fresh evidence: what each still waits for.
+
+use pingtong_evidence::RequestTag;
+use std::{collections::VecDeque, time::Duration};
+
+/// Requests worked on at a time; a further one ends the oldest, whose asker has given up by then.
+const JOBS_MAX: usize = 4;
+/// Answered requests remembered, so that a plan that still bears one does not ask again.
+const REMEMBERED_MAX: usize = 32;
+/// Facts are read this long after the burst began at the latest: late enough that counters show it.
+const FACTS_DELAY_MAX: Duration = Duration::from_millis(400);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Job {
+    tag: RequestTag,
+    rounds: usize,
+    facts_at: Option<Duration>,
+    facts: bool,
+    snapshot: bool,
+}
+
+/// What is under way.
+#[derive(Debug, Default)]
+pub(crate) struct FreshJobs {
+    jobs: Vec<Job>,
+    seen: VecDeque<RequestTag>,
+}
+
+impl FreshJobs {
+    /// Whether `tag` was not seen before; it is from now on.
+    pub(crate) fn is_new(&mut self, tag: &RequestTag) -> bool {
+        if self.seen.contains(tag) {
+            return false;
+        }
+        self.seen.push_back(tag.clone());
+        if self.seen.len() > REMEMBERED_MAX {
+            self.seen.pop_front();
+        }
+        true
+    }
+
+    /// Work on `tag` begins: so many rounds, lasting so long, and a snapshot or none.
+    pub(crate) fn begin(&mut self, tag: RequestTag, now: Duration, rounds: usize, lasting: Duration, snapshot: bool) {
+        if self.jobs.len() >= JOBS_MAX {
+            self.jobs.remove(0);
+        }
+        let facts_at = Some(now.saturating_add((lasting / 2).min(FACTS_DELAY_MAX)));
+        self.jobs.push(Job { tag, rounds, facts_at, facts: false, snapshot: !snapshot });
+    }
+
+    pub(crate) fn round_done(&mut self, tag: &RequestTag) {
+        if let Some(job) = self.job(tag) {
+            job.rounds = job.rounds.saturating_sub(1);
+        }
+    }
+
+    pub(crate) fn facts_done(&mut self, tag: &RequestTag) {
+        if let Some(job) = self.job(tag) {
+            job.facts = true;
+        }
+    }
+
+    pub(crate) fn snapshot_done(&mut self, tag: &RequestTag) {
+        if let Some(job) = self.job(tag) {
+            job.snapshot = true;
+        }
+    }
+
+    /// A request whose facts are to be read now.
+    pub(crate) fn facts_due(&mut self, now: Duration) -> Option<RequestTag> {
+        let job = self.jobs.iter_mut().find(|job| job.facts_at.is_some_and(|at| at <= now))?;
+        job.facts_at = None;
+        Some(job.tag.clone())
+    }
+
+    /// A request for which everything is done; it is forgotten.
+    pub(crate) fn finished(&mut self) -> Option<RequestTag> {
+        let at = self.jobs.iter().position(|job| job.rounds == 0 && job.facts && job.snapshot)?;
+        Some(self.jobs.remove(at).tag)
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.jobs.iter().filter_map(|job| job.facts_at).min()
+    }
+
+    fn job(&mut self, tag: &RequestTag) -> Option<&mut Job> {
+        self.jobs.iter_mut().find(|job| job.tag == *tag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_finished_when_all_three_are_there() {
+        let (mut jobs, tag) = (FreshJobs::default(), RequestTag::parse("r1").unwrap());
+        assert!(jobs.is_new(&tag) && !jobs.is_new(&tag));
+        jobs.begin(tag.clone(), Duration::ZERO, 2, Duration::from_secs(2), true);
+        assert_eq!(jobs.facts_due(Duration::from_millis(399)), None);
+        assert_eq!(jobs.facts_due(Duration::from_millis(400)), Some(tag.clone()));
+        assert_eq!(jobs.facts_due(Duration::from_millis(400)), None);
+        jobs.round_done(&tag);
+        jobs.facts_done(&tag);
+        jobs.snapshot_done(&tag);
+        assert_eq!(jobs.finished(), None, "one round is missing");
+        jobs.round_done(&tag);
+        assert_eq!((jobs.finished(), jobs.finished()), (Some(tag), None));
+    }
+}

@@ -1,0 +1,103 @@
+//! Long-polling the plan, and introducing the agent: two services of the run loop that only talk to the collector.
+
+use crate::{backoff::Backoff, clock::Clock, collector::Collector, uplink::chain};
+use pingtong_evidence::{AgentHello, ClockFact, MetadataFact, Plan, SCHEMA};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// A plan as it came.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) plan: Plan,
+    /// The clock against the collector's, when the answer was not held back.
+    pub(crate) clock: Option<ClockFact>,
+}
+
+/// Hands over every new plan until told to stop.
+pub(crate) async fn watch_plan(
+    collector: Collector,
+    clock: Clock,
+    plans: mpsc::Sender<Planned>,
+    stop: CancellationToken,
+) {
+    let mut backoff = Backoff::default();
+    let mut known = None;
+    loop {
+        let (asked_at, started) = (crate::clock::wall(), clock.mono());
+        let answer = tokio::select! {
+            answer = collector.plan(known) => answer,
+            () = stop.cancelled() => return,
+        };
+        let wait = match answer {
+            Ok(plan) if plan.schema != SCHEMA => {
+                tracing::warn!(schema = plan.schema, "the collector's plan is of another version; upgrade this agent");
+                backoff.next()
+            }
+            Ok(plan) => {
+                if backoff.reset() {
+                    tracing::info!("the collector answers");
+                }
+                let took = clock.mono().saturating_sub(started);
+                let sample = known.is_none().then(|| crate::uplink::sample(asked_at, took, plan.now));
+                let news = known != Some(plan.revision);
+                known = Some(plan.revision);
+                if news && plans.send(Planned { plan, clock: sample }).await.is_err() {
+                    return;
+                }
+                Duration::ZERO
+            }
+            Err(error) => {
+                let wait = backoff.next();
+                tracing::warn!(error = %chain(&error), again_in = ?wait, "no plan; reports are kept meanwhile");
+                // A collector that was away may have counted its revisions anew.
+                known = None;
+                wait
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Introduces the agent at start and whenever its identity changes.
+pub(crate) async fn introduce(
+    collector: Collector,
+    mut identity: watch::Receiver<Option<MetadataFact>>,
+    stop: CancellationToken,
+) {
+    let mut backoff = Backoff::default();
+    loop {
+        let metadata = identity.borrow_and_update().clone();
+        let hello = AgentHello { schema: SCHEMA, version: env!("CARGO_PKG_VERSION").to_owned(), metadata };
+        let answer = tokio::select! {
+            answer = collector.hello(&hello) => answer,
+            () = stop.cancelled() => return,
+        };
+        let changed = async {
+            if identity.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        match answer {
+            Ok(()) => {
+                backoff.reset();
+                tokio::select! {
+                    () = changed => {}
+                    () = stop.cancelled() => return,
+                }
+            }
+            Err(error) => {
+                let wait = backoff.next();
+                tracing::warn!(error = %chain(&error), again_in = ?wait, "not introduced yet");
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = changed => {}
+                    () = stop.cancelled() => return,
+                }
+            }
+        }
+    }
+}

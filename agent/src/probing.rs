@@ -1,0 +1,143 @@
+//! Engine, prober and ledger joined: what every command that probes drives.
+
+use crate::{
+    clock::Clock,
+    engine::{Engine, Handed},
+};
+use pingtong_evidence::{AgentId, ArrivalRound, ProbeRound};
+use pingtong_probe::{
+    ArrivalLedger, Counters, Input, NonceKey, Output, Prober, ProberSettings, RoundOrder, Sighting,
+};
+use std::time::Duration;
+
+/// Probes handed over before the sockets are read again, so that replies do not pile up behind a burst.
+const SEND_MAX: usize = 64;
+
+/// What came of driving.
+#[derive(Debug, Default)]
+pub struct Yield {
+    /// Rounds that are over.
+    pub rounds: Vec<ProbeRound>,
+    /// Arrivals that are due.
+    pub arrivals: Vec<ArrivalRound>,
+}
+
+/// The three together.
+#[derive(Debug)]
+pub struct Probing {
+    clock: Clock,
+    engine: Engine,
+    prober: Prober,
+    ledger: ArrivalLedger,
+}
+
+impl Probing {
+    /// At rest.
+    pub fn new(clock: Clock, engine: Engine, agent: AgentId, key: NonceKey, rate_pps_max: u32) -> Self {
+        let prober = Prober::new(ProberSettings {
+            agent: agent.clone(),
+            key,
+            rate_pps_max,
+            window: engine.window(),
+            seed: seed(),
+            started: clock.now(),
+        });
+        let ledger = ArrivalLedger::new(agent, engine.observers());
+        Self { clock, engine, prober, ledger }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What did not go as planned.
+    pub fn counters(&self) -> Counters {
+        self.prober.counters()
+    }
+
+    /// Rounds under way.
+    pub fn rounds(&self) -> usize {
+        self.prober.rounds()
+    }
+
+    /// Begins a round now.
+    pub fn start(&mut self, order: RoundOrder) {
+        self.prober.handle(self.clock.now(), Input::Start(order));
+    }
+
+    /// Takes the plan's key and senders.
+    pub fn plan(&mut self, key: NonceKey, senders: Vec<AgentId>) {
+        let now = self.clock.now();
+        self.prober.handle(now, Input::Rekey(key.clone()));
+        self.ledger.handle(now, Sighting::Plan { key, senders });
+    }
+
+    /// Ends everything and gives out what there is.
+    pub fn finish(&mut self) -> Yield {
+        let now = self.clock.now();
+        self.engine.drain(&self.clock, &mut self.prober, &mut self.ledger);
+        self.prober.handle(now, Input::Finish);
+        self.ledger.handle(now, Sighting::Finish);
+        self.pump()
+    }
+
+    /// Does what is due: reads, sends, and gives out what is over.
+    pub fn pump(&mut self) -> Yield {
+        self.engine.drain(&self.clock, &mut self.prober, &mut self.ledger);
+        let mut out = Yield::default();
+        for _ in 0..SEND_MAX {
+            let now = self.clock.now();
+            match self.prober.poll(now) {
+                Some(Output::Send(probe)) => {
+                    let (round, sequence) = (probe.round, probe.sequence);
+                    let at = self.clock.mono();
+                    let input = match self.engine.send(probe) {
+                        Handed::Taken => Input::Sent { round, sequence, at },
+                        Handed::Refused(errno) => Input::Refused { round, sequence, errno },
+                        Handed::NoRoom => Input::NotSent { round, sequence },
+                    };
+                    self.prober.handle(now, input);
+                }
+                Some(Output::Closed(round)) => out.rounds.push(round),
+                None => break,
+            }
+        }
+        while let Some(arrival) = self.ledger.poll(self.clock.now()) {
+            out.arrivals.push(arrival);
+        }
+        out
+    }
+
+    /// Waits until [`Probing::pump`] has something to do. May be dropped at any time.
+    pub async fn wait(&mut self) {
+        let deadline = [self.prober.next_deadline(), self.ledger.next_deadline()].into_iter().flatten().min();
+        let due = async {
+            match deadline {
+                Some(deadline) if deadline <= self.clock.mono() => {}
+                Some(deadline) => tokio::time::sleep_until(self.clock.instant(deadline)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.engine.ready(&self.clock, &mut self.prober) => {}
+            () = due => {}
+        }
+    }
+
+    /// How far behind its schedule the prober is.
+    pub fn lag(&self) -> Duration {
+        self.prober.next_deadline().map_or(Duration::ZERO, |due| {
+            if due.is_zero() { Duration::ZERO } else { self.clock.mono().saturating_sub(due) }
+        })
+    }
+}
+
+/// Random, or the process id when the kernel gives none: it only keeps identifiers of two runs apart.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from_ne_bytes(bytes),
+        Err(_) => u64::from(std::process::id()),
+    }
+}

@@ -1,0 +1,214 @@
+//! What users read on standard output, in both languages. The only module that writes there.
+
+use crate::{Lang, doctor::Finding};
+use pingtong_evidence::{
+    Container, HostFacts, InterfaceKind, Known, ProbeEngine, ProbeRound, RouteOutcome, SCHEMA,
+};
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    net::Ipv4Addr,
+    time::Duration,
+};
+
+/// What surge-ping says of one address.
+#[derive(Debug)]
+pub struct Opinion {
+    /// The address.
+    pub target: Ipv4Addr,
+    /// Its round-trip time, or what came instead.
+    pub result: Result<Duration, String>,
+}
+
+/// A text as it is.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn text(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")
+}
+
+/// Rounds of `ping`: one line a target and a summary.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn ping(rounds: &[ProbeRound], json: bool, lang: Lang) -> io::Result<()> {
+    let (sent, received) = totals(rounds);
+    if json {
+        for round in rounds {
+            text(&serde_json::json!({"schema": SCHEMA, "target": round.target, "round": round}).to_string())?;
+        }
+        let alive = rounds.iter().filter(|round| !round.replied.is_empty()).count();
+        let summary = serde_json::json!({"targets": rounds.len(), "alive": alive, "sent": sent, "received": received});
+        return text(&serde_json::json!({"schema": SCHEMA, "summary": summary}).to_string());
+    }
+    let mut lines: Vec<String> = rounds.iter().map(|round| line(round, lang)).collect();
+    let alive = rounds.iter().filter(|round| !round.replied.is_empty()).count();
+    lines.push(match lang {
+        Lang::Zh => format!("共 {} 个目标，{alive} 个有应答；发送 {sent}，收到 {received}", rounds.len()),
+        Lang::En => format!("{} targets, {alive} answer; {sent} sent, {received} received", rounds.len()),
+    });
+    text(&lines.join("\n"))
+}
+
+/// Result of `check`.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn check(
+    rounds: &[ProbeRound],
+    facts: &HostFacts,
+    opinions: &[Opinion],
+    json: bool,
+    lang: Lang,
+) -> io::Result<()> {
+    if json {
+        let opinions: Vec<_> = opinions
+            .iter()
+            .map(|opinion| match &opinion.result {
+                Ok(rtt) => serde_json::json!({"target": opinion.target, "rtt_ns": u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX)}),
+                Err(why) => serde_json::json!({"target": opinion.target, "why_not": why}),
+            })
+            .collect();
+        let all = serde_json::json!({"schema": SCHEMA, "rounds": rounds, "host": facts, "second_opinions": opinions});
+        return text(&all.to_string());
+    }
+    let mut lines: Vec<String> = rounds.iter().map(|round| line(round, lang)).collect();
+    for opinion in opinions {
+        lines.push(match &opinion.result {
+            Ok(rtt) => format!("{}  surge-ping: {:.3} ms", opinion.target, rtt.as_secs_f64() * 1e3),
+            Err(why) => format!("{}  surge-ping: {why}", opinion.target),
+        });
+    }
+    lines.extend(host(facts, lang));
+    text(&lines.join("\n"))
+}
+
+/// Findings of `doctor`.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn doctor(findings: &[Finding], json: bool, lang: Lang) -> io::Result<()> {
+    if json {
+        let findings: Vec<_> = findings
+            .iter()
+            .map(|finding| {
+                serde_json::json!({"code": finding.code, "ok": finding.ok, "what": lang.pick(&finding.zh, &finding.en), "next": finding.next})
+            })
+            .collect();
+        return text(&serde_json::json!({"schema": SCHEMA, "findings": findings}).to_string());
+    }
+    let mut out = String::new();
+    for finding in findings {
+        let mark = if finding.ok { '✓' } else { '✗' };
+        let _ = writeln!(out, "{mark} {}", lang.pick(&finding.zh, &finding.en));
+        if let Some(next) = &finding.next {
+            let _ = writeln!(out, "    {} {next}", lang.pick("下一步：", "next:"));
+        }
+    }
+    text(out.trim_end())
+}
+
+fn totals(rounds: &[ProbeRound]) -> (u64, u64) {
+    rounds.iter().fold((0, 0), |(sent, received), round| (sent + round.sent.len(), received + round.replied.len()))
+}
+
+fn line(round: &ProbeRound, lang: Lang) -> String {
+    let (sent, received) = (round.sent.len(), round.replied.len());
+    let mut line = match lang {
+        Lang::Zh => format!("{:<15}  发送 {sent}  收到 {received}", round.target),
+        Lang::En => format!("{:<15}  sent {sent}  received {received}", round.target),
+    };
+    if let Some(lost) = (sent.saturating_sub(received) * 1_000).checked_div(sent) {
+        let _ = write!(line, "  {} {}.{}%", lang.pick("丢失", "lost"), lost / 10, lost % 10);
+    }
+    if let Some(rtt) = &round.rtt {
+        let ms = |nanos: pingtong_evidence::Nanos| nanos.as_millis_f64();
+        let _ = write!(
+            line,
+            "  {} {:.3}/{:.3}/{:.3} ms",
+            lang.pick("最小/平均/最大", "min/avg/max"),
+            ms(rtt.min),
+            ms(rtt.mean),
+            ms(rtt.max)
+        );
+    }
+    let mut more = |count: u64, zh: &str, en: &str| {
+        if count > 0 {
+            let _ = write!(line, "  {} {count}", lang.pick(zh, en));
+        }
+    };
+    more(round.late.len(), "迟到", "late");
+    more(round.duplicates, "重复", "duplicate");
+    more(round.reordered, "乱序", "reordered");
+    more(round.own_drops, "本机丢弃", "dropped by this host");
+    for refused in &round.send_errors {
+        let _ = write!(line, "  {} {} × {}", lang.pick("本机拒绝", "refused here:"), errno(refused.errno), refused.probes.len());
+    }
+    for error in &round.icmp_errors {
+        let _ = write!(line, "  ICMP {}/{} {} {} × {}", error.icmp_type, error.code, lang.pick("来自", "from"), error.from, error.count);
+    }
+    for stranger in &round.strangers {
+        let _ = write!(line, "  {} {} × {}", lang.pick("陌生应答来自", "replies without our tag from"), stranger.from, stranger.count);
+    }
+    line
+}
+
+fn errno(errno: i32) -> String {
+    format!("{} ({errno})", nix::errno::Errno::from_raw(errno).desc())
+}
+
+fn host(facts: &HostFacts, lang: Lang) -> Vec<String> {
+    let mut lines = vec![];
+    let engine = match facts.engine {
+        ProbeEngine::Raw => lang.pick("原始套接字（精确）", "raw sockets (exact)"),
+        ProbeEngine::Portable => lang.pick("surge-ping（看不到到达和 ICMP 错误）", "surge-ping (no arrivals, no ICMP errors)"),
+        ProbeEngine::None => lang.pick("无法探测", "no probes"),
+    };
+    lines.push(format!("{}: {engine}", lang.pick("探测方式", "engine")));
+    let unknown = |why: &pingtong_evidence::WhyUnknown| format!("? {why}");
+    let metadata = match &facts.metadata {
+        Known::Known(fact) => format!("{} {} {} {}", fact.instance, fact.account, fact.region, fact.private_address),
+        Known::Unknown(why) => unknown(why),
+    };
+    lines.push(format!("{}: {metadata}", lang.pick("元数据", "metadata")));
+    for route in &facts.routes {
+        let outcome = match &route.outcome {
+            Known::Known(RouteOutcome::Via { interface, source, gateway, prefix }) => {
+                let mut text = interface.clone();
+                for (name, value) in [("via", gateway.map(|a| a.to_string())), ("src", source.map(|a| a.to_string())), ("prefix", prefix.map(|p| p.to_string()))] {
+                    if let Some(value) = value {
+                        let _ = write!(text, " {name} {value}");
+                    }
+                }
+                text
+            }
+            Known::Known(RouteOutcome::Refused { errno: code }) => errno(*code),
+            Known::Known(RouteOutcome::Own) => lang.pick("本机地址", "an address of this host").to_owned(),
+            Known::Unknown(why) => unknown(why),
+        };
+        lines.push(format!("{} {}: {outcome}", lang.pick("路由", "route to"), route.to));
+    }
+    if let Known::Known(interfaces) = &facts.interfaces {
+        for interface in interfaces.iter().filter(|each| each.kind != InterfaceKind::Loopback) {
+            let addresses: Vec<String> = interface.addresses.iter().map(|(address, _)| address.to_string()).collect();
+            lines.push(format!("{} {}: {:?} mtu {} {}", lang.pick("网卡", "interface"), interface.name, interface.kind, interface.mtu, addresses.join(" ")));
+        }
+    }
+    if facts.sysctls.echo_ignore_all.known() == Some(&true) {
+        lines.push(lang.pick("icmp_echo_ignore_all = 1：本机不应答 ping", "icmp_echo_ignore_all = 1: this host answers no ping").to_owned());
+    }
+    match &facts.firewall {
+        Known::Known(firewall) => {
+            for rule in &firewall.refusing {
+                lines.push(format!("{} {} {} {} {:?}: {}", lang.pick("防火墙", "firewall"), rule.family, rule.table, rule.chain, rule.hook, rule.text));
+            }
+        }
+        Known::Unknown(why) => lines.push(format!("{}: {}", lang.pick("防火墙", "firewall"), unknown(why))),
+    }
+    if facts.container.known() == Some(&Container::Yes) {
+        lines.push(lang.pick("在容器中运行，地址不是实例的地址", "in a container: its addresses are not the instance's").to_owned());
+    }
+    lines
+}

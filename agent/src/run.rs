@@ -1,0 +1,451 @@
+//! The agent at work: one loop that owns every socket, timer and task, and one way out of it.
+//!
+//! Nothing ends it but a signal: a collector, a metadata service or an API that is away is tried again in the
+//! background, and what cannot be done is told in the reports.
+
+use crate::{
+    backoff::Backoff,
+    clock::{Clock, wall},
+    collector::{Collector, CollectorError},
+    engine::Engine,
+    facts::{self, FactsOrder},
+    fresh::FreshJobs,
+    plan_watch::{Planned, introduce, watch_plan},
+    probing::{Probing, Yield},
+    settings::Settings,
+    spool::{SPOOL_BYTES_MAX, Spool},
+    targets::Targets,
+    uplink::{QUEUE_MAX, Sender, Uplink, UplinkState},
+};
+use pingtong_cloud::{Client, ClientSettings, Credentials, EndpointRule, GatherScope, MetadataClient, gather};
+use pingtong_evidence::{
+    AgentHealth, ClockFact, HostFacts, InstanceId, Known, MetadataFact, Plan, ProbeEngine, Report, ReportBody,
+    ReportId, RequestTag, Snapshot, WhyUnknown,
+};
+use pingtong_probe::{ClockWatch, NonceKey, RoundOrder};
+use std::time::Duration;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Between two reports of the agent's own health, unless there is news.
+const HEALTH_PERIOD: Duration = Duration::from_secs(10);
+/// A gather for fresh evidence must not outlast the asker's patience.
+const FRESH_GATHER_MAX: Duration = Duration::from_millis(2_500);
+const STEADY_GATHER_MAX: Duration = Duration::from_secs(30);
+/// Steps of the clock kept for the report.
+const CLOCK_STEPS_MAX: usize = 16;
+/// How long services may take to end.
+const FAREWELL: Duration = Duration::from_secs(4);
+
+/// Why an agent cannot even begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The collector's certificate is of no use.
+    #[error(transparent)]
+    Collector(#[from] CollectorError),
+    /// The cloud client cannot be made from the settings.
+    #[error("cannot use \"metadata\" or \"cloud_endpoint\" of the settings")]
+    Cloud(#[from] pingtong_cloud::BuildError),
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals")]
+    Signals(#[source] std::io::Error),
+}
+
+enum Done {
+    Identity(Result<MetadataFact, WhyUnknown>),
+    Facts(Box<HostFacts>),
+    Gathered { tag: Option<RequestTag>, snapshot: Result<Box<Snapshot>, WhyUnknown> },
+}
+
+struct Station {
+    settings: Settings,
+    clock: Clock,
+    probing: Probing,
+    metadata_client: MetadataClient,
+    cloud: Client,
+    metadata: Known<MetadataFact>,
+    identity: watch::Sender<Option<MetadataFact>>,
+    instance: watch::Sender<Option<InstanceId>>,
+    reports: mpsc::Sender<Report>,
+    uplink: watch::Receiver<UplinkState>,
+    plan: Option<Plan>,
+    plan_clock: Option<ClockFact>,
+    targets: Targets,
+    tasks: JoinSet<Done>,
+    fresh: FreshJobs,
+    identity_backoff: Backoff,
+    identity_at: Option<Duration>,
+    gathering: bool,
+    round_at: Option<Duration>,
+    snapshot_at: Option<Duration>,
+    health_at: Duration,
+    watch: ClockWatch,
+    steps_ms: Vec<i64>,
+    lag_max: Duration,
+    queue_dropped: u64,
+}
+
+/// Works until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`RunError`] when it cannot begin.
+pub async fn run(settings: Settings, engine: Engine, clock: Clock) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let collector = Collector::new(&settings)?;
+    let metadata_client = MetadataClient::new(settings.metadata.as_deref())?;
+    let cloud = cloud_client(&settings, &metadata_client)?;
+    let spool = Spool::open(&settings.spool, SPOOL_BYTES_MAX).unwrap_or_else(|error| {
+        tracing::warn!(directory = %settings.spool.display(), %error, "reports are kept in memory only, the spool directory cannot be used; make it writable");
+        Spool::in_memory(&settings.spool, SPOOL_BYTES_MAX)
+    });
+    if let Some(why) = engine.degraded() {
+        tracing::warn!("{why}");
+    }
+    let stop = CancellationToken::new();
+    let (plan_sender, mut plans) = mpsc::channel(4);
+    let (report_sender, report_receiver) = mpsc::channel(QUEUE_MAX);
+    let (state_sender, state) = watch::channel(UplinkState::default());
+    let (identity, identity_receiver) = watch::channel(None);
+    let (instance, instance_receiver) = watch::channel(None);
+    let mut services = JoinSet::new();
+    services.spawn(watch_plan(collector.clone(), clock, plan_sender, stop.clone()));
+    services.spawn(introduce(collector.clone(), identity_receiver, stop.clone()));
+    let sender =
+        Sender { agent: settings.agent.clone(), account: settings.account.clone(), instance: instance_receiver };
+    services.spawn(
+        Uplink { collector, sender, spool, reports: report_receiver, state: state_sender, clock }.run(),
+    );
+    let key = NonceKey::from_bytes([0; 32]);
+    let mut station = Station {
+        probing: Probing::new(clock, engine, settings.agent.clone(), key, settings.rate_pps_max),
+        metadata_client,
+        cloud,
+        metadata: Known::default(),
+        identity,
+        instance,
+        reports: report_sender,
+        uplink: state,
+        plan: None,
+        plan_clock: None,
+        targets: Targets::default(),
+        tasks: JoinSet::new(),
+        fresh: FreshJobs::default(),
+        identity_backoff: Backoff::default(),
+        identity_at: Some(Duration::ZERO),
+        gathering: false,
+        round_at: None,
+        snapshot_at: None,
+        health_at: Duration::ZERO,
+        watch: ClockWatch::default(),
+        steps_ms: vec![],
+        lag_max: Duration::ZERO,
+        queue_dropped: 0,
+        settings,
+        clock,
+    };
+    tracing::info!(agent.id = %station.settings.agent, collector = station.settings.collector, "the agent is at work");
+    loop {
+        station.turn();
+        let due = station.next_deadline();
+        let wake = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(clock.instant(due)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = station.probing.wait() => {}
+            Some(planned) = plans.recv() => station.take_plan(planned),
+            Some(done) = station.tasks.join_next() => {
+                if let Ok(done) = done {
+                    station.take_done(done);
+                }
+            }
+            () = wake => {}
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    tracing::info!("the agent ends");
+    station.end();
+    stop.cancel();
+    let all = async { while services.join_next().await.is_some() {} };
+    if tokio::time::timeout(FAREWELL, all).await.is_err() {
+        tracing::warn!("ended without waiting for the collector");
+    }
+    Ok(())
+}
+
+/// The client that reads this account's configuration with the instance's RAM role.
+///
+/// # Errors
+/// When the settings' addresses are of no use.
+pub fn cloud_client(settings: &Settings, metadata: &MetadataClient) -> Result<Client, pingtong_cloud::BuildError> {
+    let endpoint = EndpointRule::parse(settings.cloud_endpoint.as_deref())?;
+    let credentials = Credentials::instance_role(metadata.clone());
+    Client::new(ClientSettings::new(settings.account.clone(), endpoint, credentials))
+}
+
+impl Station {
+    /// Everything that is due.
+    fn turn(&mut self) {
+        let now = self.clock.now();
+        if let Some(step) = self.watch.observe(now) {
+            tracing::warn!(step_ms = step, "the clock was stepped");
+            self.steps_ms.push(step);
+            if self.steps_ms.len() > CLOCK_STEPS_MAX {
+                self.steps_ms.remove(0);
+            }
+        }
+        self.lag_max = self.lag_max.max(self.probing.lag());
+        let out = self.probing.pump();
+        self.report_yield(out);
+        if self.identity_at.is_some_and(|at| at <= now.mono) {
+            self.identity_at = None;
+            self.ask_identity();
+        }
+        if self.round_at.is_some_and(|at| at <= now.mono) {
+            self.steady_round(now.mono);
+        }
+        if self.snapshot_at.is_some_and(|at| at <= now.mono) {
+            self.steady_readings(now.mono);
+        }
+        while let Some(tag) = self.fresh.facts_due(now.mono) {
+            self.read_facts(Some(tag));
+        }
+        while let Some(tag) = self.fresh.finished() {
+            tracing::debug!(request = %tag, "fresh evidence is complete");
+            self.report_health(Some(tag));
+        }
+        if self.plan.is_some() && self.health_at <= now.mono {
+            self.report_health(None);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        let health = self.plan.is_some().then_some(self.health_at);
+        [self.identity_at, self.round_at, self.snapshot_at, self.fresh.next_deadline(), health]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn take_plan(&mut self, planned: Planned) {
+        let Planned { plan, clock } = planned;
+        self.plan_clock = clock.or(self.plan_clock);
+        let key = match NonceKey::parse_hex(&plan.nonce_key) {
+            Ok(key) => key,
+            Err(error) => {
+                tracing::warn!(%error, "the plan cannot be followed");
+                return;
+            }
+        };
+        let targets = Targets::of(&plan, &self.settings.allow);
+        if targets != self.targets {
+            tracing::info!(revision = plan.revision, targets = targets.probed.len(), "a new plan");
+            if !targets.refused.is_empty() {
+                tracing::warn!(addresses = ?targets.refused, "not probed: outside \"allow\" of the settings");
+            }
+        }
+        self.probing.plan(key, targets.senders.clone());
+        let now = self.clock.mono();
+        let first = self.plan.is_none();
+        let changed = first || targets != self.targets;
+        self.targets = targets;
+        let fresh = plan.fresh.clone();
+        if changed {
+            self.round_at = Some(now);
+            self.health_at = now;
+        }
+        if first {
+            self.snapshot_at = Some(now);
+        }
+        self.plan = Some(plan);
+        if let Some(tag) = fresh
+            && self.fresh.is_new(&tag)
+        {
+            self.begin_fresh(tag);
+        }
+    }
+
+    fn begin_fresh(&mut self, tag: RequestTag) {
+        let Some(sampling) = self.plan.as_ref().map(|plan| plan.fresh_sampling) else { return };
+        let (orders, lasting) = self.targets.orders(sampling, self.settings.rate_pps_max);
+        let rounds = self.start(orders, Some(&tag));
+        tracing::debug!(request = %tag, rounds, "fresh evidence is asked for");
+        self.fresh.begin(tag.clone(), self.clock.mono(), rounds, lasting, self.settings.snapshot);
+        if self.settings.snapshot {
+            self.gather(Some(tag), FRESH_GATHER_MAX);
+        }
+    }
+
+    fn steady_round(&mut self, now: Duration) {
+        let Some(sampling) = self.plan.as_ref().map(|plan| plan.steady) else { return };
+        let period = Duration::from_millis(sampling.period_ms.max(1).into());
+        let due = self.round_at.unwrap_or(now);
+        // A loop that was held up does not make up for rounds that are past.
+        self.round_at = Some((due + period).max(now));
+        self.lag_max = self.lag_max.max(now.saturating_sub(due));
+        let (orders, _) = self.targets.orders(sampling, self.settings.rate_pps_max);
+        self.start(orders, None);
+    }
+
+    /// Starts rounds; how many were started.
+    fn start(&mut self, orders: Vec<RoundOrder>, tag: Option<&RequestTag>) -> usize {
+        if self.probing.engine().kind() == ProbeEngine::None {
+            return 0;
+        }
+        let count = orders.len();
+        for order in orders {
+            self.probing.start(RoundOrder { request: tag.cloned(), ..order });
+        }
+        count
+    }
+
+    fn steady_readings(&mut self, now: Duration) {
+        let Some(plan) = &self.plan else { return };
+        self.snapshot_at = Some(now + Duration::from_millis(plan.snapshot_period_ms.max(1_000).into()));
+        self.read_facts(None);
+        if self.identity_at.is_none() && self.metadata.known().is_some() {
+            self.identity_at = Some(now);
+        }
+        if self.settings.snapshot && !self.gathering {
+            self.gathering = true;
+            self.gather(None, STEADY_GATHER_MAX);
+        }
+    }
+
+    fn read_facts(&mut self, request: Option<RequestTag>) {
+        let order = FactsOrder {
+            agent: self.settings.agent.clone(),
+            request,
+            peers: self.targets.peers.clone(),
+            metadata: self.metadata.clone(),
+            engine: self.probing.engine().kind(),
+            clock: self.clock_fact().map_or_else(Known::default, Known::Known),
+        };
+        self.tasks.spawn_blocking(move || Done::Facts(Box::new(facts::read(order, wall()))));
+    }
+
+    fn ask_identity(&mut self) {
+        let client = self.metadata_client.clone();
+        self.tasks.spawn(async move { Done::Identity(client.identity().await.map_err(|error| error.why())) });
+    }
+
+    fn gather(&mut self, tag: Option<RequestTag>, within: Duration) {
+        let (cloud, metadata_client) = (self.cloud.clone(), self.metadata_client.clone());
+        let (account, known) = (self.settings.account.clone(), self.metadata.known().cloned());
+        self.tasks.spawn(async move {
+            let identity = match known {
+                Some(identity) => Ok(identity),
+                None => metadata_client.identity().await.map_err(|error| error.why()),
+            };
+            let snapshot = match identity {
+                Ok(identity) => {
+                    let mut scope = GatherScope::new(account, identity.region);
+                    scope.vpc = identity.vpc;
+                    scope.request.clone_from(&tag);
+                    scope.within = within;
+                    Ok(Box::new(gather(&cloud, &scope, wall).await))
+                }
+                Err(why) => Err(why),
+            };
+            Done::Gathered { tag, snapshot }
+        });
+    }
+
+    fn take_done(&mut self, done: Done) {
+        match done {
+            Done::Identity(Ok(fact)) => {
+                self.identity_backoff.reset();
+                if self.metadata.known() != Some(&fact) {
+                    tracing::info!(instance.id = %fact.instance, account.id = %fact.account, region = %fact.region, "the metadata service told who we are");
+                    self.instance.send_replace(Some(fact.instance.clone()));
+                    self.identity.send_replace(Some(fact.clone()));
+                    let first = self.metadata.known().is_none();
+                    self.metadata = Known::Known(fact);
+                    if first && self.plan.is_some() {
+                        self.snapshot_at = Some(self.clock.mono());
+                    }
+                }
+            }
+            Done::Identity(Err(why)) => {
+                let wait = self.identity_backoff.next();
+                self.identity_at = Some(self.clock.mono() + wait);
+                // What it told earlier still holds: an instance does not become another one.
+                if self.metadata.known().is_none() {
+                    tracing::warn!(%why, again_in = ?wait, "the metadata service is silent; probing goes on, the account's configuration waits");
+                    self.metadata = Known::Unknown(why);
+                }
+            }
+            Done::Facts(facts) => {
+                if let Some(tag) = &facts.request {
+                    self.fresh.facts_done(tag);
+                }
+                self.report(ReportBody::Host(facts));
+            }
+            Done::Gathered { tag, snapshot } => {
+                match &tag {
+                    Some(tag) => self.fresh.snapshot_done(tag),
+                    None => self.gathering = false,
+                }
+                match snapshot {
+                    Ok(snapshot) => self.report(ReportBody::Snapshot(snapshot)),
+                    Err(why) => tracing::warn!(%why, "no snapshot: the region is not known without the metadata service"),
+                }
+            }
+        }
+    }
+
+    fn report_yield(&mut self, out: Yield) {
+        for round in out.rounds {
+            if let Some(tag) = &round.request {
+                self.fresh.round_done(tag);
+            }
+            self.report(ReportBody::Probe(round));
+        }
+        for arrival in out.arrivals {
+            self.report(ReportBody::Arrival(arrival));
+        }
+    }
+
+    fn report_health(&mut self, fresh_done: Option<RequestTag>) {
+        let degraded: Vec<String> =
+            [self.probing.engine().degraded(), self.targets.unsupported.clone()].into_iter().flatten().collect();
+        let health = AgentHealth {
+            reports_dropped: self.uplink.borrow().dropped + self.queue_dropped,
+            probes_not_sent: self.probing.counters().probes_not_sent,
+            targets_refused: self.targets.refused.clone(),
+            clock_steps_ms: self.steps_ms.clone(),
+            loop_lag_ms_max: u64::try_from(std::mem::take(&mut self.lag_max).as_millis()).unwrap_or(u64::MAX),
+            degraded: (!degraded.is_empty()).then(|| degraded.join("; ")),
+            fresh_done,
+        };
+        self.health_at = self.clock.mono() + HEALTH_PERIOD;
+        self.report(ReportBody::Health(health));
+    }
+
+    fn report(&mut self, body: ReportBody) {
+        let Ok(id) = ReportId::parse(&uuid::Uuid::now_v7().to_string()) else { return };
+        if let Err(error) = self.reports.try_send(Report { id, at: wall(), body }) {
+            self.queue_dropped += 1;
+            tracing::warn!(%error, dropped = self.queue_dropped, "a report is lost: the spool does not keep up");
+        }
+    }
+
+    fn clock_fact(&self) -> Option<ClockFact> {
+        self.uplink.borrow().clock.or(self.plan_clock)
+    }
+
+    /// Gives everything out; dropping the queue's end tells the uplink to say farewell.
+    fn end(mut self) {
+        let out = self.probing.finish();
+        self.report_yield(out);
+        self.report_health(None);
+    }
+}

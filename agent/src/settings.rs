@@ -1,0 +1,333 @@
+//! `agent.toml` and the environment.
+//!
+//! Every mistake in the file is told at once, each with its line and the accepted form; unknown keys are mistakes.
+//! Nothing else in this crate reads the environment.
+
+#![expect(clippy::disallowed_methods, reason = "the one module that reads the environment")]
+
+use crate::Lang;
+use pingtong_evidence::{AccountId, AgentId, Cidr};
+use std::{fmt, ops::Range, path::Path, path::PathBuf};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+/// A secret that no log or error shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, for the wire.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What `agent.toml` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `https://HOST:PORT` of the collector.
+    pub collector: String,
+    /// The one certificate that the collector may show, as PEM.
+    pub certificate: String,
+    /// This agent.
+    pub agent: AgentId,
+    /// Its secret.
+    pub secret: Secret,
+    /// The account that it speaks for.
+    pub account: AccountId,
+    /// What it may probe.
+    pub allow: Vec<Cidr>,
+    /// Probes per second at most, all targets together.
+    pub rate_pps_max: u32,
+    /// Where reports are kept while the collector is away.
+    pub spool: PathBuf,
+    /// Base of the metadata service, when not the real one.
+    pub metadata: Option<String>,
+    /// Endpoint of all OpenAPI products, when not the VPC's own.
+    pub cloud_endpoint: Option<String>,
+    /// Whether this agent reads its account's configuration.
+    pub snapshot: bool,
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("cannot read settings \"{path}\"; make it with \"pingtong enroll … --out {path}\"")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file has mistakes.
+    #[error("{}", .0.join("\n"))]
+    Mistakes(Vec<String>),
+}
+
+/// Probes per second without `rate_pps_max`.
+const RATE_PPS_DEFAULT: u32 = 2_000;
+/// Most that `rate_pps_max` may be.
+const RATE_PPS_MAX: u32 = 200_000;
+
+impl Settings {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`SettingsError`] with every mistake.
+    pub fn load(path: &Path) -> Result<Self, SettingsError> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SettingsError::Read { path: shown.clone(), source })?;
+        Self::parse(&text, &shown)
+    }
+
+    /// Reads a text; `name` is the file in messages.
+    ///
+    /// # Errors
+    /// [`SettingsError::Mistakes`].
+    pub fn parse(text: &str, name: &str) -> Result<Self, SettingsError> {
+        let mut reader = Reader { text, name, mistakes: vec![] };
+        let document = match DeTable::parse(text) {
+            Ok(document) => document,
+            Err(error) => {
+                reader.mistake(error.span().unwrap_or(0..0), &format!("not TOML: {}", error.message()));
+                return Err(SettingsError::Mistakes(reader.finish()));
+            }
+        };
+        let table = document.get_ref();
+        reader.unknown_keys(table);
+        let settings = reader.settings(table);
+        match settings {
+            Some(settings) if reader.mistakes.is_empty() => Ok(settings),
+            _ => Err(SettingsError::Mistakes(reader.finish())),
+        }
+    }
+}
+
+/// The language that the environment asks for, as `LC_ALL`, `LC_MESSAGES` and `LANG` rank.
+pub fn environment_lang() -> Lang {
+    ["LC_ALL", "LC_MESSAGES", "LANG"]
+        .iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .find(|value| !value.is_empty())
+        .map_or(Lang::En, |value| Lang::of_locale(&value))
+}
+
+/// The log filter of the environment, if any.
+pub fn environment_log() -> Option<String> {
+    std::env::var("PINGTONG_LOG").ok().or_else(|| std::env::var("RUST_LOG").ok()).filter(|value| !value.is_empty())
+}
+
+const KEYS: [&str; 11] = [
+    "collector", "certificate", "agent", "secret", "account", "allow", "rate_pps_max", "spool", "metadata",
+    "cloud_endpoint", "snapshot",
+];
+
+struct Reader<'t> {
+    text: &'t str,
+    name: &'t str,
+    mistakes: Vec<(usize, String)>,
+}
+
+impl Reader<'_> {
+    fn mistake(&mut self, at: Range<usize>, what: &str) {
+        let before = self.text.get(..at.start.min(self.text.len())).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        self.mistakes.push((line, format!("{}:{line}: {what}", self.name)));
+    }
+
+    fn finish(mut self) -> Vec<String> {
+        self.mistakes.sort();
+        self.mistakes.into_iter().map(|(_, what)| what).collect()
+    }
+
+    fn unknown_keys(&mut self, table: &DeTable<'_>) {
+        for key in table.keys() {
+            if !KEYS.contains(&key.get_ref().as_ref()) {
+                let what = format!("\"{}\" is no key of an agent; the keys are {}", key.get_ref(), KEYS.join(", "));
+                self.mistake(key.span(), &what);
+            }
+        }
+    }
+
+    fn settings(&mut self, table: &DeTable<'_>) -> Option<Settings> {
+        let collector = self.required(table, "collector", "\"https://HOST:PORT\"", |text| {
+            text.starts_with("https://").then(|| text.trim_end_matches('/').to_owned())
+        });
+        let certificate = self.required(table, "certificate", "the collector's certificate as PEM text", |text| {
+            text.contains("-----BEGIN CERTIFICATE-----").then(|| text.to_owned())
+        });
+        let agent = self.required(table, "agent", "the agent's id", |text| AgentId::parse(text).ok());
+        let secret = self.required(table, "secret", "the agent's secret from enrolment", |text| {
+            (!text.is_empty() && text.chars().all(|c| c.is_ascii_graphic())).then(|| Secret(text.to_owned()))
+        });
+        let account = self.required(table, "account", "the account's id, in quotes", |text| AccountId::parse(text).ok());
+        let spool = self.required(table, "spool", "a directory", |text| (!text.is_empty()).then(|| PathBuf::from(text)));
+        let allow = self.allow(table);
+        let rate_pps_max = self.rate(table);
+        let url = |text: &str| (text.starts_with("http://") || text.starts_with("https://")).then(|| text.to_owned());
+        let metadata = self.optional(table, "metadata", "\"http://ADDRESS\"", url);
+        let cloud_endpoint = self.optional(table, "cloud_endpoint", "\"http://ADDRESS\" or \"https://HOST\"", url);
+        let snapshot = match table.get("snapshot").map(|value| (value.span(), value.get_ref())) {
+            None => Some(true),
+            Some((_, DeValue::Boolean(yes))) => Some(*yes),
+            Some((at, _)) => {
+                self.mistake(at, "\"snapshot\" must be true or false");
+                None
+            }
+        };
+        Some(Settings {
+            collector: collector?,
+            certificate: certificate?,
+            agent: agent?,
+            secret: secret?,
+            account: account?,
+            allow: allow?,
+            rate_pps_max: rate_pps_max?,
+            spool: spool?,
+            metadata,
+            cloud_endpoint,
+            snapshot: snapshot?,
+        })
+    }
+
+    fn required<T>(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        form: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        if table.get(key).is_none() {
+            self.mistake(0..0, &format!("\"{key}\" is missing; it must be {form}"));
+            return None;
+        }
+        self.optional(table, key, form, read)
+    }
+
+    fn optional<T>(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        form: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let value = table.get(key)?;
+        let read = value.get_ref().as_str().and_then(read);
+        if read.is_none() {
+            let shown = if key == "secret" { String::from("***") } else { shown(value) };
+            self.mistake(value.span(), &format!("\"{key}\" is {shown}; it must be {form}"));
+        }
+        read
+    }
+
+    fn allow(&mut self, table: &DeTable<'_>) -> Option<Vec<Cidr>> {
+        let Some(value) = table.get("allow") else {
+            self.mistake(0..0, "\"allow\" is missing; it lists what the agent may probe, such as [\"172.16.0.0/16\"]");
+            return None;
+        };
+        let Some(items) = value.get_ref().as_array() else {
+            self.mistake(value.span(), "\"allow\" must be a list of CIDR blocks such as [\"172.16.0.0/16\"]");
+            return None;
+        };
+        let mut blocks = vec![];
+        for item in items.iter() {
+            match item.get_ref().as_str().map(Cidr::parse) {
+                Some(Ok(block)) => blocks.push(block),
+                Some(Err(error)) => self.mistake(item.span(), &format!("\"allow\": {error}")),
+                None => self.mistake(item.span(), &format!("\"allow\": {} is no CIDR block in quotes", shown(item))),
+            }
+        }
+        (blocks.len() == items.len()).then_some(blocks)
+    }
+
+    fn rate(&mut self, table: &DeTable<'_>) -> Option<u32> {
+        let Some(value) = table.get("rate_pps_max") else { return Some(RATE_PPS_DEFAULT) };
+        let rate = match value.get_ref() {
+            DeValue::Integer(number) => number.to_string().replace('_', "").parse().ok(),
+            _ => None,
+        };
+        let rate = rate.filter(|rate| (1..=RATE_PPS_MAX).contains(rate));
+        if rate.is_none() {
+            let what = format!("\"rate_pps_max\" is {}; it must be a number from 1 to {RATE_PPS_MAX}", shown(value));
+            self.mistake(value.span(), &what);
+        }
+        rate
+    }
+}
+
+/// A value as a message shows it: short, and on one line.
+fn shown(value: &Spanned<DeValue<'_>>) -> String {
+    match value.get_ref() {
+        DeValue::String(text) => format!("{:?}", text.chars().take(60).collect::<String>()),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(yes) => yes.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(_) => String::from("a list"),
+        DeValue::Table(_) => String::from("a table"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+collector = "https://100.100.0.10:7443/"
+certificate = """
+-----BEGIN CERTIFICATE-----
+AA
+-----END CERTIFICATE-----
+"""
+agent = "A.ecs1"
+secret = "00ff"
+account = "1000000000000001"
+allow = ["172.16.0.0/16"]
+rate_pps_max = 2000
+spool = "/tmp/spool"
+"#;
+
+    #[test]
+    fn reads_what_enrolment_writes() {
+        let settings = Settings::parse(GOOD, "agent.toml").unwrap();
+        assert_eq!(settings.collector, "https://100.100.0.10:7443");
+        assert_eq!((settings.rate_pps_max, settings.snapshot, settings.metadata.is_none()), (2000, true, true));
+        assert!(!format!("{settings:?}").contains("00ff"), "a secret is never shown");
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once_with_its_line() {
+        let text = "collector = \"http://x\"\nagent = \"a b\"\nallow = [\"10.0.0.1/8\", 7]\nspoool = \"x\"\nrate_pps_max = 0\n";
+        let Err(SettingsError::Mistakes(mistakes)) = Settings::parse(text, "a.toml") else { panic!("accepted") };
+        let lines: Vec<&str> = mistakes.iter().map(String::as_str).collect();
+        for expected in [
+            "a.toml:1: \"collector\" is \"http://x\"",
+            "a.toml:1: \"certificate\" is missing",
+            "a.toml:1: \"secret\" is missing",
+            "a.toml:2: \"agent\"",
+            "a.toml:3: \"allow\": \"10.0.0.1/8\" has host bits set; probably 10.0.0.0/8 was meant",
+            "a.toml:3: \"allow\": 7 is no CIDR block",
+            "a.toml:4: \"spoool\" is no key",
+            "a.toml:5: \"rate_pps_max\" is 0",
+        ] {
+            assert!(lines.iter().any(|line| line.starts_with(expected)), "{expected} in {lines:#?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_toml_has_a_line_too() {
+        let Err(SettingsError::Mistakes(mistakes)) = Settings::parse("a = 1\nb = = 2\n", "a.toml") else { panic!() };
+        assert!(mistakes[0].starts_with("a.toml:2: not TOML"), "{mistakes:?}");
+    }
+}

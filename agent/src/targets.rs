@@ -1,0 +1,131 @@
+//! Which addresses of a plan this agent probes, and how fast.
+//!
+//! The plan proposes; the allow list and the rate cap of `agent.toml` decide. What is refused is named in the report.
+
+use pingtong_evidence::{AgentId, Cidr, PairId, Plan, Protocol, Sampling};
+use pingtong_probe::RoundOrder;
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+/// Bytes of a steady probe after the ICMP header: those of an ordinary ping.
+const PAYLOAD_BYTES: usize = 56;
+
+/// What a plan comes to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Targets {
+    /// To be probed.
+    pub(crate) probed: Vec<(PairId, Ipv4Addr)>,
+    /// Outside the allow list.
+    pub(crate) refused: Vec<IpAddr>,
+    /// Every address of the plan, for route look-ups.
+    pub(crate) peers: Vec<IpAddr>,
+    /// Agents whose probes may arrive.
+    pub(crate) senders: Vec<AgentId>,
+    /// Why some are not probed though they are allowed, in words.
+    pub(crate) unsupported: Option<String>,
+}
+
+impl Targets {
+    /// Sorts a plan's targets.
+    pub(crate) fn of(plan: &Plan, allow: &[Cidr]) -> Self {
+        let mut targets = Self::default();
+        let (mut peers, mut refused, mut others) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for target in &plan.targets {
+            peers.insert(target.address);
+            targets.senders.extend(target.agent.clone());
+            match (target.address, target.protocol) {
+                (address, _) if !allow.iter().any(|block| block.contains(address)) => {
+                    refused.insert(address);
+                }
+                (IpAddr::V4(address), Protocol::Icmp) => targets.probed.push((target.pair.clone(), address)),
+                (address, protocol) => {
+                    others.insert(format!("{protocol} towards {address}"));
+                }
+            }
+        }
+        targets.peers = peers.into_iter().collect();
+        targets.refused = refused.into_iter().collect();
+        if !others.is_empty() {
+            let list = others.into_iter().collect::<Vec<_>>().join(", ");
+            targets.unsupported = Some(format!("only ICMP over IPv4 is probed, not {list}"));
+        }
+        targets
+    }
+
+    /// One round towards each, such that all together keep the rate cap: a plan that asks for more gets fewer probes in
+    /// the same time.
+    pub(crate) fn orders(&self, sampling: Sampling, rate_pps_max: u32) -> (Vec<RoundOrder>, Duration) {
+        let spacing = Duration::from_millis(sampling.spacing_ms.into());
+        let count = u32::try_from(self.probed.len()).unwrap_or(u32::MAX);
+        let narrowest = Duration::from_secs(1).saturating_mul(count) / rate_pps_max.max(1);
+        let (spacing, probes) = if spacing < narrowest {
+            let probes = spacing.as_nanos() * u128::from(sampling.probes) / narrowest.as_nanos().max(1);
+            (narrowest, u32::try_from(probes).unwrap_or(sampling.probes).clamp(1, sampling.probes.max(1)))
+        } else {
+            (spacing, sampling.probes)
+        };
+        let orders = self.probed.iter().map(|(pair, target)| RoundOrder {
+            pair: pair.clone(),
+            target: *target,
+            probes,
+            spacing,
+            timeout: Duration::from_millis(sampling.timeout_ms.into()),
+            payload_bytes: PAYLOAD_BYTES,
+            request: None,
+        });
+        (orders.collect(), spacing.saturating_mul(probes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pingtong_evidence::{PlanTarget, SCHEMA, Timestamp};
+
+    fn plan(addresses: &[&str]) -> Plan {
+        let sampling = Sampling { probes: 400, spacing_ms: 4, timeout_ms: 1_000, period_ms: 1_000 };
+        Plan {
+            schema: SCHEMA,
+            revision: 1,
+            nonce_key: String::new(),
+            targets: addresses
+                .iter()
+                .map(|address| PlanTarget {
+                    pair: PairId::parse(address).unwrap(),
+                    address: address.parse().unwrap(),
+                    agent: None,
+                    protocol: Protocol::Icmp,
+                    port: None,
+                })
+                .collect(),
+            steady: sampling,
+            snapshot_period_ms: 1,
+            fresh: None,
+            fresh_sampling: sampling,
+            now: Timestamp::from_millis(0),
+        }
+    }
+
+    #[test]
+    fn addresses_outside_the_allow_list_are_refused_by_name() {
+        let allow = [Cidr::parse("172.16.0.0/16").unwrap()];
+        let targets = Targets::of(&plan(&["172.16.1.10", "10.0.0.1"]), &allow);
+        assert_eq!(targets.probed.len(), 1);
+        assert_eq!(targets.refused, [IpAddr::from([10, 0, 0, 1])]);
+        assert_eq!(targets.peers.len(), 2);
+    }
+
+    #[test]
+    fn the_rate_cap_thins_a_burst_without_stretching_it() {
+        let allow = [Cidr::parse("0.0.0.0/0").unwrap()];
+        let plan = plan(&["10.0.0.1", "10.0.0.2"]);
+        let targets = Targets::of(&plan, &allow);
+        let (orders, lasting) = targets.orders(plan.steady, 2_000);
+        assert_eq!((orders[0].probes, lasting), (400, Duration::from_millis(1_600)));
+        let (orders, lasting) = targets.orders(plan.steady, 100);
+        assert_eq!((orders[0].probes, lasting), (80, Duration::from_millis(1_600)));
+    }
+}
