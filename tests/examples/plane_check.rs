@@ -9,8 +9,8 @@
 use pingtong_evidence::Direction;
 use pingtong_lab::{
     desired::{
-        AclPlane, Desired, EniPlane, Filter, HopPlane, InstancePlane, LinkPlane, Match, RoutePlane, Shape, VSwitchPlane,
-        VpcPlane,
+        AclPlane, Desired, EniPlane, Filter, HopPlane, InstancePlane, LinkPlane, Match, RoutePlane, Shape,
+        VSwitchPlane, VpcPlane,
     },
     guest,
     plane::{
@@ -31,6 +31,8 @@ use std::{
 const A: &str = "A.ecs1";
 const B: &str = "B.ecs1";
 const LINK: &str = "ri-a";
+
+type Check = (&'static str, fn(&Plane));
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
@@ -72,7 +74,7 @@ fn inside(args: &[OsString]) -> ExitCode {
         println!("holding");
         std::thread::park();
     }
-    let checks: [(&str, fn(&Plane)); 16] = [
+    let checks: [Check; 17] = [
         ("healthy both ways", healthy),
         ("unchanged state costs nothing", idempotent),
         ("a revoked rule cuts a running flow, an unrelated change does not", revoked),
@@ -87,10 +89,12 @@ fn inside(args: &[OsString]) -> ExitCode {
         ("services and the metadata address", service),
         ("overlapping VPCs reach the service network", overlapping),
         ("an instance that goes and one that comes", membership),
+        ("a route through an instance, and another table", appliance),
         ("addresses nobody owns are silent", nobody),
         ("a guest may break itself", guest_faults),
     ];
-    let wanted: Vec<&str> = args[1..].iter().filter_map(|arg| arg.to_str()).collect();
+    let words = args[1..].iter().filter_map(|arg| arg.to_str());
+    let wanted: Vec<&str> = words.filter(|word| !word.starts_with("--")).collect();
     for (name, check) in checks {
         if wanted.is_empty() || wanted.iter().any(|word| name.contains(word)) {
             let begun = Instant::now();
@@ -127,7 +131,10 @@ fn tutorial() -> Desired {
         desired.vpcs.insert(
             vpc.to_owned(),
             VpcPlane {
-                vswitches: BTreeMap::from([(vswitch.clone(), VSwitchPlane { cidr, table: "vtb".to_owned(), acl: None })]),
+                vswitches: BTreeMap::from([(
+                    vswitch.clone(),
+                    VSwitchPlane { cidr, table: "vtb".to_owned(), acl: None },
+                )]),
                 tables: BTreeMap::from([("vtb".to_owned(), routes)]),
             },
         );
@@ -171,7 +178,8 @@ fn start(plane: &Plane, from: &str, args: &[&str]) -> Child {
 fn finish(child: Child) -> (u32, u32) {
     let output = child.wait_with_output().expect("ping ends");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = text.lines().find(|line| line.contains("transmitted")).unwrap_or_else(|| panic!("no result in {text:?}"));
+    let line =
+        text.lines().find(|line| line.contains("transmitted")).unwrap_or_else(|| panic!("no result in {text:?}"));
     let numbers: Vec<u32> = line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect();
     (numbers[0], numbers[1])
 }
@@ -279,10 +287,16 @@ fn delay(plane: &Plane) {
 fn mtu(plane: &Plane) {
     plane.set_shape(LINK, Direction::Forward, Shape { mtu: Some(1400), ..Shape::default() });
     // Without DF: cut on the way, put together at the end, and answered.
-    assert_eq!(finish(start(plane, A, &["-M", "dont", "-c", "3", "-i", "0.01", "-W", "0.5", "-s", "1472", B_IP])), (3, 3));
+    assert_eq!(
+        finish(start(plane, A, &["-M", "dont", "-c", "3", "-i", "0.01", "-W", "0.5", "-s", "1472", B_IP])),
+        (3, 3)
+    );
     assert_eq!(finish(start(plane, A, &["-c", "3", "-i", "0.01", "-W", "0.5", "-s", "1000", B_IP])), (3, 3));
     let before = plane.counters(LINK, Direction::Forward).oversize;
-    assert_eq!(finish(start(plane, A, &["-M", "do", "-c", "3", "-i", "0.01", "-W", "0.3", "-s", "1472", B_IP])), (3, 0));
+    assert_eq!(
+        finish(start(plane, A, &["-M", "do", "-c", "3", "-i", "0.01", "-W", "0.3", "-s", "1472", B_IP])),
+        (3, 0)
+    );
     assert_eq!(plane.counters(LINK, Direction::Forward).oversize, before + 3);
     // Larger than the interface: the kernel cuts it itself.
     assert_eq!(finish(start(plane, A, &["-c", "3", "-i", "0.01", "-W", "0.5", "-s", "4000", B_IP])), (3, 3));
@@ -332,11 +346,11 @@ fn stopped(plane: &Plane) {
 }
 
 fn speaks(plane: &Plane, from: &str, address: &str) -> Option<SocketAddr> {
-    let place = if from == "service" { Place::Service } else { Place::Instance(from.to_owned()) };
+    let there = if from == "service" { Place::Service } else { Place::Instance(from.to_owned()) };
     let at: SocketAddr = address.parse().unwrap();
-    let listening = if at.ip().to_string() == "100.100.100.200" { place.clone() } else { Place::Service };
+    let listening = if at.ip().to_string() == "100.100.100.200" { there.clone() } else { Place::Service };
     let listener = plane.namespace(&listening).unwrap().tcp_listener(at).unwrap();
-    let client = plane.namespace(&place).unwrap();
+    let client = plane.namespace(&there).unwrap();
     client.run(move || TcpStream::connect_timeout(&at, Duration::from_millis(500))).ok()?;
     listener.accept().ok().map(|(_, peer)| peer)
 }
@@ -357,11 +371,12 @@ fn overlapping(plane: &Plane) {
     vpc.tables.get_mut("vtb").unwrap().remove(1);
     desired.vpcs.insert("vpc-c".to_owned(), vpc);
     let mut instance = desired.instances[A].clone();
-    instance.enis[0].id = "eni-3".to_owned();
-    instance.enis[0].vpc = "vpc-c".to_owned();
+    "eni-3".clone_into(&mut instance.enis[0].id);
+    "vpc-c".clone_into(&mut instance.enis[0].vpc);
     desired.instances.insert("C.ecs1".to_owned(), instance);
     plane.apply(Arc::new(desired)).unwrap();
-    let (one, other) = (speaks(plane, A, "100.100.0.2:80").unwrap(), speaks(plane, "C.ecs1", "100.100.0.2:80").unwrap());
+    let (one, other) =
+        (speaks(plane, A, "100.100.0.2:80").unwrap(), speaks(plane, "C.ecs1", "100.100.0.2:80").unwrap());
     assert_ne!(one.ip(), other.ip());
     assert_eq!(ping(plane, "C.ecs1", B_IP), 0);
 }
@@ -369,7 +384,7 @@ fn overlapping(plane: &Plane) {
 fn membership(plane: &Plane) {
     let mut desired = tutorial();
     let mut second = desired.instances[A].clone();
-    second.enis[0].id = "eni-9".to_owned();
+    "eni-9".clone_into(&mut second.enis[0].id);
     second.enis[0].mac[5] = 9;
     second.enis[0].addresses = vec!["192.168.1.11".parse().unwrap()];
     second.enis[0].ingress.members = ["192.168.1.10".parse().unwrap(), "192.168.1.11".parse().unwrap()].into();
@@ -390,6 +405,46 @@ fn membership(plane: &Plane) {
     assert!(plane.namespace(&Place::Instance("A.ecs2".to_owned())).is_none());
 }
 
+fn appliance(plane: &Plane) {
+    let mut desired = tutorial();
+    let mut middle = desired.instances[A].clone();
+    "eni-9".clone_into(&mut middle.enis[0].id);
+    middle.enis[0].mac[5] = 9;
+    middle.enis[0].addresses = vec!["192.168.1.11".parse().unwrap()];
+    desired.instances.insert("A.fw".to_owned(), middle);
+    eni(&mut desired, A).ingress.rules.clear();
+    plane.apply(Arc::new(desired.clone())).unwrap();
+    // A second vSwitch with a table of its own, whose way out leads through the appliance in the first.
+    let vpc = desired.vpcs.get_mut("vpc-a").unwrap();
+    let block = "192.168.2.0/24".parse().unwrap();
+    let local = |destination| RoutePlane { destination, hops: vec![HopPlane::Local] };
+    for table in vpc.tables.values_mut() {
+        table.push(local(block));
+    }
+    let mut own = vec![local("192.168.1.0/24".parse().unwrap()), local(block)];
+    own.push(RoutePlane {
+        destination: "172.16.0.0/16".parse().unwrap(),
+        hops: vec![HopPlane::Eni("eni-9".to_owned())],
+    });
+    vpc.tables.insert("vtb-2".to_owned(), own);
+    vpc.vswitches.insert("vsw-2".to_owned(), VSwitchPlane { cidr: block, table: "vtb-2".to_owned(), acl: None });
+    let mut client = desired.instances[A].clone();
+    "eni-8".clone_into(&mut client.enis[0].id);
+    "vsw-2".clone_into(&mut client.enis[0].vswitch);
+    client.enis[0].mac[5] = 8;
+    client.enis[0].addresses = vec!["192.168.2.5".parse().unwrap()];
+    desired.instances.insert("A.client".to_owned(), client);
+    for instance in ["A.fw", "A.client"] {
+        eni(&mut desired, instance).ingress.rules = vec![any("0.0.0.0/0", None)];
+    }
+    plane.apply(Arc::new(desired)).unwrap();
+    assert_eq!(ping(plane, "A.client", "192.168.1.11"), 3);
+    assert_eq!(ping(plane, "A.client", B_IP), 0);
+    let appliance = plane.namespace(&Place::Instance("A.fw".to_owned())).unwrap();
+    appliance.run(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")).unwrap();
+    assert_eq!(ping(plane, "A.client", B_IP), 3);
+}
+
 fn nobody(plane: &Plane) {
     for to in ["192.168.1.77", "192.168.1.253", "172.16.1.77", "10.9.9.9"] {
         let output = start(plane, A, &["-c", "2", "-i", "0.01", "-W", "0.2", to]).wait_with_output().unwrap();
@@ -398,20 +453,57 @@ fn nobody(plane: &Plane) {
 }
 
 fn guest_faults(plane: &Plane) {
-    let run = |on: &str, line: &str| {
-        let mut words = line.split_whitespace();
-        let tool = format!("/run/guest-tools/{}", words.next().unwrap());
-        let mut command = Command::new(&tool);
-        command.args(words).stdout(Stdio::null()).env("PATH", guest_path());
-        let mut child = plane.namespace(&Place::Instance(on.to_owned())).unwrap().spawn(command).expect(&tool);
-        assert!(child.wait().unwrap().success(), "{line}");
+    let tool = |on: &str, words: &[&str]| {
+        let mut command = Command::new(format!("/run/guest-tools/{}", words[0]));
+        command.args(&words[1..]).stdout(Stdio::piped()).env("PATH", guest_path());
+        let child = plane.namespace(&Place::Instance(on.to_owned())).unwrap().spawn(command).expect(words[0]);
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{words:?}");
+        String::from_utf8(output.stdout).unwrap()
     };
-    for (break_it, mend_it) in [
-        ("sysctl -w net.ipv4.icmp_echo_ignore_all=1", "sysctl -w net.ipv4.icmp_echo_ignore_all=0"),
+    let run = |on: &str, line: &str| tool(on, &line.split_whitespace().collect::<Vec<_>>());
+    run(B, "ip link add docker0 type bridge");
+    run(B, "ip addr add 192.168.0.1/20 dev docker0");
+    for (on, break_it, mend_it) in [
+        (B, "sysctl -w net.ipv4.icmp_echo_ignore_all=1", "sysctl -w net.ipv4.icmp_echo_ignore_all=0"),
+        (B, "ip link set docker0 up", "ip link set docker0 down"),
+        (B, "ip route add blackhole 192.168.1.0/24", "ip route del blackhole 192.168.1.0/24"),
+        (A, "ip route del default", "ip route add default via 192.168.1.253 dev eth0"),
+        (B, "nft -f /run/rules", "nft flush ruleset"),
     ] {
-        run(B, break_it);
+        std::fs::write(
+            "/run/rules",
+            "table inet filter {\n chain input {\n type filter hook input priority filter; policy accept;\n\
+             iifname \"eth0\" ip saddr 192.168.0.0/16 icmp type echo-request counter drop\n }\n}\n",
+        )
+        .unwrap();
+        run(on, break_it);
         assert_eq!(ping(plane, A, B_IP), 0, "{break_it}");
-        run(B, mend_it);
+        run(on, mend_it);
         assert_eq!(ping(plane, A, B_IP), 3, "{mend_it}");
     }
+    run(B, "ip link delete docker0");
+    run(B, "nft add table inet filter");
+    tool(B, &["nft", "add chain inet filter input { type filter hook input priority 0 ; policy accept ; }"]);
+    tool(B, &["nft", "add", "rule", "inet", "filter", "input", "ip", "protocol", "icmp", "drop"]);
+    assert_eq!(ping(plane, A, B_IP), 0);
+    let listed = run(B, "nft -a list ruleset");
+    let line = listed.lines().find(|line| line.contains("ip protocol icmp drop")).expect(&listed);
+    let handle = line.rsplit(' ').next().unwrap();
+    run(B, &format!("nft delete rule inet filter input handle {handle}"));
+    assert_eq!(ping(plane, A, B_IP), 3);
+    tool(B, &["nft", "chain inet filter input { policy drop ; }"]);
+    assert_eq!(ping(plane, A, B_IP), 0);
+    run(B, "nft add rule inet filter input icmp type echo-request limit rate 100/second accept");
+    assert_eq!(ping(plane, A, B_IP), 3);
+    run(B, "nft insert rule inet filter input ct state established,related accept");
+    run(B, "nft add rule inet filter input tcp dport {22,80-90} reject with tcp reset");
+    run(B, "nft add rule inet filter input meta l4proto udp counter reject");
+    run(B, "nft list chain inet filter input");
+    run(B, "nft delete table inet filter");
+    assert!(run(B, "ip route get 192.168.1.10").contains("via 172.16.1.253 dev eth0"));
+    assert!(run(B, "ip route show").contains("default via 172.16.1.253 dev eth0"));
+    assert!(run(B, "ip addr show dev eth0").contains("172.16.1.10/24"));
+    assert!(run(B, "sysctl -n net.ipv4.ip_forward").trim() == "0");
+    run(B, "ip rule");
 }

@@ -4,19 +4,23 @@
 //! faults can be made and printed repairs run with nothing to install. They come last in a guest's `PATH`. What they do
 //! not understand they refuse, naming the package that has the real command.
 
+mod ip;
+mod nft;
 mod ping;
 mod sysctl;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
 /// Names under which this binary is a guest command.
-pub const TOOLS: [&str; 2] = ["sysctl", "ping"];
+pub const TOOLS: [&str; 4] = ["ip", "nft", "ping", "sysctl"];
 
 /// Runs the guest command that this process was started as, if it was.
 pub fn dispatch(args: &[OsString]) -> Option<ExitCode> {
     let name = Path::new(args.first()?).file_name()?.to_str()?;
     let words: Option<Vec<String>> = args.iter().skip(1).map(|arg| arg.to_str().map(str::to_owned)).collect();
     let run = match name {
+        "ip" => ip::run,
+        "nft" => nft::run,
         "sysctl" => sysctl::run,
         "ping" => ping::run,
         _ => return None,

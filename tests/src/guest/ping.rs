@@ -5,10 +5,15 @@
 
 use super::{Refusal, render};
 use crate::plane::checksum;
+use nix::{
+    poll::{PollFd, PollFlags, ppoll},
+    sys::time::TimeSpec,
+};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{
     io::Read as _,
     net::{Ipv4Addr, SocketAddrV4},
+    os::fd::AsFd as _,
     time::{Duration, Instant},
 };
 
@@ -28,6 +33,9 @@ pub(super) fn run(words: &[String]) -> Result<u8, Refusal> {
     let options = parse(words)?;
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))
         .map_err(|error| Refusal { code: 2, ..Refusal::failed("cannot open an ICMP socket", &error) })?;
+    socket
+        .set_nonblocking(true)
+        .map_err(|error| Refusal { code: 2, ..Refusal::failed("cannot set up the socket", &error) })?;
     if let Some(source) = options.source {
         let bound = socket.bind(&SockAddr::from(SocketAddrV4::new(source, 0)));
         bound.map_err(|error| Refusal { code: 2, ..Refusal::failed("cannot bind", &error) })?;
@@ -36,7 +44,7 @@ pub(super) fn run(words: &[String]) -> Result<u8, Refusal> {
         let own = socket.set_header_included_v4(true);
         own.map_err(|error| Refusal { code: 2, ..Refusal::failed("cannot write IP headers", &error) })?;
     }
-    exchange(&options, socket)
+    Ok(exchange(&options, socket))
 }
 
 fn parse(words: &[String]) -> Result<Options, Refusal> {
@@ -90,7 +98,7 @@ fn parse(words: &[String]) -> Result<Options, Refusal> {
     Ok(options)
 }
 
-fn exchange(options: &Options, mut socket: Socket) -> Result<u8, Refusal> {
+fn exchange(options: &Options, mut socket: Socket) -> u8 {
     let identifier = u16::try_from(std::process::id() & 0xffff).unwrap_or(1);
     let to = SockAddr::from(SocketAddrV4::new(options.target, 0));
     let (mut sent, mut received) = (0_u16, 0_u16);
@@ -111,14 +119,17 @@ fn exchange(options: &Options, mut socket: Socket) -> Result<u8, Refusal> {
         let deadline = Instant::now() + if finished { options.timeout } else { options.interval };
         while !(finished && received >= sent) {
             let rest = deadline.saturating_duration_since(Instant::now());
-            if rest.is_zero() || socket.set_read_timeout(Some(rest.max(Duration::from_micros(1)))).is_err() {
+            if rest.is_zero() {
                 break;
             }
+            // A socket's own time-out is as coarse as the kernel's tick.
+            let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+            let _ = ppoll(&mut polled, Some(TimeSpec::from_duration(rest)), None);
             let Ok(length) = socket.read(&mut buffer) else { continue };
             if let Some((from, sequence)) = reply(&buffer[..length], identifier) {
                 received += 1;
-                let spent = usize::from(sequence).checked_sub(1).and_then(|at| sent_at.get(at)).map(Instant::elapsed);
-                if let (Some(spent), false) = (spent, options.quiet) {
+                let elapsed = usize::from(sequence).checked_sub(1).and_then(|at| sent_at.get(at)).map(Instant::elapsed);
+                if let (Some(spent), false) = (elapsed, options.quiet) {
                     let milliseconds = spent.as_secs_f64() * 1000.0;
                     render::line(&format!(
                         "{} bytes from {from}: icmp_seq={sequence} ttl={} time={milliseconds:.3} ms",
@@ -138,7 +149,7 @@ fn exchange(options: &Options, mut socket: Socket) -> Result<u8, Refusal> {
         "{sent} packets transmitted, {received} received, {lost:.0}% packet loss, time {}ms",
         started.elapsed().as_millis()
     ));
-    Ok(u8::from(received == 0))
+    u8::from(received == 0)
 }
 
 fn packet(options: &Options, identifier: u16, sequence: u16) -> Vec<u8> {

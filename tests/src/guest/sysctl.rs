@@ -25,8 +25,8 @@ pub(super) fn run(words: &[String]) -> Result<u8, Refusal> {
         if let Some(value) = value {
             fs::write(&path, value).map_err(|error| Refusal::failed(&format!("setting key {name:?}"), &error))?;
         }
-        let text = fs::read_to_string(&path)
-            .map_err(|error| Refusal::failed(&format!("cannot read {path}"), &error))?;
+        let text =
+            fs::read_to_string(&path).map_err(|error| Refusal::failed(&format!("cannot read {path}"), &error))?;
         match (quiet && value.is_some(), bare) {
             (true, _) => {}
             (false, true) => render::line(text.trim_end()),
@@ -41,7 +41,18 @@ fn path_of(name: &str) -> String {
     match (name.find('/'), name.find('.')) {
         (Some(slash), Some(dot)) if slash < dot => name.to_owned(),
         (Some(_), None) => name.to_owned(),
-        _ => name.chars().map(|c| if c == '.' { '/' } else if c == '/' { '.' } else { c }).collect(),
+        _ => name
+            .chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect(),
     }
 }
 

@@ -48,7 +48,7 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Where an end is plugged in.
 #[derive(Debug, Clone)]
-pub struct Port {
+pub(super) struct Port {
     /// The router's namespace, as an open file.
     pub namespace: RawFd,
     /// The interface's name there.
@@ -57,7 +57,7 @@ pub struct Port {
 
 /// A running link.
 #[derive(Debug)]
-pub struct Fabric {
+pub(super) struct Fabric {
     lanes: Arc<Mutex<[Lane; 2]>>,
     wake: UnixStream,
     thread: Option<JoinHandle<()>>,
@@ -70,7 +70,7 @@ struct End {
 
 impl Fabric {
     /// Plugs a link in at the initiator's and the acceptor's router and starts carrying.
-    pub fn plug(name: &str, ports: [Port; 2], seed: u64) -> Result<Self> {
+    pub(super) fn plug(name: &str, ports: [Port; 2], seed: u64) -> Result<Self> {
         let lanes = Arc::new(Mutex::new([Lane::new(seed), Lane::new(seed ^ u64::MAX)]));
         let (wake, woken) = UnixStream::pair().context("cannot make a link's waker")?;
         wake.set_nonblocking(true)?;
@@ -81,9 +81,7 @@ impl Fabric {
             .name(format!("link {name}"))
             .spawn(move || {
                 let ends = ports.iter().map(plug_end).collect::<Result<Vec<End>>>();
-                let ends = ends.and_then(|ends| {
-                    <[End; 2]>::try_from(ends).map_err(|_| anyhow!("a link has two ends"))
-                });
+                let ends = ends.and_then(|ends| <[End; 2]>::try_from(ends).map_err(|_| anyhow!("a link has two ends")));
                 match ends {
                     Ok(ends) => {
                         let _ = ready.send(Ok(()));
@@ -96,24 +94,27 @@ impl Fabric {
                 }
             })
             .context("cannot start a link's thread")?;
-        readiness.recv().context("a link's thread ended")?.with_context(|| format!("cannot plug in the link {name}"))?;
+        readiness
+            .recv()
+            .context("a link's thread ended")?
+            .with_context(|| format!("cannot plug in the link {name}"))?;
         Ok(Self { lanes, wake, thread: Some(thread) })
     }
 
     /// What the fabric does to one direction from now on.
-    pub fn set_shape(&self, direction: Direction, shape: Shape) {
+    pub(super) fn set_shape(&self, direction: Direction, shape: Shape) {
         self.lanes()[lane_of(direction)].set_shape(shape);
         self.wake();
     }
 
     /// What the cloud grants to both directions from now on.
-    pub fn set_grant(&self, carries: bool, granted_mbit: Option<u64>) {
+    pub(super) fn set_grant(&self, carries: bool, granted_mbit: Option<u64>) {
         self.lanes().iter_mut().for_each(|lane| lane.set_grant(carries, granted_mbit));
         self.wake();
     }
 
     /// What one direction did so far.
-    pub fn counters(&self, direction: Direction) -> LinkCounters {
+    pub(super) fn counters(&self, direction: Direction) -> LinkCounters {
         self.lanes()[lane_of(direction)].counters()
     }
 

@@ -16,7 +16,7 @@ use ipnet::Ipv4Net;
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 /// The router's interface towards cloud services.
-pub const SERVICE_PORT: &str = "svc0";
+pub(super) const SERVICE_PORT: &str = "svc0";
 const TABLE: &str = "lab";
 const BASE: &str = "base";
 const FORWARD: &str = "crossing";
@@ -26,7 +26,7 @@ const ICMP: u8 = 1;
 
 /// An interface with what filters it.
 #[derive(Debug, Clone, Copy)]
-pub struct Guarded<'a> {
+pub(super) struct Guarded<'a> {
     /// The router's interface.
     pub interface: &'a str,
     /// Towards the instance.
@@ -38,10 +38,15 @@ pub struct Guarded<'a> {
 }
 
 /// What never changes in a router: its own ICMP errors do not leave it, and cloud services see one address per VPC.
-pub fn base(service_address: Ipv4Addr) -> Vec<Message> {
+pub(super) fn base(service_address: Ipv4Addr) -> Vec<Message> {
     let mut messages = vec![
         nft::table(IP, BASE),
-        nft::chain(IP, BASE, "own", Some(Hook { kind: "filter", number: hook::OUTPUT, priority: 0, accept: Some(true) })),
+        nft::chain(
+            IP,
+            BASE,
+            "own",
+            Some(Hook { kind: "filter", number: hook::OUTPUT, priority: 0, accept: Some(true) }),
+        ),
         nft::chain(
             IP,
             BASE,
@@ -59,7 +64,7 @@ pub fn base(service_address: Ipv4Addr) -> Vec<Message> {
 }
 
 /// The transaction that puts these filters in place of what was there.
-pub fn table(guarded: &[Guarded<'_>]) -> Vec<Message> {
+pub(super) fn table(guarded: &[Guarded<'_>]) -> Vec<Message> {
     let mut chains = Chains::default();
     let mut crossing = vec![
         Rule::new().interface(Field::IN, Equal, SERVICE_PORT).accept(),

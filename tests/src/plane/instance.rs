@@ -27,7 +27,7 @@ use std::{
 };
 
 /// Where every instance finds its metadata service.
-pub const METADATA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
+pub(super) const METADATA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
 /// Kills of what forks faster than it dies, before giving up.
 const KILL_ROUNDS_MAX: usize = 20;
 
@@ -44,7 +44,7 @@ pub struct ServiceSpec {
 
 /// An instance.
 #[derive(Debug)]
-pub struct Instance {
+pub(super) struct Instance {
     /// Its namespace.
     pub namespace: Namespace,
     /// Whether it runs.
@@ -57,7 +57,7 @@ pub struct Instance {
 
 impl Instance {
     /// A running instance without interfaces.
-    pub fn create(name: &str) -> Result<Self> {
+    pub(super) fn create(name: &str) -> Result<Self> {
         let namespace = Namespace::create(name)?;
         namespace.set(
             [("ipv4/ip_forward", "0"), ("ipv4/conf/all/rp_filter", "0"), ("ipv4/conf/default/rp_filter", "0")]
@@ -75,13 +75,13 @@ impl Instance {
     }
 
     /// A name for one more interface.
-    pub fn free_name(&self) -> String {
+    pub(super) fn free_name(&self) -> String {
         let taken = |name: &String| self.interfaces.values().any(|used| used == name);
-        (0..).map(|at| format!("eth{at}")).find(|name| !taken(name)).unwrap_or_default()
+        (0..=self.interfaces.len()).map(|at| format!("eth{at}")).find(|name| !taken(name)).unwrap_or_default()
     }
 
     /// Configures an interface as the guest's system does at boot.
-    pub fn configure(&self, interface: &str, address: Ipv4Addr, block: Ipv4Net, primary: bool) -> Result<()> {
+    pub(super) fn configure(&self, interface: &str, address: Ipv4Addr, block: Ipv4Net, primary: bool) -> Result<()> {
         let name = interface.to_owned();
         self.namespace.run(move || -> Result<()> {
             let mut netlink = Netlink::route()?;
@@ -89,14 +89,15 @@ impl Instance {
             netlink.request(&interfaces::add_address(index, address, block.prefix_len()))?;
             netlink.request(&interfaces::set_flags(&name, UP, UP))?;
             if primary {
-                netlink.request(&Route::to(interfaces::MAIN, Ipv4Net::default()).via(index, Some(gateway(block))).add())?;
+                netlink
+                    .request(&Route::to(interfaces::MAIN, Ipv4Net::default()).via(index, Some(gateway(block))).add())?;
             }
             Ok(())
         })
     }
 
     /// Replaces the services, and starts them when the instance runs.
-    pub fn set_services(&mut self, services: Vec<ServiceSpec>) -> Result<()> {
+    pub(super) fn set_services(&mut self, services: Vec<ServiceSpec>) -> Result<()> {
         self.kill_services();
         self.services = services;
         if self.running { self.start_services() } else { Ok(()) }
@@ -112,7 +113,7 @@ impl Instance {
     }
 
     /// Kills the services at once.
-    pub fn kill_services(&mut self) {
+    pub(super) fn kill_services(&mut self) {
         for mut child in self.children.drain(..) {
             let _ = child.kill();
             let _ = child.wait();
@@ -120,7 +121,7 @@ impl Instance {
     }
 
     /// Starts or stops it.
-    pub fn set_running(&mut self, running: bool) -> Result<()> {
+    pub(super) fn set_running(&mut self, running: bool) -> Result<()> {
         if self.running == running {
             return Ok(());
         }
@@ -133,7 +134,7 @@ impl Instance {
     }
 
     /// Kills everything in it.
-    pub fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         let Ok(identity) = self.namespace.identity() else { return self.kill_services() };
         for _ in 0..KILL_ROUNDS_MAX {
             let inside = processes(identity);
@@ -149,7 +150,7 @@ impl Instance {
 }
 
 /// The address a vSwitch's gateway has: the third from its end.
-pub fn gateway(block: Ipv4Net) -> Ipv4Addr {
+pub(super) fn gateway(block: Ipv4Net) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(block.broadcast()).saturating_sub(2))
 }
 

@@ -461,8 +461,7 @@ pub fn without_offload(name: &str) -> io::Result<()> {
     let bits = FEATURES.iter().fold(Attributes::new(), |bits, feature| {
         bits.nest(1, &Attributes::new().text(2, feature)) // no value flag: wanted off
     });
-    let attributes = Attributes::new()
-        .nest(1, &Attributes::new().text(2, name))
-        .nest(3, &Attributes::new().nest(3, &bits));
+    let attributes =
+        Attributes::new().nest(1, &Attributes::new().text(2, name)).nest(3, &Attributes::new().nest(3, &bits));
     generic.request(&Message::new(family, ACK, &[12, 1, 0, 0], &attributes))
 }

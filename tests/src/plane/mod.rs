@@ -123,7 +123,7 @@ impl Plane {
             return Ok(());
         }
         state.applied = None;
-        self.unplug(&mut state, &desired);
+        unplug(&mut state, &desired);
         self.plug_routers(&mut state, &desired)?;
         plug_instances(&mut state, &desired)?;
         self.plug_links(&mut state, &desired)?;
@@ -138,45 +138,6 @@ impl Plane {
         }
         state.applied = Some(desired);
         Ok(())
-    }
-
-    /// Removes what is no longer desired.
-    fn unplug(&self, state: &mut State, desired: &Desired) {
-        let wanted = plugs(desired);
-        let gone: Vec<String> =
-            state.enis.iter().filter(|(id, at)| wanted.get(*id).map(|(p, ..)| p) != Some(at)).map(|(id, _)| id.clone()).collect();
-        for id in gone {
-            if let Some(plugged) = state.enis.remove(&id) {
-                if let Some(router) = state.routers.get_mut(&plugged.vpc) {
-                    router.unplug_eni(&id);
-                }
-                if let Some(instance) = state.instances.get_mut(&plugged.instance) {
-                    instance.interfaces.remove(&id);
-                }
-            }
-        }
-        let State { instances, links, routers, .. } = state;
-        instances.retain(|name, instance| {
-            let keep = desired.instances.contains_key(name);
-            if !keep {
-                instance.stop();
-            }
-            keep
-        });
-        let ends = |link: &LinkPlane| [link.initiator.clone(), link.acceptor.clone()];
-        links.retain(|id, (plugged, _)| {
-            let keep = desired.links.get(id).is_some_and(|link| ends(link) == ends(plugged))
-                && ends(plugged).iter().all(|vpc| desired.vpcs.contains_key(vpc));
-            if !keep {
-                for vpc in ends(plugged) {
-                    if let Some(router) = routers.get_mut(&vpc) {
-                        router.unplug_link(id);
-                    }
-                }
-            }
-            keep
-        });
-        routers.retain(|id, _| desired.vpcs.contains_key(id));
     }
 
     fn plug_routers(&self, state: &mut State, desired: &Desired) -> Result<()> {
@@ -284,17 +245,56 @@ impl Plane {
     }
 }
 
+/// Removes what is no longer desired.
+fn unplug(state: &mut State, desired: &Desired) {
+    let wanted = plugs(desired);
+    let gone: Vec<String> = state
+        .enis
+        .iter()
+        .filter(|(id, at)| wanted.get(*id).map(|(p, ..)| p) != Some(at))
+        .map(|(id, _)| id.clone())
+        .collect();
+    for id in gone {
+        if let Some(plugged) = state.enis.remove(&id) {
+            if let Some(router) = state.routers.get_mut(&plugged.vpc) {
+                router.unplug_eni(&id);
+            }
+            if let Some(instance) = state.instances.get_mut(&plugged.instance) {
+                instance.interfaces.remove(&id);
+            }
+        }
+    }
+    let State { instances, links, routers, .. } = state;
+    instances.retain(|name, instance| {
+        let keep = desired.instances.contains_key(name);
+        if !keep {
+            instance.stop();
+        }
+        keep
+    });
+    let ends = |link: &LinkPlane| [link.initiator.clone(), link.acceptor.clone()];
+    links.retain(|id, (plugged, _)| {
+        let keep = desired.links.get(id).is_some_and(|link| ends(link) == ends(plugged))
+            && ends(plugged).iter().all(|vpc| desired.vpcs.contains_key(vpc));
+        if !keep {
+            for vpc in ends(plugged) {
+                if let Some(router) = routers.get_mut(&vpc) {
+                    router.unplug_link(id);
+                }
+            }
+        }
+        keep
+    });
+    routers.retain(|id, _| desired.vpcs.contains_key(id));
+}
+
 /// Interfaces that are to be plugged in, by id: where, the interface, and whether it is its instance's primary.
 fn plugs(desired: &Desired) -> BTreeMap<String, (Plugged, &EniPlane, bool)> {
     let mut found = BTreeMap::new();
     for (name, InstancePlane { enis, .. }) in &desired.instances {
         for (at, eni) in enis.iter().enumerate() {
-            let plugged = Plugged {
-                instance: name.clone(),
-                vpc: eni.vpc.clone(),
-                vswitch: eni.vswitch.clone(),
-                mac: eni.mac,
-            };
+            let plugged =
+                Plugged { instance: name.clone(), vpc: eni.vpc.clone(), vswitch: eni.vswitch.clone(), mac: eni.mac };
             found.insert(eni.id.clone(), (plugged, eni, at == 0));
         }
     }
@@ -320,7 +320,8 @@ fn plug_instances(state: &mut State, desired: &Desired) -> Result<()> {
         let (Some(router), Some(instance)) = (routers.get_mut(&eni.vpc), instances.get_mut(&plugged.instance)) else {
             continue;
         };
-        let block = desired.vpcs.get(&eni.vpc).and_then(|vpc| vpc.vswitches.get(&eni.vswitch)).map(|vswitch| vswitch.cidr);
+        let block =
+            desired.vpcs.get(&eni.vpc).and_then(|vpc| vpc.vswitches.get(&eni.vswitch)).map(|vswitch| vswitch.cidr);
         let (Some(block), Some(address)) = (block, eni.addresses.first()) else { continue };
         *names += 1;
         let interface = instance.free_name();
@@ -331,7 +332,12 @@ fn plug_instances(state: &mut State, desired: &Desired) -> Result<()> {
             .with_context(|| format!("cannot configure {interface} of {}", plugged.instance))?;
         enis.insert(
             id.clone(),
-            Plugged { instance: plugged.instance.clone(), vpc: eni.vpc.clone(), vswitch: eni.vswitch.clone(), mac: eni.mac },
+            Plugged {
+                instance: plugged.instance.clone(),
+                vpc: eni.vpc.clone(),
+                vswitch: eni.vswitch.clone(),
+                mac: eni.mac,
+            },
         );
     }
     Ok(())
@@ -350,5 +356,6 @@ fn place_guest_tools() -> Result<()> {
 
 /// Differs by link and by lab, not by run.
 fn seed_of(seed: u64, link: &str) -> u64 {
-    link.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    link.bytes()
+        .fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -21,7 +21,7 @@ use std::{
 };
 
 /// Where namespaces have names.
-pub const NAMES: &str = "/run/netns";
+pub(super) const NAMES: &str = "/run/netns";
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -135,7 +135,7 @@ impl Drop for Inner {
 }
 
 /// The file of a namespace's name.
-pub fn path_of(name: &str) -> PathBuf {
+pub(super) fn path_of(name: &str) -> PathBuf {
     Path::new(NAMES).join(name.replace('/', "_"))
 }
 

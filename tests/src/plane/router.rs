@@ -32,13 +32,13 @@ const LAST_PRIORITY: u32 = 32_000;
 const GATEWAY_MAC: [u8; 6] = [0xee, 0xff, 0xff, 0xff, 0xff, 0xff];
 
 /// The range of cloud services.
-pub fn service_range() -> Ipv4Net {
+pub(super) fn service_range() -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10)
 }
 
 /// An interface of the router.
 #[derive(Debug, Clone)]
-pub struct RouterPort {
+pub(super) struct RouterPort {
     /// Its name.
     pub name: String,
     /// Its index.
@@ -47,7 +47,7 @@ pub struct RouterPort {
 
 /// A VPC's router.
 #[derive(Debug)]
-pub struct Router {
+pub(super) struct Router {
     namespace: Namespace,
     sink: u32,
     service: u32,
@@ -84,7 +84,12 @@ fn default_parameters() -> Vec<(String, &'static str)> {
 
 impl Router {
     /// A router with a cable to the service network, seen there as one address.
-    pub fn create(name: &str, service: &Namespace, service_port: &str, service_address: Ipv4Addr) -> Result<Self> {
+    pub(super) fn create(
+        name: &str,
+        service: &Namespace,
+        service_port: &str,
+        service_address: Ipv4Addr,
+    ) -> Result<Self> {
         let namespace = Namespace::create(name)?;
         namespace.set(default_parameters())?;
         without_ipv6(&namespace);
@@ -102,7 +107,8 @@ impl Router {
                 let flags = if name == "lo" { UP } else { UP | NO_ARP };
                 netlink.request(&interfaces::set_flags(name, flags, flags))?;
             }
-            let indices = (interfaces::index_of(&mut netlink, SINK)?, interfaces::index_of(&mut netlink, SERVICE_PORT)?);
+            let indices =
+                (interfaces::index_of(&mut netlink, SINK)?, interfaces::index_of(&mut netlink, SERVICE_PORT)?);
             netlink.request(&Route::to(SERVICE_TABLE, service_range()).via(indices.1, None).add())?;
             let last = Rule { priority: LAST_PRIORITY, interface: None, from: None, to: None, table: None };
             netlink.request(&last.add()).context("cannot add the last rule")?;
@@ -123,12 +129,18 @@ impl Router {
     }
 
     /// Its namespace.
-    pub fn namespace(&self) -> &Namespace {
+    pub(super) fn namespace(&self) -> &Namespace {
         &self.namespace
     }
 
     /// Lays a cable to an instance; the far end is down and unconfigured.
-    pub fn plug_eni(&mut self, eni: &EniPlane, port: String, guest: &Namespace, guest_interface: &str) -> Result<()> {
+    pub(super) fn plug_eni(
+        &mut self,
+        eni: &EniPlane,
+        port: String,
+        guest: &Namespace,
+        guest_interface: &str,
+    ) -> Result<()> {
         let (name, far, mac, file) = (port.clone(), guest_interface.to_owned(), eni.mac, guest.fd());
         let index = self.namespace.run(move || -> Result<u32> {
             let mut netlink = Netlink::route()?;
@@ -146,14 +158,14 @@ impl Router {
     }
 
     /// Removes the cable to an interface of an instance.
-    pub fn unplug_eni(&mut self, id: &str) {
+    pub(super) fn unplug_eni(&mut self, id: &str) {
         if let Some(port) = self.enis.remove(id) {
             self.forget(&port);
         }
     }
 
     /// Takes the end of a link that was put into the namespace under this name.
-    pub fn plug_link(&mut self, link: &str, name: String) -> Result<()> {
+    pub(super) fn plug_link(&mut self, link: &str, name: String) -> Result<()> {
         let inner = name.clone();
         let index = self.namespace.run(move || -> Result<u32> {
             interfaces::without_offload(&inner).context("cannot turn off a link's offloads")?;
@@ -166,7 +178,7 @@ impl Router {
     }
 
     /// Removes the end of a link.
-    pub fn unplug_link(&mut self, link: &str) {
+    pub(super) fn unplug_link(&mut self, link: &str) {
         if let Some(port) = self.links.remove(link) {
             self.forget(&port);
         }
@@ -174,14 +186,16 @@ impl Router {
 
     fn forget(&mut self, port: &RouterPort) {
         let name = port.name.clone();
-        self.namespace.run(move || Netlink::route().and_then(|mut netlink| netlink.request(&interfaces::remove_link(&name))).ok());
+        self.namespace.run(move || {
+            Netlink::route().and_then(|mut netlink| netlink.request(&interfaces::remove_link(&name))).ok()
+        });
         // The kernel removes what led out of it.
         self.applied.routes.retain(|_, route| route.hops.iter().all(|hop| hop.interface != port.index));
         self.applied.neighbours.retain(|(index, _), _| *index != port.index);
     }
 
     /// Makes routes, neighbours and filters as desired.
-    pub fn apply(&mut self, id: &str, vpc: &VpcPlane, desired: &Desired) -> Result<()> {
+    pub(super) fn apply(&mut self, id: &str, vpc: &VpcPlane, desired: &Desired) -> Result<()> {
         let live: Vec<(&EniPlane, RouterPort)> = desired
             .instances
             .values()
@@ -241,7 +255,9 @@ impl Router {
         own(OWN_TABLE).for_each(&mut add);
         for (id, entries) in &vpc.tables {
             let table = self.table_number(id);
-            entries.iter().for_each(|entry| add(self.route(table, entry.destination, &entry.hops, live)));
+            for entry in entries {
+                add(self.route(table, entry.destination, &entry.hops, live));
+            }
             for route in own(table) {
                 let longest = entries
                     .iter()
@@ -334,6 +350,6 @@ fn transact(messages: &[Message]) -> Result<()> {
 }
 
 /// Without neighbour discovery and its kin on the cables. Where the kernel has no IPv6, nothing is to be done.
-pub fn without_ipv6(namespace: &Namespace) {
+pub(super) fn without_ipv6(namespace: &Namespace) {
     let _ = namespace.set(vec![("ipv6/conf/default/disable_ipv6".to_owned(), "1")]);
 }

@@ -129,11 +129,12 @@ fn isolate(args: &[OsString]) -> Result<ExitCode> {
 
 /// The map that keeps every id that exists here, from a process's own map.
 fn identity(map: &str) -> String {
+    use std::fmt::Write as _;
     let mut lines = String::new();
     for line in map.lines() {
         let mut fields = line.split_whitespace();
         if let (Some(first), Some(count)) = (fields.next(), fields.nth(1)) {
-            lines.push_str(&format!("{first} {first} {count}\n"));
+            let _ = writeln!(lines, "{first} {first} {count}");
         }
     }
     lines
@@ -292,7 +293,8 @@ pub fn enter(lab: &RunningLab, instance: &str, argv: &[OsString]) -> Result<Exit
 
 fn instances() -> Vec<String> {
     let Ok(entries) = fs::read_dir(super::namespace::NAMES) else { return Vec::new() };
-    let mut names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort_unstable();
     names.retain(|name| !name.starts_with("vpc-"));
     names

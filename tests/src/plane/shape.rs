@@ -38,7 +38,7 @@ pub struct LinkCounters {
 
 /// One direction of a link.
 #[derive(Debug)]
-pub struct Lane {
+pub(super) struct Lane {
     shape: Shape,
     carries: bool,
     granted_mbit: Option<u64>,
@@ -53,7 +53,7 @@ pub struct Lane {
 
 impl Lane {
     /// A lane that does nothing to packets, with the seed of its chances.
-    pub fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self {
             shape: Shape::default(),
             carries: true,
@@ -69,23 +69,23 @@ impl Lane {
     }
 
     /// What the fabric does from now on.
-    pub fn set_shape(&mut self, shape: Shape) {
+    pub(super) fn set_shape(&mut self, shape: Shape) {
         self.shape = shape;
     }
 
     /// What the cloud grants from now on.
-    pub fn set_grant(&mut self, carries: bool, granted_mbit: Option<u64>) {
+    pub(super) fn set_grant(&mut self, carries: bool, granted_mbit: Option<u64>) {
         self.carries = carries;
         self.granted_mbit = granted_mbit;
     }
 
     /// Counts so far.
-    pub fn counters(&self) -> LinkCounters {
+    pub(super) fn counters(&self) -> LinkCounters {
         self.counters
     }
 
     /// Takes an IPv4 packet.
-    pub fn handle(&mut self, now: u64, packet: &[u8]) {
+    pub(super) fn handle(&mut self, now: u64, packet: &[u8]) {
         self.counters.seen += 1;
         if !self.carries || self.shape.down {
             self.counters.refused += 1;
@@ -157,13 +157,13 @@ impl Lane {
     }
 
     /// When something will be due.
-    pub fn next_deadline(&self) -> Option<u64> {
+    pub(super) fn next_deadline(&self) -> Option<u64> {
         let queued = self.queue.peek().map(|Reverse((at, ..))| *at);
         self.held.iter().map(|(at, _)| *at).chain(queued).min()
     }
 
     /// The next packet that is due.
-    pub fn poll(&mut self, now: u64) -> Option<Vec<u8>> {
+    pub(super) fn poll(&mut self, now: u64) -> Option<Vec<u8>> {
         if let Some(at) = self.held.iter().position(|(at, _)| *at <= now) {
             self.counters.sent += 1;
             return Some(self.held.remove(at).1);
@@ -192,7 +192,11 @@ impl Lane {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "delays are non-negative and far below 2^64 ns")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "delays are non-negative and far below 2^64 ns"
+)]
 fn nanoseconds(ms: f64) -> u64 {
     (ms * 1e6) as u64
 }
@@ -227,7 +231,8 @@ fn fragments(packet: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
 
 /// The Internet checksum of an even number of bytes.
 pub fn checksum(bytes: &[u8]) -> u16 {
-    let mut sum: u32 = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low))).sum();
+    let mut sum: u32 =
+        bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low))).sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
