@@ -4,7 +4,10 @@
 //! names are held against the official SDKs' models by a test. Objects of other accounts and regions do not exist for
 //! a caller: they are "not found", as on the real wire.
 
+#![expect(clippy::unnecessary_wraps, reason = "all actions have one signature, the table of handlers needs it")]
+
 mod acl;
+mod cbn;
 mod eni;
 mod group;
 mod instance;
@@ -63,6 +66,7 @@ pub(super) fn product_of(version: &str) -> Option<&'static str> {
         "2014-05-26" => "ecs",
         "2015-04-01" => "sts",
         "2022-01-01" => "vpcpeer",
+        "2017-09-12" => "cbn",
         _ => return None,
     })
 }
@@ -74,7 +78,7 @@ pub(super) fn find(product: &str, action: &str) -> Option<Handler> {
         ("sts", "GetCallerIdentity") => Keys(sts::get_caller_identity),
         ("sts", "AssumeRole") => Keys(sts::assume_role),
 
-        ("vpc", "DescribeRegions") => Read(vpc::describe_regions),
+        ("vpc" | "ecs", "DescribeRegions") => Read(vpc::describe_regions),
         ("vpc", "CreateVpc") => Write(vpc::create),
         ("vpc", "DeleteVpc") => Write(vpc::delete),
         ("vpc", "DescribeVpcs") => Read(vpc::describe_all),
@@ -116,7 +120,6 @@ pub(super) fn find(product: &str, action: &str) -> Option<Handler> {
         ("vpc", "DescribeNetworkAcls") => Read(acl::describe_all),
         ("vpc", "DescribeNetworkAclAttributes") => Read(acl::describe_one),
 
-        ("ecs", "DescribeRegions") => Read(vpc::describe_regions),
         ("ecs", "CreateSecurityGroup") => Write(group::create),
         ("ecs", "DeleteSecurityGroup") => Write(group::delete),
         ("ecs", "ModifySecurityGroupPolicy") => Write(group::modify_policy),
@@ -161,6 +164,14 @@ pub(super) fn find(product: &str, action: &str) -> Option<Handler> {
         ("vpcpeer", "ModifyVpcPeerConnection") => Write(vpcpeer::modify),
         ("vpcpeer", "ListVpcPeerConnections") => Read(vpcpeer::list),
         ("vpcpeer", "GetVpcPeerConnectionAttribute") => Read(vpcpeer::get),
+
+        ("cbn", "DescribeCens") => Read(cbn::describe_cens),
+        ("cbn", "ListTransitRouters") => Read(cbn::list_routers),
+        ("cbn", "ListTransitRouterVpcAttachments" | "ListTransitRouterPeerAttachments") => Read(cbn::list_attachments),
+        ("cbn", "ListTransitRouterRouteTables") => Read(cbn::list_tables),
+        ("cbn", "ListTransitRouterRouteEntries") => Read(cbn::list_entries),
+        ("cbn", "ListTransitRouterRouteTableAssociations") => Read(cbn::list_associations),
+        ("cbn", "ListTransitRouterRouteTablePropagations") => Read(cbn::list_propagations),
         _ => return None,
     })
 }

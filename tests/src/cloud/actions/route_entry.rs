@@ -102,7 +102,7 @@ pub(super) fn modify(call: &Call<'_>, world: &mut World) -> Answer {
     let hop = match (params.get("NewNextHopType"), params.get("NewNextHopId")) {
         (None, None) => None,
         (kind, Some(id)) => {
-            let kind = kind.map_or_else(|| entry.hops.first().map_or("", |hop| hop.kind.as_str()), |kind| kind);
+            let kind = kind.or_else(|| entry.hops.first().map(|hop| hop.kind.as_str())).unwrap_or_default();
             Some(Hop { kind: kind.to_owned(), id: id.to_owned(), weight: 0 })
         }
         (Some(_), None) => return Err(Refusal::new(400, "MissingNewNextHopId", "NewNextHopId is mandatory.")),

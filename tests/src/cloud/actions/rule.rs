@@ -62,12 +62,7 @@ fn revoke(call: &Call<'_>, world: &mut World, ingress: bool) -> Answer {
         let message = "Specified group authorized item does not exist in our records.";
         Refusal::new(403, "InvalidGroupAuthItem.NotFound", message)
     };
-    if !ids.is_empty() {
-        if !ids.iter().all(|id| target.rules.iter().any(|rule| rule.id == *id && rule.ingress == ingress)) {
-            return Err(missing());
-        }
-        target.rules.retain(|rule| !ids.contains(&rule.id));
-    } else {
+    if ids.is_empty() {
         for params in forms(call) {
             let rule = read(call, &params, ingress)?;
             let before = target.rules.len();
@@ -76,6 +71,11 @@ fn revoke(call: &Call<'_>, world: &mut World, ingress: bool) -> Answer {
                 return Err(missing());
             }
         }
+    } else {
+        if !ids.iter().all(|id| target.rules.iter().any(|rule| rule.id == *id && rule.ingress == ingress)) {
+            return Err(missing());
+        }
+        target.rules.retain(|rule| !ids.contains(&rule.id));
     }
     world.groups.insert(target.id.clone(), target);
     done()

@@ -105,6 +105,12 @@ async fn every_field_answered_is_known_to_the_official_sdks() {
         format!("ecs:DescribePrefixListAttributes PrefixListId={list}"),
         format!("ecs:DescribePrefixListAssociations PrefixListId={list}"),
         "vpcpeer:ListVpcPeerConnections".to_owned(),
+        "cbn:DescribeCens".to_owned(),
+        "cbn:ListTransitRouters".to_owned(),
+        "cbn:ListTransitRouterVpcAttachments".to_owned(),
+        "cbn:ListTransitRouterRouteTables".to_owned(),
+        "cbn:ListTransitRouterRouteEntries TransitRouterRouteTableId=vtb-1".to_owned(),
+        "cbn:ListTransitRouterRouteTableAssociations".to_owned(),
     ] {
         let answer = bench.ok(&bench.a, &line).await;
         let action = line.split_whitespace().next().expect("action");
@@ -118,7 +124,7 @@ async fn every_field_answered_is_known_to_the_official_sdks() {
         assert!(unknown.is_empty(), "{action} answers with unknown fields {unknown:?}");
         checked += 1;
     }
-    assert_eq!(checked, 41);
+    assert_eq!(checked, 47);
     assert_ne!(near, far);
 }
 

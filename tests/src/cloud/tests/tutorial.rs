@@ -86,7 +86,7 @@ async fn freezing_one_end_stops_the_link_and_deletion_waits_for_routes() {
 
 #[tokio::test]
 async fn with_a_pace_states_are_passed_through() {
-    let bench = Bench::with(Options { seed: 1, pace: Duration::from_secs(3600) }).await;
+    let bench = Bench::with(Options { seed: 1, pace: Duration::from_hours(1) }).await;
     let (a, b) = bench.sides().await;
     let (near, far) = bench.connected(&a, &b).await;
     let seen = bench.ok(&bench.a, &format!("vpc:DescribeRouterInterfaceAttribute InstanceId={near}")).await;
