@@ -174,9 +174,11 @@ impl Client {
     pub(crate) async fn call(&self, call: Call<'_>, deadline: Instant) -> Result<Answer, CallError> {
         let (mut renewed, mut corrected) = (false, false);
         let mut retries = 0;
+        let mut last = None;
         loop {
             let (error, asked) = match tokio::time::timeout_at(deadline, self.attempt(call)).await {
-                Err(_) => return Err(CallError::OutOfTime { call: self.name(&call) }),
+                // What was answered before says more than that the time ran out.
+                Err(_) => return Err(last.unwrap_or_else(|| CallError::OutOfTime { call: self.name(&call) })),
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(failure)) => match failure.remedy {
                     Remedy::NewCredentials if !renewed => {
@@ -197,6 +199,7 @@ impl Client {
             }
             tracing::debug!(call = %self.name(&call), retry = retries + 1, pause_ms = pause.as_millis(), %error, "asking again");
             tokio::time::sleep(pause).await;
+            last = Some(error);
             retries += 1;
         }
     }

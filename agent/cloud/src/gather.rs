@@ -46,6 +46,29 @@ impl GatherScope {
     }
 }
 
+/// The RAM actions that gathering may use: what a role needs, and all that it needs.
+pub fn permissions() -> Vec<String> {
+    let apis = [
+        &vpc::VPCS,
+        &vpc::VSWITCHES,
+        &vpc::ROUTE_TABLES,
+        &vpc::ROUTE_ENTRIES,
+        &vpc::ROUTER_INTERFACES,
+        &vpc::NETWORK_ACLS,
+        &ecs::SECURITY_GROUPS,
+        &ecs::SECURITY_RULES,
+        &ecs::PREFIX_LIST_ENTRIES,
+        &ecs::INSTANCES,
+        &ecs::ENIS,
+        &interconnect::VPC_PEERINGS,
+        &interconnect::ATTACHMENTS,
+        &interconnect::TRANSIT_TABLES,
+        &interconnect::TRANSIT_ROUTES,
+        &interconnect::ASSOCIATIONS,
+    ];
+    apis.into_iter().map(ListingApi::name).collect()
+}
+
 type Read = Result<Listing, CallError>;
 
 /// Reads an account's configuration; `now` gives the times that the snapshot carries.

@@ -32,7 +32,7 @@ pub use clock::Clock;
 pub use credentials::{AccessKey, AssumedRole, Credentials};
 pub use endpoint::{EndpointRule, Product};
 pub use error::{BuildError, CallError, CallName, CredentialError, Refusal};
-pub use gather::{GatherScope, gather};
+pub use gather::{GatherScope, gather, permissions};
 pub use http::install_crypto;
 pub use metadata::{MetadataClient, MetadataError};
 pub use secret::Secret;

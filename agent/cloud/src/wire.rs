@@ -188,3 +188,41 @@ fn with_query(base: &Url, query: &str) -> Url {
     url.set_query(Some(query).filter(|query| !query.is_empty()));
     url
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(status: u16, text: &str) -> Reply {
+        let document: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+        let is_document = !document.is_empty();
+        Reply { status, retry_after: None, date: None, document, is_document }
+    }
+
+    #[test]
+    fn refusals_are_read_from_the_documented_forms() {
+        let signature = reply(400, include_str!("../testdata/samples/error.SignatureDoesNotMatch.json"));
+        let (code, message) = signature.error().unwrap();
+        assert_eq!(code, "SignatureDoesNotMatch");
+        assert!(message.contains("server string to sign is:POST&%2F&"));
+        assert_eq!(signature.request_id(), "1DD9FD9A-8E57-43E5-B911-E4F5AD2027F7");
+        assert_eq!(
+            reply(400, include_str!("../testdata/samples/error.rpc.json")).error().unwrap().0,
+            "InvalidParameter"
+        );
+        assert_eq!(reply(502, "<html>").error().unwrap().0, "HTTP 502");
+        assert_eq!(reply(200, r#"{"Success": false, "Code": "Busy"}"#).error().unwrap().0, "Busy");
+        assert_eq!(reply(200, r#"{"Success": true, "Code": "200"}"#).error(), None);
+    }
+
+    #[test]
+    fn a_denial_names_the_action_it_means_and_no_outside_text_steers_a_terminal() {
+        let denial = reply(
+            403,
+            r#"{"Code": "NoPermission\u001b[2J", "AccessDeniedDetail": {"AuthAction": "cen:ListTransitRouters"}}"#,
+        );
+        assert_eq!(denial.denied_action().unwrap(), "cen:ListTransitRouters");
+        assert_eq!(denial.error().unwrap().0, "NoPermission[2J");
+        assert_eq!(reply(403, r#"{"Code": "Forbidden.RAM"}"#).denied_action(), None);
+    }
+}

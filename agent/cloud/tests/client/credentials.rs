@@ -1,8 +1,10 @@
 //! Who a host is, what its requests are signed with, and when that is fetched anew.
 
-use crate::fake::{Metadata, account, metadata_client, ok, page, refuse, scope, settings, start, tutorial};
+use crate::fake::{
+    Metadata, account, metadata_client, metadata_service, ok, page, refuse, scope, settings, start, tutorial,
+};
 use pingtong_cloud::{
-    AccessKey, AssumedRole, Client, ClientSettings, Clock, Credentials, EndpointRule, Secret, gather,
+    AccessKey, AssumedRole, Client, ClientSettings, Clock, Credentials, EndpointRule, Secret, Signing, gather,
 };
 use pingtong_evidence::{Known, RegionId, Timestamp, WhyUnknown};
 use serde_json::json;
@@ -132,14 +134,13 @@ async fn a_refused_role_is_a_gap_that_says_what_to_grant() {
 
 #[tokio::test]
 async fn the_caller_is_who_the_cloud_says() {
-    let cloud = tutorial().on("GetCallerIdentity", |_, _| {
-        ok(json!({"RequestId": "R", "AccountId": 1_000_000_000_000_001_u64, "Arn": "acs:ram::1:user/u", "IdentityType": "RAMUser"}))
-    });
+    let sample = include_str!("../../testdata/samples/sts.GetCallerIdentity.json");
+    let cloud = tutorial().on("GetCallerIdentity", move |_, _| ok(serde_json::from_str(sample).unwrap()));
     let (_, base) = start(cloud).await;
     let client = Client::new(settings(&base)).unwrap();
     let region = RegionId::parse("cn-qingdao").unwrap();
     let caller = client.caller_identity(&region, Duration::from_secs(5)).await.unwrap();
-    assert_eq!((caller.account, caller.kind.as_str()), (account(), "RAMUser"));
+    assert_eq!((caller.account.as_str(), caller.kind.as_str()), ("196813200012****", "RAMUser"));
 }
 
 #[tokio::test]
@@ -153,4 +154,32 @@ async fn a_refusal_shows_everything_needed_to_act_and_no_secret() {
         assert!(shown.contains(part), "{part} is missing in {shown}");
     }
     assert!(!shown.contains("testAccessKeySecret") && !shown.contains("testToken"));
+}
+
+#[tokio::test]
+async fn a_clock_far_off_is_corrected_from_the_clouds_own() {
+    // The older signature carries the time as a parameter, which the fake can see.
+    let cloud = tutorial().on("DescribeVpcs", |query, _| {
+        if query["Timestamp"].starts_with("1970") {
+            return refuse(400, "InvalidTimeStamp.Expired");
+        }
+        ok(page(["Vpcs", "Vpc"], &json!([])))
+    });
+    let (cloud, base) = start(cloud).await;
+    let (clock, signing) = (Clock::new(|| Timestamp::from_millis(0)), Signing::Rpc);
+    let client = Client::new(ClientSettings { clock, signing, ..settings(&base) }).unwrap();
+    for calls in [2, 3] {
+        let snapshot = gather(&client, &scope(), || Timestamp::from_millis(7)).await;
+        assert_eq!((snapshot.gaps, cloud.count("DescribeVpcs")), (vec![], calls));
+    }
+}
+
+#[tokio::test]
+async fn a_credentials_service_serves_in_the_metadata_services_form() {
+    let service = metadata_service(Metadata { role: true, ..Metadata::default() }).await;
+    let credentials = Credentials::Service(format!("{service}/latest/meta-data/ram/security-credentials/reader"));
+    let (cloud, base) = start(tutorial()).await;
+    let client = Client::new(ClientSettings { credentials, ..settings(&base) }).unwrap();
+    assert_eq!(gather(&client, &scope(), || Timestamp::from_millis(7)).await.gaps, []);
+    assert_eq!(cloud.calls.lock().unwrap()[0].2["x-acs-accesskey-id"], "STS.x");
 }

@@ -181,7 +181,10 @@ async fn metadata(State(state): State<Arc<Metadata>>, method: Method, uri: Uri, 
     }
 }
 
+pub(crate) async fn metadata_service(state: Metadata) -> String {
+    listen(Router::new().fallback(metadata).with_state(Arc::new(state))).await
+}
+
 pub(crate) async fn metadata_client(state: Metadata) -> MetadataClient {
-    let base = listen(Router::new().fallback(metadata).with_state(Arc::new(state))).await;
-    MetadataClient::new(Some(&base)).unwrap()
+    MetadataClient::new(Some(&metadata_service(state).await)).unwrap()
 }

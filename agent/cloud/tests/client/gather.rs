@@ -2,7 +2,7 @@
 
 use crate::fake::{Cloud, ok, page, refuse, scope, settings, start, tutorial};
 use axum::{http::StatusCode, response::IntoResponse};
-use pingtong_cloud::{Client, ClientSettings, Signing, gather};
+use pingtong_cloud::{Client, ClientSettings, Signing, gather, permissions};
 use pingtong_evidence::{Known, NextHopKind, RulePeer, Snapshot, Timestamp, WhyUnknown};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
@@ -116,6 +116,29 @@ async fn throttling_and_server_trouble_are_asked_again() {
     let (cloud, snapshot) = read(cloud).await;
     assert_eq!(snapshot.gaps, []);
     assert_eq!((cloud.count("DescribeVpcs"), cloud.count("DescribeNetworkAcls")), (3, 3));
+}
+
+#[tokio::test]
+async fn the_wait_that_the_server_asks_for_is_kept() {
+    let cloud = tutorial().on("DescribeVpcs", |_, before| {
+        let mut answer = refuse(400, "Throttling.Api");
+        answer.headers_mut().insert("x-acs-retry-after", "600".parse().unwrap());
+        if before == 0 { answer } else { ok(page(["Vpcs", "Vpc"], &json!([]))) }
+    });
+    let before = tokio::time::Instant::now();
+    let (_, snapshot) = read(cloud).await;
+    // Left to itself the client would have waited 200 ms at most.
+    assert!(before.elapsed() >= Duration::from_millis(600));
+    assert_eq!(snapshot.gaps, []);
+}
+
+#[tokio::test]
+async fn every_call_made_is_among_the_permissions_named() {
+    let permissions = permissions();
+    let (cloud, _) = read(tutorial()).await;
+    for (action, ..) in cloud.calls.lock().unwrap().iter() {
+        assert!(permissions.iter().any(|permission| permission.ends_with(&format!(":{action}"))), "{action}");
+    }
 }
 
 #[tokio::test]
