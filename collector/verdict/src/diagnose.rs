@@ -55,8 +55,7 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
         .filter(|finding| !configured.contains(&finding.key()))
         .collect();
     let task = Task { model: &model, pair, peers: &peers, others: &others, refuted: &refuted };
-    let blind = !walk.blinds.is_empty() && state != State::Healthy;
-    let repairs = task.solve(blind, lang);
+    let repairs = task.solve(state == State::Healthy, !walk.blinds.is_empty(), lang);
     let causes: Vec<Cause> = correlated.held.iter().map(|held| cause(held, lang)).collect();
     let suspects = suspects(&correlated, state, lang);
     let predicted = |flow| predict(pair, &walk, flow);

@@ -153,10 +153,11 @@ impl Task<'_> {
     }
 
     /// The repair set, its proof and its side effects.
-    pub(crate) fn solve(&self, blind: bool, lang: Lang) -> Repairs {
+    pub(crate) fn solve(&self, healthy: bool, blind: bool, lang: Lang) -> Repairs {
         let begins = self.blockers(self.model);
         if begins.is_empty() && self.others.is_empty() {
-            return Repairs { minimal: true, proven: true, ..Repairs::default() };
+            // Nothing to repair is a proof only where nothing is broken.
+            return Repairs { minimal: true, proven: healthy, ..Repairs::default() };
         }
         let plan = self.search();
         let restores = !self.left_after(&plan, None);

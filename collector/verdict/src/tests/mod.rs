@@ -1,1 +1,9 @@
-//! Ring 2: the healthy tutorial, one thing broken at a time, and what must be said of it.
+//! Ring 2: start from the healthy tutorial, break one thing, expect exactly these causes.
+//!
+//! The builder makes the tutorial's configuration and derives what the wire would show from a fault list, so that a case
+//! says what is broken and what must be blamed, and nothing else.
+
+mod cases;
+mod house;
+mod properties;
+mod world;
