@@ -114,6 +114,8 @@ struct EnrollArgs {
     /// File to write, with mode 0600.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -193,7 +195,7 @@ fn enroll_agent(args: EnrollArgs) -> Result<Exit, (Exit, anyhow::Error)> {
         EnrollError::Account { .. } | EnrollError::Allow { .. } | EnrollError::Out { .. } => usage(error),
         EnrollError::DataDir(_) | EnrollError::Store(_) | EnrollError::Random(_) => ours(error),
     })?;
-    render::enrolled(&name, &out, &enrolled, settings::lang_of_environment());
+    render::enrolled(&name, &out, &enrolled, args.output.json, language(&args.output));
     Ok(Exit::Fine)
 }
 
@@ -214,12 +216,16 @@ async fn verify(args: VerifyArgs) -> Result<Exit, (Exit, anyhow::Error)> {
 }
 
 fn show(questions: &[Question], output: &Output) -> Exit {
-    let lang = output.lang.unwrap_or_else(settings::lang_of_environment);
+    let lang = language(output);
     let colour = std::io::stdout().is_terminal() && !settings::no_colour();
     let style = Style { lang, colour };
     let verdicts: Vec<Verdict> = questions.iter().map(|question| diagnose_in(question, lang)).collect();
     render::verdicts(&verdicts, output.json, style);
     exit_of(&verdicts)
+}
+
+fn language(output: &Output) -> Lang {
+    output.lang.unwrap_or_else(settings::lang_of_environment)
 }
 
 /// The worst state counts: broken or degraded before undecided before healthy.
@@ -235,7 +241,7 @@ fn exit_of(verdicts: &[Verdict]) -> Exit {
 }
 
 fn explain_code(args: &ExplainArgs) -> Result<Exit, (Exit, anyhow::Error)> {
-    let lang = args.output.lang.unwrap_or_else(settings::lang_of_environment);
+    let lang = language(&args.output);
     let Some(code) = &args.code else {
         render::catalogue(catalogue(), args.output.json, lang);
         return Ok(Exit::Fine);

@@ -82,7 +82,7 @@ mod tests {
         let secret = Secret::generate().unwrap();
         assert_eq!(format!("{secret:?}"), "***");
         assert_eq!(secret.expose().len(), 64);
-        assert!(secret.is(&secret.expose().to_owned()) && !secret.is("00"));
+        assert!(secret.is(secret.expose()) && !secret.is("00"));
     }
 
     #[test]

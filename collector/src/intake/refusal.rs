@@ -69,3 +69,17 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_apart_from_other_trouble_and_says_that_nothing_was_kept() {
+        let full = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None);
+        let refusal = Refusal::from(StoreError::of("keep reports")(full));
+        assert_eq!(refusal.status, StatusCode::INSUFFICIENT_STORAGE);
+        assert!(refusal.error.contains("nothing was kept"));
+        assert_eq!(Refusal::from(StoreError::Closed).status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

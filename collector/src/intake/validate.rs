@@ -116,3 +116,72 @@ fn arrival_shares_pair(part: &ArrivalRound, agent: &AgentId, roster: &Roster) ->
     });
     if shared { Ok(()) } else { Err(format!("no pair joins the observer and \"{}\"", part.key.agent)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pingtong_evidence::{Pair, PairId};
+    use serde_json::json;
+
+    fn roster() -> Roster {
+        let pair: Pair = serde_json::from_value(json!({
+            "id": "p1/x", "link": {"id": "p1", "kind": "router-interface",
+                "initiator": {"account": "1", "region": "r", "vpc": "vpc-a"},
+                "acceptor": {"account": "2", "region": "r", "vpc": "vpc-b"}},
+            "initiator": {"address": "10.0.0.1", "agent": "a"}, "acceptor": {"address": "10.0.0.2", "agent": "b"},
+            "protocol": "icmp", "opened_by": "initiator"
+        }))
+        .unwrap();
+        Roster { pairs: [(PairId::parse("p1/x").unwrap(), pair)].into(), ..Roster::default() }
+    }
+
+    fn probe(change: &[(&str, Value)]) -> Value {
+        let mut round = json!({
+            "key": {"agent": "a", "round": 1}, "pair": "p1/x", "target": "10.0.0.2", "protocol": "icmp",
+            "started_at": 1, "ended_at": 2, "payload_bytes": 56, "planned": 10, "sent": [[0, 9]], "replied": [[0, 9]]
+        });
+        for (key, value) in change {
+            round[*key] = value.clone();
+        }
+        json!({"probe": round})
+    }
+
+    fn arrival(observer: &str, from: &str) -> Value {
+        json!({"arrival": {
+            "observer": observer, "key": {"agent": from, "round": 1}, "from": "10.0.0.2", "to": "10.0.0.1", "first_at": 1,
+            "last_at": 2, "on_wire": {"known": []}, "accepted": {"known": []}, "replied": {"known": []}
+        }})
+    }
+
+    /// What becomes of one report of agent a of account 1: nothing when it is accepted, otherwise why not.
+    fn why_rejected(body: &Value) -> Option<String> {
+        let batch = json!({"schema": 1, "agent": "a", "account": "1", "reports": [{"id": "r", "at": 1, "body": body}]});
+        let batch = serde_json::from_value(batch).unwrap();
+        let sorted = sort(batch, &AgentId::parse("a").unwrap(), &AccountId::parse("1").unwrap(), &roster()).unwrap();
+        assert_eq!(sorted.accepted.len() + sorted.rejected.len(), 1);
+        sorted.rejected.into_iter().next().map(|rejected| rejected.why)
+    }
+
+    #[test]
+    fn an_agent_speaks_for_itself_its_account_and_its_pairs_only() {
+        assert_eq!(why_rejected(&probe(&[])), None);
+        assert_eq!(why_rejected(&arrival("a", "b")), None);
+        for (body, why) in [
+            (probe(&[("key", json!({"agent": "b", "round": 1}))]), "not of its own"),
+            (probe(&[("pair", json!("p2"))]), "no pair \"p2\""),
+            (probe(&[("target", json!("10.0.0.9"))]), "the pair is another"),
+            (probe(&[("protocol", json!("tcp"))]), "the pair is another"),
+            (probe(&[("replied", json!([[0, 10]]))]), "were not sent"),
+            (probe(&[("planned", json!(9))]), "were not sent"),
+            (probe(&[("ended_at", json!(0))]), "ends before it starts"),
+            (arrival("b", "a"), "not by itself"),
+            (arrival("a", "stranger"), "no pair joins"),
+            (json!({"snapshot": {"schema": 1, "account": "2", "region": "r", "taken_at": 1, "finished_at": 1}}), "account 2"),
+            (json!({"snapshot": {"schema": 9, "account": "1", "region": "r", "taken_at": 1, "finished_at": 1}}), "schema 9"),
+            (json!({"probe": {}}), "cannot be read"),
+        ] {
+            let given = why_rejected(&body);
+            assert!(given.as_ref().is_some_and(|given| given.contains(why)), "{body}: {given:?}, expected {why}");
+        }
+    }
+}

@@ -53,7 +53,14 @@ pub(crate) fn catalogue(docs: &[CauseDoc], json: bool, lang: Lang) {
 }
 
 /// Shows what `enroll` did and what comes next.
-pub(crate) fn enrolled(name: &AgentId, out: &Path, enrolled: &Enrolled, lang: Lang) {
+pub(crate) fn enrolled(name: &AgentId, out: &Path, enrolled: &Enrolled, json: bool, lang: Lang) {
+    if json {
+        let value = json!({
+            "schema": pingtong_evidence::SCHEMA, "agent": name, "replaced": enrolled.replaced, "allow": enrolled.allow,
+            "file": out.display().to_string(),
+        });
+        return print(&(line_of(&value) + "\n"));
+    }
     let allow = enrolled.allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut text = String::new();
     let done = match (enrolled.replaced, lang) {

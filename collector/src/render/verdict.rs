@@ -128,6 +128,12 @@ fn conclusion(out: &mut String, verdict: &Verdict, style: Style) {
         (State::Healthy, Lang::Zh) => "健康：两个方向的有效探测都能通过。".to_owned(),
         (State::Degraded, Lang::En) => "Degraded: packets get through, with losses that are proven.".to_owned(),
         (State::Degraded, Lang::Zh) => "劣化：能通，但存在已证实的丢包。".to_owned(),
+        (State::Broken, Lang::En) if verdict.causes.is_empty() => {
+            "Broken: packets die, and the evidence blames no single cause; suspects and gaps are below.".to_owned()
+        }
+        (State::Broken, Lang::Zh) if verdict.causes.is_empty() => {
+            "不通：报文丢失，但证据还不能认定唯一原因；疑点与缺口见下。".to_owned()
+        }
         (State::Broken, Lang::En) => format!("Broken: {} to act on, below.", count_of(verdict.causes.len(), "cause", "causes")),
         (State::Broken, Lang::Zh) => format!("不通：有 {} 个原因需要处理，见下。", verdict.causes.len()),
         (State::Undecided, Lang::En) => "Undecided: what was observed does not say; the gaps below tell what would.".to_owned(),
@@ -153,10 +159,11 @@ fn causes(out: &mut String, causes: &[Cause], style: Style) {
         let way = cause.direction.map_or_else(String::new, |direction| format!(", {}", direction_name(direction, style.lang)));
         let head = format!("{}. {} [{}{way}]", n + 1, cause.code, cause.certainty.name(style.lang));
         let _ = writeln!(out, "  {}", style.paint(Tone::Bad, &head));
-        out.push_str(&wrapped(&cause.sentence(style.lang), 5, 5));
-        if !cause.explain.is_empty() && cause.explain != cause.sentence(style.lang) {
-            out.push_str(&wrapped(&cause.explain, 5, 5));
+        let sentence = cause.sentence(style.lang);
+        if !cause.explain.starts_with(&sentence) {
+            out.push_str(&wrapped(&sentence, 5, 5));
         }
+        out.push_str(&wrapped(&cause.explain, 5, 5));
         for evidence in &cause.evidence {
             evidence_line(out, evidence, 5, style);
         }
@@ -314,7 +321,49 @@ fn side_name(side: Side, lang: Lang) -> &'static str {
 
 fn direction_name(direction: Direction, lang: Lang) -> &'static str {
     match direction {
-        Direction::Forward => pick(lang, "forward →", "去程 →"),
-        Direction::Return => pick(lang, "return ←", "回程 ←"),
+        Direction::Forward => pick(lang, "forward →", "正向 →"),
+        Direction::Return => pick(lang, "return ←", "反向 ←"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::WIDTH;
+    use super::*;
+    use unicode_width::UnicodeWidthStr;
+
+    fn verdict() -> Verdict {
+        serde_json::from_str(include_str!("testdata/verdict.json")).unwrap()
+    }
+
+    #[test]
+    fn the_page_holds_everything_in_english() {
+        insta::assert_snapshot!(page(&verdict(), Style { lang: Lang::En, colour: false }));
+    }
+
+    #[test]
+    fn the_frame_is_chinese_when_asked() {
+        insta::assert_snapshot!(page(&verdict(), Style { lang: Lang::Zh, colour: false }));
+    }
+
+    #[test]
+    fn lines_fit_the_page_but_commands_which_are_copied_whole() {
+        for lang in [Lang::En, Lang::Zh] {
+            for line in page(&verdict(), Style { lang, colour: false }).lines() {
+                let command = line.starts_with("    aliyun") || line.contains("=$(aliyun");
+                assert!(command || line.width() <= WIDTH, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn colour_changes_no_character() {
+        let plain = page(&verdict(), Style { lang: Lang::En, colour: false });
+        let mut coloured = page(&verdict(), Style { lang: Lang::En, colour: true });
+        assert!(coloured.contains("\u{1b}[31m"));
+        for code in ["0", "1", "2", "31", "32", "33"] {
+            coloured = coloured.replace(&format!("\u{1b}[{code}m"), "");
+        }
+        assert_eq!(plain, coloured);
     }
 }

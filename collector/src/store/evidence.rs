@@ -278,3 +278,125 @@ fn unite_known(whole: &Known<SequenceSet>, part: &Known<SequenceSet>) -> Known<S
         (Known::Unknown(why), _) | (_, Known::Unknown(why)) => Known::Unknown(why.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use std::path::Path;
+
+    fn store() -> Store {
+        Store::open(Path::new(":memory:")).unwrap()
+    }
+
+    fn agent(name: &str) -> AgentId {
+        AgentId::parse(name).unwrap()
+    }
+
+    fn link() -> LinkId {
+        LinkId::parse("p1").unwrap()
+    }
+
+    fn incoming(id: &str, body: &Value) -> Incoming {
+        let report: Report = serde_json::from_value(json!({"id": id, "at": 5, "body": body})).unwrap();
+        let link = matches!(report.body, ReportBody::Probe(_)).then(link);
+        Incoming { report, link }
+    }
+
+    fn probe(round: u64, request: Option<&str>) -> Value {
+        json!({"probe": {
+            "key": {"agent": "a", "round": round}, "pair": "p1/x", "target": "10.0.0.2", "protocol": "icmp", "request": request,
+            "started_at": 1000, "ended_at": 2000, "payload_bytes": 56, "planned": 10, "sent": [[0, 9]], "replied": []
+        }})
+    }
+
+    fn arrival(round: u64, on_wire: &Value) -> Value {
+        json!({"arrival": {
+            "observer": "b", "key": {"agent": "a", "round": round}, "from": "10.0.0.1", "to": "10.0.0.2", "first_at": 1,
+            "last_at": 2, "on_wire": on_wire, "accepted": {"known": []}, "replied": {"known": []}, "own_drops": 1
+        }})
+    }
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millis(ms)
+    }
+
+    fn of_request(store: &Store, tag: &str) -> Evidence {
+        store.evidence_of_request(&link(), &RequestTag::parse(tag).unwrap(), &BTreeSet::from([agent("a"), agent("b")])).unwrap()
+    }
+
+    #[test]
+    fn parts_are_united_and_a_resent_part_counts_once() {
+        let mut store = store();
+        // Round numbers use all 64 bits.
+        let round = u64::MAX - 1;
+        store.keep(&agent("a"), &[incoming("1", &probe(round, Some("t")))], at(10)).unwrap();
+        let first = incoming("2", &arrival(round, &json!({"known": [[0, 4]]})));
+        let second = incoming("3", &arrival(round, &json!({"known": [[5, 8]]})));
+        for batch in [[first.clone(), second], [first.clone(), first]] {
+            assert_eq!(store.keep(&agent("b"), &batch, at(11)).unwrap().len(), 2);
+        }
+        let evidence = of_request(&store, "t");
+        assert_eq!((evidence.probes.len(), evidence.arrivals.len()), (1, 1));
+        assert_eq!(evidence.arrivals[0].on_wire, Known::Known(SequenceSet::first(9)));
+        assert_eq!(evidence.arrivals[0].own_drops, 2);
+        assert_eq!(of_request(&store, "other"), Evidence::default());
+    }
+
+    #[test]
+    fn one_agents_report_id_does_not_shadow_anothers() {
+        let mut store = store();
+        for name in ["a", "b"] {
+            let health = json!({"health": {"reports_dropped": 7, "probes_not_sent": 0, "loop_lag_ms_max": 0}});
+            store.keep(&agent(name), &[incoming("same", &health)], at(1)).unwrap();
+        }
+        assert_eq!(of_request(&store, "t").healths.len(), 2);
+    }
+
+    #[test]
+    fn a_part_that_could_not_look_makes_the_union_unknown() {
+        let mut store = store();
+        store.keep(&agent("a"), &[incoming("1", &probe(1, Some("t")))], at(10)).unwrap();
+        let parts = [
+            incoming("2", &arrival(1, &json!({"known": [[0, 4]]}))),
+            incoming("3", &arrival(1, &json!({"unknown": "not_asked"}))),
+        ];
+        store.keep(&agent("b"), &parts, at(11)).unwrap();
+        assert!(of_request(&store, "t").arrivals[0].on_wire.known().is_none());
+    }
+
+    #[test]
+    fn a_window_holds_what_came_in_it_and_the_latest_readings() {
+        let mut store = store();
+        for (id, round, ms) in [("1", 1, 1_000), ("2", 2, 5_000), ("3", 3, 9_000)] {
+            store.keep(&agent("a"), &[incoming(id, &probe(round, None))], at(ms)).unwrap();
+        }
+        let window = store.evidence_of_window(&link(), &BTreeSet::new(), &BTreeSet::new(), at(4_000), at(8_000)).unwrap();
+        assert_eq!(window.probes.iter().map(|round| round.key.round).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn what_is_too_old_goes_and_what_was_asked_for_stays_longer() {
+        let mut store = store();
+        store.keep(&agent("a"), &[incoming("1", &probe(1, None)), incoming("2", &probe(2, Some("t")))], at(0)).unwrap();
+        store.keep(&agent("b"), &[incoming("3", &arrival(2, &json!({"known": []})))], at(0)).unwrap();
+        store.forget(at(3 * 3_600_000)).unwrap();
+        let evidence = of_request(&store, "t");
+        assert_eq!((evidence.probes.len(), evidence.arrivals.len()), (1, 1));
+        assert!(store.evidence_of_window(&link(), &BTreeSet::new(), &BTreeSet::new(), at(0), at(1)).unwrap().probes.len() == 1);
+        store.forget(at(8 * 24 * 3_600_000)).unwrap();
+        assert_eq!(of_request(&store, "t"), Evidence::default());
+        assert!(store.report_ids().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_full_disk_keeps_nothing_of_the_batch_and_loses_nothing_of_before() {
+        let mut store = store();
+        store.keep(&agent("a"), &[incoming("before", &probe(1, None))], at(1)).unwrap();
+        store.limit_pages(1);
+        let large: Vec<Incoming> = (0..2000).map(|n| incoming(&format!("r{n}"), &probe(n, None))).collect();
+        let error = store.keep(&agent("a"), &large, at(2)).unwrap_err();
+        assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+        assert_eq!(store.report_ids().unwrap().iter().map(ReportId::as_str).collect::<Vec<_>>(), ["before"]);
+    }
+}

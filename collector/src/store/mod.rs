@@ -105,7 +105,6 @@ impl Store {
         connection.busy_timeout(BUSY_WAIT).map_err(open)?;
         connection.pragma_update(None, "journal_mode", "wal").map_err(open)?;
         connection.pragma_update(None, "synchronous", "full").map_err(open)?;
-        connection.pragma_update(None, "foreign_keys", true).map_err(open)?;
         schema::migrate(&mut connection)?;
         Ok(Self { connection })
     }
