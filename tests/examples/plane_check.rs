@@ -21,8 +21,8 @@ use pingtong_lab::{
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    io::Read as _,
-    net::{SocketAddr, TcpStream},
+    io::{ErrorKind, Read as _},
+    net::{SocketAddr, TcpStream, UdpSocket},
     process::{Child, Command, ExitCode, Stdio},
     sync::Arc,
     time::{Duration, Instant},
@@ -239,6 +239,20 @@ fn stateful(plane: &Plane) {
     plane.apply(Arc::new(desired)).unwrap();
     assert_eq!(ping(plane, A, B_IP), 3);
     assert_eq!(ping(plane, B, A_IP), 0);
+    // An error about a flow comes back like its replies, though nothing else does.
+    let mut desired = tutorial();
+    eni(&mut desired, A).ingress.rules.clear();
+    eni(&mut desired, B).ingress.rules = vec![any("192.168.0.0/16", Some(17))];
+    plane.apply(Arc::new(desired)).unwrap();
+    let refused = plane.namespace(&Place::Instance(A.to_owned())).unwrap().run(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        socket.connect((B_IP, 9)).unwrap();
+        socket.send(b"x").unwrap();
+        socket.recv(&mut [0; 9]).map_err(|error| error.kind())
+    });
+    assert_eq!(refused, Err(ErrorKind::ConnectionRefused));
+    assert_eq!(ping(plane, A, B_IP), 0);
 }
 
 fn acl(plane: &Plane) {

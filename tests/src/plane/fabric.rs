@@ -43,7 +43,7 @@ const FRAME_HEADER: usize = 14;
 const OUTGOING: u8 = 4;
 /// Packets taken from one end before the other gets its turn.
 const TURN: usize = 64;
-/// Receive buffer in bytes: about half a second of 1000 packets per second.
+/// Receive buffer in bytes; the kernel cuts it to what `rmem_max` allows, by default half a second of 1000 packets/s.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Where an end is plugged in.

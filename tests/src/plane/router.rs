@@ -213,7 +213,7 @@ impl Router {
                 .collect(),
             filter: filters(vpc, &live),
         };
-        let (old, new) = (std::mem::take(&mut self.applied), wanted.clone());
+        let (old, new) = (self.applied.clone(), wanted.clone());
         let outcome = self.namespace.run(move || change(&old, &new));
         if outcome.is_ok() {
             self.applied = wanted;
@@ -337,7 +337,11 @@ fn change(old: &Applied, new: &Applied) -> Result<()> {
         let _ = netlink.request(&rule.remove());
     }
     for rule in new.rules.difference(&old.rules) {
-        netlink.request(&rule.add()).context("cannot add a routing rule")?;
+        match netlink.request(&rule.add()) {
+            // Left by a change that failed half way; what it added is not in `old`.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            outcome => outcome.context("cannot add a routing rule")?,
+        }
     }
     Ok(())
 }

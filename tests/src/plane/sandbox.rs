@@ -151,9 +151,11 @@ fn refusal(errno: Errno) -> String {
     } else {
         "docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined …"
     };
+    let (or_root, or_root_zh) =
+        if getuid().is_root() { ("", "") } else { (", or run as root", "，或以 root 运行") };
     format!(
-        "this machine does not let the lab make a user namespace ({errno}); allow it with `{set}`, or run as root\n\
-         本机不允许实验环境创建用户命名空间（{errno}）；请执行 `{set}`，或以 root 运行"
+        "this machine does not let the lab make a user namespace ({errno}); allow it with `{set}`{or_root}\n\
+         本机不允许实验环境创建用户命名空间（{errno}）；请执行 `{set}`{or_root_zh}"
     )
 }
 
