@@ -10,6 +10,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// A receive stamp older than this is not believed: the wall clock was stepped between stamp and reading.
 const STAMP_AGE_MAX: Duration = Duration::from_secs(5);
 
+/// Two readings that took longer than this are not of one instant.
+const READING_MAX: Duration = Duration::from_micros(2);
+const READINGS_MAX: usize = 4;
+
 /// Both clocks of the host, the monotonic one counted from when this was made.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
@@ -37,12 +41,29 @@ impl Clock {
         tokio::time::Instant::from_std(self.origin + mono)
     }
 
+    /// Both clocks at one instant: read again when we were interrupted between the readings.
+    fn both(&self) -> (Duration, SystemTime) {
+        let mut best = (Duration::MAX, self.mono(), SystemTime::now());
+        for _ in 0..READINGS_MAX {
+            let before = self.mono();
+            let system = SystemTime::now();
+            let took = self.mono().saturating_sub(before);
+            if took < best.0 {
+                best = (took, before + took / 2, system);
+            }
+            if took <= READING_MAX {
+                break;
+            }
+        }
+        (best.1, best.2)
+    }
+
     /// When a packet came, on the monotonic clock, and whether the kernel told.
     pub fn received(&self, stamp: Option<TimeSpec>) -> (Duration, bool) {
-        let mono = self.mono();
+        let (mono, system) = self.both();
         let age = stamp.and_then(|stamp| {
             let stamp = Duration::new(u64::try_from(stamp.tv_sec()).ok()?, u32::try_from(stamp.tv_nsec()).ok()?);
-            SystemTime::now().duration_since(UNIX_EPOCH).ok()?.checked_sub(stamp)
+            system.duration_since(UNIX_EPOCH).ok()?.checked_sub(stamp)
         });
         match age.filter(|age| *age <= STAMP_AGE_MAX) {
             Some(age) => (mono.saturating_sub(age), true),

@@ -20,7 +20,9 @@ pub enum CollectorError {
     #[error("cannot use the certificate in the settings; enroll this agent again")]
     Certificate(#[source] reqwest::Error),
     /// No answer.
-    #[error("no answer from the collector at {url}; check that \"pingtong serve\" runs there and that this host reaches it")]
+    #[error(
+        "no answer from the collector at {url}; check that \"pingtong serve\" runs there and that this host reaches it"
+    )]
     Unreachable {
         /// Its base.
         url: String,

@@ -46,7 +46,8 @@ impl Finding {
 /// When the settings cannot be read.
 pub async fn examine(config: Option<&Path>, engine: Engine, clock: Clock) -> anyhow::Result<(Vec<Finding>, Exit)> {
     let settings = config.map(Settings::load).transpose()?;
-    let mut findings = vec![capability("net-raw", Capability::CAP_NET_RAW), capability("net-admin", Capability::CAP_NET_ADMIN)];
+    let mut findings =
+        vec![capability("net-raw", Capability::CAP_NET_RAW), capability("net-admin", Capability::CAP_NET_ADMIN)];
     findings.push(sockets(&engine));
     let metadata_client = MetadataClient::new(settings.as_ref().and_then(|settings| settings.metadata.as_deref()))?;
     let metadata = match metadata_client.identity().await {
@@ -77,7 +78,8 @@ pub async fn examine(config: Option<&Path>, engine: Engine, clock: Clock) -> any
         findings.push(spool(settings));
     }
     // Without raw sockets an agent still works, so only what stops the work makes the exit code.
-    let stopped = findings.iter().any(|finding| !finding.ok && !matches!(finding.code, "net-raw" | "net-admin" | "firewall"));
+    let stopped =
+        findings.iter().any(|finding| !finding.ok && !matches!(finding.code, "net-raw" | "net-admin" | "firewall"));
     Ok((findings, if stopped { Exit::Broken } else { Exit::Healthy }))
 }
 
@@ -89,7 +91,9 @@ fn capability(code: &'static str, capability: Capability) -> Finding {
 
 fn sockets(engine: &Engine) -> Finding {
     match (engine.kind(), engine.degraded()) {
-        (ProbeEngine::Raw, None) => Finding::new("sockets", true, "原始 ICMP 套接字和抓包套接字可用", "raw ICMP and packet sockets work", ""),
+        (ProbeEngine::Raw, None) => {
+            Finding::new("sockets", true, "原始 ICMP 套接字和抓包套接字可用", "raw ICMP and packet sockets work", "")
+        }
         (_, why) => {
             let why = why.unwrap_or_default();
             Finding::new("sockets", false, format!("探测受限：{why}"), why, CAPABILITY_ADVICE)
@@ -119,11 +123,21 @@ fn host(facts: &HostFacts, settings: Option<&Settings>) -> Vec<Finding> {
             "firewall",
             true,
             format!("可读取本机防火墙：{} 个基链，{} 条拒绝规则", firewall.base_chains, firewall.refusing.len()),
-            format!("the packet filter can be read: {} base chains, {} refusing rules", firewall.base_chains, firewall.refusing.len()),
+            format!(
+                "the packet filter can be read: {} base chains, {} refusing rules",
+                firewall.base_chains,
+                firewall.refusing.len()
+            ),
             "",
         )),
         Known::Unknown(why) => {
-            findings.push(Finding::new("firewall", false, format!("无法读取本机防火墙：{why}"), format!("the packet filter cannot be read: {why}"), CAPABILITY_ADVICE));
+            findings.push(Finding::new(
+                "firewall",
+                false,
+                format!("无法读取本机防火墙：{why}"),
+                format!("the packet filter cannot be read: {why}"),
+                CAPABILITY_ADVICE,
+            ));
         }
     }
     if facts.container.known() == Some(&Container::Yes) {
@@ -172,17 +186,41 @@ async fn collector(settings: &Settings, clock: &Clock) -> Vec<Finding> {
                     format!("the collector answers, its plan has {} targets", plan.targets.len()),
                     "",
                 ),
-                Finding::new("clock", ok, format!("时钟比采集端快 {offset} ms"), format!("the clock is {offset} ms ahead of the collector's"), "chronyc makestep"),
+                Finding::new(
+                    "clock",
+                    ok,
+                    format!("时钟比采集端快 {offset} ms"),
+                    format!("the clock is {offset} ms ahead of the collector's"),
+                    "chronyc makestep",
+                ),
             ]
         }
-        Err(error) => vec![Finding::new("collector", false, format!("采集端：{}", chain(&error)), chain(&error), "pingtong serve --config collector.toml --data DIR")],
+        Err(error) => vec![Finding::new(
+            "collector",
+            false,
+            format!("采集端：{}", chain(&error)),
+            chain(&error),
+            "pingtong serve --config collector.toml --data DIR",
+        )],
     }
 }
 
 fn spool(settings: &Settings) -> Finding {
     let shown = settings.spool.display();
     match Spool::open(&settings.spool, crate::spool::SPOOL_BYTES_MAX) {
-        Ok(spool) => Finding::new("spool", true, format!("{shown} 可用，待发 {} 份", spool.len()), format!("{shown} works, {} reports wait", spool.len()), ""),
-        Err(error) => Finding::new("spool", false, format!("{shown} 不可用：{error}"), format!("{shown} cannot be used: {error}"), &format!("mkdir -p {shown}")),
+        Ok(spool) => Finding::new(
+            "spool",
+            true,
+            format!("{shown} 可用，待发 {} 份", spool.len()),
+            format!("{shown} works, {} reports wait", spool.len()),
+            "",
+        ),
+        Err(error) => Finding::new(
+            "spool",
+            false,
+            format!("{shown} 不可用：{error}"),
+            format!("{shown} cannot be used: {error}"),
+            &format!("mkdir -p {shown}"),
+        ),
     }
 }

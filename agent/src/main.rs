@@ -45,9 +45,9 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Run(args) => Some(Settings::load(&args.config)?),
         _ => None,
     };
-    // `doctor` looks at the capabilities, so it keeps them; `snapshot` needs no socket.
+    // `doctor` looks at the capabilities, and the second opinion of `check` opens a socket of its own.
     let sockets = Sockets::open();
-    if !matches!(cli.command, Command::Doctor(_))
+    if !matches!(cli.command, Command::Doctor(_) | Command::Check(_))
         && let Err(error) = privilege::drop_all_but_listing()
     {
         tracing::debug!(%error, "capabilities are kept");

@@ -1,7 +1,7 @@
 //! `ping`, `check` and `snapshot`: the one-shot callers of the machinery that `run` drives.
 
 use crate::{
-    chain,
+    Lang, chain,
     cli::{CheckArgs, PingArgs, SnapshotArgs},
     clock::{Clock, wall},
     engine::{Engine, second_opinion},
@@ -10,7 +10,6 @@ use crate::{
     render::{self, Opinion},
     run::cloud_client,
     settings::Settings,
-    Lang,
 };
 use anyhow::{Context, bail};
 use pingtong_cloud::{GatherScope, MetadataClient, gather};
@@ -113,7 +112,9 @@ pub async fn snapshot(args: &SnapshotArgs) -> anyhow::Result<Exit> {
     let snapshot = gather(&client, &scope, wall).await;
     let text = serde_json::to_string_pretty(&snapshot)?;
     match &args.out {
-        Some(path) => std::fs::write(path, text + "\n").with_context(|| format!("cannot write \"{}\"", path.display()))?,
+        Some(path) => {
+            std::fs::write(path, text + "\n").with_context(|| format!("cannot write \"{}\"", path.display()))?
+        }
         None => render::text(&text)?,
     }
     Ok(if snapshot.gaps.is_empty() { Exit::Healthy } else { Exit::Undecided })
@@ -193,7 +194,8 @@ fn resolve<'t>(texts: impl Iterator<Item = &'t str>) -> anyhow::Result<Vec<Ipv4A
         });
         match found {
             Some(address) => targets.push(address),
-            None => mistakes.push(format!("\"{text}\" is neither an IPv4 address, a CIDR block nor a name that resolves to one")),
+            None => mistakes
+                .push(format!("\"{text}\" is neither an IPv4 address, a CIDR block nor a name that resolves to one")),
         }
     }
     let mut seen = BTreeSet::new();

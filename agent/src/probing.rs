@@ -5,9 +5,7 @@ use crate::{
     engine::{Engine, Handed},
 };
 use pingtong_evidence::{AgentId, ArrivalRound, ProbeRound};
-use pingtong_probe::{
-    ArrivalLedger, Counters, Input, NonceKey, Output, Prober, ProberSettings, RoundOrder, Sighting,
-};
+use pingtong_probe::{ArrivalLedger, Counters, Input, NonceKey, Output, Prober, ProberSettings, RoundOrder, Sighting};
 use std::time::Duration;
 
 /// Probes handed over before the sockets are read again, so that replies do not pile up behind a burst.

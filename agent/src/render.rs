@@ -1,9 +1,7 @@
 //! What users read on standard output, in both languages. The only module that writes there.
 
 use crate::{Lang, doctor::Finding};
-use pingtong_evidence::{
-    Container, HostFacts, InterfaceKind, Known, ProbeEngine, ProbeRound, RouteOutcome, SCHEMA,
-};
+use pingtong_evidence::{Container, HostFacts, InterfaceKind, Known, ProbeEngine, ProbeRound, RouteOutcome, SCHEMA};
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
@@ -56,13 +54,7 @@ pub fn ping(rounds: &[ProbeRound], json: bool, lang: Lang) -> io::Result<()> {
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn check(
-    rounds: &[ProbeRound],
-    facts: &HostFacts,
-    opinions: &[Opinion],
-    json: bool,
-    lang: Lang,
-) -> io::Result<()> {
+pub fn check(rounds: &[ProbeRound], facts: &HostFacts, opinions: &[Opinion], json: bool, lang: Lang) -> io::Result<()> {
     if json {
         let opinions: Vec<_> = opinions
             .iter()
@@ -144,13 +136,33 @@ fn line(round: &ProbeRound, lang: Lang) -> String {
     more(round.reordered, "乱序", "reordered");
     more(round.own_drops, "本机丢弃", "dropped by this host");
     for refused in &round.send_errors {
-        let _ = write!(line, "  {} {} × {}", lang.pick("本机拒绝", "refused here:"), errno(refused.errno), refused.probes.len());
+        let _ = write!(
+            line,
+            "  {} {} × {}",
+            lang.pick("本机拒绝", "refused here:"),
+            errno(refused.errno),
+            refused.probes.len()
+        );
     }
     for error in &round.icmp_errors {
-        let _ = write!(line, "  ICMP {}/{} {} {} × {}", error.icmp_type, error.code, lang.pick("来自", "from"), error.from, error.count);
+        let _ = write!(
+            line,
+            "  ICMP {}/{} {} {} × {}",
+            error.icmp_type,
+            error.code,
+            lang.pick("来自", "from"),
+            error.from,
+            error.count
+        );
     }
     for stranger in &round.strangers {
-        let _ = write!(line, "  {} {} × {}", lang.pick("陌生应答来自", "replies without our tag from"), stranger.from, stranger.count);
+        let _ = write!(
+            line,
+            "  {} {} × {}",
+            lang.pick("陌生应答来自", "replies without our tag from"),
+            stranger.from,
+            stranger.count
+        );
     }
     line
 }
@@ -163,7 +175,9 @@ fn host(facts: &HostFacts, lang: Lang) -> Vec<String> {
     let mut lines = vec![];
     let engine = match facts.engine {
         ProbeEngine::Raw => lang.pick("原始套接字（精确）", "raw sockets (exact)"),
-        ProbeEngine::Portable => lang.pick("surge-ping（看不到到达和 ICMP 错误）", "surge-ping (no arrivals, no ICMP errors)"),
+        ProbeEngine::Portable => {
+            lang.pick("surge-ping（看不到到达和 ICMP 错误）", "surge-ping (no arrivals, no ICMP errors)")
+        }
         ProbeEngine::None => lang.pick("无法探测", "no probes"),
     };
     lines.push(format!("{}: {engine}", lang.pick("探测方式", "engine")));
@@ -177,7 +191,11 @@ fn host(facts: &HostFacts, lang: Lang) -> Vec<String> {
         let outcome = match &route.outcome {
             Known::Known(RouteOutcome::Via { interface, source, gateway, prefix }) => {
                 let mut text = interface.clone();
-                for (name, value) in [("via", gateway.map(|a| a.to_string())), ("src", source.map(|a| a.to_string())), ("prefix", prefix.map(|p| p.to_string()))] {
+                for (name, value) in [
+                    ("via", gateway.map(|a| a.to_string())),
+                    ("src", source.map(|a| a.to_string())),
+                    ("prefix", prefix.map(|p| p.to_string())),
+                ] {
                     if let Some(value) = value {
                         let _ = write!(text, " {name} {value}");
                     }
@@ -193,22 +211,46 @@ fn host(facts: &HostFacts, lang: Lang) -> Vec<String> {
     if let Known::Known(interfaces) = &facts.interfaces {
         for interface in interfaces.iter().filter(|each| each.kind != InterfaceKind::Loopback) {
             let addresses: Vec<String> = interface.addresses.iter().map(|(address, _)| address.to_string()).collect();
-            lines.push(format!("{} {}: {:?} mtu {} {}", lang.pick("网卡", "interface"), interface.name, interface.kind, interface.mtu, addresses.join(" ")));
+            lines.push(format!(
+                "{} {}: {:?} mtu {} {}",
+                lang.pick("网卡", "interface"),
+                interface.name,
+                interface.kind,
+                interface.mtu,
+                addresses.join(" ")
+            ));
         }
     }
     if facts.sysctls.echo_ignore_all.known() == Some(&true) {
-        lines.push(lang.pick("icmp_echo_ignore_all = 1：本机不应答 ping", "icmp_echo_ignore_all = 1: this host answers no ping").to_owned());
+        lines.push(
+            lang.pick(
+                "icmp_echo_ignore_all = 1：本机不应答 ping",
+                "icmp_echo_ignore_all = 1: this host answers no ping",
+            )
+            .to_owned(),
+        );
     }
     match &facts.firewall {
         Known::Known(firewall) => {
             for rule in &firewall.refusing {
-                lines.push(format!("{} {} {} {} {:?}: {}", lang.pick("防火墙", "firewall"), rule.family, rule.table, rule.chain, rule.hook, rule.text));
+                lines.push(format!(
+                    "{} {} {} {} {:?}: {}",
+                    lang.pick("防火墙", "firewall"),
+                    rule.family,
+                    rule.table,
+                    rule.chain,
+                    rule.hook,
+                    rule.text
+                ));
             }
         }
         Known::Unknown(why) => lines.push(format!("{}: {}", lang.pick("防火墙", "firewall"), unknown(why))),
     }
     if facts.container.known() == Some(&Container::Yes) {
-        lines.push(lang.pick("在容器中运行，地址不是实例的地址", "in a container: its addresses are not the instance's").to_owned());
+        lines.push(
+            lang.pick("在容器中运行，地址不是实例的地址", "in a container: its addresses are not the instance's")
+                .to_owned(),
+        );
     }
     lines
 }

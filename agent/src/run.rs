@@ -117,9 +117,7 @@ pub async fn run(settings: Settings, engine: Engine, clock: Clock) -> Result<(),
     services.spawn(introduce(collector.clone(), identity_receiver, stop.clone()));
     let sender =
         Sender { agent: settings.agent.clone(), account: settings.account.clone(), instance: instance_receiver };
-    services.spawn(
-        Uplink { collector, sender, spool, reports: report_receiver, state: state_sender, clock }.run(),
-    );
+    services.spawn(Uplink { collector, sender, spool, reports: report_receiver, state: state_sender, clock }.run());
     let key = NonceKey::from_bytes([0; 32]);
     let mut station = Station {
         probing: Probing::new(clock, engine, settings.agent.clone(), key, settings.rate_pps_max),
@@ -396,7 +394,9 @@ impl Station {
                 }
                 match snapshot {
                     Ok(snapshot) => self.report(ReportBody::Snapshot(snapshot)),
-                    Err(why) => tracing::warn!(%why, "no snapshot: the region is not known without the metadata service"),
+                    Err(why) => {
+                        tracing::warn!(%why, "no snapshot: the region is not known without the metadata service")
+                    }
                 }
             }
         }

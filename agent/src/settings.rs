@@ -86,8 +86,8 @@ impl Settings {
     /// [`SettingsError`] with every mistake.
     pub fn load(path: &Path) -> Result<Self, SettingsError> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| SettingsError::Read { path: shown.clone(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| SettingsError::Read { path: shown.clone(), source })?;
         Self::parse(&text, &shown)
     }
 
@@ -129,8 +129,17 @@ pub fn environment_log() -> Option<String> {
 }
 
 const KEYS: [&str; 11] = [
-    "collector", "certificate", "agent", "secret", "account", "allow", "rate_pps_max", "spool", "metadata",
-    "cloud_endpoint", "snapshot",
+    "collector",
+    "certificate",
+    "agent",
+    "secret",
+    "account",
+    "allow",
+    "rate_pps_max",
+    "spool",
+    "metadata",
+    "cloud_endpoint",
+    "snapshot",
 ];
 
 struct Reader<'t> {
@@ -171,8 +180,10 @@ impl Reader<'_> {
         let secret = self.required(table, "secret", "the agent's secret from enrolment", |text| {
             (!text.is_empty() && text.chars().all(|c| c.is_ascii_graphic())).then(|| Secret(text.to_owned()))
         });
-        let account = self.required(table, "account", "the account's id, in quotes", |text| AccountId::parse(text).ok());
-        let spool = self.required(table, "spool", "a directory", |text| (!text.is_empty()).then(|| PathBuf::from(text)));
+        let account =
+            self.required(table, "account", "the account's id, in quotes", |text| AccountId::parse(text).ok());
+        let spool =
+            self.required(table, "spool", "a directory", |text| (!text.is_empty()).then(|| PathBuf::from(text)));
         let allow = self.allow(table);
         let rate_pps_max = self.rate(table);
         let url = |text: &str| (text.starts_with("http://") || text.starts_with("https://")).then(|| text.to_owned());

@@ -10,7 +10,7 @@ use crate::{
     collector::{Collector, CollectorError},
     spool::Spool,
 };
-use pingtong_evidence::{Ack, AccountId, AgentId, ClockFact, InstanceId, Report, ReportId, SCHEMA, Timestamp};
+use pingtong_evidence::{AccountId, Ack, AgentId, ClockFact, InstanceId, Report, ReportId, SCHEMA, Timestamp};
 use std::{collections::BTreeSet, future::Future, pin::Pin, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
@@ -205,9 +205,7 @@ impl Uplink {
                     text: String::from("none of the reports was acknowledged"),
                 })
             }
-            Err(CollectorError::Status { status, text })
-                if matches!(status.as_u16(), 400 | 413 | 415 | 422) =>
-            {
+            Err(CollectorError::Status { status, text }) if matches!(status.as_u16(), 400 | 413 | 415 | 422) => {
                 if posted.ids.len() > 1 {
                     *count_max = posted.ids.len() / 2;
                     return Ok(());

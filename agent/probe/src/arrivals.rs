@@ -10,7 +10,11 @@ use crate::{
     wire::{EchoKind, Heard},
 };
 use pingtong_evidence::{AgentId, ArrivalRound, Known, RoundKey, SequenceSet, Timestamp, WhyUnknown};
-use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::Ipv4Addr,
+    time::Duration,
+};
 
 /// A part is given out when nothing was added to it for this long.
 const QUIET: Duration = Duration::from_millis(250);
@@ -98,7 +102,7 @@ pub struct ArrivalLedger {
     key: Option<NonceKey>,
     senders: BTreeMap<AgentHash, AgentId>,
     entries: BTreeMap<Key, Entry>,
-    ready: Vec<ArrivalRound>,
+    ready: VecDeque<ArrivalRound>,
 }
 
 enum Seen {
@@ -110,7 +114,14 @@ enum Seen {
 impl ArrivalLedger {
     /// An empty ledger of `observer`.
     pub fn new(observer: AgentId, observers: Observers) -> Self {
-        Self { observer, observers, key: None, senders: BTreeMap::new(), entries: BTreeMap::new(), ready: vec![] }
+        Self {
+            observer,
+            observers,
+            key: None,
+            senders: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            ready: VecDeque::new(),
+        }
     }
 
     /// Takes what was seen.
@@ -151,7 +162,7 @@ impl ArrivalLedger {
             self.flush(|entry| entry.part_due() <= now.mono);
             self.entries.retain(|_, entry| entry.part.is_some() || entry.touched.saturating_add(MEMORY) > now.mono);
         }
-        if self.ready.is_empty() { None } else { Some(self.ready.remove(0)) }
+        self.ready.pop_front()
     }
 
     /// When [`ArrivalLedger::poll`] has something to give next.
@@ -242,7 +253,7 @@ impl ArrivalLedger {
             Ok(()) => Known::Known(set),
             Err(why) => Known::Unknown(why.clone()),
         };
-        self.ready.push(ArrivalRound {
+        self.ready.push_back(ArrivalRound {
             observer: self.observer.clone(),
             key: RoundKey { agent: agent.clone(), round: key.round },
             from: key.from.into(),

@@ -115,7 +115,13 @@ mod tests {
 
     #[test]
     fn the_hash_is_that_of_the_id_text() {
-        assert_eq!(AgentHash::of(&AgentId::parse("A.ecs1").unwrap()), AgentHash::of(&AgentId::parse("A.ecs1").unwrap()));
-        assert_ne!(AgentHash::of(&AgentId::parse("A.ecs1").unwrap()), AgentHash::of(&AgentId::parse("A.ecs2").unwrap()));
+        assert_eq!(
+            AgentHash::of(&AgentId::parse("A.ecs1").unwrap()),
+            AgentHash::of(&AgentId::parse("A.ecs1").unwrap())
+        );
+        assert_ne!(
+            AgentHash::of(&AgentId::parse("A.ecs1").unwrap()),
+            AgentHash::of(&AgentId::parse("A.ecs2").unwrap())
+        );
     }
 }

@@ -128,10 +128,8 @@ fn address(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
 
 /// The Internet checksum (RFC 1071).
 fn checksum(bytes: &[u8]) -> u16 {
-    let mut sum: u32 = bytes
-        .chunks(2)
-        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])))
-        .sum();
+    let mut sum: u32 =
+        bytes.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]))).sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
@@ -144,7 +142,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    pub(super) fn ipv4(from: [u8; 4], to: [u8; 4], options: usize, body: &[u8]) -> Vec<u8> {
+    fn ipv4(from: [u8; 4], to: [u8; 4], options: usize, body: &[u8]) -> Vec<u8> {
         let header = IPV4_HEADER_BYTES + options * 4;
         let mut packet = vec![0; header];
         packet[0] = 0x40 | u8::try_from(header / 4).unwrap();
@@ -162,7 +160,8 @@ mod tests {
         assert_eq!(checksum(&icmp), 0);
         let mut packet = ipv4([10, 0, 0, 1], [10, 0, 0, 2], 2, &icmp);
         packet.extend([0; 9]);
-        let Some(Heard::Echo { kind: EchoKind::Request, identifier: 0x1234, sequence: 7, payload, .. }) = parse_ipv4(&packet)
+        let Some(Heard::Echo { kind: EchoKind::Request, identifier: 0x1234, sequence: 7, payload, .. }) =
+            parse_ipv4(&packet)
         else {
             panic!("{:?}", parse_ipv4(&packet));
         };
@@ -174,7 +173,8 @@ mod tests {
         let quoted = ipv4([10, 0, 0, 1], [10, 0, 0, 2], 1, &echo_request(9, 8, b"xyz")[..8]);
         let mut body = vec![3, 13, 0, 0, 0, 0, 0, 0];
         body.extend(quoted);
-        let heard = parse_ipv4(&ipv4([10, 9, 9, 9], [10, 0, 0, 1], 0, &body));
+        let packet = ipv4([10, 9, 9, 9], [10, 0, 0, 1], 0, &body);
+        let heard = parse_ipv4(&packet);
         assert_eq!(
             heard,
             Some(Heard::Error {

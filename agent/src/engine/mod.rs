@@ -12,8 +12,8 @@ use nix::errno::Errno;
 use pingtong_evidence::{ProbeEngine, WhyUnknown};
 use pingtong_probe::{ArrivalLedger, Input, Observers, Prober, SendProbe, Sighting};
 use portable::{Outcome, What};
-use std::os::fd::{AsRawFd, RawFd};
-use tokio::io::{Interest, unix::AsyncFd};
+use std::os::fd::OwnedFd;
+use tokio::{io::Interest, net::UdpSocket};
 
 /// Packets read from one socket before the prober gets its turn.
 const DRAIN_MAX: usize = 256;
@@ -35,21 +35,10 @@ pub enum Engine {
 /// Raw sockets under a run time.
 #[derive(Debug)]
 pub struct RawEngine {
-    // Before the sockets, so that the watches end while their descriptors are still open.
-    icmp: AsyncFd<Watched>,
-    tap: Option<AsyncFd<Watched>>,
+    icmp: UdpSocket,
+    tap: Option<UdpSocket>,
     sockets: Sockets,
     more: bool,
-}
-
-/// A descriptor owned by [`Sockets`], which lives beside its watch in [`RawEngine`].
-#[derive(Debug)]
-struct Watched(RawFd);
-
-impl AsRawFd for Watched {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0
-    }
 }
 
 impl Engine {
@@ -96,10 +85,8 @@ impl Engine {
 
     /// Which sockets see arrivals.
     pub fn observers(&self) -> Observers {
-        let refused = |what: &str| WhyUnknown::NotPermitted {
-            what: what.to_owned(),
-            closes_with: CAPABILITY_ADVICE.to_owned(),
-        };
+        let refused =
+            |what: &str| WhyUnknown::NotPermitted { what: what.to_owned(), closes_with: CAPABILITY_ADVICE.to_owned() };
         match self {
             Self::Raw(raw) => Observers {
                 wire: raw.sockets.tap.as_ref().map(|_| ()).map_err(|_| refused("a packet socket")),
@@ -174,9 +161,10 @@ impl Engine {
 
 impl RawEngine {
     fn new(sockets: Sockets) -> std::io::Result<Self> {
-        let watch = |fd: RawFd| AsyncFd::with_interest(Watched(fd), Interest::READABLE);
-        let icmp = watch(sockets.icmp.as_raw_fd())?;
-        let tap = sockets.tap.as_ref().ok().map(|tap| watch(tap.as_raw_fd())).transpose()?;
+        // The run time watches any socket that it is given as a datagram socket; reading stays with `Sockets`.
+        let watch = |fd: &OwnedFd| UdpSocket::from_std(std::net::UdpSocket::from(fd.try_clone()?));
+        let icmp = watch(&sockets.icmp)?;
+        let tap = sockets.tap.as_ref().ok().map(watch).transpose()?;
         Ok(Self { icmp, tap, sockets, more: false })
     }
 
@@ -186,15 +174,15 @@ impl RawEngine {
         }
         // The drain that follows reads both sockets to their end, or notes that it did not.
         let icmp = async {
-            if let Ok(mut guard) = self.icmp.readable().await {
-                guard.clear_ready();
+            if self.icmp.readable().await.is_ok() {
+                forget_readiness(&self.icmp);
             }
         };
         let tap = async {
             match &self.tap {
                 Some(tap) => {
-                    if let Ok(mut guard) = tap.readable().await {
-                        guard.clear_ready();
+                    if tap.readable().await.is_ok() {
+                        forget_readiness(tap);
                     }
                 }
                 None => std::future::pending().await,
@@ -205,6 +193,11 @@ impl RawEngine {
             () = tap => {}
         }
     }
+}
+
+/// So that the next wait is for packets that come after the drain which follows.
+fn forget_readiness(socket: &UdpSocket) {
+    drop(socket.try_io(Interest::READABLE, || Err::<(), _>(std::io::ErrorKind::WouldBlock.into())));
 }
 
 fn take_outcome(clock: &Clock, prober: &mut Prober, outcome: &Outcome) {

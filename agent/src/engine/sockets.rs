@@ -214,4 +214,3 @@ fn name_of(index: usize) -> String {
         .and_then(|name| name.into_string().ok())
         .unwrap_or_else(|| format!("if{index}"))
 }
-

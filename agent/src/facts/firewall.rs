@@ -214,9 +214,6 @@ mod tests {
         let fact = fact(chains.iter().map(Vec::as_slice), rules.iter().map(Vec::as_slice));
         assert_eq!(fact.base_chains, 2);
         let shown: Vec<_> = fact.refusing.iter().map(|r| (r.chain.as_str(), r.hook, r.handle, r.protocol)).collect();
-        assert_eq!(
-            shown,
-            [("deep", FirewallHook::Input, Some(9), Some(1)), ("in", FirewallHook::Input, None, None)]
-        );
+        assert_eq!(shown, [("deep", FirewallHook::Input, Some(9), Some(1)), ("in", FirewallHook::Input, None, None)]);
     }
 }

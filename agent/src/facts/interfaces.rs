@@ -22,8 +22,23 @@ const IFA_LOCAL: u16 = 2;
 
 /// Kinds that carry packets inside others, as `ip -d link` names them.
 const TUNNELS: [&str; 17] = [
-    "tun", "wireguard", "vxlan", "gre", "gretap", "ip6gre", "ip6gretap", "ipip", "ip6tnl", "sit", "geneve", "vti",
-    "vti6", "xfrm", "erspan", "bareudp", "gtp",
+    "tun",
+    "wireguard",
+    "vxlan",
+    "gre",
+    "gretap",
+    "ip6gre",
+    "ip6gretap",
+    "ipip",
+    "ip6tnl",
+    "sit",
+    "geneve",
+    "vti",
+    "vti6",
+    "xfrm",
+    "erspan",
+    "bareudp",
+    "gtp",
 ];
 
 /// All of them, in the order of their index.
@@ -81,10 +96,7 @@ fn address(body: &[u8]) -> Option<(u32, (IpAddr, Cidr))> {
 }
 
 fn read(value: &[u8]) -> Option<IpAddr> {
-    <[u8; 4]>::try_from(value)
-        .map(IpAddr::from)
-        .or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from))
-        .ok()
+    <[u8; 4]>::try_from(value).map(IpAddr::from).or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from)).ok()
 }
 
 #[cfg(test)]

@@ -1,0 +1,331 @@
+//! The prober under a virtual clock: a seeded network that loses, delays, doubles and reorders. The seed is in every
+//! failure message; driving is bounded.
+
+use pingtong_evidence::{AgentId, IcmpError, PairId, ProbeRound, Timestamp};
+use pingtong_probe::{EchoKind, Heard, Input, NonceKey, Now, Output, Prober, ProberSettings, RoundOrder, SendProbe};
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+
+const HERE: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 10);
+const PEER: Ipv4Addr = Ipv4Addr::new(172, 16, 1, 10);
+const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 255, 1);
+const STEPS_MAX: usize = 1_000_000;
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn key() -> NonceKey {
+    NonceKey::from_bytes([3; 32])
+}
+
+fn prober(rate_pps_max: u32, window: usize) -> Prober {
+    Prober::new(ProberSettings {
+        agent: AgentId::parse("A.ecs1").unwrap(),
+        key: key(),
+        rate_pps_max,
+        window,
+        seed: 1,
+        started: now(Duration::ZERO),
+    })
+}
+
+fn now(mono: Duration) -> Now {
+    Now { mono, wall: Timestamp::from_millis(1_700_000_000_000).plus(mono) }
+}
+
+fn order(probes: u32, spacing_ms: u64) -> RoundOrder {
+    RoundOrder {
+        pair: PairId::parse("p").unwrap(),
+        target: PEER,
+        probes,
+        spacing: ms(spacing_ms),
+        timeout: ms(1_000),
+        payload_bytes: 56,
+        request: None,
+    }
+}
+
+/// What the network does with a probe.
+enum Fate {
+    /// Replies after so long each.
+    Replies(Vec<Duration>),
+    /// An ICMP error from the router.
+    Error(u8, u8),
+    /// The sender's kernel refuses.
+    Refused(i32),
+    /// A reply whose payload was changed.
+    Forged,
+}
+
+/// Runs rounds to their end; the closed rounds and when each probe went.
+fn drive(prober: &mut Prober, mut fate: impl FnMut(&SendProbe) -> Fate) -> (Vec<ProbeRound>, Vec<Duration>) {
+    enum Back {
+        Echo(SendProbe, Vec<u8>),
+        Error(SendProbe, u8, u8),
+    }
+    let (mut mono, mut rounds, mut sent) = (ms(0), vec![], vec![]);
+    let mut back: BTreeMap<(Duration, usize), Back> = BTreeMap::new();
+    for step in 0..STEPS_MAX {
+        while let Some(output) = prober.poll(now(mono)) {
+            let probe = match output {
+                Output::Closed(round) => {
+                    rounds.push(round);
+                    continue;
+                }
+                Output::Send(probe) => probe,
+            };
+            let (round, sequence) = (probe.round, probe.sequence);
+            match fate(&probe) {
+                Fate::Refused(errno) => {
+                    prober.handle(now(mono), Input::Refused { round, sequence, errno });
+                    continue;
+                }
+                Fate::Replies(delays) => {
+                    for (n, delay) in delays.into_iter().enumerate() {
+                        let payload = probe.payload.clone();
+                        back.insert((mono + delay, sent.len() * 8 + n), Back::Echo(probe.clone(), payload));
+                    }
+                }
+                Fate::Error(icmp_type, code) => {
+                    back.insert((mono + ms(1), sent.len() * 8), Back::Error(probe, icmp_type, code));
+                }
+                Fate::Forged => {
+                    let mut payload = probe.payload.clone();
+                    payload[30] ^= 1;
+                    back.insert((mono + ms(1), sent.len() * 8), Back::Echo(probe, payload));
+                }
+            }
+            sent.push(mono);
+            prober.handle(now(mono), Input::Sent { round, sequence, at: mono });
+        }
+        let coming = back.keys().next().map(|(at, _)| *at);
+        let Some(next) = [coming, prober.next_deadline()].into_iter().flatten().min() else {
+            return (rounds, sent);
+        };
+        mono = mono.max(next);
+        while let Some(entry) = back.first_entry().filter(|entry| entry.key().0 <= mono) {
+            let ((at, _), packet) = entry.remove_entry();
+            match packet {
+                Back::Echo(probe, payload) => {
+                    let packet = Heard::Echo {
+                        kind: EchoKind::Reply,
+                        from: probe.target,
+                        to: HERE,
+                        identifier: probe.identifier,
+                        sequence: probe.wire_sequence,
+                        payload: &payload,
+                    };
+                    prober.handle(now(mono), Input::Heard { packet, at, stamped: true });
+                }
+                Back::Error(probe, icmp_type, code) => {
+                    let packet = Heard::Error {
+                        from: ROUTER,
+                        icmp_type,
+                        code,
+                        quoted_to: probe.target,
+                        identifier: probe.identifier,
+                        sequence: probe.wire_sequence,
+                    };
+                    prober.handle(now(mono), Input::Heard { packet, at, stamped: true });
+                }
+            }
+        }
+        assert!(step + 1 < STEPS_MAX, "the machine does not come to rest");
+    }
+    unreachable!()
+}
+
+fn one(fate: impl FnMut(&SendProbe) -> Fate, probes: u32) -> ProbeRound {
+    let mut prober = prober(100_000, 1_000);
+    prober.handle(now(ms(0)), Input::Start(order(probes, 10)));
+    let (mut rounds, _) = drive(&mut prober, fate);
+    assert_eq!(rounds.len(), 1);
+    rounds.remove(0)
+}
+
+#[test]
+fn a_healthy_round_closes_with_its_last_reply() {
+    let round = one(|_| Fate::Replies(vec![ms(28)]), 10);
+    assert_eq!((round.sent.len(), round.replied.len(), round.planned), (10, 10, 10));
+    let rtt = round.rtt.unwrap();
+    assert_eq!((rtt.min, rtt.max, rtt.kernel_timestamps), (ms(28).into(), ms(28).into(), true));
+    assert_eq!(round.ended_at.since(round.started_at), ms(90 + 28));
+}
+
+#[test]
+fn silence_closes_after_the_last_probes_time_out() {
+    let round = one(|_| Fate::Replies(vec![]), 10);
+    assert_eq!((round.sent.len(), round.replied.len()), (10, 0));
+    assert_eq!(round.rtt, None);
+    assert_eq!(round.ended_at.since(round.started_at), ms(90 + 1_000));
+}
+
+#[test]
+fn duplicates_late_and_reordered_replies_are_counted_apart() {
+    let round = one(
+        |probe| match probe.sequence {
+            0 => Fate::Replies(vec![ms(25)]), // after the replies to 1 and 2: reordered
+            1 => Fate::Replies(vec![ms(1), ms(2), ms(300)]), // two duplicates
+            3 => Fate::Replies(vec![ms(1_001)]), // late
+            4 => Fate::Replies(vec![ms(1_000)]), // just in time
+            _ => Fate::Replies(vec![ms(1)]),
+        },
+        40,
+    );
+    assert_eq!((round.duplicates, round.reordered), (2, 3), "0, the late one and the slow one come after later probes");
+    assert!(round.late.contains(3) && round.late.len() == 1);
+    assert_eq!(round.replied.len(), 39);
+}
+
+#[test]
+fn errors_of_third_parties_describe_the_series_and_end_nothing() {
+    let round = one(|probe| if probe.sequence < 3 { Fate::Error(5, 1) } else { Fate::Error(3, 13) }, 5);
+    let error = |icmp_type, code, count| IcmpError { from: ROUTER.into(), icmp_type, code, count };
+    assert_eq!(round.icmp_errors, [error(3, 13, 2), error(5, 1, 3)]);
+    assert_eq!((round.sent.len(), round.replied.len()), (5, 0));
+}
+
+#[test]
+fn a_reply_without_our_tag_is_a_strangers() {
+    let round = one(|_| Fate::Forged, 4);
+    assert_eq!(round.replied.len(), 0);
+    assert_eq!((round.strangers[0].from, round.strangers[0].count), (PEER.into(), 4));
+}
+
+#[test]
+fn refusals_of_the_own_kernel_are_told_by_errno_and_are_not_sent() {
+    let round = one(|probe| if probe.sequence % 2 == 0 { Fate::Refused(101) } else { Fate::Refused(1) }, 6);
+    assert!(round.sent.is_empty());
+    let shown: Vec<(i32, u64)> = round.send_errors.iter().map(|each| (each.errno, each.probes.len())).collect();
+    assert_eq!(shown, [(1, 3), (101, 3)]);
+    assert_eq!(round.ended_at.since(round.started_at), ms(50), "nothing to wait for");
+}
+
+#[test]
+fn sequence_numbers_beyond_sixteen_bits_stay_apart() {
+    let mut prober = prober(1_000_000, 1_000);
+    prober.handle(now(ms(0)), Input::Start(RoundOrder { spacing: Duration::from_micros(10), ..order(70_000, 0) }));
+    let (rounds, _) = drive(&mut prober, |_| Fate::Replies(vec![Duration::from_micros(5)]));
+    assert_eq!((rounds[0].replied.len(), rounds[0].duplicates), (70_000, 0));
+}
+
+#[test]
+fn identifiers_differ_between_rounds_and_round_numbers_grow() {
+    let mut prober = prober(100_000, 1_000);
+    for _ in 0..50 {
+        prober.handle(now(ms(0)), Input::Start(order(1, 1)));
+    }
+    let mut seen = BTreeMap::new();
+    let (rounds, _) = drive(&mut prober, |probe| {
+        assert!(seen.insert(probe.identifier, probe.round).is_none(), "identifier used twice at a time");
+        Fate::Replies(vec![ms(1)])
+    });
+    let numbers: Vec<u64> = rounds.iter().map(|round| round.key.round).collect();
+    assert_eq!(numbers.len(), 50);
+    assert_eq!(numbers[0] >> 20, 1_700_000_000_000);
+}
+
+#[test]
+fn the_rate_cap_holds_over_every_tenth_of_a_second() {
+    let mut prober = prober(1_000, 10_000);
+    for target in 1..=20u8 {
+        let target = Ipv4Addr::new(10, 0, 0, target);
+        prober.handle(now(ms(0)), Input::Start(RoundOrder { target, timeout: ms(5_000), ..order(50, 1) }));
+    }
+    let (_, sent) = drive(&mut prober, |_| Fate::Replies(vec![ms(1)]));
+    assert_eq!(sent.len(), 1_000);
+    for (n, at) in sent.iter().enumerate() {
+        let within = sent[n..].iter().filter(|each| **each < *at + ms(100)).count();
+        assert!(within <= 111, "{within} probes within 100 ms from {at:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_sent_within_its_time_out_is_counted_and_never_called_lost() {
+    let mut prober = prober(100, 10_000);
+    prober.handle(now(ms(0)), Input::Start(order(1_000, 1)));
+    let (rounds, sent) = drive(&mut prober, |_| Fate::Replies(vec![ms(1)]));
+    assert_eq!(rounds[0].sent.len(), sent.len() as u64);
+    assert_eq!(rounds[0].replied, rounds[0].sent);
+    assert_eq!(prober.counters().probes_not_sent, 1_000 - sent.len() as u64);
+    assert!(prober.counters().probes_not_sent > 0);
+}
+
+#[test]
+fn the_window_bounds_what_is_on_its_way() {
+    let mut prober = prober(1_000_000, 16);
+    prober.handle(now(ms(0)), Input::Start(order(64, 0)));
+    let (rounds, sent) = drive(&mut prober, |_| Fate::Replies(vec![ms(5)]));
+    assert_eq!(rounds[0].replied.len(), 64);
+    for at in &sent {
+        let open = sent.iter().filter(|each| **each <= *at && **each + ms(5) > *at).count();
+        assert!(open <= 16, "{open} probes on their way at {at:?}");
+    }
+}
+
+#[test]
+fn a_step_of_the_wall_clock_moves_no_round_trip_time() {
+    let mut prober = prober(1_000, 10);
+    let stepped = |mono: u64, wall: i64| Now { mono: ms(mono), wall: Timestamp::from_millis(wall) };
+    prober.handle(stepped(0, 1_000_000), Input::Start(order(1, 1)));
+    let Some(Output::Send(probe)) = prober.poll(stepped(0, 1_000_000)) else { panic!("nothing to send") };
+    let packet = Heard::Echo {
+        kind: EchoKind::Reply,
+        from: PEER,
+        to: HERE,
+        identifier: probe.identifier,
+        sequence: probe.wire_sequence,
+        payload: &probe.payload,
+    };
+    prober.handle(stepped(7, 5), Input::Heard { packet, at: ms(7), stamped: true });
+    let Some(Output::Closed(round)) = prober.poll(stepped(7, 5)) else { panic!("not closed") };
+    assert_eq!(round.rtt.unwrap().min, ms(7).into());
+}
+
+#[test]
+fn own_drops_reach_every_round_under_way_and_finish_ends_them() {
+    let mut prober = prober(1_000, 10);
+    prober.handle(now(ms(0)), Input::Start(order(3, 10)));
+    let Some(Output::Send(_)) = prober.poll(now(ms(0))) else { panic!("nothing to send") };
+    prober.handle(now(ms(1)), Input::OwnDrops(4));
+    prober.handle(now(ms(2)), Input::Finish);
+    let Some(Output::Closed(round)) = prober.poll(now(ms(2))) else { panic!("not closed") };
+    assert_eq!((round.own_drops, round.sent.len(), round.planned), (4, 1, 3));
+    assert_eq!(prober.rounds(), 0);
+    assert_eq!(prober.poll(now(ms(2))), None);
+    assert_eq!(prober.next_deadline(), None);
+}
+
+#[test]
+fn any_mixture_adds_up() {
+    for seed in 0..200u64 {
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut draw = move || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % 100
+        };
+        let mut prober = prober(100_000, 64);
+        for _ in 0..3 {
+            prober.handle(now(ms(0)), Input::Start(order(60, 3)));
+        }
+        let (rounds, _) = drive(&mut prober, |_| match draw() {
+            0..20 => Fate::Replies(vec![]),
+            20..25 => Fate::Refused(1),
+            25..30 => Fate::Error(3, 1),
+            30..35 => Fate::Forged,
+            35..45 => Fate::Replies(vec![ms(draw() * 20)]),
+            45..55 => Fate::Replies(vec![ms(draw()), ms(draw())]),
+            _ => Fate::Replies(vec![ms(draw())]),
+        });
+        assert_eq!(rounds.len(), 3, "seed {seed}");
+        for round in rounds {
+            let refused: u64 = round.send_errors.iter().map(|each| each.probes.len()).sum();
+            assert_eq!(round.sent.len() + refused, 60, "seed {seed}: {round:?}");
+            assert_eq!(round.replied.missing_from(&round.sent), 0, "seed {seed}");
+            assert!(round.replied.intersection(&round.late).is_empty(), "seed {seed}");
+            assert_eq!(round.rtt.map_or(0, |rtt| rtt.samples), round.replied.len(), "seed {seed}");
+        }
+    }
+}
