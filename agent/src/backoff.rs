@@ -22,6 +22,11 @@ impl Backoff {
         step / 2 + step / 2 * u32::from(share) / 255
     }
 
+    /// Whether nothing failed since the last success.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.tries == 0
+    }
+
     /// Forgets failures; true when there were any.
     pub(crate) fn reset(&mut self) -> bool {
         std::mem::take(&mut self.tries) > 0

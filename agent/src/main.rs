@@ -11,7 +11,7 @@ use pingtong_agent::{
     privilege, render, run,
     settings::{Settings, SettingsError, environment_lang, environment_log},
 };
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
 const EXIT_USAGE: u8 = 64;
@@ -85,7 +85,10 @@ fn log(format: LogFormat) {
     let filter = environment_log()
         .and_then(|filter| EnvFilter::try_new(filter).ok())
         .unwrap_or_else(|| EnvFilter::new("warn,pingtong=info,pingtong_agent=info,pingtong_cloud=info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Json => builder.json().init(),
         LogFormat::Text => builder.with_target(false).init(),

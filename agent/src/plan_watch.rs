@@ -48,8 +48,13 @@ pub(crate) async fn watch_plan(
                 Duration::ZERO
             }
             Err(error) => {
+                // One line for each change of state; the tries in between are for those who look closer.
+                if backoff.is_fresh() {
+                    tracing::warn!(error = %chain(&error), "no plan; reports are kept and the collector is tried again");
+                } else {
+                    tracing::debug!(error = %chain(&error), "no plan yet");
+                }
                 let wait = backoff.next();
-                tracing::warn!(error = %chain(&error), again_in = ?wait, "no plan; reports are kept meanwhile");
                 // A collector that was away may have counted its revisions anew.
                 known = None;
                 wait
@@ -90,8 +95,10 @@ pub(crate) async fn introduce(
                 }
             }
             Err(error) => {
+                if backoff.is_fresh() {
+                    tracing::warn!(error = %chain(&error), "not introduced yet; tried again");
+                }
                 let wait = backoff.next();
-                tracing::warn!(error = %chain(&error), again_in = ?wait, "not introduced yet");
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
                     () = changed => {}

@@ -376,7 +376,7 @@ impl Station {
                 let wait = self.identity_backoff.next();
                 self.identity_at = Some(self.clock.mono() + wait);
                 // What it told earlier still holds: an instance does not become another one.
-                if self.metadata.known().is_none() {
+                if self.metadata.known().is_none() && self.metadata.why_unknown() != Some(&why) {
                     tracing::warn!(%why, again_in = ?wait, "the metadata service is silent; probing goes on, the account's configuration waits");
                     self.metadata = Known::Unknown(why);
                 }
