@@ -1,6 +1,7 @@
 //! The cloud as outside clients meet it: over HTTP on loopback, signed.
 
 mod contract;
+mod following;
 mod projection;
 mod refusals;
 mod tutorial;

@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 
 /// Custom entries a table may have.
 const ENTRIES_MAX: usize = 200;
+/// Weight of a next hop that was given none.
+const WEIGHT_DEFAULT: u32 = 100;
 /// Cloud services: every table has a system route for it.
 const SERVICE_RANGE: &str = "100.64.0.0/10";
 
@@ -103,7 +105,7 @@ pub(super) fn modify(call: &Call<'_>, world: &mut World) -> Answer {
         (None, None) => None,
         (kind, Some(id)) => {
             let kind = kind.or_else(|| entry.hops.first().map(|hop| hop.kind.as_str())).unwrap_or_default();
-            Some(Hop { kind: kind.to_owned(), id: id.to_owned(), weight: 0 })
+            Some(Hop { kind: kind.to_owned(), id: id.to_owned(), weight: WEIGHT_DEFAULT })
         }
         (Some(_), None) => return Err(Refusal::new(400, "MissingNewNextHopId", "NewNextHopId is mandatory.")),
     };
@@ -252,7 +254,7 @@ fn read_hops(params: &Params) -> Result<Vec<Hop>, Refusal> {
         }
         (Some(id), true) => {
             let kind = params.get("NextHopType").unwrap_or("Instance");
-            Ok(vec![Hop { kind: kind.to_owned(), id: id.to_owned(), weight: 0 }])
+            Ok(vec![Hop { kind: kind.to_owned(), id: id.to_owned(), weight: WEIGHT_DEFAULT }])
         }
         (None, false) => {
             let only_interfaces = listed.iter().all(|hop| hop.wants("NextHopType", "RouterInterface"));
@@ -263,7 +265,7 @@ fn read_hops(params: &Params) -> Result<Vec<Hop>, Refusal> {
             listed
                 .iter()
                 .map(|hop| {
-                    let weight = hop.number("Weight")?.unwrap_or(100);
+                    let weight = hop.number("Weight")?.unwrap_or(WEIGHT_DEFAULT);
                     Ok(Hop { kind: "RouterInterface".to_owned(), id: hop.need("NextHopId")?.to_owned(), weight })
                 })
                 .collect()
