@@ -82,6 +82,7 @@ impl Wire<'_> {
             Stops::Arrivals(side) => self.flow(side.opposite().sends()).is_some_and(Observed::accepted),
             Stops::Answers(side) => self.flow(side.opposite().sends()).is_some_and(Observed::answered),
             Stops::Sending(side) => self.flow(side.sends()).is_some_and(Observed::arrives),
+            Stops::Replies(side) => self.flow(side.sends()).is_some_and(Observed::alive),
             Stops::Some(_) => false,
         }
     }
@@ -271,7 +272,7 @@ fn loss(model: &Model, direction: Direction, seen: &Seen, standing: &[Finding]) 
     let usable = |leg: Option<Leg>| leg.filter(|leg| leg.passed > 0).unwrap_or_default();
     let requests = usable(seen.get(&direction).and_then(|seen| seen.request));
     let receiver = direction.destination();
-    let guest_refuses = standing.iter().any(|f| matches!(f.stops, Stops::Arrivals(side) if side == receiver))
+    let guest_refuses = standing.iter().any(|f| matches!(f.stops, Stops::Arrivals(side) | Stops::Replies(side) if side == receiver))
         || seen.get(&direction).and_then(|seen| seen.accept).is_some_and(|leg| leg.lost() > 0);
     // Replies that the receiving guest refuses are not lost on the way.
     let replies = if guest_refuses {

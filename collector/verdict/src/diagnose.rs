@@ -120,6 +120,10 @@ fn guests(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, seen
         if guest.outbound.cut == Some(Cut::S1) && guest.swallows() {
             cuts.push((side.sends(), Cut::S0));
         }
+        // What the kernel sends elsewhere it has made: without a neighbour there it never becomes a packet to be seen.
+        if guest.inbound.cut == Some(Cut::S3) && mine.iter().any(|f| f.code == CauseCode::GuestRouteOverlap) {
+            cuts.push((side.opposite().sends(), Cut::S4));
+        }
         let refuses = mine.iter().any(|f| f.stops == crate::finding::Stops::Arrivals(side));
         if guest.outbound.cut == Some(Cut::S5) && refuses {
             cuts.push((side.sends(), Cut::S6));
@@ -162,7 +166,15 @@ fn state(pair: &Pair, seen: &Seen, correlated: &Correlated) -> State {
     if observed.iter().any(|seen| seen.dead()) {
         return State::Broken;
     }
-    if observed.is_empty() || !observed.iter().all(|seen| seen.valid() && seen.alive()) {
+    // A flow that nobody probed says nothing either way; one whose probes do not count leaves the pair open.
+    let probed: Vec<&&Observed> = observed.iter().filter(|seen| seen.rounds > 0).collect();
+    if probed.is_empty() || !probed.iter().all(|seen| seen.valid()) {
+        return State::Undecided;
+    }
+    let stopped = |held: &Held| {
+        held.finding.code != CauseCode::ModelContradicted && flows(pair).into_iter().any(|f| held.finding.stops.round_trip(f))
+    };
+    if probed.len() < observed.len() && correlated.held.iter().any(stopped) {
         return State::Undecided;
     }
     let quality = [

@@ -51,6 +51,8 @@ pub(crate) enum Stops {
     Host(Side),
     /// What arrives at the host at one side: requests towards it and replies to its own.
     Arrivals(Side),
+    /// Replies that arrive at the host at one side.
+    Replies(Side),
     /// Replies that the host at one side should make.
     Answers(Side),
     /// Whatever the host at one side sends.
@@ -63,12 +65,11 @@ impl Stops {
     /// Whether round trips begun in `flow` die of it on their way out.
     pub(crate) fn request(self, flow: Direction) -> bool {
         match self {
-            Self::Link => true,
+            Self::Link | Self::Host(_) => true,
             Self::Packets(d) | Self::Requests(d) => d == flow,
-            Self::Host(_) => true,
             Self::Arrivals(side) => flow.destination() == side,
             Self::Sending(side) => flow.source() == side,
-            Self::Answers(_) | Self::Some(_) => false,
+            Self::Answers(_) | Self::Replies(_) | Self::Some(_) => false,
         }
     }
 
@@ -77,7 +78,7 @@ impl Stops {
         match self {
             Self::Link | Self::Host(_) => true,
             Self::Packets(d) => d == flow.reverse(),
-            Self::Arrivals(side) => flow.source() == side,
+            Self::Arrivals(side) | Self::Replies(side) => flow.source() == side,
             Self::Answers(side) | Self::Sending(side) => flow.destination() == side,
             Self::Requests(_) | Self::Some(_) => false,
         }

@@ -14,11 +14,9 @@ pub(crate) enum Applies {
     No,
 }
 
-/// Words that narrow a rule by something we do not judge.
-const UNJUDGED: [&str; 16] = [
-    "ct", "state", "mark", "limit", "length", "ttl", "uid", "skuid", "ether", "quota", "time", "hour", "day", "fib", "vlan",
-    "dscp",
-];
+/// Words that say nothing beyond the conditions judged below. Any other word narrows the rule by something unjudged.
+const PLAIN: [&str; 14] =
+    ["ip", "meta", "nfproto", "protocol", "icmp", "policy", "drop", "reject", "drop,", "counter", "==", "=", "!=", "2"];
 
 fn number(protocol: Protocol) -> u8 {
     match protocol {
@@ -37,27 +35,37 @@ pub(crate) fn applies(rule: &FirewallRule, protocol: Protocol, peer: IpAddr, own
     let (source, destination) = if inbound { (peer, own) } else { (own, peer) };
     let mut sure = rule.protocol.is_some() && rule.handle.is_some();
     for (at, word) in words.iter().enumerate() {
-        let address = match *word {
-            "saddr" => source,
-            "daddr" => destination,
-            "tcp" | "udp" | "dport" | "sport" if protocol == Protocol::Icmp => return Applies::No,
-            "dport" | "sport" => {
-                sure = false;
-                continue;
-            }
-            word if UNJUDGED.contains(&word) || word.starts_with('@') => {
-                sure = false;
-                continue;
-            }
-            _ => continue,
+        let rest = &words[at + 1..];
+        let met = match *word {
+            "saddr" => matches_address(rest, source),
+            "daddr" => matches_address(rest, destination),
+            "l4proto" => matches_word(rest, &protocol.to_string(), &["icmp", "tcp", "udp"]),
+            // A rule for replies alone leaves requests alone; on the way out either may be meant.
+            "type" if protocol == Protocol::Icmp && inbound => matches_word(rest, "echo-request", &["echo-reply"]),
+            "tcp" | "udp" | "dport" | "sport" if protocol == Protocol::Icmp && !after(&words, at, "l4proto") => Some(false),
+            "type" | "echo-request" | "echo-reply" | "tcp" | "udp" => Some(true),
+            word if PLAIN.contains(&word.to_ascii_lowercase().as_str()) || Cidr::parse_masked(word).is_ok() => Some(true),
+            _ => None,
         };
-        match matches_address(&words[at + 1..], address) {
+        match met {
             Some(true) => {}
             Some(false) => return Applies::No,
             None => sure = false,
         }
     }
     if sure { Applies::Surely } else { Applies::Perhaps }
+}
+
+/// Whether the word at `at` is the value of the condition `name`.
+fn after(words: &[&str], at: usize, name: &str) -> bool {
+    words[..at].iter().rev().find(|word| !matches!(**word, "!=" | "==" | "=")) == Some(&name)
+}
+
+/// Whether the value that follows is `ours`; none when it is none of the values known.
+fn matches_word(words: &[&str], ours: &str, known: &[&str]) -> Option<bool> {
+    let negated = words.first() == Some(&"!=");
+    let value = words.iter().find(|word| !matches!(**word, "!=" | "==" | "="))?;
+    (*value == ours || known.contains(value)).then(|| (*value == ours) != negated)
 }
 
 /// Whether the blocks that follow hold `address`; none when they are not blocks.
@@ -96,6 +104,12 @@ mod tests {
         assert_eq!(ask(Some(1), "ip saddr { 10.0.0.0/8, 192.168.0.0/16 }"), Applies::Surely);
         assert_eq!(ask(Some(1), "ip saddr != 10.0.0.0/8"), Applies::Surely);
         assert_eq!(ask(Some(1), "ct state invalid"), Applies::Perhaps);
+        assert_eq!(ask(Some(1), "meta l4proto icmp icmp type echo-request"), Applies::Surely);
+        assert_eq!(ask(Some(1), "meta l4proto icmp icmp type echo-reply"), Applies::No);
+        assert_eq!(ask(None, "meta l4proto != icmp"), Applies::No);
+        assert_eq!(ask(Some(1), "meta l4proto icmp (packet bytes)"), Applies::Perhaps);
+        assert_eq!(ask(Some(1), "iifname docker0 meta l4proto icmp"), Applies::Perhaps);
+        assert_eq!(ask(None, "ip saddr 192.168.0.0/16"), Applies::Perhaps);
         assert_eq!(ask(None, ""), Applies::Perhaps);
     }
 }

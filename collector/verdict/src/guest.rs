@@ -182,7 +182,7 @@ impl Guest<'_> {
             return vec![finding];
         }
         if !shown {
-            return vec![];
+            return self.refused_replies().into_iter().collect();
         }
         let strict = self.facts.and_then(|f| f.sysctls.strict_reverse_path.known()).filter(|list| !list.is_empty());
         let drops = self.facts.and_then(|f| f.counters.known()).map_or(0, |c| c.reverse_path_drops);
@@ -203,6 +203,27 @@ impl Guest<'_> {
             "请求到达了网卡，但协议栈从未收到"
         );
         vec![self.finding(CauseCode::GuestFirewall, stops, text, vec![], None)]
+    }
+
+    /// Rules that refuse the replies to this host's own probes and let the peer's requests in.
+    fn refused_replies(&self) -> Option<Finding> {
+        if self.outbound.cut != Some(Cut::S5) || self.inbound.cut != Some(Cut::None) {
+            return None;
+        }
+        let rules: Vec<&FirewallRule> = self
+            .facts?
+            .firewall
+            .known()?
+            .refusing
+            .iter()
+            .filter(|r| r.hook != FirewallHook::Output && r.handle.is_some() && !r.limited && r.text.contains("echo-reply"))
+            .collect();
+        let list = rules.iter().map(|rule| rule_words(rule)).collect::<Vec<_>>().join("; ");
+        let text = both!("the guest's packet filter refuses replies: {list}", "系统防火墙拒收应答：{list}");
+        let commands: Vec<Vec<String>> = rules.iter().map(|rule| removal(rule)).collect();
+        let mut finding = self.finding(CauseCode::GuestFirewall, Stops::Replies(self.side), text, commands, Some("icmp"));
+        finding.direction = Some(self.side.opposite().sends());
+        (!rules.is_empty()).then_some(finding)
     }
 
     fn output(&self) -> Option<Finding> {
@@ -232,6 +253,10 @@ impl Guest<'_> {
     }
 
     fn route(&self) -> Option<Finding> {
+        // Both ends with one address: that is the blocks' overlap, and this host rightly holds it.
+        if self.address() == self.peer() {
+            return None;
+        }
         if self.outbound.arrives() || (self.inbound.answered() && self.inbound.elsewhere.is_empty()) {
             return None;
         }

@@ -20,11 +20,22 @@ pub(crate) struct Model {
     snapshots: BTreeMap<(AccountId, RegionId), Snapshot>,
 }
 
+/// Whether anything of the path was read. An account that refuses every call is as invisible as one without a snapshot.
+fn tells_anything(snapshot: &Snapshot) -> bool {
+    snapshot.vpcs.known().is_some()
+        || snapshot.vswitches.known().is_some()
+        || snapshot.route_tables.known().is_some()
+        || snapshot.router_interfaces.known().is_some()
+        || snapshot.security_groups.known().is_some()
+        || snapshot.instances.known().is_some()
+        || snapshot.enis.known().is_some()
+}
+
 impl Model {
     /// Of several snapshots of one account and region the newest counts; among equals, the one with more answers.
     pub(crate) fn new(link: &Link, snapshots: &[Snapshot]) -> Self {
         let mut newest: BTreeMap<(AccountId, RegionId), Snapshot> = BTreeMap::new();
-        for snapshot in snapshots {
+        for snapshot in snapshots.iter().filter(|snapshot| tells_anything(snapshot)) {
             let key = (snapshot.account.clone(), snapshot.region.clone());
             let rank = |s: &Snapshot| (s.taken_at, s.finished_at, s.sources.len());
             if newest.get(&key).is_none_or(|have| rank(have) < rank(snapshot)) {

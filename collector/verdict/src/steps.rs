@@ -57,7 +57,7 @@ pub(crate) fn steps(pair: &Pair, walk: &Walk, correlated: &Correlated, seen: &Se
 
 fn judge(n: u8, pair: &Pair, walk: &Walk, correlated: &Correlated, seen: &Seen) -> (StepState, Vec<Note>) {
     let blamed: Vec<_> = correlated.held.iter().map(|h| &h.finding).filter(|f| f.code.step(f.side) == Some(n)).collect();
-    let mut notes: Vec<Note> = blamed.iter().flat_map(|f| f.evidence.first().cloned()).collect();
+    let mut notes: Vec<Note> = blamed.iter().filter_map(|f| f.evidence.first().cloned()).collect();
     let blind: Vec<_> = walk.blinds.iter().filter(|b| b.step == n || (b.step == 4 && (1..=4).contains(&n))).collect();
     notes.extend(blind.iter().map(|b| Note::plain(b.what.clone())));
     let passes: Vec<Note> = walk.passes.iter().filter(|p| p.step == n).map(|p| p.note.clone()).collect();

@@ -48,7 +48,7 @@ impl CauseDoc {
         let parts = [self.meaning, self.evidence, self.repair, self.console, self.doubt].map(|texts| texts.get(lang));
         let mut page = format!("{}: {}\n\n{}: {}\n", self.code, self.title.get(lang), heads[0], self.step);
         for (head, part) in heads[1..].iter().zip(parts) {
-            page.push_str(&format!("\n{head}\n  {part}\n"));
+            page.extend(["\n", head, "\n  ", part, "\n"]);
         }
         page
     }

@@ -50,14 +50,17 @@ pub(crate) enum Fix {
 }
 
 impl Fix {
-    /// Order of work: connections before routes, routes before filters, the cloud before the guests.
+    /// Order of work: what is in the way goes first (routes before the interface that they hold), then connections
+    /// before routes, routes before filters, the cloud before the guests.
     fn rank(&self) -> u8 {
         match self {
-            Self::RemoveInterface { .. } | Self::Deactivate { .. } | Self::DeleteInterface { .. } => 0,
+            Self::DeleteRoute { .. }
+            | Self::RemoveInterface { .. }
+            | Self::Deactivate { .. }
+            | Self::DeleteInterface { .. } => 0,
             Self::CreateInterface => 1,
             Self::SetOpposite { .. } => 2,
             Self::Connect { .. } | Self::Activate { .. } => 3,
-            Self::DeleteRoute { .. } => 4,
             Self::CreateRoute { .. } => 5,
             Self::AcceptRule { .. } | Self::RemoveRule { .. } => 6,
             Self::AclAccept { .. } => 7,
@@ -137,7 +140,6 @@ impl Task<'_> {
         }
         let mut sorted = plan.clone();
         sorted.sort_by_key(|planned| planned.fix.rank());
-        // Deleting a route before its interface and re-creating it after are two ranks of one fix.
         if self.left_after(&sorted, None) && !self.left_after(&plan, None) { plan } else { sorted }
     }
 

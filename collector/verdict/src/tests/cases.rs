@@ -465,6 +465,52 @@ fn what_is_not_seen_is_suspected_and_never_fine() {
 }
 
 #[test]
+fn a_silent_agent_on_a_live_host_is_a_gap_and_no_fault() {
+    let verdict = check(|w| w.silence(C), (Wire::Through, Wire::Through), &[], true);
+    assert_eq!(verdict.state, State::Healthy);
+    assert_eq!(verdict.gaps.iter().map(|g| g.code).collect::<Vec<_>>(), [GapCode::AgentSilent]);
+}
+
+#[test]
+fn an_account_that_refuses_every_call_is_not_visible() {
+    let mut world = World::healthy();
+    let taken = world.snapshot(C).taken_at;
+    *world.snapshot(C) = Snapshot::unread(id(B), id("cn-beijing"), taken);
+    let verdict = world.verdict();
+    assert_eq!(verdict.state, State::Healthy);
+    assert_eq!(verdict.gaps.iter().map(|g| g.code).collect::<Vec<_>>(), [GapCode::AccountNotVisible]);
+}
+
+#[test]
+fn an_output_rule_without_protocol_is_shown_by_the_wire() {
+    let verdict = check(
+        |w| w.refuse(I, FirewallHook::Output, None, Some(5)),
+        (Wire::S0(1), Wire::S3),
+        &["guest-firewall initiator i-a forward"],
+        true,
+    );
+    assert_eq!(lines(&verdict), ["nft delete rule inet guard in handle 5"]);
+}
+
+#[test]
+fn an_interface_rebuilt_after_its_peer_was_deleted() {
+    let verdict = check(
+        |w| {
+            known(&mut w.snapshot(C).router_interfaces).clear();
+            w.entries(C).truncate(1);
+            w.interface(I).opposite_status = Some(RouterInterfaceStatus::Deleted);
+        },
+        BOTH_S1,
+        &["ri-missing acceptor vpc-b both", "route-missing acceptor vtb-b return"],
+        true,
+    );
+    let actions: Vec<String> = verdict.repairs.set.iter().map(|r| r.cli[2].clone()).collect();
+    assert_eq!(actions[..4], [
+        "DeleteRouteEntry", "DeactivateRouterInterface", "DeleteRouterInterface", "CreateRouterInterface"
+    ]);
+}
+
+#[test]
 fn one_account_sees_the_others_frozen_interface() {
     check(
         |w| {

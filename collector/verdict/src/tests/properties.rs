@@ -44,7 +44,9 @@ impl World {
         let account = Self::side(side).1;
         for snapshot in self.question.snapshots.iter_mut().filter(|s| s.account.as_str() == account) {
             if let Known::Known(all) = &mut snapshot.router_interfaces {
-                all.iter_mut().for_each(|ri| ri.status = status);
+                for ri in all.iter_mut() {
+                    ri.status = status;
+                }
             }
         }
     }

@@ -51,7 +51,7 @@ impl Hops {
     }
 
     /// Whether a next hop is in use at this side, as far as its own description tells.
-    pub(crate) fn carries(&self, model: &Model, side: Side, hop: &NextHop) -> bool {
+    pub(crate) fn carries(model: &Model, side: Side, hop: &NextHop) -> bool {
         if hop.kind != NextHopKind::RouterInterface {
             return true;
         }

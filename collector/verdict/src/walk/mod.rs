@@ -137,7 +137,7 @@ pub(crate) fn walk(model: &Model, pair: &Pair, peers: &[Pair]) -> Walk {
         for packet in round_trip(pair, flow) {
             let (from, to) = (packet.direction.source(), packet.direction.destination());
             if !packet.reply {
-                security::judge(model, pair, peers, &packet, from, &mut walk);
+                security::judge(model, peers, &packet, from, &mut walk);
             }
             acl::judge(model, &packet, from, &mut walk);
             if !swallowed {
@@ -145,7 +145,7 @@ pub(crate) fn walk(model: &Model, pair: &Pair, peers: &[Pair]) -> Walk {
             }
             acl::judge(model, &packet, to, &mut walk);
             if !packet.reply {
-                security::judge(model, pair, peers, &packet, to, &mut walk);
+                security::judge(model, peers, &packet, to, &mut walk);
             }
         }
     }

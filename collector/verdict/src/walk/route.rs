@@ -132,7 +132,7 @@ fn passed(look: &LookUp<'_>, best: &RouteEntry, vswitch: &VSwitch, walk: &mut Wa
 fn dead_leg(look: &LookUp<'_>, best: &RouteEntry) -> Option<(CauseCode, Object, Both, Fix)> {
     let (destination, hops) = (best.destination, hops_text(best));
     if let [_, _, ..] = best.next_hops.as_slice() {
-        let dead = best.next_hops.iter().find(|hop| !look.hops.carries(look.model, look.side, hop))?;
+        let dead = best.next_hops.iter().find(|hop| !Hops::carries(look.model, look.side, hop))?;
         let id = &dead.id;
         let text = both!(
             "{destination} is spread over {hops}; {id} carries nothing",
@@ -143,7 +143,7 @@ fn dead_leg(look: &LookUp<'_>, best: &RouteEntry) -> Option<(CauseCode, Object, 
     }
     let hop = best.next_hops.first()?;
     // A hop disabled because its interface is not in use is that interface's fault, not the route's.
-    (hop.enabled == Some(false) && look.hops.carries(look.model, look.side, hop)).then(|| {
+    (hop.enabled == Some(false) && Hops::carries(look.model, look.side, hop)).then(|| {
         let text = both!(
             "{destination} leads to {hops}, which the cloud holds unusable (Enabled=0)",
             "{destination} 的下一跳 {hops} 被标记为不可用（Enabled=0）"

@@ -29,6 +29,9 @@ enum Match {
     Maybe,
 }
 
+/// A rule with the group that holds it.
+type Placed<'a> = (&'a SecurityGroup, &'a SecurityRule);
+
 /// One filter: the groups of an interface, one direction, one packet.
 struct Filter<'a> {
     model: &'a Model,
@@ -40,7 +43,7 @@ struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    fn pool(&self) -> Vec<(&'a SecurityGroup, &'a SecurityRule)> {
+    fn pool(&self) -> Vec<Placed<'a>> {
         let mut pool: Vec<_> = self
             .groups
             .iter()
@@ -89,7 +92,7 @@ impl<'a> Filter<'a> {
     }
 
     /// The rule that decides, or none for the default. `Err` when an unread rule might decide otherwise.
-    fn decide(&self) -> Result<(bool, Option<(&'a SecurityGroup, &'a SecurityRule)>), ()> {
+    fn decide(&self) -> Result<(bool, Option<Placed<'a>>), ()> {
         let mut doubtful: Vec<Policy> = vec![];
         for (group, rule) in self.pool() {
             match self.matches(rule) {
@@ -157,8 +160,7 @@ pub(crate) fn rule_text(rule: &SecurityRule) -> String {
     format!("{policy} {} {ports} {peer} priority {}", crate::repair::protocol_text(rule.protocol), rule.priority)
 }
 
-pub(crate) fn judge(model: &Model, pair: &Pair, peers: &[Pair], packet: &Packet, side: Side, walk: &mut Walk) {
-    let _ = pair;
+pub(crate) fn judge(model: &Model, peers: &[Pair], packet: &Packet, side: Side, walk: &mut Walk) {
     let ingress = packet.direction.destination() == side;
     let stops = Stops::Requests(packet.direction);
     let hides = if ingress {
@@ -192,9 +194,8 @@ pub(crate) fn judge(model: &Model, pair: &Pair, peers: &[Pair], packet: &Packet,
     }
     let Some(first) = groups.first().copied() else { return };
     let filter = Filter { model, snapshot, side, ingress, packet: *packet, groups };
-    let decided = match filter.decide() {
-        Ok(decided) => decided,
-        Err(()) => return blind(snapshot.prefix_lists.why_unknown(), ("the prefix lists", "前缀列表")),
+    let Ok(decided) = filter.decide() else {
+        return blind(snapshot.prefix_lists.why_unknown(), ("the prefix lists", "前缀列表"));
     };
     let (service, far) = (packet.service(), packet.far(side));
     let way = if ingress { ("ingress", "入方向") } else { ("egress", "出方向") };
@@ -243,8 +244,7 @@ fn dropped(
     let peer_block = filter.model.block_of(filter.side.opposite(), far);
     let broader = match &rule.peer {
         RulePeer::Cidr(block) => !peer_block.covers(block),
-        RulePeer::Any => true,
-        RulePeer::Group { .. } | RulePeer::PrefixList(_) => true,
+        RulePeer::Any | RulePeer::Group { .. } | RulePeer::PrefixList(_) => true,
     };
     let fix = if broader && rule.priority > 1 {
         accept_peer(filter, &first.id)
