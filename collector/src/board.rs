@@ -53,6 +53,8 @@ pub(crate) struct Board {
     pub(crate) one_at_a_time: tokio::sync::Mutex<()>,
     /// One change of the roster at a time.
     refreshing: tokio::sync::Mutex<()>,
+    /// One change of the revision at a time, so that none is shown that was not kept.
+    bumping: tokio::sync::Mutex<()>,
 }
 
 /// Counts since the start.
@@ -110,6 +112,7 @@ impl Board {
             states: Mutex::default(),
             one_at_a_time: tokio::sync::Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
+            bumping: tokio::sync::Mutex::default(),
         };
         board.bump().await?;
         board.refresh().await?;
@@ -227,10 +230,10 @@ impl Board {
     }
 
     async fn bump(&self) -> Result<(), StoreError> {
+        let _one = self.bumping.lock().await;
         let next = self.revision.borrow().saturating_add(1);
         self.keeper.write(move |store| store.set_word(REVISION, &next.to_string())).await?;
-        // Two bumps at once may show the same number: each has its change in place by then, so none is missed.
-        self.revision.send_modify(|revision| *revision = next.max(revision.saturating_add(1)));
+        self.revision.send_replace(next);
         Ok(())
     }
 

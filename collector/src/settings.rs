@@ -273,7 +273,7 @@ fn read_set(reader: &mut Reader<'_>, mut table: Table<'_, '_>, accepted: &str) -
 /// The language that the locale asks for.
 pub fn lang_of_environment() -> Lang {
     let word = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(read_variable).find(|word| !word.is_empty());
-    if word.is_some_and(|word| word.to_lowercase().starts_with("zh")) { Lang::Zh } else { Lang::En }
+    word.map_or(Lang::En, |word| Lang::from_locale(&word))
 }
 
 /// Whether the user asked for no colour (`NO_COLOR`, any value).

@@ -8,7 +8,7 @@ use super::{
 };
 use pingtong_evidence::{Direction, Endpoint, Side};
 use pingtong_verdict::{
-    Cause, DirectionReport, Evidence, Lang, LossRate, Object, Repairs, State, Step, StepState, Suspect, Verdict,
+    Cause, Cut, DirectionReport, Evidence, Lang, LossRate, Object, Repairs, State, Step, StepState, Suspect, Verdict,
 };
 use std::fmt::Write as _;
 
@@ -101,7 +101,9 @@ fn directions(out: &mut String, verdict: &Verdict, style: Style) {
 /// Where packets died, where they should have, and which leg lost some.
 fn fate(report: &DirectionReport, lang: Lang) -> String {
     let mut text = format!("{}: {}", pick(lang, "observed", "观测"), report.cut.name(lang));
-    if report.predicted != report.cut {
+    if report.predicted == Cut::Unknown {
+        text.push_str(pick(lang, "; the configuration that is visible predicts nothing", "；可见的配置不足以预测"));
+    } else if report.predicted != report.cut {
         let _ = write!(text, "; {}: {}", pick(lang, "predicted", "预测"), report.predicted.name(lang));
     }
     let legs = [

@@ -1,6 +1,6 @@
 //! The real binary over TLS on loopback, with agents played by this test.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking; clippy knows only functions marked as tests")]
+#![expect(clippy::unwrap_used, reason = "a test ends by panicking; clippy knows only functions marked as tests")]
 #![expect(clippy::disallowed_methods, reason = "a test is its own run loop: it spawns, and waits with a deadline")]
 
 mod commands;

@@ -107,6 +107,15 @@ protocol = "icmp"
     }
 }
 
+impl Server {
+    /// Asks the server to end, and returns its exit code.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
 /// An agent played by the test, from nothing but its agent.toml.
 #[derive(Clone)]
 pub(crate) struct Agent {

@@ -68,8 +68,7 @@ async fn from_enrolment_to_a_verdict_that_can_be_decided_again() {
     assert_eq!(question["arrivals"].as_array().unwrap().len(), 2);
     assert_eq!(question["silent"], json!([]));
 
-    assert!(std::process::Command::new("kill").args(["-TERM", &server.child.id().to_string()]).status().unwrap().success());
-    assert_eq!(server.child.wait().unwrap().code(), Some(0), "{}", site.log());
+    assert_eq!(server.terminate(), Some(0), "{}", site.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,4 +100,51 @@ async fn a_waiting_agent_learns_of_a_new_peer_at_once() {
     assert!(changed.revision > plan.revision);
     assert_eq!(changed.targets[0].agent.as_ref().unwrap().as_str(), "B.ecs1");
     assert_eq!(a.plan(changed.revision, 0).await.revision, changed.revision, "nothing new is said so at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_does_not_wait_for_long_polls_and_revisions_never_repeat() {
+    let site = Site::new();
+    let a = site.enroll("A.ecs1", A, "i-a");
+    let mut server = site.serve();
+    let plan = a.plan(0, 0).await;
+    let waiting = tokio::spawn({
+        let a = a.clone();
+        async move { a.plan(plan.revision, 50_000).await }
+    });
+    // Another connection is answered while the first one waits.
+    assert_eq!(a.plan(0, 0).await.revision, plan.revision);
+    assert_eq!(server.terminate(), Some(0), "{}", site.log());
+    assert!(site.log().contains("stopped"), "{}", site.log());
+    drop(waiting);
+    let _server = site.serve();
+    assert!(a.plan(0, 0).await.revision > plan.revision);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_need_the_admin_token_and_get_numbers() {
+    let site = Site::new();
+    let a = site.enroll("A.ecs1", A, "i-a");
+    let _server = site.serve();
+    a.report(vec![health("one", None)]).await;
+    let token = std::fs::read_to_string(site.path("data/admin-token")).unwrap();
+    for (path, token, status) in [
+        ("healthz", "", 200),
+        ("metrics", "", 401),
+        ("metrics", a.token.as_str(), 401),
+        ("metrics", token.as_str(), 200),
+        ("v1/verdicts", token.as_str(), 200),
+        ("v1/plan", token.as_str(), 401),
+    ] {
+        let response = a.client.get(format!("{}/{path}", a.url)).bearer_auth(token).send().await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        let text = response.text().await.unwrap();
+        if path == "metrics" && status == 200 {
+            assert!(text.contains("\npingtong_reports_accepted_total 1\n"), "{text}");
+        }
+    }
+    let output = site.run("verify", &["--pair", "nowhere"]);
+    assert_eq!(output.status.code(), Some(64));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("there are: peering1/192.168.1.10-172.16.1.10/icmp"), "{said}");
 }
