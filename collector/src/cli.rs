@@ -205,6 +205,9 @@ async fn verify(args: VerifyArgs) -> Result<Exit, (Exit, anyhow::Error)> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "parse_wait bounds it to 0..=120")]
     let wait_ms = (args.wait * 1000.0) as u64;
     let request = VerifyRequest { pair: args.pair, wait_ms };
+    if std::io::stderr().is_terminal() {
+        render::asking(args.wait, language(&args.output));
+    }
     let questions = client::ask(&settings, &dir, &request).await.map_err(|error| match error {
         client::ClientError::Broken { .. } | client::ClientError::Failed { .. } => ours(error),
         _ => usage(error),
@@ -288,5 +291,5 @@ fn parse_wait(text: &str) -> Result<f64, String> {
 
 /// Says on standard error why the command could not do its job.
 pub fn complain(error: &anyhow::Error) {
-    render::complaint(error);
+    render::complaint(error, settings::lang_of_environment());
 }

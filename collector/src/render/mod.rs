@@ -2,6 +2,7 @@
 //!
 //! Texts are built whole, as plain strings, and then written once; a reader that goes away (`| head`) is no error.
 
+mod complaint;
 mod layout;
 mod shell;
 mod verdict;
@@ -82,13 +83,22 @@ pub(crate) fn enrolled(name: &AgentId, out: &Path, enrolled: &Enrolled, json: bo
 }
 
 /// Says on standard error why the command could not do its job, with all that led to it.
-pub(crate) fn complaint(error: &anyhow::Error) {
-    let mut text = format!("pingtong: {error}");
+pub(crate) fn complaint(error: &anyhow::Error, lang: Lang) {
+    let mut text = format!("pingtong: {}", complaint::headline(error, lang));
     for cause in error.chain().skip(1) {
         let _ = write!(text, "\n  {cause}");
     }
     text.push('\n');
     // When standard error is gone there is nobody left to tell.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Says on a terminal's standard error that agents are being asked, so that the wait is not silent.
+pub(crate) fn asking(wait_s: f64, lang: Lang) {
+    let text = match lang {
+        Lang::En => format!("asking every agent for fresh evidence, for at most {wait_s} s …\n"),
+        Lang::Zh => format!("正在向所有 agent 索取最新证据，最多等待 {wait_s} 秒……\n"),
+    };
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
