@@ -43,13 +43,12 @@ pub enum Exit {
 pub async fn ping(args: &PingArgs, engine: Engine, clock: Clock, json: bool, lang: Lang) -> anyhow::Result<Exit> {
     let mut texts = args.target.clone();
     if let Some(list) = &args.targets {
-        match Cidr::parse(list) {
-            Ok(_) => texts.push(list.clone()),
-            Err(_) => {
-                let file = std::fs::read_to_string(list)
-                    .with_context(|| format!("cannot read \"{list}\"; --targets takes a file or a CIDR block"))?;
-                texts.extend(file.lines().map(|line| line.split('#').next().unwrap_or_default().trim().to_owned()));
-            }
+        if Cidr::parse(list).is_ok() {
+            texts.push(list.clone());
+        } else {
+            let file = std::fs::read_to_string(list)
+                .with_context(|| format!("cannot read \"{list}\"; --targets takes a file or a CIDR block"))?;
+            texts.extend(file.lines().map(|line| line.split('#').next().unwrap_or_default().trim().to_owned()));
         }
     }
     let targets = resolve(texts.iter().map(String::as_str).filter(|text| !text.is_empty()))?;
@@ -113,7 +112,7 @@ pub async fn snapshot(args: &SnapshotArgs) -> anyhow::Result<Exit> {
     let text = serde_json::to_string_pretty(&snapshot)?;
     match &args.out {
         Some(path) => {
-            std::fs::write(path, text + "\n").with_context(|| format!("cannot write \"{}\"", path.display()))?
+            std::fs::write(path, text + "\n").with_context(|| format!("cannot write \"{}\"", path.display()))?;
         }
         None => render::text(&text)?,
     }

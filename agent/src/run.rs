@@ -395,7 +395,7 @@ impl Station {
                 match snapshot {
                     Ok(snapshot) => self.report(ReportBody::Snapshot(snapshot)),
                     Err(why) => {
-                        tracing::warn!(%why, "no snapshot: the region is not known without the metadata service")
+                        tracing::warn!(%why, "no snapshot: the region is not known without the metadata service");
                     }
                 }
             }

@@ -252,7 +252,7 @@ impl Reader<'_> {
             return None;
         };
         let mut blocks = vec![];
-        for item in items.iter() {
+        for item in items {
             match item.get_ref().as_str().map(Cidr::parse) {
                 Some(Ok(block)) => blocks.push(block),
                 Some(Err(error)) => self.mistake(item.span(), &format!("\"allow\": {error}")),

@@ -50,7 +50,7 @@ impl Spool {
             let Some(name) = name.to_str() else { continue };
             match name.strip_suffix(SUFFIX).and_then(|number| number.parse::<u64>().ok()) {
                 Some(number) => numbers.push(number),
-                None if name.ends_with(".part") => drop(fs::remove_file(directory.join(name))),
+                None if name.strip_suffix(".part").is_some() => drop(fs::remove_file(directory.join(name))),
                 None => {}
             }
         }

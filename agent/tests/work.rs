@@ -4,6 +4,14 @@
 //! collector is away or it is itself restarted? Only the loopback is touched; without the capability for raw sockets
 //! the agent must say so and still report.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking and reads the real clock where it measures"
+)]
+
 use axum::{
     Json, Router,
     extract::{Query, State},
@@ -63,7 +71,6 @@ impl Fake {
             .with_state(self.clone());
         let handle = axum_server::Handle::new();
         let server = axum_server::bind_rustls(SocketAddr::from(([127, 0, 0, 1], 0)), tls).handle(handle.clone());
-        #[expect(clippy::disallowed_methods, reason = "the test's own server lives as long as the test")]
         tokio::spawn(server.serve(app.into_make_service()));
         (handle.listening().await.unwrap(), certificate)
     }
@@ -178,7 +185,6 @@ fn raw_permitted() -> bool {
 }
 
 #[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "the real clock is what is measured")]
 async fn a_request_for_fresh_evidence_is_answered_at_once_and_completely() {
     let (fake, directory) = (Fake::new(), tempfile::tempdir().unwrap());
     let (address, certificate) = fake.serve().await;

@@ -150,6 +150,7 @@ pub struct SendProbe {
 }
 
 /// What a prober wants.
+#[expect(clippy::large_enum_variant, reason = "made and taken apart at once, never kept in numbers")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// Send this, then tell [`Input::Sent`], [`Input::Refused`] or [`Input::NotSent`].

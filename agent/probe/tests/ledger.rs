@@ -1,5 +1,7 @@
 //! The arrival ledger under a virtual clock.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use pingtong_evidence::{AgentId, ArrivalRound, Known, Timestamp, WhyUnknown};
 use pingtong_probe::{AgentHash, ArrivalLedger, EchoKind, Heard, NonceKey, Now, Observers, Payload, Sighting};
 use std::{net::Ipv4Addr, time::Duration};

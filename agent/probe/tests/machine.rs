@@ -1,6 +1,8 @@
 //! The prober under a virtual clock: a seeded network that loses, delays, doubles and reorders. The seed is in every
 //! failure message; driving is bounded.
 
+#![allow(clippy::unwrap_used, clippy::similar_names, reason = "a test fails by panicking")]
+
 use pingtong_evidence::{AgentId, IcmpError, PairId, ProbeRound, Timestamp};
 use pingtong_probe::{EchoKind, Heard, Input, NonceKey, Now, Output, Prober, ProberSettings, RoundOrder, SendProbe};
 use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};

@@ -137,6 +137,7 @@ impl<'a> From<&'a [u8]> for Attributes<'a> {
     }
 }
 
+#[expect(clippy::copy_iterator, reason = "a view of bytes: each reader starts at its beginning")]
 impl<'a> Iterator for Attributes<'a> {
     type Item = (u16, &'a [u8]);
 

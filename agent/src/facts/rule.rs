@@ -43,6 +43,7 @@ enum Held {
     InputInterface,
     OutputInterface,
     ConnectionState,
+    EtherType,
     Unknown(&'static str),
 }
 
@@ -77,6 +78,10 @@ pub(super) fn read(expressions: Attributes<'_>) -> Meaning {
                     meaning.protocol = Some(protocol);
                 }
                 words.push(condition(held, equal, value, mask.take().as_deref()));
+            }
+            "lookup" => {
+                let held = data.u32_net(2).and_then(|register| registers.get(&register).copied());
+                words.push(format!("{} @{}", subject(held), data.text(1).unwrap_or_default()));
             }
             "limit" | "connlimit" | "quota" => {
                 meaning.limited = true;
@@ -119,6 +124,7 @@ fn hold(registers: &mut BTreeMap<u32, Held>, register: Option<u32>, held: Held) 
 
 fn meta(key: Option<u32>) -> Held {
     match key {
+        Some(1) => Held::EtherType,
         Some(6) => Held::InputInterface,
         Some(7) => Held::OutputInterface,
         Some(15) => Held::NetworkProtocol,
@@ -148,7 +154,8 @@ fn condition(held: Option<Held>, equal: bool, value: &[u8], mask: Option<&[u8]>)
     let interface = || String::from_utf8_lossy(value).trim_end_matches('\0').to_owned();
     match held {
         Some(Held::Protocol) => format!("meta l4proto {operator}{}", protocol_name(byte())),
-        Some(Held::NetworkProtocol) => format!("meta nfproto {operator}{}", byte()),
+        Some(Held::NetworkProtocol) => format!("meta nfproto {operator}{}", family_name(byte())),
+        Some(Held::EtherType) => format!("meta protocol {operator}{:#06x}", port()),
         Some(Held::IcmpType) => format!("icmp type {operator}{}", icmp_type_name(byte())),
         Some(Held::Source) => format!("ip saddr {operator}{}", block(value, mask)),
         Some(Held::Destination) => format!("ip daddr {operator}{}", block(value, mask)),
@@ -162,6 +169,25 @@ fn condition(held: Option<Held>, equal: bool, value: &[u8], mask: Option<&[u8]>)
         }
         Some(Held::Unknown(what)) => format!("({what})"),
         None => String::from("(?)"),
+    }
+}
+
+/// What a set is searched for.
+fn subject(held: Option<Held>) -> &'static str {
+    match held {
+        Some(Held::Protocol) => "meta l4proto",
+        Some(Held::NetworkProtocol) => "meta nfproto",
+        Some(Held::EtherType) => "meta protocol",
+        Some(Held::IcmpType) => "icmp type",
+        Some(Held::Source) => "ip saddr",
+        Some(Held::Destination) => "ip daddr",
+        Some(Held::SourcePort) => "sport",
+        Some(Held::DestinationPort) => "dport",
+        Some(Held::InputInterface) => "iifname",
+        Some(Held::OutputInterface) => "oifname",
+        Some(Held::ConnectionState) => "ct state",
+        Some(Held::Unknown(what)) => what,
+        None => "(?)",
     }
 }
 
@@ -189,6 +215,14 @@ fn protocol_name(protocol: u8) -> String {
         1 => String::from("icmp"),
         6 => String::from("tcp"),
         17 => String::from("udp"),
+        other => other.to_string(),
+    }
+}
+
+fn family_name(family: u8) -> String {
+    match family {
+        2 => String::from("ipv4"),
+        10 => String::from("ipv6"),
         other => other.to_string(),
     }
 }
