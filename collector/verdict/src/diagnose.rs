@@ -4,6 +4,7 @@
 //! observations show: broken when a flow is dead, healthy or degraded when every flow is alive, undecided otherwise.
 
 use crate::{
+    change::changed,
     code::CauseCode,
     correlate::{self, Correlated, Held, Seen},
     finding::{Blind, Finding, Walk},
@@ -43,9 +44,9 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
     let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(question, flow, &facts))).collect();
     let guests = guests(&model, pair, &facts, &mut seen);
     let correlated = correlate::correlate(&model, pair, &walk, guests, &seen);
-    let changed = settling(question, &seen);
-    let gaps = gaps(question, &model, &walk, &facts, changed.as_ref());
-    let state = if changed.is_some() { State::Undecided } else { state(pair, &seen, &correlated) };
+    let unsettled = settling(question, &seen);
+    let gaps = gaps(question, &model, &walk, &facts, unsettled.as_ref());
+    let state = if unsettled.is_some() { State::Undecided } else { state(pair, &seen, &correlated) };
     let refuted: BTreeSet<_> = correlated.refuted.iter().map(Finding::key).collect();
     let configured: BTreeSet<_> = walk.findings.iter().map(Finding::key).collect();
     let others: Vec<Finding> = correlated
@@ -327,17 +328,6 @@ fn gaps(
     gaps
 }
 
-/// What a snapshot says, without when and how it was read.
-fn content(snapshot: &Snapshot) -> Snapshot {
-    let mut content = snapshot.clone();
-    content.taken_at = Timestamp::default();
-    content.finished_at = Timestamp::default();
-    content.request = None;
-    content.sources.clear();
-    content.gaps.clear();
-    content
-}
-
 /// Whether the configuration may have changed so shortly before or during the probes that they prove nothing.
 fn settling(question: &Question, seen: &Seen) -> Option<Both> {
     if question.settle_ms == 0 {
@@ -347,22 +337,22 @@ fn settling(question: &Question, seen: &Seen) -> Option<Both> {
     let last = seen.values().filter_map(|seen| seen.latest).max()?.as_millis();
     let from = first.saturating_sub(i64::try_from(question.settle_ms).unwrap_or(i64::MAX));
     let mut previous: BTreeMap<(&str, &str), &Snapshot> = BTreeMap::new();
-    let mut changed = None;
+    let mut found = None;
     for snapshot in &question.snapshots {
         let key = (snapshot.account.as_str(), snapshot.region.as_str());
         if let Some(before) = previous.insert(key, snapshot) {
             // The change lies somewhere between the two readings.
             let overlaps = snapshot.finished_at.as_millis() >= from && before.taken_at.as_millis() <= last;
-            if overlaps && content(before) != content(snapshot) {
+            if overlaps && changed(before, snapshot) {
                 let (account, seconds) = (&snapshot.account, question.settle_ms / 1000);
-                changed = Some(both!(
+                found = Some(both!(
                     "the configuration of account {account} changed within {seconds} s of the probes",
                     "账号 {account} 的配置在探测前后 {seconds} 秒内有变更"
                 ));
             }
         }
     }
-    changed
+    found
 }
 
 fn latest(question: &Question, seen: &Seen) -> Option<Timestamp> {

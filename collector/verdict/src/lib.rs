@@ -7,6 +7,7 @@
 //! Absences, held by the manifest: no I/O, no clock, no randomness, no async, no environment, no vendor wire format.
 
 mod catalogue;
+mod change;
 mod code;
 mod correlate;
 mod diagnose;

@@ -460,6 +460,14 @@ fn what_is_not_seen_is_suspected_and_never_fine() {
     before.finished_at = at(-29_000);
     known(&mut before.router_interfaces).clear();
     settling.question.snapshots.push(before);
+    let mut same = World::healthy();
+    same.question.settle_ms = 60_000;
+    let mut earlier = same.snapshot(C).clone();
+    (earlier.taken_at, earlier.finished_at) = (at(-30_000), at(-29_000));
+    earlier.sources.clear();
+    known(&mut earlier.enis)[0].provenance = Provenance(4);
+    same.question.snapshots.push(earlier);
+    assert_eq!(same.verdict().state, State::Healthy);
     let verdict = settling.verdict();
     assert_eq!((verdict.state, verdict.gaps[0].code), (State::Undecided, GapCode::ConfigStale));
 }
