@@ -145,7 +145,8 @@ fn contradicted(seen: &Seen, finding: &Finding) -> Held {
         "按配置推断应为 {code}，但新发的探测包照样通过"
     ))];
     evidence.extend(finding.evidence.iter().cloned());
-    evidence.extend(seen.iter().filter(|(_, seen)| seen.valid()).map(|(flow, seen)| Note::plain(seen_text(*flow, seen))));
+    evidence
+        .extend(seen.iter().filter(|(_, seen)| seen.valid()).map(|(flow, seen)| Note::plain(seen_text(*flow, seen))));
     let finding = Finding { code: CauseCode::ModelContradicted, evidence, fix: Fix::Manual, ..finding.clone() };
     Held { finding, certainty: Certainty::Proven }
 }
@@ -190,10 +191,7 @@ fn beyond(model: &Model, pair: &Pair, walk: &Walk, seen: &Seen, standing: &mut V
             doubts.push(Doubt {
                 codes: BTreeSet::from([CauseCode::FabricFault]),
                 side: None,
-                decided_by: Both::new(
-                    "the parts of the configuration that could not be read",
-                    "尚未读到的那部分配置",
-                ),
+                decided_by: Both::new("the parts of the configuration that could not be read", "尚未读到的那部分配置"),
             });
         } else {
             dead_legs.entry(leg).or_default().push(Note::plain(seen_text(flow, observed)));
@@ -272,8 +270,9 @@ fn loss(model: &Model, direction: Direction, seen: &Seen, standing: &[Finding]) 
     let usable = |leg: Option<Leg>| leg.filter(|leg| leg.passed > 0).unwrap_or_default();
     let requests = usable(seen.get(&direction).and_then(|seen| seen.request));
     let receiver = direction.destination();
-    let guest_refuses = standing.iter().any(|f| matches!(f.stops, Stops::Arrivals(side) | Stops::Replies(side) if side == receiver))
-        || seen.get(&direction).and_then(|seen| seen.accept).is_some_and(|leg| leg.lost() > 0);
+    let guest_refuses =
+        standing.iter().any(|f| matches!(f.stops, Stops::Arrivals(side) | Stops::Replies(side) if side == receiver))
+            || seen.get(&direction).and_then(|seen| seen.accept).is_some_and(|leg| leg.lost() > 0);
     // Replies that the receiving guest refuses are not lost on the way.
     let replies = if guest_refuses {
         Leg::default()

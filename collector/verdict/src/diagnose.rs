@@ -18,9 +18,7 @@ use crate::{
     verdict::{Cause, Cut, Directions, GapNote, State, Suspect, Verdict},
     walk::{flows, walk},
 };
-use pingtong_evidence::{
-    AgentId, Direction, GapCode, HostFacts, Pair, ProbeEngine, SCHEMA, Side, Snapshot, Timestamp,
-};
+use pingtong_evidence::{AgentId, Direction, GapCode, HostFacts, Pair, ProbeEngine, SCHEMA, Side, Snapshot, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Difference of two clocks from which times of two hosts must not be compared, in milliseconds.
@@ -87,7 +85,8 @@ fn sorted(question: &Question) -> Question {
     question.probes.sort();
     question.probes.dedup();
     question.arrivals.sort_by(|a, b| {
-        (&a.key, &a.observer, a.first_at, a.last_at, &a.interface).cmp(&(&b.key, &b.observer, b.first_at, b.last_at, &b.interface))
+        (&a.key, &a.observer, a.first_at, a.last_at, &a.interface)
+            .cmp(&(&b.key, &b.observer, b.first_at, b.last_at, &b.interface))
             .then_with(|| format!("{a:?}").cmp(&format!("{b:?}")))
     });
     question.arrivals.dedup();
@@ -173,7 +172,8 @@ fn state(pair: &Pair, seen: &Seen, correlated: &Correlated) -> State {
         return State::Undecided;
     }
     let stopped = |held: &Held| {
-        held.finding.code != CauseCode::ModelContradicted && flows(pair).into_iter().any(|f| held.finding.stops.round_trip(f))
+        held.finding.code != CauseCode::ModelContradicted
+            && flows(pair).into_iter().any(|f| held.finding.stops.round_trip(f))
     };
     if probed.len() < observed.len() && correlated.held.iter().any(stopped) {
         return State::Undecided;
@@ -226,7 +226,12 @@ fn suspects(correlated: &Correlated, state: State, lang: Lang) -> Vec<Suspect> {
     }
     merged
         .into_iter()
-        .map(|((side, decided_by), codes)| Suspect { codes: codes.into_iter().collect(), side, object: None, decided_by })
+        .map(|((side, decided_by), codes)| Suspect {
+            codes: codes.into_iter().collect(),
+            side,
+            object: None,
+            decided_by,
+        })
         .collect()
 }
 
@@ -279,7 +284,10 @@ fn gaps(
                 add(
                     GapCode::ConfigStale,
                     Some(side),
-                    both!("the configuration of account {account} is {seconds} s old", "账号 {account} 的配置是 {seconds} 秒前的"),
+                    both!(
+                        "the configuration of account {account} is {seconds} s old",
+                        "账号 {account} 的配置是 {seconds} 秒前的"
+                    ),
                     Both::new("a fresh snapshot", "重新采集配置快照"),
                 );
             }
@@ -293,12 +301,16 @@ fn gaps(
         });
         if !heard {
             let name = agent.map_or_else(|| "-".to_owned(), ToString::to_string);
-            let object = endpoint.instance.as_ref().map_or_else(|| address.to_string(), |id| format!("{id} ({address})"));
+            let object =
+                endpoint.instance.as_ref().map_or_else(|| address.to_string(), |id| format!("{id} ({address})"));
             add(
                 GapCode::AgentSilent,
                 Some(side),
                 both!("no report from the agent {name} on {object}", "{object} 上的 agent {name} 没有报告"),
-                Both::new("a running agent there that reaches the collector", "在该实例上运行 agent 并保证其能连到收集端"),
+                Both::new(
+                    "a running agent there that reaches the collector",
+                    "在该实例上运行 agent 并保证其能连到收集端",
+                ),
             );
         }
         let Some(facts) = agent.and_then(|agent| facts.get(agent)) else { continue };

@@ -42,9 +42,13 @@ pub(crate) fn applies(rule: &FirewallRule, protocol: Protocol, peer: IpAddr, own
             "l4proto" => matches_word(rest, &protocol.to_string(), &["icmp", "tcp", "udp"]),
             // A rule for replies alone leaves requests alone; on the way out either may be meant.
             "type" if protocol == Protocol::Icmp && inbound => matches_word(rest, "echo-request", &["echo-reply"]),
-            "tcp" | "udp" | "dport" | "sport" if protocol == Protocol::Icmp && !after(&words, at, "l4proto") => Some(false),
+            "tcp" | "udp" | "dport" | "sport" if protocol == Protocol::Icmp && !after(&words, at, "l4proto") => {
+                Some(false)
+            }
             "type" | "echo-request" | "echo-reply" | "tcp" | "udp" => Some(true),
-            word if PLAIN.contains(&word.to_ascii_lowercase().as_str()) || Cidr::parse_masked(word).is_ok() => Some(true),
+            word if PLAIN.contains(&word.to_ascii_lowercase().as_str()) || Cidr::parse_masked(word).is_ok() => {
+                Some(true)
+            }
             _ => None,
         };
         match met {

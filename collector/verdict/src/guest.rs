@@ -82,7 +82,14 @@ impl Guest<'_> {
         Note { text, object: Some(object), account: Some(self.model.link.side(self.side).account.clone()), source }
     }
 
-    fn finding(&self, code: CauseCode, stops: Stops, text: Both, commands: Vec<Vec<String>>, opens: Option<&str>) -> Finding {
+    fn finding(
+        &self,
+        code: CauseCode,
+        stops: Stops,
+        text: Both,
+        commands: Vec<Vec<String>>,
+        opens: Option<&str>,
+    ) -> Finding {
         let direction = match stops {
             Stops::Arrivals(side) | Stops::Answers(side) => Some(side.opposite().sends()),
             Stops::Sending(side) => Some(side.sends()),
@@ -169,7 +176,8 @@ impl Guest<'_> {
         let hook = if hooks.contains(&FirewallHook::Output) { ("output", "出口") } else { ("input", "入口") };
         let (en, zh) = hook;
         let list = rules.iter().map(|rule| rule_words(rule)).collect::<Vec<_>>().join("; ");
-        let text = both!("the guest's packet filter refuses at hook {en}: {list}", "系统防火墙在{zh}（{en}）处拒绝：{list}");
+        let text =
+            both!("the guest's packet filter refuses at hook {en}: {list}", "系统防火墙在{zh}（{en}）处拒绝：{list}");
         let commands = rules.iter().map(|rule| removal(rule)).collect();
         Some(self.finding(CauseCode::GuestFirewall, stops, text, commands, Some(&self.pair.protocol.to_string())))
     }
@@ -198,10 +206,8 @@ impl Guest<'_> {
             let command = words(&["sysctl", "-w", "net.ipv4.conf.all.rp_filter=2"]);
             return vec![self.finding(CauseCode::GuestRpFilter, stops, text, vec![command], None)];
         }
-        let text = both!(
-            "requests reach the interface and the IP stack never sees them",
-            "请求到达了网卡，但协议栈从未收到"
-        );
+        let text =
+            both!("requests reach the interface and the IP stack never sees them", "请求到达了网卡，但协议栈从未收到");
         vec![self.finding(CauseCode::GuestFirewall, stops, text, vec![], None)]
     }
 
@@ -216,12 +222,15 @@ impl Guest<'_> {
             .known()?
             .refusing
             .iter()
-            .filter(|r| r.hook != FirewallHook::Output && r.handle.is_some() && !r.limited && r.text.contains("echo-reply"))
+            .filter(|r| {
+                r.hook != FirewallHook::Output && r.handle.is_some() && !r.limited && r.text.contains("echo-reply")
+            })
             .collect();
         let list = rules.iter().map(|rule| rule_words(rule)).collect::<Vec<_>>().join("; ");
         let text = both!("the guest's packet filter refuses replies: {list}", "系统防火墙拒收应答：{list}");
         let commands: Vec<Vec<String>> = rules.iter().map(|rule| removal(rule)).collect();
-        let mut finding = self.finding(CauseCode::GuestFirewall, Stops::Replies(self.side), text, commands, Some("icmp"));
+        let mut finding =
+            self.finding(CauseCode::GuestFirewall, Stops::Replies(self.side), text, commands, Some("icmp"));
         finding.direction = Some(self.side.opposite().sends());
         (!rules.is_empty()).then_some(finding)
     }
@@ -261,7 +270,8 @@ impl Guest<'_> {
             return None;
         }
         let peer = self.peer();
-        let outcome = self.facts.into_iter().flat_map(|f| &f.routes).find(|r| r.to == peer).and_then(|r| r.outcome.known());
+        let outcome =
+            self.facts.into_iter().flat_map(|f| &f.routes).find(|r| r.to == peer).and_then(|r| r.outcome.known());
         let stops = Stops::Sending(self.side);
         match outcome {
             Some(RouteOutcome::Own) => {
@@ -270,7 +280,10 @@ impl Guest<'_> {
                 });
                 let (device, block) = held?;
                 let (name, length) = (&device.name, block.prefix_length());
-                let text = both!("the guest holds the peer's address {peer} itself, on {name}", "系统自身的 {name} 占用了对端地址 {peer}");
+                let text = both!(
+                    "the guest holds the peer's address {peer} itself, on {name}",
+                    "系统自身的 {name} 占用了对端地址 {peer}"
+                );
                 let command = words(&["ip", "address", "del", &format!("{peer}/{length}"), "dev", name]);
                 Some(self.finding(CauseCode::GuestRouteOverlap, stops, text, vec![command], None))
             }
@@ -286,11 +299,24 @@ impl Guest<'_> {
                     "the guest sends {peer} by {interface}{via} (route {prefix_words}), not by {name}",
                     "系统把到 {peer} 的报文从 {interface}{via} 发出（路由 {prefix_words}），而不是 {name}"
                 );
-                Some(self.finding(self.swallower(interface), stops, text, self.route_command(self.narrower(*prefix)), None))
+                Some(self.finding(
+                    self.swallower(interface),
+                    stops,
+                    text,
+                    self.route_command(self.narrower(*prefix)),
+                    None,
+                ))
             }
             Some(RouteOutcome::Refused { errno }) => {
-                let to = if *errno == NO_ROUTE[0] { self.model.block_of(self.side.opposite(), peer) } else { Cidr::host(peer) };
-                let text = both!("the guest has no route to {peer} (errno {errno})", "系统没有到 {peer} 的路由（errno {errno}）");
+                let to = if *errno == NO_ROUTE[0] {
+                    self.model.block_of(self.side.opposite(), peer)
+                } else {
+                    Cidr::host(peer)
+                };
+                let text = both!(
+                    "the guest has no route to {peer} (errno {errno})",
+                    "系统没有到 {peer} 的路由（errno {errno}）"
+                );
                 Some(self.finding(CauseCode::GuestRouteMissing, stops, text, self.route_command(to), None))
             }
             None => self.route_by_wire(stops),
@@ -300,7 +326,8 @@ impl Guest<'_> {
     /// The wire alone: replies seen leaving elsewhere, or sends that the kernel has no route for.
     fn route_by_wire(&self, stops: Stops) -> Option<Finding> {
         let peer = self.peer();
-        if let (Some(Cut::S4), Some((interface, count))) = (self.inbound.cut, self.inbound.elsewhere.first_key_value()) {
+        if let (Some(Cut::S4), Some((interface, count))) = (self.inbound.cut, self.inbound.elsewhere.first_key_value())
+        {
             let text = both!("{count} replies left by {interface}", "{count} 个应答从 {interface} 发出");
             let command = self.route_command(Cidr::host(peer));
             return Some(self.finding(self.swallower(interface), stops, text, command, None));
@@ -321,7 +348,9 @@ impl Guest<'_> {
             .and_then(|f| f.metadata.known())
             .map_or_else(Vec::new, |m| m.interfaces.iter().map(|i| i.mac.as_str()).collect());
         let card = self.interfaces().iter().any(|i| {
-            i.name == interface && i.kind == InterfaceKind::Card && macs.iter().any(|mac| mac.eq_ignore_ascii_case(&i.mac))
+            i.name == interface
+                && i.kind == InterfaceKind::Card
+                && macs.iter().any(|mac| mac.eq_ignore_ascii_case(&i.mac))
         });
         if card { CauseCode::GuestMultiEni } else { CauseCode::GuestRouteOverlap }
     }
@@ -364,7 +393,8 @@ impl Guest<'_> {
 
     /// Whether this host's own look-up sends the pair's packets elsewhere: then they die in it, not on the way.
     pub(crate) fn swallows(&self) -> bool {
-        let complains = self.interfaces().iter().flat_map(|i| &i.addresses).any(|(a, _)| self.outbound.complaints.contains_key(a));
+        let complains =
+            self.interfaces().iter().flat_map(|i| &i.addresses).any(|(a, _)| self.outbound.complaints.contains_key(a));
         complains || self.route().is_some()
     }
 }

@@ -84,6 +84,8 @@ impl Both {
 
 /// A [`Both`] of two format strings.
 macro_rules! both {
-    ($en:literal, $zh:literal $(,)?) => { $crate::lang::Both::new(format!($en), format!($zh)) };
+    ($en:literal, $zh:literal $(,)?) => {
+        $crate::lang::Both::new(format!($en), format!($zh))
+    };
 }
 pub(crate) use both;

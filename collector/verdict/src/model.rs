@@ -67,9 +67,8 @@ impl Model {
 
     /// All blocks of the side's VPC; empty when unknown.
     pub(crate) fn blocks(&self, side: Side) -> Vec<Cidr> {
-        self.vpc(side).map_or_else(Vec::new, |vpc| {
-            std::iter::once(vpc.cidr).chain(vpc.secondary_cidrs.iter().copied()).collect()
-        })
+        self.vpc(side)
+            .map_or_else(Vec::new, |vpc| std::iter::once(vpc.cidr).chain(vpc.secondary_cidrs.iter().copied()).collect())
     }
 
     /// The block of the side's VPC that holds `address`, or the address alone when none is known to.

@@ -10,7 +10,8 @@ use crate::{
     wilson::LossRate,
 };
 use pingtong_evidence::{
-    AgentId, ArrivalRound, Direction, HostFacts, Known, Pair, ProbeEngine, ProbeRound, RttSummary, SequenceSet, Timestamp,
+    AgentId, ArrivalRound, Direction, HostFacts, Known, Pair, ProbeEngine, ProbeRound, RttSummary, SequenceSet,
+    Timestamp,
 };
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -65,7 +66,9 @@ pub(crate) struct Observed {
 impl Observed {
     /// Whether the counts may be used: the prober's own drops make loss its own.
     pub(crate) fn valid(&self) -> bool {
-        self.rounds > 0 && (self.sent > 0 || !self.errors.is_empty()) && (self.own_drops == 0 || self.received >= self.sent)
+        self.rounds > 0
+            && (self.sent > 0 || !self.errors.is_empty())
+            && (self.own_drops == 0 || self.received >= self.sent)
     }
 
     pub(crate) fn alive(&self) -> bool {
@@ -126,7 +129,11 @@ impl Observed {
             received: self.received,
             send_errors: self.errors.values().sum(),
             loss: Loss {
-                round_trip: if self.valid() { LossRate::new(self.sent.saturating_sub(self.received), self.sent) } else { None },
+                round_trip: if self.valid() {
+                    LossRate::new(self.sent.saturating_sub(self.received), self.sent)
+                } else {
+                    None
+                },
                 request: self.request.and_then(Leg::rate),
                 host: self.answer.and_then(Leg::rate),
                 reply: self.reply.and_then(Leg::rate),
@@ -139,9 +146,9 @@ impl Observed {
 }
 
 fn known_union<'a>(parts: impl Iterator<Item = &'a Known<SequenceSet>>) -> Option<SequenceSet> {
-    parts.filter_map(Known::known).fold(None, |all: Option<SequenceSet>, part| {
-        Some(all.map_or_else(|| part.clone(), |all| all.union(part)))
-    })
+    parts
+        .filter_map(Known::known)
+        .fold(None, |all: Option<SequenceSet>, part| Some(all.map_or_else(|| part.clone(), |all| all.union(part))))
 }
 
 /// Whether an agent's absence of arrivals means that nothing arrived.

@@ -3,9 +3,7 @@
 //! Evidence comes in any order and with repetitions; [`crate::diagnose`] sorts and unites it at entry, so that order and
 //! resending change no byte of the verdict. Choosing *which* evidence is fresh enough is the caller's part.
 
-use pingtong_evidence::{
-    AgentHealth, AgentId, ArrivalRound, HostFacts, Pair, ProbeRound, Snapshot, Timestamp,
-};
+use pingtong_evidence::{AgentHealth, AgentId, ArrivalRound, HostFacts, Pair, ProbeRound, Snapshot, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How an agent said it fares.

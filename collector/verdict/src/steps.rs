@@ -56,7 +56,8 @@ pub(crate) fn steps(pair: &Pair, walk: &Walk, correlated: &Correlated, seen: &Se
 }
 
 fn judge(n: u8, pair: &Pair, walk: &Walk, correlated: &Correlated, seen: &Seen) -> (StepState, Vec<Note>) {
-    let blamed: Vec<_> = correlated.held.iter().map(|h| &h.finding).filter(|f| f.code.step(f.side) == Some(n)).collect();
+    let blamed: Vec<_> =
+        correlated.held.iter().map(|h| &h.finding).filter(|f| f.code.step(f.side) == Some(n)).collect();
     let mut notes: Vec<Note> = blamed.iter().filter_map(|f| f.evidence.first().cloned()).collect();
     let blind: Vec<_> = walk.blinds.iter().filter(|b| b.step == n || (b.step == 4 && (1..=4).contains(&n))).collect();
     notes.extend(blind.iter().map(|b| Note::plain(b.what.clone())));
@@ -119,7 +120,9 @@ pub(crate) fn next_step(verdict: &Verdict, lang: Lang) -> Option<String> {
     if verdict.state == State::Healthy {
         return None;
     }
-    verdict.gaps.first().map(|gap| gap.closes_with.clone()).or_else(|| {
-        verdict.suspects.first().map(|suspect| suspect.decided_by.clone())
-    })
+    verdict
+        .gaps
+        .first()
+        .map(|gap| gap.closes_with.clone())
+        .or_else(|| verdict.suspects.first().map(|suspect| suspect.decided_by.clone()))
 }

@@ -2,14 +2,8 @@
 //!
 //! Types without opinions: who fills them decides. Order of every list is fixed, so equal evidence gives equal bytes.
 
-use crate::{
-    code::CauseCode,
-    lang::Lang,
-    wilson::LossRate,
-};
-use pingtong_evidence::{
-    AccountId, Direction, GapCode, InstanceId, Pair, RegionId, RttSummary, Side, Timestamp,
-};
+use crate::{code::CauseCode, lang::Lang, wilson::LossRate};
+use pingtong_evidence::{AccountId, Direction, GapCode, InstanceId, Pair, RegionId, RttSummary, Side, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

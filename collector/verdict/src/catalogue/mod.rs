@@ -4,7 +4,10 @@
 
 mod texts;
 
-use crate::{code::CauseCode, lang::{Lang, Texts}};
+use crate::{
+    code::CauseCode,
+    lang::{Lang, Texts},
+};
 
 /// Whether a code is a fault or something that could not be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -150,7 +150,8 @@ pub(super) fn apply(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
                 return None;
             }
             let all = interfaces(model, side)?;
-            let at = all.iter().position(|have| have.id == *ri && matches!(have.status, Status::Idle | Status::Inactive))?;
+            let at =
+                all.iter().position(|have| have.id == *ri && matches!(have.status, Status::Idle | Status::Inactive))?;
             all.remove(at);
             Command::new("vpc", "DeleteRouterInterface", model, side).with("RouterInterfaceId", ri).call()
         }

@@ -33,20 +33,60 @@ pub(crate) enum Fix {
     Manual,
     CreateInterface,
     /// Everything needed to get rid of an interface: its routes, its activity, itself.
-    RemoveInterface { ri: RouterInterfaceId },
-    Deactivate { ri: RouterInterfaceId },
-    DeleteInterface { ri: RouterInterfaceId },
-    SetOpposite { ri: RouterInterfaceId },
-    Connect { ri: RouterInterfaceId },
-    Activate { ri: RouterInterfaceId },
-    DeleteRoute { table: RouteTableId, entry: RouteEntry },
-    CreateRoute { table: RouteTableId, destination: Cidr },
-    AcceptRule { group: SecurityGroupId, ingress: bool, protocol: Protocol, port: Option<u16>, peer: Cidr },
-    RemoveRule { group: SecurityGroupId, rule: SecurityRule },
-    AclAccept { acl: NetworkAclId, ingress: bool, at: usize, protocol: Protocol, port: Option<u16>, peer: Cidr },
-    StartInstance { instance: InstanceId },
+    RemoveInterface {
+        ri: RouterInterfaceId,
+    },
+    Deactivate {
+        ri: RouterInterfaceId,
+    },
+    DeleteInterface {
+        ri: RouterInterfaceId,
+    },
+    SetOpposite {
+        ri: RouterInterfaceId,
+    },
+    Connect {
+        ri: RouterInterfaceId,
+    },
+    Activate {
+        ri: RouterInterfaceId,
+    },
+    DeleteRoute {
+        table: RouteTableId,
+        entry: RouteEntry,
+    },
+    CreateRoute {
+        table: RouteTableId,
+        destination: Cidr,
+    },
+    AcceptRule {
+        group: SecurityGroupId,
+        ingress: bool,
+        protocol: Protocol,
+        port: Option<u16>,
+        peer: Cidr,
+    },
+    RemoveRule {
+        group: SecurityGroupId,
+        rule: SecurityRule,
+    },
+    AclAccept {
+        acl: NetworkAclId,
+        ingress: bool,
+        at: usize,
+        protocol: Protocol,
+        port: Option<u16>,
+        peer: Cidr,
+    },
+    StartInstance {
+        instance: InstanceId,
+    },
     /// Commands in the guest, one repair each; `opens` is what they stop refusing.
-    Guest { instance: InstanceId, commands: Vec<Vec<String>>, opens: Option<String> },
+    Guest {
+        instance: InstanceId,
+        commands: Vec<Vec<String>>,
+        opens: Option<String>,
+    },
 }
 
 impl Fix {
@@ -116,9 +156,10 @@ impl Task<'_> {
         let mut plan: Vec<Planned> = vec![];
         let mut hopeless: BTreeSet<Key> = BTreeSet::new();
         for _ in 0..FIXES_MAX {
-            let next = self.blockers(&model).into_iter().find(|f| {
-                f.fix != Fix::Manual && self.stops_pair(f) && !hopeless.contains(&f.key())
-            });
+            let next = self
+                .blockers(&model)
+                .into_iter()
+                .find(|f| f.fix != Fix::Manual && self.stops_pair(f) && !hopeless.contains(&f.key()));
             let Some(finding) = next else { break };
             let parts = apply::parts(&model, finding.side, &finding.fix);
             let mut done = false;
@@ -134,7 +175,8 @@ impl Task<'_> {
         }
         for finding in self.others {
             if let Fix::Guest { .. } = finding.fix {
-                let (code, side, object, fix) = (finding.code, finding.side, finding.object.clone(), finding.fix.clone());
+                let (code, side, object, fix) =
+                    (finding.code, finding.side, finding.object.clone(), finding.fix.clone());
                 plan.push(Planned { code, side, object, fix });
             }
         }

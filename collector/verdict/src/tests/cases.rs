@@ -59,8 +59,11 @@ fn routes() {
     );
     assert_eq!(missing.directions.forward.predicted, Cut::S5);
     assert_eq!(missing.causes[0].certainty, Certainty::Proven);
-    assert_eq!(lines(&missing), ["aliyun vpc CreateRouteEntry --RegionId cn-beijing --RouteTableId vtb-b \
---DestinationCidrBlock 192.168.0.0/16 --NextHopType RouterInterface --NextHopId ri-b"]);
+    assert_eq!(
+        lines(&missing),
+        ["aliyun vpc CreateRouteEntry --RegionId cn-beijing --RouteTableId vtb-b \
+--DestinationCidrBlock 192.168.0.0/16 --NextHopType RouterInterface --NextHopId ri-b"]
+    );
     check(
         |w| w.entries(I)[1].destination = cidr("172.17.0.0/16"),
         (Wire::S1, Wire::S5),
@@ -144,9 +147,20 @@ fn connection() {
         let ri = w.interface(side);
         (ri.opposite_interface, ri.opposite_router, ri.opposite_owner, ri.opposite_vpc) = (None, None, None, None);
     };
-    check(|w| { idle(w); unset(w, C) }, BOTH_S1, &["ri-opposite-unset acceptor ri-b both"], true);
     check(
-        |w| { idle(w); w.interface(I).opposite_router = Some(id("vrt-x")) },
+        |w| {
+            idle(w);
+            unset(w, C)
+        },
+        BOTH_S1,
+        &["ri-opposite-unset acceptor ri-b both"],
+        true,
+    );
+    check(
+        |w| {
+            idle(w);
+            w.interface(I).opposite_router = Some(id("vrt-x"))
+        },
         BOTH_S1,
         &["ri-opposite-mismatch initiator ri-a both"],
         true,
@@ -168,7 +182,11 @@ fn connection() {
         false,
     );
     check(
-        |w| { idle(w); unset(w, I); w.interface(C).role = RouterInterfaceRole::Initiating },
+        |w| {
+            idle(w);
+            unset(w, I);
+            w.interface(C).role = RouterInterfaceRole::Initiating
+        },
         BOTH_S1,
         &["ri-role-conflict acceptor ri-b both", "ri-opposite-unset initiator ri-a both"],
         true,
@@ -177,18 +195,16 @@ fn connection() {
 
 #[test]
 fn security_groups() {
-    let missing = check(
-        |w| w.rules(C).clear(),
-        (Wire::S1, Wire::Through),
-        &["sg-ingress-missing acceptor sg-b forward"],
-        true,
+    let missing =
+        check(|w| w.rules(C).clear(), (Wire::S1, Wire::Through), &["sg-ingress-missing acceptor sg-b forward"], true);
+    assert_eq!(
+        lines(&missing),
+        ["aliyun ecs AuthorizeSecurityGroup --RegionId cn-beijing --SecurityGroupId sg-b \
+--IpProtocol icmp --PortRange=-1/-1 --SourceCidrIp 192.168.0.0/16 --NicType intranet --Policy accept --Priority 1"]
     );
-    assert_eq!(lines(&missing), ["aliyun ecs AuthorizeSecurityGroup --RegionId cn-beijing --SecurityGroupId sg-b \
---IpProtocol icmp --PortRange=-1/-1 --SourceCidrIp 192.168.0.0/16 --NicType intranet --Policy accept --Priority 1"]);
     assert_eq!(missing.repairs.opens[0].source, "192.168.0.0/16");
-    let case = |change: &dyn Fn(&mut World), expect: &str| {
-        check(|w| change(w), (Wire::S1, Wire::Through), &[expect], true)
-    };
+    let case =
+        |change: &dyn Fn(&mut World), expect: &str| check(|w| change(w), (Wire::S1, Wire::Through), &[expect], true);
     let peer = || RulePeer::Cidr(cidr("192.168.0.0/16"));
     case(
         &|w| w.rules(C).push(rule("sgr-d", Policy::Drop, 1, RuleProtocol::All, peer())),
@@ -201,6 +217,10 @@ fn security_groups() {
     );
     case(&|w| w.rules(C)[0].peer = RulePeer::Cidr(cidr("192.168.2.0/24")), "sg-wrong-cidr acceptor sgr-b forward");
     case(&|w| w.rules(C)[0].ingress = false, "sg-wrong-direction acceptor sgr-b forward");
+    case(
+        &|w| w.rules(C)[0] = rule("sgr-last", Policy::Drop, 100, RuleProtocol::All, RulePeer::Any),
+        "sg-ingress-missing acceptor sg-b forward",
+    );
     case(&|w| w.rules(C)[0].policy = Policy::Drop, "sg-drop-wins acceptor sgr-b forward");
     case(
         &|w| {
@@ -311,12 +331,7 @@ fn guests() {
         true,
     );
     assert_eq!(policy.repairs.set[0].guest, ["nft", "chain", "inet", "guard", "in", "{ policy accept ; }"]);
-    check(
-        |w| w.refuse(C, FirewallHook::Input, Some(6), Some(4)),
-        (Wire::Through, Wire::Through),
-        &[],
-        true,
-    );
+    check(|w| w.refuse(C, FirewallHook::Input, Some(6), Some(4)), (Wire::Through, Wire::Through), &[], true);
     check(
         |w| w.refuse(C, FirewallHook::Output, Some(1), Some(9)),
         (Wire::S3, Wire::S0(1)),
@@ -373,12 +388,8 @@ fn a_stopped_instance_is_named_although_its_agent_is_silent() {
 
 #[test]
 fn the_fabric() {
-    let loss = check(
-        |_| {},
-        (Wire::LosesRequests(20), Wire::Through),
-        &["loss-in-fabric initiator ri-a~ri-b forward"],
-        false,
-    );
+    let loss =
+        check(|_| {}, (Wire::LosesRequests(20), Wire::Through), &["loss-in-fabric initiator ri-a~ri-b forward"], false);
     assert_eq!(loss.state, State::Degraded);
     check(|_| {}, BOTH_S1, &["fabric-fault initiator ri-a~ri-b both"], false);
     check(|_| {}, (Wire::S1, Wire::S5), &["fabric-fault initiator ri-a~ri-b forward"], false);
@@ -426,14 +437,13 @@ fn faults_add_up() {
 
 #[test]
 fn what_is_not_seen_is_suspected_and_never_fine() {
-    let unseen = check(
-        |w| w.question.snapshots.retain(|s| s.account.as_str() == A),
-        (Wire::S1, Wire::Through),
-        &[],
-        false,
-    );
+    let unseen =
+        check(|w| w.question.snapshots.retain(|s| s.account.as_str() == A), (Wire::S1, Wire::Through), &[], false);
     assert_eq!(unseen.state, State::Broken);
-    assert_eq!(unseen.gaps.iter().map(|g| g.code).collect::<BTreeSet<_>>(), BTreeSet::from([GapCode::AccountNotVisible]));
+    assert_eq!(
+        unseen.gaps.iter().map(|g| g.code).collect::<BTreeSet<_>>(),
+        BTreeSet::from([GapCode::AccountNotVisible])
+    );
     assert!(unseen.suspects.iter().any(|s| s.codes.contains(&crate::CauseCode::SgIngressMissing)));
     let denied = check(
         |w| {
@@ -513,9 +523,10 @@ fn an_interface_rebuilt_after_its_peer_was_deleted() {
         true,
     );
     let actions: Vec<String> = verdict.repairs.set.iter().map(|r| r.cli[2].clone()).collect();
-    assert_eq!(actions[..4], [
-        "DeleteRouteEntry", "DeactivateRouterInterface", "DeleteRouterInterface", "CreateRouterInterface"
-    ]);
+    assert_eq!(
+        actions[..4],
+        ["DeleteRouteEntry", "DeactivateRouterInterface", "DeleteRouterInterface", "CreateRouterInterface"]
+    );
 }
 
 #[test]

@@ -62,17 +62,32 @@ pub(crate) fn judge(model: &Model, packet: &Packet, side: Side, walk: &mut Walk)
     let decided = first_match(entries, packet, side);
     let (object, at, text) = match decided {
         None if entries.is_empty() => {
-            return walk.pass(6, side, model.note(side, id.as_str(), acl.provenance, both!(
-                "{id} has no {en} entries and filters nothing",
-                "{id} 没有{zh}规则，不过滤"
-            )));
+            return walk.pass(
+                6,
+                side,
+                model.note(
+                    side,
+                    id.as_str(),
+                    acl.provenance,
+                    both!("{id} has no {en} entries and filters nothing", "{id} 没有{zh}规则，不过滤"),
+                ),
+            );
         }
         Some((at, entry)) if entry.policy == Policy::Accept => {
             let n = at + 1;
-            return walk.pass(6, side, model.note(side, id.as_str(), acl.provenance, both!(
-                "{id} {en} entry {n} accepts {service} with {far}",
-                "{id} {zh}第 {n} 条放行与 {far} 的 {service}"
-            )));
+            return walk.pass(
+                6,
+                side,
+                model.note(
+                    side,
+                    id.as_str(),
+                    acl.provenance,
+                    both!(
+                        "{id} {en} entry {n} accepts {service} with {far}",
+                        "{id} {zh}第 {n} 条放行与 {far} 的 {service}"
+                    ),
+                ),
+            );
         }
         Some((at, entry)) => {
             let (n, peer) = (at + 1, entry.peer);

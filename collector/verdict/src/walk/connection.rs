@@ -72,10 +72,7 @@ pub(crate) fn link_ends(model: &Model) -> String {
         let opposite = model.snapshot(side.opposite()).and_then(|s| s.router_interfaces.known()).and_then(|all| {
             all.iter().find(|ri| Some(ri.id.as_str()) == other)?.opposite_interface.as_ref().map(ToString::to_string)
         });
-        hops.get(side)
-            .map(|(_, id)| id.clone())
-            .or(opposite)
-            .unwrap_or_else(|| model.link.side(side).vpc.to_string())
+        hops.get(side).map(|(_, id)| id.clone()).or(opposite).unwrap_or_else(|| model.link.side(side).vpc.to_string())
     };
     let (a, b) = (end(Side::Initiator), end(Side::Acceptor));
     if a == b {
@@ -110,13 +107,17 @@ fn all_at(model: &Model, side: Side) -> Option<&Vec<RouterInterface>> {
 }
 
 fn was_connected(ri: &RouterInterface) -> bool {
-    matches!(ri.status, Status::Active | Status::Inactive | Status::Activating | Status::Deactivating | Status::Modifying)
+    matches!(
+        ri.status,
+        Status::Active | Status::Inactive | Status::Activating | Status::Deactivating | Status::Modifying
+    )
 }
 
 /// Whether an interface was certainly made for another peer.
 fn for_another_peer(model: &Model, side: Side, ri: &RouterInterface) -> bool {
     let peer = model.link.side(side.opposite());
-    let set_elsewhere = ri.opposite_interface.is_some() && ri.opposite_owner.as_ref().is_some_and(|o| *o != peer.account);
+    let set_elsewhere =
+        ri.opposite_interface.is_some() && ri.opposite_owner.as_ref().is_some_and(|o| *o != peer.account);
     let peer_knows = all_at(model, side.opposite()).and_then(|all| {
         all.iter().find(|p| Some(&p.id) == ri.opposite_interface.as_ref()).map(|p| on_vpc(model, side.opposite(), p))
     });
@@ -129,9 +130,10 @@ fn fitness(model: &Model, side: Side, ri: &RouterInterface) -> (bool, bool, bool
     let peer = model.link.side(side.opposite());
     let peers = all_at(model, side.opposite());
     let opposite = peers.into_iter().flatten().find(|p| Some(&p.id) == ri.opposite_interface.as_ref());
-    let named_by_peer = peers.into_iter().flatten().any(|p| {
-        on_vpc(model, side.opposite(), p) && p.opposite_interface.as_ref() == Some(&ri.id)
-    });
+    let named_by_peer = peers
+        .into_iter()
+        .flatten()
+        .any(|p| on_vpc(model, side.opposite(), p) && p.opposite_interface.as_ref() == Some(&ri.id));
     (
         opposite.is_some_and(|p| on_vpc(model, side.opposite(), p)) || ri.opposite_vpc.as_ref() == Some(&peer.vpc),
         named_by_peer,
@@ -233,10 +235,15 @@ fn exists(judge: &mut Judge<'_>, side: Side) {
             judge.blame_interface(CauseCode::RiWrongRegion, side, ri, text, Fix::RemoveInterface { ri: ri.id.clone() });
         } else {
             let step = if side == Side::Initiator { 1 } else { 2 };
-            let note = model.note(side, id.as_str(), ri.provenance, both!(
-                "{id}: role {role}, state {status}, specification {spec}",
-                "{id}：角色 {role}，状态 {status}，规格 {spec}"
-            ));
+            let note = model.note(
+                side,
+                id.as_str(),
+                ri.provenance,
+                both!(
+                    "{id}: role {role}, state {status}, specification {spec}",
+                    "{id}：角色 {role}，状态 {status}，规格 {spec}"
+                ),
+            );
             judge.walk.pass(step, side, note);
         }
         return;
@@ -249,7 +256,13 @@ fn exists(judge: &mut Judge<'_>, side: Side) {
                 "{id} is joined to the peer but sits on {other}, not on {vpc}",
                 "{id} 已与对端相连，但建在 {other} 上，而不是 {vpc}"
             );
-            return judge.blame_interface(CauseCode::RiWrongVpc, side, ri, text, Fix::RemoveInterface { ri: ri.id.clone() });
+            return judge.blame_interface(
+                CauseCode::RiWrongVpc,
+                side,
+                ri,
+                text,
+                Fix::RemoveInterface { ri: ri.id.clone() },
+            );
         }
         let (count, role) = (all.len(), format!("{:?}", expected_role(side)));
         let text = both!(
@@ -289,7 +302,13 @@ fn roles(judge: &mut Judge<'_>) {
                 "{id} has the role {role}, and so has its peer; one must initiate and one accept",
                 "{id} 的角色是 {role}，与对端相同；应一端发起、一端接收"
             );
-            judge.blame_interface(CauseCode::RiRoleConflict, side, ri, text, Fix::RemoveInterface { ri: ri.id.clone() });
+            judge.blame_interface(
+                CauseCode::RiRoleConflict,
+                side,
+                ri,
+                text,
+                Fix::RemoveInterface { ri: ri.id.clone() },
+            );
         }
     }
 }
@@ -332,11 +351,8 @@ fn fields(judge: &mut Judge<'_>, side: Side, ri: &RouterInterface, peer: Option<
             unset.push(field);
         }
     }
-    let fix = if was_connected(ri) {
-        Fix::RemoveInterface { ri: id.clone() }
-    } else {
-        Fix::SetOpposite { ri: id.clone() }
-    };
+    let fix =
+        if was_connected(ri) { Fix::RemoveInterface { ri: id.clone() } } else { Fix::SetOpposite { ri: id.clone() } };
     if !was_connected(ri) && !unset.is_empty() {
         let list = unset.join(", ");
         let text = both!("{id} does not name its peer: {list} not set", "{id} 没有填写对端信息：{list} 未设置");
@@ -348,12 +364,18 @@ fn fields(judge: &mut Judge<'_>, side: Side, ri: &RouterInterface, peer: Option<
     }
     let wrong = wrong_fields(model, side, ri, peer);
     if !wrong.is_empty() {
-        let list = wrong.iter().map(|[field, have, want]| format!("{field}={have} (≠ {want})")).collect::<Vec<_>>().join(", ");
+        let list =
+            wrong.iter().map(|[field, have, want]| format!("{field}={have} (≠ {want})")).collect::<Vec<_>>().join(", ");
         let text = both!("{id} names another peer: {list}", "{id} 填写的对端信息有误：{list}");
         return judge.blame_interface(CauseCode::RiOppositeMismatch, side, ri, text, fix);
     }
     if let Some(opposite) = &ri.opposite_interface {
-        let note = model.note(side, id.as_str(), ri.provenance, both!("{id} names {opposite} as its peer", "{id} 的对端为 {opposite}"));
+        let note = model.note(
+            side,
+            id.as_str(),
+            ri.provenance,
+            both!("{id} names {opposite} as its peer", "{id} 的对端为 {opposite}"),
+        );
         judge.walk.pass(step, side, note);
     }
 }
@@ -377,7 +399,8 @@ fn states(judge: &mut Judge<'_>) {
                 judge.blame_interface(CauseCode::RiInactive, side, ri, text, Fix::Activate { ri: id.clone() });
             }
             Status::Active => {
-                let note = model.note(side, id.as_str(), ri.provenance, both!("{id} is {status}", "{id} 的状态为 {status}"));
+                let note =
+                    model.note(side, id.as_str(), ri.provenance, both!("{id} is {status}", "{id} 的状态为 {status}"));
                 judge.walk.pass(4, side, note);
             }
             _ => {}
@@ -407,10 +430,12 @@ fn unconnected(judge: &mut Judge<'_>, ends: &[(Side, &RouterInterface)]) {
     });
     if let Some(&(side, ri)) = moving {
         let (id, status) = (&ri.id, format!("{:?}", ri.status));
-        let since = judge.model.snapshot(side).map(|s| s.taken_at).zip(ri.created_at).map_or_else(
-            String::new,
-            |(now, created)| format!(" ({} s)", now.since(created).as_secs()),
-        );
+        let since = judge
+            .model
+            .snapshot(side)
+            .map(|s| s.taken_at)
+            .zip(ri.created_at)
+            .map_or_else(String::new, |(now, created)| format!(" ({} s)", now.since(created).as_secs()));
         let text = both!("{id} is {status}{since}", "{id} 的状态为 {status}{since}");
         return judge.blame_interface(CauseCode::RiConnecting, side, ri, text, Fix::Manual);
     }
@@ -452,7 +477,8 @@ fn other_kind(model: &Model, side: Side, kind: ObjectKind, id: &str, text: Both,
 fn vpc_peering(model: &Model, walk: &mut Walk) -> Hops {
     let mut hops = Hops::default();
     let (ours, theirs) = (&model.link.initiator.vpc, &model.link.acceptor.vpc);
-    let joins = |p: &&VpcPeering| (&p.vpc, &p.accepting_vpc) == (ours, theirs) || (&p.vpc, &p.accepting_vpc) == (theirs, ours);
+    let joins =
+        |p: &&VpcPeering| (&p.vpc, &p.accepting_vpc) == (ours, theirs) || (&p.vpc, &p.accepting_vpc) == (theirs, ours);
     let seen: Vec<&VpcPeering> =
         model.snapshots().filter_map(|s| s.vpc_peerings.known()).flatten().filter(joins).collect();
     let best = seen.iter().max_by_key(|p| (p.status == VpcPeeringStatus::Activated, p.id.clone()));
@@ -461,7 +487,8 @@ fn vpc_peering(model: &Model, walk: &mut Walk) -> Hops {
         for side in Side::BOTH {
             hops.set(side, NextHopKind::VpcPeering, id.to_string());
         }
-        let locked = matches!(peering.business_status, BusinessStatus::FinancialLocked | BusinessStatus::SecurityLocked);
+        let locked =
+            matches!(peering.business_status, BusinessStatus::FinancialLocked | BusinessStatus::SecurityLocked);
         let text = both!("the peering connection {id} is {status}", "对等连接 {id} 的状态为 {status}");
         if peering.status == VpcPeeringStatus::Activated && !locked {
             let owner = if peering.owner == model.link.initiator.account { Side::Initiator } else { Side::Acceptor };
@@ -474,7 +501,9 @@ fn vpc_peering(model: &Model, walk: &mut Walk) -> Hops {
         let text = both!("no peering connection joins {ours} and {theirs}", "没有连接 {ours} 与 {theirs} 的对等连接");
         other_kind(model, Side::Initiator, ObjectKind::Vpc, ours.as_str(), text, walk);
     } else {
-        unseen_both(model, &mut hops, walk, ("the VPC peering connections", "VPC对等连接"), |s| s.vpc_peerings.why_unknown());
+        unseen_both(model, &mut hops, walk, ("the VPC peering connections", "VPC对等连接"), |s| {
+            s.vpc_peerings.why_unknown()
+        });
     }
     hops
 }
@@ -502,22 +531,30 @@ fn transit(model: &Model, walk: &mut Walk) -> Hops {
             Known::Unknown(why) => {
                 hops.unseen.push(side);
                 let what = ("the transit router attachments", "转发路由器连接");
-                walk.blind(blind_because(model, side, 4, Some(why), what, vec![Stops::Link], vec![CauseCode::PeeringNotActive]));
+                walk.blind(blind_because(
+                    model,
+                    side,
+                    4,
+                    Some(why),
+                    what,
+                    vec![Stops::Link],
+                    vec![CauseCode::PeeringNotActive],
+                ));
             }
-            Known::Known(all) => match all.iter().filter(|a| a.vpc == *vpc).max_by_key(|a: &&TransitAttachment| a.attached) {
-                Some(attachment) => {
+            Known::Known(all) => {
+                let best = all.iter().filter(|a| a.vpc == *vpc).max_by_key(|a: &&TransitAttachment| a.attached);
+                if let Some(attachment) = best {
                     let id = &attachment.id;
                     hops.set(side, NextHopKind::Attachment, id.to_string());
                     if !attachment.attached {
                         let text = both!("the attachment {id} is not attached", "连接 {id} 未处于已连接状态");
                         other_kind(model, side, ObjectKind::TransitAttachment, id.as_str(), text, walk);
                     }
-                }
-                None => {
+                } else {
                     let text = both!("{vpc} is attached to no transit router", "{vpc} 没有连接到转发路由器");
                     other_kind(model, side, ObjectKind::Vpc, vpc.as_str(), text, walk);
                 }
-            },
+            }
         }
     }
     for side in Side::BOTH {

@@ -69,10 +69,7 @@ pub(crate) fn blind_because(
             step,
             stops,
             hides,
-            what: both!(
-                "no configuration of account {account} in {region}",
-                "看不到账号 {account} 在 {region} 的配置"
-            ),
+            what: both!("no configuration of account {account} in {region}", "看不到账号 {account} 在 {region} 的配置"),
             closes_with: both!(
                 "an agent with a RAM role in account {account}, or a snapshot of it",
                 "在账号 {account} 中部署带 RAM 角色的 agent，或导入其配置快照"
@@ -82,7 +79,10 @@ pub(crate) fn blind_because(
     let (en, zh) = what;
     let closes_with = match why {
         Some(WhyUnknown::Denied { action, .. }) => {
-            both!("grant {action} to the agent's role in account {account}", "在账号 {account} 中为 agent 的角色授权 {action}")
+            both!(
+                "grant {action} to the agent's role in account {account}",
+                "在账号 {account} 中为 agent 的角色授权 {action}"
+            )
         }
         Some(WhyUnknown::NotPermitted { closes_with, .. }) => both!("{closes_with}", "{closes_with}"),
         _ => both!("read it again from account {account}", "重新读取账号 {account} 的该配置"),

@@ -120,12 +120,20 @@ pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk
 }
 
 fn passed(look: &LookUp<'_>, best: &RouteEntry, vswitch: &VSwitch, walk: &mut Walk) {
-    let (table, destination, hops, to, id) =
-        (&look.table.id, best.destination, hops_text(best), look.to, &vswitch.id);
-    walk.pass(5, look.side, look.model.note(look.side, table.as_str(), best.provenance, both!(
-        "{table} (in effect for {id}) sends {to} by {destination} to {hops}",
-        "{table}（{id} 生效）按 {destination} 将 {to} 发往 {hops}"
-    )));
+    let (table, destination, hops, to, id) = (&look.table.id, best.destination, hops_text(best), look.to, &vswitch.id);
+    walk.pass(
+        5,
+        look.side,
+        look.model.note(
+            look.side,
+            table.as_str(),
+            best.provenance,
+            both!(
+                "{table} (in effect for {id}) sends {to} by {destination} to {hops}",
+                "{table}（{id} 生效）按 {destination} 将 {to} 发往 {hops}"
+            ),
+        ),
+    );
 }
 
 /// An entry that leads to the link among others, or by a hop that the cloud holds unusable.
@@ -160,9 +168,8 @@ fn elsewhere(look: &LookUp<'_>, best: &RouteEntry) -> (CauseCode, Object, Both, 
         .iter()
         .filter(|e| e.destination.contains(to) && look.leads_to_link(e))
         .max_by_key(|e| e.destination.prefix_length());
-    let pending = right.filter(|e| {
-        e.status != RouteStatus::Available && e.destination.prefix_length() >= destination.prefix_length()
-    });
+    let pending = right
+        .filter(|e| e.status != RouteStatus::Available && e.destination.prefix_length() >= destination.prefix_length());
     if let Some(entry) = pending {
         return not_available(look, entry);
     }
@@ -235,9 +242,10 @@ fn nowhere(look: &LookUp<'_>) -> (CauseCode, Object, Both, Fix) {
         other.vpc == *vpc
             && other.id != *id
             && other.associate_type == AssociateType::VSwitch
-            && other.entries.known().is_some_and(|entries| {
-                entries.iter().any(|e| e.destination.contains(to) && look.leads_to_link(e))
-            })
+            && other
+                .entries
+                .known()
+                .is_some_and(|entries| entries.iter().any(|e| e.destination.contains(to) && look.leads_to_link(e)))
     });
     if let Some(other) = elsewhere {
         let other = &other.id;

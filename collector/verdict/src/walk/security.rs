@@ -106,13 +106,18 @@ impl<'a> Filter<'a> {
         if doubtful.iter().any(|policy| (*policy == Policy::Accept) != accept) { Err(()) } else { Ok((accept, None)) }
     }
 
+    /// Whether a matching drop rule is what keeps the packet out. One that no accepting rule would contradict, and that
+    /// an accept of priority 1 would overrule, repeats the default and is no cause.
+    fn drop_decides(&self, rule: &SecurityRule) -> bool {
+        let accepted = |(_, rule): &Placed<'_>| rule.policy == Policy::Accept && self.matches(rule) == Match::Yes;
+        self.accepts_by_default() || rule.priority <= 1 || self.pool().iter().any(accepted)
+    }
+
     /// Whether a block is there for the peer rather than for everyone.
     fn meant_for_peer(&self, rule: &SecurityRule) -> bool {
         let RulePeer::Cidr(block) = &rule.peer else { return false };
         let own = self.model.blocks(self.side);
-        block.contains(self.packet.far(self.side))
-            && !is_everything(block)
-            && !own.iter().any(|vpc| block.covers(vpc))
+        block.contains(self.packet.far(self.side)) && !is_everything(block) && !own.iter().any(|vpc| block.covers(vpc))
     }
 
     /// Whether a block was probably meant for the peer and misses it: a part of its VPC, the own VPC by mistake, or a
@@ -202,22 +207,36 @@ pub(crate) fn judge(model: &Model, peers: &[Pair], packet: &Packet, side: Side, 
     let (en, zh) = way;
     if let (true, rule) = decided {
         let (id, provenance) = rule.map_or((&first.id, first.provenance), |(group, _)| (&group.id, group.provenance));
-        let how = rule.map_or_else(|| Both::new("its default", "默认策略"), |(_, rule)| {
-            let text = rule_text(rule);
-            Both::new(text.clone(), text)
-        });
+        let how = rule.map_or_else(
+            || Both::new("its default", "默认策略"),
+            |(_, rule)| {
+                let text = rule_text(rule);
+                Both::new(text.clone(), text)
+            },
+        );
         let (how_en, how_zh) = (how.en, how.zh);
-        return walk.pass(6, side, model.note(side, id.as_str(), provenance, both!(
-            "{id} {en} lets {service} with {far} pass: {how_en}",
-            "{id} {zh}放行与 {far} 的 {service}：{how_zh}"
-        )));
+        return walk.pass(
+            6,
+            side,
+            model.note(
+                side,
+                id.as_str(),
+                provenance,
+                both!(
+                    "{id} {en} lets {service} with {far} pass: {how_en}",
+                    "{id} {zh}放行与 {far} 的 {service}：{how_zh}"
+                ),
+            ),
+        );
     }
     let (code, object, text, fix) = match decided.1 {
-        Some((group, rule)) => dropped(&filter, first, group, rule),
-        None => missing(&filter, first, peers, all),
+        Some((group, rule)) if filter.drop_decides(rule) => dropped(&filter, first, group, rule),
+        Some(_) | None => missing(&filter, first, peers, all),
     };
-    let provenance = filter.groups.iter().find(|g| g.id.as_str() == object.id).map_or(first.provenance, |g| g.provenance);
-    let held: Vec<String> = filter.pool().into_iter().map(|(group, rule)| format!("{}: {}", group.id, rule_text(rule))).collect();
+    let provenance =
+        filter.groups.iter().find(|g| g.id.as_str() == object.id).map_or(first.provenance, |g| g.provenance);
+    let held: Vec<String> =
+        filter.pool().into_iter().map(|(group, rule)| format!("{}: {}", group.id, rule_text(rule))).collect();
     let held = if held.is_empty() { "-".to_owned() } else { held.join("; ") };
     let pooled = both!("{en} rules on the interface, in order: {held}", "网卡上的{zh}规则（按生效顺序）：{held}");
     walk.blame(Finding {
@@ -240,7 +259,8 @@ fn dropped(
     group: &SecurityGroup,
     rule: &SecurityRule,
 ) -> (CauseCode, Object, Both, Fix) {
-    let (text, id, service, far) = (rule_text(rule), &group.id, filter.packet.service(), filter.packet.far(filter.side));
+    let (text, id, service, far) =
+        (rule_text(rule), &group.id, filter.packet.service(), filter.packet.far(filter.side));
     let peer_block = filter.model.block_of(filter.side.opposite(), far);
     let broader = match &rule.peer {
         RulePeer::Cidr(block) => !peer_block.covers(block),
@@ -361,10 +381,12 @@ fn foreign_group(filter: &Filter<'_>, rule: &SecurityRule, all: &[SecurityGroup]
     let vpc = &filter.model.link.side(filter.side).vpc;
     let here = all.iter().any(|g| g.id == *id && g.vpc.as_ref().is_none_or(|v| v == vpc));
     let ours = &filter.model.link.side(filter.side).account;
-    filter.service_matches(rule) && !here && (owner.as_ref().is_some_and(|o| o != ours) || !all.iter().any(|g| g.id == *id) || {
-        let theirs = &filter.model.link.side(filter.side.opposite()).vpc;
-        all.iter().any(|g| g.id == *id && g.vpc.as_ref() == Some(theirs))
-    })
+    filter.service_matches(rule)
+        && !here
+        && (owner.as_ref().is_some_and(|o| o != ours) || !all.iter().any(|g| g.id == *id) || {
+            let theirs = &filter.model.link.side(filter.side.opposite()).vpc;
+            all.iter().any(|g| g.id == *id && g.vpc.as_ref() == Some(theirs))
+        })
 }
 
 /// A group of the VPC that would accept the packet for the peer's sake and is on no interface in use.
