@@ -94,9 +94,13 @@ fn sockets(engine: &Engine) -> Finding {
         (ProbeEngine::Raw, None) => {
             Finding::new("sockets", true, "原始 ICMP 套接字和抓包套接字可用", "raw ICMP and packet sockets work", "")
         }
-        (_, why) => {
-            let why = why.unwrap_or_default();
-            Finding::new("sockets", false, format!("探测受限：{why}"), why, CAPABILITY_ADVICE)
+        (kind, why) => {
+            let zh = match kind {
+                ProbeEngine::Raw => "没有抓包套接字：被本机拒绝的到达看不到",
+                ProbeEngine::Portable => "没有原始套接字，改用 surge-ping：看不到到达和 ICMP 错误，时间精度约 1 毫秒",
+                ProbeEngine::None => "不能打开任何 ICMP 套接字，无法探测；代理仍会上报配置和本机事实",
+            };
+            Finding::new("sockets", false, zh, why.unwrap_or_default(), CAPABILITY_ADVICE)
         }
     }
 }

@@ -55,7 +55,7 @@ impl Engine {
             Ok(portable) => Self::Portable(Box::new(portable)),
             Err(error) => Self::None(format!(
                 "raw socket: {refused}; datagram socket: {}; allow one with \"{CAPABILITY_ADVICE}\" or \"sysctl -w net.ipv4.ping_group_range='0 2147483647'\"",
-                first_line(&error.to_string()),
+                first_sentence(&error.to_string()),
             )),
         }
     }
@@ -211,6 +211,7 @@ fn take_outcome(clock: &Clock, prober: &mut Prober, outcome: &Outcome) {
     prober.handle(clock.now(), input);
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+/// surge-ping adds advice of its own to the kernel's word; ours follows.
+fn first_sentence(text: &str) -> &str {
+    text.split(['.', '\n']).next().unwrap_or_default()
 }
