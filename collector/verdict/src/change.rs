@@ -39,7 +39,9 @@ pub(crate) fn changed(before: &Snapshot, after: &Snapshot) -> bool {
             x.vswitches.sort();
             forget_why(&mut x.entries);
             if let Known::Known(entries) = &mut x.entries {
-                entries.iter_mut().for_each(|entry| entry.provenance = none);
+                for entry in entries.iter_mut() {
+                    entry.provenance = none;
+                }
                 entries.sort_by_key(|entry| entry.destination);
             }
         })

@@ -150,7 +150,7 @@ fn connection() {
     check(
         |w| {
             idle(w);
-            unset(w, C)
+            unset(w, C);
         },
         BOTH_S1,
         &["ri-opposite-unset acceptor ri-b both"],
@@ -159,7 +159,7 @@ fn connection() {
     check(
         |w| {
             idle(w);
-            w.interface(I).opposite_router = Some(id("vrt-x"))
+            w.interface(I).opposite_router = Some(id("vrt-x"));
         },
         BOTH_S1,
         &["ri-opposite-mismatch initiator ri-a both"],
@@ -185,7 +185,7 @@ fn connection() {
         |w| {
             idle(w);
             unset(w, I);
-            w.interface(C).role = RouterInterfaceRole::Initiating
+            w.interface(C).role = RouterInterfaceRole::Initiating;
         },
         BOTH_S1,
         &["ri-role-conflict acceptor ri-b both", "ri-opposite-unset initiator ri-a both"],
