@@ -303,7 +303,7 @@ fn create_interface(model: &mut Model, side: Side) -> Option<Call> {
         .with("Spec", spec)
         .with("OppositeRegionId", peer.region)
         .with("OppositeRouterType", "VRouter");
-    Some(Call { cli: command.0, save: BTreeMap::from([(name, "RouterInterfaceId".to_owned())]) })
+    Some(Call { cli: command.0, save: BTreeMap::from([(name, "Response.RouterInterfaceId".to_owned())]) })
 }
 
 fn set_opposite(model: &mut Model, side: Side, ri: &RouterInterfaceId) -> Option<Call> {

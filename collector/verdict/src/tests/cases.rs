@@ -135,7 +135,7 @@ fn connection() {
     let text = lines(&nothing).join("\n");
     assert!(text.contains("ModifyRouterInterfaceAttribute --RegionId cn-qingdao --RouterInterfaceId ${ri_initiator} --OppositeInterfaceId ${ri_acceptor}"), "{text}");
     assert!(text.contains("ConnectRouterInterface --RegionId cn-qingdao --RouterInterfaceId ${ri_initiator}"));
-    assert_eq!(nothing.repairs.set[0].save.get("ri_initiator").map(String::as_str), Some("RouterInterfaceId"));
+    assert_eq!(nothing.repairs.set[0].save.get("ri_initiator").map(String::as_str), Some("Response.RouterInterfaceId"));
     let idle = |w: &mut World| {
         for side in Side::BOTH {
             w.interface(side).status = RouterInterfaceStatus::Idle;
