@@ -192,7 +192,7 @@ fn enroll_agent(args: EnrollArgs) -> Result<Exit, (Exit, anyhow::Error)> {
         out: args.out,
     };
     let enrolled = enroll::enroll(&settings, &args.place.data, &wanted).map_err(|error| match error {
-        EnrollError::Account { .. } | EnrollError::Allow { .. } | EnrollError::Out { .. } => usage(error),
+        EnrollError::Account { .. } | EnrollError::Out { .. } => usage(error),
         EnrollError::DataDir(_) | EnrollError::Store(_) | EnrollError::Random(_) => ours(error),
     })?;
     render::enrolled(&name, &out, &enrolled, args.output.json, language(&args.output));
@@ -292,4 +292,28 @@ fn parse_wait(text: &str) -> Result<f64, String> {
 /// Says on standard error why the command could not do its job.
 pub fn complain(error: &anyhow::Error) {
     render::complaint(error, settings::lang_of_environment());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_help_of_every_command_is_as_agreed() {
+        let mut command = Cli::command().term_width(100);
+        command.build();
+        let mut text = command.render_help().to_string();
+        for sub in command.get_subcommands_mut() {
+            text = format!("{text}\n=== {}\n{}", sub.get_name(), sub.clone().term_width(100).render_help());
+        }
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_mistyped_code_finds_its_neighbours() {
+        assert!(alike("route-missing", "route"));
+        assert!(alike("sg-ingress-missing", "SG-Ingress"));
+        assert!(!alike("loss-in-fabric", "nonsense"));
+    }
 }

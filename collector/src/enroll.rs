@@ -41,9 +41,14 @@ pub(crate) struct Enrolment {
     pub(crate) out: PathBuf,
 }
 
+/// Where VPCs lie: what an agent may probe while the blocks of its expectations' VPCs are not known yet.
+const PRIVATE_BLOCKS: [&str; 3] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
+
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Enrolled {
+    /// VPCs and vSwitches whose blocks are not known yet, so that any private address is allowed.
+    pub(crate) unknown: Vec<String>,
     /// Whether the name was known and its credential was replaced.
     pub(crate) replaced: bool,
     /// What the agent may probe.
@@ -60,14 +65,6 @@ pub(crate) enum EnrollError {
         account: AccountId,
         /// Those of the links.
         accepted: String,
-    },
-    /// It is not known what the agent must probe.
-    #[error("cannot tell the addresses that \"{name}\" must probe ({sets}); give them with --allow CIDR")]
-    Allow {
-        /// The agent.
-        name: AgentId,
-        /// Sets whose addresses are not known yet.
-        sets: String,
     },
     /// The data directory.
     #[error(transparent)]
@@ -113,36 +110,46 @@ pub(crate) fn enroll(settings: &Settings, data: &Path, wanted: &Enrolment) -> Re
         seen_at: None,
         hello: None,
     };
-    let allow = if wanted.allow.is_empty() { default_allow(settings, &store, &row, now)? } else { wanted.allow.iter().copied().collect() };
+    let (allow, unknown) = if wanted.allow.is_empty() {
+        default_allow(settings, &store, &row, now)?
+    } else {
+        (wanted.allow.iter().copied().collect(), vec![])
+    };
     let text = agent_toml(settings, &identity.certificate_pem, wanted, secret.expose(), &allow);
     // The file first: a failed write must not have replaced a credential that works.
     write_whole(&wanted.out, 0o600, &text).map_err(|source| EnrollError::Out { path: wanted.out.clone(), source })?;
     let replaced = store.enroll(&row.id, &row.account, row.instance.as_ref(), &row.secret_hash, now)?;
-    Ok(Enrolled { replaced, allow })
+    Ok(Enrolled { unknown, replaced, allow })
 }
 
-fn default_allow(settings: &Settings, store: &Store, row: &AgentRow, now: Timestamp) -> Result<BTreeSet<Cidr>, EnrollError> {
+/// The far ends of the agent's expectations; empty when no expectation names its instance. Beside them the sets whose
+/// blocks only a snapshot could tell, and there is none yet.
+fn default_allow(
+    settings: &Settings,
+    store: &Store,
+    row: &AgentRow,
+    now: Timestamp,
+) -> Result<(BTreeSet<Cidr>, Vec<String>), EnrollError> {
     let mut snapshots = vec![];
     for expected in &settings.links {
         for side in [&expected.link.initiator, &expected.link.acceptor] {
             snapshots.extend(store.snapshots_before(&side.account, &side.region, now.plus(Duration::from_mins(1)), 1)?);
         }
     }
-    let (allow, unknown) = roster::allowed_for(&settings.links, row, |set| blocks_of(set, &snapshots));
-    if unknown.is_empty() && !allow.is_empty() {
-        return Ok(allow);
+    let (mut allow, unknown) = roster::allowed_for(&settings.links, row, |set| blocks_of(set, &snapshots));
+    if !unknown.is_empty() {
+        allow = PRIVATE_BLOCKS.iter().filter_map(|block| Cidr::parse(block).ok()).collect();
     }
-    let sets: Vec<String> = unknown
+    let unknown = unknown
         .iter()
         .map(|set| match set {
-            EndpointSet::Vpc(vpc) => format!("VPC {vpc}"),
-            EndpointSet::VSwitch(vswitch) => format!("vSwitch {vswitch}"),
+            EndpointSet::Vpc(vpc) => vpc.to_string(),
+            EndpointSet::VSwitch(vswitch) => vswitch.to_string(),
             EndpointSet::Cidr(cidr) => cidr.to_string(),
             EndpointSet::Instance { id, .. } => id.to_string(),
         })
         .collect();
-    let sets = if sets.is_empty() { "no expectation names its instance".to_owned() } else { sets.join(", ") };
-    Err(EnrollError::Allow { name: row.id.clone(), sets })
+    Ok((allow, unknown))
 }
 
 fn blocks_of(set: &EndpointSet, snapshots: &[Snapshot]) -> Vec<Cidr> {

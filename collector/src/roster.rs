@@ -6,7 +6,10 @@
 //! are the same whichever end the expectation names first; those of TCP and UDP are not. What lies in which VPC is the
 //! agent's own word (metadata service), bound to its credential's account; snapshots have the last word in the verdict.
 
-use crate::{settings::ExpectedLink, store::AgentRow};
+use crate::{
+    settings::ExpectedLink,
+    store::{AgentRow, hash_of},
+};
 use pingtong_evidence::{
     AgentId, Cidr, Endpoint, EndpointSet, Expectation, Link, LinkId, MetadataFact, Pair, PairId, PlanTarget,
     ProbeRound, PortRange,
@@ -15,6 +18,7 @@ use pingtong_evidence::{
 use pingtong_evidence::{Plan, RequestTag};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     net::IpAddr,
 };
 
@@ -150,7 +154,7 @@ fn pair_of(link: &Link, from: &Endpoint, to: &Endpoint, from_side: Side, protoco
     let opened_by = if protocol == Protocol::Icmp { Side::Initiator } else { from_side };
     let (first, second) = if opened_by == Side::Initiator { (initiator, acceptor) } else { (acceptor, initiator) };
     let port_part = port.map(|port| format!("/{port}")).unwrap_or_default();
-    let id = format!("{}/{}-{}/{protocol}{port_part}", link.id, first.address, second.address);
+    let id = format!("{}/{}-{}/{protocol}{port_part}", short_name(&link.id), first.address, second.address);
     Some(Pair {
         id: PairId::parse(&id).ok()?,
         link: link.clone(),
@@ -160,6 +164,27 @@ fn pair_of(link: &Link, from: &Endpoint, to: &Endpoint, from_side: Side, protoco
         port,
         opened_by,
     })
+}
+
+/// A link's name where it fits into a pair's id beside two IPv6 addresses, otherwise its beginning with a digest.
+fn short_name(link: &LinkId) -> String {
+    const BYTES_MAX: usize = 32;
+    const BEGINNING_BYTES: usize = 20;
+    if link.as_str().len() <= BYTES_MAX {
+        return link.to_string();
+    }
+    let mut name = String::new();
+    for character in link.as_str().chars() {
+        if name.len() + character.len_utf8() > BEGINNING_BYTES {
+            break;
+        }
+        name.push(character);
+    }
+    name.push('~');
+    for byte in hash_of(link.as_str()).iter().take(4) {
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
 }
 
 fn ports_of(ports: Option<PortRange>) -> Vec<Option<u16>> {
@@ -180,10 +205,12 @@ fn hosts_of(set: &EndpointSet, link: &Link, agents: &[AgentRow]) -> Vec<Host> {
         let endpoint = Endpoint { address: *address, instance: Some(id.clone()), agent: agent.map(|agent| agent.id.clone()) };
         return vec![Host { endpoint, side: agent.and_then(|agent| side_of(agent, link)) }];
     }
-    let mut by_address: BTreeMap<IpAddr, (&AgentRow, Host)> = BTreeMap::new();
+    // By side too: where blocks overlap, both sides may have the same address.
+    let mut by_address: BTreeMap<(Option<Side>, IpAddr), (&AgentRow, Host)> = BTreeMap::new();
     for agent in agents.iter().filter(|agent| speaks_for_link(agent, link)) {
         let Some(metadata) = agent.hello.as_ref().and_then(|hello| hello.metadata.as_ref()) else { continue };
-        if !set_holds(set, metadata) {
+        let elsewhere = metadata.vpc.is_some() && Side::BOTH.iter().all(|&s| metadata.vpc.as_ref() != Some(&link.side(s).vpc));
+        if elsewhere || !set_holds(set, metadata) {
             continue;
         }
         let endpoint = Endpoint {
@@ -191,10 +218,10 @@ fn hosts_of(set: &EndpointSet, link: &Link, agents: &[AgentRow]) -> Vec<Host> {
             instance: Some(metadata.instance.clone()),
             agent: Some(agent.id.clone()),
         };
-        let host = Host { endpoint, side: side_of(agent, link) };
-        let later = by_address.get(&metadata.private_address).is_none_or(|(known, _)| known.enrolled_at < agent.enrolled_at);
-        if later {
-            by_address.insert(metadata.private_address, (agent, host));
+        let side = side_of(agent, link);
+        let place = (side, metadata.private_address);
+        if by_address.get(&place).is_none_or(|(known, _)| known.enrolled_at < agent.enrolled_at) {
+            by_address.insert(place, (agent, Host { endpoint, side }));
         }
     }
     by_address.into_values().map(|(_, host)| host).collect()
@@ -300,7 +327,7 @@ fn may_hold(set: &EndpointSet, agent: &AgentRow, link: &Link) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{settings::Settings, store::hash_of};
+    use crate::settings::Settings;
     use pingtong_evidence::{AccountId, AgentHello, InstanceId};
 
     fn settings(expect: &str) -> Settings {
@@ -373,6 +400,18 @@ ports = [443, 444]
     }
 
     #[test]
+    fn a_long_name_of_a_link_still_gives_each_pair_its_own_id() {
+        let mut links = settings(INSTANCES).links;
+        let mut other = links[0].clone();
+        links[0].link.id = LinkId::parse(&"链".repeat(42)).unwrap();
+        other.link.id = LinkId::parse(&("链".repeat(41) + "x")).unwrap();
+        links.push(other);
+        let roster = Roster::derive(&links, &[]);
+        assert_eq!(roster.pairs.len(), 6);
+        assert!(roster.pairs.keys().all(|id| id.as_str().starts_with("链链链链链链~")), "{:?}", ids(&roster));
+    }
+
+    #[test]
     fn pairs_exist_without_agents() {
         let roster = Roster::derive(&settings(INSTANCES).links, &[]);
         assert_eq!(roster.pairs.len(), 3);
@@ -392,6 +431,20 @@ ports = [443, 444]
         let roster = Roster::derive(&settings(expect).links, &agents);
         assert_eq!(ids(&roster), ["p1/192.168.1.10-172.16.1.10/icmp", "p1/192.168.1.11-172.16.1.10/icmp"]);
         assert!(roster.targets[&agents[4].id].is_empty(), "an agent of no account of the link is no host of it");
+    }
+
+    #[test]
+    fn where_blocks_overlap_both_sides_keep_their_host() {
+        let expect = "[[link.expect]]\nfrom = { cidr = \"192.168.0.0/16\" }\nto = { cidr = \"192.168.0.0/16\" }\nprotocol = \"icmp\"\n";
+        let agents = [
+            agent("A.e1", "1", None, Some(("i-1", "vpc-a", "192.168.1.10"))),
+            agent("A.elsewhere", "1", None, Some(("i-2", "vpc-z", "192.168.1.11"))),
+            agent("B.e1", "2", None, Some(("i-3", "vpc-b", "192.168.1.10"))),
+        ];
+        let roster = Roster::derive(&settings(expect).links, &agents);
+        assert_eq!(ids(&roster), ["p1/192.168.1.10-192.168.1.10/icmp"], "no pair within a side, none with another VPC");
+        let pair = roster.pairs.values().next().unwrap();
+        assert_eq!((&pair.initiator.agent, &pair.acceptor.agent), (&Some(agents[0].id.clone()), &Some(agents[2].id.clone())));
     }
 
     #[test]

@@ -61,9 +61,6 @@ fn data_dir(error: &DataDirError) -> Option<String> {
 fn enroll(error: &EnrollError) -> Option<String> {
     match error {
         EnrollError::Account { account, accepted } => Some(format!("账号“{account}”不在任何一条链路上；可用：{accepted}")),
-        EnrollError::Allow { name, sets } => {
-            Some(format!("无法得知“{name}”需要探测的地址（{sets}）；请用 --allow CIDR 给出"))
-        }
         EnrollError::Out { path, .. } => Some(format!("无法写入“{}”；请用 --out 换一个文件", path.display())),
         EnrollError::DataDir(inner) => data_dir(inner),
         EnrollError::Store(_) | EnrollError::Random(_) => None,

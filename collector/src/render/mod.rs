@@ -58,11 +58,15 @@ pub(crate) fn enrolled(name: &AgentId, out: &Path, enrolled: &Enrolled, json: bo
     if json {
         let value = json!({
             "schema": pingtong_evidence::SCHEMA, "agent": name, "replaced": enrolled.replaced, "allow": enrolled.allow,
+            "unknown": enrolled.unknown,
             "file": out.display().to_string(),
         });
         return print(&(line_of(&value) + "\n"));
     }
-    let allow = enrolled.allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut allow = enrolled.allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if allow.is_empty() {
+        allow.push_str(pick(lang, "nothing: no expectation names its instance", "（无：没有期望提到该实例）"));
+    }
     let mut text = String::new();
     let done = match (enrolled.replaced, lang) {
         (false, Lang::En) => format!("\"{name}\" is enrolled"),
@@ -79,6 +83,14 @@ pub(crate) fn enrolled(name: &AgentId, out: &Path, enrolled: &Enrolled, json: bo
     text.push_str(&wrapped(&format!("{done}: {}", out.display()), 0, 0));
     text.push_str(&wrapped(&next.replace("{allow}", &allow), 0, 0));
     let _ = writeln!(text, "  pingtong-agent run --config {file}");
+    if !enrolled.unknown.is_empty() {
+        let note = pick(
+            lang,
+            "The blocks of {sets} are not known yet, so any private address is allowed; narrow it with --allow CIDR.",
+            "{sets} 的网段尚不可知，因此放行所有私网地址；可用 --allow CIDR 收窄。",
+        );
+        text.push_str(&wrapped(&note.replace("{sets}", &enrolled.unknown.join(", ")), 0, 0));
+    }
     print(&text);
 }
 

@@ -63,6 +63,25 @@ fn an_agent_of_no_link_is_not_enrolled() {
 }
 
 #[test]
+fn an_agent_may_probe_what_its_expectations_name_and_no_more() {
+    let site = Site::new();
+    let allow = |name: &str, instance: &str| {
+        let output = site.run("enroll", &["--name", name, "--account", A, "--instance", instance, "--out", "a.toml", "--json"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let written: toml::Table = std::fs::read_to_string(site.path("a.toml")).unwrap().parse().unwrap();
+        assert_eq!(serde_json::to_value(&written["allow"]).unwrap(), told["allow"]);
+        told["allow"].clone()
+    };
+    assert_eq!(allow("A.ecs1", "i-a"), serde_json::json!(["172.16.1.10/32"]));
+    assert_eq!(allow("A.ecs2", "i-other"), serde_json::json!([]));
+    let config = std::fs::read_to_string(site.path("collector.toml")).unwrap();
+    let config = config.replace(r#"{ instance = { id = "i-b", address = "172.16.1.10" } }"#, r#"{ vpc = "vpc-b" }"#);
+    std::fs::write(site.path("collector.toml"), config).unwrap();
+    assert_eq!(allow("A.ecs1", "i-a"), serde_json::json!(["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]));
+}
+
+#[test]
 fn a_second_server_does_not_share_the_data() {
     let site = Site::new();
     let _server = site.serve();
