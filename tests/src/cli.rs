@@ -1,0 +1,340 @@
+//! The commands of `pingtong-lab`.
+//!
+//! What needs no lab runs outside; everything else runs again inside the sandbox, where this module is called a second
+//! time with the same arguments. Exit codes are the product's: 0 good, 1 a scenario failed, 64 bad usage, 70 our failure.
+
+use crate::{
+    cloud::{self, Cloud, NullApply},
+    demo, plane::sandbox,
+    estate::Estate,
+    programs::Programs,
+    render::{self, Screen},
+    run::{self, Outcome, Seconds},
+    scenario::{Case, find_topology},
+    settings,
+    topology::Topology,
+    tutorial::{Builder, Operators, STEPS},
+};
+use anyhow::{Context, Result, anyhow};
+use clap::{Parser, Subcommand};
+use pingtong_verdict::Lang;
+use std::{
+    collections::VecDeque,
+    ffi::OsString,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+};
+
+const USAGE: u8 = 64;
+const OUR_FAILURE: u8 = 70;
+/// Labs at a time by default.
+const JOBS: usize = 2;
+
+/// A small Alibaba Cloud on one machine, for trying and testing pingtong.
+#[derive(Debug, Parser)]
+#[command(name = "pingtong-lab", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Shows the main job: the tutorial step by step, then six faults, each diagnosed and repaired. 演示主要流程。
+    Demo {
+        /// End by itself; exit code 0 only when every verdict was exact and every repairable fault repaired.
+        #[arg(long)]
+        once: bool,
+        /// Language of the texts, zh or en; the locale's by default.
+        #[arg(long)]
+        lang: Option<Lang>,
+    },
+    /// Runs scenarios and compares their verdicts exactly. 运行场景并精确比对结论。
+    Run {
+        /// Scenario files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// One JSON line for each scenario.
+        #[arg(long)]
+        json: bool,
+        /// Scenarios at a time.
+        #[arg(long, default_value_t = JOBS, value_parser = parse_jobs)]
+        jobs: usize,
+        /// Directory for the evidence and the logs of every scenario that fails.
+        #[arg(long)]
+        keep: Option<PathBuf>,
+    },
+    /// Boots a topology, prints one JSON line and stays until a signal. 启动一个拓扑并保持运行。
+    Up {
+        /// A topology's name or file.
+        topology: String,
+        /// VPCs and instances exist, no step of the tutorial is done.
+        #[arg(long)]
+        unconnected: bool,
+    },
+    /// Runs a command inside an instance of a running lab; `service` is the collector's network. 在实例里执行命令。
+    Exec {
+        /// Instance, such as `B.ecs1`.
+        instance: String,
+        /// Command.
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
+    },
+    /// Runs the control plane alone, for outside clients. 仅运行控制面。
+    Cloud {
+        /// Loopback address to listen on.
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
+        /// A topology's name or file.
+        #[arg(long, default_value = "tutorial")]
+        topology: String,
+        /// VPCs and instances exist, no step of the tutorial is done.
+        #[arg(long)]
+        unconnected: bool,
+    },
+    /// Tells whether this machine can run the lab. 检查本机能否运行实验室。
+    Check,
+    /// One scenario in this process's own sandbox.
+    #[command(hide = true)]
+    Scenario {
+        file: PathBuf,
+        #[arg(long)]
+        keep: Option<PathBuf>,
+    },
+}
+
+fn parse_jobs(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| (1..=64).contains(n)).ok_or_else(|| "a number from 1 to 64".to_owned())
+}
+
+/// The commands as the user calls them.
+pub fn outside(args: Vec<OsString>) -> ExitCode {
+    let cli = match parse(&args) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    log();
+    let tail = &args[1..];
+    let done = match cli.command {
+        Verb::Run { files, json, jobs, keep } => run_all(&files, json, jobs, keep.as_deref()),
+        Verb::Demo { .. } | Verb::Up { .. } => Programs::find(settings::cargo().as_deref()).and_then(|_| sandbox::run_inside(tail)),
+        Verb::Check | Verb::Scenario { .. } => sandbox::run_inside(tail),
+        Verb::Exec { instance, command } => exec(&instance, &command),
+        Verb::Cloud { listen, topology, unconnected } => {
+            runtime().and_then(|r| r.block_on(control_plane(listen, &topology, unconnected)))
+        }
+    };
+    finish(done)
+}
+
+/// The commands that need a lab, inside the sandbox.
+pub fn inside(args: Vec<OsString>) -> ExitCode {
+    let cli = match parse(&args) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    log();
+    let done = runtime().and_then(|runtime| {
+        let done = runtime.block_on(async {
+            match cli.command {
+                Verb::Demo { once, lang } => {
+                    let lang = lang.unwrap_or_else(settings::lang);
+                    let good = demo::run(&mut Screen::default(), lang, Programs::find(None)?, once).await?;
+                    Ok(ExitCode::from(u8::from(!good)))
+                }
+                Verb::Up { topology, unconnected } => up(&topology, unconnected).await,
+                Verb::Scenario { file, keep } => scenario(&file, keep.as_deref()).await,
+                Verb::Check => {
+                    crate::plane::Plane::boot(crate::plane::PlaneOptions { seed: 1 })?;
+                    Ok(ExitCode::SUCCESS)
+                }
+                Verb::Run { .. } | Verb::Exec { .. } | Verb::Cloud { .. } => Err(anyhow!("this command runs outside the sandbox")),
+            }
+        });
+        // Servers of the lab have no end of their own; the process ends with its namespaces.
+        runtime.shutdown_background();
+        done
+    });
+    finish(done)
+}
+
+fn parse(args: &[OsString]) -> Result<Cli, ExitCode> {
+    Cli::try_parse_from(args).map_err(|error| {
+        let _ = error.print();
+        if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start the run time")
+}
+
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    // A second call finds the first one's subscriber in place.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+fn finish(done: Result<ExitCode>) -> ExitCode {
+    done.unwrap_or_else(|error| {
+        render::failure(&error);
+        ExitCode::from(OUR_FAILURE)
+    })
+}
+
+fn exec(instance: &str, command: &[OsString]) -> Result<ExitCode> {
+    let labs = sandbox::discover()?;
+    let newest = labs.iter().max_by_key(|lab| lab.pid);
+    let lab = newest.ok_or_else(|| anyhow!("no lab is running; start one with \"cargo demo\" or \"cargo lab up tutorial\""))?;
+    sandbox::enter(lab, instance, command)
+}
+
+/// Runs scenarios, each in a process and sandbox of its own, `jobs` at a time; results in the order of the files.
+fn run_all(files: &[PathBuf], json: bool, jobs: usize, keep: Option<&Path>) -> Result<ExitCode> {
+    let mut malformed = false;
+    for file in files {
+        if let Err(error) = Case::load(file) {
+            render::failure(&error.into());
+            malformed = true;
+        }
+    }
+    if malformed {
+        return Ok(ExitCode::from(USAGE));
+    }
+    Programs::find(settings::cargo().as_deref())?;
+    let waiting: Mutex<VecDeque<usize>> = Mutex::new((0..files.len()).collect());
+    let (send, receive) = mpsc::channel::<(usize, Outcome)>();
+    let mut all_pass = true;
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.min(files.len()) {
+            let (waiting, send) = (&waiting, send.clone());
+            scope.spawn(move || {
+                loop {
+                    let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some(i) = next else { break };
+                    if send.send((i, run_one(&files[i], keep.map(|dir| dir.join(kept_name(i, &files[i])))))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(send);
+        let mut held: Vec<Option<Outcome>> = files.iter().map(|_| None).collect();
+        let mut shown = 0;
+        for (i, outcome) in receive {
+            all_pass &= outcome.pass;
+            held[i] = Some(outcome);
+            while let Some(outcome) = held.get_mut(shown).and_then(Option::take) {
+                if json { render::json_line(&outcome) } else { render::outcome(&outcome) }
+                shown += 1;
+            }
+        }
+    });
+    Ok(ExitCode::from(u8::from(!all_pass)))
+}
+
+/// Where a failed scenario's files go: its place among the files, and its name.
+fn kept_name(i: usize, file: &Path) -> String {
+    format!("{i:03}-{}", file.file_stem().unwrap_or_default().display())
+}
+
+/// One scenario as a child process: its lab ends with it, whatever happens.
+fn run_one(file: &Path, keep: Option<PathBuf>) -> Outcome {
+    let attempt = || -> Result<Outcome> {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("scenario").arg(file);
+        if let Some(keep) = &keep {
+            command.arg("--keep").arg(keep);
+        }
+        let out = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .output()?;
+        let text = String::from_utf8_lossy(&out.stdout);
+        let line = text.lines().last().ok_or_else(|| anyhow!("{}", String::from_utf8_lossy(&out.stderr).trim().to_owned()))?;
+        serde_json::from_str(line).with_context(|| format!("a scenario's result cannot be read: {line}"))
+    };
+    attempt().unwrap_or_else(|error| Outcome {
+        name: file.display().to_string(),
+        pass: false,
+        state: String::new(),
+        causes: vec![],
+        gaps: vec![],
+        expected: vec![],
+        missing: vec![],
+        unexpected: vec![],
+        repaired: None,
+        seconds: Seconds::default(),
+        error: Some(format!("{error:#}")),
+    })
+}
+
+async fn scenario(file: &Path, keep: Option<&Path>) -> Result<ExitCode> {
+    let case = Case::load(file)?;
+    let outcome = run::run(&case, Programs::find(None)?).await;
+    if let Some(keep) = keep.filter(|_| !outcome.pass) {
+        crate::estate::keep_files(keep)?;
+    }
+    render::json_line(&outcome);
+    Ok(ExitCode::from(u8::from(!outcome.pass)))
+}
+
+fn load_topology(name: &str) -> Result<Topology> {
+    let path = find_topology(Path::new("."), name).ok_or_else(|| anyhow!("no topology \"{name}\" was found; give a name or a file"))?;
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Topology::parse(&path, &text)?)
+}
+
+async fn up(topology: &str, unconnected: bool) -> Result<ExitCode> {
+    let steps: Vec<u8> = STEPS.filter(|_| !unconnected).collect();
+    let estate = Estate::boot(load_topology(topology)?, &steps, Programs::find(None)?).await?;
+    let description = estate.description();
+    sandbox::announce(topology, description.clone())?;
+    render::json_line(&description);
+    signal().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn control_plane(listen: SocketAddr, topology: &str, unconnected: bool) -> Result<ExitCode> {
+    if !listen.ip().is_loopback() {
+        return Err(anyhow!("the lab's cloud listens on loopback only; use --listen 127.0.0.1:{}", listen.port()));
+    }
+    let topology = load_topology(topology)?;
+    let cloud = Cloud::new(cloud::Options::default(), Arc::new(NullApply));
+    let keys = topology
+        .accounts
+        .iter()
+        .map(|a| (a.name.get_ref().clone(), cloud.create_account(a.name.get_ref(), a.id.get_ref())))
+        .collect();
+    let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    let router = cloud::router(Arc::clone(&cloud));
+    let operators = Operators::new(endpoint.clone(), keys);
+    let building = async {
+        let mut builder = Builder::new(&topology, &operators);
+        builder.estate().await?;
+        for step in STEPS.filter(|_| !unconnected) {
+            builder.step(step).await?;
+        }
+        let accounts = crate::estate::accounts(&topology, &cloud);
+        render::json_line(&serde_json::json!({ "endpoint": endpoint, "accounts": accounts, "symbols": builder.symbols.all() }));
+        signal().await
+    };
+    tokio::select! {
+        served = axum::serve(listener, router) => served.context("the cloud's server ended")?,
+        built = building => built?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn signal() -> Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! The collector's settings for a topology: what its users would write by hand.
+
+use crate::{
+    symbols::{Symbols, UnknownSymbol},
+    topology::{Expect, Peering, Topology},
+};
+use std::collections::BTreeSet;
+use toml::{Table, Value};
+
+/// `collector.toml` for a topology: one link a peering, with the expectations whose ends lie at its two VPCs.
+///
+/// # Errors
+/// A name that the cloud has not made.
+pub fn write(topology: &Topology, symbols: &Symbols) -> Result<String, UnknownSymbol> {
+    let mut root = Table::new();
+    root.insert("listen".into(), crate::estate::COLLECTOR.into());
+    root.insert("url".into(), format!("https://{}", crate::estate::COLLECTOR).into());
+    // The lab's data plane follows each call before the call returns: nothing has to settle.
+    root.insert("settle_ms".into(), Value::Integer(0));
+    let links = topology.peerings.iter().map(|p| link(p, topology, symbols)).collect::<Result<Vec<_>, _>>()?;
+    root.insert("link".into(), Value::Array(links.into_iter().map(Value::Table).collect()));
+    Ok(root.to_string())
+}
+
+fn link(peering: &Peering, topology: &Topology, symbols: &Symbols) -> Result<Table, UnknownSymbol> {
+    let mut link = Table::new();
+    link.insert("id".into(), peering.name.get_ref().as_str().into());
+    link.insert("kind".into(), peering.kind.as_str().into());
+    for (key, vpc) in [("initiator", peering.initiator.get_ref()), ("acceptor", peering.acceptor.get_ref())] {
+        let account = vpc.split('.').next().unwrap_or_default();
+        let mut side = Table::new();
+        side.insert("account".into(), symbols.get(&format!("{account}.id"))?.into());
+        side.insert("region".into(), symbols.get(&format!("{vpc}.region"))?.into());
+        side.insert("vpc".into(), symbols.get(vpc)?.into());
+        link.insert(key.into(), Value::Table(side));
+    }
+    let ends = BTreeSet::from([peering.initiator.get_ref().as_str(), peering.acceptor.get_ref().as_str()]);
+    let mut expects = vec![];
+    for expect in topology.expects.iter().filter(|e| lies_on(e, &ends, topology)) {
+        expects.push(Value::Table(expectation(expect, topology, symbols)?));
+    }
+    link.insert("expect".into(), Value::Array(expects));
+    Ok(link)
+}
+
+/// Whether an expectation has hosts at both ends of a peering, in either order.
+fn lies_on(expect: &Expect, ends: &BTreeSet<&str>, topology: &Topology) -> bool {
+    let vpcs = |set: &str| -> BTreeSet<String> {
+        let members = topology.members(set);
+        let at = topology.instances().filter(|(v, i)| members.contains(&i.full_name(v)));
+        at.map(|(v, _)| v.name.get_ref().clone()).filter(|v| ends.contains(v.as_str())).collect()
+    };
+    let (from, to) = (vpcs(expect.from.get_ref()), vpcs(expect.to.get_ref()));
+    from.iter().any(|f| to.iter().any(|t| f != t))
+}
+
+fn expectation(expect: &Expect, topology: &Topology, symbols: &Symbols) -> Result<Table, UnknownSymbol> {
+    let mut table = Table::new();
+    table.insert("from".into(), endpoint(expect.from.get_ref(), topology, symbols)?);
+    table.insert("to".into(), endpoint(expect.to.get_ref(), topology, symbols)?);
+    table.insert("protocol".into(), expect.protocol.get_ref().as_str().into());
+    if let Some(ports) = expect.ports.as_ref().and_then(|p| pingtong_evidence::PortRange::parse_slashed(p.get_ref())) {
+        table.insert("ports".into(), Value::Array(vec![i64::from(ports.first()).into(), i64::from(ports.last()).into()]));
+    }
+    Ok(table)
+}
+
+fn endpoint(name: &str, topology: &Topology, symbols: &Symbols) -> Result<Value, UnknownSymbol> {
+    let mut table = Table::new();
+    let is_instance = topology.instances().any(|(v, i)| i.full_name(v) == name);
+    if is_instance {
+        let mut instance = Table::new();
+        instance.insert("id".into(), symbols.get(name)?.into());
+        instance.insert("address".into(), symbols.get(&format!("{name}.ip"))?.into());
+        table.insert("instance".into(), Value::Table(instance));
+    } else if topology.vpc(name).is_some() {
+        table.insert("vpc".into(), symbols.get(name)?.into());
+    } else if let Ok(vswitch) = symbols.get(name) {
+        table.insert("vswitch".into(), vswitch.into());
+    } else {
+        table.insert("cidr".into(), name.into());
+    }
+    Ok(Value::Table(table))
+}

@@ -1,0 +1,424 @@
+//! A running lab: the cloud, the plane, the agents and the collector, as one topology says.
+//!
+//! Agents and collector are the project's own binaries, unmodified, each a process in its own network namespace. The only
+//! things that the lab shares with them are what a user's machine would share: the API endpoint, the metadata service,
+//! and files written by `pingtong enroll`.
+
+use crate::{
+    cloud::{self, Cloud},
+    plane::{
+        Place, Plane, PlaneOptions, ServiceSpec,
+        interfaces::{self, UP},
+        netlink::Netlink,
+    },
+    programs::Programs,
+    collector_toml,
+    symbols::Symbols,
+    topology::Topology,
+    tutorial::{Builder, Operators},
+};
+use anyhow::{Context, Result, anyhow, bail};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio_util::task::TaskTracker;
+
+/// Where the lab's API listens in the service network.
+pub const OPENAPI: &str = "100.100.0.2:80";
+/// Where the collector listens in the service network.
+pub const COLLECTOR: &str = "100.100.0.10:7443";
+/// The metadata service of every instance.
+const METADATA: &str = "100.100.100.200:80";
+/// Files of one lab, on the sandbox's private tmpfs.
+const DIR: &str = "/run/lab";
+/// How long the collector may take to answer after its start.
+const COLLECTOR_STARTS_WITHIN: Duration = Duration::from_secs(20);
+
+/// A lab with everything in it running.
+pub struct Estate {
+    /// The data plane.
+    pub plane: Arc<Plane>,
+    /// The control plane.
+    pub cloud: Arc<Cloud>,
+    /// Callers of the API, one for each account.
+    pub operators: Operators,
+    /// What the cloud made, by name.
+    pub symbols: Symbols,
+    /// What was asked for.
+    pub topology: Topology,
+    /// Where the lab's own API caller reaches the cloud.
+    pub endpoint: String,
+    programs: Programs,
+    collector: Mutex<Option<std::process::Child>>,
+    tasks: TaskTracker,
+}
+
+struct OnPlane(Arc<Plane>);
+
+impl cloud::Apply for OnPlane {
+    fn apply(&self, desired: Arc<crate::desired::Desired>) -> futures_util::future::BoxFuture<'_, Result<()>> {
+        let plane = Arc::clone(&self.0);
+        Box::pin(async move { tokio::task::spawn_blocking(move || plane.apply(desired)).await? })
+    }
+}
+
+impl Estate {
+    /// Boots a topology with these steps of the tutorial done, and starts collector and agents.
+    ///
+    /// # Errors
+    /// What could not be made, with the next step.
+    pub async fn boot(topology: Topology, steps: &[u8], programs: Programs) -> Result<Self> {
+        loopback_up().context("cannot bring up the lab's own loopback")?;
+        let plane = Arc::new(Plane::boot(PlaneOptions { seed: 1 }).context("cannot make the lab's networks")?);
+        let cloud = Cloud::new(cloud::Options::default(), Arc::new(OnPlane(Arc::clone(&plane))));
+        let tasks = TaskTracker::new();
+        let keys: BTreeMap<_, _> = topology
+            .accounts
+            .iter()
+            .map(|a| (a.name.get_ref().clone(), cloud.create_account(a.name.get_ref(), a.id.get_ref())))
+            .collect();
+
+        let service = plane.namespace(&Place::Service).ok_or_else(|| anyhow!("the lab has no service network"))?;
+        let api = service.tcp_listener(OPENAPI.parse()?).context("cannot listen for API calls in the service network")?;
+        serve(&tasks, api, cloud::router(Arc::clone(&cloud)))?;
+        // The lab's own calls come from its root namespace, which has a loopback and nothing else.
+        let own = std::net::TcpListener::bind("127.0.0.1:0").context("cannot listen on the lab's own loopback")?;
+        let endpoint = format!("http://{}", own.local_addr()?);
+        serve(&tasks, own, cloud::router(Arc::clone(&cloud)))?;
+
+        let operators = Operators::new(endpoint.clone(), keys);
+        cloud.hold();
+        let mut builder = Builder::new(&topology, &operators);
+        builder.estate().await?;
+        cloud.release().await.context("cannot make the data plane")?;
+        for step in steps {
+            builder.step(*step).await?;
+        }
+        let symbols = std::mem::take(&mut builder.symbols);
+        cloud.baseline();
+        let mut estate =
+            Self { plane, cloud, operators, symbols, topology, endpoint, programs, collector: Mutex::new(None), tasks };
+        estate.serve_metadata()?;
+        estate.start_collector().await?;
+        estate.start_agents()?;
+        estate.wait_for_agents().await?;
+        Ok(estate)
+    }
+
+    /// Does further steps of the tutorial.
+    ///
+    /// # Errors
+    /// The call that was refused.
+    pub async fn tutorial_step(&mut self, number: u8) -> Result<()> {
+        let mut builder = Builder::new(&self.topology, &self.operators);
+        builder.symbols = std::mem::take(&mut self.symbols);
+        let done = builder.step(number).await;
+        self.symbols = builder.symbols;
+        done
+    }
+
+    fn serve_metadata(&self) -> Result<()> {
+        for (vpc, instance) in self.topology.instances() {
+            let name = instance.full_name(vpc);
+            let namespace = self.namespace(&name)?;
+            let listener = namespace.tcp_listener(METADATA.parse()?).with_context(|| format!("metadata service of {name}"))?;
+            serve(&self.tasks, listener, cloud::metadata_router(Arc::clone(&self.cloud), self.symbols.get(&name)?))?;
+        }
+        Ok(())
+    }
+
+    /// The namespace of an instance.
+    ///
+    /// # Errors
+    /// That there is no such instance, naming those there are.
+    pub fn namespace(&self, instance: &str) -> Result<crate::plane::Namespace> {
+        self.plane.namespace(&Place::Instance(instance.to_owned())).ok_or_else(|| {
+            let known: Vec<String> = self.topology.instances().map(|(v, i)| i.full_name(v)).collect();
+            anyhow!("no instance is named \"{instance}\"; there are {}", known.join(", "))
+        })
+    }
+
+    /// Starts the collector, and waits until it answers.
+    ///
+    /// # Errors
+    /// That it ended, with the end of its log, or did not answer in time.
+    pub async fn start_collector(&mut self) -> Result<()> {
+        std::fs::create_dir_all(DIR)?;
+        std::fs::write(settings_path(), collector_toml::write(&self.topology, &self.symbols)?)?;
+        for (vpc, instance) in self.topology.instances().filter(|(_, i)| i.agent) {
+            self.enroll(vpc, instance)?;
+        }
+        self.launch_collector()?;
+        self.wait_for_collector().await
+    }
+
+    fn launch_collector(&self) -> Result<()> {
+        let mut serve = self.pingtong(["serve"]);
+        serve.stdin(Stdio::null()).stdout(log_file("collector")?).stderr(log_file("collector")?);
+        let child = self.service()?.spawn(serve).context("cannot start the collector")?;
+        *self.collector.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+        Ok(())
+    }
+
+    /// Kills the collector with SIGKILL and starts it again on the same data.
+    ///
+    /// # Errors
+    /// As [`Estate::start_collector`].
+    pub async fn restart_collector(&mut self) -> Result<()> {
+        if let Some(mut child) = self.collector.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        self.launch_collector()?;
+        self.wait_for_collector().await
+    }
+
+    async fn wait_for_collector(&self) -> Result<()> {
+        let address: SocketAddr = COLLECTOR.parse()?;
+        let service = self.service()?;
+        wait_until("the collector to listen", COLLECTOR_STARTS_WITHIN, || {
+            let service = service.clone();
+            async move {
+                let connected = tokio::task::spawn_blocking(move || {
+                    service.run(move || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok())
+                });
+                connected.await.unwrap_or(false)
+            }
+        })
+        .await
+        .with_context(|| format!("the collector's log ends with:\n{}", tail("collector")))
+    }
+
+    fn service(&self) -> Result<crate::plane::Namespace> {
+        self.plane.namespace(&Place::Service).ok_or_else(|| anyhow!("the lab has no service network"))
+    }
+
+    /// A `pingtong` command on the lab's collector.
+    pub fn pingtong<const N: usize>(&self, arguments: [&str; N]) -> Command {
+        let mut command = Command::new(&self.programs.collector);
+        command.args(arguments).arg("--config").arg(settings_path()).arg("--data").arg(Path::new(DIR).join("data"));
+        command
+    }
+
+    fn enroll(&self, vpc: &crate::topology::Vpc, instance: &crate::topology::Instance) -> Result<()> {
+        let name = instance.full_name(vpc);
+        let mut enroll = self.pingtong(["enroll"]);
+        enroll
+            .args(["--name", &name, "--account", self.symbols.get(&format!("{}.id", vpc.account()))?])
+            .args(["--instance", self.symbols.get(&name)?])
+            .args(["--cloud-endpoint", &format!("http://{}", OPENAPI.trim_end_matches(":80"))])
+            .arg("--spool")
+            .arg(Path::new(DIR).join("spool").join(&name))
+            .arg("--out")
+            .arg(agent_settings(&name));
+        let out = enroll.output().context("cannot run pingtong enroll")?;
+        if !out.status.success() {
+            bail!("pingtong enroll for {name} failed: {}", String::from_utf8_lossy(&out.stderr).trim());
+        }
+        Ok(())
+    }
+
+    fn start_agents(&self) -> Result<()> {
+        for (vpc, instance) in self.topology.instances().filter(|(_, i)| i.agent) {
+            let name = instance.full_name(vpc);
+            let argv: Vec<OsString> =
+                [self.programs.agent.clone().into_os_string(), "run".into(), "--config".into(), agent_settings(&name).into()].into();
+            let service = ServiceSpec { argv, env: vec![], log_path: Some(log_path(&name)) };
+            self.plane.set_services(&name, vec![service]).with_context(|| format!("cannot start the agent on {name}"))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every agent has introduced itself to the collector.
+    async fn wait_for_agents(&self) -> Result<()> {
+        let wanted = self.topology.instances().filter(|(_, i)| i.agent).count();
+        wait_until("the agents to report", COLLECTOR_STARTS_WITHIN, || async move {
+            self.agents_seen().await.is_ok_and(|seen| seen >= wanted)
+        })
+        .await
+        .with_context(|| {
+            let logs = self.topology.instances().map(|(v, i)| i.full_name(v));
+            logs.map(|n| format!("{n}'s log ends with:\n{}", tail(&n))).collect::<Vec<_>>().join("\n")
+        })
+    }
+
+    async fn agents_seen(&self) -> Result<usize> {
+        let out = self.run_in_service(self.pingtong(["agents", "--json"])).await?;
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        Ok(text
+            .lines()
+            .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok())
+            .filter(|agent| !agent["last_seen"].is_null())
+            .count())
+    }
+
+    /// Runs a command in the service network to its end.
+    ///
+    /// # Errors
+    /// That it could not be started.
+    pub async fn run_in_service(&self, mut command: Command) -> Result<std::process::Output> {
+        let service = self.service()?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Ok(tokio::task::spawn_blocking(move || service.spawn(command)?.wait_with_output()).await??)
+    }
+
+    /// Runs a command inside an instance to its end.
+    ///
+    /// # Errors
+    /// That it could not be started.
+    pub async fn run_in_instance(&self, instance: &str, argv: &[String]) -> Result<std::process::Output> {
+        let namespace = self.namespace(instance)?;
+        let (program, arguments) = argv.split_first().ok_or_else(|| anyhow!("no command was given"))?;
+        let path = crate::plane::guest_path();
+        let found = find_program(program, &path).unwrap_or_else(|| program.into());
+        let mut command = Command::new(found);
+        command.args(arguments).env("PATH", path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let shown = argv.join(" ");
+        tokio::task::spawn_blocking(move || namespace.spawn(command)?.wait_with_output())
+            .await?
+            .with_context(|| format!("cannot run \"{shown}\" in {instance}"))
+    }
+
+    /// `pingtong diagnose`, which needs no collector.
+    pub fn diagnose(&self) -> Command {
+        let mut command = Command::new(&self.programs.collector);
+        command.arg("diagnose");
+        command
+    }
+
+    /// What a client or a person needs to find a way around.
+    pub fn description(&self) -> serde_json::Value {
+        let instances: Vec<serde_json::Value> = self
+            .topology
+            .instances()
+            .map(|(vpc, instance)| {
+                let name = instance.full_name(vpc);
+                serde_json::json!({ "name": name, "ip": instance.ip.get_ref() })
+            })
+            .collect();
+        serde_json::json!({
+            "endpoint": format!("http://{}", OPENAPI.trim_end_matches(":80")),
+            "collector": format!("https://{COLLECTOR}"),
+            "accounts": accounts(&self.topology, &self.cloud),
+            "instances": instances,
+            "symbols": self.symbols.all(),
+        })
+    }
+
+    /// The topology's name of the instance with this id.
+    pub fn instance_name(&self, id: &str) -> Option<String> {
+        self.topology.instances().map(|(v, i)| i.full_name(v)).find(|n| self.symbols.get(n).is_ok_and(|v| v == id))
+    }
+
+    /// The account's name for an account id.
+    pub fn account_name(&self, id: &str) -> Option<&str> {
+        self.topology.accounts.iter().find(|a| a.id.get_ref() == id).map(|a| a.name.get_ref().as_str())
+    }
+}
+
+/// Accounts with their keys.
+pub fn accounts(topology: &Topology, cloud: &Cloud) -> Vec<serde_json::Value> {
+    topology
+        .accounts
+        .iter()
+        .filter_map(|a| {
+            let keys = cloud.keys(a.name.get_ref())?;
+            Some(serde_json::json!({
+                "name": a.name.get_ref(),
+                "id": a.id.get_ref(),
+                "access_key_id": keys.access_key_id,
+                "access_key_secret": keys.access_key_secret,
+            }))
+        })
+        .collect()
+}
+
+/// Where a program is on `path`. The lab looks itself, since its own PATH is not the instances'.
+fn find_program(program: &str, path: &std::ffi::OsStr) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(program.into());
+    }
+    std::env::split_paths(path).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
+/// Copies evidence, settings and logs of this lab to `into`.
+///
+/// # Errors
+/// What could not be written.
+pub fn keep_files(into: &Path) -> Result<()> {
+    std::fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
+    for entry in std::fs::read_dir(DIR)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            let to = into.join(entry.file_name());
+            std::fs::copy(entry.path(), &to).with_context(|| format!("cannot write {}", to.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the evidence of the last question is kept.
+pub fn question_path() -> PathBuf {
+    Path::new(DIR).join("question.json")
+}
+
+fn settings_path() -> PathBuf {
+    Path::new(DIR).join("collector.toml")
+}
+
+fn agent_settings(name: &str) -> PathBuf {
+    Path::new(DIR).join(format!("{name}.toml"))
+}
+
+/// The log of a process of the lab: an agent by its instance, or `collector`.
+pub fn log_path(name: &str) -> PathBuf {
+    Path::new(DIR).join(format!("{name}.log"))
+}
+
+fn log_file(name: &str) -> Result<std::fs::File> {
+    std::fs::create_dir_all(DIR)?;
+    Ok(std::fs::OpenOptions::new().create(true).append(true).open(log_path(name))?)
+}
+
+/// The last lines of a log.
+pub fn tail(name: &str) -> String {
+    const LINES: usize = 20;
+    let text = std::fs::read_to_string(log_path(name)).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+/// The lab's root namespace has a loopback that is down, and nothing else.
+fn loopback_up() -> Result<()> {
+    Netlink::route()?.request(&interfaces::set_flags("lo", UP, UP))?;
+    Ok(())
+}
+
+fn serve(tasks: &TaskTracker, listener: std::net::TcpListener, router: axum::Router) -> Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    tasks.spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "a server of the lab ended");
+        }
+    });
+    Ok(())
+}
+
+/// Looks until `holds`, at most `within`.
+async fn wait_until<F: Future<Output = bool>>(what: &str, within: Duration, mut holds: impl FnMut() -> F) -> Result<()> {
+    let deadline = Instant::now() + within;
+    while !holds().await {
+        if Instant::now() > deadline {
+            bail!("waited {} s in vain for {what}", within.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}

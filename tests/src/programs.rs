@@ -1,0 +1,59 @@
+//! Where the binaries under test are: beside the lab's own, built by the same cargo.
+
+use anyhow::{Context, Result, bail};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// The unmodified binaries that run in the lab.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// `pingtong`.
+    pub collector: PathBuf,
+    /// `pingtong-agent`.
+    pub agent: PathBuf,
+}
+
+impl Programs {
+    /// Finds them beside this program. Under `cargo run` (which builds only the lab) they are built first, so that
+    /// what runs is what the sources say.
+    ///
+    /// # Errors
+    /// That they are not there, with the command that builds them.
+    pub fn find(cargo: Option<&Path>) -> Result<Self> {
+        let own = std::env::current_exe().context("cannot tell where this program is")?;
+        let mut dir = own.parent().unwrap_or(Path::new(".")).to_owned();
+        if dir.ends_with("deps") {
+            dir.pop();
+        }
+        if let Some(cargo) = cargo {
+            build(cargo, &dir)?;
+        }
+        let found = Self { collector: dir.join("pingtong"), agent: dir.join("pingtong-agent") };
+        for program in [&found.collector, &found.agent] {
+            if !program.is_file() {
+                bail!("{} is missing; build it with \"cargo build --workspace\"", program.display());
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn build(cargo: &Path, beside: &Path) -> Result<()> {
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "-p", "pingtong", "-p", "pingtong-agent", "--bins"]);
+    if beside.ends_with("release") {
+        command.arg("--release");
+    }
+    if let Some(target) = beside.parent() {
+        command.arg("--target-dir").arg(target);
+    }
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    command.arg("--manifest-path").arg(manifest).stdin(Stdio::null()).stdout(Stdio::null());
+    let status = command.status().context("cannot run cargo to build pingtong and pingtong-agent")?;
+    if !status.success() {
+        bail!("cargo could not build pingtong and pingtong-agent; its message is above");
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! What the lab prints. Results go to stdout, failures to stderr.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this module is the lab's output")]
+
+use crate::run::Outcome;
+use std::io::Write;
+use unicode_width::UnicodeWidthStr;
+
+/// A terminal, or what stands for one.
+#[derive(Debug, Default)]
+pub struct Screen {}
+
+impl Screen {
+    /// A line of its own, underlined by a rule.
+    pub fn title(&mut self, text: &str) {
+        println!("\n── {text} {}", "─".repeat(74_usize.saturating_sub(text.width())));
+        self.flush();
+    }
+
+    /// A plain line.
+    pub fn line(&mut self, text: &str) {
+        println!("{text}");
+        self.flush();
+    }
+
+    /// An empty line.
+    pub fn blank(&mut self) {
+        self.line("");
+    }
+
+    /// Three columns, the first narrow.
+    pub fn row(&mut self, first: &str, second: &str, third: &str) {
+        let pad = 40_usize.saturating_sub(second.width());
+        self.line(&format!("{first:>2}  {second}{}  {third}", " ".repeat(pad)));
+    }
+
+    /// A ✓ or ✗ with what it is about.
+    pub fn check(&mut self, good: bool, text: &str) {
+        self.line(&format!("{} {text}", if good { '✓' } else { '✗' }));
+    }
+
+    /// Somebody's output, indented.
+    pub fn block(&mut self, text: &str) {
+        for line in text.lines() {
+            println!("  │ {line}");
+        }
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        // Progress must show at once; a closed pipe ends the demo at the next line anyway.
+        let _ = std::io::stdout().flush();
+    }
+}
+
+/// One JSON value on a line of its own.
+pub fn json_line(value: &impl serde::Serialize) {
+    match serde_json::to_string(value) {
+        Ok(line) => println!("{line}"),
+        Err(error) => tracing::error!(%error, "cannot write a result as JSON"),
+    }
+    let _ = std::io::stdout().flush();
+}
+
+/// One scenario's outcome for a reader.
+pub fn outcome(outcome: &Outcome) {
+    let s = &outcome.seconds;
+    let mark = if outcome.pass { "✓" } else { "✗" };
+    println!(
+        "{mark} {}  [{}]  boot {:.1} s, detect {:.1} s, verdict {:.1} s{}",
+        outcome.name,
+        outcome.state,
+        s.boot,
+        s.detect,
+        s.verdict,
+        if outcome.repaired == Some(true) { format!(", repaired in {:.1} s", s.repair) } else { String::new() }
+    );
+    for missing in &outcome.missing {
+        println!("    missing: {missing}");
+    }
+    for unexpected in &outcome.unexpected {
+        println!("    unexpected: {unexpected}");
+    }
+    if let Some(error) = &outcome.error {
+        println!("    error: {error}");
+    }
+    let _ = std::io::stdout().flush();
+}
+
+/// A failure with everything that led to it.
+pub fn failure(error: &anyhow::Error) {
+    eprintln!("{error:#}");
+}

@@ -1,0 +1,464 @@
+//! Runs one scenario in a lab of its own: boot, break, ask, compare exactly, repair as printed, and ping for real.
+
+use crate::{
+    cloud::{ApiError, Lies, parse_aliyun_argv},
+    desired::Shape,
+    estate::{Estate, question_path},
+    programs::Programs,
+    reach::{self, Unreached},
+    scenario::{Case, ExpectedCause, Step, number},
+    tutorial::field,
+};
+use anyhow::{Context, Result, anyhow, bail};
+use pingtong_verdict::Lang;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// Seconds that `pingtong verify` waits for agents that do not answer.
+const WAIT_S: &str = "4";
+
+/// What became of one scenario: the JSON line of `pingtong-lab run --json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The scenario's name.
+    pub name: String,
+    /// Whether everything was as expected.
+    pub pass: bool,
+    /// The worst state over all pairs.
+    pub state: String,
+    /// The blamed causes over all pairs.
+    pub causes: Vec<Blame>,
+    /// Gap codes over all pairs.
+    pub gaps: Vec<String>,
+    /// What the scenario expects.
+    pub expected: Vec<String>,
+    /// Expected and not found.
+    pub missing: Vec<String>,
+    /// Found and not expected.
+    pub unexpected: Vec<String>,
+    /// Whether the printed repairs restored every expectation; none when the scenario does not ask.
+    pub repaired: Option<bool>,
+    /// How long each part took.
+    pub seconds: Seconds,
+    /// Why the scenario could not be run to its end, when it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A blamed cause as matching sees it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Blame {
+    /// Code.
+    pub code: String,
+    /// Side.
+    pub side: Option<String>,
+    /// Object id.
+    pub object: String,
+    /// Direction, when the cause has one.
+    pub direction: Option<String>,
+}
+
+/// Durations in seconds.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Until collector and agents were up.
+    pub boot: f64,
+    /// From the last thing done until the question had its fresh evidence.
+    pub detect: f64,
+    /// From that until the verdict was there.
+    pub verdict: f64,
+    /// Running the printed repairs, until every expectation held.
+    pub repair: f64,
+}
+
+impl Outcome {
+    /// Of a case that has not run yet.
+    pub fn of(case: &Case) -> Self {
+        Self {
+            name: case.scenario.name.clone(),
+            pass: false,
+            state: String::new(),
+            causes: vec![],
+            gaps: vec![],
+            expected: case.scenario.expect.causes.iter().map(show_expected).collect(),
+            missing: vec![],
+            unexpected: vec![],
+            repaired: None,
+            seconds: Seconds::default(),
+            error: None,
+        }
+    }
+}
+
+/// Runs a case; every failure becomes an outcome.
+pub async fn run(case: &Case, programs: Programs) -> Outcome {
+    let mut outcome = Outcome::of(case);
+    if let Err(error) = attempt(case, programs, &mut outcome).await {
+        outcome.error = Some(format!("{error:#}"));
+        outcome.pass = false;
+    }
+    outcome
+}
+
+async fn attempt(case: &Case, programs: Programs, outcome: &mut Outcome) -> Result<()> {
+    let started = Instant::now();
+    let steps = case.scenario.tutorial_steps();
+    let mut estate = Estate::boot(case.topology.clone(), &steps, programs).await.context("cannot boot the topology")?;
+    outcome.seconds.boot = started.elapsed().as_secs_f64();
+    for (i, step) in case.steps.iter().enumerate() {
+        perform(&mut estate, step).await.with_context(|| format!("step {} of the scenario", i + 1))?;
+    }
+    let (done, done_at) = (Instant::now(), std::time::SystemTime::now());
+    let verdicts = verify(&estate).await?;
+    let answered = done.elapsed().as_secs_f64();
+    outcome.seconds.detect = evidence_after(&verdicts, done_at).clamp(0.0, answered);
+    outcome.seconds.verdict = answered - outcome.seconds.detect;
+
+    compare(case, &estate, &verdicts, outcome)?;
+    if case.scenario.expect.repaired {
+        let started = Instant::now();
+        let restored = repair_and_reach(&mut estate, &verdicts).await;
+        outcome.seconds.repair = started.elapsed().as_secs_f64();
+        outcome.repaired = Some(restored.is_ok());
+        outcome.pass &= restored.is_ok();
+        restored.context("the printed repairs do not restore the expectation")?;
+    }
+    Ok(())
+}
+
+/// Seconds from `since` to the newest evidence that a verdict rests on. All clocks are this machine's.
+#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit in 53 bits")]
+fn evidence_after(verdicts: &[Value], since: std::time::SystemTime) -> f64 {
+    let since_ms = since.duration_since(std::time::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64() * 1000.0);
+    let newest = verdicts.iter().filter_map(|v| v["evidence_at"].as_i64()).max();
+    newest.map_or(0.0, |at| (at as f64 - since_ms) / 1000.0)
+}
+
+/// Asks the lab's collector for fresh verdicts: one for each pair.
+///
+/// # Errors
+/// What `pingtong verify` said when it could not answer.
+pub async fn verify(estate: &Estate) -> Result<Vec<Value>> {
+    verify_in(estate, Lang::En).await
+}
+
+/// As [`verify`], with texts in `lang`. What was asked is kept in [`question_path`].
+///
+/// # Errors
+/// As [`verify`].
+pub async fn verify_in(estate: &Estate, lang: Lang) -> Result<Vec<Value>> {
+    let mut command = estate.pingtong(["verify", "--json", "--wait", WAIT_S, "--lang", lang.as_str()]);
+    command.arg("--save").arg(question_path());
+    let out = estate.run_in_service(command).await?;
+    let text = String::from_utf8_lossy(&out.stdout);
+    let verdicts: Vec<Value> = text
+        .lines()
+        .filter(|l| !l.trim().is_empty())
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("pingtong verify printed no JSON: {text}"))?;
+    if verdicts.is_empty() {
+        bail!("pingtong verify gave no verdict: {}", String::from_utf8_lossy(&out.stderr).trim());
+    }
+    Ok(verdicts)
+}
+
+/// Does one step of a scenario.
+///
+/// # Errors
+/// What went wrong, or that a call went well which had to be refused.
+pub async fn perform(estate: &mut Estate, step: &Step) -> Result<()> {
+    match step {
+        Step::Call { account, product, action, with, save, fails } => {
+            let with: BTreeMap<String, String> = with
+                .iter()
+                .map(|(k, v)| Ok((k.clone(), estate.symbols.resolve(v)?)))
+                .collect::<Result<_, crate::symbols::UnknownSymbol>>()?;
+            let region = region_of(estate, account, &with);
+            let answer = estate.operators.call(account, product, action, &region, with).await;
+            match (answer, fails) {
+                (Ok(answer), None) => save_fields(estate, account, &region, save, &answer),
+                (Ok(_), Some(code)) => bail!("{product}:{action} succeeded and had to fail with {code}"),
+                (Err(error), None) => Err(error),
+                (Err(error), Some(code)) => match error.downcast_ref::<ApiError>() {
+                    Some(ApiError::Refused { code: got, .. }) if got == code => Ok(()),
+                    _ => Err(error.context(format!("{product}:{action} had to fail with {code}"))),
+                },
+            }
+        }
+        Step::Run { on, argv } => {
+            let argv: Vec<String> = argv.iter().map(|a| estate.symbols.resolve(a)).collect::<Result<_, _>>()?;
+            let out = estate.run_in_instance(on, &argv).await?;
+            if !out.status.success() {
+                bail!("\"{}\" in {on} failed ({}): {}", argv.join(" "), out.status, String::from_utf8_lossy(&out.stderr).trim());
+            }
+            Ok(())
+        }
+        Step::Fabric { peering, directions, with } => {
+            let link = estate.symbols.get(&format!("{peering}.initiator"))?;
+            for direction in directions {
+                let shape = reshaped(estate.plane.shape(link, *direction), with)?;
+                estate.plane.set_shape(link, *direction, shape);
+            }
+            Ok(())
+        }
+        Step::Api { account, with } => {
+            let with = serde_json::to_value(with)?;
+            let lies: Lies = serde_json::from_value(with).context("an API's lies")?;
+            estate.cloud.add_lies(account, lies);
+            Ok(())
+        }
+    }
+}
+
+fn save_fields(estate: &mut Estate, account: &str, region: &str, save: &BTreeMap<String, String>, answer: &Value) -> Result<()> {
+    for (name, path) in save {
+        estate.symbols.set_in(account, region, name, field(answer, path)?);
+    }
+    Ok(())
+}
+
+/// The region of a call: as given, else of the object it names, else of the account's first VPC.
+fn region_of(estate: &Estate, account: &str, with: &BTreeMap<String, String>) -> String {
+    let own = || {
+        estate.topology.vpcs.iter().find(|v| v.account() == account).map(|v| v.region.clone()).unwrap_or_default()
+    };
+    with.get("RegionId").cloned().or_else(|| estate.symbols.region_of(account, with.values()).map(str::to_owned)).unwrap_or_else(own)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be small and positive on reading")]
+fn reshaped(mut shape: Shape, with: &BTreeMap<String, toml::Value>) -> Result<Shape> {
+    for (key, value) in with {
+        let n = number(value);
+        let need = || n.ok_or_else(|| anyhow!("{key} needs a number"));
+        match key.as_str() {
+            "loss" => shape.loss = need()?,
+            "delay_ms" => shape.delay_ms = need()?,
+            "jitter_ms" => shape.jitter_ms = need()?,
+            "rate_mbit" => shape.rate_mbit = Some(need()?),
+            "mtu" => shape.mtu = Some(need()? as u32),
+            "reorder" => shape.reorder = need()?,
+            "duplicate" => shape.duplicate = need()?,
+            "down" => shape.down = value.as_bool().unwrap_or(false),
+            other => bail!("the fabric has no \"{other}\""),
+        }
+    }
+    Ok(shape)
+}
+
+/// Compares verdicts with what the case expects, into `outcome`.
+///
+/// # Errors
+/// A symbol that nothing bears.
+pub fn compare(case: &Case, estate: &Estate, verdicts: &[Value], outcome: &mut Outcome) -> Result<()> {
+    outcome.state = worst_state(verdicts);
+    outcome.causes = blames(verdicts);
+    outcome.gaps = gap_codes(verdicts);
+    let expect = &case.scenario.expect;
+    let wanted = expect
+        .causes
+        .iter()
+        .map(|c| Ok((c, c.object.as_deref().map(|o| estate.symbols.resolve(o)).transpose()?)))
+        .collect::<Result<Vec<_>, crate::symbols::UnknownSymbol>>()?;
+    let (missing, unexpected) = matched(&wanted, &outcome.causes);
+    outcome.missing = missing.into_iter().map(|i| show_expected(wanted[i].0)).collect();
+    outcome.unexpected = unexpected.into_iter().map(|i| show_blame(&outcome.causes[i], estate)).collect();
+    if *expect.state.get_ref() != outcome.state {
+        outcome.missing.push(format!("state {}", expect.state.get_ref()));
+        outcome.unexpected.push(format!("state {}", outcome.state));
+    }
+    if let Some(gaps) = &expect.gaps {
+        let mut gaps = gaps.clone();
+        gaps.sort();
+        gaps.dedup();
+        outcome.missing.extend(gaps.iter().filter(|g| !outcome.gaps.contains(g)).map(|g| format!("gap {g}")));
+        outcome.unexpected.extend(outcome.gaps.iter().filter(|g| !gaps.contains(g)).map(|g| format!("gap {g}")));
+    }
+    outcome.pass = outcome.missing.is_empty() && outcome.unexpected.is_empty();
+    Ok(())
+}
+
+fn worst_state(verdicts: &[Value]) -> String {
+    const WORST_FIRST: [&str; 4] = ["broken", "degraded", "undecided", "healthy"];
+    let states: Vec<&str> = verdicts.iter().filter_map(|v| v["state"].as_str()).collect();
+    WORST_FIRST.iter().find(|s| states.contains(s)).map_or_else(String::new, ToString::to_string)
+}
+
+fn blames(verdicts: &[Value]) -> Vec<Blame> {
+    let text = |v: &Value| v.as_str().map(str::to_owned);
+    let mut all: Vec<Blame> = verdicts
+        .iter()
+        .flat_map(|v| v["causes"].as_array().into_iter().flatten())
+        .map(|c| Blame {
+            code: text(&c["code"]).unwrap_or_default(),
+            side: text(&c["side"]),
+            object: text(&c["object"]["id"]).unwrap_or_default(),
+            direction: text(&c["direction"]),
+        })
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn gap_codes(verdicts: &[Value]) -> Vec<String> {
+    let mut all: Vec<String> = verdicts
+        .iter()
+        .flat_map(|v| v["gaps"].as_array().into_iter().flatten())
+        .filter_map(|g| g["code"].as_str().map(str::to_owned))
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The largest one-to-one matching of expected causes and found ones; what is left over on either side.
+fn matched(wanted: &[(&ExpectedCause, Option<String>)], found: &[Blame]) -> (Vec<usize>, Vec<usize>) {
+    let fits = |w: &(&ExpectedCause, Option<String>), b: &Blame| {
+        *w.0.code.get_ref() == b.code
+            && w.0.side.as_ref().is_none_or(|s| Some(s) == b.side.as_ref())
+            && w.1.as_ref().is_none_or(|o| *o == b.object)
+            && w.0.direction.as_ref().is_none_or(|d| Some(d) == b.direction.as_ref())
+    };
+    fn place(w: usize, fits: &[Vec<usize>], taken: &mut BTreeMap<usize, usize>, seen: &mut Vec<usize>) -> bool {
+        for &b in &fits[w] {
+            if seen.contains(&b) {
+                continue;
+            }
+            seen.push(b);
+            let free = match taken.get(&b).copied() {
+                None => true,
+                Some(holder) => place(holder, fits, taken, seen),
+            };
+            if free {
+                taken.insert(b, w);
+                return true;
+            }
+        }
+        false
+    }
+    let table: Vec<Vec<usize>> =
+        wanted.iter().map(|w| (0..found.len()).filter(|b| fits(w, &found[*b])).collect()).collect();
+    let mut taken = BTreeMap::new();
+    let missing = (0..wanted.len()).filter(|w| !place(*w, &table, &mut taken, &mut vec![])).collect();
+    let unexpected = (0..found.len()).filter(|b| !taken.contains_key(b)).collect();
+    (missing, unexpected)
+}
+
+fn show_expected(cause: &ExpectedCause) -> String {
+    let parts = [Some(cause.code.get_ref().clone()), cause.side.clone(), cause.object.clone(), cause.direction.clone()];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn show_blame(blame: &Blame, estate: &Estate) -> String {
+    let object = estate.symbols.name_of(&blame.object).map_or(blame.object.clone(), |n| format!("${{{n}}}"));
+    let parts = [Some(blame.code.clone()), blame.side.clone(), Some(object), blame.direction.clone()];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// Runs every printed repair as printed, in the printed account or instance.
+///
+/// # Errors
+/// The line that was refused.
+pub async fn repair(estate: &mut Estate, verdicts: &[Value]) -> Result<Vec<String>> {
+    let mut saved: BTreeMap<String, String> = BTreeMap::new();
+    let mut done: Vec<String> = vec![];
+    for item in verdicts.iter().flat_map(|v| v["repairs"]["set"].as_array().into_iter().flatten()) {
+        let argv = |key: &str| -> Vec<String> {
+            let words = item[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+            words.map(|w| fill(w, &saved)).collect()
+        };
+        let (cli, guest) = (argv("cli"), argv("guest"));
+        let line = if cli.is_empty() { guest.join(" ") } else { cli.join(" ") };
+        let shown = format!("{} {line}", item["account"].as_str().unwrap_or_default());
+        if line.is_empty() || done.contains(&shown) {
+            continue; // Two pairs may print the same repair of a shared object.
+        }
+        if cli.is_empty() {
+            let id = item["instance"].as_str().unwrap_or_default();
+            let instance = estate.instance_name(id).ok_or_else(|| anyhow!("\"{line}\" names no instance of the lab: \"{id}\""))?;
+            let out = estate.run_in_instance(&instance, &guest).await?;
+            if !out.status.success() {
+                bail!("\"{line}\" in {instance} failed: {}", String::from_utf8_lossy(&out.stderr).trim());
+            }
+        } else {
+            let answer = aliyun(estate, item["account"].as_str().unwrap_or_default(), &cli).await?;
+            for (name, path) in item["save"].as_object().into_iter().flatten() {
+                saved.insert(name.clone(), field(&answer, path.as_str().unwrap_or_default())?);
+            }
+        }
+        done.push(shown);
+    }
+    Ok(done)
+}
+
+fn fill(word: &str, saved: &BTreeMap<String, String>) -> String {
+    saved.iter().fold(word.to_owned(), |w, (name, value)| w.replace(&format!("${{{name}}}"), value))
+}
+
+/// Runs an `aliyun PRODUCT Action --Parameter value …` line against the lab's cloud as the account with this id.
+///
+/// # Errors
+/// That the line cannot be read, or the API's answer.
+pub async fn aliyun(estate: &Estate, account_id: &str, argv: &[String]) -> Result<Value> {
+    let call = parse_aliyun_argv(argv).map_err(|why| anyhow!("\"{}\": {why}", argv.join(" ")))?;
+    let account = estate.account_name(account_id).ok_or_else(|| anyhow!("no account has the id \"{account_id}\""))?;
+    let region = call.region.clone().unwrap_or_else(|| region_of(estate, account, &call.params));
+    estate
+        .operators
+        .call(account, &call.product, &call.action, &region, call.params)
+        .await
+        .with_context(|| format!("\"{}\"", argv.join(" ")))
+}
+
+/// Repairs as printed and checks every expectation with real packets.
+async fn repair_and_reach(estate: &mut Estate, verdicts: &[Value]) -> Result<()> {
+    /// State transitions of the cloud and a guest that boots settle within this time.
+    const SETTLES_WITHIN: Duration = Duration::from_secs(3);
+    repair(estate, verdicts).await?;
+    let deadline = Instant::now() + SETTLES_WITHIN;
+    loop {
+        let unreached: Vec<Unreached> = reach::check(estate).await?;
+        if unreached.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            let list: Vec<String> = unreached.iter().map(ToString::to_string).collect();
+            bail!("still unreachable: {}", list.join("; "));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blame(code: &str, side: &str, object: &str) -> Blame {
+        Blame { code: code.into(), side: Some(side.into()), object: object.into(), direction: None }
+    }
+
+    fn expected(text: &str) -> ExpectedCause {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn matching_is_one_to_one_and_finds_a_way_when_there_is_one() {
+        let any = expected("code = \"route-missing\"");
+        let b = expected("code = \"route-missing\"\nside = \"initiator\"");
+        let found = [blame("route-missing", "initiator", "1"), blame("route-missing", "acceptor", "2")];
+        assert_eq!(matched(&[(&any, None), (&b, None)], &found), (vec![], vec![]));
+        assert_eq!(matched(&[(&any, None)], &found), (vec![], vec![1]));
+        assert_eq!(matched(&[(&b, Some("9".into()))], &found), (vec![0], vec![0, 1]));
+    }
+
+    #[test]
+    fn the_worst_state_counts() {
+        let v = |s: &str| serde_json::json!({ "state": s });
+        assert_eq!(worst_state(&[v("healthy"), v("degraded"), v("undecided")]), "degraded");
+        assert_eq!(worst_state(&[v("healthy"), v("undecided")]), "undecided");
+    }
+}
