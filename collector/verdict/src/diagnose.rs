@@ -166,16 +166,9 @@ fn state(pair: &Pair, seen: &Seen, correlated: &Correlated) -> State {
     if observed.iter().any(|seen| seen.dead()) {
         return State::Broken;
     }
-    // A flow that nobody probed says nothing either way; one whose probes do not count leaves the pair open.
+    // A flow whose probes do not count leaves the pair open.
     let probed: Vec<&&Observed> = observed.iter().filter(|seen| seen.rounds > 0).collect();
     if probed.is_empty() || !probed.iter().all(|seen| seen.valid()) {
-        return State::Undecided;
-    }
-    let stopped = |held: &Held| {
-        held.finding.code != CauseCode::ModelContradicted
-            && flows(pair).into_iter().any(|f| held.finding.stops.round_trip(f))
-    };
-    if probed.len() < observed.len() && correlated.held.iter().any(stopped) {
         return State::Undecided;
     }
     let quality = [
@@ -186,7 +179,14 @@ fn state(pair: &Pair, seen: &Seen, correlated: &Correlated) -> State {
         CauseCode::BandwidthSaturated,
     ];
     let impaired = correlated.held.iter().any(|held| quality.contains(&held.finding.code));
-    if impaired || observed.iter().any(|seen| unsplit_loss(seen)) { State::Degraded } else { State::Healthy }
+    if impaired || observed.iter().any(|seen| unsplit_loss(seen)) {
+        State::Degraded
+    } else if probed.len() < observed.len() {
+        // The tutorial's own trap: a ping one way proves nothing about the other.
+        State::Undecided
+    } else {
+        State::Healthy
+    }
 }
 
 /// Loss that is certain and that nobody could split by where it happened.

@@ -7,7 +7,7 @@
 use super::Fix;
 use crate::{model::Model, walk};
 use pingtong_evidence::{
-    AclEntry, BusinessStatus, Cidr, InstanceStatus, Known, NetworkAcl, NextHop, NextHopKind, Policy, PortRange,
+    AccountId, AclEntry, BusinessStatus, Cidr, InstanceStatus, Known, NetworkAcl, NextHop, NextHopKind, Policy, PortRange,
     Protocol, Provenance, RouteEntry, RouteKind, RouteStatus, RouterInterface, RouterInterfaceId, RouterInterfaceRole,
     RouterInterfaceStatus as Status, RouterKind, RulePeer, RuleProtocol, SecurityGroupId, SecurityRule, Side,
 };
@@ -157,8 +157,16 @@ pub(super) fn apply(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
         }
         Fix::SetOpposite { ri } => set_opposite(model, side, ri),
         Fix::Connect { ri } => {
-            let opposite = interface(model, side, ri)?.opposite_interface.clone()?;
-            interface(model, side.opposite(), &opposite)?.status = Status::Active;
+            let own = interface(model, side, ri)?.clone();
+            let peer = interface(model, side.opposite(), own.opposite_interface.as_ref()?)?.clone();
+            // The cloud refuses to connect before each side names the other rightly, or twice.
+            let ready = names(&own, &peer, &model.link.side(side.opposite()).account)
+                && names(&peer, &own, &model.link.side(side).account)
+                && [own.status, peer.status] == [Status::Idle; 2];
+            if !ready {
+                return None;
+            }
+            interface(model, side.opposite(), &peer.id)?.status = Status::Active;
             interface(model, side, ri)?.status = Status::Active;
             tell_each_other(model);
             Command::new("vpc", "ConnectRouterInterface", model, side).with("RouterInterfaceId", ri).call()
@@ -239,6 +247,14 @@ pub(super) fn apply(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
         // A guest's command changes no configuration.
         Fix::Guest { .. } => Some(Call::default()),
     }
+}
+
+/// Whether all four fields of `own` about its opposite are those of `peer`, which `owner` owns.
+fn names(own: &RouterInterface, peer: &RouterInterface, owner: &AccountId) -> bool {
+    own.opposite_interface.as_ref() == Some(&peer.id)
+        && own.opposite_router.as_ref() == Some(&peer.router)
+        && own.opposite_router_kind == Some(peer.router_kind)
+        && own.opposite_owner.as_ref() == Some(owner)
 }
 
 /// Copies each end's state into what the other reports of it.

@@ -482,10 +482,42 @@ fn what_is_not_seen_is_suspected_and_never_fine() {
     assert_eq!((verdict.state, verdict.gaps[0].code), (State::Undecided, GapCode::ConfigStale));
 }
 
+/// The cloud refuses to connect before both sides name each other rightly, so that comes first, in whoever's account.
+#[test]
+fn connecting_comes_after_both_sides_name_each_other() {
+    let idle = |world: &mut World, side: Side, forget: bool| {
+        let Known::Known(all) = &mut world.snapshot(side).router_interfaces else { panic!("known") };
+        all[0].status = RouterInterfaceStatus::Idle;
+        all[0].connected_at = None;
+        all[0].opposite_status = Some(RouterInterfaceStatus::Idle);
+        if forget {
+            (all[0].opposite_interface, all[0].opposite_router, all[0].opposite_owner) = (None, None, None);
+        }
+    };
+    for forgetful in [vec![C], vec![I], vec![I, C]] {
+        let verdict = check(
+            |w| {
+                idle(w, I, forgetful.contains(&I));
+                idle(w, C, forgetful.contains(&C));
+            },
+            BOTH_S1,
+            &forgetful
+                .iter()
+                .map(|side| if *side == I { "ri-opposite-unset initiator ri-a both" } else { "ri-opposite-unset acceptor ri-b both" })
+                .collect::<Vec<_>>(),
+            true,
+        );
+        let lines = lines(&verdict);
+        assert_eq!(lines.len(), forgetful.len() + 1, "{lines:#?}");
+        assert!(lines.last().unwrap().contains("ConnectRouterInterface"), "{lines:#?}");
+        assert!(lines[..forgetful.len()].iter().all(|l| l.contains("ModifyRouterInterfaceAttribute")), "{lines:#?}");
+    }
+}
+
 #[test]
 fn a_silent_agent_on_a_live_host_is_a_gap_and_no_fault() {
-    let verdict = check(|w| w.silence(C), (Wire::Through, Wire::Through), &[], true);
-    assert_eq!(verdict.state, State::Healthy);
+    let verdict = check(|w| w.silence(C), (Wire::Through, Wire::Through), &[], false);
+    assert_eq!(verdict.state, State::Undecided, "one direction was never measured");
     assert_eq!(verdict.gaps.iter().map(|g| g.code).collect::<Vec<_>>(), [GapCode::AgentSilent]);
 }
 
