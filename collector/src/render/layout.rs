@@ -6,11 +6,13 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// Columns of the page.
 pub(super) const WIDTH: usize = 100;
 
-/// In which language, and whether with colour.
+/// In which language, whether with colour, and whether with everything there is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Style {
     pub(crate) lang: Lang,
     pub(crate) colour: bool,
+    /// Every line of evidence with its source; otherwise what a reader at 3 a.m. needs.
+    pub(crate) verbose: bool,
 }
 
 /// Colours with a meaning.

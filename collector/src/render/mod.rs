@@ -2,11 +2,13 @@
 //!
 //! Texts are built whole, as plain strings, and then written once; a reader that goes away (`| head`) is no error.
 
+mod agents;
 mod complaint;
 mod layout;
 mod shell;
 mod verdict;
 
+pub(crate) use agents::agents;
 pub(crate) use layout::Style;
 
 use crate::enroll::Enrolled;

@@ -1,6 +1,7 @@
-//! A verdict as a page: the pair, the tutorial's checklist, what the probes showed, causes, repairs, gaps.
+//! A verdict as a page: the pair and its state, the tutorial's checklist, what the probes showed, causes, repairs, gaps.
 //!
-//! Says nothing that the verdict does not hold; only order, words of the frame and layout are decided here.
+//! The short page has one line for each step and the evidence that carries each cause; the verbose one has all of it
+//! with sources. Says nothing that the verdict does not hold; only order, words of the frame and layout are decided here.
 
 use super::{
     layout::{Style, Tone, columns, pick, right, wrapped},
@@ -12,13 +13,16 @@ use pingtong_verdict::{
 };
 use std::fmt::Write as _;
 
+/// Lines of evidence that the short page shows for each cause.
+const EVIDENCE_SHORT: usize = 3;
+
 /// The whole page.
 pub(super) fn page(verdict: &Verdict, style: Style) -> String {
     let mut out = String::new();
     heading(&mut out, verdict, style);
+    conclusion(&mut out, verdict, style);
     steps(&mut out, &verdict.steps, style);
     directions(&mut out, verdict, style);
-    conclusion(&mut out, verdict, style);
     causes(&mut out, &verdict.causes, style);
     suspects(&mut out, &verdict.suspects, style);
     repairs(&mut out, verdict, style);
@@ -61,9 +65,7 @@ fn steps(out: &mut String, steps: &[Step], style: Style) {
         };
         let note = if step.state == StepState::NotDone { format!("  ({})", step.state.name(style.lang)) } else { String::new() };
         let _ = writeln!(out, "  {} {} {}{note}", style.paint(tone, &mark.to_string()), step.n, step.name);
-        // What is fine needs one line of evidence to be believed, what is not needs all of it.
-        let shown = if step.state == StepState::Ok { 1 } else { usize::MAX };
-        for evidence in step.evidence.iter().take(shown) {
+        for evidence in step.evidence.iter().filter(|_| style.verbose) {
             evidence_line(out, evidence, 6, style);
         }
     }
@@ -124,7 +126,7 @@ fn fate(report: &DirectionReport, lang: Lang) -> String {
 
 fn conclusion(out: &mut String, verdict: &Verdict, style: Style) {
     let lang = style.lang;
-    title(out, style, pick(lang, "Verdict", "结论"), None);
+    out.push('\n');
     let sentence = match (verdict.state, lang) {
         (State::Healthy, Lang::En) => "Healthy: every probe of both directions that counts got through.".to_owned(),
         (State::Healthy, Lang::Zh) => "健康：两个方向的有效探测都能通过。".to_owned(),
@@ -142,7 +144,8 @@ fn conclusion(out: &mut String, verdict: &Verdict, style: Style) {
         (State::Undecided, Lang::Zh) => "无法判定：观测不足以下结论；下面的缺口说明还需要什么。".to_owned(),
     };
     out.push_str(&wrapped(&sentence, 2, 2));
-    if let Some(next) = &verdict.next_step {
+    // Where there are repairs, the first of them is the next step.
+    if let Some(next) = verdict.next_step.as_ref().filter(|_| verdict.repairs.set.is_empty()) {
         out.push_str(&wrapped(&format!("{}: {next}", pick(lang, "Next step", "下一步")), 2, 4));
     }
     let mut times = format!("{} {}", pick(lang, "asked", "提问"), verdict.asked_at);
@@ -166,7 +169,8 @@ fn causes(out: &mut String, causes: &[Cause], style: Style) {
             out.push_str(&wrapped(&sentence, 5, 5));
         }
         out.push_str(&wrapped(&cause.explain, 5, 5));
-        for evidence in &cause.evidence {
+        let news = cause.evidence.iter().filter(|evidence| style.verbose || !cause.explain.contains(&evidence.text));
+        for evidence in news.take(if style.verbose { usize::MAX } else { EVIDENCE_SHORT }) {
             evidence_line(out, evidence, 5, style);
         }
     }
@@ -272,7 +276,7 @@ fn evidence_line(out: &mut String, evidence: &Evidence, indent: usize, style: St
     .into_iter()
     .flatten()
     .collect();
-    if evidence.api.is_some() {
+    if style.verbose && evidence.api.is_some() {
         let _ = write!(text, " [{}]", source.join(" "));
     }
     for line in wrapped(&text, indent, indent + 2).lines() {
@@ -340,18 +344,23 @@ mod tests {
 
     #[test]
     fn the_page_holds_everything_in_english() {
-        insta::assert_snapshot!(page(&verdict(), Style { lang: Lang::En, colour: false }));
+        insta::assert_snapshot!(page(&verdict(), Style { lang: Lang::En, colour: false, verbose: true }));
+    }
+
+    #[test]
+    fn the_short_page_leads_with_the_conclusion() {
+        insta::assert_snapshot!(page(&verdict(), Style { lang: Lang::En, colour: false, verbose: false }));
     }
 
     #[test]
     fn the_frame_is_chinese_when_asked() {
-        insta::assert_snapshot!(page(&verdict(), Style { lang: Lang::Zh, colour: false }));
+        insta::assert_snapshot!(page(&verdict(), Style { lang: Lang::Zh, colour: false, verbose: true }));
     }
 
     #[test]
     fn lines_fit_the_page_but_commands_which_are_copied_whole() {
         for lang in [Lang::En, Lang::Zh] {
-            for line in page(&verdict(), Style { lang, colour: false }).lines() {
+            for line in page(&verdict(), Style { lang, colour: false, verbose: true }).lines() {
                 let command = line.starts_with("    aliyun") || line.contains("=$(aliyun");
                 assert!(command || line.width() <= WIDTH, "{line}");
             }
@@ -360,8 +369,8 @@ mod tests {
 
     #[test]
     fn colour_changes_no_character() {
-        let plain = page(&verdict(), Style { lang: Lang::En, colour: false });
-        let mut coloured = page(&verdict(), Style { lang: Lang::En, colour: true });
+        let plain = page(&verdict(), Style { lang: Lang::En, colour: false, verbose: false });
+        let mut coloured = page(&verdict(), Style { lang: Lang::En, colour: true, verbose: false });
         assert!(coloured.contains("\u{1b}[31m"));
         for code in ["0", "1", "2", "31", "32", "33"] {
             coloured = coloured.replace(&format!("\u{1b}[{code}m"), "");
