@@ -6,9 +6,10 @@ use crate::{
     clock,
     credential::Secret,
     gathering::Gathering,
+    grants::Grants,
     keeper::Keeper,
     roster::Roster,
-    settings::Settings,
+    settings::{ExpectedLink, Settings},
     store::{AgentRow, StoreError},
 };
 use pingtong_evidence::{AgentId, PairId, Plan, ReportBody, RequestTag, Timestamp};
@@ -37,6 +38,8 @@ pub(crate) struct Board {
     pub(crate) keeper: Keeper,
     /// The administrator's token.
     pub(crate) admin: Secret,
+    /// The accounts that the collector may read by itself.
+    pub(crate) grants: Grants,
     /// Cancelled when the program ends: long polls return at once.
     pub(crate) stop: CancellationToken,
     /// What happened, for `/metrics`.
@@ -94,13 +97,14 @@ impl Board {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) async fn start(settings: Settings, keeper: Keeper, admin: Secret) -> Result<Self, StoreError> {
+    pub(crate) async fn start(settings: Settings, keeper: Keeper, admin: Secret, grants: Grants) -> Result<Self, StoreError> {
         let kept = keeper.read(|store| store.word(REVISION)).await?;
         let last: u64 = kept.and_then(|text| text.parse().ok()).unwrap_or(0);
         let board = Self {
             settings,
             keeper,
             admin,
+            grants,
             stop: CancellationToken::new(),
             counters: Counters::default(),
             planned: RwLock::default(),
@@ -207,6 +211,26 @@ impl Board {
     pub(crate) fn end_gathering(&self) -> Option<Gathering> {
         lock(&self.fresh).clear();
         lock(&self.gathering).take().map(|(_, gathering)| gathering)
+    }
+
+    /// Reads the accounts of these links that grant a role, and keeps what was read beside what agents report.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn read_granted(
+        &self,
+        links: &[&ExpectedLink],
+        request: Option<&RequestTag>,
+        within: Duration,
+    ) -> Result<(), StoreError> {
+        let snapshots = tokio::select! {
+            snapshots = self.grants.gather(links, request, within) => snapshots,
+            () = self.stop.cancelled() => return Ok(()),
+        };
+        if snapshots.is_empty() {
+            return Ok(());
+        }
+        self.keeper.write(move |store| store.keep_snapshots(&snapshots, clock::now())).await
     }
 
     /// The states of the pairs at the latest look.

@@ -8,6 +8,7 @@ use crate::{
     render::{self, Style},
     run,
     settings::{self, Settings},
+    store::Store,
 };
 use clap::{Args, Parser, Subcommand};
 use pingtong_evidence::{AccountId, AgentId, Cidr, InstanceId};
@@ -58,6 +59,8 @@ enum Command {
     Serve(Place),
     /// Make a credential for one agent and write its agent.toml.
     Enroll(EnrollArgs),
+    /// List the enrolled agents, and when each was last seen.
+    Agents(AgentsArgs),
     /// Ask every agent for fresh evidence now, and give a verdict for each pair.
     Verify(VerifyArgs),
     /// Give the verdict that follows from kept evidence, without a network.
@@ -84,6 +87,9 @@ struct Output {
     /// Language of texts: zh or en; the locale's when left out.
     #[arg(long, value_name = "zh|en", value_parser = parse_lang)]
     lang: Option<Lang>,
+    /// All evidence, with the API call, request id and time that each line comes from. 显示全部证据及其来源。
+    #[arg(long, short)]
+    verbose: bool,
 }
 
 #[derive(Debug, Args)]
@@ -114,6 +120,14 @@ struct EnrollArgs {
     /// File to write, with mode 0600.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct AgentsArgs {
+    #[command(flatten)]
+    place: Place,
     #[command(flatten)]
     output: Output,
 }
@@ -165,10 +179,14 @@ pub async fn run(cli: Cli) -> Result<Exit, (Exit, anyhow::Error)> {
     match cli.command {
         Command::Serve(place) => {
             let settings = load(&place.config)?;
-            run::serve(settings, &place.data).await.map_err(ours)?;
+            run::serve(settings, &place.data).await.map_err(|error| match error {
+                run::ServeError::Grants(_) => usage(error),
+                _ => ours(error),
+            })?;
             Ok(Exit::Fine)
         }
         Command::Enroll(args) => enroll_agent(args),
+        Command::Agents(args) => list_agents(&args),
         Command::Verify(args) => verify(args).await,
         Command::Diagnose(args) => {
             let questions = bundle::read(&args.bundle).map_err(usage)?;
@@ -199,6 +217,15 @@ fn enroll_agent(args: EnrollArgs) -> Result<Exit, (Exit, anyhow::Error)> {
     Ok(Exit::Fine)
 }
 
+/// Straight from the store, so that it works beside a running server and without one.
+fn list_agents(args: &AgentsArgs) -> Result<Exit, (Exit, anyhow::Error)> {
+    load(&args.place.config)?;
+    let dir = DataDir::existing(&args.place.data).map_err(usage)?;
+    let agents = Store::open(&dir.store_path()).and_then(|store| store.agents()).map_err(ours)?;
+    render::agents(&agents, args.output.json, language(&args.output));
+    Ok(Exit::Fine)
+}
+
 async fn verify(args: VerifyArgs) -> Result<Exit, (Exit, anyhow::Error)> {
     let settings = load(&args.place.config)?;
     let dir = DataDir::existing(&args.place.data).map_err(usage)?;
@@ -221,7 +248,7 @@ async fn verify(args: VerifyArgs) -> Result<Exit, (Exit, anyhow::Error)> {
 fn show(questions: &[Question], output: &Output) -> Exit {
     let lang = language(output);
     let colour = std::io::stdout().is_terminal() && !settings::no_colour();
-    let style = Style { lang, colour };
+    let style = Style { lang, colour, verbose: output.verbose };
     let verdicts: Vec<Verdict> = questions.iter().map(|question| diagnose_in(question, lang)).collect();
     render::verdicts(&verdicts, output.json, style);
     exit_of(&verdicts)

@@ -107,6 +107,17 @@ impl<'t> Reader<'t> {
         }
     }
 
+    /// Reads a text as [`Reader::text`] does; none where the key is absent.
+    pub(crate) fn text_if_given<T, E: fmt::Display>(
+        &mut self,
+        table: &mut Table<'_, '_>,
+        key: &str,
+        accepted: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        if table.has(key) { self.text(table, key, accepted, parse) } else { None }
+    }
+
     /// Reads a whole number within bounds, or the default where the key is absent.
     pub(crate) fn number(
         &mut self,

@@ -4,14 +4,23 @@ use crate::{
     roster::Roster,
     store::{Evidence, Store, StoreError},
 };
-use pingtong_evidence::{AgentId, Pair, PairId, RoundKey, Side, Timestamp};
+use pingtong_evidence::{
+    AccountId, AgentId, Known, Link, LinkSide, Pair, PairId, RegionId, RoundKey, Side, Snapshot, Timestamp, VpcId,
+    WhyUnknown,
+};
 use pingtong_verdict::Question;
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Other pairs given as context; more add size, not insight.
 const PEERS_MAX: usize = 16;
 /// Earlier snapshots of one place looked at for changes within the settling time.
-const EARLIER_MAX: u32 = 8;
+const EARLIER_MAX: u32 = 16;
+/// Snapshots of one place within this time are readings of the same moment: one may be preferred for what it tells.
+const SAME_TIME: Duration = Duration::from_secs(90);
 
 /// The question about one pair.
 pub(crate) fn question(
@@ -46,8 +55,71 @@ pub(crate) fn question(
     }
 }
 
+/// Leaves one snapshot of each place of the link: several may have read it, the agents there and the collector itself. That
+/// of more of the link's VPCs counts, then that with fewer unknowns, then the newer one.
+pub(crate) fn choose(link: &Link, evidence: &mut Evidence) {
+    let mut chosen: BTreeMap<(AccountId, RegionId), Snapshot> = BTreeMap::new();
+    let newest = newest_of_places(&evidence.snapshots);
+    for snapshot in std::mem::take(&mut evidence.snapshots) {
+        let place = (snapshot.account.clone(), snapshot.region.clone());
+        let too_old = newest.get(&place).is_some_and(|newest| newest.since(snapshot.taken_at) > SAME_TIME);
+        if too_old || !Side::BOTH.iter().any(|&side| is_at(&snapshot, link.side(side))) {
+            continue;
+        }
+        if chosen.get(&place).is_none_or(|other| rank(link, other) < rank(link, &snapshot)) {
+            chosen.insert(place, snapshot);
+        }
+    }
+    evidence.snapshots = chosen.into_values().collect();
+}
+
+fn newest_of_places(snapshots: &[Snapshot]) -> BTreeMap<(AccountId, RegionId), Timestamp> {
+    let mut newest = BTreeMap::new();
+    for snapshot in snapshots {
+        let at = newest.entry((snapshot.account.clone(), snapshot.region.clone())).or_insert(snapshot.taken_at);
+        *at = snapshot.taken_at.max(*at);
+    }
+    newest
+}
+
+fn is_at(snapshot: &Snapshot, side: &LinkSide) -> bool {
+    snapshot.account == side.account && snapshot.region == side.region
+}
+
+/// The greater, the better.
+fn rank(link: &Link, snapshot: &Snapshot) -> (usize, Reverse<usize>, Timestamp, Timestamp, usize) {
+    let vpcs = vpcs_of(snapshot);
+    let covered = Side::BOTH.map(|side| link.side(side)).into_iter().filter(|side| is_at(snapshot, side) && vpcs.contains(&side.vpc));
+    let unread = [
+        unread(&snapshot.vpcs),
+        unread(&snapshot.vswitches),
+        unread(&snapshot.route_tables),
+        unread(&snapshot.router_interfaces),
+        unread(&snapshot.vpc_peerings),
+        unread(&snapshot.transit_attachments),
+        unread(&snapshot.transit_route_tables),
+        unread(&snapshot.network_acls),
+        unread(&snapshot.security_groups),
+        unread(&snapshot.prefix_lists),
+        unread(&snapshot.instances),
+        unread(&snapshot.enis),
+    ];
+    // Each failed call beyond whole lists (one table's entries, one group's rules) is a gap of its own.
+    let unknowns = unread.into_iter().filter(|unread| *unread).count() + snapshot.gaps.len();
+    (covered.count(), Reverse(unknowns), snapshot.taken_at, snapshot.finished_at, snapshot.sources.len())
+}
+
+/// What no route led to was not asked, which is no want.
+fn unread<T>(list: &Known<T>) -> bool {
+    list.why_unknown().is_some_and(|why| *why != WhyUnknown::NotAsked)
+}
+
+fn vpcs_of(snapshot: &Snapshot) -> BTreeSet<&VpcId> {
+    snapshot.vpcs.known().into_iter().flatten().map(|vpc| &vpc.id).collect()
+}
+
 /// Adds the earlier snapshots that tell whether something changed within the settling time: those within it, and of
-/// each place the last one before it.
+/// each place the last one before it. Snapshots of other VPCs of the place tell nothing of a change.
 pub(crate) fn add_history(
     store: &Store,
     evidence: &mut Evidence,
@@ -58,19 +130,75 @@ pub(crate) fn add_history(
         return Ok(());
     }
     let since = asked_at.as_millis().saturating_sub(i64::try_from(settle_ms).unwrap_or(i64::MAX));
-    let places: BTreeSet<_> =
-        evidence.snapshots.iter().map(|snapshot| (snapshot.account.clone(), snapshot.region.clone())).collect();
-    for (account, region) in places {
-        let mut before_settling = false;
-        for snapshot in store.snapshots_before(&account, &region, asked_at.plus(Duration::from_mins(1)), EARLIER_MAX)? {
+    let mut earlier = vec![];
+    for chosen in &evidence.snapshots {
+        let before = Timestamp::from_millis(chosen.taken_at.as_millis().saturating_sub(1));
+        for snapshot in store.snapshots_before(&chosen.account, &chosen.region, before, EARLIER_MAX)? {
+            if vpcs_of(&snapshot) != vpcs_of(chosen) {
+                continue;
+            }
+            let before_settling = snapshot.taken_at.as_millis() < since;
+            earlier.push(snapshot);
             if before_settling {
                 break;
             }
-            before_settling = snapshot.taken_at.as_millis() < since;
-            if !evidence.snapshots.contains(&snapshot) {
-                evidence.snapshots.push(snapshot);
-            }
         }
     }
+    evidence.snapshots.extend(earlier);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pingtong_evidence::{Gap, LinkId, LinkKind, Vpc};
+    use serde_json::json;
+
+    fn link() -> Link {
+        let side = |account: &str, region: &str, vpc: &str| -> LinkSide {
+            serde_json::from_value(json!({"account": account, "region": region, "vpc": vpc})).unwrap()
+        };
+        let (initiator, acceptor) = (side("1", "r", "vpc-a"), side("2", "r", "vpc-b"));
+        Link { id: LinkId::parse("p").unwrap(), kind: LinkKind::RouterInterface, initiator, acceptor }
+    }
+
+    /// A reading of account 1 whose only known list holds this VPC.
+    fn reading(taken_s: i64, vpc: &str, gaps: usize) -> Snapshot {
+        let at = Timestamp::from_millis(taken_s * 1000);
+        let (account, region) = (AccountId::parse("1").unwrap(), RegionId::parse("r").unwrap());
+        let mut snapshot = Snapshot::unread(account.clone(), region.clone(), at);
+        let vpc: Vpc = serde_json::from_value(json!({
+            "id": vpc, "cidr": "10.0.0.0/8", "router": "vrt-a", "status": "available", "provenance": 0
+        }))
+        .unwrap();
+        snapshot.vpcs = Known::Known(vec![vpc]);
+        let gap = Gap { account, region, action: "vpc:DescribeX".to_owned(), object: None, why: WhyUnknown::NotAsked, at };
+        snapshot.gaps = vec![gap; gaps];
+        snapshot
+    }
+
+    fn chosen(readings: &[Snapshot]) -> Vec<(i64, usize)> {
+        let mut evidence = Evidence { snapshots: readings.to_vec(), ..Evidence::default() };
+        choose(&link(), &mut evidence);
+        evidence.snapshots.iter().map(|snapshot| (snapshot.taken_at.as_millis() / 1000, snapshot.gaps.len())).collect()
+    }
+
+    #[test]
+    fn of_two_readings_of_the_same_moment_the_one_that_tells_more_counts() {
+        assert_eq!(chosen(&[reading(100, "vpc-a", 0), reading(101, "vpc-a", 2)]), [(100, 0)]);
+        assert_eq!(chosen(&[reading(101, "vpc-a", 0), reading(100, "vpc-a", 0)]), [(101, 0)]);
+        assert_eq!(chosen(&[reading(100, "vpc-a", 2), reading(101, "vpc-other", 0)]), [(100, 2)]);
+    }
+
+    #[test]
+    fn an_older_reading_is_not_preferred_for_what_it_told_then() {
+        assert_eq!(chosen(&[reading(100, "vpc-a", 0), reading(191, "vpc-a", 2)]), [(191, 2)]);
+    }
+
+    #[test]
+    fn readings_of_other_places_are_left_out() {
+        let mut elsewhere = reading(100, "vpc-a", 0);
+        elsewhere.region = RegionId::parse("s").unwrap();
+        assert_eq!(chosen(&[elsewhere]), []);
+    }
 }

@@ -3,11 +3,11 @@
 //! Code map: [`settings`] reads `collector.toml`; `document` reads TOML with every mistake at once; `data_dir` holds
 //! certificate and tokens; [`store`] keeps evidence, `keeper` owns its threads; `roster` derives pairs and plans;
 //! `board` is what handlers share; `intake` is the HTTP interface; `gathering` follows one request for fresh evidence;
-//! `judge` builds the verdict engine's question; `watch` looks at every pair steadily; `run` owns the server;
+//! `grants` reads accounts that grant a role; `judge` builds the verdict engine's question; `watch` looks at every pair steadily; `run` owns the server;
 //! `client`, `bundle`, `enroll`, `cli` are the commands; `render` is the only module that prints.
 //!
 //! Absences: nothing but `clock` reads the clock, nothing but `settings` the environment, nothing but `render` prints,
-//! nothing here decides a verdict (`pingtong-verdict` does) or speaks to the cloud.
+//! nothing here decides a verdict (`pingtong-verdict` does), nothing but `grants` calls the cloud, and only to read.
 
 mod board;
 mod bundle;
@@ -19,6 +19,7 @@ mod data_dir;
 mod document;
 mod enroll;
 mod gathering;
+mod grants;
 mod intake;
 mod judge;
 mod keeper;

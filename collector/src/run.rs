@@ -4,6 +4,7 @@ use crate::{
     board::Board,
     clock,
     data_dir::{DataDir, DataDirError},
+    grants::{GrantError, Grants},
     intake,
     keeper::Keeper,
     settings::Settings,
@@ -27,7 +28,11 @@ use tokio_util::task::TaskTracker;
 /// How often enrolments by another process are looked for.
 const REFRESH_PERIOD: Duration = Duration::from_secs(1);
 const LOOK_PERIOD: Duration = Duration::from_secs(5);
+const READ_PERIOD: Duration = Duration::from_mins(1);
+const READ_WITHIN: Duration = Duration::from_secs(30);
 const FORGET_PERIOD: Duration = Duration::from_mins(2);
+/// How old `pingtong agents` may find the time when an agent was last seen.
+const SEEN_PERIOD: Duration = Duration::from_secs(10);
 /// How long requests under way may take to end once the program is told to.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -58,6 +63,9 @@ pub(crate) enum ServeError {
         #[source]
         source: io::Error,
     },
+    /// The collector's own credentials.
+    #[error(transparent)]
+    Grants(#[from] GrantError),
     /// The server or a signal handler failed.
     #[error("the server stopped by itself")]
     Server(#[source] io::Error),
@@ -68,6 +76,7 @@ pub(crate) enum ServeError {
 /// # Errors
 /// [`ServeError`].
 pub(crate) async fn serve(settings: Settings, data: &Path) -> Result<(), ServeError> {
+    let grants = Grants::new(&settings)?;
     let dir = DataDir::create(data)?;
     let _held = dir.hold()?;
     let (identity, admin) = dir.prepare(&Store::open(&dir.store_path())?, &settings.url)?;
@@ -79,7 +88,7 @@ pub(crate) async fn serve(settings: Settings, data: &Path) -> Result<(), ServeEr
     listener.set_nonblocking(true).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let keeper = Keeper::start(&dir.store_path())?;
-    let board = Arc::new(Board::start(settings, keeper, admin).await?);
+    let board = Arc::new(Board::start(settings, keeper, admin, grants).await?);
 
     let tasks = TaskTracker::new();
     let handle = Handle::new();
@@ -110,10 +119,14 @@ async fn run_loop(board: &Arc<Board>, tasks: &TaskTracker, server: &mut Server) 
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Server)?;
     let mut refresh = interval(REFRESH_PERIOD);
     let mut forget = interval(FORGET_PERIOD);
-    for ticks in [&mut refresh, &mut forget] {
+    let mut keep_seen = interval_at(Instant::now() + SEEN_PERIOD, SEEN_PERIOD);
+    for ticks in [&mut refresh, &mut forget, &mut keep_seen] {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
     tasks.spawn(look_steadily(Arc::clone(board)));
+    if !board.grants.is_empty() {
+        tasks.spawn(read_steadily(Arc::clone(board)));
+    }
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
@@ -123,9 +136,11 @@ async fn run_loop(board: &Arc<Board>, tasks: &TaskTracker, server: &mut Server) 
                 return ended.map_err(ServeError::Server);
             }
             _ = refresh.tick() => log(board.refresh().await),
-            _ = forget.tick() => {
+            _ = keep_seen.tick() => {
                 let seen = board.seen();
                 log(board.keeper.write(move |store| store.keep_seen(&seen)).await);
+            }
+            _ = forget.tick() => {
                 log(board.keeper.write(|store| store.forget(clock::now())).await.map(drop));
             }
         }
@@ -141,6 +156,19 @@ async fn look_steadily(board: Arc<Board>) {
         tokio::select! {
             () = board.stop.cancelled() => return,
             _ = looks.tick() => log(watch.look(&board).await),
+        }
+    }
+}
+
+/// As often as agents read their own accounts.
+async fn read_steadily(board: Arc<Board>) {
+    let links: Vec<_> = board.settings.links.iter().collect();
+    let mut reads = interval(READ_PERIOD);
+    reads.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = board.stop.cancelled() => return,
+            _ = reads.tick() => log(board.read_granted(&links, None, READ_WITHIN).await),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Every mistake of the file is told at once with its line. The only module that reads the environment.
 
 use crate::document::{Mistakes, Reader, Table};
+use pingtong_cloud::EndpointRule;
 use pingtong_evidence::{
     AccountId, Cidr, EndpointSet, Expectation, InstanceId, Link, LinkId, LinkKind, LinkSide, PortRange, Protocol,
     RegionId, Side, VSwitchId, VpcId,
@@ -76,6 +77,17 @@ pub struct ExpectedLink {
     pub expectations: Vec<Expectation>,
 }
 
+/// A role that an account's owner grants, so that the collector itself may read the account's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The account.
+    pub account: AccountId,
+    /// `acs:ram::ACCOUNT:role/NAME`.
+    pub role: String,
+    /// What the role's owner demands to be told, when anything.
+    pub external_id: Option<String>,
+}
+
 /// `collector.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -87,6 +99,13 @@ pub struct Settings {
     pub settle_ms: u64,
     /// The links.
     pub links: Vec<ExpectedLink>,
+    /// Roles that the collector may assume; at most one for each account, and only for accounts of links.
+    pub grants: Vec<Grant>,
+    /// Where the collector's own calls go. The public endpoints unless one is named: those inside a VPC answer for their
+    /// own region only, and links join two.
+    pub endpoint: EndpointRule,
+    /// The profile of `~/.aliyun/config.json` that assumes the roles; the current one when none is named.
+    pub profile: Option<String>,
 }
 
 /// Why there are no settings.
@@ -141,6 +160,14 @@ impl Settings {
         let listen = reader.text(&mut root, "listen", "ADDRESS:PORT, such as \"100.100.0.10:7443\"", str::parse);
         let url = reader.text(&mut root, "url", "\"https://HOST:PORT\", as agents reach it", ServiceUrl::parse);
         let settle_ms = reader.number(&mut root, "settle_ms", 0..=SETTLE_MS_MAX, SETTLE_MS_DEFAULT);
+        let endpoint = reader
+            .text_if_given(&mut root, "cloud_endpoint", "a base address such as \"http://100.100.0.2\"", |text| {
+                EndpointRule::parse(Some(text))
+            })
+            .unwrap_or(EndpointRule::Public);
+        let profile = reader.text_if_given(&mut root, "profile", "the name of a profile in ~/.aliyun/config.json", |text| {
+            if text.is_empty() { Err("a name is not empty") } else { Ok(text.to_owned()) }
+        });
         let tables = reader.tables(&mut root, "link", "[[link]] tables");
         if tables.is_empty() && reader.is_clean() {
             reader.mistake(&(0..0), "no [[link]] is given; accepted: at least one, with id, kind, initiator, acceptor");
@@ -156,21 +183,68 @@ impl Settings {
                 links.push(link);
             }
         }
+        let grants = read_grants(&mut reader, &mut root, &links);
         reader.close(&root);
         let clean = reader.is_clean();
         match (listen, url) {
-            (Some(listen), Some(url)) if clean => Ok(Self { listen, url, settle_ms, links }),
+            (Some(listen), Some(url)) if clean => Ok(Self { listen, url, settle_ms, links, grants, endpoint, profile }),
             _ => Err(reader.finish(file)),
         }
     }
 
     /// The accounts of all links.
     pub fn accounts(&self) -> BTreeSet<AccountId> {
-        self.links
-            .iter()
-            .flat_map(|expected| Side::BOTH.map(|side| expected.link.side(side).account.clone()))
-            .collect()
+        accounts_of(&self.links)
     }
+}
+
+fn accounts_of(links: &[ExpectedLink]) -> BTreeSet<AccountId> {
+    links.iter().flat_map(|expected| Side::BOTH.map(|side| expected.link.side(side).account.clone())).collect()
+}
+
+fn read_grants(reader: &mut Reader<'_>, root: &mut Table<'_, '_>, links: &[ExpectedLink]) -> Vec<Grant> {
+    let known = accounts_of(links);
+    let mut grants: Vec<Grant> = vec![];
+    for mut table in reader.tables(root, "account", "[[account]] tables") {
+        let account = reader.text(&mut table, "id", "the account's id, such as \"1000000000000001\"", AccountId::parse);
+        let role = reader.text(&mut table, "role", "\"acs:ram::ACCOUNT:role/NAME\"", parse_role);
+        let external_id =
+            reader.text_if_given(&mut table, "external_id", "2 to 1224 letters, digits and any of =,.@:/-_+", parse_external_id);
+        let (at, path) = (table.at(), table.path().to_owned());
+        reader.close(&table);
+        let (Some(account), Some((owner, role))) = (account, role) else { continue };
+        if owner != account {
+            reader.mistake(&at, format!("{path}: the role \"{role}\" belongs to another account than {account}"));
+        }
+        // Where a link could not be read, its accounts are not known, and its own mistake says more.
+        if !known.contains(&account) && reader.is_clean() {
+            let accepted = known.iter().map(AccountId::as_str).collect::<Vec<_>>().join(", ");
+            reader.mistake(&at, format!("{path}: account \"{account}\" is on no link; accepted: {accepted}"));
+        }
+        if grants.iter().any(|grant| grant.account == account) {
+            reader.mistake(&at, format!("two roles are given for account {account}; the collector needs one"));
+        }
+        grants.push(Grant { account, role, external_id });
+    }
+    grants
+}
+
+/// The role's account, and the role as written.
+fn parse_role(text: &str) -> Result<(AccountId, String), &'static str> {
+    const NAME_MAX: usize = 64;
+    let no_role = "not the ARN of a role";
+    let (account, name) = text.strip_prefix("acs:ram::").and_then(|rest| rest.split_once(":role/")).ok_or(no_role)?;
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_/".contains(&byte));
+    if name.is_empty() || name.len() > NAME_MAX || !plain {
+        return Err("no role can have that name");
+    }
+    Ok((AccountId::parse(account).map_err(|_| no_role)?, text.to_owned()))
+}
+
+fn parse_external_id(text: &str) -> Result<String, &'static str> {
+    const BYTES: std::ops::RangeInclusive<usize> = 2..=1224;
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"=,.@:/-_+".contains(&byte));
+    if BYTES.contains(&text.len()) && plain { Ok(text.to_owned()) } else { Err("no external id has that form") }
 }
 
 fn read_link(reader: &mut Reader<'_>, mut table: Table<'_, '_>) -> Option<ExpectedLink> {
@@ -331,7 +405,7 @@ protocol = "tcp"
         insta::assert_snapshot!(mistakes.to_string(), @r##"
 c.toml:2: listen = "nowhere": invalid socket address syntax; accepted: ADDRESS:PORT, such as "100.100.0.10:7443"
 c.toml:3: url = "http://x:1": agents speak TLS only; accepted: "https://HOST:PORT", as agents reach it
-c.toml:4: unknown key "settle"; accepted here: link, listen, settle_ms, url
+c.toml:4: unknown key "settle"; accepted here: account, cloud_endpoint, link, listen, profile, settle_ms, url
 c.toml:5: "link[0].acceptor" is missing; accepted: { account = "…", region = "…", vpc = "…" }
 c.toml:6: link[0].id = "a b": id "a b" contains white space or a control character; accepted: a name without spaces, such as "peering1"
 c.toml:7: link[0].kind = "wire": no such kind of link; accepted: "router-interface", "vpc-peering" or "transit-router"
@@ -340,6 +414,44 @@ c.toml:9: link[0].expect[0]: tcp and udp need ports, such as ports = [443, 443]
 c.toml:10: link[0].expect[0].from.cidr = "10.0.0.1/8": "10.0.0.1/8" has host bits set; probably 10.0.0.0/8 was meant; accepted: a block such as "10.0.0.0/8"
 c.toml:11: link[0].expect[0].to: exactly one set of hosts is needed; accepted: { instance = { id = "i-…", address = "192.168.1.10" } }, { vswitch = "vsw-…" }, { vpc = "vpc-…" } or { cidr = "10.0.0.0/8" }
 "##);
+    }
+
+    #[test]
+    fn roles_are_read_and_belong_to_accounts_of_links() {
+        let with = |more: &str| Settings::parse(&format!("{GOOD}{more}"), "c.toml");
+        assert_eq!(with("").unwrap().endpoint, EndpointRule::Public);
+        let granted = with(
+            "[[account]]\nid = \"1000000000000002\"\nrole = \"acs:ram::1000000000000002:role/reader\"\nexternal_id = \"x-1\"\n",
+        );
+        let granted = granted.unwrap();
+        assert_eq!(granted.grants.len(), 1);
+        assert_eq!(granted.grants[0].external_id.as_deref(), Some("x-1"));
+        let lines = GOOD.lines().count();
+        let mistakes = with(
+            "[[account]]\nid = \"3\"\nrole = \"acs:ram::3:role/r\"\n[[account]]\nid = \"1000000000000001\"\nrole = \"acs:ram::9:role/r\"\n\
+             [[account]]\nid = \"1000000000000001\"\nrole = \"reader\"\nexternal_id = \"x\"\nkey = 1\n\
+             [[account]]\nid = \"1000000000000001\"\nrole = \"acs:ram::1000000000000001:role/r\"\n",
+        );
+        let mistakes = mistakes.unwrap_err();
+        let told: Vec<String> = mistakes.all.iter().map(|one| format!("+{}: {}", one.line - lines, one.what)).collect();
+        insta::assert_snapshot!(told.join("\n"), @r##"
++1: account[0]: account "3" is on no link; accepted: 1000000000000001, 1000000000000002
++4: account[1]: the role "acs:ram::9:role/r" belongs to another account than 1000000000000001
++9: account[2].role = "reader": not the ARN of a role; accepted: "acs:ram::ACCOUNT:role/NAME"
++10: account[2].external_id = "x": no external id has that form; accepted: 2 to 1224 letters, digits and any of =,.@:/-_+
++11: unknown key "account[2].key"; accepted here: external_id, id, role
++12: two roles are given for account 1000000000000001; the collector needs one
+"##);
+    }
+
+    #[test]
+    fn the_cloud_is_asked_where_the_settings_say() {
+        let head = "cloud_endpoint = \"http://100.100.0.2\"\nprofile = \"ops\"\n";
+        let settings = Settings::parse(&format!("{head}{GOOD}"), "c.toml").unwrap();
+        assert!(matches!(&settings.endpoint, EndpointRule::Fixed(url) if url.host_str() == Some("100.100.0.2")));
+        assert_eq!(settings.profile.as_deref(), Some("ops"));
+        let bad = Settings::parse(&format!("cloud_endpoint = \"nowhere\"\nprofile = \"\"\n{GOOD}"), "c.toml").unwrap_err();
+        assert_eq!(bad.all.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [1, 2]);
     }
 
     #[test]

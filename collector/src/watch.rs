@@ -66,12 +66,13 @@ impl Watch {
                 continue;
             }
             let places = Side::BOTH.map(|side| expected.link.side(side)).map(|side| (side.account.clone(), side.region.clone()));
-            let wanted = link.clone();
+            let wanted = expected.link.clone();
             let evidence = board
                 .keeper
                 .read(move |store| {
-                    let mut evidence = store.evidence_of_window(&wanted, &agents, &places.into(), since, until)?;
+                    let mut evidence = store.evidence_of_window(&wanted.id, &agents, &places.into(), since, until)?;
                     evidence.snapshots.retain(|snapshot| now.since(snapshot.finished_at) < SNAPSHOT_AGE_MAX);
+                    judge::choose(&wanted, &mut evidence);
                     judge::add_history(store, &mut evidence, now, settle_ms)?;
                     Ok(evidence)
                 })

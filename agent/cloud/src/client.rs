@@ -153,7 +153,14 @@ impl Client {
         })
     }
 
-    /// Whether there is anything to sign with.
+    /// Whether there is anything to sign with. A role is assumed here, and its credentials are kept for the calls to come.
+    ///
+    /// # Errors
+    /// [`CredentialError`].
+    pub async fn ready(&self, within: Duration) -> Result<(), CredentialError> {
+        self.check_credentials(Instant::now() + within).await
+    }
+
     pub(crate) async fn check_credentials(&self, deadline: Instant) -> Result<(), CredentialError> {
         let fetch = self.0.credentials.current(&self.0.settings.clock);
         match tokio::time::timeout_at(deadline, fetch).await {

@@ -51,7 +51,19 @@ impl Credentials {
     /// # Errors
     /// [`SettingsError`].
     pub fn from_environment(region: &RegionId) -> Result<Self, SettingsError> {
-        from_variables(&|name| std::env::var(name).ok(), region)
+        from_variables(&|name| std::env::var(name).ok(), None, region)
+    }
+
+    /// Credentials of whoever runs this program: those of the environment, else the profile of that name (the current one
+    /// when none is named), else the role of the instance that it runs on.
+    ///
+    /// # Errors
+    /// [`SettingsError`]; never for want of a profile that nobody named.
+    pub fn of_this_host(profile: Option<&str>, region: &RegionId) -> Result<Self, SettingsError> {
+        match from_variables(&|name| std::env::var(name).ok(), profile, region) {
+            Err(SettingsError::Nothing) if profile.is_none() => Ok(Self::instance_role(MetadataClient::new(None)?)),
+            found => found,
+        }
     }
 
     /// A profile of the CLI's file, the current one when none is named.
@@ -76,7 +88,11 @@ impl Credentials {
     }
 }
 
-fn from_variables(variable: &dyn Fn(&str) -> Option<String>, region: &RegionId) -> Result<Credentials, SettingsError> {
+fn from_variables(
+    variable: &dyn Fn(&str) -> Option<String>,
+    named: Option<&str>,
+    region: &RegionId,
+) -> Result<Credentials, SettingsError> {
     let get = |name: &str| variable(&format!("ALIBABA_CLOUD_{name}")).filter(|text| !text.is_empty());
     if let (Some(id), Some(secret)) = (get("ACCESS_KEY_ID"), get("ACCESS_KEY_SECRET")) {
         let base = Credentials::fixed(id, Secret::new(secret), get("SECURITY_TOKEN").map(Secret::new));
@@ -91,10 +107,12 @@ fn from_variables(variable: &dyn Fn(&str) -> Option<String>, region: &RegionId) 
     }
     let file = get("CREDENTIALS_FILE").map(PathBuf::from).or_else(|| {
         let file = PathBuf::from(variable("HOME")?).join(".aliyun").join("config.json");
-        file.exists().then_some(file)
+        // A profile that was asked for by name must not be passed over because its file is missing.
+        (named.is_some() || file.exists()).then_some(file)
     });
     if let Some(file) = file {
-        return Credentials::from_profile(&file, get("PROFILE").as_deref(), region);
+        let named = named.map(str::to_owned).or_else(|| get("PROFILE"));
+        return Credentials::from_profile(&file, named.as_deref(), region);
     }
     match get("ECS_METADATA") {
         Some(role) => Ok(Credentials::InstanceRole { metadata: MetadataClient::new(None)?, role: Some(role) }),
@@ -188,7 +206,35 @@ mod tests {
 
     fn environment(set: &[(&str, &str)]) -> Result<Credentials, SettingsError> {
         let set: BTreeMap<String, String> = set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        from_variables(&|name| set.get(name).cloned(), &region())
+        named_in_environment(set, None)
+    }
+
+    fn named_in_environment(set: BTreeMap<String, String>, named: Option<&str>) -> Result<Credentials, SettingsError> {
+        from_variables(&|name| set.get(name).cloned(), named, &region())
+    }
+
+    #[test]
+    fn a_named_profile_counts_after_a_key_and_is_never_passed_over() {
+        let home = tempfile::tempdir().unwrap();
+        let mut set = BTreeMap::from([("HOME".to_owned(), home.path().display().to_string())]);
+        assert!(matches!(named_in_environment(set.clone(), None), Err(SettingsError::Nothing)));
+        assert!(matches!(named_in_environment(set.clone(), Some("ops")), Err(SettingsError::File { .. })));
+        let directory = home.path().join(".aliyun");
+        std::fs::create_dir(&directory).unwrap();
+        let text = r#"{"current":"default","profiles":[
+            {"name":"default","mode":"AK","access_key_id":"d","access_key_secret":"s"},
+            {"name":"ops","mode":"AK","access_key_id":"o","access_key_secret":"s"}]}"#;
+        std::fs::write(directory.join("config.json"), text).unwrap();
+        let id = |found: Result<Credentials, SettingsError>| match found.unwrap() {
+            Credentials::Fixed(key) => key.id,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(id(named_in_environment(set.clone(), None)), "d");
+        assert_eq!(id(named_in_environment(set.clone(), Some("ops"))), "o");
+        for (name, value) in [("ACCESS_KEY_ID", "env"), ("ACCESS_KEY_SECRET", "s")] {
+            set.insert(format!("ALIBABA_CLOUD_{name}"), value.to_owned());
+        }
+        assert_eq!(id(named_in_environment(set, Some("ops"))), "env");
     }
 
     #[test]

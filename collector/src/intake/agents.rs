@@ -77,7 +77,7 @@ pub(super) async fn hello(
     let known = agent.hello.and_then(|known| known.metadata);
     let hello = AgentHello { metadata: hello.metadata.or(known), ..hello };
     let id = agent.id.clone();
-    if board.keeper.write(move |store| store.keep_hello(&id, &hello)).await? {
+    if board.keeper.write(move |store| store.keep_hello(&id, &hello, clock::now())).await? {
         tracing::info!(agent.id = %agent.id, "an agent introduced itself");
         board.refresh().await?;
     }

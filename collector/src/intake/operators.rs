@@ -16,7 +16,7 @@ use pingtong_evidence::{LinkId, Pair, RequestTag, SCHEMA};
 use pingtong_verdict::Question;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// Longest time to wait for fresh evidence.
 const WAIT_MS_MAX: u64 = 120_000;
@@ -63,17 +63,25 @@ pub(super) async fn verify(
     let tag = RequestTag::parse(&uuid::Uuid::now_v7().to_string()).map_err(|error| Refusal::bad_request(error.to_string()))?;
     let agents: Vec<_> = asked.iter().cloned().collect();
     board.ask(Gathering::new(tag.clone(), asked), &agents).await?;
-    board.await_gathering(request.wait_ms.min(WAIT_MS_MAX)).await;
+    let wait_ms = request.wait_ms.min(WAIT_MS_MAX);
+    let expected: Vec<_> = board.settings.links.iter().filter(|expected| links.contains(&expected.link.id)).collect();
+    let (read, ()) = tokio::join!(
+        board.read_granted(&expected, Some(&tag), Duration::from_millis(wait_ms)),
+        board.await_gathering(wait_ms),
+    );
     let silent = board.end_gathering().map(|gathering| gathering.silent()).unwrap_or_default();
+    read?;
     tracing::info!(pairs = pairs.len(), agents.asked = agents.len(), agents.silent = silent.len(), "fresh evidence is in");
     let mut questions = vec![];
-    for link in links {
+    for expected in expected {
+        let link = expected.link.id.clone();
         let (tag, agents) = (tag.clone(), planned.roster.agents_of(&link));
-        let (settle_ms, wanted) = (board.settings.settle_ms, link.clone());
+        let (settle_ms, wanted) = (board.settings.settle_ms, expected.link.clone());
         let evidence = board
             .keeper
             .read(move |store| {
-                let mut evidence = store.evidence_of_request(&wanted, &tag, &agents)?;
+                let mut evidence = store.evidence_of_request(&wanted.id, &tag, &agents)?;
+                judge::choose(&wanted, &mut evidence);
                 judge::add_history(store, &mut evidence, asked_at, settle_ms)?;
                 Ok(evidence)
             })

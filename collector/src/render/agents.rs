@@ -91,7 +91,15 @@ mod tests {
         let seen: Vec<serde_json::Value> =
             lines(&agents).lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["last_seen"].clone()).collect();
         assert_eq!(seen, [json!(1000), json!(null)]);
-        insta::assert_snapshot!(page(&agents, Lang::En), @"");
-        insta::assert_snapshot!(page(&agents, Lang::Zh), @"");
+        insta::assert_snapshot!(page(&agents, Lang::En), @r"
+name    account           instance  enrolled                  last seen
+A.ecs1  1000000000000001  i-a       1970-01-01T00:00:00.000Z  1970-01-01T00:00:01.000Z
+B.ecs1  1000000000000001  i-a       1970-01-01T00:00:00.000Z  never
+");
+        insta::assert_snapshot!(page(&agents, Lang::Zh), @r"
+名称    账号              实例  登记时间                  最近出现
+A.ecs1  1000000000000001  i-a   1970-01-01T00:00:00.000Z  1970-01-01T00:00:01.000Z
+B.ecs1  1000000000000001  i-a   1970-01-01T00:00:00.000Z  从未
+");
     }
 }

@@ -2,7 +2,7 @@
 //! is listed here, beside the causes that follow in the words of whoever raised them.
 
 use crate::{
-    bundle::BundleError, client::ClientError, data_dir::DataDirError, enroll::EnrollError, run::ServeError,
+    bundle::BundleError, client::ClientError, data_dir::DataDirError, enroll::EnrollError, grants::GrantError, run::ServeError,
     settings::SettingsError,
 };
 use pingtong_verdict::Lang;
@@ -77,6 +77,10 @@ fn serve(error: &ServeError) -> Option<String> {
             Some(format!("无法使用证书“{path}”及其私钥；请删除 certificate.pem 和 key.pem 并重新登记"))
         }
         ServeError::Server(_) => Some("服务自行停止".to_owned()),
+        ServeError::Grants(GrantError::Credentials(_)) => {
+            Some("无法扮演 [[account]] 中的角色；请配置好收集端自己的凭证".to_owned())
+        }
+        ServeError::Grants(GrantError::Client(_)) => Some("无法准备对云 API 的调用".to_owned()),
         ServeError::Store(_) => None,
     }
 }

@@ -93,14 +93,17 @@ impl Store {
         Ok(agents)
     }
 
-    /// Keeps how an agent introduced itself. Tells whether that is news.
+    /// Keeps how an agent introduced itself, and when. Tells whether that is news.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn keep_hello(&self, id: &AgentId, hello: &AgentHello) -> Result<bool, StoreError> {
+    pub fn keep_hello(&self, id: &AgentId, hello: &AgentHello, now: Timestamp) -> Result<bool, StoreError> {
         let body = body_of("hello", hello)?;
         self.connection
-            .execute("UPDATE agent SET hello = ?2 WHERE id = ?1 AND hello IS NOT ?2", params![id.as_str(), body])
+            .execute(
+                "UPDATE agent SET hello = ?2, seen_at = ?3 WHERE id = ?1 AND hello IS NOT ?2",
+                params![id.as_str(), body, now.as_millis()],
+            )
             .map(|changed| changed > 0)
             .map_err(StoreError::of("keep an agent's introduction"))
     }

@@ -12,6 +12,9 @@ use pingtong_verdict::HealthReport;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Latest snapshots of one place that are looked at together: each agent there takes its own, and the collector may too.
+const READERS_MAX: u32 = 8;
+
 /// A report that passed validation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming {
@@ -58,6 +61,19 @@ impl Store {
         Ok(batch.iter().map(|incoming| incoming.report.id.clone()).collect())
     }
 
+    /// Keeps what the collector itself read, all or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is kept.
+    pub fn keep_snapshots(&mut self, snapshots: &[Snapshot], now: Timestamp) -> Result<(), StoreError> {
+        let fail = StoreError::of("keep a snapshot");
+        let transaction = self.connection.transaction().map_err(&fail)?;
+        for snapshot in snapshots {
+            keep_snapshot(&transaction, snapshot, now.as_millis())?;
+        }
+        transaction.commit().map_err(&fail)
+    }
+
     /// Everything that bears the tag, for one link.
     ///
     /// # Errors
@@ -84,7 +100,8 @@ impl Store {
         Ok(Evidence { probes, arrivals, hosts, snapshots, healths: self.healths(agents)? })
     }
 
-    /// What was kept of a link from `since` to `until`, the latest host facts of its agents and the latest snapshots.
+    /// What was kept of a link from `since` to `until`, the latest host facts of its agents and the latest snapshots of its
+    /// places, several since more than one may read a place.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -122,7 +139,7 @@ impl Store {
         }
         let mut snapshots = vec![];
         for (account, region) in places {
-            snapshots.extend(self.snapshots_before(account, region, until.plus(std::time::Duration::from_mins(1)), 1)?);
+            snapshots.extend(self.snapshots_before(account, region, until.plus(std::time::Duration::from_mins(1)), READERS_MAX)?);
         }
         Ok(Evidence { probes, arrivals, hosts, snapshots, healths: self.healths(agents)? })
     }
@@ -203,22 +220,7 @@ fn keep_body(db: &Transaction<'_>, agent: &AgentId, incoming: &Incoming, now: Ti
                 },
             )
         }
-        ReportBody::Snapshot(snapshot) => {
-            let body = body_of("snapshot", snapshot)?;
-            db.prepare_cached(
-                "INSERT INTO snapshot (account, region, request, taken_at, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )
-            .and_then(|mut insert| {
-                insert.execute(params![
-                    snapshot.account.as_str(),
-                    snapshot.region.as_str(),
-                    snapshot.request.as_ref().map(RequestTag::as_str),
-                    snapshot.taken_at.as_millis(),
-                    now,
-                    body,
-                ])
-            })
-        }
+        ReportBody::Snapshot(snapshot) => return keep_snapshot(db, snapshot, now),
         ReportBody::Health(health) => {
             let body = body_of("agent health", health)?;
             db.prepare_cached(
@@ -232,6 +234,23 @@ fn keep_body(db: &Transaction<'_>, agent: &AgentId, incoming: &Incoming, now: Ti
         }
     };
     written.map(drop).map_err(fail)
+}
+
+fn keep_snapshot(db: &Transaction<'_>, snapshot: &Snapshot, now: i64) -> Result<(), StoreError> {
+    let body = body_of("snapshot", snapshot)?;
+    db.prepare_cached("INSERT INTO snapshot (account, region, request, taken_at, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
+        .and_then(|mut insert| {
+            insert.execute(params![
+                snapshot.account.as_str(),
+                snapshot.region.as_str(),
+                snapshot.request.as_ref().map(RequestTag::as_str),
+                snapshot.taken_at.as_millis(),
+                now,
+                body,
+            ])
+        })
+        .map(drop)
+        .map_err(StoreError::of("keep a report"))
 }
 
 fn keep_arrival(db: &Transaction<'_>, part: &ArrivalRound, now: i64) -> Result<(), StoreError> {
@@ -254,6 +273,10 @@ fn keep_arrival(db: &Transaction<'_>, part: &ArrivalRound, now: i64) -> Result<(
 
 /// Two parts of the same round by the same observer as one.
 pub(crate) fn unite(mut whole: ArrivalRound, part: &ArrivalRound) -> ArrivalRound {
+    // How long the observer had been watching belongs to the first of all parts.
+    if part.first_at < whole.first_at {
+        whole.watching_ms = part.watching_ms;
+    }
     whole.first_at = whole.first_at.min(part.first_at);
     whole.last_at = whole.last_at.max(part.last_at);
     if whole.interface.is_empty() {

@@ -71,7 +71,7 @@ protocol = "icmp"
     pub(crate) fn command(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pingtong"));
         command.current_dir(self.dir.path()).arg(name).args(arguments).env("LC_ALL", "C.UTF-8").env_remove("RUST_LOG");
-        if ["serve", "enroll", "verify"].contains(&name) {
+        if ["serve", "enroll", "agents", "verify"].contains(&name) {
             command.args(["--config", "collector.toml", "--data", "data"]);
         }
         command
