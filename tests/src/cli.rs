@@ -82,6 +82,12 @@ enum Verb {
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
+    /// Asks the collector of a running lab for a verdict; further words go to `pingtong verify`. 请求一次结论。
+    Verify {
+        /// Such as --json, --verbose, --lang zh.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Runs the control plane alone, for outside clients. 仅运行控制面。
     Cloud {
         /// Loopback address to listen on.
@@ -110,8 +116,8 @@ fn parse_jobs(text: &str) -> Result<usize, String> {
 }
 
 /// The commands as the user calls them.
-pub fn outside(args: Vec<OsString>) -> ExitCode {
-    let cli = match parse(&args) {
+pub fn outside(args: &[OsString]) -> ExitCode {
+    let cli = match parse(args) {
         Ok(cli) => cli,
         Err(code) => return code,
     };
@@ -122,6 +128,7 @@ pub fn outside(args: Vec<OsString>) -> ExitCode {
         Verb::Demo { .. } | Verb::Up { .. } => Programs::find(settings::cargo().as_deref()).and_then(|_| sandbox::run_inside(tail)),
         Verb::Check | Verb::Scenario { .. } => sandbox::run_inside(tail),
         Verb::Exec { instance, command } => exec(&instance, &command),
+        Verb::Verify { arguments } => verify(&arguments),
         Verb::Cloud { listen, topology, unconnected } => {
             runtime().and_then(|r| r.block_on(control_plane(listen, &topology, unconnected)))
         }
@@ -130,8 +137,8 @@ pub fn outside(args: Vec<OsString>) -> ExitCode {
 }
 
 /// The commands that need a lab, inside the sandbox.
-pub fn inside(args: Vec<OsString>) -> ExitCode {
-    let cli = match parse(&args) {
+pub fn inside(args: &[OsString]) -> ExitCode {
+    let cli = match parse(args) {
         Ok(cli) => cli,
         Err(code) => return code,
     };
@@ -150,7 +157,7 @@ pub fn inside(args: Vec<OsString>) -> ExitCode {
                     crate::plane::Plane::boot(crate::plane::PlaneOptions { seed: 1 })?;
                     Ok(ExitCode::SUCCESS)
                 }
-                Verb::Run { .. } | Verb::Exec { .. } | Verb::Cloud { .. } => Err(anyhow!("this command runs outside the sandbox")),
+                Verb::Run { .. } | Verb::Exec { .. } | Verb::Verify { .. } | Verb::Cloud { .. } => Err(anyhow!("this command runs outside the sandbox")),
             }
         });
         // Servers of the lab have no end of their own; the process ends with its namespaces.
@@ -191,6 +198,14 @@ fn exec(instance: &str, command: &[OsString]) -> Result<ExitCode> {
     sandbox::enter(lab, instance, command)
 }
 
+fn verify(arguments: &[OsString]) -> Result<ExitCode> {
+    let collector = Programs::find(None)?.collector;
+    let mut command = vec![collector.into_os_string(), "verify".into()];
+    command.extend(crate::estate::collector_arguments());
+    command.extend_from_slice(arguments);
+    exec("service", &command)
+}
+
 /// Runs scenarios, each in a process and sandbox of its own, `jobs` at a time; results in the order of the files.
 fn run_all(files: &[PathBuf], json: bool, jobs: usize, keep: Option<&Path>) -> Result<ExitCode> {
     let mut malformed = false;
@@ -214,7 +229,7 @@ fn run_all(files: &[PathBuf], json: bool, jobs: usize, keep: Option<&Path>) -> R
                 loop {
                     let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some(i) = next else { break };
-                    if send.send((i, run_one(&files[i], keep.map(|dir| dir.join(kept_name(i, &files[i])))))).is_err() {
+                    if send.send((i, run_one(&files[i], keep.map(|dir| dir.join(kept_name(i, &files[i]))).as_deref()))).is_err() {
                         break;
                     }
                 }
@@ -241,11 +256,11 @@ fn kept_name(i: usize, file: &Path) -> String {
 }
 
 /// One scenario as a child process: its lab ends with it, whatever happens.
-fn run_one(file: &Path, keep: Option<PathBuf>) -> Outcome {
+fn run_one(file: &Path, keep: Option<&Path>) -> Outcome {
     let attempt = || -> Result<Outcome> {
         let mut command = Command::new("/proc/self/exe");
         command.arg("scenario").arg(file);
-        if let Some(keep) = &keep {
+        if let Some(keep) = keep {
             command.arg("--keep").arg(keep);
         }
         let out = command

@@ -7,7 +7,11 @@ use crate::{
 use std::collections::BTreeSet;
 use toml::{Table, Value};
 
-/// `collector.toml` for a topology: one link a peering, with the expectations whose ends lie at its two VPCs.
+/// The RAM role of each account that the collector may assume where the account's owner lets it.
+pub const ROLE: &str = "pingtong-collector";
+
+/// `collector.toml` for a topology: one link a peering, with the expectations whose ends lie at its two VPCs, and the role
+/// of each account on a link whose owner takes part.
 ///
 /// # Errors
 /// A name that the cloud has not made.
@@ -17,9 +21,26 @@ pub fn write(topology: &Topology, symbols: &Symbols) -> Result<String, UnknownSy
     root.insert("url".into(), format!("https://{}", crate::estate::COLLECTOR).into());
     // The lab's data plane follows each call before the call returns: nothing has to settle.
     root.insert("settle_ms".into(), Value::Integer(0));
+    root.insert("cloud_endpoint".into(), crate::estate::openapi_url().into());
+    let linked: BTreeSet<&str> =
+        topology.peerings.iter().flat_map(|p| [account_of(p.initiator.get_ref()), account_of(p.acceptor.get_ref())]).collect();
+    let mut grants = vec![];
+    for account in linked.into_iter().filter(|account| topology.takes_part(account)) {
+        let id = symbols.get(&format!("{account}.id"))?;
+        let mut grant = Table::new();
+        grant.insert("id".into(), id.into());
+        grant.insert("role".into(), format!("acs:ram::{id}:role/{ROLE}").into());
+        grants.push(Value::Table(grant));
+    }
+    root.insert("account".into(), Value::Array(grants));
     let links = topology.peerings.iter().map(|p| link(p, topology, symbols)).collect::<Result<Vec<_>, _>>()?;
     root.insert("link".into(), Value::Array(links.into_iter().map(Value::Table).collect()));
     Ok(root.to_string())
+}
+
+/// The account's name in a VPC's.
+fn account_of(vpc: &str) -> &str {
+    vpc.split('.').next().unwrap_or_default()
 }
 
 fn link(peering: &Peering, topology: &Topology, symbols: &Symbols) -> Result<Table, UnknownSymbol> {
@@ -27,7 +48,7 @@ fn link(peering: &Peering, topology: &Topology, symbols: &Symbols) -> Result<Tab
     link.insert("id".into(), peering.name.get_ref().as_str().into());
     link.insert("kind".into(), peering.kind.as_str().into());
     for (key, vpc) in [("initiator", peering.initiator.get_ref()), ("acceptor", peering.acceptor.get_ref())] {
-        let account = vpc.split('.').next().unwrap_or_default();
+        let account = account_of(vpc);
         let mut side = Table::new();
         side.insert("account".into(), symbols.get(&format!("{account}.id"))?.into());
         side.insert("region".into(), symbols.get(&format!("{vpc}.region"))?.into());

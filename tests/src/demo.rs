@@ -187,8 +187,8 @@ async fn stay(screen: &mut Screen, lang: Lang, estate: &Estate) -> Result<()> {
     let address = estate.topology.instances().last().map(|(_, i)| i.ip.get_ref().clone()).unwrap_or_default();
     for (command, en, zh) in [
         (format!("cargo lab exec {first} -- ping -c 3 {address}"), "a command inside an instance", "在实例里执行命令"),
-        ("cargo lab exec service -- pingtong verify".to_owned(), "ask for a verdict", "请求一次结论"),
-        (format!("cargo lab exec service -- curl http://{}/", crate::estate::OPENAPI), "the OpenAPI endpoint listens here", "OpenAPI 端点在这里监听"),
+        ("cargo lab verify".to_owned(), "ask for a verdict", "请求一次结论"),
+        (format!("http://{}", crate::estate::OPENAPI.trim_end_matches(":80")), "the OpenAPI endpoint, in every instance and in `service`", "OpenAPI 端点，每个实例和 service 里都可访问"),
     ] {
         screen.row("", &command, &say(lang, en, zh));
     }

@@ -3,6 +3,7 @@
 //! Agents and collector are the project's own binaries, unmodified, each a process in its own network namespace. The only
 //! things that the lab shares with them are what a user's machine would share: the API endpoint, the metadata service,
 //! and files written by `pingtong enroll`.
+#![expect(clippy::disallowed_methods, reason = "a shell of the lab: it waits for states with a deadline and measures")]
 
 use crate::{
     cloud::{self, Cloud},
@@ -55,6 +56,8 @@ pub struct Estate {
     /// Where the lab's own API caller reaches the cloud.
     pub endpoint: String,
     programs: Programs,
+    /// Of the account that runs the collector; the collector's process alone is given it.
+    collector_keys: cloud::Keys,
     collector: Mutex<Option<std::process::Child>>,
     tasks: TaskTracker,
 }
@@ -83,6 +86,7 @@ impl Estate {
             .iter()
             .map(|a| (a.name.get_ref().clone(), cloud.create_account(a.name.get_ref(), a.id.get_ref())))
             .collect();
+        let collector_keys = open_collectors_account(&topology, &cloud);
 
         let service = plane.namespace(&Place::Service).ok_or_else(|| anyhow!("the lab has no service network"))?;
         let api = service.tcp_listener(OPENAPI.parse()?).context("cannot listen for API calls in the service network")?;
@@ -103,7 +107,7 @@ impl Estate {
         let symbols = std::mem::take(&mut builder.symbols);
         cloud.baseline();
         let mut estate =
-            Self { plane, cloud, operators, symbols, topology, endpoint, programs, collector: Mutex::new(None), tasks };
+            Self { plane, cloud, operators, symbols, topology, endpoint, programs, collector_keys, collector: Mutex::new(None), tasks };
         estate.serve_metadata()?;
         estate.start_collector().await?;
         estate.start_agents()?;
@@ -160,6 +164,12 @@ impl Estate {
 
     fn launch_collector(&self) -> Result<()> {
         let mut serve = self.pingtong(["serve"]);
+        for kept_by_user in ["SECURITY_TOKEN", "ROLE_ARN", "STS_REGION"] {
+            serve.env_remove(format!("ALIBABA_CLOUD_{kept_by_user}"));
+        }
+        serve
+            .env("ALIBABA_CLOUD_ACCESS_KEY_ID", &self.collector_keys.access_key_id)
+            .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", &self.collector_keys.access_key_secret);
         serve.stdin(Stdio::null()).stdout(log_file("collector")?).stderr(log_file("collector")?);
         let child = self.service()?.spawn(serve).context("cannot start the collector")?;
         *self.collector.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
@@ -202,7 +212,7 @@ impl Estate {
     /// A `pingtong` command on the lab's collector.
     pub fn pingtong<const N: usize>(&self, arguments: [&str; N]) -> Command {
         let mut command = Command::new(&self.programs.collector);
-        command.args(arguments).arg("--config").arg(settings_path()).arg("--data").arg(Path::new(DIR).join("data"));
+        command.args(arguments).args(collector_arguments());
         command
     }
 
@@ -212,7 +222,7 @@ impl Estate {
         enroll
             .args(["--name", &name, "--account", self.symbols.get(&format!("{}.id", vpc.account()))?])
             .args(["--instance", self.symbols.get(&name)?])
-            .args(["--cloud-endpoint", &format!("http://{}", OPENAPI.trim_end_matches(":80"))])
+            .args(["--cloud-endpoint", &openapi_url()])
             .arg("--spool")
             .arg(Path::new(DIR).join("spool").join(&name))
             .arg("--out")
@@ -299,11 +309,12 @@ impl Estate {
             .instances()
             .map(|(vpc, instance)| {
                 let name = instance.full_name(vpc);
-                serde_json::json!({ "name": name, "ip": instance.ip.get_ref() })
+                let pid = self.plane.outside_pid(&name);
+                serde_json::json!({ "name": name, "ip": instance.ip.get_ref(), "pid": pid })
             })
             .collect();
         serde_json::json!({
-            "endpoint": format!("http://{}", OPENAPI.trim_end_matches(":80")),
+            "endpoint": openapi_url(),
             "collector": format!("https://{COLLECTOR}"),
             "accounts": accounts(&self.topology, &self.cloud),
             "instances": instances,
@@ -320,6 +331,24 @@ impl Estate {
     pub fn account_name(&self, id: &str) -> Option<&str> {
         self.topology.accounts.iter().find(|a| a.id.get_ref() == id).map(|a| a.name.get_ref().as_str())
     }
+}
+
+/// The account of whoever runs the collector: none of the topology's, trusted by the collector's role of each account whose
+/// owner takes part.
+fn open_collectors_account(topology: &Topology, cloud: &Cloud) -> cloud::Keys {
+    // No account that owns a VPC can have this name: its own ends at the first dot of the VPC's.
+    const NAME: &str = "collector.operator";
+    let taken = |id: &str| topology.accounts.iter().any(|a| a.id.get_ref() == id || a.name.get_ref() == id);
+    let mut id = 9_000_000_000_000_001_u64;
+    while taken(&id.to_string()) {
+        id += 1;
+    }
+    let id = id.to_string();
+    let keys = cloud.create_account(NAME, &id);
+    for account in topology.accounts.iter().filter(|a| topology.takes_part(a.name.get_ref())) {
+        cloud.trust(account.id.get_ref(), collector_toml::ROLE, &id);
+    }
+    keys
 }
 
 /// Accounts with their keys.
@@ -347,6 +376,12 @@ fn find_program(program: &str, path: &std::ffi::OsStr) -> Option<PathBuf> {
     std::env::split_paths(path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
+/// Where the lab's collector has its settings and data, as its commands take them.
+pub fn collector_arguments() -> [OsString; 4] {
+    let data = Path::new(DIR).join("data");
+    ["--config".into(), settings_path().into_os_string(), "--data".into(), data.into_os_string()]
+}
+
 /// Copies evidence, settings and logs of this lab to `into`.
 ///
 /// # Errors
@@ -361,6 +396,11 @@ pub fn keep_files(into: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The lab's API as agents and collector are told of it.
+pub fn openapi_url() -> String {
+    format!("http://{}", OPENAPI.trim_end_matches(":80"))
 }
 
 /// Where the evidence of the last question is kept.

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     }
     match sandbox::stage(args) {
         sandbox::Stage::Exit(code) => code,
-        sandbox::Stage::Outside(args) => cli::outside(args),
-        sandbox::Stage::Inside(args) => cli::inside(args),
+        sandbox::Stage::Outside(args) => cli::outside(&args),
+        sandbox::Stage::Inside(args) => cli::inside(&args),
     }
 }

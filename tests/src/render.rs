@@ -13,13 +13,13 @@ impl Screen {
     /// A line of its own, underlined by a rule.
     pub fn title(&mut self, text: &str) {
         println!("\n── {text} {}", "─".repeat(74_usize.saturating_sub(text.width())));
-        self.flush();
+        flush();
     }
 
     /// A plain line.
     pub fn line(&mut self, text: &str) {
         println!("{text}");
-        self.flush();
+        flush();
     }
 
     /// An empty line.
@@ -43,13 +43,14 @@ impl Screen {
         for line in text.lines() {
             println!("  │ {line}");
         }
-        self.flush();
+        flush();
     }
 
-    fn flush(&mut self) {
-        // Progress must show at once; a closed pipe ends the demo at the next line anyway.
-        let _ = std::io::stdout().flush();
-    }
+}
+
+/// Progress must show at once; a closed pipe ends the program at the next line anyway.
+fn flush() {
+    let _ = std::io::stdout().flush();
 }
 
 /// One JSON value on a line of its own.
@@ -58,7 +59,7 @@ pub fn json_line(value: &impl serde::Serialize) {
         Ok(line) => println!("{line}"),
         Err(error) => tracing::error!(%error, "cannot write a result as JSON"),
     }
-    let _ = std::io::stdout().flush();
+    flush();
 }
 
 /// One scenario's outcome for a reader.

@@ -1,4 +1,5 @@
 //! Runs one scenario in a lab of its own: boot, break, ask, compare exactly, repair as printed, and ping for real.
+#![expect(clippy::disallowed_methods, reason = "a shell of the lab: it waits for states with a deadline and measures")]
 
 use crate::{
     cloud::{ApiError, Lies, parse_aliyun_argv},
@@ -324,29 +325,31 @@ fn matched(wanted: &[(&ExpectedCause, Option<String>)], found: &[Blame]) -> (Vec
             && w.1.as_ref().is_none_or(|o| *o == b.object)
             && w.0.direction.as_ref().is_none_or(|d| Some(d) == b.direction.as_ref())
     };
-    fn place(w: usize, fits: &[Vec<usize>], taken: &mut BTreeMap<usize, usize>, seen: &mut Vec<usize>) -> bool {
-        for &b in &fits[w] {
-            if seen.contains(&b) {
-                continue;
-            }
-            seen.push(b);
-            let free = match taken.get(&b).copied() {
-                None => true,
-                Some(holder) => place(holder, fits, taken, seen),
-            };
-            if free {
-                taken.insert(b, w);
-                return true;
-            }
-        }
-        false
-    }
     let table: Vec<Vec<usize>> =
         wanted.iter().map(|w| (0..found.len()).filter(|b| fits(w, &found[*b])).collect()).collect();
     let mut taken = BTreeMap::new();
     let missing = (0..wanted.len()).filter(|w| !place(*w, &table, &mut taken, &mut vec![])).collect();
     let unexpected = (0..found.len()).filter(|b| !taken.contains_key(b)).collect();
     (missing, unexpected)
+}
+
+/// Finds a place for `w`, moving others where that helps.
+fn place(w: usize, fits: &[Vec<usize>], taken: &mut BTreeMap<usize, usize>, seen: &mut Vec<usize>) -> bool {
+    for &b in &fits[w] {
+        if seen.contains(&b) {
+            continue;
+        }
+        seen.push(b);
+        let free = match taken.get(&b).copied() {
+            None => true,
+            Some(holder) => place(holder, fits, taken, seen),
+        };
+        if free {
+            taken.insert(b, w);
+            return true;
+        }
+    }
+    false
 }
 
 fn show_expected(cause: &ExpectedCause) -> String {

@@ -289,6 +289,11 @@ impl Topology {
         self.vpcs.iter().flat_map(|vpc| vpc.instances.iter().map(move |instance| (vpc, instance)))
     }
 
+    /// Whether an account's owner takes part: runs an agent, and lets the collector read. One without an agent lets nobody.
+    pub fn takes_part(&self, account: &str) -> bool {
+        self.instances().any(|(vpc, instance)| instance.agent && vpc.account() == account)
+    }
+
     /// Instances in a set as an expectation names it, by full name; of a block, those whose address lies in it.
     pub fn members(&self, set: &str) -> Vec<String> {
         let block = set.parse::<Ipv4Net>().ok().or_else(|| set.parse::<Ipv4Addr>().ok().map(Ipv4Net::from));
@@ -339,14 +344,14 @@ struct Check {
 impl Check {
     fn run(mut self, t: &Topology) -> Vec<Mistake> {
         let accounts: BTreeSet<&str> = t.accounts.iter().map(|a| a.name.get_ref().as_str()).collect();
-        let mut ids = BTreeMap::new();
+        let mut ids = BTreeSet::new();
         for account in &t.accounts {
             self.unique(&account.name, "account");
             let id = account.id.get_ref();
             if id.is_empty() || !id.bytes().all(|b| b.is_ascii_digit()) {
                 self.wrong(&account.id, format!("account id \"{id}\" is not a number"), "digits, as in \"1000000000000001\"");
             }
-            if ids.insert(id.clone(), ()).is_some() {
+            if !ids.insert(id.clone()) {
                 self.wrong(&account.id, format!("account id \"{id}\" is given twice"), "an id of its own for each account");
             }
         }

@@ -372,7 +372,7 @@ impl<'a> Builder<'a> {
             for (ingress, rules) in [(true, &group.ingress), (false, &group.egress)] {
                 for rule in rules {
                     let action = if ingress { "ecs:AuthorizeSecurityGroup" } else { "ecs:AuthorizeSecurityGroupEgress" };
-                    let parameters = self.rule_parameters(vpc, &id, ingress, rule)?;
+                    let parameters = self.rule_parameters(vpc, &id, ingress, rule);
                     self.call(vpc, action, parameters).await?;
                 }
             }
@@ -380,7 +380,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn rule_parameters(&self, vpc: &Vpc, group: &str, ingress: bool, rule: &Rule) -> Result<BTreeMap<String, String>> {
+    fn rule_parameters(&self, vpc: &Vpc, group: &str, ingress: bool, rule: &Rule) -> BTreeMap<String, String> {
         let prefix = "Permissions.1.";
         let priority = rule.priority.to_string();
         let mut parameters = with([("SecurityGroupId", group)]);
@@ -402,7 +402,7 @@ impl<'a> Builder<'a> {
             None => (format!("{end}CidrIp"), far),
         };
         parameters.insert(format!("{prefix}{key}"), value.to_owned());
-        Ok(parameters)
+        parameters
     }
 }
 

@@ -23,6 +23,7 @@ use std::{
     ffi::OsString,
     io::{ErrorKind, Read as _},
     net::{SocketAddr, TcpStream, UdpSocket},
+    os::unix::process::ExitStatusExt as _,
     process::{Child, Command, ExitCode, Stdio},
     sync::Arc,
     time::{Duration, Instant},
@@ -62,7 +63,7 @@ fn inside(args: &[OsString]) -> ExitCode {
     let took = started.elapsed();
     println!("boot and apply took {took:?}");
     assert!(took < Duration::from_secs(2), "boot and apply took {took:?}");
-    let checks: [Check; 17] = [
+    let checks: [Check; 19] = [
         ("healthy both ways", healthy),
         ("unchanged state costs nothing", idempotent),
         ("a revoked rule cuts a running flow, an unrelated change does not", revoked),
@@ -74,6 +75,8 @@ fn inside(args: &[OsString]) -> ExitCode {
         ("MTU: larger packets vanish or are cut", mtu),
         ("tcp passes a link with its checksums", tcp),
         ("stopped and started", stopped),
+        ("processes of an instance see and end only each other", own_machine),
+        ("a start undoes what the guest changed", rebooted),
         ("services and the metadata address", service),
         ("overlapping VPCs reach the service network", overlapping),
         ("an instance that goes and one that comes", membership),
@@ -347,6 +350,78 @@ fn stopped(plane: &Plane) {
     plane.set_services(B, vec![]).unwrap();
 }
 
+fn in_shell(plane: &Plane, on: &str, line: &str) -> String {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", line]).env("PATH", guest_path()).stdout(Stdio::piped());
+    let child = plane.namespace(&Place::Instance(on.to_owned())).unwrap().spawn(command).expect("a shell starts");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{line:?} on {on}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn own_machine(plane: &Plane) {
+    let endless = ["-q", "-i", "0.01"];
+    let mut survivor = start(plane, A, &[&endless[..], &[B_IP]].concat());
+    let mut victim = start(plane, B, &[&endless[..], &[A_IP]].concat());
+    assert_eq!(in_shell(plane, B, "read name </proc/sys/kernel/hostname; echo $name"), B);
+    let seen = in_shell(plane, B, "read name </proc/1/comm; echo $name /proc/[0-9]*");
+    assert_eq!(seen.split_whitespace().next(), Some("init"));
+    assert_eq!(seen.matches("/proc/").count(), 3, "an init, a ping and a shell: {seen}");
+    in_shell(plane, B, "kill -9 -1");
+    assert_eq!(victim.wait().unwrap().signal(), Some(9));
+    assert_eq!(survivor.try_wait().unwrap(), None);
+    survivor.kill().unwrap();
+    survivor.wait().unwrap();
+    let begun = Instant::now();
+    for _ in 0..20 {
+        in_shell(plane, B, ":");
+    }
+    assert!(begun.elapsed() < Duration::from_millis(400), "20 commands took {:?}", begun.elapsed());
+    let pid = plane.outside_pid(B).expect("a pid that the outside knows");
+    assert!(std::fs::read_to_string(format!("/run/outside-proc/{pid}/comm")).unwrap().trim() == "init");
+}
+
+fn rebooted(plane: &Plane) {
+    in_shell(plane, B, "ping -q -i 0.01 192.168.1.10 >/dev/null 2>&1 &");
+    for line in [
+        "sysctl -w net.ipv4.icmp_echo_ignore_all=1",
+        "sysctl -w net.ipv4.conf.eth0.rp_filter=1",
+        "ip route add blackhole 10.0.0.0/8",
+        "ip link add docker0 type bridge",
+        "ip addr add 192.168.0.1/20 dev docker0",
+        "ip link set docker0 up",
+        "ip addr add 172.16.1.99/24 dev eth0",
+        "ip rule add to 192.168.0.0/16 lookup 77",
+        "nft add table inet filter",
+        "ip addr del 100.100.100.200/32 dev lo",
+        "ip link set eth0 down",
+    ] {
+        in_shell(plane, B, line);
+    }
+    let mut desired = tutorial();
+    desired.instances.get_mut(B).unwrap().running = false;
+    let begun = Instant::now();
+    plane.apply(Arc::new(desired)).unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(500), "a stop took {:?}", begun.elapsed());
+    assert!(plane.outside_pid(B).is_none());
+    let refused = plane.namespace(&Place::Instance(B.to_owned())).unwrap().spawn(Command::new("/bin/true"));
+    assert!(refused.unwrap_err().to_string().contains("stopped"));
+    let begun = Instant::now();
+    plane.apply(Arc::new(tutorial())).unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(500), "a start took {:?}", begun.elapsed());
+    assert_eq!(ping(plane, A, B_IP), 3);
+    assert_eq!(ping(plane, B, A_IP), 3);
+    assert_eq!(in_shell(plane, B, "nft list ruleset"), "");
+    let parameters = "sysctl -n net.ipv4.icmp_echo_ignore_all net.ipv4.conf.eth0.rp_filter";
+    assert_eq!(in_shell(plane, B, parameters), "0\n0");
+    let state = in_shell(plane, B, "ip addr; ip route; ip rule; echo /proc/[0-9]*");
+    for gone in ["docker0", "172.16.1.99", "blackhole", "77"] {
+        assert!(!state.contains(gone), "{gone} in {state}");
+    }
+    assert!(state.contains("100.100.100.200"));
+    assert_eq!(state.matches("/proc/").count(), 2, "an init and a shell: {state}");
+}
+
 fn speaks(plane: &Plane, from: &str, address: &str) -> Option<SocketAddr> {
     let there = if from == "service" { Place::Service } else { Place::Instance(from.to_owned()) };
     let at: SocketAddr = address.parse().unwrap();
@@ -405,6 +480,8 @@ fn membership(plane: &Plane) {
     assert_eq!(ping(plane, "A.ecs2", B_IP), 0);
     plane.apply(Arc::new(tutorial())).unwrap();
     assert!(plane.namespace(&Place::Instance("A.ecs2".to_owned())).is_none());
+    let mounted = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounted.contains("A.ecs2") && !std::path::Path::new("/run/machines/A.ecs2").exists(), "{mounted}");
 }
 
 fn appliance(plane: &Plane) {

@@ -1,4 +1,8 @@
 //! The project's tests that need more than one crate: the house itself, and the lab end to end.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests say why by failing")]
+#![allow(clippy::disallowed_methods, reason = "a test reads its environment and owns its tasks")]
+
 mod house;
+mod interop;
 mod scenarios;
