@@ -125,7 +125,7 @@ async fn fault(screen: &mut Screen, lang: Lang, estate: &mut Estate, file: &Path
     );
     if case.scenario.expect.repaired {
         for line in run::repair(estate, &verdicts).await? {
-            screen.line(&format!("  $ {line}"));
+            screen.line(&format!("  {line}"));
         }
     } else {
         screen.line(&say(lang, "No API or guest command repairs this; the lab mends its own line.", "这不是任何 API 或命令能修复的；实验室自行恢复线路。"));

@@ -377,7 +377,10 @@ pub async fn repair(estate: &mut Estate, verdicts: &[Value]) -> Result<Vec<Strin
         };
         let (cli, guest) = (argv("cli"), argv("guest"));
         let line = if cli.is_empty() { guest.join(" ") } else { cli.join(" ") };
-        let shown = format!("{} {line}", item["account"].as_str().unwrap_or_default());
+        let account = item["account"].as_str().unwrap_or_default();
+        let place = item["instance"].as_str().filter(|_| cli.is_empty()).and_then(|id| estate.instance_name(id));
+        let place = place.or_else(|| estate.account_name(account).map(str::to_owned)).unwrap_or_default();
+        let shown = format!("{place} $ {line}");
         if line.is_empty() || done.contains(&shown) {
             continue; // Two pairs may print the same repair of a shared object.
         }
@@ -389,7 +392,7 @@ pub async fn repair(estate: &mut Estate, verdicts: &[Value]) -> Result<Vec<Strin
                 bail!("\"{line}\" in {instance} failed: {}", String::from_utf8_lossy(&out.stderr).trim());
             }
         } else {
-            let answer = aliyun(estate, item["account"].as_str().unwrap_or_default(), &cli).await?;
+            let answer = aliyun(estate, account, &cli).await?;
             for (name, path) in item["save"].as_object().into_iter().flatten() {
                 saved.insert(name.clone(), field(&answer, path.as_str().unwrap_or_default())?);
             }
