@@ -42,7 +42,8 @@ impl Programs {
 
 fn build(cargo: &Path, beside: &Path) -> Result<()> {
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "-p", "pingtong", "-p", "pingtong-agent", "--bins"]);
+    // With the lab itself among them, so that the three are built with the same features as the lab alone was.
+    command.args(["build", "-p", "pingtong-lab", "-p", "pingtong", "-p", "pingtong-agent", "--bins"]);
     if beside.ends_with("release") {
         command.arg("--release");
     }
