@@ -39,8 +39,9 @@ impl Probing {
             window: engine.window(),
             seed: seed(),
             started: clock.now(),
+            wire: engine.observers().wire,
         });
-        let ledger = ArrivalLedger::new(agent, engine.observers());
+        let ledger = ArrivalLedger::new(agent, engine.observers(), clock.now());
         Self { clock, engine, prober, ledger }
     }
 

@@ -116,6 +116,9 @@ pub struct ProbeRound {
     /// Probes answered after their time-out, before the round was closed.
     #[serde(default)]
     pub late: SequenceSet,
+    /// Probes whose reply the packet socket saw reach an interface, whatever the sender's own guest then did with it.
+    #[serde(default)]
+    pub replied_on_wire: Known<SequenceSet>,
     /// Replies to a probe that was answered already.
     #[serde(default)]
     pub duplicates: u64,
@@ -151,6 +154,10 @@ pub struct ArrivalRound {
     pub first_at: Timestamp,
     /// When the last was.
     pub last_at: Timestamp,
+    /// How long the observer had been watching when the first of this part was seen. Of probes sent before that it
+    /// knows nothing: their absence is no loss. None when it does not tell.
+    #[serde(default)]
+    pub watching_ms: Option<u64>,
     /// The interface that they came in by, empty when only the raw socket saw them.
     #[serde(default)]
     pub interface: String,

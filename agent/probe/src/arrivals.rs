@@ -3,7 +3,8 @@
 //! Joins what the packet socket sees (requests coming in, replies going out, by interface) with what the raw socket
 //! sees (requests that the guest let in), per round, and gives it out in parts: when a round has been quiet, or after
 //! a second at most. Counts only probes whose tag verifies and whose sender the plan names. Does not judge: which set
-//! is missing what is the verdict's business.
+//! is missing what is the verdict's business. Tells since when it watches, for what it could not see is not absent: probes
+//! that come before the plan names their sender are kept and judged when it does.
 
 use crate::{
     AgentHash, NonceKey, Now, Payload,
@@ -25,6 +26,8 @@ const PART_AGE_MAX: Duration = Duration::from_secs(1);
 const MEMORY: Duration = Duration::from_secs(5);
 /// Rounds remembered. Eight peers with two rounds a second for [`MEMORY`] need 80; beyond it the oldest goes.
 const ROUNDS_MAX: usize = 4_096;
+/// Sightings kept of senders that no plan has named yet: ten bursts of 400 probes, at a hundred bytes each.
+const EARLY_MAX: usize = 4_096;
 /// Interfaces told apart per round; more cannot matter.
 const INTERFACES_MAX: usize = 16;
 
@@ -79,6 +82,7 @@ struct Key {
 struct Part {
     first_at: Timestamp,
     last_at: Timestamp,
+    watching: Duration,
     on_wire: SequenceSet,
     accepted: SequenceSet,
     replied: BTreeMap<String, SequenceSet>,
@@ -94,6 +98,16 @@ struct Entry {
     part: Option<Part>,
 }
 
+/// A probe seen before the plan named its sender.
+#[derive(Debug)]
+struct Early {
+    at: Now,
+    from: Ipv4Addr,
+    to: Ipv4Addr,
+    payload: [u8; Payload::LENGTH],
+    seen: Seen,
+}
+
 /// The machine.
 #[derive(Debug)]
 pub struct ArrivalLedger {
@@ -102,9 +116,13 @@ pub struct ArrivalLedger {
     key: Option<NonceKey>,
     senders: BTreeMap<AgentHash, AgentId>,
     entries: BTreeMap<Key, Entry>,
+    early: VecDeque<Early>,
+    /// From when on nothing that came was forgotten.
+    since: Duration,
     ready: VecDeque<ArrivalRound>,
 }
 
+#[derive(Debug)]
 enum Seen {
     OnWire(String),
     Accepted,
@@ -112,14 +130,16 @@ enum Seen {
 }
 
 impl ArrivalLedger {
-    /// An empty ledger of `observer`.
-    pub fn new(observer: AgentId, observers: Observers) -> Self {
+    /// An empty ledger of `observer`, whose sockets have been open since `now`.
+    pub fn new(observer: AgentId, observers: Observers, now: Now) -> Self {
         Self {
             observer,
             observers,
             key: None,
             senders: BTreeMap::new(),
             entries: BTreeMap::new(),
+            early: VecDeque::new(),
+            since: now.mono,
             ready: VecDeque::new(),
         }
     }
@@ -130,21 +150,24 @@ impl ArrivalLedger {
             Sighting::Plan { key, senders } => {
                 self.key = Some(key);
                 self.senders = senders.into_iter().map(|agent| (AgentHash::of(&agent), agent)).collect();
+                for early in std::mem::take(&mut self.early) {
+                    self.note(early.at, early.from, early.to, &early.payload, early.seen);
+                }
             }
             Sighting::Wire { packet, interface, outgoing } => {
                 let Heard::Echo { kind, from, to, payload, .. } = packet else { return };
                 match (kind, outgoing) {
                     (EchoKind::Request, false) => {
-                        self.note(now, from, to, payload, &Seen::OnWire(interface.to_owned()));
+                        self.note(now, from, to, payload, Seen::OnWire(interface.to_owned()));
                     }
-                    (EchoKind::Reply, true) => self.note(now, to, from, payload, &Seen::Replied(interface.to_owned())),
+                    (EchoKind::Reply, true) => self.note(now, to, from, payload, Seen::Replied(interface.to_owned())),
                     // Our own requests leaving and the replies to them are the prober's.
                     (EchoKind::Request, true) | (EchoKind::Reply, false) => {}
                 }
             }
             Sighting::Raw { packet } => {
                 if let Heard::Echo { kind: EchoKind::Request, from, to, payload, .. } = packet {
-                    self.note(now, from, to, payload, &Seen::Accepted);
+                    self.note(now, from, to, payload, Seen::Accepted);
                 }
             }
             Sighting::OwnDrops(drops) => {
@@ -173,9 +196,12 @@ impl ArrivalLedger {
         self.entries.values().filter(|entry| entry.part.is_some()).map(Entry::part_due).min()
     }
 
-    fn note(&mut self, now: Now, from: Ipv4Addr, to: Ipv4Addr, payload: &[u8], seen: &Seen) {
-        let Some(probe) = self.key.as_ref().and_then(|key| Payload::parse(payload, key)) else { return };
-        if probe.sequence >= SequenceSet::NUMBERS_MAX || !self.senders.contains_key(&probe.agent) {
+    fn note(&mut self, now: Now, from: Ipv4Addr, to: Ipv4Addr, payload: &[u8], seen: Seen) {
+        let known = self.key.as_ref().and_then(|key| Payload::parse(payload, key));
+        let Some(probe) = known.filter(|probe| self.senders.contains_key(&probe.agent)) else {
+            return self.keep(now, from, to, payload, seen);
+        };
+        if probe.sequence >= SequenceSet::NUMBERS_MAX {
             return;
         }
         let key = Key { agent: probe.agent, round: probe.round, from, to };
@@ -192,13 +218,14 @@ impl ArrivalLedger {
         if entry.part.is_none() {
             entry.opened = now.mono;
         }
-        let part = entry.part.get_or_insert_with(|| Part { first_at: now.wall, ..Part::default() });
+        let watching = now.mono.saturating_sub(self.since);
+        let part = entry.part.get_or_insert_with(|| Part { first_at: now.wall, watching, ..Part::default() });
         part.last_at = now.wall;
         match seen {
             Seen::OnWire(interface) => {
                 // A bridge shows a packet twice; the card, which sees it first, is where it came in.
                 if entry.interface.is_empty() {
-                    entry.interface.clone_from(interface);
+                    entry.interface.clone_from(&interface);
                 }
                 part.on_wire.insert(probe.sequence);
             }
@@ -206,10 +233,22 @@ impl ArrivalLedger {
                 part.accepted.insert(probe.sequence);
             }
             Seen::Replied(interface) => {
-                if part.replied.len() < INTERFACES_MAX || part.replied.contains_key(interface) {
-                    part.replied.entry(interface.clone()).or_default().insert(probe.sequence);
+                if part.replied.len() < INTERFACES_MAX || part.replied.contains_key(&interface) {
+                    part.replied.entry(interface).or_default().insert(probe.sequence);
                 }
             }
+        }
+    }
+
+    /// Keeps what may turn out to be a probe of ours once the plan names its sender.
+    fn keep(&mut self, now: Now, from: Ipv4Addr, to: Ipv4Addr, payload: &[u8], seen: Seen) {
+        let Some(payload) = payload.first_chunk().filter(|payload| Payload::marks(*payload)) else { return };
+        self.early.push_back(Early { at: now, from, to, payload: *payload, seen });
+        while let Some(first) = self.early.front()
+            && (self.early.len() > EARLY_MAX || first.at.mono.saturating_add(MEMORY) < now.mono)
+        {
+            self.since = self.since.max(first.at.mono);
+            self.early.pop_front();
         }
     }
 
@@ -260,6 +299,7 @@ impl ArrivalLedger {
             to: key.to.into(),
             first_at: part.first_at,
             last_at: part.last_at,
+            watching_ms: Some(u64::try_from(part.watching.as_millis()).unwrap_or(u64::MAX)),
             interface,
             on_wire: seen(&self.observers.wire, part.on_wire),
             accepted: seen(&self.observers.raw, part.accepted),

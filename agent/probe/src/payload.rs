@@ -62,6 +62,14 @@ impl Payload {
         bytes
     }
 
+    /// Bytes that a probe needs: everything but the filling.
+    pub(crate) const LENGTH: usize = 32;
+
+    /// Whether the bytes are a probe's, as far as can be told without its key.
+    pub(crate) fn marks(bytes: &[u8]) -> bool {
+        bytes.len() >= Self::LENGTH && bytes.starts_with(&MAGIC)
+    }
+
     /// Reads a probe whose tag verifies; `None` for everything else.
     pub fn parse(bytes: &[u8], key: &NonceKey) -> Option<Self> {
         let (body, tag) = (bytes.get(..24)?, bytes.get(24..32)?);

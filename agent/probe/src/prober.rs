@@ -10,7 +10,7 @@ use crate::{
     round::{Fate, Round},
     wire::{EchoKind, Heard},
 };
-use pingtong_evidence::{AgentId, PairId, ProbeRound, RequestTag, RoundKey, SequenceSet};
+use pingtong_evidence::{AgentId, PairId, ProbeRound, RequestTag, RoundKey, SequenceSet, WhyUnknown};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, VecDeque},
@@ -42,6 +42,8 @@ pub struct ProberSettings {
     pub seed: u64,
     /// When the agent started: the high part of every round number.
     pub started: Now,
+    /// Whether a packet socket sees replies reach the interface, or why not.
+    pub wire: Result<(), WhyUnknown>,
 }
 
 /// One round to run.
@@ -103,6 +105,11 @@ pub enum Input<'a> {
         at: Duration,
         /// Whether the kernel told when.
         stamped: bool,
+    },
+    /// The packet socket saw a packet come in.
+    OnWire {
+        /// The packet.
+        packet: Heard<'a>,
     },
     /// An engine that matches replies itself, and cannot show their payload, says that a probe was answered.
     Vouched {
@@ -234,6 +241,7 @@ impl Prober {
                 self.take_back(round, sequence, Fate::NotSent);
             }
             Input::Heard { packet, at, stamped } => self.hear(packet, at, stamped),
+            Input::OnWire { packet } => self.sight(packet),
             Input::Vouched { round, sequence, rtt } => {
                 let Some(state) = self.rounds.get_mut(&round) else { return };
                 let was_open = state.answer_after(sequence, rtt);
@@ -374,6 +382,14 @@ impl Prober {
         }
     }
 
+    fn sight(&mut self, packet: Heard<'_>) {
+        let Heard::Echo { kind: EchoKind::Reply, from, payload, .. } = packet else { return };
+        let Some(payload) = Payload::parse(payload, &self.settings.key).filter(|own| own.agent == self.hash) else { return };
+        if let Some(round) = self.rounds.get_mut(&payload.round).filter(|round| round.target == from) {
+            round.reply_on_wire(payload.sequence);
+        }
+    }
+
     fn hear_own(&mut self, payload: Payload, from: Ipv4Addr, at: Duration, stamped: bool) {
         let Some(round) = self.rounds.get_mut(&payload.round) else {
             self.counters.after_close += 1;
@@ -419,7 +435,7 @@ impl Prober {
         let Some(round) = self.rounds.remove(&id) else { return };
         self.in_flight -= round.open();
         self.by_identifier.remove(&(round.identifier, round.target));
-        self.closed.push_back(round.close(now));
+        self.closed.push_back(round.close(now, &self.settings.wire));
     }
 
     fn round_of(&mut self, identifier: u16, target: Ipv4Addr) -> Option<&mut Round> {

@@ -6,8 +6,8 @@
 
 use crate::{Now, rtt};
 use pingtong_evidence::{
-    IcmpError, Nanos, PairId, ProbeRound, Protocol, RequestTag, RoundKey, SendErrors, SequenceSet, StrangerReply,
-    Timestamp,
+    IcmpError, Known, Nanos, PairId, ProbeRound, Protocol, RequestTag, RoundKey, SendErrors, SequenceSet, StrangerReply,
+    Timestamp, WhyUnknown,
 };
 use std::{
     collections::BTreeMap,
@@ -44,6 +44,7 @@ pub(crate) struct Round {
     pub(crate) first_due: Duration,
     pub(crate) started_at: Timestamp,
     fates: Vec<Fate>,
+    replied_on_wire: SequenceSet,
     unanswered: u32,
     last_sent: Duration,
     highest_answered: Option<u32>,
@@ -82,6 +83,7 @@ impl Round {
             first_due: now.mono,
             started_at: now.wall,
             fates: Vec::new(),
+            replied_on_wire: SequenceSet::new(),
             unanswered: 0,
             last_sent: now.mono,
             highest_answered: None,
@@ -184,6 +186,13 @@ impl Round {
         self.answer(sequence, at.saturating_add(rtt), false)
     }
 
+    /// The reply to a probe reached an interface of this host. Later stages decide what becomes of the probe.
+    pub(crate) fn reply_on_wire(&mut self, sequence: u32) {
+        if sequence < self.probes {
+            self.replied_on_wire.insert(sequence);
+        }
+    }
+
     pub(crate) fn stranger(&mut self, from: IpAddr) {
         count(&mut self.strangers, from);
     }
@@ -201,7 +210,7 @@ impl Round {
         self.fates.iter().filter(|fate| matches!(fate, Fate::Open(_))).count()
     }
 
-    pub(crate) fn close(self, now: Now) -> ProbeRound {
+    pub(crate) fn close(self, now: Now, wire: &Result<(), WhyUnknown>) -> ProbeRound {
         let with = |wanted: fn(&Fate) -> bool| -> SequenceSet {
             (0u32..).zip(&self.fates).filter(|(_, fate)| wanted(fate)).map(|(sequence, _)| sequence).collect()
         };
@@ -220,6 +229,10 @@ impl Round {
             sent: with(|fate| !matches!(fate, Fate::Refused(_) | Fate::NotSent)),
             replied: with(|fate| matches!(fate, Fate::Answered(_))),
             late: with(|fate| matches!(fate, Fate::Late)),
+            replied_on_wire: match wire {
+                Ok(()) => Known::Known(self.replied_on_wire),
+                Err(why) => Known::Unknown(why.clone()),
+            },
             rtt: rtt::summarise(&samples, self.all_stamped),
             key: self.key,
             pair: self.pair,

@@ -22,7 +22,7 @@ fn agent(name: &str) -> AgentId {
 }
 
 fn ledger(observers: Observers) -> ArrivalLedger {
-    let mut ledger = ArrivalLedger::new(agent("B.ecs1"), observers);
+    let mut ledger = ArrivalLedger::new(agent("B.ecs1"), observers, now(0));
     ledger.handle(now(0), Sighting::Plan { key: key(), senders: vec![agent("A.ecs1")] });
     ledger
 }
@@ -150,4 +150,30 @@ fn memory_is_bounded_whatever_arrives() {
         given += 1;
     }
     assert_eq!(given, 10_000, "what had to make room was given out, not lost");
+}
+
+#[test]
+fn probes_that_come_before_the_plan_are_not_lost() {
+    let mut ledger = ArrivalLedger::new(agent("B.ecs1"), both(), now(0));
+    for sequence in 0..3 {
+        let payload = payload("A.ecs1", sequence);
+        ledger.handle(now(10), Sighting::Wire { packet: request(&payload), interface: "eth0", outgoing: false });
+    }
+    ledger.handle(now(20), Sighting::Plan { key: key(), senders: vec![agent("C.ecs1")] });
+    assert!(ledger.poll(now(1_000)).is_none());
+    ledger.handle(now(30), Sighting::Plan { key: key(), senders: vec![agent("A.ecs1")] });
+    let late = payload("A.ecs1", 3);
+    ledger.handle(now(31), Sighting::Wire { packet: request(&late), interface: "eth0", outgoing: false });
+    let part = part(&mut ledger, 300);
+    assert_eq!(part.on_wire.known().map(pingtong_evidence::SequenceSet::len), Some(4));
+    assert_eq!(part.watching_ms, Some(10));
+}
+
+#[test]
+fn it_tells_since_when_it_has_watched() {
+    let mut ledger = ArrivalLedger::new(agent("B.ecs1"), both(), now(1_000));
+    ledger.handle(now(1_040), Sighting::Plan { key: key(), senders: vec![agent("A.ecs1")] });
+    let payload = payload("A.ecs1", 9);
+    ledger.handle(now(1_050), Sighting::Raw { packet: request(&payload) });
+    assert_eq!(part(&mut ledger, 1_400).watching_ms, Some(50));
 }

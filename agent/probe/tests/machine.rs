@@ -28,6 +28,7 @@ fn prober(rate_pps_max: u32, window: usize) -> Prober {
         window,
         seed: 1,
         started: now(Duration::ZERO),
+        wire: Ok(()),
     })
 }
 

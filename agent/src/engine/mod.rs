@@ -140,6 +140,9 @@ impl Engine {
                             ledger.handle(now, Sighting::Raw { packet });
                         }
                         Event::Wire { packet, interface, outgoing } => {
+                            if !outgoing {
+                                prober.handle(now, Input::OnWire { packet });
+                            }
                             ledger.handle(now, Sighting::Wire { packet, interface, outgoing });
                         }
                         Event::Drops(drops) => {

@@ -14,9 +14,25 @@ pub(crate) enum Applies {
     No,
 }
 
+/// Which of the pair's packets a rule is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// The peer's requests, coming in.
+    Requests,
+    /// The replies to our own, coming in.
+    Replies,
+    /// Whatever we send.
+    Sent,
+}
+
 /// Words that say nothing beyond the conditions judged below. Any other word narrows the rule by something unjudged.
-const PLAIN: [&str; 14] =
-    ["ip", "meta", "nfproto", "protocol", "icmp", "policy", "drop", "reject", "drop,", "counter", "==", "=", "!=", "2"];
+const PLAIN: [&str; 13] =
+    ["ip", "meta", "protocol", "icmp", "policy", "drop", "reject", "drop,", "counter", "==", "=", "!=", "2"];
+
+/// nft's word for the family of an address.
+fn family(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "ipv4" } else { "ipv6" }
+}
 
 fn number(protocol: Protocol) -> u8 {
     match protocol {
@@ -26,12 +42,13 @@ fn number(protocol: Protocol) -> u8 {
     }
 }
 
-pub(crate) fn applies(rule: &FirewallRule, protocol: Protocol, peer: IpAddr, own: IpAddr, inbound: bool) -> Applies {
+pub(crate) fn applies(rule: &FirewallRule, protocol: Protocol, peer: IpAddr, own: IpAddr, asked: Asked) -> Applies {
     if rule.protocol.is_some_and(|bound| bound != number(protocol)) {
         return Applies::No;
     }
     let text = rule.text.replace(['"', '{', '}', ','], " ");
     let words: Vec<&str> = text.split_whitespace().collect();
+    let inbound = asked != Asked::Sent;
     let (source, destination) = if inbound { (peer, own) } else { (own, peer) };
     let mut sure = rule.protocol.is_some() && rule.handle.is_some();
     for (at, word) in words.iter().enumerate() {
@@ -41,7 +58,14 @@ pub(crate) fn applies(rule: &FirewallRule, protocol: Protocol, peer: IpAddr, own
             "daddr" => matches_address(rest, destination),
             "l4proto" => matches_word(rest, &protocol.to_string(), &["icmp", "tcp", "udp"]),
             // A rule for replies alone leaves requests alone; on the way out either may be meant.
-            "type" if protocol == Protocol::Icmp && inbound => matches_word(rest, "echo-request", &["echo-reply"]),
+            "type" if protocol == Protocol::Icmp && asked == Asked::Requests => {
+                matches_word(rest, "echo-request", &["echo-reply"])
+            }
+            "type" if protocol == Protocol::Icmp && asked == Asked::Replies => {
+                matches_word(rest, "echo-reply", &["echo-request"])
+            }
+            "nfproto" => matches_word(rest, family(peer), &["ipv4", "ipv6"]),
+            "ipv4" | "ipv6" => Some(true),
             "tcp" | "udp" | "dport" | "sport" if protocol == Protocol::Icmp && !after(&words, at, "l4proto") => {
                 Some(false)
             }
@@ -99,7 +123,7 @@ mod tests {
             text: text.into(),
         };
         let (peer, own) = ("192.168.1.10".parse().unwrap(), "172.16.1.10".parse().unwrap());
-        let ask = |protocol, text| applies(&rule(protocol, text), Protocol::Icmp, peer, own, true);
+        let ask = |protocol, text| applies(&rule(protocol, text), Protocol::Icmp, peer, own, Asked::Requests);
         assert_eq!(ask(Some(1), "icmp type echo-request"), Applies::Surely);
         assert_eq!(ask(Some(1), ""), Applies::Surely);
         assert_eq!(ask(Some(6), ""), Applies::No);
@@ -110,6 +134,11 @@ mod tests {
         assert_eq!(ask(Some(1), "ct state invalid"), Applies::Perhaps);
         assert_eq!(ask(Some(1), "meta l4proto icmp icmp type echo-request"), Applies::Surely);
         assert_eq!(ask(Some(1), "meta l4proto icmp icmp type echo-reply"), Applies::No);
+        assert_eq!(ask(Some(1), "meta nfproto ipv4 meta l4proto icmp icmp type echo-request drop"), Applies::Surely);
+        assert_eq!(ask(Some(1), "meta nfproto ipv6"), Applies::No);
+        let reply = |text| applies(&rule(Some(1), text), Protocol::Icmp, peer, own, Asked::Replies);
+        assert_eq!(reply("icmp type echo-reply"), Applies::Surely);
+        assert_eq!(reply("icmp type echo-request"), Applies::No);
         assert_eq!(ask(None, "meta l4proto != icmp"), Applies::No);
         assert_eq!(ask(Some(1), "meta l4proto icmp (packet bytes)"), Applies::Perhaps);
         assert_eq!(ask(Some(1), "iifname docker0 meta l4proto icmp"), Applies::Perhaps);

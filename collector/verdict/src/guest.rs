@@ -7,7 +7,7 @@
 use crate::{
     code::CauseCode,
     finding::{Finding, Note, Stops},
-    firewall::{Applies, applies},
+    firewall::{Applies, Asked, applies},
     lang::{Both, both},
     model::Model,
     observe::Observed,
@@ -29,6 +29,9 @@ const EPERM: i32 = 1;
 const NO_ROUTE: [i32; 4] = [101, 113, 13, 22];
 /// Lost packets below which a share of loss is no evidence; the same as for the fabric.
 const LOST_MIN: u64 = 3;
+
+/// Hooks that a host's own packets pass on their way out.
+const OUTWARD: [FirewallHook; 2] = [FirewallHook::Output, FirewallHook::Postrouting];
 
 /// One host with everything that speaks about it.
 pub(crate) struct Guest<'a> {
@@ -151,53 +154,55 @@ impl Guest<'_> {
         Some(finding)
     }
 
-    /// Rules at these hooks that refuse the probes: first the sure ones, else, when asked, the possible ones.
-    fn refusing(&self, hooks: &[FirewallHook], possible_too: bool) -> Vec<&FirewallRule> {
+    /// Rules that refuse the packets asked about: first the sure ones, else, when asked, the possible ones.
+    fn refusing(&self, asked: Asked, possible_too: bool) -> Vec<&FirewallRule> {
         let all = self.facts.and_then(|f| f.firewall.known()).map_or(&[][..], |f| f.refusing.as_slice());
-        let inbound = !hooks.contains(&FirewallHook::Output);
         let of = |wanted: Applies| -> Vec<&FirewallRule> {
             all.iter()
-                .filter(|rule| hooks.contains(&rule.hook) && !rule.limited)
-                .filter(|rule| applies(rule, self.pair.protocol, self.peer(), self.address(), inbound) == wanted)
+                .filter(|rule| (asked == Asked::Sent) == OUTWARD.contains(&rule.hook) && !rule.limited)
+                .filter(|rule| applies(rule, self.pair.protocol, self.peer(), self.address(), asked) == wanted)
                 .collect()
         };
         let sure = of(Applies::Surely);
         if sure.is_empty() && possible_too { of(Applies::Perhaps) } else { sure }
     }
 
-    fn firewall(&self, hooks: &[FirewallHook], stops: Stops, shown: bool, refuted: bool) -> Option<Finding> {
-        if refuted && !shown {
-            return None;
-        }
-        let rules = self.refusing(hooks, shown);
-        if rules.is_empty() {
-            return None;
-        }
-        let hook = if hooks.contains(&FirewallHook::Output) { ("output", "出口") } else { ("input", "入口") };
-        let (en, zh) = hook;
+    fn firewall(&self, rules: &[&FirewallRule], stops: Stops) -> Finding {
+        let (en, zh) = if matches!(stops, Stops::Sending(_)) { ("output", "出口") } else { ("input", "入口") };
         let list = rules.iter().map(|rule| rule_words(rule)).collect::<Vec<_>>().join("; ");
         let text =
             both!("the guest's packet filter refuses at hook {en}: {list}", "系统防火墙在{zh}（{en}）处拒绝：{list}");
         let commands = rules.iter().map(|rule| removal(rule)).collect();
-        Some(self.finding(CauseCode::GuestFirewall, stops, text, commands, Some(&self.pair.protocol.to_string())))
+        let mut finding =
+            self.finding(CauseCode::GuestFirewall, stops, text, commands, Some(&self.pair.protocol.to_string()));
+        if matches!(stops, Stops::Replies(_)) {
+            finding.direction = Some(self.side.opposite().sends());
+        }
+        finding
     }
 
+    /// What keeps out the peer's requests, or the replies to this host's own.
     fn input(&self, overlap: bool) -> Vec<Finding> {
-        let hooks = [FirewallHook::Ingress, FirewallHook::Prerouting, FirewallHook::Input];
         let shown = self.inbound.cut == Some(Cut::S2);
-        let stops = Stops::Arrivals(self.side);
-        if let Some(finding) = self.firewall(&hooks, stops, shown, self.inbound.accepted()) {
-            return vec![finding];
+        let turned_away = self.outbound.cut == Some(Cut::S6);
+        let mut rules = if self.inbound.accepted() { vec![] } else { self.refusing(Asked::Requests, shown) };
+        let requests = shown || !rules.is_empty();
+        // Before replies are seen at the interface, only a rule that names them is suspected of refusing them.
+        let unseen = self.outbound.cut == Some(Cut::S5) && self.outbound.home.is_none() && !requests;
+        let replies = if turned_away || unseen { self.refusing(Asked::Replies, turned_away) } else { vec![] };
+        rules.extend(replies.into_iter().filter(|rule| turned_away || rule.text.contains("echo-reply")));
+        rules.sort();
+        rules.dedup();
+        let stops = if requests { Stops::Arrivals(self.side) } else { Stops::Replies(self.side) };
+        if !rules.is_empty() {
+            return vec![self.firewall(&rules, stops)];
         }
-        if !shown {
-            return self.refused_replies().into_iter().collect();
+        if !(shown || turned_away) || overlap {
+            return vec![];
         }
         let strict = self.facts.and_then(|f| f.sysctls.strict_reverse_path.known()).filter(|list| !list.is_empty());
         let drops = self.facts.and_then(|f| f.counters.known()).map_or(0, |c| c.reverse_path_drops);
         if let (Some(list), true) = (strict, drops > 0) {
-            if overlap {
-                return vec![];
-            }
             let list = list.join(", ");
             let text = both!(
                 "strict reverse-path filtering on {list} refused {drops} packets",
@@ -206,44 +211,26 @@ impl Guest<'_> {
             let command = words(&["sysctl", "-w", "net.ipv4.conf.all.rp_filter=2"]);
             return vec![self.finding(CauseCode::GuestRpFilter, stops, text, vec![command], None)];
         }
-        let text =
-            both!("requests reach the interface and the IP stack never sees them", "请求到达了网卡，但协议栈从未收到");
-        vec![self.finding(CauseCode::GuestFirewall, stops, text, vec![], None)]
-    }
-
-    /// Rules that refuse the replies to this host's own probes and let the peer's requests in.
-    fn refused_replies(&self) -> Option<Finding> {
-        if self.outbound.cut != Some(Cut::S5) || self.inbound.cut != Some(Cut::None) {
-            return None;
-        }
-        let rules: Vec<&FirewallRule> = self
-            .facts?
-            .firewall
-            .known()?
-            .refusing
-            .iter()
-            .filter(|r| {
-                r.hook != FirewallHook::Output && r.handle.is_some() && !r.limited && r.text.contains("echo-reply")
-            })
-            .collect();
-        let list = rules.iter().map(|rule| rule_words(rule)).collect::<Vec<_>>().join("; ");
-        let text = both!("the guest's packet filter refuses replies: {list}", "系统防火墙拒收应答：{list}");
-        let commands: Vec<Vec<String>> = rules.iter().map(|rule| removal(rule)).collect();
-        let mut finding =
-            self.finding(CauseCode::GuestFirewall, Stops::Replies(self.side), text, commands, Some("icmp"));
+        let text = if shown {
+            both!("requests reach the interface and the IP stack never sees them", "请求到达了网卡，但协议栈从未收到")
+        } else {
+            both!("replies reach the interface and the prober never gets them", "应答到达了网卡，但探测程序从未收到")
+        };
+        let mut finding = self.finding(CauseCode::GuestFirewall, stops, text, vec![], None);
         finding.direction = Some(self.side.opposite().sends());
-        (!rules.is_empty()).then_some(finding)
+        vec![finding]
     }
 
     fn output(&self) -> Option<Finding> {
-        let hooks = [FirewallHook::Output, FirewallHook::Postrouting];
         let unanswered = self.inbound.cut == Some(Cut::S3) && !self.ignores_echo();
         let shown = self.outbound.errors.contains_key(&EPERM) || unanswered;
         let refuted = self.outbound.alive() || self.inbound.answered() || self.outbound.arrives();
-        let found = self.firewall(&hooks, Stops::Sending(self.side), shown, refuted);
+        let rules = if refuted && !shown { vec![] } else { self.refusing(Asked::Sent, shown) };
+        let stops = Stops::Sending(self.side);
+        let found = (!rules.is_empty()).then(|| self.firewall(&rules, stops));
         if found.is_none() && self.outbound.errors.contains_key(&EPERM) && self.outbound.sent == 0 {
             let text = both!("the kernel refuses to send (EPERM)", "内核拒绝发送（EPERM）");
-            return Some(self.finding(CauseCode::GuestFirewall, Stops::Sending(self.side), text, vec![], None));
+            return Some(self.finding(CauseCode::GuestFirewall, stops, text, vec![], None));
         }
         found
     }
@@ -369,7 +356,7 @@ impl Guest<'_> {
         let leg = self.inbound.accept.filter(|leg| leg.passed > 0 && leg.lost() >= LOST_MIN)?;
         let rules = &self.facts?.firewall.known()?.refusing;
         let rule = rules.iter().find(|rule| {
-            rule.limited && applies(rule, self.pair.protocol, self.peer(), self.address(), true) != Applies::No
+            rule.limited && applies(rule, self.pair.protocol, self.peer(), self.address(), Asked::Requests) != Applies::No
         })?;
         let (words, lost, of) = (rule_words(rule), leg.lost(), leg.of);
         let text = both!(

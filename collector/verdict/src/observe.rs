@@ -10,10 +10,13 @@ use crate::{
     wilson::LossRate,
 };
 use pingtong_evidence::{
-    AgentId, ArrivalRound, Direction, HostFacts, Known, Pair, ProbeEngine, ProbeRound, RttSummary, SequenceSet,
-    Timestamp,
+    AgentId, ArrivalRound, Direction, HostFacts, Known, Pair, ProbeEngine, ProbeRound, RouteOutcome, RttSummary,
+    SequenceSet, Timestamp,
 };
 use std::{collections::BTreeMap, net::IpAddr};
+
+/// Time within which an agent reports what it saw arrive: its ledger gives a part out after 250 ms of quiet.
+const REPORTED_AFTER_MS: u128 = 300;
 
 /// Packets that passed a stage, of those that entered it in rounds where both ends were observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,8 +56,11 @@ pub(crate) struct Observed {
     pub(crate) accept: Option<Leg>,
     /// Accepted (or on wire) to answered, by any interface.
     pub(crate) answer: Option<Leg>,
-    /// Answered by the interface that the request came in by, to received.
+    /// Answered by the interface that the request came in by, to back at the sender: on its wire where that is looked
+    /// at, else received.
     pub(crate) reply: Option<Leg>,
+    /// Back on the sender's wire to received by it; none when nobody looked.
+    pub(crate) home: Option<Leg>,
     /// Answers that left by another interface.
     pub(crate) elsewhere: BTreeMap<String, u64>,
     pub(crate) rtt: Option<RttSummary>,
@@ -105,6 +111,9 @@ impl Observed {
         }
         if self.sent == 0 {
             return Cut::S0;
+        }
+        if self.home.is_some_and(|leg| leg.of > 0) {
+            return Cut::S6;
         }
         let Some(request) = self.request else { return Cut::Unanswered };
         if request.passed == 0 {
@@ -163,6 +172,9 @@ pub(crate) fn observe(question: &Question, flow: Direction, facts: &BTreeMap<Age
     let observer = pair.endpoint(flow.destination()).agent.as_ref();
     let silent = observer.is_none_or(|agent| question.silent.contains(agent));
     let watching = !silent && watches(observer.and_then(|agent| facts.get(agent)));
+    let sender = pair.endpoint(flow.source()).agent.as_ref().and_then(|agent| facts.get(agent));
+    let answers_itself = sender.is_some_and(|facts| holds_target(facts, pair.endpoint(flow.destination()).address));
+    let spoke = observer.and_then(|agent| last_word(question, agent));
     for round in question.probes.iter().filter(|round| belongs(round, pair, flow)) {
         let parts: Vec<&ArrivalRound> = question
             .arrivals
@@ -170,10 +182,59 @@ pub(crate) fn observe(question: &Question, flow: Direction, facts: &BTreeMap<Age
             .filter(|part| part.key == round.key && Some(&part.observer) == observer)
             .filter(|part| part.to == round.target)
             .collect();
-        add_round(&mut seen, round, &parts, watching);
+        let round = if answers_itself { &without_replies(round) } else { round };
+        add_round(&mut seen, round, &parts, watching, spoke);
     }
     seen.cut = Some(seen.find_cut());
     seen
+}
+
+/// Whether the sender's own kernel has the target's address: then it answers itself, and its replies prove nothing.
+fn holds_target(facts: &HostFacts, target: IpAddr) -> bool {
+    facts.routes.iter().any(|route| route.to == target && route.outcome.known() == Some(&RouteOutcome::Own))
+}
+
+fn without_replies(round: &ProbeRound) -> ProbeRound {
+    let none = SequenceSet::new();
+    ProbeRound { replied: none.clone(), late: none.clone(), replied_on_wire: Known::Known(none), ..round.clone() }
+}
+
+/// When an agent last reported anything, by its own clock. Reports come in order.
+fn last_word(question: &Question, agent: &AgentId) -> Option<Timestamp> {
+    let healths = question.healths.iter().filter(|health| health.agent == *agent).map(|health| health.at);
+    let hosts = question.hosts.iter().filter(|facts| facts.agent == *agent).map(|facts| facts.at);
+    let rounds = question.probes.iter().filter(|round| round.key.agent == *agent).map(|round| round.ended_at);
+    let parts = question.arrivals.iter().filter(|part| part.observer == *agent).map(|part| part.last_at);
+    healths.chain(hosts).chain(rounds).chain(parts).max()
+}
+
+/// Probes of a round whose absence the observer's parts prove. What was sent before it watched, and what would have come
+/// after the last it reported of, it cannot miss. Durations alone are compared, so the two clocks may differ.
+fn attributable(round: &ProbeRound, parts: &[&ArrivalRound], spoke: Option<Timestamp>) -> SequenceSet {
+    let seen = |part: &&ArrivalRound| {
+        [&part.on_wire, &part.accepted, &part.replied]
+            .into_iter()
+            .filter_map(Known::known)
+            .fold(SequenceSet::new(), |all, set| all.union(set))
+    };
+    let all = parts.iter().map(seen).fold(SequenceSet::new(), |all, set| all.union(&set));
+    let ends = |set: &SequenceSet| Some((set.ranges().first()?.0, set.ranges().last()?.1));
+    let (Some((first, last)), Some((sent_first, sent_last))) = (ends(&all), ends(&round.sent)) else {
+        return round.sent.clone();
+    };
+    let took_ms = round.ended_at.since(round.started_at).as_millis();
+    let from_start = parts
+        .iter()
+        .min_by_key(|part| part.first_at)
+        .and_then(|part| part.watching_ms)
+        .is_some_and(|watching| u128::from(watching) >= took_ms);
+    let missing_ms = took_ms.saturating_mul(u128::from(sent_last.saturating_sub(last))) / u128::from(round.planned.max(1));
+    let to_end = parts.iter().map(|part| part.last_at).max().zip(spoke).is_some_and(|(last_at, spoke)| {
+        spoke >= last_at && spoke.since(last_at).as_millis() >= missing_ms + REPORTED_AFTER_MS
+    });
+    let from = if from_start { sent_first } else { first };
+    let to = if to_end { sent_last } else { last };
+    round.sent.intersection(&(from..=to).collect())
 }
 
 fn belongs(round: &ProbeRound, pair: &Pair, flow: Direction) -> bool {
@@ -184,7 +245,13 @@ fn belongs(round: &ProbeRound, pair: &Pair, flow: Direction) -> bool {
         && from.agent.as_ref().is_none_or(|agent| *agent == round.key.agent)
 }
 
-fn add_round(seen: &mut Observed, round: &ProbeRound, parts: &[&ArrivalRound], watching: bool) {
+fn add_round(
+    seen: &mut Observed,
+    round: &ProbeRound,
+    parts: &[&ArrivalRound],
+    watching: bool,
+    spoke: Option<Timestamp>,
+) {
     let received = round.replied.union(&round.late).intersection(&round.sent);
     seen.rounds += 1;
     seen.sent += round.sent.len();
@@ -207,7 +274,8 @@ fn add_round(seen: &mut Observed, round: &ProbeRound, parts: &[&ArrivalRound], w
     let unreliable = parts.iter().any(|part| part.own_drops > 0);
     let read = |part: Option<SequenceSet>, any: bool| match part {
         Some(set) => Some(set),
-        None if watching && !any => Some(SequenceSet::new()),
+        // An observer that reports nothing of probes that were answered has not reported yet.
+        None if watching && !any && received.is_empty() => Some(SequenceSet::new()),
         None => None,
     };
     let any = !parts.is_empty();
@@ -228,12 +296,15 @@ fn add_round(seen: &mut Observed, round: &ProbeRound, parts: &[&ArrivalRound], w
         set.union(&received)
     });
     let drops = unreliable || round.own_drops > 0;
+    let proven = attributable(round, parts, spoke);
     let count = |leg: &mut Option<Leg>, of: &SequenceSet, passed: &SequenceSet| {
+        let of = of.intersection(&proven);
         // An observer that dropped packets proves presence only.
         if !drops || of.missing_from(passed) == 0 {
-            leg.get_or_insert_default().add(of, passed);
+            leg.get_or_insert_default().add(&of, passed);
         }
     };
+    let home = round.replied_on_wire.known().map(|set| set.union(&received).intersection(&round.sent));
     if let Some(arrived) = &arrived {
         count(&mut seen.request, &round.sent, arrived);
         if let Some(accepted) = &accepted {
@@ -243,7 +314,12 @@ fn add_round(seen: &mut Observed, round: &ProbeRound, parts: &[&ArrivalRound], w
             count(&mut seen.answer, accepted.as_ref().unwrap_or(arrived), answered);
         }
         if let Some(left) = &left {
-            count(&mut seen.reply, left, &received);
+            count(&mut seen.reply, left, home.as_ref().unwrap_or(&received));
         }
+    }
+    if let Some(home) = &home
+        && round.own_drops == 0
+    {
+        seen.home.get_or_insert_default().add(home, &received);
     }
 }

@@ -5,5 +5,6 @@
 
 mod cases;
 mod house;
+mod partial;
 mod properties;
 mod world;

@@ -1,0 +1,103 @@
+//! Evidence that does not cover everything: observers that began late, reports under way, replies seen and not received.
+
+use super::world::*;
+use crate::{Cut, State, Verdict};
+use pingtong_evidence::*;
+
+const I: Side = Side::Initiator;
+const C: Side = Side::Acceptor;
+
+fn codes(verdict: &Verdict) -> Vec<String> {
+    verdict.causes.iter().map(|cause| format!("{} {}", cause.code, cause.side)).collect()
+}
+
+/// What the observer at `side` reports of the peer's round, and the round.
+fn round_to(world: &mut World, side: Side) -> (&mut ProbeRound, &mut ArrivalRound) {
+    let at = world.question.arrivals.iter().position(|part| part.to == ip(World::side(side).4)).unwrap();
+    let key = world.question.arrivals[at].key.clone();
+    let question = &mut world.question;
+    let probe = question.probes.iter_mut().find(|round| round.key == key).unwrap();
+    (probe, &mut question.arrivals[at])
+}
+
+fn only(part: &mut ArrivalRound, first: u32, last: u32) {
+    let set: SequenceSet = (first..=last).collect();
+    part.on_wire = Known::Known(set.clone());
+    part.accepted = Known::Known(set.clone());
+    part.replied = Known::Known(set);
+}
+
+#[test]
+fn probes_from_before_the_observer_watched_are_not_lost() {
+    for (watching_ms, lost) in [(Some(20), false), (None, false), (Some(60_000), true)] {
+        let mut world = World::healthy();
+        world.wire(Wire::S5, Wire::S1);
+        world.entries(C).retain(|entry| entry.kind == RouteKind::System);
+        let (_, part) = round_to(&mut world, C);
+        only(part, 5, SENT - 1);
+        part.watching_ms = watching_ms;
+        let found = codes(&world.verdict());
+        assert_eq!(found.contains(&"loss-in-fabric initiator".to_owned()), lost, "{watching_ms:?}: {found:?}");
+    }
+}
+
+#[test]
+fn arrivals_that_are_not_reported_yet_are_not_lost() {
+    for (spoke_ms, lost) in [(1_700, false), (6_000, true)] {
+        let mut world = World::healthy();
+        world.wire(Wire::S5, Wire::S1);
+        world.entries(C).retain(|entry| entry.kind == RouteKind::System);
+        let (_, part) = round_to(&mut world, C);
+        only(part, 0, SENT / 2);
+        part.last_at = at(1_500);
+        let observer = part.observer.clone();
+        for facts in world.question.hosts.iter_mut().filter(|facts| facts.agent == observer) {
+            facts.at = at(spoke_ms);
+        }
+        for round in world.question.probes.iter_mut().filter(|round| round.key.agent == observer) {
+            round.ended_at = at(1_600);
+        }
+        let found = codes(&world.verdict());
+        assert_eq!(found.contains(&"loss-in-fabric initiator".to_owned()), lost, "{spoke_ms}: {found:?}");
+    }
+}
+
+#[test]
+fn replies_seen_at_the_interface_and_not_received_are_refused_by_the_guest() {
+    let mut world = World::healthy();
+    world.wire(Wire::Through, Wire::S5);
+    world.refuse(C, FirewallHook::Input, Some(1), Some(8));
+    let (probe, _) = round_to(&mut world, I);
+    probe.replied_on_wire = Known::Known(probe.sent.clone());
+    let verdict = world.verdict();
+    assert_eq!(codes(&verdict), ["guest-firewall acceptor"]);
+    assert_eq!(verdict.directions.back.cut, Cut::S6);
+    assert_eq!(verdict.repairs.set[0].guest.first().map(String::as_str), Some("nft"));
+}
+
+#[test]
+fn a_host_that_has_the_peers_address_answers_itself_and_that_proves_nothing() {
+    let mut world = World::healthy();
+    world.wire(Wire::S2, Wire::Through);
+    let (own, peer) = (ip(World::side(C).4), ip(World::side(I).4));
+    let facts = world.facts(C);
+    for route in facts.routes.iter_mut().filter(|route| route.to == peer) {
+        route.outcome = Known::Known(RouteOutcome::Own);
+    }
+    known(&mut facts.interfaces)[0].addresses.push((peer, Cidr::host(peer)));
+    world.question.arrivals.retain(|part| part.from != own);
+    let verdict = world.verdict();
+    assert_eq!(codes(&verdict), ["guest-route-overlap acceptor"]);
+    assert_eq!((verdict.state, verdict.directions.back.cut), (State::Broken, Cut::S0));
+}
+
+#[test]
+fn a_surely_refusing_rule_is_named_behind_a_closed_group() {
+    let mut world = World::healthy();
+    world.wire(Wire::S1, Wire::Through);
+    world.rules(C).clear();
+    world.refuse(C, FirewallHook::Input, Some(1), Some(8));
+    known(&mut world.facts(C).firewall).refusing[0].text =
+        "meta nfproto ipv4 meta l4proto icmp icmp type echo-request drop".into();
+    assert_eq!(codes(&world.verdict()), ["sg-ingress-missing acceptor", "guest-firewall acceptor"]);
+}
