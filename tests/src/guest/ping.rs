@@ -1,5 +1,6 @@
-//! `ping [-c N] [-i S] [-W S] [-s BYTES] [-q] [-n] [-I ADDRESS] [-M do|dont] ADDRESS`: real ICMP, the last lines and
-//! exit codes of iputils (0 when anything came back, 1 when nothing did, 2 for mistakes).
+//! `ping [-c N] [-i S] [-W S] [-w S] [-s BYTES] [-q] [-n] [-I ADDRESS] [-M do|dont] ADDRESS`: real ICMP, the last lines and
+//! exit codes of iputils (0 when anything came back, 1 when nothing did or `-w` ended it early, 2 for mistakes). Errors
+//! that ICMP reports are printed with their sender.
 
 #![expect(clippy::disallowed_methods, reason = "a run loop: it reads the clock")]
 
@@ -21,6 +22,8 @@ struct Options {
     count: Option<u16>,
     interval: Duration,
     timeout: Duration,
+    /// How long it may take as a whole.
+    within: Option<Duration>,
     size: usize,
     quiet: bool,
     source: Option<Ipv4Addr>,
@@ -52,6 +55,7 @@ fn parse(words: &[String]) -> Result<Options, Refusal> {
         count: None,
         interval: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
+        within: None,
         size: 56,
         quiet: false,
         source: None,
@@ -80,7 +84,8 @@ fn parse(words: &[String]) -> Result<Options, Refusal> {
         match flag {
             "c" => options.count = Some(value.parse().map_err(|_| wrong())?),
             "i" => options.interval = seconds()?,
-            "W" | "w" => options.timeout = seconds()?,
+            "W" => options.timeout = seconds()?,
+            "w" => options.within = Some(seconds()?),
             "s" => options.size = value.parse().ok().filter(|size| *size <= 65_000).ok_or_else(wrong)?,
             "I" => options.source = Some(value.parse().map_err(|_| wrong())?),
             _ => {
@@ -93,7 +98,7 @@ fn parse(words: &[String]) -> Result<Options, Refusal> {
             }
         }
     }
-    let target = target.ok_or_else(|| Refusal::new("usage: ping [-c N] [-i S] [-W S] [-s BYTES] [-q] ADDRESS"))?;
+    let target = target.ok_or_else(|| Refusal::new("usage: ping [-c N] [-i S] [-W S] [-w S] [-s BYTES] [-q] ADDRESS"))?;
     options.target = target.parse().map_err(|_| Refusal::new(format!("{target}: Name or service not known")))?;
     Ok(options)
 }
@@ -101,9 +106,11 @@ fn parse(words: &[String]) -> Result<Options, Refusal> {
 fn exchange(options: &Options, mut socket: Socket) -> u8 {
     let identifier = u16::try_from(std::process::id() & 0xffff).unwrap_or(1);
     let to = SockAddr::from(SocketAddrV4::new(options.target, 0));
-    let (mut sent, mut received) = (0_u16, 0_u16);
+    let (mut sent, mut received, mut errors) = (0_u16, 0_u16, 0_u16);
     let mut sent_at = Vec::new();
     let started = Instant::now();
+    let end = options.within.map(|within| started + within);
+    let is_over = || end.is_some_and(|end| Instant::now() >= end);
     render::line(&format!("PING {0} ({0}) {1}({2}) bytes of data.", options.target, options.size, options.size + 28));
     let mut buffer = vec![0; 65_536];
     loop {
@@ -117,7 +124,8 @@ fn exchange(options: &Options, mut socket: Socket) -> u8 {
         }
         let finished = options.count.is_some_and(|count| sent >= count);
         let deadline = Instant::now() + if finished { options.timeout } else { options.interval };
-        while !(finished && received >= sent) {
+        let deadline = end.map_or(deadline, |end| end.min(deadline));
+        while !(finished && received + errors >= sent) {
             let rest = deadline.saturating_duration_since(Instant::now());
             if rest.is_zero() {
                 break;
@@ -126,30 +134,39 @@ fn exchange(options: &Options, mut socket: Socket) -> u8 {
             let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
             let _ = ppoll(&mut polled, Some(TimeSpec::from_duration(rest)), None);
             let Ok(length) = socket.read(&mut buffer) else { continue };
-            if let Some((from, sequence)) = reply(&buffer[..length], identifier) {
-                received += 1;
-                let elapsed = usize::from(sequence).checked_sub(1).and_then(|at| sent_at.get(at)).map(Instant::elapsed);
-                if let (Some(spent), false) = (elapsed, options.quiet) {
-                    let milliseconds = spent.as_secs_f64() * 1000.0;
-                    render::line(&format!(
-                        "{} bytes from {from}: icmp_seq={sequence} ttl={} time={milliseconds:.3} ms",
-                        options.size + 8,
-                        buffer[8],
-                    ));
+            let line = match heard(&buffer[..length], identifier) {
+                Some((from, sequence, Heard::Reply)) => {
+                    received += 1;
+                    let at = usize::from(sequence).checked_sub(1).and_then(|at| sent_at.get(at));
+                    at.map(|at| {
+                        let milliseconds = at.elapsed().as_secs_f64() * 1000.0;
+                        let (size, ttl) = (options.size + 8, buffer[8]);
+                        format!("{size} bytes from {from}: icmp_seq={sequence} ttl={ttl} time={milliseconds:.3} ms")
+                    })
                 }
+                Some((from, sequence, Heard::Error(what))) => {
+                    errors += 1;
+                    Some(format!("From {from} icmp_seq={sequence} {what}"))
+                }
+                None => None,
+            };
+            if let (Some(line), false) = (line, options.quiet) {
+                render::line(&line);
             }
         }
-        if finished {
+        if finished || is_over() {
             break;
         }
     }
     let lost = f64::from(sent.saturating_sub(received)) * 100.0 / f64::from(sent.max(1));
+    let failed = if errors == 0 { String::new() } else { format!("+{errors} errors, ") };
     render::line(&format!("\n--- {} ping statistics ---", options.target));
     render::line(&format!(
-        "{sent} packets transmitted, {received} received, {lost:.0}% packet loss, time {}ms",
+        "{sent} packets transmitted, {received} received, {failed}{lost:.0}% packet loss, time {}ms",
         started.elapsed().as_millis()
     ));
-    u8::from(received == 0)
+    let short = options.within.is_some() && options.count.is_some_and(|count| received < count);
+    u8::from(received == 0 || short)
 }
 
 fn packet(options: &Options, identifier: u16, sequence: u16) -> Vec<u8> {
@@ -174,10 +191,65 @@ fn echo(identifier: u16, sequence: u16, size: usize) -> Vec<u8> {
     message
 }
 
-fn reply(packet: &[u8], identifier: u16) -> Option<(Ipv4Addr, u16)> {
-    let header = usize::from(packet.first()? & 0x0f) * 4;
-    let message = packet.get(header..)?;
-    let number = |at: usize| Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]));
+/// What came back for one of our packets.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Reply,
+    /// An ICMP error, in the words of iputils.
+    Error(String),
+}
+
+/// Who says what about which sequence number, when it is about a packet of ours.
+fn heard(packet: &[u8], identifier: u16) -> Option<(Ipv4Addr, u16, Heard)> {
     let from = Ipv4Addr::from(<[u8; 4]>::try_from(packet.get(12..16)?).ok()?);
-    (message.first() == Some(&0) && number(4)? == identifier).then_some((from, number(6)?))
+    let message = packet.get(usize::from(packet.first()? & 0x0f) * 4..)?;
+    let number = |message: &[u8], at: usize| Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]));
+    if message.first() == Some(&0) {
+        return (number(message, 4)? == identifier).then_some((from, number(message, 6)?, Heard::Reply));
+    }
+    let what = match (message.first()?, message.get(1)?) {
+        (3, 0) => "Destination Net Unreachable".to_owned(),
+        (3, 1) => "Destination Host Unreachable".to_owned(),
+        (3, 2) => "Destination Protocol Unreachable".to_owned(),
+        (3, 3) => "Destination Port Unreachable".to_owned(),
+        (3, 4) => format!("Frag needed and DF set (mtu = {})", number(message, 6)?),
+        (3, 9) => "Destination Net Prohibited".to_owned(),
+        (3, 10) => "Destination Host Prohibited".to_owned(),
+        (3, 13) => "Packet filtered".to_owned(),
+        (3, code) => format!("Dest Unreachable, Bad Code: {code}"),
+        (11, 0) => "Time to live exceeded".to_owned(),
+        (11, _) => "Frag reassembly time exceeded".to_owned(),
+        _ => return None,
+    };
+    let quoted = message.get(8..)?;
+    let ours = quoted.get(usize::from(quoted.first()? & 0x0f) * 4..)?;
+    let about_us = quoted.get(9) == Some(&1) && ours.first() == Some(&8) && number(ours, 4)? == identifier;
+    about_us.then_some((from, number(ours, 6)?, Heard::Error(what)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_ours_when_they_quote_us() {
+        let ip = |from: [u8; 4], rest: &[u8]| {
+            let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 1, 0, 0];
+            packet.extend_from_slice(&from);
+            packet.extend_from_slice(&[10, 0, 0, 1]);
+            packet.extend_from_slice(rest);
+            packet
+        };
+        let mut error = vec![3, 1, 0, 0, 0, 0, 0, 0];
+        error.extend_from_slice(&ip([10, 0, 0, 1], &echo(7, 3, 0)));
+        let packet = ip([10, 0, 0, 254], &error);
+        let what = Heard::Error("Destination Host Unreachable".to_owned());
+        assert_eq!(heard(&packet, 7), Some((Ipv4Addr::new(10, 0, 0, 254), 3, what)));
+        assert_eq!(heard(&packet, 8), None);
+        assert_eq!(heard(&packet[..40], 7), None);
+        let mut reply = echo(7, 4, 56);
+        reply[0] = 0;
+        assert_eq!(heard(&ip([10, 0, 0, 2], &reply), 7), Some((Ipv4Addr::new(10, 0, 0, 2), 4, Heard::Reply)));
+        assert_eq!(heard(&ip([10, 0, 0, 2], &echo(7, 4, 56)), 7), None);
+    }
 }

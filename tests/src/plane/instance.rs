@@ -1,10 +1,11 @@
 //! An instance: a namespace with interfaces, and the processes in it.
 //!
 //! The guest's side only: addresses, default route, loopback with the metadata service's address, start and stop. A
-//! stopped instance keeps its namespace, so that its next start finds it, and has no processes; that its interfaces
-//! carry nothing is the router's doing.
+//! stopped instance keeps its network namespace, so that its next start finds it, and has no processes; what its guest
+//! changed in it is put back at the start. That its interfaces carry nothing is the router's doing.
 
 use super::{
+    factory,
     interfaces::{self, Route, UP},
     namespace::Namespace,
     netlink::Netlink,
@@ -12,24 +13,17 @@ use super::{
 };
 use anyhow::{Context, Result};
 use ipnet::Ipv4Net;
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fs::{self, OpenOptions},
+    fs::OpenOptions,
     net::Ipv4Addr,
-    os::unix::fs::MetadataExt as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
 /// Where every instance finds its metadata service.
 pub(super) const METADATA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
-/// Kills of what forks faster than it dies, before giving up.
-const KILL_ROUNDS_MAX: usize = 20;
 
 /// A process that runs whenever its instance does.
 #[derive(Debug, Clone)]
@@ -42,6 +36,23 @@ pub struct ServiceSpec {
     pub log_path: Option<PathBuf>,
 }
 
+/// An interface as the guest's system has it at boot.
+#[derive(Debug, Clone)]
+pub(super) struct Interface {
+    /// Its index, which a guest cannot change.
+    pub index: u32,
+    /// Its name in the guest.
+    pub name: String,
+    /// Its hardware address.
+    pub mac: [u8; 6],
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its vSwitch's block.
+    pub block: Ipv4Net,
+    /// Whether the default route leads out of it.
+    pub primary: bool,
+}
+
 /// An instance.
 #[derive(Debug)]
 pub(super) struct Instance {
@@ -49,8 +60,8 @@ pub(super) struct Instance {
     pub namespace: Namespace,
     /// Whether it runs.
     pub running: bool,
-    /// Interfaces, by id, with their names in the guest.
-    pub interfaces: BTreeMap<String, String>,
+    /// Interfaces, by id.
+    pub interfaces: BTreeMap<String, Interface>,
     services: Vec<ServiceSpec>,
     children: Vec<Child>,
 }
@@ -68,32 +79,27 @@ impl Instance {
         namespace.run(|| -> Result<()> {
             let mut netlink = Netlink::route()?;
             netlink.request(&interfaces::set_flags("lo", UP, UP))?;
-            netlink.request(&interfaces::add_address(1, METADATA, 32)).context("cannot place the metadata service")
+            netlink.request(&interfaces::add_address(1, METADATA, 32)).context("cannot place the metadata service")?;
+            factory::remember();
+            Ok(())
         })?;
+        namespace.power_on()?;
         let (interfaces, services, children) = Default::default();
         Ok(Self { namespace, running: true, interfaces, services, children })
     }
 
     /// A name for one more interface.
     pub(super) fn free_name(&self) -> String {
-        let taken = |name: &String| self.interfaces.values().any(|used| used == name);
+        let taken = |name: &String| self.interfaces.values().any(|used| used.name == *name);
         (0..=self.interfaces.len()).map(|at| format!("eth{at}")).find(|name| !taken(name)).unwrap_or_default()
     }
 
-    /// Configures an interface as the guest's system does at boot.
-    pub(super) fn configure(&self, interface: &str, address: Ipv4Addr, block: Ipv4Net, primary: bool) -> Result<()> {
-        let name = interface.to_owned();
-        self.namespace.run(move || -> Result<()> {
-            let mut netlink = Netlink::route()?;
-            let index = interfaces::index_of(&mut netlink, &name)?;
-            netlink.request(&interfaces::add_address(index, address, block.prefix_len()))?;
-            netlink.request(&interfaces::set_flags(&name, UP, UP))?;
-            if primary {
-                netlink
-                    .request(&Route::to(interfaces::MAIN, Ipv4Net::default()).via(index, Some(gateway(block))).add())?;
-            }
-            Ok(())
-        })
+    /// Takes an interface whose cable is laid, and configures it.
+    pub(super) fn plug(&mut self, id: String, mut interface: Interface) -> Result<()> {
+        let name = interface.name.clone();
+        interface.index = self.namespace.run(move || interfaces::index_of(&mut Netlink::route()?, &name))?;
+        self.interfaces.insert(id, interface.clone());
+        self.namespace.run(move || configure(&interface))
     }
 
     /// Replaces the services, and starts them when the instance runs.
@@ -125,28 +131,43 @@ impl Instance {
         if self.running == running {
             return Ok(());
         }
-        self.running = running;
-        if running {
-            return self.start_services();
+        if !running {
+            self.stop();
+            return Ok(());
         }
-        self.stop();
-        Ok(())
+        let mut interfaces: Vec<Interface> = self.interfaces.values().cloned().collect();
+        interfaces.sort_by_key(|interface| !interface.primary);
+        self.namespace.run(move || boot_network(&interfaces)).context("cannot set up its network")?;
+        self.namespace.power_on()?;
+        self.running = true;
+        self.start_services()
     }
 
     /// Kills everything in it.
     pub(super) fn stop(&mut self) {
-        let Ok(identity) = self.namespace.identity() else { return self.kill_services() };
-        for _ in 0..KILL_ROUNDS_MAX {
-            let inside = processes(identity);
-            if inside.is_empty() {
-                break;
-            }
-            for pid in inside {
-                let _ = kill(pid, Signal::SIGKILL);
-            }
-        }
+        self.running = false;
+        let machine = self.namespace.power_off();
         self.kill_services();
+        drop(machine);
     }
+}
+
+fn boot_network(interfaces: &[Interface]) -> Result<()> {
+    let own = interfaces.iter().map(|interface| (interface.index, (interface.name.clone(), interface.mac))).collect();
+    factory::reset(&own)?;
+    interfaces.iter().try_for_each(configure)
+}
+
+fn configure(interface: &Interface) -> Result<()> {
+    let mut netlink = Netlink::route()?;
+    let index = interfaces::index_of(&mut netlink, &interface.name)?;
+    netlink.request(&interfaces::add_address(index, interface.address, interface.block.prefix_len()))?;
+    netlink.request(&interfaces::set_flags(&interface.name, UP, UP))?;
+    if interface.primary {
+        let route = Route::to(interfaces::MAIN, Ipv4Net::default()).via(index, Some(gateway(interface.block)));
+        netlink.request(&route.add())?;
+    }
+    Ok(())
 }
 
 /// The address a vSwitch's gateway has: the third from its end.
@@ -170,20 +191,4 @@ fn command(service: &ServiceSpec) -> Result<Command> {
         .stdout(output()?)
         .stderr(output()?);
     Ok(command)
-}
-
-/// Processes alive in a network namespace. Empty where `/proc` is not our pid namespace's: pids there are not ours.
-fn processes(identity: u64) -> Vec<Pid> {
-    let own = std::process::id();
-    if fs::read_link("/proc/self").ok().and_then(|link| link.to_str()?.parse().ok()) != Some(own) {
-        return Vec::new();
-    }
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|pid| *pid != own)
-        .filter(|pid| fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|file| file.ino() == identity))
-        .map(|pid| Pid::from_raw(pid.cast_signed()))
-        .collect()
 }

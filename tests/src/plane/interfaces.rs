@@ -104,6 +104,17 @@ pub fn set_master(name: &str, master: u32) -> Message {
     Message::new(NEW_LINK, 0, &link_header(0, 0, 0), &Attributes::new().text(3, name).u32(10, master))
 }
 
+/// Takes an interface down and out of its bridge.
+pub fn unplugged(index: u32) -> Message {
+    Message::new(NEW_LINK, 0, &link_header(index, 0, UP), &Attributes::new().u32(10, 0))
+}
+
+/// Gives an interface that is down the name, hardware address, MTU and queue that its cable was laid with.
+pub fn renewed(index: u32, name: &str, mac: [u8; 6]) -> Message {
+    let end = CableEnd { name, mac: Some(mac), namespace: None };
+    Message::new(NEW_LINK, 0, &link_header(index, 0, 0), &end.attributes())
+}
+
 /// Removes an interface; of a cable both ends.
 pub fn remove_link(name: &str) -> Message {
     Message::new(DELETE_LINK, 0, &link_header(0, 0, 0), &Attributes::new().text(3, name))
@@ -269,9 +280,10 @@ impl Route {
     fn message(&self, kind: u16, flags: u16) -> Message {
         let linked = self.kind == UNICAST && self.hops.iter().all(|hop| hop.gateway.is_none());
         let scope = if linked && !self.hops.is_empty() { 253 } else { 0 };
-        let scope = if kind == DELETE_ROUTE { 255 } else { scope };
+        // Whoever added it and to whatever reach, it is removed.
+        let (origin, scope) = if kind == DELETE_ROUTE { (0, 255) } else { (4, scope) };
         let onlink: u32 = if self.on_link { 4 } else { 0 };
-        let mut header = vec![IPV4, self.destination.prefix_len(), 0, 0, 0, 4, scope, self.kind];
+        let mut header = vec![IPV4, self.destination.prefix_len(), 0, 0, 0, origin, scope, self.kind];
         if let Ok(table) = u8::try_from(self.table) {
             header[4] = table;
         }

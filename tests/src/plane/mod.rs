@@ -6,9 +6,11 @@
 //! ICMP are the kernel's own.
 
 mod fabric;
+mod factory;
 mod filter;
 mod instance;
 pub mod interfaces;
+mod machine;
 mod namespace;
 pub mod netlink;
 pub mod nft;
@@ -23,7 +25,7 @@ pub use shape::{LinkCounters, checksum};
 use crate::desired::{Desired, EniPlane, InstancePlane, LinkPlane, Shape};
 use anyhow::{Context, Result, anyhow};
 use fabric::{Fabric, Port};
-use instance::Instance;
+use instance::{Instance, Interface};
 use ipnet::Ipv4Net;
 use netlink::Netlink;
 use pingtong_evidence::Direction;
@@ -226,6 +228,12 @@ impl Plane {
         }
     }
 
+    /// A process inside a running instance, its init, as processes outside the sandbox see it.
+    pub fn outside_pid(&self, instance: &str) -> Option<i32> {
+        let running = self.state().instances.get(instance)?.running;
+        running.then(|| machine::outside_pid(instance)).flatten()
+    }
+
     /// Sets what runs in an instance whenever the instance does; starts it now if it does.
     pub fn set_services(&self, instance: &str, services: Vec<ServiceSpec>) -> Result<()> {
         let mut state = self.state();
@@ -324,12 +332,13 @@ fn plug_instances(state: &mut State, desired: &Desired) -> Result<()> {
             desired.vpcs.get(&eni.vpc).and_then(|vpc| vpc.vswitches.get(&eni.vswitch)).map(|vswitch| vswitch.cidr);
         let (Some(block), Some(address)) = (block, eni.addresses.first()) else { continue };
         *names += 1;
-        let interface = instance.free_name();
-        router.plug_eni(eni, format!("v{names}"), &instance.namespace, &interface)?;
-        instance.interfaces.insert(id.clone(), interface.clone());
+        let name = instance.free_name();
+        router.plug_eni(eni, format!("v{names}"), &instance.namespace, &name)?;
+        let context = format!("cannot configure {name} of {}", plugged.instance);
+        let (mac, address, primary) = (eni.mac, *address, !secondary);
         instance
-            .configure(&interface, *address, block, !secondary)
-            .with_context(|| format!("cannot configure {interface} of {}", plugged.instance))?;
+            .plug(id.clone(), Interface { index: 0, name, mac, address, block, primary })
+            .context(context)?;
         enis.insert(
             id.clone(),
             Plugged {

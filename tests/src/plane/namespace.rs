@@ -1,8 +1,10 @@
 //! A network namespace: a thread that lives in it and does what it is told there.
 //!
 //! The namespace also has a name under `/run/netns`, in the sandbox's private mount namespace, so that `exec` (and
-//! `ip netns` where installed) can enter it. Processes started through it inherit it. Nothing here configures it.
+//! `ip netns` where installed) can enter it. Processes started through it inherit it; an instance's start on its machine,
+//! which is up or down. Nothing here configures the network.
 
+use super::machine::{self, Machine};
 use anyhow::{Context, Result};
 use nix::{
     mount::{MsFlags, mount},
@@ -16,7 +18,7 @@ use std::{
     os::fd::{AsRawFd, RawFd},
     path::{Path, PathBuf},
     process::{Child, Command},
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
 
@@ -33,6 +35,15 @@ struct Inner {
     name: String,
     file: File,
     jobs: Mutex<mpsc::Sender<Job>>,
+    power: Mutex<Power>,
+}
+
+/// What processes are started on.
+enum Power {
+    /// No machine: they share the lab's.
+    Shared,
+    Off,
+    On(Machine),
 }
 
 impl fmt::Debug for Namespace {
@@ -63,7 +74,33 @@ impl Namespace {
             .recv()
             .context("a namespace's thread ended")?
             .with_context(|| format!("cannot make the network namespace {name}"))?;
-        Ok(Self(Arc::new(Inner { name: name.to_owned(), file, jobs: Mutex::new(jobs) })))
+        Ok(Self(Arc::new(Inner { name: name.to_owned(), file, jobs: Mutex::new(jobs), power: Mutex::new(Power::Shared) })))
+    }
+
+    /// Boots the machine whose network this is, if it is not up.
+    pub(super) fn power_on(&self) -> Result<()> {
+        let mut power = self.power();
+        if !matches!(*power, Power::On(_)) {
+            machine::register(self.name())?;
+            *power = Power::Off;
+            *power = Power::On(Machine::boot(self.name(), &self.0.file)?);
+        }
+        Ok(())
+    }
+
+    /// Kills the machine with all that is on it. Dropping what this returns waits until the dead are reaped.
+    pub(super) fn power_off(&self) -> Option<Machine> {
+        let mut power = self.power();
+        if !matches!(*power, Power::On(_)) {
+            return None;
+        }
+        let Power::On(machine) = std::mem::replace(&mut *power, Power::Off) else { return None };
+        machine.kill();
+        Some(machine)
+    }
+
+    fn power(&self) -> MutexGuard<'_, Power> {
+        self.0.power.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its name.
@@ -74,12 +111,6 @@ impl Namespace {
     /// Its file, for netlink.
     pub fn fd(&self) -> RawFd {
         self.0.file.as_raw_fd()
-    }
-
-    /// What its link `/proc/PID/ns/net` shows in processes inside.
-    pub fn identity(&self) -> io::Result<u64> {
-        use std::os::unix::fs::MetadataExt as _;
-        Ok(self.0.file.metadata()?.ino())
     }
 
     /// Does something inside and returns its result.
@@ -93,7 +124,7 @@ impl Namespace {
             let _ = done.send(outcome);
         });
         {
-            let jobs = self.0.jobs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let jobs = self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = jobs.send(boxed);
         }
         match result.recv() {
@@ -104,9 +135,13 @@ impl Namespace {
         }
     }
 
-    /// Starts a process inside.
+    /// Starts a process inside; an instance's, on its machine.
     pub fn spawn(&self, mut command: Command) -> io::Result<Child> {
-        self.run(move || command.spawn())
+        match &*self.power() {
+            Power::Shared => self.run(move || command.spawn()),
+            Power::Off => Err(io::Error::other(format!("the instance {} is stopped", self.name()))),
+            Power::On(machine) => machine.spawn(command),
+        }
     }
 
     /// Listens inside. The listener works from any thread.
@@ -128,6 +163,10 @@ impl Namespace {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        let power = self.power.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(std::mem::replace(power, Power::Shared), Power::Shared) {
+            machine::unregister(&self.name);
+        }
         let path = path_of(&self.name);
         let _ = nix::mount::umount2(&path, nix::mount::MntFlags::MNT_DETACH);
         let _ = fs::remove_file(&path);
@@ -136,7 +175,12 @@ impl Drop for Inner {
 
 /// The file of a namespace's name.
 pub(super) fn path_of(name: &str) -> PathBuf {
-    Path::new(NAMES).join(name.replace('/', "_"))
+    Path::new(NAMES).join(file_name(name))
+}
+
+/// A name as one component of a path.
+pub(super) fn file_name(name: &str) -> String {
+    name.replace('/', "_")
 }
 
 fn enter_new(path: &Path) -> io::Result<File> {

@@ -27,6 +27,11 @@ pub fn remove_table(family: u8, name: &str) -> Message {
     Message::netfilter(DELETE_TABLE, 0, family, &Attributes::new().text(1, name))
 }
 
+/// Removes all tables.
+pub fn remove_tables() -> Message {
+    Message::netfilter(DELETE_TABLE, 0, 0, &Attributes::new())
+}
+
 /// Where a base chain hangs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hook<'a> {

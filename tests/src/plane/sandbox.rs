@@ -6,13 +6,19 @@
 //! `__inside` leaves the host's network last, after it bound an abstract socket there: by it labs are found. Who asks
 //! learns the lab's pid from the socket's credentials, and enters by `/proc/PID/ns`.
 
+use super::machine;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::{
     errno::Errno,
     mount::{MsFlags, mount},
     sched::{CloneFlags, setns, unshare},
-    sys::{prctl, signal::Signal, wait},
-    unistd::{Uid, getgid, getppid, getuid, sethostname},
+    sys::{
+        prctl,
+        signal::{SigSet, Signal, kill},
+        signalfd::{SfdFlags, SignalFd},
+        wait::{self, WaitStatus},
+    },
+    unistd::{Pid, Uid, getgid, getppid, getuid, sethostname},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -21,23 +27,25 @@ use std::{
     io::{Read as _, Write as _},
     os::{
         linux::net::SocketAddrExt as _,
-        unix::{
-            net::{SocketAddr, UnixListener, UnixStream},
-            process::ExitStatusExt as _,
-        },
+        unix::net::{SocketAddr, UnixListener, UnixStream},
     },
     path::Path,
-    process::{Command, ExitCode, ExitStatus},
+    process::{Command, ExitCode},
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
-const SELF: &str = "/proc/self/exe";
+/// This program's file, also if another was built in its place.
+pub(super) const SELF: &str = "/proc/self/exe";
 const SANDBOX: &str = "__sandbox";
 const INIT: &str = "__init";
 const INSIDE: &str = "__inside";
+/// Where the lab sees processes as who started it does. Not to be seen from instances.
+pub(super) const OUTSIDE_PROC: &str = "/run/outside-proc";
 /// How long a lab may take to say what it is.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Signals that who attends a command passes on to it.
+const PASSED_ON: [Signal; 4] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP];
 /// Exit code for "our own failure".
 const OWN_FAILURE: u8 = 70;
 
@@ -60,9 +68,11 @@ pub fn stage(args: Vec<OsString>) -> Stage {
     let kind = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default().to_owned();
     let rest = args.get(2..).unwrap_or_default();
     let outcome = match kind.as_str() {
-        SANDBOX => isolate(rest).map(Stage::Exit),
-        INIT => init(rest).map(Stage::Exit),
-        INSIDE => settle(rest).map(|()| {
+        SANDBOX => unblocked().and_then(|()| isolate(rest)).map(Stage::Exit),
+        INIT => unblocked().and_then(|()| init(rest)).map(Stage::Exit),
+        machine::INIT => unblocked().and_then(|()| machine::init()).map(Stage::Exit),
+        machine::EXEC => unblocked().and_then(|()| machine::exec(rest)).map(Stage::Exit),
+        INSIDE => unblocked().and_then(|()| settle(rest)).map(|()| {
             let program = args.first().cloned().unwrap_or_default();
             Stage::Inside(std::iter::once(program).chain(rest.iter().skip(1).cloned()).collect())
         }),
@@ -81,21 +91,50 @@ pub fn is_inside() -> bool {
 
 /// Runs this program again inside a new sandbox, with these arguments, and returns its exit code.
 pub fn run_inside(args: &[OsString]) -> Result<ExitCode> {
-    let status = Command::new(SELF)
-        .arg(SANDBOX)
-        .arg(format!("{}.{}", getuid(), std::process::id()))
-        .args(args)
-        .status()
-        .context("cannot start the sandbox")?;
-    Ok(code_of(status))
+    let mut command = Command::new(SELF);
+    command.arg(SANDBOX).arg(format!("{}.{}", getuid(), std::process::id())).args(args);
+    attend(command).context("cannot run the sandbox")
 }
 
-fn code_of(status: ExitStatus) -> ExitCode {
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+/// Runs a command to its end and returns its exit code; passes signals on, and reaps whatever else is a child.
+fn attend(mut command: Command) -> Result<ExitCode> {
+    let mut wanted = SigSet::empty();
+    for signal in PASSED_ON.into_iter().chain([Signal::SIGCHLD]) {
+        wanted.add(signal);
+    }
+    wanted.thread_block().context("cannot block signals")?;
+    let signals = SignalFd::with_flags(&wanted, SfdFlags::SFD_CLOEXEC).context("cannot wait for signals")?;
+    let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    let child = Pid::from_raw(child.id().cast_signed());
+    loop {
+        match wait::waitpid(None, Some(wait::WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) if pid == child => return Ok(code_of(code)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => return Ok(code_of(128 + signal as i32)),
+            Ok(WaitStatus::StillAlive) => {}
+            Ok(_) | Err(Errno::EINTR) => continue,
+            Err(errno) => bail!("cannot wait for a child: {errno}"),
+        }
+        let Ok(Some(info)) = signals.read_signal() else { continue };
+        // What a terminal sends, it sends to the child as well.
+        let from_a_process = info.ssi_code <= 0;
+        let signal = i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
+        if let Some(signal) = signal.filter(|signal| PASSED_ON.contains(signal) && from_a_process) {
+            let _ = kill(child, signal);
+        }
+    }
+}
+
+/// Undoes what [`attend`] in the parent did to this process.
+fn unblocked() -> Result<()> {
+    SigSet::all().thread_unblock().context("cannot unblock signals")
+}
+
+fn code_of(code: i32) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(OWN_FAILURE))
 }
 
-fn die_with_parent() -> Result<()> {
+/// Has the kernel kill this process when its parent dies.
+pub(super) fn die_with_parent() -> Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL).context("cannot ask to be killed with the parent")
 }
 
@@ -123,8 +162,9 @@ fn isolate(args: &[OsString]) -> Result<ExitCode> {
     if getppid() != parent {
         return Ok(ExitCode::from(OWN_FAILURE));
     }
-    let status = Command::new(SELF).arg(INIT).args(args).status().context("cannot start the first process inside")?;
-    Ok(code_of(status))
+    let mut command = Command::new(SELF);
+    command.arg(INIT).args(args);
+    attend(command)
 }
 
 /// The map that keeps every id that exists here, from a process's own map.
@@ -163,25 +203,16 @@ fn init(args: &[OsString]) -> Result<ExitCode> {
     die_with_parent()?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .context("cannot make mounts private")?;
+    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
+        .context("cannot mount a private /run")?;
+    fs::create_dir(OUTSIDE_PROC).context("cannot create a directory in /run")?;
+    let _ = mount(Some("/proc"), OUTSIDE_PROC, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>);
     // Refused where parts of the outer /proc are masked, as in containers; the outer one then serves.
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let _ = mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>);
-    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
-        .context("cannot mount a private /run")?;
-    let child = Command::new(SELF).arg(INSIDE).args(args).spawn().context("cannot start the lab inside")?;
-    let child = nix::unistd::Pid::from_raw(child.id().cast_signed());
-    loop {
-        match wait::wait() {
-            Ok(wait::WaitStatus::Exited(pid, code)) if pid == child => {
-                return Ok(ExitCode::from(u8::try_from(code).unwrap_or(OWN_FAILURE)));
-            }
-            Ok(wait::WaitStatus::Signaled(pid, signal, _)) if pid == child => {
-                return Ok(ExitCode::from(u8::try_from(128 + signal as i32).unwrap_or(OWN_FAILURE)));
-            }
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => bail!("cannot wait for the lab: {errno}"),
-        }
-    }
+    let mut command = Command::new(SELF);
+    command.arg(INSIDE).args(args);
+    attend(command)
 }
 
 fn settle(args: &[OsString]) -> Result<()> {
@@ -266,7 +297,6 @@ pub fn enter(lab: &RunningLab, instance: &str, argv: &[OsString]) -> Result<Exit
         let path = format!("/proc/{}/ns/{kind}", lab.pid);
         File::open(&path).with_context(|| format!("cannot open {path}; is the lab still running?"))
     };
-    let (program, rest) = argv.split_first().context("no command to run was given")?;
     let kinds = [
         ("user", CloneFlags::CLONE_NEWUSER),
         ("mnt", CloneFlags::CLONE_NEWNS),
@@ -284,13 +314,15 @@ pub fn enter(lab: &RunningLab, instance: &str, argv: &[OsString]) -> Result<Exit
         bail!("the lab {:?} has no instance {instance:?}; it has: {}", lab.name, instances().join(", "));
     };
     setns(&network, CloneFlags::CLONE_NEWNET).context("cannot enter the instance's network namespace")?;
-    let mut command = Command::new(program);
-    command.args(rest).env("PATH", super::guest_path());
+    for (file, flag) in machine::namespaces(instance)?.unwrap_or_default() {
+        setns(file, flag).with_context(|| format!("cannot enter a namespace of {instance}"))?;
+    }
+    let mut command = Command::new(SELF);
+    command.arg(machine::EXEC).args(argv).env("PATH", super::guest_path());
     if std::env::set_current_dir(directory).is_err() {
         command.current_dir("/");
     }
-    let status = command.status().with_context(|| format!("cannot run {}", program.display()))?;
-    Ok(code_of(status))
+    attend(command)
 }
 
 fn instances() -> Vec<String> {

@@ -1,0 +1,106 @@
+//! How an instance's network is when its system starts: what a guest changed by hand is gone, as after a real reboot.
+//!
+//! The network namespace outlives a stop, since cables and the metadata service's socket are in it; so what guests can
+//! change there is put back: filters, routing rules, routes, links and addresses of their own, kernel parameters. Queueing
+//! disciplines and rules by mark are not.
+
+use super::{
+    instance::METADATA,
+    interfaces::{self, UP},
+    netlink::Netlink,
+    nft,
+};
+use anyhow::{Context, Result};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+const PARAMETERS: &str = "/proc/sys/net";
+/// The table of the machine's own addresses, which the kernel keeps.
+const LOCAL: u32 = 255;
+/// Priorities of the rules that every system starts with.
+const RULES: [u32; 3] = [0, 32766, 32767];
+
+/// Kernel parameters of a fresh instance; all are alike.
+static FRESH: OnceLock<BTreeMap<PathBuf, Vec<u8>>> = OnceLock::new();
+
+/// Remembers this thread's network namespace as a fresh one.
+pub(super) fn remember() {
+    FRESH.get_or_init(|| {
+        let mut found = BTreeMap::new();
+        each_parameter(Path::new(PARAMETERS), &mut |path, value| {
+            found.insert(path.to_owned(), value);
+        });
+        found
+    });
+}
+
+/// Makes this thread's network namespace as after boot, but for the configuration of its own interfaces, which are left
+/// down and bare. `own` are their indices with name and hardware address.
+pub(super) fn reset(own: &BTreeMap<u32, (String, [u8; 6])>) -> Result<()> {
+    let flushed = Netlink::netfilter()?.transaction(&[nft::remove_tables()]);
+    flushed.map_err(|(_, error)| error).context("cannot flush the guest's filters")?;
+    let mut netlink = Netlink::route()?;
+    let netlink = &mut netlink;
+    for rule in interfaces::rules(netlink)?.into_iter().filter(|rule| !RULES.contains(&rule.priority)) {
+        let _ = netlink.request(&rule.remove());
+    }
+    for link in interfaces::links(netlink)? {
+        if let Some((name, mac)) = own.get(&link.index) {
+            netlink.request(&interfaces::unplugged(link.index)).context("cannot take an interface down")?;
+            netlink.request(&interfaces::renewed(link.index, name, *mac)).context("cannot renew an interface")?;
+        } else if link.name != "lo" {
+            // Refused for those that the kernel makes itself.
+            let _ = netlink.request(&interfaces::remove_link(&link.name));
+        }
+    }
+    for (index, at, prefix) in interfaces::addresses(netlink)? {
+        if !(index == 1 && (at == METADATA || at == Ipv4Addr::LOCALHOST)) {
+            let _ = netlink.request(&interfaces::remove_address(index, at, prefix));
+        }
+    }
+    for route in interfaces::routes(netlink)?.into_iter().filter(|route| route.table != LOCAL) {
+        let _ = netlink.request(&route.remove());
+    }
+    netlink.request(&interfaces::set_flags("lo", UP, UP)).context("cannot bring up the loopback")?;
+    match netlink.request(&interfaces::add_address(1, METADATA, 32)) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(error).context("cannot place the metadata service")?;
+        }
+        _ => {}
+    }
+    restore_parameters();
+    Ok(())
+}
+
+fn restore_parameters() {
+    let Some(fresh) = FRESH.get() else { return };
+    each_parameter(Path::new(PARAMETERS), &mut |path, value| {
+        let wanted = fresh.get(path).or_else(|| fresh.get(&default_of(path)?));
+        if let Some(wanted) = wanted.filter(|wanted| **wanted != value) {
+            // Some only show a state.
+            let _ = fs::write(path, wanted);
+        }
+    });
+}
+
+/// The parameter that a new interface takes this one from.
+fn default_of(path: &Path) -> Option<PathBuf> {
+    Some(path.parent()?.with_file_name("default").join(path.file_name()?))
+}
+
+fn each_parameter(directory: &Path, found: &mut dyn FnMut(&Path, Vec<u8>)) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            each_parameter(&path, found);
+        } else if let Ok(value) = fs::read(&path) {
+            found(&path, value);
+        }
+    }
+}
