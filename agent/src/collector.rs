@@ -6,6 +6,9 @@ use reqwest::{Certificate, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
+/// A guest's firewall that begins to track connections passes replies only of those that it saw us send on: this is what
+/// it sees of a long poll, in time for the answer.
+const KEEPALIVE: Duration = Duration::from_secs(1);
 /// How long the collector may hold a plan request that has nothing new.
 const PLAN_WAIT: Duration = Duration::from_secs(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -70,7 +73,8 @@ impl Collector {
             .tls_certs_only([certificate])
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_keepalive(Duration::from_secs(5))
+            .tcp_keepalive(KEEPALIVE)
+            .tcp_keepalive_interval(KEEPALIVE)
             .build()
             .map_err(CollectorError::Certificate)?;
         Ok(Self {

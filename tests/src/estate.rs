@@ -245,7 +245,7 @@ impl Estate {
         Ok(())
     }
 
-    /// Waits until every agent has introduced itself to the collector.
+    /// Waits until every agent has told the collector which host it is on: only then are its pairs known.
     async fn wait_for_agents(&self) -> Result<()> {
         let wanted = self.topology.instances().filter(|(_, i)| i.agent).count();
         wait_until("the agents to report", COLLECTOR_STARTS_WITHIN, || async move {
@@ -264,7 +264,7 @@ impl Estate {
         Ok(text
             .lines()
             .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok())
-            .filter(|agent| !agent["last_seen"].is_null())
+            .filter(|agent| !agent["last_seen"].is_null() && !agent["address"].is_null())
             .count())
     }
 

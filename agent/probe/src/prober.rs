@@ -384,7 +384,9 @@ impl Prober {
 
     fn sight(&mut self, packet: Heard<'_>) {
         let Heard::Echo { kind: EchoKind::Reply, from, payload, .. } = packet else { return };
-        let Some(payload) = Payload::parse(payload, &self.settings.key).filter(|own| own.agent == self.hash) else { return };
+        let Some(payload) = Payload::parse(payload, &self.settings.key).filter(|own| own.agent == self.hash) else {
+            return;
+        };
         if let Some(round) = self.rounds.get_mut(&payload.round).filter(|round| round.target == from) {
             round.reply_on_wire(payload.sequence);
         }

@@ -6,8 +6,8 @@
 
 use crate::{Now, rtt};
 use pingtong_evidence::{
-    IcmpError, Known, Nanos, PairId, ProbeRound, Protocol, RequestTag, RoundKey, SendErrors, SequenceSet, StrangerReply,
-    Timestamp, WhyUnknown,
+    IcmpError, Known, Nanos, PairId, ProbeRound, Protocol, RequestTag, RoundKey, SendErrors, SequenceSet,
+    StrangerReply, Timestamp, WhyUnknown,
 };
 use std::{
     collections::BTreeMap,

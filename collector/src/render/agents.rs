@@ -28,6 +28,7 @@ fn lines(agents: &[AgentRow]) -> String {
     for agent in agents {
         let value = json!({
             "schema": pingtong_evidence::SCHEMA, "name": agent.id, "account": agent.account, "instance": agent.instance(),
+            "address": agent.hello.as_ref().and_then(|hello| Some(hello.metadata.as_ref()?.private_address)),
             "enrolled_at": agent.enrolled_at, "last_seen": last_seen(agent),
         });
         out.push_str(&line_of(&value));

@@ -65,11 +65,10 @@ pub(crate) fn applies(rule: &FirewallRule, protocol: Protocol, peer: IpAddr, own
                 matches_word(rest, "echo-reply", &["echo-request"])
             }
             "nfproto" => matches_word(rest, family(peer), &["ipv4", "ipv6"]),
-            "ipv4" | "ipv6" => Some(true),
             "tcp" | "udp" | "dport" | "sport" if protocol == Protocol::Icmp && !after(&words, at, "l4proto") => {
                 Some(false)
             }
-            "type" | "echo-request" | "echo-reply" | "tcp" | "udp" => Some(true),
+            "type" | "echo-request" | "echo-reply" | "tcp" | "udp" | "ipv4" | "ipv6" => Some(true),
             word if PLAIN.contains(&word.to_ascii_lowercase().as_str()) || Cidr::parse_masked(word).is_ok() => {
                 Some(true)
             }

@@ -356,7 +356,8 @@ impl Guest<'_> {
         let leg = self.inbound.accept.filter(|leg| leg.passed > 0 && leg.lost() >= LOST_MIN)?;
         let rules = &self.facts?.firewall.known()?.refusing;
         let rule = rules.iter().find(|rule| {
-            rule.limited && applies(rule, self.pair.protocol, self.peer(), self.address(), Asked::Requests) != Applies::No
+            rule.limited
+                && applies(rule, self.pair.protocol, self.peer(), self.address(), Asked::Requests) != Applies::No
         })?;
         let (words, lost, of) = (rule_words(rule), leg.lost(), leg.of);
         let text = both!(

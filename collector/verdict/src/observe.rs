@@ -228,7 +228,8 @@ fn attributable(round: &ProbeRound, parts: &[&ArrivalRound], spoke: Option<Times
         .min_by_key(|part| part.first_at)
         .and_then(|part| part.watching_ms)
         .is_some_and(|watching| u128::from(watching) >= took_ms);
-    let missing_ms = took_ms.saturating_mul(u128::from(sent_last.saturating_sub(last))) / u128::from(round.planned.max(1));
+    let missing_ms =
+        took_ms.saturating_mul(u128::from(sent_last.saturating_sub(last))) / u128::from(round.planned.max(1));
     let to_end = parts.iter().map(|part| part.last_at).max().zip(spoke).is_some_and(|(last_at, spoke)| {
         spoke >= last_at && spoke.since(last_at).as_millis() >= missing_ms + REPORTED_AFTER_MS
     });

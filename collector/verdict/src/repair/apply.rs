@@ -7,9 +7,10 @@
 use super::Fix;
 use crate::{model::Model, walk};
 use pingtong_evidence::{
-    AccountId, AclEntry, BusinessStatus, Cidr, InstanceStatus, Known, NetworkAcl, NextHop, NextHopKind, Policy, PortRange,
-    Protocol, Provenance, RouteEntry, RouteKind, RouteStatus, RouterInterface, RouterInterfaceId, RouterInterfaceRole,
-    RouterInterfaceStatus as Status, RouterKind, RulePeer, RuleProtocol, SecurityGroupId, SecurityRule, Side,
+    AccountId, AclEntry, BusinessStatus, Cidr, InstanceStatus, Known, NetworkAcl, NextHop, NextHopKind, Policy,
+    PortRange, Protocol, Provenance, RouteEntry, RouteKind, RouteStatus, RouterInterface, RouterInterfaceId,
+    RouterInterfaceRole, RouterInterfaceStatus as Status, RouterKind, RulePeer, RuleProtocol, SecurityGroupId,
+    SecurityRule, Side, VpcPeeringStatus,
 };
 use std::collections::BTreeMap;
 
@@ -238,6 +239,16 @@ pub(super) fn apply(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
                 system: false,
             };
             acl_accept(model, side, acl.as_str(), *ingress, *at, entry)
+        }
+        Fix::AcceptPeering { peering } => {
+            // One object of two accounts: each sees it.
+            for at in Side::BOTH {
+                let all = model.snapshot_mut(at).and_then(|s| known_mut(&mut s.vpc_peerings));
+                if let Some(one) = all.into_iter().flatten().find(|p| p.id == *peering) {
+                    one.status = VpcPeeringStatus::Activated;
+                }
+            }
+            Command::new("vpcpeer", "AcceptVpcPeerConnection", model, side).with("InstanceId", peering).call()
         }
         Fix::StartInstance { instance } => {
             let all = known_mut(&mut model.snapshot_mut(side)?.instances)?;

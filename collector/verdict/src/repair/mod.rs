@@ -19,7 +19,7 @@ use crate::{
 };
 use pingtong_evidence::{
     Cidr, Direction, InstanceId, NetworkAclId, Pair, Protocol, RouteEntry, RouteTableId, RouterInterfaceId,
-    SecurityGroupId, SecurityRule, Side,
+    SecurityGroupId, SecurityRule, Side, VpcPeeringId,
 };
 use std::collections::BTreeSet;
 
@@ -50,6 +50,9 @@ pub(crate) enum Fix {
     },
     Activate {
         ri: RouterInterfaceId,
+    },
+    AcceptPeering {
+        peering: VpcPeeringId,
     },
     DeleteRoute {
         table: RouteTableId,
@@ -100,7 +103,7 @@ impl Fix {
             | Self::DeleteInterface { .. } => 0,
             Self::CreateInterface => 1,
             Self::SetOpposite { .. } => 2,
-            Self::Connect { .. } | Self::Activate { .. } => 3,
+            Self::Connect { .. } | Self::Activate { .. } | Self::AcceptPeering { .. } => 3,
             Self::CreateRoute { .. } => 5,
             Self::AcceptRule { .. } | Self::RemoveRule { .. } => 6,
             Self::AclAccept { .. } => 7,

@@ -5,6 +5,7 @@
 
 mod cases;
 mod house;
+mod links;
 mod partial;
 mod properties;
 mod world;

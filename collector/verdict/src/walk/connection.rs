@@ -462,7 +462,7 @@ fn lock(judge: &mut Judge<'_>, side: Side, status: BusinessStatus, id: &str, see
 }
 
 /// Steps 1 to 4 for links that know no router interfaces.
-fn other_kind(model: &Model, side: Side, kind: ObjectKind, id: &str, text: Both, walk: &mut Walk) {
+fn other_kind(model: &Model, side: Side, kind: ObjectKind, id: &str, text: Both, fix: Fix, walk: &mut Walk) {
     walk.blame(Finding {
         code: CauseCode::PeeringNotActive,
         side,
@@ -470,7 +470,7 @@ fn other_kind(model: &Model, side: Side, kind: ObjectKind, id: &str, text: Both,
         object: model.object(side, kind, id),
         stops: Stops::Link,
         evidence: vec![model.note(side, id, pingtong_evidence::Provenance::default(), text)],
-        fix: Fix::Manual,
+        fix,
     });
 }
 
@@ -494,12 +494,18 @@ fn vpc_peering(model: &Model, walk: &mut Walk) -> Hops {
             let owner = if peering.owner == model.link.initiator.account { Side::Initiator } else { Side::Acceptor };
             walk.pass(4, owner, model.note(owner, id.as_str(), peering.provenance, text));
         } else {
-            let side = if peering.status == VpcPeeringStatus::Accepting { Side::Acceptor } else { Side::Initiator };
-            other_kind(model, side, ObjectKind::VpcPeering, id.as_str(), text, walk);
+            // Whoever asked, the other account accepts.
+            let asked = if peering.vpc == *ours { Side::Initiator } else { Side::Acceptor };
+            let (side, fix) = if peering.status == VpcPeeringStatus::Accepting && !locked {
+                (asked.opposite(), Fix::AcceptPeering { peering: peering.id.clone() })
+            } else {
+                (asked, Fix::Manual)
+            };
+            other_kind(model, side, ObjectKind::VpcPeering, id.as_str(), text, fix, walk);
         }
     } else if Side::BOTH.iter().any(|s| model.snapshot(*s).is_some_and(|s| s.vpc_peerings.known().is_some())) {
         let text = both!("no peering connection joins {ours} and {theirs}", "没有连接 {ours} 与 {theirs} 的对等连接");
-        other_kind(model, Side::Initiator, ObjectKind::Vpc, ours.as_str(), text, walk);
+        other_kind(model, Side::Initiator, ObjectKind::Vpc, ours.as_str(), text, Fix::Manual, walk);
     } else {
         unseen_both(model, &mut hops, walk, ("the VPC peering connections", "VPC对等连接"), |s| {
             s.vpc_peerings.why_unknown()
@@ -548,11 +554,11 @@ fn transit(model: &Model, walk: &mut Walk) -> Hops {
                     hops.set(side, NextHopKind::Attachment, id.to_string());
                     if !attachment.attached {
                         let text = both!("the attachment {id} is not attached", "连接 {id} 未处于已连接状态");
-                        other_kind(model, side, ObjectKind::TransitAttachment, id.as_str(), text, walk);
+                        other_kind(model, side, ObjectKind::TransitAttachment, id.as_str(), text, Fix::Manual, walk);
                     }
                 } else {
                     let text = both!("{vpc} is attached to no transit router", "{vpc} 没有连接到转发路由器");
-                    other_kind(model, side, ObjectKind::Vpc, vpc.as_str(), text, walk);
+                    other_kind(model, side, ObjectKind::Vpc, vpc.as_str(), text, Fix::Manual, walk);
                 }
             }
         }

@@ -54,6 +54,14 @@ impl LookUp<'_> {
         Fix::CreateRoute { table: self.table.id.clone(), destination }
     }
 
+    /// Whether an entry is right as it is, for another block of the peer's VPC than the address lies in.
+    fn serves_another_block(&self, entry: &RouteEntry) -> bool {
+        self.model
+            .blocks(self.side.opposite())
+            .iter()
+            .any(|block| !block.contains(self.to) && entry.destination.covers(block))
+    }
+
     fn peer_block(&self) -> Cidr {
         self.model.block_of(self.side.opposite(), self.to)
     }
@@ -225,7 +233,7 @@ fn nowhere(look: &LookUp<'_>) -> (CauseCode, Object, Both, Fix) {
     let missing = look
         .entries
         .iter()
-        .filter(|e| e.kind == RouteKind::Custom && look.leads_to_link(e))
+        .filter(|e| e.kind == RouteKind::Custom && look.leads_to_link(e) && !look.serves_another_block(e))
         .max_by_key(|e| (common_bits(e.destination.network(), to), e.destination.prefix_length()));
     if let Some(entry) = missing {
         let destination = entry.destination;

@@ -1,0 +1,53 @@
+//! Links beyond the tutorial's: several blocks a VPC, peering connections instead of router interfaces.
+
+use super::world::*;
+use crate::Verdict;
+use pingtong_evidence::*;
+
+const I: Side = Side::Initiator;
+const C: Side = Side::Acceptor;
+
+fn blamed(verdict: &Verdict) -> Vec<String> {
+    verdict.causes.iter().map(|cause| format!("{} {} {}", cause.code, cause.side, cause.object.id)).collect()
+}
+
+#[test]
+fn a_route_for_another_block_of_the_peer_is_not_wrong() {
+    let mut world = World::healthy();
+    world.wire(Wire::S1, Wire::S5);
+    known(&mut world.snapshot(C).vpcs)[0].secondary_cidrs.push(cidr("10.120.0.0/20"));
+    world.entries(I)[1].destination = cidr("10.120.0.0/20");
+    assert_eq!(blamed(&world.verdict()), ["route-missing initiator vtb-a"]);
+}
+
+#[test]
+fn a_peering_connection_that_waits_is_accepted_by_the_other_account() {
+    let mut world = World::healthy();
+    world.wire(Wire::S1, Wire::S1);
+    world.question.pair.link.kind = LinkKind::VpcPeering;
+    for side in Side::BOTH {
+        let peering = VpcPeering {
+            id: id("pcc-1"),
+            status: VpcPeeringStatus::Accepting,
+            business_status: BusinessStatus::Normal,
+            bandwidth_mbps: None,
+            owner: id(World::side(I).1),
+            region: id(World::side(I).2),
+            vpc: id("vpc-a"),
+            accepting_owner: id(World::side(C).1),
+            accepting_region: id(World::side(C).2),
+            accepting_vpc: id("vpc-b"),
+            provenance: Provenance(0),
+        };
+        world.snapshot(side).vpc_peerings = Known::Known(vec![peering]);
+        let hop = &mut world.entries(side)[1].next_hops[0];
+        (hop.kind, hop.id) = (NextHopKind::VpcPeering, "pcc-1".into());
+    }
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["peering-not-active acceptor pcc-1"]);
+    assert!(verdict.repairs.proven);
+    assert_eq!(
+        verdict.repairs.set[0].cli.join(" "),
+        "aliyun vpcpeer AcceptVpcPeerConnection --RegionId cn-beijing --InstanceId pcc-1"
+    );
+}
