@@ -105,11 +105,9 @@ pub(crate) fn correlate(model: &Model, pair: &Pair, walk: &Walk, guests: Vec<Fin
     let (refuted, mut standing): (Vec<Finding>, Vec<Finding>) =
         walk.findings.iter().cloned().partition(|finding| wire.refutes(finding.stops));
     // A pair of addresses that is in no network, or a host that is down, needs no guest facts to be so.
-    for guest in guests {
-        if !standing.iter().any(|have| have.code == guest.code && have.object == guest.object) {
-            standing.push(guest);
-        }
-    }
+    let told = |guest: &Finding| standing.iter().any(|have| have.code == guest.code && have.object == guest.object);
+    let guests: Vec<Finding> = guests.into_iter().filter(|guest| !told(guest)).collect();
+    standing.extend(guests);
     let mut doubts = vec![];
     beyond(model, pair, walk, seen, &mut standing, &mut doubts);
     for direction in Direction::BOTH {

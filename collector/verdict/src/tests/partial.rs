@@ -101,3 +101,20 @@ fn a_surely_refusing_rule_is_named_behind_a_closed_group() {
         "meta nfproto ipv4 meta l4proto icmp icmp type echo-request drop".into();
     assert_eq!(codes(&world.verdict()), ["sg-ingress-missing acceptor", "guest-firewall acceptor"]);
 }
+
+#[test]
+fn rules_at_both_hooks_of_a_guest_are_both_told() {
+    let mut world = World::healthy();
+    world.wire(Wire::S2, Wire::S0(1));
+    world.refuse(C, FirewallHook::Input, Some(1), Some(8));
+    let out = FirewallRule {
+        hook: FirewallHook::Output,
+        handle: Some(9),
+        ..known(&mut world.facts(C).firewall).refusing[0].clone()
+    };
+    known(&mut world.facts(C).firewall).refusing.push(out);
+    let verdict = world.verdict();
+    assert_eq!(codes(&verdict), ["guest-firewall acceptor", "guest-firewall acceptor"]);
+    assert!(verdict.repairs.proven);
+    assert_eq!(verdict.repairs.set.len(), 2, "{:#?}", verdict.repairs.set);
+}
