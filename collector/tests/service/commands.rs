@@ -91,6 +91,36 @@ fn a_second_server_does_not_share_the_data() {
 }
 
 #[test]
+fn a_role_without_credentials_to_assume_it_is_told_by_the_named_profile() {
+    let site = Site::new();
+    site.write_config(&format!("profile = \"ops\"\n[[account]]\nid = \"{A}\"\nrole = \"acs:ram::{A}:role/reader\""));
+    let output = site.run("serve", &[]);
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+    let said = said(&output);
+    assert!(said.contains("cannot assume the roles of [[account]]") && said.contains(".aliyun/config.json"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_are_listed_beside_a_running_server() {
+    let site = Site::new();
+    let agent = site.enroll("A.ecs1", A, "i-a");
+    let listed = || -> Vec<serde_json::Value> {
+        let output = site.run("agents", &["--json"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let _server = site.serve();
+    let before = listed();
+    assert_eq!(before.len(), 1);
+    assert_eq!((&before[0]["name"], &before[0]["account"], &before[0]["instance"]), (&"A.ecs1".into(), &A.into(), &"i-a".into()));
+    assert!(before[0]["last_seen"].is_null() && before[0]["enrolled_at"].is_i64(), "{before:?}");
+    assert_eq!(agent.hello("i-a", "vpc-a", "192.168.1.10").await.status(), 204);
+    assert!(listed()[0]["last_seen"].is_i64());
+    let page = site.run("agents", &["--lang", "zh"]);
+    assert!(String::from_utf8(page.stdout).unwrap().starts_with("名称"));
+}
+
+#[test]
 fn usage_mistakes_end_with_64() {
     let site = Site::new();
     for (name, arguments) in [

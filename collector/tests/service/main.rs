@@ -5,5 +5,6 @@
 
 mod commands;
 mod durability;
+mod grants;
 mod site;
 mod whole_way;

@@ -71,6 +71,11 @@ protocol = "icmp"
     pub(crate) fn command(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pingtong"));
         command.current_dir(self.dir.path()).arg(name).args(arguments).env("LC_ALL", "C.UTF-8").env_remove("RUST_LOG");
+        // No credentials of whoever runs the tests: neither a profile nor the environment's.
+        command.env("HOME", self.dir.path());
+        for word in ["ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SECURITY_TOKEN", "ROLE_ARN", "CREDENTIALS_URI", "CREDENTIALS_FILE"] {
+            command.env_remove(format!("ALIBABA_CLOUD_{word}"));
+        }
         if ["serve", "enroll", "agents", "verify"].contains(&name) {
             command.args(["--config", "collector.toml", "--data", "data"]);
         }
@@ -90,8 +95,13 @@ protocol = "icmp"
 
     /// Starts the server and waits until it listens.
     pub(crate) fn serve(&self) -> Server {
+        self.serve_with(&[])
+    }
+
+    /// The same, with variables of the environment.
+    pub(crate) fn serve_with(&self, environment: &[(&str, &str)]) -> Server {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("serve.log")).unwrap();
-        let child = self.command("serve", &[]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let child = self.command("serve", &[]).envs(environment.iter().copied()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let mut server = Server { child };
         let since = Instant::now();
         while TcpStream::connect(&self.address).is_err() {

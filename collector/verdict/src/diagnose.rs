@@ -292,15 +292,15 @@ fn gaps(
                 );
             }
         }
-        let heard = agent.is_some_and(|agent| {
+        let heard = |agent: &AgentId| {
             !question.silent.contains(agent)
                 && (facts.contains_key(agent)
                     || question.probes.iter().any(|round| round.key.agent == *agent)
                     || question.arrivals.iter().any(|part| part.observer == *agent)
                     || question.healths.iter().any(|health| health.agent == *agent))
-        });
-        if !heard {
-            let name = agent.map_or_else(|| "-".to_owned(), ToString::to_string);
+        };
+        // Where none was ever enrolled, nobody is silent: that end's flow is not measured, which the state says.
+        if let Some(name) = agent.filter(|agent| !heard(agent)) {
             let object =
                 endpoint.instance.as_ref().map_or_else(|| address.to_string(), |id| format!("{id} ({address})"));
             add(

@@ -19,8 +19,9 @@ pub(super) const PAGES: &[CauseDoc] = &[
             zh: "API 返回的对象字段（含请求ID与时间），以及观测到的探测计数",
         },
         repair: Texts {
-            en: "the account's owner runs an agent with a read-only RAM role, or exports a snapshot",
-            zh: "由该账号所有者部署带只读 RAM 角色的 agent，或导出快照",
+            en: "the account's owner runs an agent with a read-only RAM role, grants the collector such a role ([[account]] in \
+                 collector.toml), or exports a snapshot",
+            zh: "由该账号所有者部署带只读 RAM 角色的 agent，或授予收集端这样的角色（collector.toml 的 [[account]]），或导出快照",
         },
         doubt: Texts {
             en: "the snapshot may be older than a change just made, or the object may serve another purpose",

@@ -71,8 +71,9 @@ pub(crate) fn blind_because(
             hides,
             what: both!("no configuration of account {account} in {region}", "看不到账号 {account} 在 {region} 的配置"),
             closes_with: both!(
-                "an agent with a RAM role in account {account}, or a snapshot of it",
-                "在账号 {account} 中部署带 RAM 角色的 agent，或导入其配置快照"
+                "an agent with a RAM role in account {account}, or a role of it that trusts the collector's account, as role \
+                 of an [[account]] in collector.toml",
+                "在账号 {account} 中部署带 RAM 角色的 agent，或由其授予一个信任收集端账号的角色，写在 collector.toml 的 [[account]] 里"
             ),
         };
     }
