@@ -372,6 +372,13 @@ fn own_machine(plane: &Plane) {
     assert_eq!(survivor.try_wait().unwrap(), None);
     survivor.kill().unwrap();
     survivor.wait().unwrap();
+    let argv = vec!["/bin/sh".into(), "-c".into(), "kill -9 $$".into()];
+    plane.set_services(B, vec![ServiceSpec { argv, env: vec![], log_path: None }]).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(3);
+    while in_shell(plane, B, "echo /proc/[0-9]*").matches("/proc/").count() != 2 {
+        assert!(Instant::now() < deadline, "a dead service is never reaped");
+    }
+    plane.set_services(B, vec![]).unwrap();
     let begun = Instant::now();
     for _ in 0..20 {
         in_shell(plane, B, ":");

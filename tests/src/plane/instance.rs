@@ -13,6 +13,11 @@ use super::{
 };
 use anyhow::{Context, Result};
 use ipnet::Ipv4Net;
+use nix::{
+    errno::Errno,
+    sys::wait::{Id, WaitPidFlag, waitid},
+    unistd::Pid,
+};
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -20,6 +25,8 @@ use std::{
     net::Ipv4Addr,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
 };
 
 /// Where every instance finds its metadata service.
@@ -63,7 +70,7 @@ pub(super) struct Instance {
     /// Interfaces, by id.
     pub interfaces: BTreeMap<String, Interface>,
     services: Vec<ServiceSpec>,
-    children: Vec<Child>,
+    children: Vec<Arc<Mutex<Child>>>,
 }
 
 impl Instance {
@@ -113,14 +120,16 @@ impl Instance {
         for service in &self.services {
             let child = self.namespace.spawn(command(service)?);
             let name = service.argv.first().cloned().unwrap_or_default();
-            self.children.push(child.with_context(|| format!("cannot start {}", name.display()))?);
+            let child = child.with_context(|| format!("cannot start {}", name.display()))?;
+            self.children.push(reaped(child)?);
         }
         Ok(())
     }
 
     /// Kills the services at once.
     pub(super) fn kill_services(&mut self) {
-        for mut child in self.children.drain(..) {
+        for child in self.children.drain(..) {
+            let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -173,6 +182,20 @@ fn configure(interface: &Interface) -> Result<()> {
 /// The address a vSwitch's gateway has: the third from its end.
 pub(super) fn gateway(block: Ipv4Net) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(block.broadcast()).saturating_sub(2))
+}
+
+/// Has a child reaped when it ends by itself or is killed from inside, as an init would: no zombie stays for `ps`.
+fn reaped(child: Child) -> Result<Arc<Mutex<Child>>> {
+    let pid = Pid::from_raw(child.id().cast_signed());
+    let child = Arc::new(Mutex::new(child));
+    let own = Arc::clone(&child);
+    let reap = move || {
+        // Leaves it a zombie until the lock is held, so that nobody kills a pid that is free again.
+        while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
+        let _ = own.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
+    };
+    thread::Builder::new().name(format!("reaps {pid}")).spawn(reap).context("cannot start a thread")?;
+    Ok(child)
 }
 
 fn command(service: &ServiceSpec) -> Result<Command> {
