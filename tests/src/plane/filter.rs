@@ -45,13 +45,13 @@ pub(super) fn base(service_address: Ipv4Addr) -> Vec<Message> {
             IP,
             BASE,
             "own",
-            Some(Hook { kind: "filter", number: hook::OUTPUT, priority: 0, accept: Some(true) }),
+            Some(Hook { kind: "filter", number: hook::OUTPUT, device: None, priority: 0, accept: Some(true) }),
         ),
         nft::chain(
             IP,
             BASE,
             "services",
-            Some(Hook { kind: "nat", number: hook::POSTROUTING, priority: 100, accept: Some(true) }),
+            Some(Hook { kind: "nat", number: hook::POSTROUTING, device: None, priority: 100, accept: Some(true) }),
         ),
     ];
     for kind in [3_u8, 5, 11, 12] {
@@ -90,7 +90,7 @@ pub(super) fn table(guarded: &[Guarded<'_>]) -> Vec<Message> {
     }
     crossing.push(Rule::new().accept());
     let mut messages = vec![nft::table(IP, TABLE), nft::remove_table(IP, TABLE), nft::table(IP, TABLE)];
-    let place = Hook { kind: "filter", number: hook::FORWARD, priority: 0, accept: Some(false) };
+    let place = Hook { kind: "filter", number: hook::FORWARD, device: None, priority: 0, accept: Some(false) };
     messages.push(nft::chain(IP, TABLE, FORWARD, Some(place)));
     for name in chains.0.values() {
         messages.push(nft::chain(IP, TABLE, name, None));

@@ -39,6 +39,8 @@ pub struct Hook<'a> {
     pub kind: &'a str,
     /// `NF_INET_…`.
     pub number: u32,
+    /// The interface that the chain is bound to, in the `netdev` family.
+    pub device: Option<&'a str>,
     /// Order among hooks.
     pub priority: i32,
     /// Whether what reaches its end is accepted; none leaves the policy alone.
@@ -47,6 +49,8 @@ pub struct Hook<'a> {
 
 /// Hook numbers of the Internet families.
 pub mod hook {
+    /// `NF_NETDEV_INGRESS`, of the `netdev` family.
+    pub const INGRESS: u32 = 0;
     /// `NF_INET_PRE_ROUTING`.
     pub const PREROUTING: u32 = 0;
     /// `NF_INET_LOCAL_IN`.
@@ -63,7 +67,10 @@ pub mod hook {
 pub fn chain(family: u8, table: &str, name: &str, hook: Option<Hook<'_>>) -> Message {
     let mut attributes = Attributes::new().text(1, table).text(3, name);
     if let Some(hook) = hook {
-        let place = Attributes::new().be32(1, hook.number).be32(2, hook.priority.cast_unsigned());
+        let mut place = Attributes::new().be32(1, hook.number).be32(2, hook.priority.cast_unsigned());
+        if let Some(device) = hook.device {
+            place = place.text(3, device);
+        }
         attributes = attributes.nest(4, &place).text(7, hook.kind);
         if let Some(accept) = hook.accept {
             attributes = attributes.be32(5, u32::from(accept));
@@ -176,6 +183,8 @@ impl Field {
     pub const PROTOCOL: Field = Field::Meta(16);
     /// `NFPROTO_…` of the packet, in `inet` tables.
     pub const FAMILY: Field = Field::Meta(15);
+    /// `EtherType` of the packet, in `netdev` tables.
+    pub const ETHER_TYPE: Field = Field::Meta(1);
     /// Name of the interface a packet came in by.
     pub const IN: Field = Field::Meta(6);
     /// Name of the interface a packet leaves by.

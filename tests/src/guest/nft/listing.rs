@@ -88,7 +88,9 @@ fn mark(handles: bool, handle: u64) -> String {
 fn base(chain: &Answer) -> Option<String> {
     let body = chain.body.get(4..)?;
     let hook = attribute(body, 4)?;
+    let device = attribute(hook, 3).map(text_of).filter(|device| !device.is_empty());
     let place = match number(attribute(hook, 1)) {
+        0 if device.is_some() => "ingress",
         0 => "prerouting",
         1 => "input",
         2 => "forward",
@@ -97,7 +99,8 @@ fn base(chain: &Answer) -> Option<String> {
     };
     let priority = u32::try_from(number(attribute(hook, 2))).unwrap_or_default().cast_signed();
     let policy = if number(attribute(body, 5)) == 0 { "drop" } else { "accept" };
-    Some(format!("type {} hook {place} priority {priority}; policy {policy};", text(chain, 7)))
+    let device = device.map_or_else(String::new, |device| format!(" device \"{device}\""));
+    Some(format!("type {} hook {place}{device} priority {priority}; policy {policy};", text(chain, 7)))
 }
 
 /// The text a rule was made with; of a rule made by another program, what it consists of.

@@ -134,8 +134,9 @@ fn chain(words: &mut Words, messages: &mut Vec<Message>, family: u8, table: &str
             let kind = words.next("a chain type")?;
             words.expect("hook")?;
             let number = hook_number(&words.next("a hook")?)?;
+            let device = if words.take_if("device") { Some(words.next("a device")?) } else { None };
             words.expect("priority")?;
-            base = Some((kind, number, words.priority()?));
+            base = Some((kind, number, device, words.priority()?));
         } else if words.take_if("policy") {
             policy = Some(match words.next("a policy")?.as_str() {
                 "accept" => true,
@@ -147,8 +148,8 @@ fn chain(words: &mut Words, messages: &mut Vec<Message>, family: u8, table: &str
         }
     }
     messages.push(match (&base, policy) {
-        (Some((kind, number, priority)), accept) => {
-            let hook = Hook { kind, number: *number, priority: *priority, accept };
+        (Some((kind, number, device, priority)), accept) => {
+            let hook = Hook { kind, number: *number, device: device.as_deref(), priority: *priority, accept };
             nft::chain(family, table, name, Some(hook))
         }
         (None, Some(accept)) => nft::policy(family, table, name, accept),
@@ -162,6 +163,7 @@ fn chain(words: &mut Words, messages: &mut Vec<Message>, family: u8, table: &str
 
 fn hook_number(name: &str) -> Result<u32, Refusal> {
     match name {
+        "ingress" => Ok(nft::hook::INGRESS),
         "prerouting" => Ok(nft::hook::PREROUTING),
         "input" => Ok(nft::hook::INPUT),
         "forward" => Ok(nft::hook::FORWARD),

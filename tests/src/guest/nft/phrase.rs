@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 
 const IPV4: u8 = 2;
 const INET: u8 = 1;
+const NETDEV: u8 = 5;
+const ETHER_TYPE_IPV4: [u8; 2] = [0x08, 0x00];
 
 /// A text cut into words; braces, commas and ends of statements are words of their own.
 pub(super) struct Words(VecDeque<String>);
@@ -74,7 +76,7 @@ impl Words {
 
     /// The address family that may stand here; `ip` when none does.
     pub(super) fn family(&mut self) -> u8 {
-        for (name, family) in [("inet", INET), ("ip6", 10), ("arp", 3), ("bridge", 7), ("netdev", 5)] {
+        for (name, family) in [("inet", INET), ("ip6", 10), ("arp", 3), ("bridge", 7), ("netdev", NETDEV)] {
             if self.take_if(name) {
                 return family;
             }
@@ -302,7 +304,11 @@ fn matched(words: &mut Words, family: u8, of: &str, key: &str) -> Result<Vec<Cla
 }
 
 fn when_inet(rule: Rule, family: u8) -> Rule {
-    if family == INET { rule.is(Field::FAMILY, &[IPV4]) } else { rule }
+    match family {
+        INET => rule.is(Field::FAMILY, &[IPV4]),
+        NETDEV => rule.is(Field::ETHER_TYPE, &ETHER_TYPE_IPV4),
+        _ => rule,
+    }
 }
 
 #[derive(Clone, Copy)]
