@@ -98,7 +98,8 @@ fn parse(words: &[String]) -> Result<Options, Refusal> {
             }
         }
     }
-    let target = target.ok_or_else(|| Refusal::new("usage: ping [-c N] [-i S] [-W S] [-w S] [-s BYTES] [-q] ADDRESS"))?;
+    let target =
+        target.ok_or_else(|| Refusal::new("usage: ping [-c N] [-i S] [-W S] [-w S] [-s BYTES] [-q] ADDRESS"))?;
     options.target = target.parse().map_err(|_| Refusal::new(format!("{target}: Name or service not known")))?;
     Ok(options)
 }

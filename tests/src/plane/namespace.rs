@@ -74,7 +74,12 @@ impl Namespace {
             .recv()
             .context("a namespace's thread ended")?
             .with_context(|| format!("cannot make the network namespace {name}"))?;
-        Ok(Self(Arc::new(Inner { name: name.to_owned(), file, jobs: Mutex::new(jobs), power: Mutex::new(Power::Shared) })))
+        Ok(Self(Arc::new(Inner {
+            name: name.to_owned(),
+            file,
+            jobs: Mutex::new(jobs),
+            power: Mutex::new(Power::Shared),
+        })))
     }
 
     /// Boots the machine whose network this is, if it is not up.
