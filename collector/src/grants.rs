@@ -145,13 +145,14 @@ fn places(links: &[&ExpectedLink]) -> BTreeSet<Place> {
 mod tests {
     use super::*;
     use crate::settings::Settings;
+    use std::fmt::Write as _;
 
     fn settings(sides: &[[(&str, &str, &str); 2]]) -> Settings {
         let mut text = "listen = \"127.0.0.1:1\"\nurl = \"https://127.0.0.1:1\"\n".to_owned();
         for (n, ends) in sides.iter().enumerate() {
-            text += &format!("[[link]]\nid = \"l{n}\"\nkind = \"vpc-peering\"\n");
+            let _ = write!(text, "[[link]]\nid = \"l{n}\"\nkind = \"vpc-peering\"\n");
             for (key, (account, region, vpc)) in ["initiator", "acceptor"].iter().zip(ends) {
-                text += &format!("{key} = {{ account = \"{account}\", region = \"{region}\", vpc = \"{vpc}\" }}\n");
+                let _ = writeln!(text, "{key} = {{ account = \"{account}\", region = \"{region}\", vpc = \"{vpc}\" }}");
             }
         }
         Settings::parse(&text, "c").unwrap()

@@ -206,10 +206,10 @@ mod tests {
 
     fn environment(set: &[(&str, &str)]) -> Result<Credentials, SettingsError> {
         let set: BTreeMap<String, String> = set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        named_in_environment(set, None)
+        named_in_environment(&set, None)
     }
 
-    fn named_in_environment(set: BTreeMap<String, String>, named: Option<&str>) -> Result<Credentials, SettingsError> {
+    fn named_in_environment(set: &BTreeMap<String, String>, named: Option<&str>) -> Result<Credentials, SettingsError> {
         from_variables(&|name| set.get(name).cloned(), named, &region())
     }
 
@@ -217,8 +217,8 @@ mod tests {
     fn a_named_profile_counts_after_a_key_and_is_never_passed_over() {
         let home = tempfile::tempdir().unwrap();
         let mut set = BTreeMap::from([("HOME".to_owned(), home.path().display().to_string())]);
-        assert!(matches!(named_in_environment(set.clone(), None), Err(SettingsError::Nothing)));
-        assert!(matches!(named_in_environment(set.clone(), Some("ops")), Err(SettingsError::File { .. })));
+        assert!(matches!(named_in_environment(&set, None), Err(SettingsError::Nothing)));
+        assert!(matches!(named_in_environment(&set, Some("ops")), Err(SettingsError::File { .. })));
         let directory = home.path().join(".aliyun");
         std::fs::create_dir(&directory).unwrap();
         let text = r#"{"current":"default","profiles":[
@@ -229,12 +229,12 @@ mod tests {
             Credentials::Fixed(key) => key.id,
             other => panic!("{other:?}"),
         };
-        assert_eq!(id(named_in_environment(set.clone(), None)), "d");
-        assert_eq!(id(named_in_environment(set.clone(), Some("ops"))), "o");
+        assert_eq!(id(named_in_environment(&set, None)), "d");
+        assert_eq!(id(named_in_environment(&set, Some("ops"))), "o");
         for (name, value) in [("ACCESS_KEY_ID", "env"), ("ACCESS_KEY_SECRET", "s")] {
             set.insert(format!("ALIBABA_CLOUD_{name}"), value.to_owned());
         }
-        assert_eq!(id(named_in_environment(set, Some("ops"))), "env");
+        assert_eq!(id(named_in_environment(&set, Some("ops"))), "env");
     }
 
     #[test]

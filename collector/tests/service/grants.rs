@@ -70,8 +70,9 @@ fn served(site: &Site, endpoint: &str) -> Server {
 fn verify(site: &Site) -> (Value, Value) {
     let output = site.run("verify", &["--json", "--wait", "2", "--save", "evidence.json"]);
     let text = String::from_utf8(output.stdout.clone()).unwrap();
-    let verdict = serde_json::from_str(text.trim()).unwrap_or_else(|error| panic!("{error}: {output:?} {}", site.log()));
-    (verdict, serde_json::from_slice(&std::fs::read(site.path("evidence.json")).unwrap()).unwrap())
+    let verdict = serde_json::from_str(text.trim());
+    assert!(verdict.is_ok(), "{verdict:?}: {output:?} {}", site.log());
+    (verdict.unwrap(), serde_json::from_slice(&std::fs::read(site.path("evidence.json")).unwrap()).unwrap())
 }
 
 fn gaps(verdict: &Value) -> Vec<(String, String)> {
@@ -85,7 +86,7 @@ async fn an_account_whose_agent_is_dead_is_read_through_the_granted_role() {
     let (cloud, endpoint) = Cloud::start(true).await;
     let _server = served(&site, &endpoint);
     let (verdict, evidence) = verify(&site);
-    let snapshots = evidence["snapshots"].as_array().unwrap_or_else(|| panic!("{evidence}"));
+    let snapshots = evidence["snapshots"].as_array().unwrap();
     assert_eq!(snapshots.len(), 1, "{snapshots:?}");
     assert_eq!((&snapshots[0]["account"], &snapshots[0]["region"]), (&B.into(), &"cn-beijing".into()));
     assert!(snapshots[0]["request"].is_string(), "read for this very request: {}", snapshots[0]);

@@ -81,8 +81,8 @@ pub(crate) fn blind_because(
     let closes_with = match why {
         Some(WhyUnknown::Denied { action, .. }) => {
             both!(
-                "grant {action} to the agent's role in account {account}",
-                "在账号 {account} 中为 agent 的角色授权 {action}"
+                "grant {action} to the role that reads account {account} (the agent's, or the collector's)",
+                "为读取账号 {account} 的角色（agent 的或收集端的）授权 {action}"
             )
         }
         Some(WhyUnknown::NotPermitted { closes_with, .. }) => both!("{closes_with}", "{closes_with}"),
