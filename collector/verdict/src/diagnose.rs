@@ -16,9 +16,11 @@ use crate::{
     repair::Task,
     steps,
     verdict::{Cause, Cut, Directions, GapNote, State, Suspect, Verdict},
-    walk::{flows, walk},
+    walk::{blind_because, flows, walk},
 };
-use pingtong_evidence::{AgentId, Direction, GapCode, HostFacts, Pair, ProbeEngine, SCHEMA, Side, Snapshot, Timestamp};
+use pingtong_evidence::{
+    AgentId, Direction, GapCode, HostFacts, LinkKind, Pair, ProbeEngine, SCHEMA, Side, Snapshot, Timestamp, WhyUnknown,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Difference of two clocks from which times of two hosts must not be compared, in milliseconds.
@@ -267,6 +269,7 @@ fn gaps(
             closes_with: closes_with.clone(),
         })
         .collect();
+    gaps.extend(refused(model, &gaps));
     let mut add = |code, side, what: Both, closes_with: Both| {
         gaps.insert(GapText { code, side, what, closes_with });
     };
@@ -338,6 +341,42 @@ fn gaps(
         }
     }
     gaps
+}
+
+/// Parts of the path's configuration that an account refuses to show, though other evidence may have answered in their
+/// stead: what could not be looked at is told even where nothing is left open.
+fn refused(model: &Model, told: &BTreeSet<GapText>) -> Vec<GapText> {
+    let mut found = vec![];
+    for side in Side::BOTH {
+        let Some(snapshot) = model.snapshot(side) else { continue };
+        let parts = [
+            (snapshot.vpcs.why_unknown(), ("the VPCs", "专有网络")),
+            (snapshot.vswitches.why_unknown(), ("the vSwitches", "交换机")),
+            (snapshot.route_tables.why_unknown(), ("the route tables", "路由表")),
+            (connections_unread(model, snapshot), ("the connections", "连接")),
+            (snapshot.network_acls.why_unknown(), ("the network ACLs", "网络ACL")),
+            (snapshot.security_groups.why_unknown(), ("the security groups", "安全组")),
+            (snapshot.prefix_lists.why_unknown(), ("the prefix lists", "前缀列表")),
+            (snapshot.instances.why_unknown(), ("the instances", "实例")),
+            (snapshot.enis.why_unknown(), ("the network interfaces", "弹性网卡")),
+        ];
+        for (why, what) in parts {
+            let Some(why @ WhyUnknown::Denied { .. }) = why else { continue };
+            let Blind { gap, what, closes_with, .. } = blind_because(model, side, 0, Some(why), what, vec![], vec![]);
+            if !told.iter().any(|have| have.side == Some(side) && have.closes_with == closes_with) {
+                found.push(GapText { code: gap, side: Some(side), what, closes_with });
+            }
+        }
+    }
+    found
+}
+
+fn connections_unread<'a>(model: &Model, snapshot: &'a Snapshot) -> Option<&'a WhyUnknown> {
+    match model.link.kind {
+        LinkKind::RouterInterface => snapshot.router_interfaces.why_unknown(),
+        LinkKind::VpcPeering => snapshot.vpc_peerings.why_unknown(),
+        LinkKind::TransitRouter => snapshot.transit_attachments.why_unknown(),
+    }
 }
 
 /// Whether the configuration may have changed so shortly before or during the probes that they prove nothing.

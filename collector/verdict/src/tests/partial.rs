@@ -118,3 +118,25 @@ fn rules_at_both_hooks_of_a_guest_are_both_told() {
     assert!(verdict.repairs.proven);
     assert_eq!(verdict.repairs.set.len(), 2, "{:#?}", verdict.repairs.set);
 }
+
+#[test]
+fn what_an_account_refuses_to_show_is_told_even_where_nothing_is_left_open() {
+    let denied = |action: &str| WhyUnknown::Denied {
+        action: action.into(),
+        code: "Forbidden.RAM".into(),
+        request_id: String::new(),
+    };
+    for action in ["vpc:DescribeVpcs", "vpc:DescribeRouterInterfaces", "vpc:DescribeNetworkAcls"] {
+        let mut world = World::healthy();
+        let why = denied(action);
+        match action {
+            "vpc:DescribeVpcs" => world.snapshot(C).vpcs = Known::Unknown(why),
+            "vpc:DescribeRouterInterfaces" => world.snapshot(C).router_interfaces = Known::Unknown(why),
+            _ => world.snapshot(C).network_acls = Known::Unknown(why),
+        }
+        let verdict = world.verdict();
+        assert_eq!((verdict.state, codes(&verdict).len()), (State::Healthy, 0), "{action}");
+        let gaps: Vec<_> = verdict.gaps.iter().map(|gap| (gap.code, gap.closes_with.contains(action))).collect();
+        assert_eq!(gaps, [(GapCode::ConfigDenied, true)], "{action}");
+    }
+}

@@ -12,7 +12,7 @@ mod route;
 mod security;
 
 pub(crate) use connection::{Hops, link_ends};
-pub(crate) use host::Host;
+pub(crate) use host::{Host, blind_because};
 
 use crate::{finding::Walk, model::Model};
 use pingtong_evidence::{Cidr, Direction, Pair, PortRange, Protocol, RuleProtocol, Side};
