@@ -5,8 +5,9 @@
 
 use crate::{
     cloud::{self, Cloud, NullApply},
-    demo, plane::sandbox,
+    demo,
     estate::Estate,
+    plane::sandbox,
     programs::Programs,
     render::{self, Screen},
     run::{self, Outcome, Seconds},
@@ -125,7 +126,9 @@ pub fn outside(args: &[OsString]) -> ExitCode {
     let tail = &args[1..];
     let done = match cli.command {
         Verb::Run { files, json, jobs, keep } => run_all(&files, json, jobs, keep.as_deref()),
-        Verb::Demo { .. } | Verb::Up { .. } => Programs::find(settings::cargo().as_deref()).and_then(|_| sandbox::run_inside(tail)),
+        Verb::Demo { .. } | Verb::Up { .. } => {
+            Programs::find(settings::cargo().as_deref()).and_then(|_| sandbox::run_inside(tail))
+        }
         Verb::Check | Verb::Scenario { .. } => sandbox::run_inside(tail),
         Verb::Exec { instance, command } => exec(&instance, &command),
         Verb::Verify { arguments } => verify(&arguments),
@@ -157,7 +160,9 @@ pub fn inside(args: &[OsString]) -> ExitCode {
                     crate::plane::Plane::boot(crate::plane::PlaneOptions { seed: 1 })?;
                     Ok(ExitCode::SUCCESS)
                 }
-                Verb::Run { .. } | Verb::Exec { .. } | Verb::Verify { .. } | Verb::Cloud { .. } => Err(anyhow!("this command runs outside the sandbox")),
+                Verb::Run { .. } | Verb::Exec { .. } | Verb::Verify { .. } | Verb::Cloud { .. } => {
+                    Err(anyhow!("this command runs outside the sandbox"))
+                }
             }
         });
         // Servers of the lab have no end of their own; the process ends with its namespaces.
@@ -175,7 +180,11 @@ fn parse(args: &[OsString]) -> Result<Cli, ExitCode> {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start the run time")
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the run time")
 }
 
 fn log() {
@@ -194,7 +203,8 @@ fn finish(done: Result<ExitCode>) -> ExitCode {
 fn exec(instance: &str, command: &[OsString]) -> Result<ExitCode> {
     let labs = sandbox::discover()?;
     let newest = labs.iter().max_by_key(|lab| lab.pid);
-    let lab = newest.ok_or_else(|| anyhow!("no lab is running; start one with \"cargo demo\" or \"cargo lab up tutorial\""))?;
+    let lab = newest
+        .ok_or_else(|| anyhow!("no lab is running; start one with \"cargo demo\" or \"cargo lab up tutorial\""))?;
     sandbox::enter(lab, instance, command)
 }
 
@@ -229,7 +239,10 @@ fn run_all(files: &[PathBuf], json: bool, jobs: usize, keep: Option<&Path>) -> R
                 loop {
                     let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some(i) = next else { break };
-                    if send.send((i, run_one(&files[i], keep.map(|dir| dir.join(kept_name(i, &files[i]))).as_deref()))).is_err() {
+                    if send
+                        .send((i, run_one(&files[i], keep.map(|dir| dir.join(kept_name(i, &files[i]))).as_deref())))
+                        .is_err()
+                    {
                         break;
                     }
                 }
@@ -242,7 +255,11 @@ fn run_all(files: &[PathBuf], json: bool, jobs: usize, keep: Option<&Path>) -> R
             all_pass &= outcome.pass;
             held[i] = Some(outcome);
             while let Some(outcome) = held.get_mut(shown).and_then(Option::take) {
-                if json { render::json_line(&outcome) } else { render::outcome(&outcome) }
+                if json {
+                    render::json_line(&outcome)
+                } else {
+                    render::outcome(&outcome)
+                }
                 shown += 1;
             }
         }
@@ -263,13 +280,10 @@ fn run_one(file: &Path, keep: Option<&Path>) -> Outcome {
         if let Some(keep) = keep {
             command.arg("--keep").arg(keep);
         }
-        let out = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .output()?;
+        let out = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).output()?;
         let text = String::from_utf8_lossy(&out.stdout);
-        let line = text.lines().last().ok_or_else(|| anyhow!("{}", String::from_utf8_lossy(&out.stderr).trim().to_owned()))?;
+        let line =
+            text.lines().last().ok_or_else(|| anyhow!("{}", String::from_utf8_lossy(&out.stderr).trim().to_owned()))?;
         serde_json::from_str(line).with_context(|| format!("a scenario's result cannot be read: {line}"))
     };
     attempt().unwrap_or_else(|error| Outcome {
@@ -298,7 +312,8 @@ async fn scenario(file: &Path, keep: Option<&Path>) -> Result<ExitCode> {
 }
 
 fn load_topology(name: &str) -> Result<Topology> {
-    let path = find_topology(Path::new("."), name).ok_or_else(|| anyhow!("no topology \"{name}\" was found; give a name or a file"))?;
+    let path = find_topology(Path::new("."), name)
+        .ok_or_else(|| anyhow!("no topology \"{name}\" was found; give a name or a file"))?;
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(Topology::parse(&path, &text)?)
 }
@@ -335,7 +350,9 @@ async fn control_plane(listen: SocketAddr, topology: &str, unconnected: bool) ->
             builder.step(step).await?;
         }
         let accounts = crate::estate::accounts(&topology, &cloud);
-        render::json_line(&serde_json::json!({ "endpoint": endpoint, "accounts": accounts, "symbols": builder.symbols.all() }));
+        render::json_line(
+            &serde_json::json!({ "endpoint": endpoint, "accounts": accounts, "symbols": builder.symbols.all() }),
+        );
         signal().await
     };
     tokio::select! {

@@ -22,8 +22,11 @@ pub fn write(topology: &Topology, symbols: &Symbols) -> Result<String, UnknownSy
     // The lab's data plane follows each call before the call returns: nothing has to settle.
     root.insert("settle_ms".into(), Value::Integer(0));
     root.insert("cloud_endpoint".into(), crate::estate::openapi_url().into());
-    let linked: BTreeSet<&str> =
-        topology.peerings.iter().flat_map(|p| [account_of(p.initiator.get_ref()), account_of(p.acceptor.get_ref())]).collect();
+    let linked: BTreeSet<&str> = topology
+        .peerings
+        .iter()
+        .flat_map(|p| [account_of(p.initiator.get_ref()), account_of(p.acceptor.get_ref())])
+        .collect();
     let mut grants = vec![];
     for account in linked.into_iter().filter(|account| topology.takes_part(account)) {
         let id = symbols.get(&format!("{account}.id"))?;
@@ -81,7 +84,10 @@ fn expectation(expect: &Expect, topology: &Topology, symbols: &Symbols) -> Resul
     table.insert("to".into(), endpoint(expect.to.get_ref(), topology, symbols)?);
     table.insert("protocol".into(), expect.protocol.get_ref().as_str().into());
     if let Some(ports) = expect.ports.as_ref().and_then(|p| pingtong_evidence::PortRange::parse_slashed(p.get_ref())) {
-        table.insert("ports".into(), Value::Array(vec![i64::from(ports.first()).into(), i64::from(ports.last()).into()]));
+        table.insert(
+            "ports".into(),
+            Value::Array(vec![i64::from(ports.first()).into(), i64::from(ports.last()).into()]),
+        );
     }
     Ok(table)
 }

@@ -30,7 +30,11 @@ const FAULTS: [(&str, &str, &str); 6] = [
     ("sg-drop-wins", "a drop rule in B's security group beats the accept", "B 的安全组里一条拒绝规则压过了允许规则"),
     ("ri-inactive-initiator", "account A freezes its router interface", "账号 A 冻结了自己的路由器接口"),
     ("three-at-once", "three faults at once, in both accounts", "两个账号里同时出现三处故障"),
-    ("guest-echo-ignored", "only the guest shows it: B's kernel ignores pings", "只有操作系统里能看到：B 的内核忽略 ping"),
+    (
+        "guest-echo-ignored",
+        "only the guest shows it: B's kernel ignores pings",
+        "只有操作系统里能看到：B 的内核忽略 ping",
+    ),
     ("fabric-fault", "no API shows it: the line itself is dead", "任何 API 都看不到：线路本身中断"),
 ];
 
@@ -42,7 +46,11 @@ pub async fn run(screen: &mut Screen, lang: Lang, programs: Programs, once: bool
     let path = own_topologies().join("tutorial.toml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let topology = Topology::parse(&path, &text).map_err(|e| anyhow::anyhow!("{e}"))?;
-    screen.title(&say(lang, "pingtong: are two VPCs of two accounts really connected?", "pingtong：两个账号的两个 VPC 真的通了吗？"));
+    screen.title(&say(
+        lang,
+        "pingtong: are two VPCs of two accounts really connected?",
+        "pingtong：两个账号的两个 VPC 真的通了吗？",
+    ));
     screen.line(&say(
         lang,
         "Booting a small cloud on this machine: account A (VPC1, Qingdao), account B (VPC2, Beijing) …",
@@ -56,7 +64,11 @@ pub async fn run(screen: &mut Screen, lang: Lang, programs: Programs, once: bool
         good &= fault(screen, lang, &mut estate, &scenario_file(file)).await.with_context(|| title.clone())?;
     }
     screen.title(&if good {
-        say(lang, "Done: every verdict exact, every repairable fault repaired.", "完成：每个结论都准确，每个可修复的故障都已修复。")
+        say(
+            lang,
+            "Done: every verdict exact, every repairable fault repaired.",
+            "完成：每个结论都准确，每个可修复的故障都已修复。",
+        )
     } else {
         say(lang, "NOT as it should be; see the ✗ above.", "有不符之处，见上面的 ✗。")
     });
@@ -120,7 +132,12 @@ async fn fault(screen: &mut Screen, lang: Lang, estate: &mut Estate, file: &Path
         &if outcome.pass {
             say(lang, "the verdict names exactly what was broken", "结论与实际故障完全一致")
         } else {
-            format!("{}: -{:?} +{:?}", say(lang, "the verdict is not exact", "结论不准确"), outcome.missing, outcome.unexpected)
+            format!(
+                "{}: -{:?} +{:?}",
+                say(lang, "the verdict is not exact", "结论不准确"),
+                outcome.missing,
+                outcome.unexpected
+            )
         },
     );
     if case.scenario.expect.repaired {
@@ -128,13 +145,20 @@ async fn fault(screen: &mut Screen, lang: Lang, estate: &mut Estate, file: &Path
             screen.line(&format!("  {line}"));
         }
     } else {
-        screen.line(&say(lang, "No API or guest command repairs this; the lab mends its own line.", "这不是任何 API 或命令能修复的；实验室自行恢复线路。"));
+        screen.line(&say(
+            lang,
+            "No API or guest command repairs this; the lab mends its own line.",
+            "这不是任何 API 或命令能修复的；实验室自行恢复线路。",
+        ));
         mend(estate, &case)?;
     }
     let unreached = reach::check(estate).await?;
     good &= unreached.is_empty();
     let list: Vec<String> = unreached.iter().map(ToString::to_string).collect();
-    screen.check(unreached.is_empty(), &if list.is_empty() { say(lang, "both directions ping again", "双向恢复连通") } else { list.join("; ") });
+    screen.check(
+        unreached.is_empty(),
+        &if list.is_empty() { say(lang, "both directions ping again", "双向恢复连通") } else { list.join("; ") },
+    );
     ping(screen, estate).await?;
     Ok(good)
 }
@@ -183,12 +207,20 @@ async fn ping(screen: &mut Screen, estate: &Estate) -> Result<()> {
 async fn stay(screen: &mut Screen, lang: Lang, estate: &Estate) -> Result<()> {
     crate::plane::sandbox::announce("demo", estate.description())?;
     let first = estate.topology.instances().next().map(|(v, i)| i.full_name(v)).unwrap_or_default();
-    screen.title(&say(lang, "The lab stays up. Look around from another terminal:", "实验室保持运行。可在另一个终端里查看："));
+    screen.title(&say(
+        lang,
+        "The lab stays up. Look around from another terminal:",
+        "实验室保持运行。可在另一个终端里查看：",
+    ));
     let address = estate.topology.instances().last().map(|(_, i)| i.ip.get_ref().clone()).unwrap_or_default();
     for (command, en, zh) in [
         (format!("cargo lab exec {first} -- ping -c 3 {address}"), "a command inside an instance", "在实例里执行命令"),
         ("cargo lab verify".to_owned(), "ask for a verdict", "请求一次结论"),
-        (format!("http://{}", crate::estate::OPENAPI.trim_end_matches(":80")), "the OpenAPI endpoint, in every instance and in `service`", "OpenAPI 端点，每个实例和 service 里都可访问"),
+        (
+            format!("http://{}", crate::estate::OPENAPI.trim_end_matches(":80")),
+            "the OpenAPI endpoint, in every instance and in `service`",
+            "OpenAPI 端点，每个实例和 service 里都可访问",
+        ),
     ] {
         screen.row("", &command, &say(lang, en, zh));
     }

@@ -7,13 +7,13 @@
 
 use crate::{
     cloud::{self, Cloud},
+    collector_toml,
     plane::{
         Place, Plane, PlaneOptions, ServiceSpec,
         interfaces::{self, UP},
         netlink::Netlink,
     },
     programs::Programs,
-    collector_toml,
     symbols::Symbols,
     topology::Topology,
     tutorial::{Builder, Operators},
@@ -89,7 +89,8 @@ impl Estate {
         let collector_keys = open_collectors_account(&topology, &cloud);
 
         let service = plane.namespace(&Place::Service).ok_or_else(|| anyhow!("the lab has no service network"))?;
-        let api = service.tcp_listener(OPENAPI.parse()?).context("cannot listen for API calls in the service network")?;
+        let api =
+            service.tcp_listener(OPENAPI.parse()?).context("cannot listen for API calls in the service network")?;
         serve(&tasks, api, cloud::router(Arc::clone(&cloud)))?;
         // The lab's own calls come from its root namespace, which has a loopback and nothing else.
         let own = std::net::TcpListener::bind("127.0.0.1:0").context("cannot listen on the lab's own loopback")?;
@@ -106,8 +107,18 @@ impl Estate {
         }
         let symbols = std::mem::take(&mut builder.symbols);
         cloud.baseline();
-        let mut estate =
-            Self { plane, cloud, operators, symbols, topology, endpoint, programs, collector_keys, collector: Mutex::new(None), tasks };
+        let mut estate = Self {
+            plane,
+            cloud,
+            operators,
+            symbols,
+            topology,
+            endpoint,
+            programs,
+            collector_keys,
+            collector: Mutex::new(None),
+            tasks,
+        };
         estate.serve_metadata()?;
         estate.start_collector().await?;
         estate.start_agents()?;
@@ -131,7 +142,8 @@ impl Estate {
         for (vpc, instance) in self.topology.instances() {
             let name = instance.full_name(vpc);
             let namespace = self.namespace(&name)?;
-            let listener = namespace.tcp_listener(METADATA.parse()?).with_context(|| format!("metadata service of {name}"))?;
+            let listener =
+                namespace.tcp_listener(METADATA.parse()?).with_context(|| format!("metadata service of {name}"))?;
             serve(&self.tasks, listener, cloud::metadata_router(Arc::clone(&self.cloud), self.symbols.get(&name)?))?;
         }
         Ok(())
@@ -196,7 +208,8 @@ impl Estate {
             let service = service.clone();
             async move {
                 let connected = tokio::task::spawn_blocking(move || {
-                    service.run(move || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok())
+                    service
+                        .run(move || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok())
                 });
                 connected.await.unwrap_or(false)
             }
@@ -237,10 +250,17 @@ impl Estate {
     fn start_agents(&self) -> Result<()> {
         for (vpc, instance) in self.topology.instances().filter(|(_, i)| i.agent) {
             let name = instance.full_name(vpc);
-            let argv: Vec<OsString> =
-                [self.programs.agent.clone().into_os_string(), "run".into(), "--config".into(), agent_settings(&name).into()].into();
+            let argv: Vec<OsString> = [
+                self.programs.agent.clone().into_os_string(),
+                "run".into(),
+                "--config".into(),
+                agent_settings(&name).into(),
+            ]
+            .into();
             let service = ServiceSpec { argv, env: vec![], log_path: Some(log_path(&name)) };
-            self.plane.set_services(&name, vec![service]).with_context(|| format!("cannot start the agent on {name}"))?;
+            self.plane
+                .set_services(&name, vec![service])
+                .with_context(|| format!("cannot start the agent on {name}"))?;
         }
         Ok(())
     }
@@ -452,7 +472,11 @@ fn serve(tasks: &TaskTracker, listener: std::net::TcpListener, router: axum::Rou
 }
 
 /// Looks until `holds`, at most `within`.
-async fn wait_until<F: Future<Output = bool>>(what: &str, within: Duration, mut holds: impl FnMut() -> F) -> Result<()> {
+async fn wait_until<F: Future<Output = bool>>(
+    what: &str,
+    within: Duration,
+    mut holds: impl FnMut() -> F,
+) -> Result<()> {
     let deadline = Instant::now() + within;
     while !holds().await {
         if Instant::now() > deadline {

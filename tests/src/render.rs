@@ -45,7 +45,6 @@ impl Screen {
         }
         flush();
     }
-
 }
 
 /// Progress must show at once; a closed pipe ends the program at the next line anyway.

@@ -195,7 +195,12 @@ pub async fn perform(estate: &mut Estate, step: &Step) -> Result<()> {
             let argv: Vec<String> = argv.iter().map(|a| estate.symbols.resolve(a)).collect::<Result<_, _>>()?;
             let out = estate.run_in_instance(on, &argv).await?;
             if !out.status.success() {
-                bail!("\"{}\" in {on} failed ({}): {}", argv.join(" "), out.status, String::from_utf8_lossy(&out.stderr).trim());
+                bail!(
+                    "\"{}\" in {on} failed ({}): {}",
+                    argv.join(" "),
+                    out.status,
+                    String::from_utf8_lossy(&out.stderr).trim()
+                );
             }
             Ok(())
         }
@@ -216,7 +221,13 @@ pub async fn perform(estate: &mut Estate, step: &Step) -> Result<()> {
     }
 }
 
-fn save_fields(estate: &mut Estate, account: &str, region: &str, save: &BTreeMap<String, String>, answer: &Value) -> Result<()> {
+fn save_fields(
+    estate: &mut Estate,
+    account: &str,
+    region: &str,
+    save: &BTreeMap<String, String>,
+    answer: &Value,
+) -> Result<()> {
     for (name, path) in save {
         estate.symbols.set_in(account, region, name, field(answer, path)?);
     }
@@ -225,13 +236,19 @@ fn save_fields(estate: &mut Estate, account: &str, region: &str, save: &BTreeMap
 
 /// The region of a call: as given, else of the object it names, else of the account's first VPC.
 fn region_of(estate: &Estate, account: &str, with: &BTreeMap<String, String>) -> String {
-    let own = || {
-        estate.topology.vpcs.iter().find(|v| v.account() == account).map(|v| v.region.clone()).unwrap_or_default()
-    };
-    with.get("RegionId").cloned().or_else(|| estate.symbols.region_of(account, with.values()).map(str::to_owned)).unwrap_or_else(own)
+    let own =
+        || estate.topology.vpcs.iter().find(|v| v.account() == account).map(|v| v.region.clone()).unwrap_or_default();
+    with.get("RegionId")
+        .cloned()
+        .or_else(|| estate.symbols.region_of(account, with.values()).map(str::to_owned))
+        .unwrap_or_else(own)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be small and positive on reading")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to be small and positive on reading"
+)]
 fn reshaped(mut shape: Shape, with: &BTreeMap<String, toml::Value>) -> Result<Shape> {
     for (key, value) in with {
         let n = number(value);
@@ -386,7 +403,8 @@ pub async fn repair(estate: &mut Estate, verdicts: &[Value]) -> Result<Vec<Strin
         }
         if cli.is_empty() {
             let id = item["instance"].as_str().unwrap_or_default();
-            let instance = estate.instance_name(id).ok_or_else(|| anyhow!("\"{line}\" names no instance of the lab: \"{id}\""))?;
+            let instance =
+                estate.instance_name(id).ok_or_else(|| anyhow!("\"{line}\" names no instance of the lab: \"{id}\""))?;
             let out = estate.run_in_instance(&instance, &guest).await?;
             if !out.status.success() {
                 bail!("\"{line}\" in {instance} failed: {}", String::from_utf8_lossy(&out.stderr).trim());

@@ -251,10 +251,9 @@ fn check_expected(expected: &Expected, mistakes: &mut Vec<Mistake>) {
         if pingtong_verdict::explain(code).is_none() {
             mistakes.push(wrong(cause.code.span(), format!("\"{code}\" is no cause code"), "a code of the catalogue"));
         }
-        for (value, known, what) in [
-            (&cause.side, ["initiator", "acceptor"], "side"),
-            (&cause.direction, ["forward", "return"], "direction"),
-        ] {
+        for (value, known, what) in
+            [(&cause.side, ["initiator", "acceptor"], "side"), (&cause.direction, ["forward", "return"], "direction")]
+        {
             if let Some(value) = value.as_ref().filter(|v| !known.contains(&v.as_str())) {
                 mistakes.push(wrong(
                     cause.code.span(),
@@ -274,7 +273,10 @@ fn step(raw: &Spanned<RawStep>, mistakes: &mut Vec<Mistake>) -> Option<Step> {
     };
     let kinds = [raw.account.is_some(), raw.on.is_some(), raw.fabric.is_some(), raw.api.is_some()];
     if kinds.iter().filter(|k| **k).count() != 1 {
-        return refuse("a step is of exactly one kind".into(), "as + call, or on + run, or fabric + with, or api + with");
+        return refuse(
+            "a step is of exactly one kind".into(),
+            "as + call, or on + run, or fabric + with, or api + with",
+        );
     }
     if let Some(account) = &raw.account {
         let Some((product, action)) = raw.call.as_deref().and_then(|c| c.split_once(':')) else {
@@ -304,7 +306,10 @@ fn step(raw: &Spanned<RawStep>, mistakes: &mut Vec<Mistake>) -> Option<Step> {
             return refuse(format!("the fabric has no \"{key}\""), &FABRIC_KEYS.join(", "));
         }
         if let Some((key, value)) = raw.with.iter().find(|(k, v)| !fabric_value_fits(k, v)) {
-            return refuse(format!("{key} = {value} does not fit"), "loss, reorder and duplicate from 0 to 1; others from 0; down true or false");
+            return refuse(
+                format!("{key} = {value} does not fit"),
+                "loss, reorder and duplicate from 0 to 1; others from 0; down true or false",
+            );
         }
         let directions = match raw.with.get("direction").map(|d| d.as_str().unwrap_or("?")) {
             None | Some("both") => pingtong_evidence::Direction::BOTH.to_vec(),
@@ -391,10 +396,16 @@ mod tests {
         for (text, wants) in [
             (format!("{HEAD}[expect]\nstate = \"sick\"\n"), vec!["mine.toml:4", "is no state", "undecided"]),
             (format!("{HEAD}[[do]]\nas = \"A\"\n[expect]\nstate = \"broken\"\n"), vec!["mine.toml:3", "needs a call"]),
-            (format!("{HEAD}[[do]]\nfabric = \"p\"\nwith = {{ loss = 7 }}\n[expect]\nstate = \"broken\"\n"), vec!["loss", "0 to 1"]),
+            (
+                format!("{HEAD}[[do]]\nfabric = \"p\"\nwith = {{ loss = 7 }}\n[expect]\nstate = \"broken\"\n"),
+                vec!["loss", "0 to 1"],
+            ),
             (format!("{HEAD}oops = 1\n[expect]\nstate = \"broken\"\n"), vec!["oops", "expected"]),
             (format!("{HEAD}[expect]\nstate = \"broken\"\ncauses = [{{ code = \"gremlins\" }}]\n"), vec!["gremlins"]),
-            ("name = \"x\"\nbase = \"nowhere\"\n[expect]\nstate = \"healthy\"\n".into(), vec!["mine.toml:2", "nowhere"]),
+            (
+                "name = \"x\"\nbase = \"nowhere\"\n[expect]\nstate = \"healthy\"\n".into(),
+                vec!["mine.toml:2", "nowhere"],
+            ),
         ] {
             let shown = load(&text).unwrap_err();
             for want in wants {

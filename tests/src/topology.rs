@@ -349,10 +349,18 @@ impl Check {
             self.unique(&account.name, "account");
             let id = account.id.get_ref();
             if id.is_empty() || !id.bytes().all(|b| b.is_ascii_digit()) {
-                self.wrong(&account.id, format!("account id \"{id}\" is not a number"), "digits, as in \"1000000000000001\"");
+                self.wrong(
+                    &account.id,
+                    format!("account id \"{id}\" is not a number"),
+                    "digits, as in \"1000000000000001\"",
+                );
             }
             if !ids.insert(id.clone()) {
-                self.wrong(&account.id, format!("account id \"{id}\" is given twice"), "an id of its own for each account");
+                self.wrong(
+                    &account.id,
+                    format!("account id \"{id}\" is given twice"),
+                    "an id of its own for each account",
+                );
             }
         }
         for vpc in &t.vpcs {
@@ -362,7 +370,11 @@ impl Check {
             self.unique(&peering.name, "peering");
             for end in [&peering.initiator, &peering.acceptor] {
                 if t.vpc(end.get_ref()).is_none() {
-                    self.wrong(end, format!("no VPC is named \"{}\"", end.get_ref()), "a VPC of this file, as \"A.vpc1\"");
+                    self.wrong(
+                        end,
+                        format!("no VPC is named \"{}\"", end.get_ref()),
+                        "a VPC of this file, as \"A.vpc1\"",
+                    );
                 }
             }
         }
@@ -374,9 +386,14 @@ impl Check {
 
     fn vpc(&mut self, vpc: &Vpc, accounts: &BTreeSet<&str>) {
         let name = vpc.name.get_ref();
-        let well_formed = name.split_once('.').is_some_and(|(a, n)| accounts.contains(a) && !n.is_empty() && !n.contains('.'));
+        let well_formed =
+            name.split_once('.').is_some_and(|(a, n)| accounts.contains(a) && !n.is_empty() && !n.contains('.'));
         if !well_formed {
-            self.wrong(&vpc.name, format!("\"{name}\" does not name an account of this file"), "ACCOUNT.NAME, as \"A.vpc1\"");
+            self.wrong(
+                &vpc.name,
+                format!("\"{name}\" does not name an account of this file"),
+                "ACCOUNT.NAME, as \"A.vpc1\"",
+            );
         }
         self.unique(&vpc.name, "VPC");
         let blocks: Vec<Ipv4Net> =
@@ -418,16 +435,32 @@ impl Check {
         }
     }
 
-    fn instance(&mut self, instance: &Instance, vpc: &Vpc, switches: &BTreeMap<&str, Ipv4Net>, groups: &BTreeSet<&str>) {
+    fn instance(
+        &mut self,
+        instance: &Instance,
+        vpc: &Vpc,
+        switches: &BTreeMap<&str, Ipv4Net>,
+        groups: &BTreeSet<&str>,
+    ) {
         self.unique_in(&instance.name, vpc.account());
         let block = switches.get(instance.vswitch.get_ref().as_str());
         if block.is_none() && !vpc.vswitches.iter().any(|s| s.name.get_ref() == instance.vswitch.get_ref()) {
-            self.wrong(&instance.vswitch, format!("no vSwitch is named \"{}\"", instance.vswitch.get_ref()), "one of this VPC");
+            self.wrong(
+                &instance.vswitch,
+                format!("no vSwitch is named \"{}\"", instance.vswitch.get_ref()),
+                "one of this VPC",
+            );
         }
         match (instance.ip.get_ref().parse::<Ipv4Addr>(), block) {
-            (Err(_), _) => self.wrong(&instance.ip, format!("\"{}\" is no address", instance.ip.get_ref()), "as \"192.168.1.10\""),
+            (Err(_), _) => {
+                self.wrong(&instance.ip, format!("\"{}\" is no address", instance.ip.get_ref()), "as \"192.168.1.10\"")
+            }
             (Ok(ip), Some(block)) if !block.contains(&ip) => {
-                self.wrong(&instance.ip, format!("{ip} lies outside the vSwitch"), "an address inside the vSwitch's block");
+                self.wrong(
+                    &instance.ip,
+                    format!("{ip} lies outside the vSwitch"),
+                    "an address inside the vSwitch's block",
+                );
             }
             _ => {}
         }
@@ -444,19 +477,29 @@ impl Check {
             let text = end.get_ref();
             let named = t.vpc(text).is_some()
                 || !t.members(text).is_empty()
-                || t.vpcs.iter().any(|v| v.vswitches.iter().any(|s| format!("{}.{}", v.name.get_ref(), s.name.get_ref()) == *text));
+                || t.vpcs
+                    .iter()
+                    .any(|v| v.vswitches.iter().any(|s| format!("{}.{}", v.name.get_ref(), s.name.get_ref()) == *text));
             if !named && text.parse::<Ipv4Net>().is_err() && text.parse::<Ipv4Addr>().is_err() {
-                self.wrong(end, format!("nothing is named \"{text}\""), "an instance, a vSwitch, a VPC or a block of addresses");
+                self.wrong(
+                    end,
+                    format!("nothing is named \"{text}\""),
+                    "an instance, a vSwitch, a VPC or a block of addresses",
+                );
             }
         }
         let protocol = expect.protocol.get_ref().as_str();
         match (protocol, &expect.ports) {
             ("icmp", Some(ports)) => self.wrong(ports, "icmp has no ports".into(), "leave ports out"),
-            ("tcp" | "udp", None) => self.wrong(&expect.protocol, format!("{protocol} needs ports"), "ports = \"443/443\""),
+            ("tcp" | "udp", None) => {
+                self.wrong(&expect.protocol, format!("{protocol} needs ports"), "ports = \"443/443\"")
+            }
             ("icmp" | "tcp" | "udp", _) => {}
             _ => self.wrong(&expect.protocol, format!("\"{protocol}\" is no protocol"), "icmp, tcp or udp"),
         }
-        if let Some(ports) = expect.ports.as_ref().filter(|p| pingtong_evidence::PortRange::parse_slashed(p.get_ref()).is_none()) {
+        if let Some(ports) =
+            expect.ports.as_ref().filter(|p| pingtong_evidence::PortRange::parse_slashed(p.get_ref()).is_none())
+        {
             self.wrong(ports, format!("\"{}\" is no range of ports", ports.get_ref()), "ports = \"443/443\"");
         }
     }
@@ -507,7 +550,9 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_at_once_with_its_line() {
-        let text = TUTORIAL.replace("192.168.0.0/16\"\nv", "192.168.0.1/16\"\nv").replace("vswitch = \"vsw1\", ip = \"172.16.1.10\"", "vswitch = \"vsw9\", ip = \"172.16.1.10\"");
+        let text = TUTORIAL
+            .replace("192.168.0.0/16\"\nv", "192.168.0.1/16\"\nv")
+            .replace("vswitch = \"vsw1\", ip = \"172.16.1.10\"", "vswitch = \"vsw9\", ip = \"172.16.1.10\"");
         let mistakes = Topology::parse(Path::new("mine.toml"), &text).unwrap_err();
         let shown = mistakes.to_string();
         assert_eq!(mistakes.count, 2, "{shown}");
@@ -517,7 +562,8 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_a_mistake_that_names_the_known_ones() {
-        let shown = Topology::parse(Path::new("x.toml"), &TUTORIAL.replace("spec =", "speck =")).unwrap_err().to_string();
+        let shown =
+            Topology::parse(Path::new("x.toml"), &TUTORIAL.replace("spec =", "speck =")).unwrap_err().to_string();
         assert!(shown.contains("speck") && shown.contains("expected") && shown.contains("x.toml:"), "{shown}");
     }
 }

@@ -117,8 +117,9 @@ impl<'a> Builder<'a> {
 
     async fn vpc(&mut self, vpc: &Vpc) -> Result<()> {
         let (name, account) = (vpc.name.get_ref().clone(), vpc.account().to_owned());
-        let made =
-            self.call(vpc, "vpc:CreateVpc", with([("CidrBlock", vpc.cidr.get_ref()), ("VpcName", vpc.short_name())])).await?;
+        let made = self
+            .call(vpc, "vpc:CreateVpc", with([("CidrBlock", vpc.cidr.get_ref()), ("VpcName", vpc.short_name())]))
+            .await?;
         let id = field(&made, "VpcId")?;
         self.name(vpc, &name, &id);
         self.name(vpc, &format!("{name}.vrouter"), &field(&made, "VRouterId")?);
@@ -213,8 +214,7 @@ impl<'a> Builder<'a> {
             let instance_id = field(&made, "InstanceIdSets.InstanceIdSet[0]")?;
             self.name(vpc, &full, &instance_id);
             self.symbols.set(format!("{full}.ip"), instance.ip.get_ref());
-            let enis =
-                self.call(vpc, "ecs:DescribeNetworkInterfaces", with([("InstanceId", &instance_id)])).await?;
+            let enis = self.call(vpc, "ecs:DescribeNetworkInterfaces", with([("InstanceId", &instance_id)])).await?;
             let eni = field(&enis, "NetworkInterfaceSets.NetworkInterfaceSet[0].NetworkInterfaceId")?;
             self.name(vpc, &format!("{full}.eni"), &eni);
         }
@@ -255,7 +255,13 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    async fn router_interfaces(&mut self, number: u8, peering: &Peering, initiator: &Vpc, acceptor: &Vpc) -> Result<()> {
+    async fn router_interfaces(
+        &mut self,
+        number: u8,
+        peering: &Peering,
+        initiator: &Vpc,
+        acceptor: &Vpc,
+    ) -> Result<()> {
         let name = peering.name.get_ref();
         match number {
             1 => self.create_interface(name, initiator, acceptor, "initiator", &peering.spec).await,
@@ -307,8 +313,7 @@ impl<'a> Builder<'a> {
         const LOOKS_MAX: u32 = 200;
         let id = self.symbols.get(&format!("{name}.initiator"))?;
         for _ in 0..LOOKS_MAX {
-            let seen =
-                self.call(initiator, "vpc:DescribeRouterInterfaceAttribute", with([("InstanceId", id)])).await?;
+            let seen = self.call(initiator, "vpc:DescribeRouterInterfaceAttribute", with([("InstanceId", id)])).await?;
             if field(&seen, "Status")? == "Active" {
                 return Ok(());
             }
@@ -371,7 +376,8 @@ impl<'a> Builder<'a> {
             let id = self.symbols.get(&format!("{}.{}", vpc.account(), group.name.get_ref()))?.to_owned();
             for (ingress, rules) in [(true, &group.ingress), (false, &group.egress)] {
                 for rule in rules {
-                    let action = if ingress { "ecs:AuthorizeSecurityGroup" } else { "ecs:AuthorizeSecurityGroupEgress" };
+                    let action =
+                        if ingress { "ecs:AuthorizeSecurityGroup" } else { "ecs:AuthorizeSecurityGroupEgress" };
                     let parameters = self.rule_parameters(vpc, &id, ingress, rule);
                     self.call(vpc, action, parameters).await?;
                 }
@@ -395,7 +401,8 @@ impl<'a> Builder<'a> {
         }
         let (far, end) = if ingress { (&rule.source, "Source") } else { (&rule.destination, "Dest") };
         let far = far.as_ref().map_or("0.0.0.0/0", |f| f.get_ref());
-        let named = [far.to_owned(), format!("{}.{far}", vpc.account())].into_iter().find_map(|n| self.symbols.get(&n).ok());
+        let named =
+            [far.to_owned(), format!("{}.{far}", vpc.account())].into_iter().find_map(|n| self.symbols.get(&n).ok());
         let (key, value) = match named {
             Some(id) if id.starts_with("pl-") => (format!("{end}PrefixListId"), id),
             Some(id) => (format!("{end}GroupId"), id),
@@ -412,7 +419,9 @@ fn acl_parameters(ingress: bool, entries: &[Rule], parameters: &mut BTreeMap<Str
     for (i, rule) in entries.iter().enumerate() {
         let far = if ingress { &rule.source } else { &rule.destination };
         let far = far.as_ref().map_or("0.0.0.0/0", |f| f.get_ref());
-        for (key, value) in [("Policy", rule.policy.as_str()), ("Protocol", &rule.protocol), ("Port", &rule.ports), (end, far)] {
+        for (key, value) in
+            [("Policy", rule.policy.as_str()), ("Protocol", &rule.protocol), ("Port", &rule.ports), (end, far)]
+        {
             parameters.insert(format!("{side}AclEntries.{}.{key}", i + 1), value.to_owned());
         }
     }

@@ -336,9 +336,7 @@ fn plug_instances(state: &mut State, desired: &Desired) -> Result<()> {
         router.plug_eni(eni, format!("v{names}"), &instance.namespace, &name)?;
         let context = format!("cannot configure {name} of {}", plugged.instance);
         let (mac, address, primary) = (eni.mac, *address, !secondary);
-        instance
-            .plug(id.clone(), Interface { index: 0, name, mac, address, block, primary })
-            .context(context)?;
+        instance.plug(id.clone(), Interface { index: 0, name, mac, address, block, primary }).context(context)?;
         enis.insert(
             id.clone(),
             Plugged {

@@ -51,7 +51,14 @@ fn rooms_use_only_the_rooms_that_they_may_use() {
         ("pingtong", &["pingtong-evidence", "pingtong-verdict", "pingtong-cloud"]),
         (
             "pingtong-lab",
-            &["pingtong-evidence", "pingtong-probe", "pingtong-cloud", "pingtong-agent", "pingtong-verdict", "pingtong"],
+            &[
+                "pingtong-evidence",
+                "pingtong-probe",
+                "pingtong-cloud",
+                "pingtong-agent",
+                "pingtong-verdict",
+                "pingtong",
+            ],
         ),
     ]);
     let all = dependencies(&metadata());
@@ -80,7 +87,16 @@ fn pure_rooms_depend_on_nothing_that_could_touch_the_world() {
 
 #[test]
 fn pure_rooms_read_no_clock_no_environment_and_no_file() {
-    let forbidden = ["std::fs", "std::net::Tcp", "std::net::Udp", "std::env", "SystemTime", "Instant::now", "tokio", "std::process"];
+    let forbidden = [
+        "std::fs",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "std::env",
+        "SystemTime",
+        "Instant::now",
+        "tokio",
+        "std::process",
+    ];
     for room in ["agent/evidence", "agent/probe", "collector/verdict"] {
         for (path, text) in sources(&root().join(room).join("src")) {
             // Tests may read files; what ships may not.
@@ -101,7 +117,10 @@ fn unsafe_stands_only_in_audited_modules() {
     for room in ["agent", "collector", "tests"] {
         for (path, text) in sources(&root().join(room)) {
             let code = text.lines().filter(|l| !l.trim_start().starts_with("//"));
-            if code.into_iter().any(|l| l.contains("unsafe {") || l.contains("unsafe fn") || l.contains("allow(unsafe_code")) {
+            if code
+                .into_iter()
+                .any(|l| l.contains("unsafe {") || l.contains("unsafe fn") || l.contains("allow(unsafe_code"))
+            {
                 found.insert(path.strip_prefix(root()).unwrap().to_string_lossy().into_owned());
             }
         }

@@ -69,11 +69,17 @@ async fn the_client_reads_everything_of_the_tutorial_by_the_instances_role() {
     let interfaces = snapshot.router_interfaces.known().unwrap();
     assert_eq!(interfaces.len(), 1);
     assert_eq!(interfaces[0].id.as_str(), site.symbols.get("peering1.acceptor").unwrap());
-    assert_eq!(interfaces[0].opposite_interface.as_ref().unwrap().as_str(), site.symbols.get("peering1.initiator").unwrap());
+    assert_eq!(
+        interfaces[0].opposite_interface.as_ref().unwrap().as_str(),
+        site.symbols.get("peering1.initiator").unwrap()
+    );
     let tables = snapshot.route_tables.known().unwrap();
     let routes: Vec<String> =
         tables.iter().flat_map(|t| t.entries.known().unwrap()).map(|e| e.destination.to_string()).collect();
-    assert!(routes.contains(&"192.168.0.0/16".to_owned()) && routes.contains(&"172.16.1.0/24".to_owned()), "{routes:?}");
+    assert!(
+        routes.contains(&"192.168.0.0/16".to_owned()) && routes.contains(&"172.16.1.0/24".to_owned()),
+        "{routes:?}"
+    );
     let groups = snapshot.security_groups.known().unwrap();
     assert_eq!(groups.len(), 1);
     assert_eq!(groups[0].rules.known().unwrap().len(), 1);
@@ -84,7 +90,8 @@ async fn the_client_reads_everything_of_the_tutorial_by_the_instances_role() {
 #[tokio::test]
 async fn a_refused_action_is_a_gap_that_names_it() {
     let site = site().await;
-    let lies: Lies = serde_json::from_value(serde_json::json!({ "deny": ["ecs:DescribeSecurityGroupAttribute"] })).unwrap();
+    let lies: Lies =
+        serde_json::from_value(serde_json::json!({ "deny": ["ecs:DescribeSecurityGroupAttribute"] })).unwrap();
     site.cloud.set_lies("B", lies);
     let snapshot = site.gathered().await;
     let denied: Vec<&str> = snapshot

@@ -122,5 +122,8 @@ fn a_malformed_scenario_gets_file_line_and_what_was_expected() {
     let out = lab().arg("run").arg(&path).output().unwrap();
     let shown = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(64), "{shown}");
-    assert!(shown.contains("broken.toml:3") && shown.contains("\"los\"") && shown.contains("loss, delay_ms"), "{shown}");
+    assert!(
+        shown.contains("broken.toml:3") && shown.contains("\"los\"") && shown.contains("loss, delay_ms"),
+        "{shown}"
+    );
 }
