@@ -48,6 +48,7 @@ pub(crate) fn question(
         healths: evidence.healths.iter().filter(|health| agents.contains(&health.agent)).cloned().collect(),
         pair: pair.clone(),
         peers,
+        elsewhere: roster.elsewhere_than(pair).into_iter().take(PEERS_MAX).collect(),
         probes,
         arrivals,
         asked_at,

@@ -100,6 +100,11 @@ impl Roster {
         self.pairs.values().filter(|other| other.link.id == pair.link.id && other.id != pair.id).cloned().collect()
     }
 
+    /// Pairs of other links.
+    pub(crate) fn elsewhere_than(&self, pair: &Pair) -> Vec<Pair> {
+        self.pairs.values().filter(|other| other.link.id != pair.link.id).cloned().collect()
+    }
+
     /// The plan of one agent; none when it is not enrolled.
     pub(crate) fn plan_of(&self, agent: &AgentId, revision: u64, nonce_key: &str, fresh: Option<RequestTag>, now: Timestamp) -> Option<Plan> {
         let targets = self.targets.get(agent)?.clone();

@@ -39,7 +39,8 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
     let peers: Vec<Pair> = question.peers.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
     let question = &sorted(question);
     let facts = newest_facts(question);
-    let model = Model::new(&pair.link, &question.snapshots);
+    let mut model = Model::new(&pair.link, &question.snapshots);
+    model.elsewhere.clone_from(&question.elsewhere);
     let walk = walk(&model, pair, &peers);
     let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(question, flow, &facts))).collect();
     let guests = guests(&model, pair, &facts, &mut seen);
@@ -84,6 +85,8 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
 /// The same evidence in one order, without repetitions.
 fn sorted(question: &Question) -> Question {
     let mut question = question.clone();
+    question.elsewhere.sort();
+    question.elsewhere.dedup();
     question.probes.sort();
     question.probes.dedup();
     question.arrivals.sort_by(|a, b| {

@@ -9,14 +9,16 @@ use crate::{
     verdict::{Object, ObjectKind},
 };
 use pingtong_evidence::{
-    AccountId, Cidr, Known, Link, LinkSide, Provenance, RegionId, RouteTable, RouteTableKind, Side, Snapshot, Source,
-    VSwitch, VSwitchId, Vpc,
+    AccountId, Cidr, Known, Link, LinkSide, Pair, Provenance, RegionId, RouteTable, RouteTableKind, Side, Snapshot,
+    Source, VSwitch, VSwitchId, Vpc, VpcId,
 };
 use std::{collections::BTreeMap, net::IpAddr};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     pub(crate) link: Link,
+    /// Pairs of other links.
+    pub(crate) elsewhere: Vec<Pair>,
     snapshots: BTreeMap<(AccountId, RegionId), Snapshot>,
 }
 
@@ -42,7 +44,7 @@ impl Model {
                 newest.insert(key, snapshot.clone());
             }
         }
-        Self { link: link.clone(), snapshots: newest }
+        Self { link: link.clone(), elsewhere: vec![], snapshots: newest }
     }
 
     pub(crate) fn snapshot(&self, side: Side) -> Option<&Snapshot> {
@@ -74,6 +76,29 @@ impl Model {
     /// The block of the side's VPC that holds `address`, or the address alone when none is known to.
     pub(crate) fn block_of(&self, side: Side, address: IpAddr) -> Cidr {
         self.blocks(side).into_iter().find(|block| block.contains(address)).unwrap_or_else(|| Cidr::host(address))
+    }
+
+    /// Whether another link joins `vpc` of one side's account to the other side's VPC.
+    pub(crate) fn joined_elsewhere(&self, side: Side, vpc: &VpcId) -> bool {
+        let (own, peer) = (self.link.side(side), self.link.side(side.opposite()));
+        self.elsewhere.iter().any(|pair| {
+            Side::BOTH.into_iter().any(|at| {
+                let (near, far) = (pair.link.side(at), pair.link.side(at.opposite()));
+                near.account == own.account && near.vpc == *vpc && far.account == peer.account && far.vpc == peer.vpc
+            })
+        })
+    }
+
+    /// Whether hosts in `block` are peers of one side's VPC over another link, or the block covers another block of the
+    /// peer's VPC than `to` lies in: what names it is there for them.
+    pub(crate) fn meant_elsewhere(&self, side: Side, block: &Cidr, to: IpAddr) -> bool {
+        let vpc = &self.link.side(side).vpc;
+        let by_link = self.elsewhere.iter().any(|pair| {
+            Side::BOTH
+                .into_iter()
+                .any(|at| pair.link.side(at).vpc == *vpc && block.contains(pair.endpoint(at.opposite()).address))
+        });
+        by_link || self.blocks(side.opposite()).iter().any(|other| !other.contains(to) && block.covers(other))
     }
 
     pub(crate) fn vswitches(&self, side: Side) -> Option<Vec<&VSwitch>> {

@@ -25,6 +25,9 @@ pub struct Question {
     /// Other pairs of the same link: what else rules and routes are there for.
     #[serde(default)]
     pub peers: Vec<Pair>,
+    /// Pairs of other links: what else interfaces and rules of these VPCs are there for.
+    #[serde(default)]
+    pub elsewhere: Vec<Pair>,
     /// Configuration. The newest of an account and region counts; older ones tell what changed, and when.
     #[serde(default)]
     pub snapshots: Vec<Snapshot>,

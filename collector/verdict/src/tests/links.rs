@@ -51,3 +51,41 @@ fn a_peering_connection_that_waits_is_accepted_by_the_other_account() {
         "aliyun vpcpeer AcceptVpcPeerConnection --RegionId cn-beijing --InstanceId pcc-1"
     );
 }
+
+/// The tutorial's pair, seen by a link of the peer's VPC with a third one.
+fn other_link(world: &World, vpc: &str, address: &str) -> Pair {
+    let mut pair = world.question.pair.clone();
+    pair.link.id = id("link-2");
+    pair.id = id("link-2/other");
+    pair.link.initiator.vpc = id(vpc);
+    pair.initiator.address = ip(address);
+    pair
+}
+
+#[test]
+fn what_serves_another_link_is_no_mistaken_attempt_at_this_one() {
+    let mut world = World::healthy();
+    world.wire(Wire::S1, Wire::Through);
+    world.rules(C)[0].peer = RulePeer::Cidr(cidr("192.169.0.0/16"));
+    assert_eq!(blamed(&world.verdict()), ["sg-wrong-cidr acceptor sgr-b"]);
+    let other = other_link(&world, "vpc-x", "192.169.1.1");
+    world.question.elsewhere.push(other);
+    assert_eq!(blamed(&world.verdict()), ["sg-ingress-missing acceptor sg-b"]);
+}
+
+#[test]
+fn an_interface_on_another_vpc_is_misplaced_unless_another_link_needs_it() {
+    let mut world = World::healthy();
+    world.wire(Wire::S1, Wire::S1);
+    let elsewhere = world.interface(I);
+    (elsewhere.vpc, elsewhere.router) = (Some(id("vpc-x")), id("vrt-x"));
+    world.interface(C).opposite_vpc = Some(id("vpc-x"));
+    let found = blamed(&world.verdict());
+    assert!(found.contains(&"ri-wrong-vpc initiator ri-a".to_owned()), "{found:?}");
+    assert!(!found.iter().any(|cause| cause.starts_with("ri-missing")), "{found:?}");
+    let other = other_link(&world, "vpc-x", "10.9.0.1");
+    world.question.elsewhere.push(other);
+    let found = blamed(&world.verdict());
+    assert!(found.contains(&"ri-missing initiator vpc-a".to_owned()), "{found:?}");
+    assert!(!found.iter().any(|cause| cause.starts_with("ri-wrong-vpc")), "{found:?}");
+}

@@ -77,6 +77,7 @@ impl World {
         };
         let question = Question {
             pair,
+            elsewhere: vec![],
             peers: vec![],
             snapshots: Side::BOTH.map(snapshot).to_vec(),
             probes: vec![],

@@ -121,7 +121,10 @@ fn for_another_peer(model: &Model, side: Side, ri: &RouterInterface) -> bool {
     let peer_knows = all_at(model, side.opposite()).and_then(|all| {
         all.iter().find(|p| Some(&p.id) == ri.opposite_interface.as_ref()).map(|p| on_vpc(model, side.opposite(), p))
     });
+    // What is joined to an interface that was built in the wrong place was made for this peer.
+    let to_misplaced = misplaced(model, side.opposite()).is_some_and(|p| ri.opposite_interface.as_ref() == Some(&p.id));
     was_connected(ri)
+        && !to_misplaced
         && (ri.opposite_vpc.as_ref().is_some_and(|vpc| *vpc != peer.vpc) || set_elsewhere || peer_knows == Some(false))
 }
 
@@ -157,6 +160,7 @@ fn misplaced(model: &Model, side: Side) -> Option<&RouterInterface> {
     all_at(model, side)?.iter().find(|ri| {
         !on_vpc(model, side, ri)
             && ri.router_kind == RouterKind::VRouter
+            && !ri.vpc.as_ref().is_some_and(|vpc| model.joined_elsewhere(side, vpc))
             && peers.iter().any(|p| {
                 on_vpc(model, side.opposite(), p)
                     && ri.opposite_interface.as_ref() == Some(&p.id)

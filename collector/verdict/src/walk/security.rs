@@ -337,7 +337,9 @@ fn missing(
         return (CauseCode::SgWrongProtocol, filter.rule_object(group, rule), text, fix);
     }
     let other_block = accepts.iter().find(|(_, rule)| match &rule.peer {
-        RulePeer::Cidr(block) => filter.service_matches(rule) && filter.misses_peer(block),
+        RulePeer::Cidr(block) => {
+            filter.service_matches(rule) && filter.misses_peer(block) && !filter.model.meant_elsewhere(side, block, far)
+        }
         _ => false,
     });
     if let Some((group, rule)) = other_block {
