@@ -89,3 +89,23 @@ fn an_interface_on_another_vpc_is_misplaced_unless_another_link_needs_it() {
     assert!(found.contains(&"ri-missing initiator vpc-a".to_owned()), "{found:?}");
     assert!(!found.iter().any(|cause| cause.starts_with("ri-wrong-vpc")), "{found:?}");
 }
+
+#[test]
+fn an_interface_without_a_peer_goes_to_the_link_that_wants_its_role() {
+    let mut world = World::healthy();
+    world.wire(Wire::S1, Wire::S1);
+    known(&mut world.snapshot(C).router_interfaces).clear();
+    world.entries(C).retain(|entry| entry.kind == RouteKind::System);
+    let ours = world.interface(I);
+    (ours.status, ours.connected_at, ours.role) = (RouterInterfaceStatus::Idle, None, RouterInterfaceRole::Accepting);
+    (ours.opposite_interface, ours.opposite_router, ours.opposite_owner) = (None, None, None);
+    world.entries(I).retain(|entry| entry.kind == RouteKind::System);
+    let mut other = world.question.pair.clone();
+    other.id = id("link-2/other");
+    other.link.id = id("link-2");
+    other.link.acceptor = other.link.initiator.clone();
+    other.link.initiator = LinkSide { vpc: id("vpc-x"), ..world.question.pair.link.acceptor.clone() };
+    world.question.elsewhere.push(other);
+    let found = blamed(&world.verdict());
+    assert!(found.contains(&"ri-missing initiator vpc-a".to_owned()), "{found:?}");
+}

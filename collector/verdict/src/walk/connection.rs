@@ -128,6 +128,22 @@ fn for_another_peer(model: &Model, side: Side, ri: &RouterInterface) -> bool {
         && (ri.opposite_vpc.as_ref().is_some_and(|vpc| *vpc != peer.vpc) || set_elsewhere || peer_knows == Some(false))
 }
 
+/// Whether an interface that names no peer yet has the role that another link wants here, and this one does not.
+fn for_another_link(model: &Model, side: Side, ri: &RouterInterface) -> bool {
+    let own = model.link.side(side);
+    ri.opposite_interface.is_none()
+        && ri.role != expected_role(side)
+        && model.elsewhere.iter().any(|pair| {
+            Side::BOTH.into_iter().any(|at| {
+                let (near, far) = (pair.link.side(at), pair.link.side(at.opposite()));
+                near.account == own.account
+                    && near.vpc == own.vpc
+                    && ri.role == expected_role(at)
+                    && ri.opposite_region.as_ref().is_none_or(|region| *region == far.region)
+            })
+        })
+}
+
 /// How well an interface fits this link; the greatest is the one meant.
 fn fitness(model: &Model, side: Side, ri: &RouterInterface) -> (bool, bool, bool, bool, bool) {
     let peer = model.link.side(side.opposite());
@@ -149,7 +165,9 @@ fn fitness(model: &Model, side: Side, ri: &RouterInterface) -> (bool, bool, bool
 fn choose(model: &Model, side: Side) -> Option<&RouterInterface> {
     all_at(model, side)?
         .iter()
-        .filter(|ri| on_vpc(model, side, ri) && !for_another_peer(model, side, ri))
+        .filter(|ri| {
+            on_vpc(model, side, ri) && !for_another_peer(model, side, ri) && !for_another_link(model, side, ri)
+        })
         .filter(|ri| !matches!(ri.status, Status::Deleting | Status::Deleted))
         .max_by(|a, b| fitness(model, side, a).cmp(&fitness(model, side, b)).then_with(|| b.id.cmp(&a.id)))
 }
