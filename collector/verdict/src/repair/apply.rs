@@ -10,7 +10,7 @@ use pingtong_evidence::{
     AccountId, AclEntry, BusinessStatus, Cidr, InstanceStatus, Known, NetworkAcl, NextHop, NextHopKind, Policy,
     PortRange, Protocol, Provenance, RouteEntry, RouteKind, RouteStatus, RouterInterface, RouterInterfaceId,
     RouterInterfaceRole, RouterInterfaceStatus as Status, RouterKind, RulePeer, RuleProtocol, SecurityGroupId,
-    SecurityRule, Side, VpcPeeringStatus,
+    SecurityRule, Side, VpcPeering, VpcPeeringId, VpcPeeringStatus,
 };
 use std::collections::BTreeMap;
 
@@ -240,6 +240,7 @@ pub(super) fn apply(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
             };
             acl_accept(model, side, acl.as_str(), *ingress, *at, entry)
         }
+        Fix::CreatePeering => create_peering(model, side),
         Fix::AcceptPeering { peering } => {
             // One object of two accounts: each sees it.
             for at in Side::BOTH {
@@ -284,6 +285,32 @@ fn tell_each_other(model: &mut Model) {
             }
         }
     }
+}
+
+fn create_peering(model: &mut Model, side: Side) -> Option<Call> {
+    let name = "peering";
+    let id = VpcPeeringId::parse(&format!("${{{name}}}")).ok()?;
+    let (own, peer) = (model.link.side(side).clone(), model.link.side(side.opposite()).clone());
+    let command = Command::new("vpcpeer", "CreateVpcPeerConnection", model, side)
+        .with("VpcId", &own.vpc)
+        .with("AcceptingAliUid", &peer.account)
+        .with("AcceptingRegionId", &peer.region)
+        .with("AcceptingVpcId", &peer.vpc);
+    let peering = VpcPeering {
+        id,
+        status: VpcPeeringStatus::Accepting,
+        business_status: BusinessStatus::Normal,
+        bandwidth_mbps: None,
+        owner: own.account,
+        region: own.region,
+        vpc: own.vpc,
+        accepting_owner: peer.account,
+        accepting_region: peer.region,
+        accepting_vpc: peer.vpc,
+        provenance: Provenance::default(),
+    };
+    known_mut(&mut model.snapshot_mut(side)?.vpc_peerings)?.push(peering);
+    Some(Call { cli: command.0, save: BTreeMap::from([(name.to_owned(), "Response.InstanceId".to_owned())]) })
 }
 
 fn create_interface(model: &mut Model, side: Side) -> Option<Call> {

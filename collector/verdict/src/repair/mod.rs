@@ -51,6 +51,7 @@ pub(crate) enum Fix {
     Activate {
         ri: RouterInterfaceId,
     },
+    CreatePeering,
     AcceptPeering {
         peering: VpcPeeringId,
     },
@@ -101,7 +102,7 @@ impl Fix {
             | Self::RemoveInterface { .. }
             | Self::Deactivate { .. }
             | Self::DeleteInterface { .. } => 0,
-            Self::CreateInterface => 1,
+            Self::CreateInterface | Self::CreatePeering => 1,
             Self::SetOpposite { .. } => 2,
             Self::Connect { .. } | Self::Activate { .. } | Self::AcceptPeering { .. } => 3,
             Self::CreateRoute { .. } => 5,

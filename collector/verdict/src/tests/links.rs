@@ -109,3 +109,19 @@ fn an_interface_without_a_peer_goes_to_the_link_that_wants_its_role() {
     let found = blamed(&world.verdict());
     assert!(found.contains(&"ri-missing initiator vpc-a".to_owned()), "{found:?}");
 }
+
+#[test]
+fn a_peering_connection_that_does_not_exist_is_made_and_accepted() {
+    let mut world = World::healthy();
+    world.wire(Wire::S1, Wire::S1);
+    world.question.pair.link.kind = LinkKind::VpcPeering;
+    for side in Side::BOTH {
+        world.snapshot(side).vpc_peerings = Known::Known(vec![]);
+        world.entries(side).retain(|entry| entry.kind == RouteKind::System);
+    }
+    let verdict = world.verdict();
+    assert!(verdict.repairs.proven, "{:#?}", verdict.repairs);
+    let actions: Vec<&str> = verdict.repairs.set.iter().map(|repair| repair.cli[2].as_str()).collect();
+    let wanted = ["CreateVpcPeerConnection", "AcceptVpcPeerConnection", "CreateRouteEntry", "CreateRouteEntry"];
+    assert_eq!(actions, wanted);
+}

@@ -527,7 +527,7 @@ fn vpc_peering(model: &Model, walk: &mut Walk) -> Hops {
         }
     } else if Side::BOTH.iter().any(|s| model.snapshot(*s).is_some_and(|s| s.vpc_peerings.known().is_some())) {
         let text = both!("no peering connection joins {ours} and {theirs}", "没有连接 {ours} 与 {theirs} 的对等连接");
-        other_kind(model, Side::Initiator, ObjectKind::Vpc, ours.as_str(), text, Fix::Manual, walk);
+        other_kind(model, Side::Initiator, ObjectKind::Vpc, ours.as_str(), text, Fix::CreatePeering, walk);
     } else {
         unseen_both(model, &mut hops, walk, ("the VPC peering connections", "VPC对等连接"), |s| {
             s.vpc_peerings.why_unknown()
