@@ -97,7 +97,12 @@ impl Board {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) async fn start(settings: Settings, keeper: Keeper, admin: Secret, grants: Grants) -> Result<Self, StoreError> {
+    pub(crate) async fn start(
+        settings: Settings,
+        keeper: Keeper,
+        admin: Secret,
+        grants: Grants,
+    ) -> Result<Self, StoreError> {
         let kept = keeper.read(|store| store.word(REVISION)).await?;
         let last: u64 = kept.and_then(|text| text.parse().ok()).unwrap_or(0);
         let board = Self {

@@ -52,7 +52,10 @@ pub(crate) enum BundleError {
 /// # Errors
 /// [`BundleError`].
 pub(crate) fn read(path: &Path) -> Result<Vec<Question>, BundleError> {
-    let unreadable = |path: &Path| { let path = path.to_owned(); move |source| BundleError::Read { path, source } };
+    let unreadable = |path: &Path| {
+        let path = path.to_owned();
+        move |source| BundleError::Read { path, source }
+    };
     let mut questions = vec![];
     if path == Path::new("-") {
         questions.extend(parse(path, io::stdin().lock())?);

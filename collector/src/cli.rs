@@ -277,8 +277,13 @@ fn explain_code(args: &ExplainArgs) -> Result<Exit, (Exit, anyhow::Error)> {
         return Ok(Exit::Fine);
     };
     let Some(doc) = explain(code) else {
-        let near: Vec<&str> = catalogue().iter().map(|doc| doc.code.as_str()).filter(|known| alike(known, code)).collect();
-        let hint = if near.is_empty() { "\"pingtong explain --list\" shows all".to_owned() } else { format!("did you mean {}?", near.join(", ")) };
+        let near: Vec<&str> =
+            catalogue().iter().map(|doc| doc.code.as_str()).filter(|known| alike(known, code)).collect();
+        let hint = if near.is_empty() {
+            "\"pingtong explain --list\" shows all".to_owned()
+        } else {
+            format!("did you mean {}?", near.join(", "))
+        };
         return Err((Exit::Usage, anyhow::anyhow!("no cause has the code \"{code}\"; {hint}")));
     };
     render::cause_doc(doc, args.output.json, lang);
@@ -288,7 +293,9 @@ fn explain_code(args: &ExplainArgs) -> Result<Exit, (Exit, anyhow::Error)> {
 /// Shares a word of at least three letters, or one holds the other.
 fn alike(known: &str, given: &str) -> bool {
     let given = given.to_lowercase();
-    known.contains(&given) || given.contains(known) || given.split('-').any(|word| word.len() > 2 && known.split('-').any(|own| own == word))
+    known.contains(&given)
+        || given.contains(known)
+        || given.split('-').any(|word| word.len() > 2 && known.split('-').any(|own| own == word))
 }
 
 fn load(config: &Path) -> Result<Settings, (Exit, anyhow::Error)> {

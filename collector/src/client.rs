@@ -67,7 +67,11 @@ pub(crate) enum ClientError {
 ///
 /// # Errors
 /// [`ClientError`].
-pub(crate) async fn ask(settings: &Settings, dir: &DataDir, request: &VerifyRequest) -> Result<Vec<Question>, ClientError> {
+pub(crate) async fn ask(
+    settings: &Settings,
+    dir: &DataDir,
+    request: &VerifyRequest,
+) -> Result<Vec<Question>, ClientError> {
     let url = settings.url.as_str();
     let broken = |source| ClientError::Broken { url: url.to_owned(), source };
     let certificate = reqwest::Certificate::from_pem(dir.certificate_pem()?.as_bytes()).map_err(broken)?;
@@ -78,7 +82,8 @@ pub(crate) async fn ask(settings: &Settings, dir: &DataDir, request: &VerifyRequ
         .timeout(Duration::from_millis(request.wait_ms) + MARGIN)
         .build()
         .map_err(broken)?;
-    let sent = client.post(format!("{url}/v1/verify")).bearer_auth(dir.admin_token()?.expose()).json(request).send().await;
+    let sent =
+        client.post(format!("{url}/v1/verify")).bearer_auth(dir.admin_token()?.expose()).json(request).send().await;
     let response = sent.map_err(|source| {
         let url = url.to_owned();
         if is_certificate_error(&source) {

@@ -93,11 +93,11 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError`].
     pub(crate) fn create(path: &Path) -> Result<Self, DataDirError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(|source| DataDirError::Io { what: "make", path: path.to_owned(), source })?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| DataDirError::Io {
+            what: "make",
+            path: path.to_owned(),
+            source,
+        })?;
         Ok(Self { path: path.to_owned() })
     }
 

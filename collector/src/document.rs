@@ -156,7 +156,12 @@ impl<'t> Reader<'t> {
     }
 
     /// Takes an array of tables under `key`; empty where the key is absent.
-    pub(crate) fn tables<'d, 'u>(&mut self, table: &mut Table<'d, 'u>, key: &str, accepted: &str) -> Vec<Table<'d, 'u>> {
+    pub(crate) fn tables<'d, 'u>(
+        &mut self,
+        table: &mut Table<'d, 'u>,
+        key: &str,
+        accepted: &str,
+    ) -> Vec<Table<'d, 'u>> {
         let Some(value) = table.take(key) else { return vec![] };
         let Some(array) = value.get_ref().as_array() else {
             self.wrong_kind(table, key, value, accepted);
@@ -166,7 +171,9 @@ impl<'t> Reader<'t> {
         for (n, item) in array.iter().enumerate() {
             match Table::of(item, format!("{}[{n}]", table.name_of(key))) {
                 Some(inner) => tables.push(inner),
-                None => self.mistake(&item.span(), format!("{}[{n}] is no table; accepted: {accepted}", table.name_of(key))),
+                None => {
+                    self.mistake(&item.span(), format!("{}[{n}] is no table; accepted: {accepted}", table.name_of(key)))
+                }
             }
         }
         tables

@@ -133,7 +133,12 @@ fn default_allow(
     let mut snapshots = vec![];
     for expected in &settings.links {
         for side in [&expected.link.initiator, &expected.link.acceptor] {
-            snapshots.extend(store.snapshots_before(&side.account, &side.region, now.plus(Duration::from_mins(1)), 1)?);
+            snapshots.extend(store.snapshots_before(
+                &side.account,
+                &side.region,
+                now.plus(Duration::from_mins(1)),
+                1,
+            )?);
         }
     }
     let (mut allow, unknown) = roster::allowed_for(&settings.links, row, |set| blocks_of(set, &snapshots));
@@ -172,7 +177,13 @@ fn blocks_of(set: &EndpointSet, snapshots: &[Snapshot]) -> Vec<Cidr> {
     blocks
 }
 
-fn agent_toml(settings: &Settings, certificate: &str, wanted: &Enrolment, secret: &str, allow: &BTreeSet<Cidr>) -> String {
+fn agent_toml(
+    settings: &Settings,
+    certificate: &str,
+    wanted: &Enrolment,
+    secret: &str,
+    allow: &BTreeSet<Cidr>,
+) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let spool = wanted.spool.clone().unwrap_or_else(|| PathBuf::from("/var/lib/pingtong-agent/spool"));
     let allow: Vec<String> = allow.iter().map(|cidr| quoted(&cidr.to_string())).collect();
@@ -182,7 +193,8 @@ fn agent_toml(settings: &Settings, certificate: &str, wanted: &Enrolment, secret
     let _ = writeln!(text, "agent = {}", quoted(wanted.name.as_str()));
     let _ = writeln!(text, "secret = {}", quoted(secret));
     let _ = writeln!(text, "account = {}", quoted(wanted.account.as_str()));
-    let _ = writeln!(text, "# Addresses that the agent may probe, whatever its plan says.\nallow = [{}]", allow.join(", "));
+    let _ =
+        writeln!(text, "# Addresses that the agent may probe, whatever its plan says.\nallow = [{}]", allow.join(", "));
     let _ = writeln!(text, "rate_pps_max = 2000");
     let _ = writeln!(text, "spool = {}", quoted(&spool.display().to_string()));
     for (key, value) in [("metadata", &wanted.metadata), ("cloud_endpoint", &wanted.cloud_endpoint)] {

@@ -61,10 +61,13 @@ impl Grants {
         for grant in &settings.grants {
             let of_account = settings.links.iter().flat_map(|expected| Side::BOTH.map(|side| expected.link.side(side)));
             // A grant for an account of no link is a mistake in the settings.
-            let Some(region) = of_account.into_iter().find(|side| side.account == grant.account).map(|side| &side.region) else {
+            let Some(region) =
+                of_account.into_iter().find(|side| side.account == grant.account).map(|side| &side.region)
+            else {
                 continue;
             };
-            let base = Credentials::of_this_host(settings.profile.as_deref(), region).map_err(GrantError::Credentials)?;
+            let base =
+                Credentials::of_this_host(settings.profile.as_deref(), region).map_err(GrantError::Credentials)?;
             let credentials = Credentials::AssumedRole(Box::new(AssumedRole {
                 base,
                 arn: grant.role.clone(),
@@ -74,7 +77,8 @@ impl Grants {
                 region: region.clone(),
                 endpoint: settings.endpoint.clone(),
             }));
-            let client = Client::new(ClientSettings::new(grant.account.clone(), settings.endpoint.clone(), credentials))?;
+            let client =
+                Client::new(ClientSettings::new(grant.account.clone(), settings.endpoint.clone(), credentials))?;
             readers.insert(grant.account.clone(), Reader { client, trouble: Mutex::default() });
         }
         Ok(Self { readers })
@@ -87,7 +91,12 @@ impl Grants {
 
     /// Reads what these links cross in the accounts that may be read, all at once. What is not there by then is a gap in
     /// its snapshot; an account whose role cannot be assumed gives none.
-    pub(crate) async fn gather(&self, links: &[&ExpectedLink], request: Option<&RequestTag>, within: Duration) -> Vec<Snapshot> {
+    pub(crate) async fn gather(
+        &self,
+        links: &[&ExpectedLink],
+        request: Option<&RequestTag>,
+        within: Duration,
+    ) -> Vec<Snapshot> {
         let read = places(links).into_iter().filter_map(|(account, region, vpcs)| {
             let reader = self.readers.get(&account)?;
             let mut scope = GatherScope::new(account, region);
@@ -123,7 +132,9 @@ impl Reader {
         }
         match &now {
             Ok(()) => tracing::info!(account.id = %account, "the collector reads the account by itself"),
-            Err(error) => tracing::warn!(account.id = %account, error, "the collector cannot read the account by itself"),
+            Err(error) => {
+                tracing::warn!(account.id = %account, error, "the collector cannot read the account by itself")
+            }
         }
         *last = Some(now);
     }
@@ -170,7 +181,9 @@ mod tests {
         let links: Vec<&ExpectedLink> = settings.links.iter().collect();
         let told: Vec<String> = places(&links)
             .into_iter()
-            .map(|(account, region, vpcs)| format!("{account} {region} {}", vpcs.iter().map(VpcId::as_str).collect::<Vec<_>>().join("+")))
+            .map(|(account, region, vpcs)| {
+                format!("{account} {region} {}", vpcs.iter().map(VpcId::as_str).collect::<Vec<_>>().join("+"))
+            })
             .collect();
         assert_eq!(told, ["1 r hub", "1 r other", "2 r x", "3 r y", "4 r a", "4 r a+b", "4 s c"]);
     }

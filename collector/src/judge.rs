@@ -37,13 +37,23 @@ pub(crate) fn question(
     let probes: Vec<_> = evidence.probes.iter().filter(|round| pair_ids.contains(&round.pair)).cloned().collect();
     let keys: BTreeSet<&RoundKey> = probes.iter().map(|round| &round.key).collect();
     let arrivals = evidence.arrivals.iter().filter(|part| keys.contains(&part.key)).cloned().collect();
-    let agents: BTreeSet<&AgentId> =
-        peers.iter().chain([pair]).flat_map(|pair| Side::BOTH.map(|side| pair.endpoint(side).agent.as_ref())).flatten().collect();
-    let own: BTreeSet<&AgentId> = Side::BOTH.into_iter().filter_map(|side| pair.endpoint(side).agent.as_ref()).collect();
+    let agents: BTreeSet<&AgentId> = peers
+        .iter()
+        .chain([pair])
+        .flat_map(|pair| Side::BOTH.map(|side| pair.endpoint(side).agent.as_ref()))
+        .flatten()
+        .collect();
+    let own: BTreeSet<&AgentId> =
+        Side::BOTH.into_iter().filter_map(|side| pair.endpoint(side).agent.as_ref()).collect();
     let accounts = Side::BOTH.map(|side| &pair.link.side(side).account);
     Question {
         hosts: evidence.hosts.iter().filter(|facts| agents.contains(&facts.agent)).cloned().collect(),
-        snapshots: evidence.snapshots.iter().filter(|snapshot| accounts.contains(&&snapshot.account)).cloned().collect(),
+        snapshots: evidence
+            .snapshots
+            .iter()
+            .filter(|snapshot| accounts.contains(&&snapshot.account))
+            .cloned()
+            .collect(),
         silent: silent.iter().filter(|agent| own.contains(agent)).cloned().collect(),
         healths: evidence.healths.iter().filter(|health| agents.contains(&health.agent)).cloned().collect(),
         pair: pair.clone(),
@@ -90,7 +100,10 @@ fn is_at(snapshot: &Snapshot, side: &LinkSide) -> bool {
 /// The greater, the better.
 fn rank(link: &Link, snapshot: &Snapshot) -> (usize, Reverse<usize>, Timestamp, Timestamp, usize) {
     let vpcs = vpcs_of(snapshot);
-    let covered = Side::BOTH.map(|side| link.side(side)).into_iter().filter(|side| is_at(snapshot, side) && vpcs.contains(&side.vpc));
+    let covered = Side::BOTH
+        .map(|side| link.side(side))
+        .into_iter()
+        .filter(|side| is_at(snapshot, side) && vpcs.contains(&side.vpc));
     let unread = [
         unread(&snapshot.vpcs),
         unread(&snapshot.vswitches),
@@ -173,7 +186,8 @@ mod tests {
         }))
         .unwrap();
         snapshot.vpcs = Known::Known(vec![vpc]);
-        let gap = Gap { account, region, action: "vpc:DescribeX".to_owned(), object: None, why: WhyUnknown::NotAsked, at };
+        let gap =
+            Gap { account, region, action: "vpc:DescribeX".to_owned(), object: None, why: WhyUnknown::NotAsked, at };
         snapshot.gaps = vec![gap; gaps];
         snapshot
     }

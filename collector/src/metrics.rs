@@ -17,9 +17,15 @@ pub(crate) fn text(board: &Board, now: Timestamp) -> String {
         ("verifications", "Requests for fresh evidence.", &counters.verifications),
     ] {
         let value = counter.load(Ordering::Relaxed);
-        let _ = writeln!(out, "# HELP pingtong_{name}_total {help}\n# TYPE pingtong_{name}_total counter\npingtong_{name}_total {value}");
+        let _ = writeln!(
+            out,
+            "# HELP pingtong_{name}_total {help}\n# TYPE pingtong_{name}_total counter\npingtong_{name}_total {value}"
+        );
     }
-    let _ = writeln!(out, "# HELP pingtong_pair_state Whether the pair is in that state.\n# TYPE pingtong_pair_state gauge");
+    let _ = writeln!(
+        out,
+        "# HELP pingtong_pair_state Whether the pair is in that state.\n# TYPE pingtong_pair_state gauge"
+    );
     for (pair, state) in board.states() {
         for known in [State::Healthy, State::Degraded, State::Broken, State::Undecided] {
             let (pair, name, is) = (escape(pair.as_str()), known.as_str(), u8::from(known == state));

@@ -11,9 +11,8 @@ use crate::{
     store::{AgentRow, hash_of},
 };
 use pingtong_evidence::{
-    AgentId, Cidr, Endpoint, EndpointSet, Expectation, Link, LinkId, MetadataFact, Pair, PairId, PlanTarget,
-    ProbeRound, PortRange,
-    Protocol, SCHEMA, Sampling, Side, Timestamp,
+    AgentId, Cidr, Endpoint, EndpointSet, Expectation, Link, LinkId, MetadataFact, Pair, PairId, PlanTarget, PortRange,
+    ProbeRound, Protocol, SCHEMA, Sampling, Side, Timestamp,
 };
 use pingtong_evidence::{Plan, RequestTag};
 use std::{
@@ -106,11 +105,19 @@ impl Roster {
     }
 
     /// The plan of one agent; none when it is not enrolled.
-    pub(crate) fn plan_of(&self, agent: &AgentId, revision: u64, nonce_key: &str, fresh: Option<RequestTag>, now: Timestamp) -> Option<Plan> {
+    pub(crate) fn plan_of(
+        &self,
+        agent: &AgentId,
+        revision: u64,
+        nonce_key: &str,
+        fresh: Option<RequestTag>,
+        now: Timestamp,
+    ) -> Option<Plan> {
         let targets = self.targets.get(agent)?.clone();
         let count = u32::try_from(targets.len()).unwrap_or(u32::MAX).max(1);
         let steady = Sampling { probes: (STEADY_PPS_MAX / count).clamp(1, STEADY.probes), ..STEADY };
-        let fresh_sampling = Sampling { probes: (BURST_PROBES_MAX / count).clamp(FRESH_PROBES_MIN, FRESH.probes), ..FRESH };
+        let fresh_sampling =
+            Sampling { probes: (BURST_PROBES_MAX / count).clamp(FRESH_PROBES_MIN, FRESH.probes), ..FRESH };
         Some(Plan {
             schema: SCHEMA,
             revision,
@@ -154,7 +161,14 @@ fn side_of_first(from: Option<Side>, to: Option<Side>) -> Option<Side> {
     }
 }
 
-fn pair_of(link: &Link, from: &Endpoint, to: &Endpoint, from_side: Side, protocol: Protocol, port: Option<u16>) -> Option<Pair> {
+fn pair_of(
+    link: &Link,
+    from: &Endpoint,
+    to: &Endpoint,
+    from_side: Side,
+    protocol: Protocol,
+    port: Option<u16>,
+) -> Option<Pair> {
     let (initiator, acceptor) = if from_side == Side::Initiator { (from, to) } else { (to, from) };
     let opened_by = if protocol == Protocol::Icmp { Side::Initiator } else { from_side };
     let (first, second) = if opened_by == Side::Initiator { (initiator, acceptor) } else { (acceptor, initiator) };
@@ -195,7 +209,9 @@ fn short_name(link: &LinkId) -> String {
 fn ports_of(ports: Option<PortRange>) -> Vec<Option<u16>> {
     match ports {
         None => vec![None],
-        Some(range) if range.last() - range.first() < PORTS_EACH_MAX => (range.first()..=range.last()).map(Some).collect(),
+        Some(range) if range.last() - range.first() < PORTS_EACH_MAX => {
+            (range.first()..=range.last()).map(Some).collect()
+        }
         Some(range) => vec![Some(range.first()), Some(range.last())],
     }
 }
@@ -207,14 +223,16 @@ fn hosts_of(set: &EndpointSet, link: &Link, agents: &[AgentRow]) -> Vec<Host> {
             .iter()
             .filter(|agent| agent.instance() == Some(id) && speaks_for_link(agent, link))
             .max_by_key(|agent| agent.enrolled_at);
-        let endpoint = Endpoint { address: *address, instance: Some(id.clone()), agent: agent.map(|agent| agent.id.clone()) };
+        let endpoint =
+            Endpoint { address: *address, instance: Some(id.clone()), agent: agent.map(|agent| agent.id.clone()) };
         return vec![Host { endpoint, side: agent.and_then(|agent| side_of(agent, link)) }];
     }
     // By side too: where blocks overlap, both sides may have the same address.
     let mut by_address: BTreeMap<(Option<Side>, IpAddr), (&AgentRow, Host)> = BTreeMap::new();
     for agent in agents.iter().filter(|agent| speaks_for_link(agent, link)) {
         let Some(metadata) = agent.hello.as_ref().and_then(|hello| hello.metadata.as_ref()) else { continue };
-        let elsewhere = metadata.vpc.is_some() && Side::BOTH.iter().all(|&s| metadata.vpc.as_ref() != Some(&link.side(s).vpc));
+        let elsewhere =
+            metadata.vpc.is_some() && Side::BOTH.iter().all(|&s| metadata.vpc.as_ref() != Some(&link.side(s).vpc));
         if elsewhere || !set_holds(set, metadata) {
             continue;
         }
@@ -324,7 +342,9 @@ pub(crate) fn allowed_for(
 fn may_hold(set: &EndpointSet, agent: &AgentRow, link: &Link) -> bool {
     match (set, agent.instance()) {
         (EndpointSet::Instance { id, .. }, Some(instance)) => id == instance,
-        (EndpointSet::Vpc(vpc), _) => Side::BOTH.iter().any(|&s| &link.side(s).vpc == vpc && link.side(s).account == agent.account),
+        (EndpointSet::Vpc(vpc), _) => {
+            Side::BOTH.iter().any(|&s| &link.side(s).vpc == vpc && link.side(s).account == agent.account)
+        }
         _ => true,
     }
 }
@@ -395,7 +415,11 @@ ports = [443, 444]
         let roster = Roster::derive(&settings(INSTANCES).links, &agents);
         assert_eq!(
             ids(&roster),
-            ["p1/172.16.1.10-192.168.1.10/tcp/443", "p1/172.16.1.10-192.168.1.10/tcp/444", "p1/192.168.1.10-172.16.1.10/icmp"]
+            [
+                "p1/172.16.1.10-192.168.1.10/tcp/443",
+                "p1/172.16.1.10-192.168.1.10/tcp/444",
+                "p1/192.168.1.10-172.16.1.10/icmp"
+            ]
         );
         let icmp = &roster.pairs[&PairId::parse("p1/192.168.1.10-172.16.1.10/icmp").unwrap()];
         assert_eq!(icmp.initiator.agent, Some(agents[0].id.clone()));
@@ -425,7 +449,8 @@ ports = [443, 444]
 
     #[test]
     fn sets_hold_the_agents_whose_metadata_lies_inside() {
-        let expect = "[[link.expect]]\nfrom = { vpc = \"vpc-a\" }\nto = { cidr = \"172.16.0.0/16\" }\nprotocol = \"icmp\"\n";
+        let expect =
+            "[[link.expect]]\nfrom = { vpc = \"vpc-a\" }\nto = { cidr = \"172.16.0.0/16\" }\nprotocol = \"icmp\"\n";
         let agents = [
             agent("A.e1", "1", None, Some(("i-1", "vpc-a", "192.168.1.10"))),
             agent("A.e2", "1", None, Some(("i-2", "vpc-a", "192.168.1.11"))),
@@ -449,7 +474,10 @@ ports = [443, 444]
         let roster = Roster::derive(&settings(expect).links, &agents);
         assert_eq!(ids(&roster), ["p1/192.168.1.10-192.168.1.10/icmp"], "no pair within a side, none with another VPC");
         let pair = roster.pairs.values().next().unwrap();
-        assert_eq!((&pair.initiator.agent, &pair.acceptor.agent), (&Some(agents[0].id.clone()), &Some(agents[2].id.clone())));
+        assert_eq!(
+            (&pair.initiator.agent, &pair.acceptor.agent),
+            (&Some(agents[0].id.clone()), &Some(agents[2].id.clone()))
+        );
     }
 
     #[test]

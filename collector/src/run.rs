@@ -55,7 +55,9 @@ pub(crate) enum ServeError {
         source: io::Error,
     },
     /// The certificate and key.
-    #[error("cannot use the certificate \"{path}\" and its key; delete certificate.pem and key.pem there and enroll again")]
+    #[error(
+        "cannot use the certificate \"{path}\" and its key; delete certificate.pem and key.pem there and enroll again"
+    )]
     Tls {
         /// The certificate's file.
         path: String,

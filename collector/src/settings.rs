@@ -165,9 +165,10 @@ impl Settings {
                 EndpointRule::parse(Some(text))
             })
             .unwrap_or(EndpointRule::Public);
-        let profile = reader.text_if_given(&mut root, "profile", "the name of a profile in ~/.aliyun/config.json", |text| {
-            if text.is_empty() { Err("a name is not empty") } else { Ok(text.to_owned()) }
-        });
+        let profile =
+            reader.text_if_given(&mut root, "profile", "the name of a profile in ~/.aliyun/config.json", |text| {
+                if text.is_empty() { Err("a name is not empty") } else { Ok(text.to_owned()) }
+            });
         let tables = reader.tables(&mut root, "link", "[[link]] tables");
         if tables.is_empty() && reader.is_clean() {
             reader.mistake(&(0..0), "no [[link]] is given; accepted: at least one, with id, kind, initiator, acceptor");
@@ -208,8 +209,12 @@ fn read_grants(reader: &mut Reader<'_>, root: &mut Table<'_, '_>, links: &[Expec
     for mut table in reader.tables(root, "account", "[[account]] tables") {
         let account = reader.text(&mut table, "id", "the account's id, such as \"1000000000000001\"", AccountId::parse);
         let role = reader.text(&mut table, "role", "\"acs:ram::ACCOUNT:role/NAME\"", parse_role);
-        let external_id =
-            reader.text_if_given(&mut table, "external_id", "2 to 1224 letters, digits and any of =,.@:/-_+", parse_external_id);
+        let external_id = reader.text_if_given(
+            &mut table,
+            "external_id",
+            "2 to 1224 letters, digits and any of =,.@:/-_+",
+            parse_external_id,
+        );
         let (at, path) = (table.at(), table.path().to_owned());
         reader.close(&table);
         let (Some(account), Some((owner, role))) = (account, role) else { continue };
@@ -249,9 +254,12 @@ fn parse_external_id(text: &str) -> Result<String, &'static str> {
 
 fn read_link(reader: &mut Reader<'_>, mut table: Table<'_, '_>) -> Option<ExpectedLink> {
     let id = reader.text(&mut table, "id", "a name without spaces, such as \"peering1\"", LinkId::parse);
-    let kind = reader.text(&mut table, "kind", "\"router-interface\", \"vpc-peering\" or \"transit-router\"", link_kind);
+    let kind =
+        reader.text(&mut table, "kind", "\"router-interface\", \"vpc-peering\" or \"transit-router\"", link_kind);
     let sides = ["initiator", "acceptor"].map(|key| {
-        reader.table(&mut table, key, "{ account = \"…\", region = \"…\", vpc = \"…\" }").and_then(|t| read_side(reader, t))
+        reader
+            .table(&mut table, key, "{ account = \"…\", region = \"…\", vpc = \"…\" }")
+            .and_then(|t| read_side(reader, t))
     });
     let mut expectations = vec![];
     for expect in reader.tables(&mut table, "expect", "[[link.expect]] tables") {
@@ -277,7 +285,8 @@ fn link_kind(text: &str) -> Result<LinkKind, &'static str> {
 }
 
 fn read_side(reader: &mut Reader<'_>, mut table: Table<'_, '_>) -> Option<LinkSide> {
-    let account = reader.text(&mut table, "account", "the account's id, such as \"1000000000000001\"", AccountId::parse);
+    let account =
+        reader.text(&mut table, "account", "the account's id, such as \"1000000000000001\"", AccountId::parse);
     let region = reader.text(&mut table, "region", "a region id, such as \"cn-qingdao\"", RegionId::parse);
     let vpc = reader.text(&mut table, "vpc", "a VPC id, such as \"vpc-…\"", VpcId::parse);
     reader.close(&table);
@@ -300,7 +309,9 @@ fn read_expectation(reader: &mut Reader<'_>, mut table: Table<'_, '_>) -> Option
     let path = table.path().to_owned();
     reader.close(&table);
     match protocol {
-        Some(Protocol::Icmp) if ports_given => reader.mistake(&at, format!("{path}: icmp has no ports; leave them out")),
+        Some(Protocol::Icmp) if ports_given => {
+            reader.mistake(&at, format!("{path}: icmp has no ports; leave them out"))
+        }
         Some(Protocol::Tcp | Protocol::Udp) if !ports_given => {
             reader.mistake(&at, format!("{path}: tcp and udp need ports, such as ports = [443, 443]"));
         }
@@ -321,9 +332,14 @@ fn read_set(reader: &mut Reader<'_>, mut table: Table<'_, '_>, accepted: &str) -
         }),
         ["vswitch"] => reader.text(&mut table, "vswitch", "a vSwitch id", VSwitchId::parse).map(EndpointSet::VSwitch),
         ["vpc"] => reader.text(&mut table, "vpc", "a VPC id", VpcId::parse).map(EndpointSet::Vpc),
-        ["cidr"] => reader.text(&mut table, "cidr", "a block such as \"10.0.0.0/8\"", Cidr::parse).map(EndpointSet::Cidr),
+        ["cidr"] => {
+            reader.text(&mut table, "cidr", "a block such as \"10.0.0.0/8\"", Cidr::parse).map(EndpointSet::Cidr)
+        }
         _ => {
-            reader.mistake(&table.at(), format!("{}: exactly one set of hosts is needed; accepted: {accepted}", table.path()));
+            reader.mistake(
+                &table.at(),
+                format!("{}: exactly one set of hosts is needed; accepted: {accepted}", table.path()),
+            );
             None
         }
     };
@@ -450,7 +466,8 @@ c.toml:11: link[0].expect[0].to: exactly one set of hosts is needed; accepted: {
         let settings = Settings::parse(&format!("{head}{GOOD}"), "c.toml").unwrap();
         assert!(matches!(&settings.endpoint, EndpointRule::Fixed(url) if url.host_str() == Some("100.100.0.2")));
         assert_eq!(settings.profile.as_deref(), Some("ops"));
-        let bad = Settings::parse(&format!("cloud_endpoint = \"nowhere\"\nprofile = \"\"\n{GOOD}"), "c.toml").unwrap_err();
+        let bad =
+            Settings::parse(&format!("cloud_endpoint = \"nowhere\"\nprofile = \"\"\n{GOOD}"), "c.toml").unwrap_err();
         assert_eq!(bad.all.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [1, 2]);
     }
 

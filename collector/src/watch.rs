@@ -65,7 +65,8 @@ impl Watch {
             if agents.is_empty() {
                 continue;
             }
-            let places = Side::BOTH.map(|side| expected.link.side(side)).map(|side| (side.account.clone(), side.region.clone()));
+            let places =
+                Side::BOTH.map(|side| expected.link.side(side)).map(|side| (side.account.clone(), side.region.clone()));
             let wanted = expected.link.clone();
             let evidence = board
                 .keeper
@@ -80,7 +81,8 @@ impl Watch {
             let pairs = planned.roster.pairs.values().filter(|pair| pair.link.id == link);
             let questions: Vec<Question> =
                 pairs.map(|pair| judge::question(pair, &planned.roster, &evidence, &silent, now, settle_ms)).collect();
-            let verdicts = tokio::task::spawn_blocking(move || questions.iter().map(diagnose).collect::<Vec<_>>()).await;
+            let verdicts =
+                tokio::task::spawn_blocking(move || questions.iter().map(diagnose).collect::<Vec<_>>()).await;
             for verdict in verdicts.unwrap_or_default() {
                 states.insert(verdict.pair.id.clone(), verdict.state);
                 self.note(board, &link, &verdict, now).await?;
@@ -91,7 +93,13 @@ impl Watch {
         Ok(())
     }
 
-    async fn note(&mut self, board: &Board, link: &LinkId, verdict: &Verdict, now: Timestamp) -> Result<(), StoreError> {
+    async fn note(
+        &mut self,
+        board: &Board,
+        link: &LinkId,
+        verdict: &Verdict,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut causes: Vec<String> =
             verdict.causes.iter().map(|cause| format!("{}@{}:{}", cause.code, cause.side, cause.object.id)).collect();
         causes.sort();
@@ -101,7 +109,8 @@ impl Watch {
             return Ok(());
         }
         let pair = &verdict.pair.id;
-        let (from, to, causes) = (earlier.map_or("new", |found| found.state.as_str()), found.state.as_str(), found.causes.join(" "));
+        let (from, to, causes) =
+            (earlier.map_or("new", |found| found.state.as_str()), found.state.as_str(), found.causes.join(" "));
         match found.state {
             State::Healthy | State::Undecided => tracing::info!(pair.id = %pair, from, to, causes, "the pair changed"),
             State::Degraded | State::Broken => tracing::warn!(pair.id = %pair, from, to, causes, "the pair changed"),

@@ -116,13 +116,16 @@ async fn keep(
     let (id, to_keep) = (agent.id.clone(), Arc::clone(&batch));
     let kept = board.keeper.write(move |store| store.keep(&id, &to_keep, clock::now())).await;
     let accepted = kept.inspect_err(|_| Counters::add(&board.counters.keep_failed, 1))?;
-    board.note(&agent.id, batch.iter().map(|incoming| {
-        let observed = match &incoming.report.body {
-            ReportBody::Probe(round) => planned.roster.has_observer(round),
-            _ => false,
-        };
-        (&incoming.report.body, observed)
-    }));
+    board.note(
+        &agent.id,
+        batch.iter().map(|incoming| {
+            let observed = match &incoming.report.body {
+                ReportBody::Probe(round) => planned.roster.has_observer(round),
+                _ => false,
+            };
+            (&incoming.report.body, observed)
+        }),
+    );
     Ok(accepted)
 }
 
@@ -143,4 +146,3 @@ pub(super) async fn authenticate(board: &Board, headers: &HeaderMap) -> Result<A
     board.saw(&agent.id, clock::now());
     Ok(agent)
 }
-

@@ -60,7 +60,8 @@ pub(super) async fn verify(
     }
     Counters::add(&board.counters.verifications, 1);
     let asked_at = clock::now();
-    let tag = RequestTag::parse(&uuid::Uuid::now_v7().to_string()).map_err(|error| Refusal::bad_request(error.to_string()))?;
+    let tag = RequestTag::parse(&uuid::Uuid::now_v7().to_string())
+        .map_err(|error| Refusal::bad_request(error.to_string()))?;
     let agents: Vec<_> = asked.iter().cloned().collect();
     board.ask(Gathering::new(tag.clone(), asked), &agents).await?;
     let wait_ms = request.wait_ms.min(WAIT_MS_MAX);
@@ -71,7 +72,12 @@ pub(super) async fn verify(
     );
     let silent = board.end_gathering().map(|gathering| gathering.silent()).unwrap_or_default();
     read?;
-    tracing::info!(pairs = pairs.len(), agents.asked = agents.len(), agents.silent = silent.len(), "fresh evidence is in");
+    tracing::info!(
+        pairs = pairs.len(),
+        agents.asked = agents.len(),
+        agents.silent = silent.len(),
+        "fresh evidence is in"
+    );
     let mut questions = vec![];
     for expected in expected {
         let link = expected.link.id.clone();
@@ -87,7 +93,9 @@ pub(super) async fn verify(
             })
             .await?;
         let of_link = pairs.iter().filter(|pair| pair.link.id == link);
-        questions.extend(of_link.map(|pair| judge::question(pair, &planned.roster, &evidence, &silent, asked_at, settle_ms)));
+        questions.extend(
+            of_link.map(|pair| judge::question(pair, &planned.roster, &evidence, &silent, asked_at, settle_ms)),
+        );
     }
     questions.sort_by(|one, other| one.pair.id.cmp(&other.pair.id));
     Ok(Json(QuestionsReply { schema: SCHEMA, questions }))

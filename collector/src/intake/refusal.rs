@@ -45,7 +45,9 @@ impl From<StoreError> for Refusal {
         };
         tracing::error!(error = %chain(&error), "the store refused");
         let text = match status {
-            StatusCode::INSUFFICIENT_STORAGE => "the collector's disk is full; nothing was kept, keep it and send it again",
+            StatusCode::INSUFFICIENT_STORAGE => {
+                "the collector's disk is full; nothing was kept, keep it and send it again"
+            }
             _ => "the collector cannot use its store now; nothing was kept, keep it and send it again",
         };
         Self::new(status, text)

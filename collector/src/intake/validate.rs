@@ -7,7 +7,8 @@
 
 use crate::{roster::Roster, store::Incoming};
 use pingtong_evidence::{
-    AccountId, AgentId, ArrivalRound, LinkId, ProbeRound, Rejected, Report, ReportBody, ReportId, SCHEMA, SequenceSet, Side,
+    AccountId, AgentId, ArrivalRound, LinkId, ProbeRound, Rejected, Report, ReportBody, ReportId, SCHEMA, SequenceSet,
+    Side,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -34,7 +35,10 @@ pub(crate) struct Sorted {
 /// Sorts a batch; an error refuses it as a whole.
 pub(crate) fn sort(batch: RawBatch, agent: &AgentId, account: &AccountId, roster: &Roster) -> Result<Sorted, String> {
     if batch.schema != SCHEMA {
-        return Err(format!("reports of schema {} are not understood, only {SCHEMA}; install a matching agent", batch.schema));
+        return Err(format!(
+            "reports of schema {} are not understood, only {SCHEMA}; install a matching agent",
+            batch.schema
+        ));
     }
     if &batch.agent != agent {
         return Err(format!("the batch is signed as \"{}\" but the credential is \"{agent}\"'s", batch.agent));
@@ -68,7 +72,9 @@ fn link_of(body: &ReportBody, agent: &AgentId, account: &AccountId, roster: &Ros
     match body {
         ReportBody::Probe(round) => probe_link(round, agent, roster).map(Some),
         ReportBody::Arrival(part) => arrival_shares_pair(part, agent, roster).map(|()| None),
-        ReportBody::Host(facts) if &facts.agent != agent => Err(format!("host facts of \"{}\", not of its own", facts.agent)),
+        ReportBody::Host(facts) if &facts.agent != agent => {
+            Err(format!("host facts of \"{}\", not of its own", facts.agent))
+        }
         ReportBody::Host(facts) => right_schema(facts.schema).map(|()| None),
         ReportBody::Snapshot(snapshot) if &snapshot.account != account => {
             Err(format!("a snapshot of account {}, but the credential is for {account}", snapshot.account))
@@ -176,8 +182,14 @@ mod tests {
             (probe(&[("ended_at", json!(0))]), "ends before it starts"),
             (arrival("b", "a"), "not by itself"),
             (arrival("a", "stranger"), "no pair joins"),
-            (json!({"snapshot": {"schema": 1, "account": "2", "region": "r", "taken_at": 1, "finished_at": 1}}), "account 2"),
-            (json!({"snapshot": {"schema": 9, "account": "1", "region": "r", "taken_at": 1, "finished_at": 1}}), "schema 9"),
+            (
+                json!({"snapshot": {"schema": 1, "account": "2", "region": "r", "taken_at": 1, "finished_at": 1}}),
+                "account 2",
+            ),
+            (
+                json!({"snapshot": {"schema": 9, "account": "1", "region": "r", "taken_at": 1, "finished_at": 1}}),
+                "schema 9",
+            ),
             (json!({"probe": {}}), "cannot be read"),
         ] {
             let given = why_rejected(&body);

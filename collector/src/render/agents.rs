@@ -89,8 +89,10 @@ mod tests {
     #[test]
     fn who_never_introduced_itself_was_never_seen() {
         let agents = [agent("A.ecs1", Some(1000), true), agent("B.ecs1", Some(1000), false)];
-        let seen: Vec<serde_json::Value> =
-            lines(&agents).lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["last_seen"].clone()).collect();
+        let seen: Vec<serde_json::Value> = lines(&agents)
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["last_seen"].clone())
+            .collect();
         assert_eq!(seen, [json!(1000), json!(null)]);
         insta::assert_snapshot!(page(&agents, Lang::En), @r"
 name    account           instance  enrolled                  last seen

@@ -2,8 +2,8 @@
 //! is listed here, beside the causes that follow in the words of whoever raised them.
 
 use crate::{
-    bundle::BundleError, client::ClientError, data_dir::DataDirError, enroll::EnrollError, grants::GrantError, run::ServeError,
-    settings::SettingsError,
+    bundle::BundleError, client::ClientError, data_dir::DataDirError, enroll::EnrollError, grants::GrantError,
+    run::ServeError, settings::SettingsError,
 };
 use pingtong_verdict::Lang;
 
@@ -60,7 +60,9 @@ fn data_dir(error: &DataDirError) -> Option<String> {
 
 fn enroll(error: &EnrollError) -> Option<String> {
     match error {
-        EnrollError::Account { account, accepted } => Some(format!("账号“{account}”不在任何一条链路上；可用：{accepted}")),
+        EnrollError::Account { account, accepted } => {
+            Some(format!("账号“{account}”不在任何一条链路上；可用：{accepted}"))
+        }
         EnrollError::Out { path, .. } => Some(format!("无法写入“{}”；请用 --out 换一个文件", path.display())),
         EnrollError::DataDir(inner) => data_dir(inner),
         EnrollError::Store(_) | EnrollError::Random(_) => None,
@@ -97,8 +99,12 @@ fn bundle(error: &BundleError) -> String {
 
 fn settings(error: &SettingsError) -> Option<String> {
     match error {
-        SettingsError::Unreadable { path, .. } => Some(format!("无法读取设置“{}”；请用 --config 指明文件", path.display())),
-        SettingsError::TooLarge { path } => Some(format!("“{}”过大，不是设置文件；请用 --config 指明文件", path.display())),
+        SettingsError::Unreadable { path, .. } => {
+            Some(format!("无法读取设置“{}”；请用 --config 指明文件", path.display()))
+        }
+        SettingsError::TooLarge { path } => {
+            Some(format!("“{}”过大，不是设置文件；请用 --config 指明文件", path.display()))
+        }
         SettingsError::Mistakes(_) => None,
     }
 }

@@ -46,7 +46,9 @@ pub(super) fn repair_lines(repair: &Repair) -> Vec<String> {
         let mut saved = repair.save.iter();
         match (saved.next(), saved.next()) {
             (None, _) => lines.push(command),
-            (Some((name, field)), None) => lines.push(format!("{name}=$({command} | jq -r {})", quoted(&path_of(field)))),
+            (Some((name, field)), None) => {
+                lines.push(format!("{name}=$({command} | jq -r {})", quoted(&path_of(field))))
+            }
             _ => {
                 lines.push(format!("response=$({command})"));
                 for (name, field) in &repair.save {

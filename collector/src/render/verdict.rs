@@ -37,8 +37,10 @@ pub(super) fn summary(verdicts: &[Verdict], style: Style) -> String {
     for verdict in verdicts {
         let state = style.paint(tone_of(verdict.state), verdict.state.name(style.lang));
         let codes = verdict.causes.iter().map(|cause| cause.code.as_str()).collect::<Vec<_>>().join(", ");
-        let padding = " ".repeat(12usize.saturating_sub(unicode_width::UnicodeWidthStr::width(verdict.state.name(style.lang))));
-        let _ = writeln!(out, "  {state}{padding}{}{}{codes}", verdict.pair.id, if codes.is_empty() { "" } else { "  " });
+        let padding =
+            " ".repeat(12usize.saturating_sub(unicode_width::UnicodeWidthStr::width(verdict.state.name(style.lang))));
+        let _ =
+            writeln!(out, "  {state}{padding}{}{}{codes}", verdict.pair.id, if codes.is_empty() { "" } else { "  " });
     }
     out
 }
@@ -63,7 +65,11 @@ fn steps(out: &mut String, steps: &[Step], style: Style) {
             StepState::Failed | StepState::NotDone => (step.state.mark(), Tone::Bad),
             StepState::Unknown => (step.state.mark(), Tone::Open),
         };
-        let note = if step.state == StepState::NotDone { format!("  ({})", step.state.name(style.lang)) } else { String::new() };
+        let note = if step.state == StepState::NotDone {
+            format!("  ({})", step.state.name(style.lang))
+        } else {
+            String::new()
+        };
         let _ = writeln!(out, "  {} {} {}{note}", style.paint(tone, &mark.to_string()), step.n, step.name);
         for evidence in step.evidence.iter().filter(|_| style.verbose) {
             evidence_line(out, evidence, 6, style);
@@ -119,7 +125,12 @@ fn fate(report: &DirectionReport, lang: Lang) -> String {
         }
     }
     if report.send_errors > 0 {
-        let _ = write!(text, "; {}: {}", pick(lang, "refused by the sender's kernel", "被发送方内核拒绝"), report.send_errors);
+        let _ = write!(
+            text,
+            "; {}: {}",
+            pick(lang, "refused by the sender's kernel", "被发送方内核拒绝"),
+            report.send_errors
+        );
     }
     text
 }
@@ -138,9 +149,13 @@ fn conclusion(out: &mut String, verdict: &Verdict, style: Style) {
         (State::Broken, Lang::Zh) if verdict.causes.is_empty() => {
             "不通：报文丢失，但证据还不能认定唯一原因；疑点与缺口见下。".to_owned()
         }
-        (State::Broken, Lang::En) => format!("Broken: {} to act on, below.", count_of(verdict.causes.len(), "cause", "causes")),
+        (State::Broken, Lang::En) => {
+            format!("Broken: {} to act on, below.", count_of(verdict.causes.len(), "cause", "causes"))
+        }
         (State::Broken, Lang::Zh) => format!("不通：有 {} 个原因需要处理，见下。", verdict.causes.len()),
-        (State::Undecided, Lang::En) => "Undecided: what was observed does not say; the gaps below tell what would.".to_owned(),
+        (State::Undecided, Lang::En) => {
+            "Undecided: what was observed does not say; the gaps below tell what would.".to_owned()
+        }
         (State::Undecided, Lang::Zh) => "无法判定：观测不足以下结论；下面的缺口说明还需要什么。".to_owned(),
     };
     out.push_str(&wrapped(&sentence, 2, 2));
@@ -161,7 +176,9 @@ fn causes(out: &mut String, causes: &[Cause], style: Style) {
     }
     title(out, style, pick(style.lang, "Causes", "原因"), Some(causes.len()));
     for (n, cause) in causes.iter().enumerate() {
-        let way = cause.direction.map_or_else(String::new, |direction| format!(", {}", direction_name(direction, style.lang)));
+        let way = cause
+            .direction
+            .map_or_else(String::new, |direction| format!(", {}", direction_name(direction, style.lang)));
         let head = format!("{}. {} [{}{way}]", n + 1, cause.code, cause.certainty.name(style.lang));
         let _ = writeln!(out, "  {}", style.paint(Tone::Bad, &head));
         let sentence = cause.sentence(style.lang);
@@ -185,7 +202,8 @@ fn suspects(out: &mut String, suspects: &[Suspect], style: Style) {
     for suspect in suspects {
         let codes = suspect.codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(pick(lang, " or ", " 或 "));
         let side = suspect.side.map_or_else(String::new, |side| format!(" · {}", side_name(side, lang)));
-        let object = suspect.object.as_ref().map_or_else(String::new, |object| format!(" · {}", object_name(object, lang)));
+        let object =
+            suspect.object.as_ref().map_or_else(String::new, |object| format!(" · {}", object_name(object, lang)));
         out.push_str(&wrapped(&format!("? {codes}{side}{object}"), 2, 4));
         out.push_str(&wrapped(&format!("{}: {}", pick(lang, "decided by", "由此判定"), suspect.decided_by), 4, 4));
     }

@@ -5,8 +5,8 @@
 
 use super::{Store, StoreError, bodies, body_of};
 use pingtong_evidence::{
-    AccountId, AgentId, ArrivalRound, HostFacts, Known, LinkId, ProbeRound, RegionId, Report, ReportBody,
-    ReportId, RequestTag, SequenceSet, Snapshot, Timestamp,
+    AccountId, AgentId, ArrivalRound, HostFacts, Known, LinkId, ProbeRound, RegionId, Report, ReportBody, ReportId,
+    RequestTag, SequenceSet, Snapshot, Timestamp,
 };
 use pingtong_verdict::HealthReport;
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -94,8 +94,10 @@ impl Store {
              WHERE p.request = ?2 AND p.link = ?1",
             [link, tag],
         )?;
-        let hosts: Vec<HostFacts> = bodies(db, "host fact", "SELECT body FROM host WHERE request = ?1 ORDER BY at", [tag])?;
-        let snapshots = bodies(db, "snapshot", "SELECT body FROM snapshot WHERE request = ?1 ORDER BY taken_at", [tag])?;
+        let hosts: Vec<HostFacts> =
+            bodies(db, "host fact", "SELECT body FROM host WHERE request = ?1 ORDER BY at", [tag])?;
+        let snapshots =
+            bodies(db, "snapshot", "SELECT body FROM snapshot WHERE request = ?1 ORDER BY taken_at", [tag])?;
         let hosts = hosts.into_iter().filter(|facts| agents.contains(&facts.agent)).collect();
         Ok(Evidence { probes, arrivals, hosts, snapshots, healths: self.healths(agents)? })
     }
@@ -139,7 +141,12 @@ impl Store {
         }
         let mut snapshots = vec![];
         for (account, region) in places {
-            snapshots.extend(self.snapshots_before(account, region, until.plus(std::time::Duration::from_mins(1)), READERS_MAX)?);
+            snapshots.extend(self.snapshots_before(
+                account,
+                region,
+                until.plus(std::time::Duration::from_mins(1)),
+                READERS_MAX,
+            )?);
         }
         Ok(Evidence { probes, arrivals, hosts, snapshots, healths: self.healths(agents)? })
     }
@@ -170,11 +177,13 @@ impl Store {
             self.connection.prepare_cached("SELECT at, body FROM health WHERE agent = ?1").map_err(&fail)?;
         let mut healths = vec![];
         for agent in agents {
-            let row: Option<(i64, String)> =
-                statement.query_row([agent.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(&fail)?;
+            let row: Option<(i64, String)> = statement
+                .query_row([agent.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+                .map_err(&fail)?;
             let Some((at, body)) = row else { continue };
-            let health = serde_json::from_str(&body)
-                .map_err(|source| StoreError::Body { what: "agent health", source })?;
+            let health =
+                serde_json::from_str(&body).map_err(|source| StoreError::Body { what: "agent health", source })?;
             healths.push(HealthReport { agent: agent.clone(), at: Timestamp::from_millis(at), health });
         }
         Ok(healths)
@@ -208,8 +217,8 @@ fn keep_body(db: &Transaction<'_>, agent: &AgentId, incoming: &Incoming, now: Ti
         ReportBody::Arrival(part) => return keep_arrival(db, part, now),
         ReportBody::Host(facts) => {
             let body = body_of("host fact", facts)?;
-            db.prepare_cached("INSERT INTO host (agent, request, at, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5)").and_then(
-                |mut insert| {
+            db.prepare_cached("INSERT INTO host (agent, request, at, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5)")
+                .and_then(|mut insert| {
                     insert.execute(params![
                         agent.as_str(),
                         facts.request.as_ref().map(RequestTag::as_str),
@@ -217,8 +226,7 @@ fn keep_body(db: &Transaction<'_>, agent: &AgentId, incoming: &Incoming, now: Ti
                         now,
                         body,
                     ])
-                },
-            )
+                })
         }
         ReportBody::Snapshot(snapshot) => return keep_snapshot(db, snapshot, now),
         ReportBody::Health(health) => {
@@ -238,19 +246,21 @@ fn keep_body(db: &Transaction<'_>, agent: &AgentId, incoming: &Incoming, now: Ti
 
 fn keep_snapshot(db: &Transaction<'_>, snapshot: &Snapshot, now: i64) -> Result<(), StoreError> {
     let body = body_of("snapshot", snapshot)?;
-    db.prepare_cached("INSERT INTO snapshot (account, region, request, taken_at, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
-        .and_then(|mut insert| {
-            insert.execute(params![
-                snapshot.account.as_str(),
-                snapshot.region.as_str(),
-                snapshot.request.as_ref().map(RequestTag::as_str),
-                snapshot.taken_at.as_millis(),
-                now,
-                body,
-            ])
-        })
-        .map(drop)
-        .map_err(StoreError::of("keep a report"))
+    db.prepare_cached(
+        "INSERT INTO snapshot (account, region, request, taken_at, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )
+    .and_then(|mut insert| {
+        insert.execute(params![
+            snapshot.account.as_str(),
+            snapshot.region.as_str(),
+            snapshot.request.as_ref().map(RequestTag::as_str),
+            snapshot.taken_at.as_millis(),
+            now,
+            body,
+        ])
+    })
+    .map(drop)
+    .map_err(StoreError::of("keep a report"))
 }
 
 fn keep_arrival(db: &Transaction<'_>, part: &ArrivalRound, now: i64) -> Result<(), StoreError> {
@@ -265,10 +275,12 @@ fn keep_arrival(db: &Transaction<'_>, part: &ArrivalRound, now: i64) -> Result<(
         .transpose()?;
     let whole = earlier.map_or_else(|| part.clone(), |earlier| unite(earlier, part));
     let body = body_of("arrival round", &whole)?;
-    db.prepare_cached("INSERT OR REPLACE INTO arrival (agent, round, observer, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5)")
-        .and_then(|mut insert| insert.execute(params![agent, round, observer, now, body]))
-        .map(drop)
-        .map_err(fail)
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO arrival (agent, round, observer, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )
+    .and_then(|mut insert| insert.execute(params![agent, round, observer, now, body]))
+    .map(drop)
+    .map_err(fail)
 }
 
 /// Two parts of the same round by the same observer as one.
@@ -345,7 +357,9 @@ mod tests {
     }
 
     fn of_request(store: &Store, tag: &str) -> Evidence {
-        store.evidence_of_request(&link(), &RequestTag::parse(tag).unwrap(), &BTreeSet::from([agent("a"), agent("b")])).unwrap()
+        store
+            .evidence_of_request(&link(), &RequestTag::parse(tag).unwrap(), &BTreeSet::from([agent("a"), agent("b")]))
+            .unwrap()
     }
 
     #[test]
@@ -394,7 +408,8 @@ mod tests {
         for (id, round, ms) in [("1", 1, 1_000), ("2", 2, 5_000), ("3", 3, 9_000)] {
             store.keep(&agent("a"), &[incoming(id, &probe(round, None))], at(ms)).unwrap();
         }
-        let window = store.evidence_of_window(&link(), &BTreeSet::new(), &BTreeSet::new(), at(4_000), at(8_000)).unwrap();
+        let window =
+            store.evidence_of_window(&link(), &BTreeSet::new(), &BTreeSet::new(), at(4_000), at(8_000)).unwrap();
         assert_eq!(window.probes.iter().map(|round| round.key.round).collect::<Vec<_>>(), [2]);
     }
 
@@ -406,7 +421,10 @@ mod tests {
         store.forget(at(3 * 3_600_000)).unwrap();
         let evidence = of_request(&store, "t");
         assert_eq!((evidence.probes.len(), evidence.arrivals.len()), (1, 1));
-        assert!(store.evidence_of_window(&link(), &BTreeSet::new(), &BTreeSet::new(), at(0), at(1)).unwrap().probes.len() == 1);
+        assert!(
+            store.evidence_of_window(&link(), &BTreeSet::new(), &BTreeSet::new(), at(0), at(1)).unwrap().probes.len()
+                == 1
+        );
         store.forget(at(8 * 24 * 3_600_000)).unwrap();
         assert_eq!(of_request(&store, "t"), Evidence::default());
         assert!(store.report_ids().unwrap().is_empty());

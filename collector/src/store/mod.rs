@@ -126,7 +126,10 @@ impl Store {
     /// [`StoreError`].
     pub fn set_word(&self, key: &str, value: &str) -> Result<(), StoreError> {
         self.connection
-            .execute("INSERT INTO word (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2", [key, value])
+            .execute(
+                "INSERT INTO word (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
+                [key, value],
+            )
             .map(drop)
             .map_err(StoreError::of("keep a word"))
     }

@@ -18,15 +18,36 @@ const ROWS_MAX: u32 = 5_000;
 
 /// Table, key columns, condition on age; `?1` is the time before which rows go, `?2` how many.
 const RULES: [(&str, i64); 9] = [
-    ("DELETE FROM report WHERE (agent, id) IN (SELECT agent, id FROM report WHERE kept_at < ?1 LIMIT ?2)", REQUESTED_MS),
-    ("DELETE FROM probe WHERE (link, pair, agent, round) IN (SELECT link, pair, agent, round FROM probe WHERE kept_at < ?1 AND request IS NULL LIMIT ?2)", STEADY_MS),
-    ("DELETE FROM probe WHERE (link, pair, agent, round) IN (SELECT link, pair, agent, round FROM probe WHERE kept_at < ?1 LIMIT ?2)", REQUESTED_MS),
-    ("DELETE FROM arrival WHERE (agent, round, observer) IN (SELECT a.agent, a.round, a.observer FROM arrival a WHERE a.kept_at < ?1 AND NOT EXISTS (SELECT 1 FROM probe p WHERE p.request IS NOT NULL AND p.agent = a.agent AND p.round = a.round) LIMIT ?2)", STEADY_MS),
-    ("DELETE FROM arrival WHERE (agent, round, observer) IN (SELECT agent, round, observer FROM arrival WHERE kept_at < ?1 LIMIT ?2)", REQUESTED_MS),
+    (
+        "DELETE FROM report WHERE (agent, id) IN (SELECT agent, id FROM report WHERE kept_at < ?1 LIMIT ?2)",
+        REQUESTED_MS,
+    ),
+    (
+        "DELETE FROM probe WHERE (link, pair, agent, round) IN (SELECT link, pair, agent, round FROM probe WHERE kept_at < ?1 AND request IS NULL LIMIT ?2)",
+        STEADY_MS,
+    ),
+    (
+        "DELETE FROM probe WHERE (link, pair, agent, round) IN (SELECT link, pair, agent, round FROM probe WHERE kept_at < ?1 LIMIT ?2)",
+        REQUESTED_MS,
+    ),
+    (
+        "DELETE FROM arrival WHERE (agent, round, observer) IN (SELECT a.agent, a.round, a.observer FROM arrival a WHERE a.kept_at < ?1 AND NOT EXISTS (SELECT 1 FROM probe p WHERE p.request IS NOT NULL AND p.agent = a.agent AND p.round = a.round) LIMIT ?2)",
+        STEADY_MS,
+    ),
+    (
+        "DELETE FROM arrival WHERE (agent, round, observer) IN (SELECT agent, round, observer FROM arrival WHERE kept_at < ?1 LIMIT ?2)",
+        REQUESTED_MS,
+    ),
     ("DELETE FROM host WHERE id IN (SELECT id FROM host WHERE kept_at < ?1 LIMIT ?2)", READINGS_MS),
-    ("DELETE FROM snapshot WHERE id IN (SELECT id FROM snapshot WHERE kept_at < ?1 AND request IS NULL LIMIT ?2)", READINGS_MS),
+    (
+        "DELETE FROM snapshot WHERE id IN (SELECT id FROM snapshot WHERE kept_at < ?1 AND request IS NULL LIMIT ?2)",
+        READINGS_MS,
+    ),
     ("DELETE FROM snapshot WHERE id IN (SELECT id FROM snapshot WHERE kept_at < ?1 LIMIT ?2)", REQUESTED_MS),
-    ("DELETE FROM verdict WHERE (link, pair, at) IN (SELECT link, pair, at FROM verdict WHERE at < ?1 LIMIT ?2)", VERDICTS_MS),
+    (
+        "DELETE FROM verdict WHERE (link, pair, at) IN (SELECT link, pair, at FROM verdict WHERE at < ?1 LIMIT ?2)",
+        VERDICTS_MS,
+    ),
 ];
 
 impl Store {

@@ -12,7 +12,11 @@ fn verify_says_what_is_missing() {
     let site = Site::new();
     let output = site.run("verify", &[]);
     assert_eq!(output.status.code(), Some(64), "{output:?}");
-    assert!(said(&output).contains("is no data directory of a collector yet; start one with \"pingtong serve\""), "{}", said(&output));
+    assert!(
+        said(&output).contains("is no data directory of a collector yet; start one with \"pingtong serve\""),
+        "{}",
+        said(&output)
+    );
 
     site.enroll("A.ecs1", A, "i-a");
     let output = site.run("verify", &[]);
@@ -58,7 +62,10 @@ fn an_agent_of_no_link_is_not_enrolled() {
     let site = Site::new();
     let output = site.run("enroll", &["--name", "C.ecs1", "--account", "3", "--out", "c.toml"]);
     assert_eq!(output.status.code(), Some(64), "{output:?}");
-    assert!(said(&output).contains("account \"3\" is on no link of the settings; accepted: 1000000000000001, 1000000000000002"));
+    assert!(
+        said(&output)
+            .contains("account \"3\" is on no link of the settings; accepted: 1000000000000001, 1000000000000002")
+    );
     assert!(!site.path("c.toml").exists());
 }
 
@@ -66,7 +73,8 @@ fn an_agent_of_no_link_is_not_enrolled() {
 fn an_agent_may_probe_what_its_expectations_name_and_no_more() {
     let site = Site::new();
     let allow = |name: &str, instance: &str| {
-        let output = site.run("enroll", &["--name", name, "--account", A, "--instance", instance, "--out", "a.toml", "--json"]);
+        let output =
+            site.run("enroll", &["--name", name, "--account", A, "--instance", instance, "--out", "a.toml", "--json"]);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let written: toml::Table = std::fs::read_to_string(site.path("a.toml")).unwrap().parse().unwrap();
@@ -112,7 +120,10 @@ async fn agents_are_listed_beside_a_running_server() {
     let _server = site.serve();
     let before = listed();
     assert_eq!(before.len(), 1);
-    assert_eq!((&before[0]["name"], &before[0]["account"], &before[0]["instance"]), (&"A.ecs1".into(), &A.into(), &"i-a".into()));
+    assert_eq!(
+        (&before[0]["name"], &before[0]["account"], &before[0]["instance"]),
+        (&"A.ecs1".into(), &A.into(), &"i-a".into())
+    );
     assert!(before[0]["last_seen"].is_null() && before[0]["enrolled_at"].is_i64(), "{before:?}");
     assert_eq!(agent.hello("i-a", "vpc-a", "192.168.1.10").await.status(), 204);
     assert!(listed()[0]["last_seen"].is_i64());

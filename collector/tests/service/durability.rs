@@ -42,7 +42,11 @@ async fn kill_9_in_the_middle_of_uploads_loses_no_acknowledged_report() {
     let lost: Vec<_> = acked.difference(&kept).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
     let first = acked.first().unwrap().to_string();
-    assert_eq!(agent.report(vec![health(&first, None)]).await.accepted.len(), 1, "a resent report is acknowledged again");
+    assert_eq!(
+        agent.report(vec![health(&first, None)]).await.accepted.len(),
+        1,
+        "a resent report is acknowledged again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,7 +59,9 @@ async fn answer(State(cloud): State<Arc<Cloud>>, headers: HeaderMap) -> Response
 }
 
 fn served(site: &Site, endpoint: &str) -> Server {
-    let role = format!("cloud_endpoint = \"{endpoint}\"\n[[account]]\nid = \"{B}\"\nrole = \"acs:ram::{B}:role/pingtong-collector\"");
+    let role = format!(
+        "cloud_endpoint = \"{endpoint}\"\n[[account]]\nid = \"{B}\"\nrole = \"acs:ram::{B}:role/pingtong-collector\""
+    );
     site.write_config(&role);
     site.enroll("A.ecs1", A, "i-a");
     site.enroll("B.ecs1", B, "i-b");

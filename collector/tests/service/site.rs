@@ -1,6 +1,8 @@
 //! A collector of its own for each test: directory, loopback address, processes that end with it.
 
-use pingtong_evidence::{Ack, AgentHealth, AgentHello, Plan, Report, ReportBody, ReportId, RequestTag, SCHEMA, Timestamp};
+use pingtong_evidence::{
+    Ack, AgentHealth, AgentHello, Plan, Report, ReportBody, ReportId, RequestTag, SCHEMA, Timestamp,
+};
 use serde_json::{Value, json};
 use std::{
     net::TcpStream,
@@ -73,7 +75,9 @@ protocol = "icmp"
         command.current_dir(self.dir.path()).arg(name).args(arguments).env("LC_ALL", "C.UTF-8").env_remove("RUST_LOG");
         // No credentials of whoever runs the tests: neither a profile nor the environment's.
         command.env("HOME", self.dir.path());
-        for word in ["ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SECURITY_TOKEN", "ROLE_ARN", "CREDENTIALS_URI", "CREDENTIALS_FILE"] {
+        for word in
+            ["ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SECURITY_TOKEN", "ROLE_ARN", "CREDENTIALS_URI", "CREDENTIALS_FILE"]
+        {
             command.env_remove(format!("ALIBABA_CLOUD_{word}"));
         }
         if ["serve", "enroll", "agents", "verify"].contains(&name) {
@@ -88,7 +92,8 @@ protocol = "icmp"
 
     pub(crate) fn enroll(&self, name: &str, account: &str, instance: &str) -> Agent {
         let file = format!("{name}.toml");
-        let output = self.run("enroll", &["--name", name, "--account", account, "--instance", instance, "--out", &file]);
+        let output =
+            self.run("enroll", &["--name", name, "--account", account, "--instance", instance, "--out", &file]);
         assert!(output.status.success(), "{output:?}");
         Agent::read(&self.path(&file))
     }
@@ -101,7 +106,13 @@ protocol = "icmp"
     /// The same, with variables of the environment.
     pub(crate) fn serve_with(&self, environment: &[(&str, &str)]) -> Server {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("serve.log")).unwrap();
-        let child = self.command("serve", &[]).envs(environment.iter().copied()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let child = self
+            .command("serve", &[])
+            .envs(environment.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
         let mut server = Server { child };
         let since = Instant::now();
         while TcpStream::connect(&self.address).is_err() {
@@ -141,7 +152,8 @@ impl Agent {
         let settings: toml::Table = std::fs::read_to_string(file).unwrap().parse().unwrap();
         let text = |key: &str| settings[key].as_str().unwrap().to_owned();
         let certificate = reqwest::Certificate::from_pem(text("certificate").as_bytes()).unwrap();
-        let client = reqwest::Client::builder().tls_certs_only([certificate]).no_proxy().timeout(DEADLINE).build().unwrap();
+        let client =
+            reqwest::Client::builder().tls_certs_only([certificate]).no_proxy().timeout(DEADLINE).build().unwrap();
         Self {
             client,
             url: text("collector"),

@@ -46,7 +46,11 @@ async fn from_enrolment_to_a_verdict_that_can_be_decided_again() {
     assert_eq!(a.hello("i-a", "vpc-a", "192.168.1.10").await.status(), 204);
     assert_eq!(b.hello("i-b", "vpc-b", "172.16.1.10").await.status(), 204);
 
-    let verify = site.command("verify", &["--json", "--wait", "20", "--save", "evidence.json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let verify = site
+        .command("verify", &["--json", "--wait", "20", "--save", "evidence.json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let (plan_a, plan_b) = tokio::join!(
         answer(&a, "172.16.1.10", "192.168.1.10", "172.16.1.10", "B.ecs1"),
         answer(&b, "192.168.1.10", "172.16.1.10", "192.168.1.10", "A.ecs1")
@@ -55,7 +59,8 @@ async fn from_enrolment_to_a_verdict_that_can_be_decided_again() {
     assert_eq!(plan_a.nonce_key.len(), 64);
     let output = verify.wait_with_output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let verdict: Value = serde_json::from_str(text.trim()).unwrap_or_else(|error| panic!("{error}: {text} {}", site.log()));
+    let verdict: Value =
+        serde_json::from_str(text.trim()).unwrap_or_else(|error| panic!("{error}: {text} {}", site.log()));
     assert_eq!(verdict["pair"]["id"], "peering1/192.168.1.10-172.16.1.10/icmp");
     assert_eq!(verdict["state"], "healthy", "{verdict}");
     assert_eq!(verdict["directions"]["forward"]["sent"], 100);
@@ -76,7 +81,11 @@ async fn an_agent_that_does_not_answer_is_named_and_costs_the_wait_only() {
     let site = Site::new();
     let (a, _b) = (site.enroll("A.ecs1", A, "i-a"), site.enroll("B.ecs1", B, "i-b"));
     let _server = site.serve();
-    let verify = site.command("verify", &["--json", "--wait", "1", "--save", "evidence.json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let verify = site
+        .command("verify", &["--json", "--wait", "1", "--save", "evidence.json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     answer(&a, "172.16.1.10", "192.168.1.10", "172.16.1.10", "B.ecs1").await;
     verify.wait_with_output().unwrap();
     let question: Value = serde_json::from_str(&std::fs::read_to_string(site.path("evidence.json")).unwrap()).unwrap();

@@ -503,7 +503,13 @@ fn connecting_comes_after_both_sides_name_each_other() {
             BOTH_S1,
             &forgetful
                 .iter()
-                .map(|side| if *side == I { "ri-opposite-unset initiator ri-a both" } else { "ri-opposite-unset acceptor ri-b both" })
+                .map(|side| {
+                    if *side == I {
+                        "ri-opposite-unset initiator ri-a both"
+                    } else {
+                        "ri-opposite-unset acceptor ri-b both"
+                    }
+                })
                 .collect::<Vec<_>>(),
             true,
         );
