@@ -133,7 +133,7 @@ impl Reader {
         match &now {
             Ok(()) => tracing::info!(account.id = %account, "the collector reads the account by itself"),
             Err(error) => {
-                tracing::warn!(account.id = %account, error, "the collector cannot read the account by itself")
+                tracing::warn!(account.id = %account, error, "the collector cannot read the account by itself");
             }
         }
         *last = Some(now);

@@ -310,7 +310,7 @@ fn read_expectation(reader: &mut Reader<'_>, mut table: Table<'_, '_>) -> Option
     reader.close(&table);
     match protocol {
         Some(Protocol::Icmp) if ports_given => {
-            reader.mistake(&at, format!("{path}: icmp has no ports; leave them out"))
+            reader.mistake(&at, format!("{path}: icmp has no ports; leave them out"));
         }
         Some(Protocol::Tcp | Protocol::Udp) if !ports_given => {
             reader.mistake(&at, format!("{path}: tcp and udp need ports, such as ports = [443, 443]"));

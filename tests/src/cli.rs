@@ -256,9 +256,9 @@ fn run_all(files: &[PathBuf], json: bool, jobs: usize, keep: Option<&Path>) -> R
             held[i] = Some(outcome);
             while let Some(outcome) = held.get_mut(shown).and_then(Option::take) {
                 if json {
-                    render::json_line(&outcome)
+                    render::json_line(&outcome);
                 } else {
-                    render::outcome(&outcome)
+                    render::outcome(&outcome);
                 }
                 shown += 1;
             }

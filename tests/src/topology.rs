@@ -453,7 +453,7 @@ impl Check {
         }
         match (instance.ip.get_ref().parse::<Ipv4Addr>(), block) {
             (Err(_), _) => {
-                self.wrong(&instance.ip, format!("\"{}\" is no address", instance.ip.get_ref()), "as \"192.168.1.10\"")
+                self.wrong(&instance.ip, format!("\"{}\" is no address", instance.ip.get_ref()), "as \"192.168.1.10\"");
             }
             (Ok(ip), Some(block)) if !block.contains(&ip) => {
                 self.wrong(
@@ -492,7 +492,7 @@ impl Check {
         match (protocol, &expect.ports) {
             ("icmp", Some(ports)) => self.wrong(ports, "icmp has no ports".into(), "leave ports out"),
             ("tcp" | "udp", None) => {
-                self.wrong(&expect.protocol, format!("{protocol} needs ports"), "ports = \"443/443\"")
+                self.wrong(&expect.protocol, format!("{protocol} needs ports"), "ports = \"443/443\"");
             }
             ("icmp" | "tcp" | "udp", _) => {}
             _ => self.wrong(&expect.protocol, format!("\"{protocol}\" is no protocol"), "icmp, tcp or udp"),

@@ -47,7 +47,7 @@ pub(super) fn repair_lines(repair: &Repair) -> Vec<String> {
         match (saved.next(), saved.next()) {
             (None, _) => lines.push(command),
             (Some((name, field)), None) => {
-                lines.push(format!("{name}=$({command} | jq -r {})", quoted(&path_of(field))))
+                lines.push(format!("{name}=$({command} | jq -r {})", quoted(&path_of(field))));
             }
             _ => {
                 lines.push(format!("response=$({command})"));
