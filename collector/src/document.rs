@@ -172,7 +172,10 @@ impl<'t> Reader<'t> {
             match Table::of(item, format!("{}[{n}]", table.name_of(key))) {
                 Some(inner) => tables.push(inner),
                 None => {
-                    self.mistake(&item.span(), format!("{}[{n}] is no table; accepted: {accepted}", table.name_of(key)));
+                    self.mistake(
+                        &item.span(),
+                        format!("{}[{n}] is no table; accepted: {accepted}", table.name_of(key)),
+                    );
                 }
             }
         }

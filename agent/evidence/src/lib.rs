@@ -8,18 +8,26 @@
 //! [`SCHEMA`], changes are additive.
 
 mod cidr;
+mod filter;
 mod gap;
 mod host;
 mod ids;
+mod instance;
+mod interconnect;
 mod link;
+mod network;
 mod observation;
 mod packet;
 mod report;
+mod route;
 mod sequence;
 mod snapshot;
 mod time;
 
 pub use cidr::{Cidr, CidrError};
+pub use filter::{
+    AclEntry, NetworkAcl, Policy, PrefixList, RulePeer, RuleProtocol, SecurityGroup, SecurityGroupKind, SecurityRule,
+};
 pub use gap::{Gap, GapCode, Known, WhyUnknown};
 pub use host::{
     AddressFact, ClockFact, Container, FirewallFact, FirewallHook, FirewallRule, FirewallVerdict, HostFacts,
@@ -30,18 +38,19 @@ pub use ids::{
     PairId, PrefixListId, RegionId, ReportId, RequestTag, RouteEntryId, RouteTableId, RouterId, RouterInterfaceId,
     SecurityGroupId, SecurityRuleId, TransitRouterId, VSwitchId, VpcId, VpcPeeringId, ZoneId,
 };
+pub use instance::{Eni, EniStatus, Instance, InstanceStatus};
+pub use interconnect::{
+    BusinessStatus, RouterInterface, RouterInterfaceRole, RouterInterfaceStatus, RouterKind, TransitAttachment,
+    TransitRoute, TransitRouteTable, VpcPeering, VpcPeeringStatus,
+};
 pub use link::{Direction, Endpoint, EndpointSet, Expectation, Link, LinkKind, LinkSide, Pair, Side};
+pub use network::{VSwitch, Vpc};
 pub use observation::{ArrivalRound, IcmpError, ProbeRound, RoundKey, RttSummary, SendErrors, StrangerReply};
 pub use packet::{PortRange, Protocol};
 pub use report::{Ack, AgentHealth, AgentHello, Plan, PlanTarget, Rejected, Report, ReportBatch, ReportBody, Sampling};
+pub use route::{AssociateType, NextHop, NextHopKind, RouteEntry, RouteKind, RouteStatus, RouteTable, RouteTableKind};
 pub use sequence::SequenceSet;
-pub use snapshot::{
-    AclEntry, AssociateType, BusinessStatus, Eni, EniStatus, Instance, InstanceStatus, NetworkAcl, NextHop,
-    NextHopKind, Policy, PrefixList, Provenance, RouteEntry, RouteKind, RouteStatus, RouteTable, RouteTableKind,
-    RouterInterface, RouterInterfaceRole, RouterInterfaceStatus, RouterKind, RulePeer, RuleProtocol, SecurityGroup,
-    SecurityGroupKind, SecurityRule, Snapshot, Source, TransitAttachment, TransitRoute, TransitRouteTable, VSwitch,
-    Vpc, VpcPeering, VpcPeeringStatus,
-};
+pub use snapshot::{Provenance, Snapshot, Source};
 pub use time::{Nanos, TimeError, Timestamp};
 
 /// Version of every JSON document built from these types. Additive changes keep it.
