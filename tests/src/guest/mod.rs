@@ -1,18 +1,19 @@
 //! Stand-ins for the commands of guests, for machines that lack the real ones.
 //!
-//! The lab's own binary, started under another name, does the common subset of `sysctl`, `ip`, `nft` and `ping`, so that
+//! The lab's own binary, started under another name, does the common subset of `sysctl`, `ip`, `nft`, `ping` and `pkill`, so that
 //! faults can be made and printed repairs run with nothing to install. They come last in a guest's `PATH`. What they do
 //! not understand they refuse, naming the package that has the real command.
 
 mod ip;
 mod nft;
 mod ping;
+mod pkill;
 mod sysctl;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
 /// Names under which this binary is a guest command.
-pub const TOOLS: [&str; 4] = ["ip", "nft", "ping", "sysctl"];
+pub const TOOLS: [&str; 5] = ["ip", "nft", "ping", "pkill", "sysctl"];
 
 /// Runs the guest command that this process was started as, if it was.
 pub fn dispatch(args: &[OsString]) -> Option<ExitCode> {
@@ -23,6 +24,7 @@ pub fn dispatch(args: &[OsString]) -> Option<ExitCode> {
         "nft" => nft::run,
         "sysctl" => sysctl::run,
         "ping" => ping::run,
+        "pkill" => pkill::run,
         _ => return None,
     };
     Some(match words.ok_or_else(|| Refusal::new("an argument is not text")).and_then(|words| run(&words)) {
