@@ -29,7 +29,7 @@ impl Screen {
 
     /// Three columns, the first narrow.
     pub fn row(&mut self, first: &str, second: &str, third: &str) {
-        let pad = 40_usize.saturating_sub(second.width());
+        let pad = 48_usize.saturating_sub(second.width());
         self.line(&format!("{first:>2}  {second}{}  {third}", " ".repeat(pad)));
     }
 
