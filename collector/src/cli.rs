@@ -37,7 +37,7 @@ pub enum Exit {
 #[derive(Debug, Parser)]
 #[command(name = "pingtong", version, about, disable_help_subcommand = true)]
 pub struct Cli {
-    /// Form of the log on standard error.
+    /// Form of the log on standard error. 标准错误上日志的形式。
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
     #[command(subcommand)]
@@ -47,44 +47,44 @@ pub struct Cli {
 /// Form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// For people. 供人阅读。
     Text,
-    /// One object per line.
+    /// One object per line. 每行一个 JSON 对象。
     Json,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the collector: take reports, keep them, watch every pair.
+    /// Run the collector: take reports, keep them, watch every pair. 运行 collector：接收上报、保存、持续观察每一对主机。
     Serve(Place),
-    /// Make a credential for one agent and write its agent.toml.
+    /// Make a credential for one agent and write its agent.toml. 为一个 agent 生成凭证并写出 agent.toml。
     Enroll(EnrollArgs),
-    /// List the enrolled agents, and when each was last seen.
+    /// List the enrolled agents, and when each was last seen. 列出已登记的 agent 及最近一次出现的时间。
     Agents(AgentsArgs),
-    /// Ask every agent for fresh evidence now, and give a verdict for each pair.
+    /// Ask every agent for fresh evidence now, and give a verdict for each pair. 立即向所有 agent 索取新证据，并对每一对主机给出结论。
     Verify(VerifyArgs),
-    /// Give the verdict that follows from kept evidence, without a network.
+    /// Give the verdict that follows from kept evidence, without a network. 根据保存的证据给出结论，不需要网络。
     Diagnose(DiagnoseArgs),
-    /// Say what a cause code means and what to do about it.
+    /// Say what a cause code means and what to do about it. 说明一个原因码的含义和处理办法。
     Explain(ExplainArgs),
 }
 
 #[derive(Debug, Args)]
 struct Place {
-    /// Settings file.
+    /// Settings file. 配置文件。
     #[arg(long, default_value = "collector.toml", value_name = "FILE")]
     config: PathBuf,
-    /// Data directory.
+    /// Data directory. 数据目录。
     #[arg(long, default_value = "data", value_name = "DIR")]
     data: PathBuf,
 }
 
 #[derive(Debug, Args)]
 struct Output {
-    /// JSON, one object per line.
+    /// JSON, one object per line. 以 JSON 输出，每行一个对象。
     #[arg(long)]
     json: bool,
-    /// Language of texts: zh or en; the locale's when left out.
+    /// Language of texts: zh or en; the locale's when left out. 文本语言，缺省按系统区域设置。
     #[arg(long, value_name = "zh|en", value_parser = parse_lang)]
     lang: Option<Lang>,
     /// All evidence, with the API call, request id and time that each line comes from. 显示全部证据及其来源。
@@ -96,28 +96,28 @@ struct Output {
 struct EnrollArgs {
     #[command(flatten)]
     place: Place,
-    /// Name of the agent, such as A.ecs1.
+    /// Name of the agent, such as A.ecs1. agent 的名字，例如 A.ecs1。
     #[arg(long, value_parser = AgentId::parse)]
     name: AgentId,
-    /// Account that it speaks for.
+    /// Account that it speaks for. 它所代表的账号。
     #[arg(long, value_parser = AccountId::parse)]
     account: AccountId,
-    /// Instance that it will run on.
+    /// Instance that it will run on. 它将运行在哪个实例上。
     #[arg(long, value_parser = InstanceId::parse)]
     instance: Option<InstanceId>,
-    /// Addresses that it may probe; the far ends of its expectations when left out.
+    /// Addresses that it may probe; the far ends of its expectations when left out. 允许它探测的地址；缺省为各期望的对端。
     #[arg(long, value_name = "CIDR", value_parser = Cidr::parse)]
     allow: Vec<Cidr>,
-    /// OpenAPI endpoint for all products, instead of the region's VPC endpoints.
+    /// OpenAPI endpoint for all products, instead of the region's VPC endpoints. 所有产品共用的 OpenAPI 端点，代替各地域的 VPC 端点。
     #[arg(long, value_name = "URL")]
     cloud_endpoint: Option<String>,
-    /// Metadata service, instead of http://100.100.100.200.
+    /// Metadata service, instead of http://100.100.100.200. 元数据服务地址，代替 http://100.100.100.200。
     #[arg(long, value_name = "URL")]
     metadata: Option<String>,
-    /// Where the agent keeps reports while the collector is away.
+    /// Where the agent keeps reports while the collector is away. collector 不可达时 agent 保存上报的目录。
     #[arg(long, value_name = "DIR")]
     spool: Option<PathBuf>,
-    /// File to write, with mode 0600.
+    /// File to write, with mode 0600. 要写出的文件，权限 0600。
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
@@ -136,13 +136,13 @@ struct AgentsArgs {
 struct VerifyArgs {
     #[command(flatten)]
     place: Place,
-    /// Only this pair, or the pairs of this link.
+    /// Only this pair, or the pairs of this link. 只看这一对主机，或这条链路上的各对主机。
     #[arg(long, value_name = "ID")]
     pair: Option<String>,
-    /// Seconds to wait for agents that do not answer.
+    /// Seconds to wait for agents that do not answer. 等待无响应 agent 的秒数。
     #[arg(long, value_name = "SECONDS", default_value_t = 15.0, value_parser = parse_wait)]
     wait: f64,
-    /// Keep the evidence, so that "pingtong diagnose FILE" gives the same verdicts again.
+    /// Keep the evidence, so that "pingtong diagnose FILE" gives the same verdicts again. 保存证据，使 “pingtong diagnose FILE” 得到同样的结论。
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     #[command(flatten)]
@@ -151,7 +151,7 @@ struct VerifyArgs {
 
 #[derive(Debug, Args)]
 struct DiagnoseArgs {
-    /// File with evidence as written by "verify --save", a directory of such files, or - for standard input.
+    /// File with evidence as written by "verify --save", a directory of such files, or - for standard input. “verify --save” 写出的证据文件、此类文件的目录，或 - 表示标准输入。
     #[arg(value_name = "FILE|DIR|-")]
     bundle: PathBuf,
     #[command(flatten)]
@@ -161,10 +161,10 @@ struct DiagnoseArgs {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("what").required(true))]
 struct ExplainArgs {
-    /// Code, such as route-missing.
+    /// Code, such as route-missing. 原因码，例如 route-missing。
     #[arg(group = "what")]
     code: Option<String>,
-    /// List every code with its title.
+    /// List every code with its title. 列出全部原因码及标题。
     #[arg(long, group = "what")]
     list: bool,
     #[command(flatten)]
