@@ -1,7 +1,9 @@
 //! Where the binaries under test are: beside the lab's own, built by the same cargo.
 
+use crate::settings;
 use anyhow::{Context, Result, bail};
 use std::{
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -29,6 +31,7 @@ impl Programs {
         }
         if let Some(cargo) = cargo {
             build(cargo, &dir)?;
+            start_again_if_replaced(&own)?;
         }
         let found = Self { collector: dir.join("pingtong"), agent: dir.join("pingtong-agent") };
         for program in [&found.collector, &found.agent] {
@@ -40,6 +43,17 @@ impl Programs {
     }
 }
 
+/// Cargo may have made this very program anew. What runs now has then lost its file, which the sandbox and the guests'
+/// commands start again by name; so the new one takes over, with the same arguments.
+fn start_again_if_replaced(own: &Path) -> Result<()> {
+    let now = std::fs::read_link("/proc/self/exe").context("cannot tell where this program is")?;
+    if now == own {
+        return Ok(());
+    }
+    let error = Command::new(own).args(std::env::args_os().skip(1)).env_remove("CARGO").exec();
+    Err(error).with_context(|| format!("cannot start {} again after it was rebuilt", own.display()))
+}
+
 fn build(cargo: &Path, beside: &Path) -> Result<()> {
     let mut command = Command::new(cargo);
     // With the lab itself among them, so that the three are built with the same features as the lab alone was.
@@ -49,6 +63,9 @@ fn build(cargo: &Path, beside: &Path) -> Result<()> {
     }
     if let Some(target) = beside.parent() {
         command.arg("--target-dir").arg(target);
+    }
+    for name in settings::of_the_running_package() {
+        command.env_remove(name);
     }
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     command.arg("--manifest-path").arg(manifest).stdin(Stdio::null()).stdout(Stdio::null());

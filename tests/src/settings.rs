@@ -14,3 +14,12 @@ pub fn lang() -> Lang {
     let set = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok());
     Lang::from_locale(set.into_iter().find(|v| !v.is_empty()).as_deref().unwrap_or_default())
 }
+
+/// Variables that cargo sets for the package it runs. Build scripts watch some of them, so a cargo started from here must
+/// not see them, or it builds anew what is built already.
+pub fn of_the_running_package() -> Vec<String> {
+    const PREFIXES: [&str; 6] =
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"];
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix))).collect()
+}
