@@ -212,6 +212,9 @@ fn cause(held: &Held, lang: Lang) -> Cause {
         evidence: evidence.iter().map(|note| note.evidence(lang)).collect(),
         explain: String::new(),
     };
+    // Both directions may bring the same observation; it is said once.
+    let mut said = BTreeSet::new();
+    cause.evidence.retain(|evidence| said.insert((evidence.text.clone(), evidence.object.clone())));
     let why = evidence.first().map(|note| note.text.get(lang)).unwrap_or_default();
     let sentence = cause.sentence(lang);
     cause.explain = match lang {
