@@ -10,7 +10,7 @@ use crate::{
     plane::sandbox,
     programs::Programs,
     render::{self, Screen},
-    run::{self, Outcome, Seconds},
+    run::{self, Outcome},
     scenario::{Case, find_topology},
     settings,
     topology::Topology,
@@ -286,19 +286,7 @@ fn run_one(file: &Path, keep: Option<&Path>) -> Outcome {
             text.lines().last().ok_or_else(|| anyhow!("{}", String::from_utf8_lossy(&out.stderr).trim().to_owned()))?;
         serde_json::from_str(line).with_context(|| format!("a scenario's result cannot be read: {line}"))
     };
-    attempt().unwrap_or_else(|error| Outcome {
-        name: file.display().to_string(),
-        pass: false,
-        state: String::new(),
-        causes: vec![],
-        gaps: vec![],
-        expected: vec![],
-        missing: vec![],
-        unexpected: vec![],
-        repaired: None,
-        seconds: Seconds::default(),
-        error: Some(format!("{error:#}")),
-    })
+    attempt().unwrap_or_else(|error| Outcome::lost(file.display().to_string(), &error))
 }
 
 async fn scenario(file: &Path, keep: Option<&Path>) -> Result<ExitCode> {

@@ -25,7 +25,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio_util::task::TaskTracker;
@@ -58,7 +58,6 @@ pub struct Estate {
     programs: Programs,
     /// Of the account that runs the collector; the collector's process alone is given it.
     collector_keys: cloud::Keys,
-    collector: Mutex<Option<std::process::Child>>,
     tasks: TaskTracker,
 }
 
@@ -107,18 +106,7 @@ impl Estate {
         }
         let symbols = std::mem::take(&mut builder.symbols);
         cloud.baseline();
-        let mut estate = Self {
-            plane,
-            cloud,
-            operators,
-            symbols,
-            topology,
-            endpoint,
-            programs,
-            collector_keys,
-            collector: Mutex::new(None),
-            tasks,
-        };
+        let mut estate = Self { plane, cloud, operators, symbols, topology, endpoint, programs, collector_keys, tasks };
         estate.serve_metadata()?;
         estate.start_collector().await?;
         estate.start_agents()?;
@@ -183,22 +171,9 @@ impl Estate {
             .env("ALIBABA_CLOUD_ACCESS_KEY_ID", &self.collector_keys.access_key_id)
             .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", &self.collector_keys.access_key_secret);
         serve.stdin(Stdio::null()).stdout(log_file("collector")?).stderr(log_file("collector")?);
-        let child = self.service()?.spawn(serve).context("cannot start the collector")?;
-        *self.collector.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+        // It ends with the sandbox, as everything in it does.
+        self.service()?.spawn(serve).context("cannot start the collector")?;
         Ok(())
-    }
-
-    /// Kills the collector with SIGKILL and starts it again on the same data.
-    ///
-    /// # Errors
-    /// As [`Estate::start_collector`].
-    pub async fn restart_collector(&mut self) -> Result<()> {
-        if let Some(mut child) = self.collector.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            child.kill()?;
-            child.wait()?;
-        }
-        self.launch_collector()?;
-        self.wait_for_collector().await
     }
 
     async fn wait_for_collector(&self) -> Result<()> {

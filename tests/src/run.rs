@@ -79,13 +79,23 @@ pub struct Seconds {
 impl Outcome {
     /// Of a case that has not run yet.
     pub fn of(case: &Case) -> Self {
+        let expected = case.scenario.expect.causes.iter().map(show_expected).collect();
+        Self { expected, ..Self::named(case.scenario.name.clone()) }
+    }
+
+    /// Of a scenario of which nothing came back.
+    pub fn lost(name: String, error: &anyhow::Error) -> Self {
+        Self { error: Some(format!("{error:#}")), ..Self::named(name) }
+    }
+
+    fn named(name: String) -> Self {
         Self {
-            name: case.scenario.name.clone(),
+            name,
             pass: false,
             state: String::new(),
             causes: vec![],
             gaps: vec![],
-            expected: case.scenario.expect.causes.iter().map(show_expected).collect(),
+            expected: vec![],
             missing: vec![],
             unexpected: vec![],
             repaired: None,

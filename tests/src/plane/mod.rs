@@ -241,13 +241,6 @@ impl Plane {
         found.set_services(services)
     }
 
-    /// Kills an instance's services, as a crash would.
-    pub fn kill_services(&self, instance: &str) {
-        if let Some(instance) = self.state().instances.get_mut(instance) {
-            instance.kill_services();
-        }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

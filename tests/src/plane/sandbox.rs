@@ -84,11 +84,6 @@ pub fn stage(args: Vec<OsString>) -> Stage {
     })
 }
 
-/// Whether this process is the lab inside a sandbox.
-pub fn is_inside() -> bool {
-    BEACON.get().is_some()
-}
-
 /// Runs this program again inside a new sandbox, with these arguments, and returns its exit code.
 pub fn run_inside(args: &[OsString]) -> Result<ExitCode> {
     let mut command = Command::new(SELF);
