@@ -5,8 +5,7 @@ use crate::{
     store::{Evidence, Store, StoreError},
 };
 use pingtong_evidence::{
-    AccountId, AgentId, Known, Link, LinkSide, Pair, PairId, RegionId, RoundKey, Side, Snapshot, Timestamp, VpcId,
-    WhyUnknown,
+    AccountId, AgentId, Link, LinkSide, Pair, PairId, RegionId, RoundKey, Side, Snapshot, Timestamp, VpcId, WhyUnknown,
 };
 use pingtong_verdict::Question;
 use std::{
@@ -104,28 +103,11 @@ fn rank(link: &Link, snapshot: &Snapshot) -> (usize, Reverse<usize>, Timestamp, 
         .map(|side| link.side(side))
         .into_iter()
         .filter(|side| is_at(snapshot, side) && vpcs.contains(&side.vpc));
-    let unread = [
-        unread(&snapshot.vpcs),
-        unread(&snapshot.vswitches),
-        unread(&snapshot.route_tables),
-        unread(&snapshot.router_interfaces),
-        unread(&snapshot.vpc_peerings),
-        unread(&snapshot.transit_attachments),
-        unread(&snapshot.transit_route_tables),
-        unread(&snapshot.network_acls),
-        unread(&snapshot.security_groups),
-        unread(&snapshot.prefix_lists),
-        unread(&snapshot.instances),
-        unread(&snapshot.enis),
-    ];
     // Each failed call beyond whole lists (one table's entries, one group's rules) is a gap of its own.
-    let unknowns = unread.into_iter().filter(|unread| *unread).count() + snapshot.gaps.len();
+    // What no route led to was not asked, which is no want.
+    let unread = snapshot.unknown_lists().filter(|why| **why != WhyUnknown::NotAsked);
+    let unknowns = unread.count() + snapshot.gaps.len();
     (covered.count(), Reverse(unknowns), snapshot.taken_at, snapshot.finished_at, snapshot.sources.len())
-}
-
-/// What no route led to was not asked, which is no want.
-fn unread<T>(list: &Known<T>) -> bool {
-    list.why_unknown().is_some_and(|why| *why != WhyUnknown::NotAsked)
 }
 
 fn vpcs_of(snapshot: &Snapshot) -> BTreeSet<&VpcId> {

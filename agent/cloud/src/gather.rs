@@ -250,23 +250,8 @@ impl<'a> Record<'a> {
 
     /// Without credentials every list is unknown for one reason, and that is one gap.
     fn without_credentials(mut self, why: &WhyUnknown) -> Snapshot {
-        fn unknown<T>(why: &WhyUnknown) -> Known<T> {
-            Known::Unknown(why.clone())
-        }
         self.gap("ram/security-credentials".to_owned(), None, why.clone());
-        let snapshot = &mut self.snapshot;
-        snapshot.vpcs = unknown(why);
-        snapshot.vswitches = unknown(why);
-        snapshot.route_tables = unknown(why);
-        snapshot.router_interfaces = unknown(why);
-        snapshot.vpc_peerings = unknown(why);
-        snapshot.transit_attachments = unknown(why);
-        snapshot.transit_route_tables = unknown(why);
-        snapshot.network_acls = unknown(why);
-        snapshot.security_groups = unknown(why);
-        snapshot.prefix_lists = unknown(why);
-        snapshot.instances = unknown(why);
-        snapshot.enis = unknown(why);
+        self.snapshot.forget_all(why);
         self.finish()
     }
 
@@ -447,7 +432,10 @@ impl<'a> Record<'a> {
                 Ok((routes, _)) => Known::Known(routes),
                 Err(why) => Known::Unknown(why),
             };
-            taken.associations = bound.map(|(bound, _)| bound.into_iter().flatten().collect()).unwrap_or_default();
+            taken.associations = match bound {
+                Ok((bound, _)) => Known::Known(bound.into_iter().flatten().collect()),
+                Err(why) => Known::Unknown(why),
+            };
         }
         tables.sort_by(|a, b| a.id.cmp(&b.id));
         self.snapshot.transit_route_tables = Known::Known(tables);

@@ -68,6 +68,8 @@ pub(crate) fn attachment(row: Row<'_>, provenance: Provenance) -> Result<Transit
         id: row.id("TransitRouterAttachmentId")?,
         transit_router: row.id("TransitRouterId")?,
         vpc: row.id("VpcId")?,
+        vpc_owner: row.optional_id("VpcOwnerId")?,
+        vpc_region: row.optional_id("VpcRegionId")?,
         attached: row.word("Status").as_deref() == Some("attached"),
         provenance,
     })
@@ -77,7 +79,8 @@ pub(crate) fn transit_table(row: Row<'_>, provenance: Provenance) -> Result<Tran
     Ok(TransitRouteTable {
         id: row.id("TransitRouterRouteTableId")?,
         transit_router: row.id("TransitRouterId")?,
-        associations: vec![],
+        associations: Known::default(),
+        propagations: Known::default(),
         routes: Known::default(),
         provenance,
     })
@@ -90,6 +93,7 @@ pub(crate) fn transit_route(row: Row<'_>, _: Provenance) -> Result<TransitRoute,
         destination: row.cidr("TransitRouterRouteEntryDestinationCidrBlock")?,
         attachment: attachment.filter(|_| !black_hole),
         active: row.word("TransitRouterRouteEntryStatus").as_deref() == Some("active"),
+        propagated: row.word("TransitRouterRouteEntryType").as_deref() == Some("propagated"),
     })
 }
 

@@ -196,6 +196,38 @@ pub struct TransitAttachment {
     pub transit_router: TransitRouterId,
     /// The VPC.
     pub vpc: VpcId,
+    /// The account that the VPC belongs to, when told.
+    #[serde(default)]
+    pub vpc_owner: Option<AccountId>,
+    /// The region of the VPC, which is the transit router's too, when told.
+    #[serde(default)]
+    pub vpc_region: Option<RegionId>,
+    /// Whether its state is `Attached`.
+    pub attached: bool,
+    /// Where this was read.
+    #[serde(default)]
+    pub provenance: Provenance,
+}
+
+/// A connection between two transit routers in different regions, as one of the two sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransitPeering {
+    /// Id; the same seen from both transit routers.
+    pub id: AttachmentId,
+    /// One transit router.
+    pub transit_router: TransitRouterId,
+    /// Its region.
+    pub region: RegionId,
+    /// The other transit router.
+    pub peer_transit_router: TransitRouterId,
+    /// Its region.
+    pub peer_region: RegionId,
+    /// The account that owns the other transit router, when told.
+    #[serde(default)]
+    pub peer_owner: Option<AccountId>,
+    /// Bandwidth in Mbit/s, when told.
+    #[serde(default)]
+    pub bandwidth_mbps: Option<u64>,
     /// Whether its state is `Attached`.
     pub attached: bool,
     /// Where this was read.
@@ -213,6 +245,9 @@ pub struct TransitRoute {
     pub attachment: Option<AttachmentId>,
     /// Whether its state is `Active`.
     pub active: bool,
+    /// Whether it was learned from an attachment rather than written by the owner.
+    #[serde(default)]
+    pub propagated: bool,
 }
 
 /// A route table of a transit router.
@@ -224,7 +259,10 @@ pub struct TransitRouteTable {
     pub transit_router: TransitRouterId,
     /// Attachments whose traffic is looked up here.
     #[serde(default)]
-    pub associations: Vec<AttachmentId>,
+    pub associations: Known<Vec<AttachmentId>>,
+    /// Attachments whose routes are learned into this table.
+    #[serde(default)]
+    pub propagations: Known<Vec<AttachmentId>>,
     /// Its routes.
     #[serde(default)]
     pub routes: Known<Vec<TransitRoute>>,

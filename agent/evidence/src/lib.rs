@@ -10,6 +10,7 @@
 mod cidr;
 mod filter;
 mod gap;
+mod history;
 mod host;
 mod ids;
 mod instance;
@@ -29,6 +30,7 @@ pub use filter::{
     AclEntry, NetworkAcl, Policy, PrefixList, RulePeer, RuleProtocol, SecurityGroup, SecurityGroupKind, SecurityRule,
 };
 pub use gap::{Gap, GapCode, Known, WhyUnknown};
+pub use history::{ConfigChange, LinkMetric, LinkMetricKind, MetricPoint};
 pub use host::{
     AddressFact, ClockFact, Container, FirewallFact, FirewallHook, FirewallRule, FirewallVerdict, HostFacts,
     IcmpCounters, InterfaceFact, InterfaceKind, MetadataFact, ProbeEngine, RouteFact, RouteOutcome, SysctlFacts,
@@ -41,7 +43,7 @@ pub use ids::{
 pub use instance::{Eni, EniStatus, Instance, InstanceStatus};
 pub use interconnect::{
     BusinessStatus, RouterInterface, RouterInterfaceRole, RouterInterfaceStatus, RouterKind, TransitAttachment,
-    TransitRoute, TransitRouteTable, VpcPeering, VpcPeeringStatus,
+    TransitPeering, TransitRoute, TransitRouteTable, VpcPeering, VpcPeeringStatus,
 };
 pub use link::{Direction, Endpoint, EndpointSet, Expectation, Link, LinkKind, LinkSide, Pair, Side};
 pub use network::{VSwitch, Vpc};

@@ -6,8 +6,9 @@
 //! [`Known::Unknown`] where it belongs to one object, and a [`Gap`] where a whole call failed.
 
 use crate::{
-    AccountId, Eni, Gap, Instance, Known, NetworkAcl, PrefixList, RegionId, RequestTag, RouteTable, RouterInterface,
-    SecurityGroup, Timestamp, TransitAttachment, TransitRouteTable, VSwitch, Vpc, VpcPeering,
+    AccountId, ConfigChange, Eni, Gap, Instance, Known, LinkMetric, NetworkAcl, PrefixList, RegionId, RequestTag,
+    RouteTable, RouterInterface, SecurityGroup, Timestamp, TransitAttachment, TransitPeering, TransitRouteTable,
+    VSwitch, Vpc, VpcPeering, WhyUnknown,
 };
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +65,9 @@ pub struct Snapshot {
     /// Attachments of VPCs to transit routers.
     #[serde(default)]
     pub transit_attachments: Known<Vec<TransitAttachment>>,
+    /// Connections between transit routers.
+    #[serde(default)]
+    pub transit_peerings: Known<Vec<TransitPeering>>,
     /// Route tables of transit routers.
     #[serde(default)]
     pub transit_route_tables: Known<Vec<TransitRouteTable>>,
@@ -82,12 +86,48 @@ pub struct Snapshot {
     /// Elastic network interfaces.
     #[serde(default)]
     pub enis: Known<Vec<Eni>>,
+    /// What the vendor's monitoring measured on connections. Optional: not asked unless wanted.
+    #[serde(default)]
+    pub link_metrics: Known<Vec<LinkMetric>>,
+    /// What was changed lately, and by whom. Optional: not asked unless wanted.
+    #[serde(default)]
+    pub changes: Known<Vec<ConfigChange>>,
     /// What could not be read.
     #[serde(default)]
     pub gaps: Vec<Gap>,
 }
 
+/// Calls a macro with the name of every list of a snapshot that packets depend on, then of every optional one.
+macro_rules! for_each_list {
+    ($with:ident) => {
+        $with!(
+            [vpcs vswitches route_tables router_interfaces vpc_peerings transit_attachments transit_peerings
+             transit_route_tables network_acls security_groups prefix_lists instances enis]
+            [link_metrics changes]
+        )
+    };
+}
+
 impl Snapshot {
+    /// Makes every list unknown for one reason.
+    pub fn forget_all(&mut self, why: &WhyUnknown) {
+        macro_rules! forget {
+            ([$($list:ident)+] [$($optional:ident)+]) => {{
+                $(self.$list = Known::Unknown(why.clone());)+
+                $(self.$optional = Known::Unknown(why.clone());)+
+            }};
+        }
+        for_each_list!(forget);
+    }
+
+    /// Why lists that packets depend on are unknown; nothing for those that are known.
+    pub fn unknown_lists(&self) -> impl Iterator<Item = &WhyUnknown> {
+        macro_rules! reasons {
+            ([$($list:ident)+] [$($optional:ident)+]) => { [$(self.$list.why_unknown()),+] };
+        }
+        for_each_list!(reasons).into_iter().flatten()
+    }
+
     /// A snapshot of which nothing has been read yet.
     pub fn unread(account: AccountId, region: RegionId, taken_at: Timestamp) -> Self {
         Self {
@@ -104,12 +144,15 @@ impl Snapshot {
             router_interfaces: Known::default(),
             vpc_peerings: Known::default(),
             transit_attachments: Known::default(),
+            transit_peerings: Known::default(),
             transit_route_tables: Known::default(),
             network_acls: Known::default(),
             security_groups: Known::default(),
             prefix_lists: Known::default(),
             instances: Known::default(),
             enis: Known::default(),
+            link_metrics: Known::default(),
+            changes: Known::default(),
             gaps: vec![],
         }
     }

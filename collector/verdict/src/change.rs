@@ -48,9 +48,12 @@ pub(crate) fn changed(before: &Snapshot, after: &Snapshot) -> bool {
         || differs(&before.router_interfaces, &after.router_interfaces, |x| x.provenance = none)
         || differs(&before.vpc_peerings, &after.vpc_peerings, |x| x.provenance = none)
         || differs(&before.transit_attachments, &after.transit_attachments, |x| x.provenance = none)
+        || differs(&before.transit_peerings, &after.transit_peerings, |x| x.provenance = none)
         || differs(&before.transit_route_tables, &after.transit_route_tables, |x| {
             x.provenance = none;
             forget_why(&mut x.routes);
+            forget_why(&mut x.associations);
+            forget_why(&mut x.propagations);
         })
         || differs(&before.network_acls, &after.network_acls, |x| {
             x.provenance = none;

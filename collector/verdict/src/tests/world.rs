@@ -291,6 +291,7 @@ fn snapshot(side: Side) -> Snapshot {
     }]);
     snapshot.vpc_peerings = Known::Known(vec![]);
     snapshot.transit_attachments = Known::Known(vec![]);
+    snapshot.transit_peerings = Known::Known(vec![]);
     snapshot.transit_route_tables = Known::Known(vec![]);
     snapshot.network_acls = Known::Known(vec![]);
     snapshot.prefix_lists = Known::Known(vec![]);
