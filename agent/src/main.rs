@@ -28,6 +28,9 @@ fn main() -> ExitCode {
         }
     };
     log(cli.log_format);
+    if let Err(error) = pingtong_cloud::keep_out_of_core_dumps() {
+        tracing::warn!(%error, "a crash may leave credentials in a core dump: set the limit on core files to 0");
+    }
     match start(&cli) {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => {

@@ -19,6 +19,9 @@ fn main() -> ExitCode {
         }
     };
     start_log(cli.log_format);
+    if let Err(error) = pingtong_cloud::keep_out_of_core_dumps() {
+        tracing::warn!(%error, "a crash may leave credentials in a core dump: set the limit on core files to 0");
+    }
     // One provider for server and client; a second call only finds it in place.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match tokio::runtime::Runtime::new() {

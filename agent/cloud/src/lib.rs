@@ -35,6 +35,6 @@ pub use error::{BuildError, CallError, CallName, CredentialError, Refusal};
 pub use gather::{GatherScope, gather, permissions};
 pub use http::install_crypto;
 pub use metadata::{MetadataClient, MetadataError};
-pub use secret::Secret;
+pub use secret::{Secret, keep_out_of_core_dumps};
 pub use settings::SettingsError;
 pub use signing::Signing;

@@ -1,6 +1,21 @@
 //! Text that must never be shown. Decides only how it prints; knows nothing of who may use it.
 
+use nix::sys::{
+    prctl,
+    resource::{Resource, setrlimit},
+};
 use std::fmt;
+
+/// Keeps this process's memory, and the secrets in it, out of core dumps: of those that the kernel writes (the limit
+/// on their size) and of those that it pipes to a collector of crashes (the process is no longer dumpable, `prctl(2)`).
+///
+/// # Errors
+/// The kernel's, when it refuses either; the other is still done.
+pub fn keep_out_of_core_dumps() -> std::io::Result<()> {
+    let limit = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    prctl::set_dumpable(false)?;
+    Ok(limit?)
+}
 
 /// A secret: an access key's secret, a session token. `Debug` and `Display` give `***`.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,5 +58,12 @@ mod tests {
     fn a_secret_is_never_shown() {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret} {secret:?} {secret:#?}"), "*** *** ***");
+    }
+
+    #[test]
+    fn a_crash_leaves_no_memory_behind() {
+        keep_out_of_core_dumps().unwrap();
+        assert!(!prctl::get_dumpable().unwrap());
+        assert_eq!(nix::sys::resource::getrlimit(Resource::RLIMIT_CORE).unwrap(), (0, 0));
     }
 }

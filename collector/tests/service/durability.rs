@@ -87,3 +87,12 @@ async fn a_new_enrolment_makes_the_old_credential_worthless() {
     assert_eq!(old.try_report(vec![good.clone()]).await.unwrap().status(), 401);
     assert_eq!(new.try_report(vec![good]).await.unwrap().status(), 200);
 }
+
+#[test]
+fn a_crash_of_the_server_writes_no_credentials_to_disk() {
+    let site = Site::new();
+    let server = site.serve();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.child.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+}
