@@ -147,7 +147,7 @@ pub(crate) fn add_history(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pingtong_evidence::{Gap, LinkId, LinkKind, Vpc};
+    use pingtong_evidence::{Gap, Known, LinkId, LinkKind, Vpc};
     use serde_json::json;
 
     fn link() -> Link {
