@@ -15,7 +15,7 @@ use pingtong_evidence::{
 };
 
 const fn tokened(action: &'static str, container: &'static str, size: u32) -> ListingApi {
-    ListingApi { product: Product::Ecs, action, container, paging: Paging::Token("MaxResults", size) }
+    ListingApi { product: Product::Ecs, action, container, paging: Paging::Token("MaxResults", size), regional: true }
 }
 
 pub(crate) const SECURITY_GROUPS: ListingApi = tokened("DescribeSecurityGroups", "SecurityGroups", 100);
@@ -27,6 +27,7 @@ pub(crate) const PREFIX_LIST_ENTRIES: ListingApi = ListingApi {
     action: "DescribePrefixListAttributes",
     container: "Entries",
     paging: Paging::Whole,
+    regional: true,
 };
 
 pub(crate) fn security_group(row: Row<'_>, provenance: Provenance) -> Result<SecurityGroup, RowError> {

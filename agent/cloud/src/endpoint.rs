@@ -18,6 +18,10 @@ pub enum Product {
     VpcPeer,
     /// Cloud enterprise network.
     Cbn,
+    /// CloudMonitor.
+    Cms,
+    /// ActionTrail.
+    ActionTrail,
 }
 
 impl Product {
@@ -29,6 +33,8 @@ impl Product {
             Self::Sts => "sts",
             Self::VpcPeer => "vpcpeer",
             Self::Cbn => "cbn",
+            Self::Cms => "cms",
+            Self::ActionTrail => "actiontrail",
         }
     }
 
@@ -40,6 +46,16 @@ impl Product {
             Self::Sts => "2015-04-01",
             Self::VpcPeer => "2022-01-01",
             Self::Cbn => "2017-09-12",
+            Self::Cms => "2019-01-01",
+            Self::ActionTrail => "2020-07-06",
+        }
+    }
+
+    /// The first label of its host names.
+    fn host(self) -> &'static str {
+        match self {
+            Self::Cms => "metrics",
+            other => other.code(),
         }
     }
 
@@ -87,10 +103,10 @@ impl EndpointRule {
             (_, Product::VpcPeer) => "vpcpeer.aliyuncs.com".to_owned(),
             (Self::Internal, Product::Cbn) => "cen.vpc-proxy.aliyuncs.com".to_owned(),
             (_, Product::Cbn) => "cbn.aliyuncs.com".to_owned(),
-            (Self::Internal, _) => format!("{}-vpc.{region}.aliyuncs.com", product.code()),
+            (Self::Internal, _) => format!("{}-vpc.{region}.aliyuncs.com", product.host()),
             (_, Product::Vpc) if region == "cn-hangzhou" => "vpc.aliyuncs.com".to_owned(),
             (_, Product::Ecs) if region == "cn-hangzhou" => "ecs-cn-hangzhou.aliyuncs.com".to_owned(),
-            _ => format!("{}.{region}.aliyuncs.com", product.code()),
+            _ => format!("{}.{region}.aliyuncs.com", product.host()),
         };
         Url::parse(&format!("https://{host}/")).ok()
     }
@@ -128,6 +144,8 @@ mod tests {
         assert_eq!(host(&internal, Product::Vpc, "cn-beijing"), "vpc-vpc.cn-beijing.aliyuncs.com");
         assert_eq!(host(&internal, Product::Cbn, "cn-beijing"), "cen.vpc-proxy.aliyuncs.com");
         assert_eq!(host(&internal, Product::VpcPeer, "cn-beijing"), "vpcpeer.aliyuncs.com");
+        assert_eq!(host(&public, Product::Cms, "cn-qingdao"), "metrics.cn-qingdao.aliyuncs.com");
+        assert_eq!(host(&public, Product::ActionTrail, "cn-qingdao"), "actiontrail.cn-qingdao.aliyuncs.com");
     }
 
     #[test]

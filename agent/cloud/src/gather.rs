@@ -1,28 +1,40 @@
 //! Reading one account's configuration in one region. Collection that cannot fail: what could not be read becomes a
 //! gap and an unknown at its place, the rest goes on.
 //!
-//! Calls: eight listings (nine where the peering product can be reached), one more per route table and security group,
-//! and only where a rule or a route leads there, prefix lists, peering connections and transit routers. Router
-//! interfaces are never filtered by VPC: one made on the wrong router must be seen. Lists are sorted by id and answers
-//! numbered in a fixed order, so that the same configuration gives the same snapshot whatever the timing.
+//! Calls: nine listings (eight where the peering product has no endpoint within reach), one more per route table and
+//! security group, one for the drops of router interfaces, and only where something leads there, prefix lists, peering
+//! connections and transit routers. Router interfaces are never filtered by VPC: one made on the wrong router must be
+//! seen. Nothing in these APIs tells that an answer would be the same as before, so a poll asks every listing again.
 
 use crate::{
     CallError, Client, EndpointRule, ecs, interconnect,
     listing::{Listing, ListingApi, Now},
+    reading::{Optional, Read, Reading, Record, Transit, TransitReading, TransitTableReading},
+    records::{self, Measured},
     row::{Row, RowError},
     signing::Params,
     vpc,
 };
 use futures_util::future::join_all;
 use pingtong_evidence::{
-    AccountId, Gap, Known, NextHopKind, PrefixList, PrefixListId, Provenance, RegionId, RequestTag, RouteTable,
-    RulePeer, SecurityGroup, Snapshot, Timestamp, TransitRouteTable, VpcId, WhyUnknown,
+    AccountId, Cidr, ConfigChange, LinkMetricKind, NextHopKind, PrefixListId, Provenance, RegionId, RequestTag,
+    RouteEntry, RouteTable, RouteTableId, RouterInterface, RouterInterfaceId, RouterKind, SecurityGroup,
+    SecurityGroupId, SecurityRule, Snapshot, Timestamp, TransitPeering, TransitRouteTable, TransitRouterId, VpcId,
+    VpcPeering, WhyUnknown,
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// Time for a whole gathering when nobody waits for it.
 const WITHIN: Duration = Duration::from_secs(30);
+/// Time for a service that may have no endpoint inside VPCs (`alibaba-cloud-api.md` §5.5): nobody waits longer for it.
+const OPTIONAL_INTERNAL_WITHIN: Duration = Duration::from_secs(2);
+/// Transit routers followed from one another: a network of regions, not of thousands.
+const TRANSIT_ROUTERS_MAX: usize = 50;
 
 /// What to gather.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,14 +49,32 @@ pub struct GatherScope {
     pub request: Option<RequestTag>,
     /// Time for the whole; what is not read by then becomes a gap.
     pub within: Duration,
+    /// Whether CloudMonitor is asked what the bandwidth limits of router interfaces dropped.
+    pub metrics: bool,
+    /// How far back ActionTrail is asked who changed what; none does not ask.
+    pub changes: Option<Duration>,
 }
 
 impl GatherScope {
-    /// Everything of an account in a region, within 30 s.
+    /// Everything of an account in a region but who changed what, within 30 s.
     pub fn new(account: AccountId, region: RegionId) -> Self {
-        Self { account, region, vpc: None, request: None, within: WITHIN }
+        Self { account, region, vpc: None, request: None, within: WITHIN, metrics: true, changes: None }
     }
 }
+
+/// One listing that came to its end, well or not.
+#[derive(Debug, Clone)]
+pub struct Progress<'a> {
+    /// The RAM action.
+    pub action: &'a str,
+    /// The object asked about, when the call names one.
+    pub object: Option<&'a str>,
+    /// Rows read; the reason when the listing failed.
+    pub rows: Result<usize, &'a CallError>,
+}
+
+/// Told of every listing that ends.
+pub type Watch<'a> = &'a (dyn Fn(&Progress<'_>) + Send + Sync);
 
 /// The RAM actions that gathering may use: what a role needs, and all that it needs.
 pub fn permissions() -> Vec<String> {
@@ -62,61 +92,36 @@ pub fn permissions() -> Vec<String> {
         &ecs::ENIS,
         &interconnect::VPC_PEERINGS,
         &interconnect::ATTACHMENTS,
+        &interconnect::TRANSIT_PEERINGS,
         &interconnect::TRANSIT_TABLES,
         &interconnect::TRANSIT_ROUTES,
         &interconnect::ASSOCIATIONS,
+        &interconnect::PROPAGATIONS,
+        &records::METRICS,
+        &records::EVENTS,
     ];
     apis.into_iter().map(ListingApi::name).collect()
 }
-
-type Read = Result<Listing, CallError>;
 
 /// Reads an account's configuration; `now` gives the times that the snapshot carries.
 pub async fn gather<F>(client: &Client, scope: &GatherScope, now: F) -> Snapshot
 where
     F: Fn() -> Timestamp + Send + Sync,
 {
-    let reader = Reader { client, scope, deadline: Instant::now() + scope.within, now: &now };
-    let mut record = Record::new(scope, &now);
-    if let Err(error) = client.check_credentials(reader.deadline).await {
-        return record.without_credentials(&error.why("ram/security-credentials"));
-    }
-    let of_vpc = || scope.vpc.iter().map(|id| ("VpcId".to_owned(), id.to_string())).collect::<Params>();
-    let (vpcs, vswitches, routes, interfaces, peerings, acls, groups, instances, enis) = tokio::join!(
-        reader.list(&vpc::VPCS, of_vpc()),
-        reader.list(&vpc::VSWITCHES, of_vpc()),
-        reader.route_tables(of_vpc()),
-        reader.list(&vpc::ROUTER_INTERFACES, Params::new()),
-        reader.peerings_at_hand(),
-        reader.list(&vpc::NETWORK_ACLS, of_vpc()),
-        reader.security_groups(of_vpc()),
-        reader.list(&ecs::INSTANCES, of_vpc()),
-        reader.list(&ecs::ENIS, of_vpc()),
-    );
-    record.snapshot.vpcs = record.take(&vpc::VPCS, vpcs, vpc::vpc, |vpc| vpc.id.clone());
-    record.snapshot.vswitches = record.take(&vpc::VSWITCHES, vswitches, vpc::vswitch, |vswitch| vswitch.id.clone());
-    record.snapshot.route_tables = record.take_route_tables(routes);
-    record.snapshot.router_interfaces =
-        record.take(&vpc::ROUTER_INTERFACES, interfaces, vpc::router_interface, |interface| interface.id.clone());
-    record.snapshot.network_acls = record.take(&vpc::NETWORK_ACLS, acls, vpc::network_acl, |acl| acl.id.clone());
-    record.snapshot.security_groups = record.take_security_groups(groups);
-    record.snapshot.instances = record.take(&ecs::INSTANCES, instances, ecs::instance, |instance| instance.id.clone());
-    record.snapshot.enis = record.take(&ecs::ENIS, enis, ecs::eni, |eni| eni.id.clone());
+    gather_watched(client, scope, now, &|_| ()).await
+}
 
-    let hops = record.next_hops();
-    let lists = record.prefix_lists_named();
-    let peerings_wanted = hops.contains(&NextHopKind::VpcPeering);
-    let (peerings, lists, transit) = tokio::join!(
-        reader.peerings(peerings, peerings_wanted),
-        reader.prefix_lists(lists),
-        reader.transit(hops.contains(&NextHopKind::Attachment), of_vpc()),
-    );
-    record.take_peerings(peerings, peerings_wanted);
-    record.take_prefix_lists(lists);
-    if let Some(transit) = transit {
-        record.take_transit(transit);
+/// As [`gather`], telling `watch` of every listing that ends.
+pub async fn gather_watched<F>(client: &Client, scope: &GatherScope, now: F, watch: Watch<'_>) -> Snapshot
+where
+    F: Fn() -> Timestamp + Send + Sync,
+{
+    let reader = Reader { client, scope, deadline: Instant::now() + scope.within, now: &now, watch };
+    let record = Record::new(scope.account.clone(), scope.region.clone(), &now).answering(scope.request.clone());
+    match client.check_credentials(reader.deadline).await {
+        Ok(()) => reader.read().await.into_snapshot(record),
+        Err(error) => record.without_credentials(&error.why("ram/security-credentials")),
     }
-    record.finish()
 }
 
 /// Makes the calls. Knows nothing of the snapshot.
@@ -125,340 +130,296 @@ struct Reader<'a> {
     scope: &'a GatherScope,
     deadline: Instant,
     now: Now<'a>,
+    watch: Watch<'a>,
 }
 
-/// A listing whose rows lead to one listing each.
-struct Nested<Id> {
-    outer: Read,
-    inner: Vec<(Id, Read)>,
+/// A call's parameters, and the object that it asks about.
+#[derive(Default)]
+struct Ask {
+    params: Params,
+    object: Option<String>,
+    /// The region, where it is another than the scope's.
+    region: Option<RegionId>,
+    /// Ends before the whole does.
+    deadline: Option<Instant>,
 }
 
-/// A transit router's route table: its routes and its associations.
-struct TransitRead {
-    attachments: Read,
-    tables: Vec<Read>,
-    inner: Vec<(TransitRouteTable, Read, Read)>,
+impl Ask {
+    fn about(key: &str, id: &impl ToString) -> Self {
+        let id = id.to_string();
+        Self { params: Params::from([(key.to_owned(), id.clone())]), object: Some(id), ..Self::default() }
+    }
 }
 
 impl Reader<'_> {
-    async fn list(&self, api: &ListingApi, params: Params) -> Read {
-        // Boxed: a dozen of these run side by side inside one future, which would be very large.
-        Box::pin(self.client.list(api, &self.scope.region, &params, self.deadline, self.now)).await
+    async fn read(&self) -> Reading {
+        let in_cen = AtomicBool::new(false);
+        let a_vpc = |row: Row<'_>, provenance: Provenance| {
+            in_cen.fetch_or(row.word("CenStatus").as_deref() == Some("attached"), Ordering::Relaxed);
+            vpc::vpc(row, provenance)
+        };
+        let ((vpcs, vswitches, tables, peerings), (linked, acls, groups, instances, enis), changes) = tokio::join!(
+            async {
+                tokio::join!(
+                    self.list(&vpc::VPCS, self.of_vpc(), a_vpc),
+                    self.list(&vpc::VSWITCHES, self.of_vpc(), vpc::vswitch),
+                    self.route_tables(),
+                    self.peerings_at_hand(),
+                )
+            },
+            async {
+                tokio::join!(
+                    self.interfaces_with_metrics(),
+                    self.list(&vpc::NETWORK_ACLS, self.of_vpc(), vpc::network_acl),
+                    self.security_groups(),
+                    self.list(&ecs::INSTANCES, self.of_vpc(), ecs::instance),
+                    self.list(&ecs::ENIS, self.of_vpc(), ecs::eni),
+                )
+            },
+            self.changes(),
+        );
+        let (route_tables, route_entries) = tables;
+        let (security_groups, security_rules) = groups;
+        let (router_interfaces, metrics) = linked;
+        let hops = Reading::next_hops(&route_entries);
+        let in_cen = in_cen.into_inner() || hops.contains(&NextHopKind::Attachment);
+        let no_cen = vpcs.is_ok() && route_tables.is_ok() && route_entries.values().all(Result::is_ok);
+        let (vpc_peerings, prefix_lists, transit) = tokio::join!(
+            self.peerings(peerings, hops.contains(&NextHopKind::VpcPeering)),
+            self.prefix_lists(Reading::prefix_lists_named(&security_rules)),
+            async {
+                match (in_cen, no_cen) {
+                    (true, _) => Transit::Read(Box::new(self.transit().await)),
+                    (false, true) => Transit::None,
+                    (false, false) => Transit::NotAsked,
+                }
+            },
+        );
+        Reading {
+            vpcs,
+            vswitches,
+            route_tables,
+            route_entries,
+            router_interfaces,
+            network_acls: acls,
+            security_groups,
+            security_rules,
+            instances,
+            enis,
+            prefix_lists,
+            vpc_peerings,
+            transit,
+            metrics,
+            changes,
+        }
     }
 
-    async fn nested<Id, T>(
+    fn of_vpc(&self) -> Ask {
+        let params = self.scope.vpc.iter().map(|id| ("VpcId".to_owned(), id.to_string())).collect();
+        Ask { params, ..Ask::default() }
+    }
+
+    async fn list<T: Send>(
         &self,
-        (outer, params): (&ListingApi, Params),
-        (inner, key): (&ListingApi, &str),
-        read: impl Fn(Row<'_>, Provenance) -> Result<T, RowError>,
-        id: impl Fn(T) -> Option<Id>,
-    ) -> Nested<Id>
+        api: &ListingApi,
+        ask: Ask,
+        read: impl Fn(Row<'_>, Provenance) -> Result<T, RowError> + Send + Sync,
+    ) -> Read<T> {
+        let deadline = ask.deadline.unwrap_or(self.deadline).min(self.deadline);
+        let region = ask.region.as_ref().unwrap_or(&self.scope.region);
+        // Boxed: thousands of these may run side by side inside one future, which would be very large.
+        let listing = Box::pin(self.client.list(api, region, &ask.params, (deadline, self.now), &read)).await;
+        let rows = listing.as_ref().map(|listing| listing.rows.len());
+        (self.watch)(&Progress { action: &api.name(), object: ask.object.as_deref(), rows });
+        listing.map_err(|error| error.why())
+    }
+
+    /// A listing about each of several objects.
+    async fn list_each<Id, T: Send>(
+        &self,
+        api: &ListingApi,
+        key: &str,
+        ids: impl IntoIterator<Item = Id>,
+        read: impl Fn(Row<'_>, Provenance) -> Result<T, RowError> + Copy + Send + Sync,
+    ) -> BTreeMap<Id, Read<T>>
     where
-        Id: ToString,
+        Id: ToString + Ord + Send,
     {
-        let outer = self.list(outer, params).await;
-        // Rows that cannot be read are reported when the outer listing is taken.
-        let rows = outer.as_ref().ok().and_then(|listing| listing.convert(0, read).ok()).unwrap_or_default();
-        let inner = rows.into_iter().filter_map(id).map(async |id| {
-            let params = Params::from([(key.to_owned(), id.to_string())]);
-            let read = self.list(inner, params).await;
-            (id, read)
+        let reads = ids.into_iter().map(async |id| {
+            let listing = self.list(api, Ask::about(key, &id), read).await;
+            (id, listing)
         });
-        let inner = join_all(inner).await;
-        Nested { outer, inner }
+        join_all(reads).await.into_iter().collect()
     }
 
-    async fn route_tables(&self, params: Params) -> Nested<pingtong_evidence::RouteTableId> {
-        let outer = (&vpc::ROUTE_TABLES, params);
-        self.nested(outer, (&vpc::ROUTE_ENTRIES, "RouteTableId"), vpc::route_table, |table| table.map(|table| table.id))
-            .await
+    async fn route_tables(&self) -> (Read<Option<RouteTable>>, BTreeMap<RouteTableId, Read<Option<RouteEntry>>>) {
+        let tables = self.list(&vpc::ROUTE_TABLES, self.of_vpc(), vpc::route_table).await;
+        let ids: BTreeSet<_> = rows(&tables).iter().flatten().map(|table| table.id.clone()).collect();
+        let entries = self.list_each(&vpc::ROUTE_ENTRIES, "RouteTableId", ids, vpc::route_entry).await;
+        (tables, entries)
     }
 
-    async fn security_groups(&self, params: Params) -> Nested<pingtong_evidence::SecurityGroupId> {
-        let outer = (&ecs::SECURITY_GROUPS, params);
-        self.nested(outer, (&ecs::SECURITY_RULES, "SecurityGroupId"), ecs::security_group, |group| Some(group.id)).await
+    async fn security_groups(&self) -> (Read<SecurityGroup>, BTreeMap<SecurityGroupId, Read<SecurityRule>>) {
+        let groups = self.list(&ecs::SECURITY_GROUPS, self.of_vpc(), ecs::security_group).await;
+        let ids: BTreeSet<_> = rows(&groups).iter().map(|group| group.id.clone()).collect();
+        let account = &self.scope.account;
+        let rule = |row: Row<'_>, _: Provenance| ecs::security_rule(row, account);
+        let rules = self.list_each(&ecs::SECURITY_RULES, "SecurityGroupId", ids, rule).await;
+        (groups, rules)
+    }
+
+    async fn prefix_lists(&self, ids: BTreeSet<PrefixListId>) -> BTreeMap<PrefixListId, Read<Cidr>> {
+        self.list_each(&ecs::PREFIX_LIST_ENTRIES, "PrefixListId", ids, ecs::prefix_list_entry).await
     }
 
     /// The peering product has no endpoint inside VPCs: there it is asked only once a route leads to it.
-    async fn peerings_at_hand(&self) -> Option<Read> {
+    async fn peerings_at_hand(&self) -> Option<Read<VpcPeering>> {
         if *self.client.endpoint() == EndpointRule::Internal {
             return None;
         }
-        Some(self.list(&interconnect::VPC_PEERINGS, Params::new()).await)
+        Some(self.list_peerings().await)
     }
 
-    async fn peerings(&self, at_hand: Option<Read>, wanted: bool) -> Option<Read> {
-        if at_hand.is_none() && wanted {
-            return Some(self.list(&interconnect::VPC_PEERINGS, Params::new()).await);
-        }
-        at_hand
+    async fn list_peerings(&self) -> Read<VpcPeering> {
+        let (account, region) = (&self.scope.account, &self.scope.region);
+        let read = |row: Row<'_>, provenance: Provenance| interconnect::vpc_peering(row, provenance, account, region);
+        self.list(&interconnect::VPC_PEERINGS, Ask::default(), read).await
     }
 
-    async fn prefix_lists(&self, ids: BTreeSet<PrefixListId>) -> Vec<(PrefixListId, Read)> {
-        let reads = ids.into_iter().map(async |id| {
-            let read =
-                self.list(&ecs::PREFIX_LIST_ENTRIES, Params::from([("PrefixListId".to_owned(), id.to_string())])).await;
-            (id, read)
-        });
-        join_all(reads).await
-    }
-
-    async fn transit(&self, wanted: bool, params: Params) -> Option<TransitRead> {
-        if !wanted {
-            return None;
-        }
-        let attachments = self.list(&interconnect::ATTACHMENTS, params).await;
-        let rows = attachments.as_ref().ok().and_then(|listing| listing.convert(0, interconnect::attachment).ok());
-        let routers: BTreeSet<_> = rows.unwrap_or_default().into_iter().map(|row| row.transit_router).collect();
-        let tables = join_all(routers.into_iter().map(async |router| {
-            self.list(&interconnect::TRANSIT_TABLES, Params::from([("TransitRouterId".to_owned(), router.to_string())]))
-                .await
-        }))
-        .await;
-        let readable = tables.iter().filter_map(|read| read.as_ref().ok());
-        let rows = readable.filter_map(|listing| listing.convert(0, interconnect::transit_table).ok()).flatten();
-        let inner = rows.map(async |table| {
-            let of_table = || Params::from([("TransitRouterRouteTableId".to_owned(), table.id.to_string())]);
-            let (entries, associations) = tokio::join!(
-                self.list(&interconnect::TRANSIT_ROUTES, of_table()),
-                self.list(&interconnect::ASSOCIATIONS, of_table()),
-            );
-            (table, entries, associations)
-        });
-        let inner = join_all(inner).await;
-        Some(TransitRead { attachments, tables, inner })
-    }
-}
-
-/// Fills the snapshot. Makes no calls.
-struct Record<'a> {
-    snapshot: Snapshot,
-    now: Now<'a>,
-}
-
-impl<'a> Record<'a> {
-    fn new(scope: &GatherScope, now: Now<'a>) -> Self {
-        let mut snapshot = Snapshot::unread(scope.account.clone(), scope.region.clone(), now());
-        snapshot.request.clone_from(&scope.request);
-        Self { snapshot, now }
-    }
-
-    fn finish(mut self) -> Snapshot {
-        self.snapshot.finished_at = (self.now)();
-        self.snapshot
-    }
-
-    /// Without credentials every list is unknown for one reason, and that is one gap.
-    fn without_credentials(mut self, why: &WhyUnknown) -> Snapshot {
-        self.gap("ram/security-credentials".to_owned(), None, why.clone());
-        self.snapshot.forget_all(why);
-        self.finish()
-    }
-
-    fn gap(&mut self, action: String, object: Option<String>, why: WhyUnknown) {
-        tracing::debug!(account.id = %self.snapshot.account, %action, reason = %why, "configuration not read");
-        let (account, region) = (self.snapshot.account.clone(), self.snapshot.region.clone());
-        self.snapshot.gaps.push(Gap { account, region, action, object, why, at: (self.now)() });
-    }
-
-    /// A listing's objects, or why there are none. Files its sources.
-    fn read<T>(
-        &mut self,
-        api: &ListingApi,
-        read: Read,
-        convert: impl Fn(Row<'_>, Provenance) -> Result<T, RowError>,
-    ) -> Result<(Vec<T>, Listing), WhyUnknown> {
-        let mut listing = read.map_err(|error| error.why())?;
-        let objects = listing.convert(self.snapshot.sources.len(), convert);
-        self.snapshot.sources.append(&mut listing.sources);
-        match objects {
-            Ok(objects) => Ok((objects, listing)),
-            Err(message) => Err(WhyUnknown::Malformed { action: api.name(), message }),
+    /// A failure matters only where a route leads to a peering connection; else nothing needs it.
+    async fn peerings(&self, at_hand: Option<Read<VpcPeering>>, needed: bool) -> Optional<VpcPeering> {
+        match (at_hand, needed) {
+            (Some(read), true) => Optional::Needed(read),
+            (Some(read), false) => Optional::AtHand(read),
+            (None, true) => Optional::Needed(self.list_peerings().await),
+            (None, false) => Optional::NotAsked,
         }
     }
 
-    /// As [`Record::read`], where a failure is a gap about `object`.
-    fn read_or_gap<T>(
-        &mut self,
-        (api, object): (&ListingApi, Option<String>),
-        read: Read,
-        convert: impl Fn(Row<'_>, Provenance) -> Result<T, RowError>,
-    ) -> Result<(Vec<T>, Listing), WhyUnknown> {
-        let result = self.read(api, read, convert);
-        if let Err(why) = &result {
-            self.gap(api.name(), object, why.clone());
+    /// Router interfaces, and what their bandwidth limits dropped.
+    async fn interfaces_with_metrics(&self) -> (Read<RouterInterface>, Vec<(LinkMetricKind, Optional<Measured>)>) {
+        let interfaces = self.list(&vpc::ROUTER_INTERFACES, Ask::default(), vpc::router_interface).await;
+        let ids: Vec<_> = rows(&interfaces)
+            .iter()
+            .filter(|interface| interface.router_kind == RouterKind::VRouter)
+            .filter(|interface| self.scope.vpc.is_none() || interface.vpc.is_none() || interface.vpc == self.scope.vpc)
+            .map(|interface| interface.id.clone())
+            .collect();
+        if !self.scope.metrics || ids.is_empty() {
+            return (interfaces, vec![]);
         }
-        result
-    }
-
-    fn take<T, K: Ord>(
-        &mut self,
-        api: &ListingApi,
-        read: Read,
-        convert: impl Fn(Row<'_>, Provenance) -> Result<T, RowError>,
-        key: impl Fn(&T) -> K,
-    ) -> Known<Vec<T>> {
-        match self.read_or_gap((api, None), read, convert) {
-            Ok((mut objects, _)) => {
-                objects.sort_by_key(&key);
-                // An object that moved between pages while they were read came twice.
-                objects.dedup_by(|a, b| key(a) == key(b));
-                Known::Known(objects)
+        let mut metrics = vec![];
+        for kind in records::METRIC_KINDS {
+            let reading = self.metric(kind, &ids).await;
+            // How much passed explains drops; without drops nothing asks for it.
+            let telling = records::above_zero(reading.rows());
+            metrics.push((kind, reading));
+            if !telling && kind == LinkMetricKind::RateLimitDropPps {
+                break;
             }
-            Err(why) => Known::Unknown(why),
         }
+        (interfaces, metrics)
     }
 
-    fn take_route_tables(&mut self, routes: Nested<pingtong_evidence::RouteTableId>) -> Known<Vec<RouteTable>> {
-        let key = |table: &Option<RouteTable>| table.as_ref().map(|table| table.id.clone());
-        let tables = self.take(&vpc::ROUTE_TABLES, routes.outer, vpc::route_table, key);
-        let Known::Known(tables) = tables else {
-            return Known::Unknown(tables.why_unknown().cloned().unwrap_or(WhyUnknown::NotAsked));
-        };
-        let mut tables: Vec<RouteTable> = tables.into_iter().flatten().collect();
-        for (id, read) in sorted(routes.inner) {
-            let about = (&vpc::ROUTE_ENTRIES, Some(id.to_string()));
-            let entries = match self.read_or_gap(about, read, vpc::route_entry) {
-                Ok((entries, _)) => Known::Known(entries.into_iter().flatten().collect()),
-                Err(why) => Known::Unknown(why),
+    async fn metric(&self, kind: LinkMetricKind, ids: &[RouterInterfaceId]) -> Optional<Measured> {
+        let name = records::metric_name(kind);
+        let reads = ids.chunks(records::INTERFACES_PER_CALL).map(|ids| {
+            let ask = Ask {
+                params: records::metric_params(kind, ids, (self.now)()),
+                object: Some(name.to_owned()),
+                deadline: self.optional_deadline(),
+                ..Ask::default()
             };
-            if let Some(table) = tables.iter_mut().find(|table| table.id == id) {
-                table.entries = entries;
-            }
-        }
-        Known::Known(tables)
-    }
-
-    fn take_security_groups(
-        &mut self,
-        groups: Nested<pingtong_evidence::SecurityGroupId>,
-    ) -> Known<Vec<SecurityGroup>> {
-        let taken = self.take(&ecs::SECURITY_GROUPS, groups.outer, ecs::security_group, |group| group.id.clone());
-        let Known::Known(mut taken) = taken else { return taken };
-        let account = self.snapshot.account.clone();
-        for (id, read) in sorted(groups.inner) {
-            let api = &ecs::SECURITY_RULES;
-            let rules = self.read_or_gap((api, Some(id.to_string())), read, |row, _| ecs::security_rule(row, &account));
-            let Some(group) = taken.iter_mut().find(|group| group.id == id) else { continue };
-            match rules {
-                Ok((rules, listing)) => {
-                    let silent = |message: String| WhyUnknown::Malformed { action: api.name(), message };
-                    group.inner_access = match ecs::inner_access(Row::new(&listing.head)) {
-                        Ok(Some(policy)) => Known::Known(policy),
-                        Ok(None) => Known::Unknown(silent("InnerAccessPolicy is missing".to_owned())),
-                        Err(error) => Known::Unknown(silent(error.to_string())),
-                    };
-                    group.rules = Known::Known(rules);
-                }
-                Err(why) => {
-                    group.inner_access = Known::Unknown(why.clone());
-                    group.rules = Known::Unknown(why);
-                }
-            }
-        }
-        Known::Known(taken)
-    }
-
-    /// A failure is a gap only where a route leads to a peering connection; else nothing needs it.
-    fn take_peerings(&mut self, peerings: Option<Read>, wanted: bool) {
-        let Some(read) = peerings else { return };
-        let (account, region) = (self.snapshot.account.clone(), self.snapshot.region.clone());
-        let api = &interconnect::VPC_PEERINGS;
-        let result =
-            self.read(api, read, |row, provenance| interconnect::vpc_peering(row, provenance, &account, &region));
-        self.snapshot.vpc_peerings = match result {
-            Ok((mut peerings, _)) => {
-                peerings.sort_by(|a, b| a.id.cmp(&b.id));
-                Known::Known(peerings)
-            }
-            Err(why) => {
-                if wanted {
-                    self.gap(api.name(), None, why.clone());
-                }
-                Known::Unknown(why)
-            }
-        };
-    }
-
-    fn take_prefix_lists(&mut self, lists: Vec<(PrefixListId, Read)>) {
-        let mut taken = vec![];
-        for (id, read) in lists {
-            let provenance = Provenance(u32::try_from(self.snapshot.sources.len()).unwrap_or(u32::MAX));
-            let about = (&ecs::PREFIX_LIST_ENTRIES, Some(id.to_string()));
-            let entries = match self.read_or_gap(about, read, ecs::prefix_list_entry) {
-                Ok((entries, _)) => Known::Known(entries),
-                Err(why) => Known::Unknown(why),
-            };
-            taken.push(PrefixList { id, entries, provenance });
-        }
-        // A list that no rule names was not asked about; none is missed by the rules that were read.
-        if self.snapshot.security_groups.known().is_some() {
-            self.snapshot.prefix_lists = Known::Known(taken);
-        }
-    }
-
-    fn take_transit(&mut self, transit: TransitRead) {
-        let key = |attachment: &pingtong_evidence::TransitAttachment| attachment.id.clone();
-        self.snapshot.transit_attachments =
-            self.take(&interconnect::ATTACHMENTS, transit.attachments, interconnect::attachment, key);
-        if let Known::Unknown(why) = &self.snapshot.transit_attachments {
-            self.snapshot.transit_route_tables = Known::Unknown(why.clone());
-            return;
-        }
-        let mut tables: Result<Vec<TransitRouteTable>, WhyUnknown> = Ok(vec![]);
-        for read in transit.tables {
-            let read = self.read_or_gap((&interconnect::TRANSIT_TABLES, None), read, interconnect::transit_table);
-            tables = match (tables, read) {
-                (Ok(mut tables), Ok((more, _))) => {
-                    tables.extend(more);
-                    Ok(tables)
+            self.list(&records::METRICS, ask, records::measured)
+        });
+        let mut all: Read<Measured> = Ok(Listing::default());
+        for read in join_all(reads).await {
+            all = match (all, read) {
+                (Ok(mut all), Ok(mut more)) => {
+                    let offset = u32::try_from(all.sources.len()).unwrap_or(u32::MAX);
+                    more.rows.iter_mut().for_each(|row| row.provenance.0 = row.provenance.0.saturating_add(offset));
+                    all.rows.append(&mut more.rows);
+                    all.sources.append(&mut more.sources);
+                    Ok(all)
                 }
                 (Err(why), _) | (_, Err(why)) => Err(why),
             };
         }
-        let mut tables = match tables {
-            Ok(tables) => tables,
-            Err(why) => {
-                self.snapshot.transit_route_tables = Known::Unknown(why);
-                return;
-            }
-        };
-        for (table, routes, associations) in transit.inner {
-            let about = |api| (api, Some(table.id.to_string()));
-            let routes = self.read_or_gap(about(&interconnect::TRANSIT_ROUTES), routes, interconnect::transit_route);
-            let bound = self.read_or_gap(about(&interconnect::ASSOCIATIONS), associations, interconnect::association);
-            let Some(taken) = tables.iter_mut().find(|taken| taken.id == table.id) else { continue };
-            taken.routes = match routes {
-                Ok((routes, _)) => Known::Known(routes),
-                Err(why) => Known::Unknown(why),
-            };
-            taken.associations = match bound {
-                Ok((bound, _)) => Known::Known(bound.into_iter().flatten().collect()),
-                Err(why) => Known::Unknown(why),
-            };
+        self.optional(all)
+    }
+
+    async fn changes(&self) -> Optional<Option<ConfigChange>> {
+        let Some(back) = self.scope.changes else { return Optional::NotAsked };
+        let now = (self.now)();
+        let since =
+            Timestamp::from_millis(now.as_millis().saturating_sub(i64::try_from(back.as_millis()).unwrap_or(i64::MAX)));
+        let ask =
+            Ask { params: records::event_params(since, now), deadline: self.optional_deadline(), ..Ask::default() };
+        self.optional(self.list(&records::EVENTS, ask, records::change).await)
+    }
+
+    /// These services may have no endpoint inside VPCs: that none is reached there takes nothing from a path.
+    fn optional<T>(&self, read: Read<T>) -> Optional<T> {
+        let beyond_reach = matches!(&read, Err(WhyUnknown::Unreachable { .. }));
+        if beyond_reach && *self.client.endpoint() == EndpointRule::Internal {
+            return Optional::AtHand(read);
         }
-        tables.sort_by(|a, b| a.id.cmp(&b.id));
-        self.snapshot.transit_route_tables = Known::Known(tables);
+        Optional::Needed(read)
     }
 
-    fn next_hops(&self) -> BTreeSet<NextHopKind> {
-        let tables = self.snapshot.route_tables.known().into_iter().flatten();
-        let entries = tables.filter_map(|table| table.entries.known()).flatten();
-        entries.flat_map(|entry| &entry.next_hops).map(|hop| hop.kind).collect()
+    fn optional_deadline(&self) -> Option<Instant> {
+        (*self.client.endpoint() == EndpointRule::Internal).then(|| Instant::now() + OPTIONAL_INTERNAL_WITHIN)
     }
 
-    fn prefix_lists_named(&self) -> BTreeSet<PrefixListId> {
-        let groups = self.snapshot.security_groups.known().into_iter().flatten();
-        let rules = groups.filter_map(|group| group.rules.known()).flatten();
-        let named = rules.filter_map(|rule| match &rule.peer {
-            RulePeer::PrefixList(id) => Some(id.clone()),
-            _ => None,
-        });
-        named.collect()
+    /// Transit routers, from the attachments of the VPCs on, along their connections to the routers of other regions.
+    async fn transit(&self) -> TransitReading {
+        let attachments = self.list(&interconnect::ATTACHMENTS, self.of_vpc(), interconnect::attachment).await;
+        let mut waiting: BTreeMap<TransitRouterId, RegionId> =
+            rows(&attachments).iter().map(|row| (row.transit_router.clone(), self.scope.region.clone())).collect();
+        let mut reading = TransitReading { attachments: Some(attachments), ..TransitReading::default() };
+        while let Some((router, region)) = waiting.pop_first() {
+            let (peerings, tables) =
+                tokio::join!(self.transit_peerings(&router, &region), self.transit_tables(&router));
+            for peering in rows(&peerings) {
+                let known = reading.peerings.len() + waiting.len();
+                let new = peering.peer_transit_router != router
+                    && !reading.peerings.contains_key(&peering.peer_transit_router);
+                let own = peering.peer_owner.as_ref().is_none_or(|owner| *owner == self.scope.account);
+                if new && own && known < TRANSIT_ROUTERS_MAX {
+                    waiting.insert(peering.peer_transit_router.clone(), peering.peer_region.clone());
+                }
+            }
+            let inner = rows(&tables).iter().map(|table| self.transit_table(&table.id));
+            reading.inner.extend(join_all(inner).await);
+            reading.peerings.insert(router.clone(), peerings);
+            reading.tables.insert(router, tables);
+        }
+        reading
+    }
+
+    async fn transit_peerings(&self, router: &TransitRouterId, region: &RegionId) -> Read<TransitPeering> {
+        let ask = Ask { region: Some(region.clone()), ..Ask::about("TransitRouterId", router) };
+        let read = |row: Row<'_>, provenance: Provenance| interconnect::transit_peering(row, provenance, region);
+        self.list(&interconnect::TRANSIT_PEERINGS, ask, read).await
+    }
+
+    async fn transit_tables(&self, router: &TransitRouterId) -> Read<TransitRouteTable> {
+        let ask = Ask::about("TransitRouterId", router);
+        self.list(&interconnect::TRANSIT_TABLES, ask, interconnect::transit_table).await
+    }
+
+    async fn transit_table(&self, id: &RouteTableId) -> (RouteTableId, TransitTableReading) {
+        let of_table = || Ask::about("TransitRouterRouteTableId", id);
+        let (routes, associations, propagations) = tokio::join!(
+            self.list(&interconnect::TRANSIT_ROUTES, of_table(), interconnect::transit_route),
+            self.list(&interconnect::ASSOCIATIONS, of_table(), interconnect::bound_attachment),
+            self.list(&interconnect::PROPAGATIONS, of_table(), interconnect::bound_attachment),
+        );
+        (id.clone(), TransitTableReading { routes, associations, propagations })
     }
 }
 
-fn sorted<Id: Ord>(mut inner: Vec<(Id, Read)>) -> Vec<(Id, Read)> {
-    inner.sort_by(|a, b| a.0.cmp(&b.0));
-    inner
+/// What was read, nothing where reading failed: the failure is told when the reading becomes a snapshot.
+fn rows<T>(read: &Read<T>) -> &[T] {
+    read.as_ref().map_or(&[], |listing| &listing.rows)
 }

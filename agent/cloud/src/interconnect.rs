@@ -1,7 +1,7 @@
 //! The newer ways to join VPCs: VPC peering connections and transit routers.
 //!
-//! Their lists are not wrapped and their enumerations differ (`alibaba-cloud-api.md` §7). Read only when a route leads
-//! there, see `gather.rs`.
+//! Their lists are not wrapped and their enumerations differ (`alibaba-cloud-api.md` §7). When they are read is decided
+//! in `gather.rs`.
 
 use crate::{
     endpoint::Product,
@@ -10,23 +10,29 @@ use crate::{
     vpc::business_status,
 };
 use pingtong_evidence::{
-    AccountId, AttachmentId, BusinessStatus, Known, Provenance, RegionId, TransitAttachment, TransitRoute,
-    TransitRouteTable, VpcPeering, VpcPeeringStatus,
+    AccountId, AttachmentId, BusinessStatus, Known, Provenance, RegionId, TransitAttachment, TransitPeering,
+    TransitRoute, TransitRouteTable, VpcPeering, VpcPeeringStatus,
 };
 
-const fn tokened(product: Product, action: &'static str, container: &'static str) -> ListingApi {
-    ListingApi { product, action, container, paging: Paging::Token("MaxResults", 100) }
+const fn tokened(product: Product, action: &'static str, container: &'static str, regional: bool) -> ListingApi {
+    ListingApi { product, action, container, paging: Paging::Token("MaxResults", 100), regional }
 }
 
-pub(crate) const VPC_PEERINGS: ListingApi = tokened(Product::VpcPeer, "ListVpcPeerConnections", "VpcPeerConnects");
+pub(crate) const VPC_PEERINGS: ListingApi =
+    tokened(Product::VpcPeer, "ListVpcPeerConnections", "VpcPeerConnects", true);
 pub(crate) const ATTACHMENTS: ListingApi =
-    tokened(Product::Cbn, "ListTransitRouterVpcAttachments", "TransitRouterAttachments");
+    tokened(Product::Cbn, "ListTransitRouterVpcAttachments", "TransitRouterAttachments", true);
+/// Asked about one transit router, wherever it is: the region named is that router's.
+pub(crate) const TRANSIT_PEERINGS: ListingApi =
+    tokened(Product::Cbn, "ListTransitRouterPeerAttachments", "TransitRouterAttachments", true);
 pub(crate) const TRANSIT_TABLES: ListingApi =
-    tokened(Product::Cbn, "ListTransitRouterRouteTables", "TransitRouterRouteTables");
+    tokened(Product::Cbn, "ListTransitRouterRouteTables", "TransitRouterRouteTables", false);
 pub(crate) const TRANSIT_ROUTES: ListingApi =
-    tokened(Product::Cbn, "ListTransitRouterRouteEntries", "TransitRouterRouteEntries");
+    tokened(Product::Cbn, "ListTransitRouterRouteEntries", "TransitRouterRouteEntries", false);
 pub(crate) const ASSOCIATIONS: ListingApi =
-    tokened(Product::Cbn, "ListTransitRouterRouteTableAssociations", "TransitRouterAssociations");
+    tokened(Product::Cbn, "ListTransitRouterRouteTableAssociations", "TransitRouterAssociations", false);
+pub(crate) const PROPAGATIONS: ListingApi =
+    tokened(Product::Cbn, "ListTransitRouterRouteTablePropagations", "TransitRouterPropagations", false);
 
 /// A peering connection; owner and region of the requester default to who asked, as one of the APIs leaves them out.
 pub(crate) fn vpc_peering(
@@ -75,6 +81,25 @@ pub(crate) fn attachment(row: Row<'_>, provenance: Provenance) -> Result<Transit
     })
 }
 
+/// A connection between transit routers. `asked` is the region of the router that was asked about.
+pub(crate) fn transit_peering(
+    row: Row<'_>,
+    provenance: Provenance,
+    asked: &RegionId,
+) -> Result<TransitPeering, RowError> {
+    Ok(TransitPeering {
+        id: row.id("TransitRouterAttachmentId")?,
+        transit_router: row.id("TransitRouterId")?,
+        region: row.optional_id("RegionId")?.unwrap_or_else(|| asked.clone()),
+        peer_transit_router: row.id("PeerTransitRouterId")?,
+        peer_region: row.id("PeerTransitRouterRegionId")?,
+        peer_owner: row.optional_id("PeerTransitRouterOwnerId")?,
+        bandwidth_mbps: row.number("Bandwidth"),
+        attached: row.word("Status").as_deref() == Some("attached"),
+        provenance,
+    })
+}
+
 pub(crate) fn transit_table(row: Row<'_>, provenance: Provenance) -> Result<TransitRouteTable, RowError> {
     Ok(TransitRouteTable {
         id: row.id("TransitRouterRouteTableId")?,
@@ -97,8 +122,8 @@ pub(crate) fn transit_route(row: Row<'_>, _: Provenance) -> Result<TransitRoute,
     })
 }
 
-/// The attachment of an association that is in effect.
-pub(crate) fn association(row: Row<'_>, _: Provenance) -> Result<Option<AttachmentId>, RowError> {
+/// The attachment of an association or propagation that is in effect.
+pub(crate) fn bound_attachment(row: Row<'_>, _: Provenance) -> Result<Option<AttachmentId>, RowError> {
     let active = row.word("Status").is_none_or(|word| word == "active" || word == "associated");
     row.id("TransitRouterAttachmentId").map(|id| active.then_some(id))
 }

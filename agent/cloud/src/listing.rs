@@ -1,23 +1,26 @@
 //! Reading a listing to its end, in either style of paging, within bounds.
 //!
 //! Decides when a listing is complete: a listing that stops before its own total, repeats a page's token or breaks a
-//! bound is an error and never a short list, since missing is not absent. Styles: `alibaba-cloud-api.md` §1.3.
+//! bound is an error and never a short list, since missing is not absent. Rows become objects page by page, so that a
+//! large account is never held as JSON. Styles: `alibaba-cloud-api.md` §1.3.
 
 use crate::{
     CallError, Client,
     client::Call,
     endpoint::Product,
-    row::{Row, RowError},
+    row::{Row, RowError, take_list},
     signing::Params,
 };
 use pingtong_evidence::{Provenance, RegionId, Source, Timestamp};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-/// Pages of one listing: 10 000 rows at the smallest page size used here.
-const PAGES_MAX: u32 = 200;
+/// Pages of one listing: 50 000 rows at the smallest page size used here.
+const PAGES_MAX: u32 = 1000;
 /// Times a listing is read anew when it came out incomplete: rows may vanish while it is read.
 const REREADS_MAX: u32 = 1;
+/// Rows of a numbered page: the most that these APIs give.
+pub(crate) const PAGE_SIZE: u32 = 50;
 
 /// How a listing is cut into pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub(crate) struct ListingApi {
     /// The field that holds the list, wrapped or not.
     pub(crate) container: &'static str,
     pub(crate) paging: Paging,
+    /// Whether the API knows a parameter `RegionId`.
+    pub(crate) regional: bool,
 }
 
 impl ListingApi {
@@ -51,67 +56,112 @@ impl ListingApi {
 pub(crate) type Now<'a> = &'a (dyn Fn() -> Timestamp + Send + Sync);
 
 /// All rows of a listing, with the answers they came in.
-#[derive(Debug, Default)]
-pub(crate) struct Listing {
-    /// Rows with the index of their answer in `sources`.
-    rows: Vec<(Map<String, Value>, u32)>,
+#[derive(Debug)]
+pub(crate) struct Listing<T> {
+    /// Objects whose provenance counts from the first of `sources`.
+    pub(crate) rows: Vec<T>,
     pub(crate) sources: Vec<Source>,
     /// The first answer without its list: what it says of the whole.
     pub(crate) head: Map<String, Value>,
 }
 
-impl Listing {
-    /// Reads every row; the first that cannot be read makes the list unknown. `offset` is where `sources` go.
-    pub(crate) fn convert<T>(
-        &self,
-        offset: usize,
-        read: impl Fn(Row<'_>, Provenance) -> Result<T, RowError>,
-    ) -> Result<Vec<T>, String> {
-        let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-        let rows = self.rows.iter().enumerate();
-        rows.map(|(index, (row, answer))| {
-            read(Row::new(row), Provenance(offset.saturating_add(*answer)))
-                .map_err(|error| format!("row {}: {error}", index + 1))
-        })
-        .collect()
+impl<T> Default for Listing<T> {
+    fn default() -> Self {
+        Self { rows: vec![], sources: vec![], head: Map::new() }
     }
+}
+
+/// What one page says beside its rows.
+pub(crate) struct Page {
+    /// Rows of the whole listing, as the API counts them.
+    pub(crate) total: Option<usize>,
+    /// The token of the next page.
+    pub(crate) next: Option<String>,
+    /// Rows on this page.
+    pub(crate) count: usize,
+}
+
+impl<T> Listing<T> {
+    /// Adds one answer's rows. The error says what in the answer cannot be read.
+    pub(crate) fn add(
+        &mut self,
+        container: &str,
+        mut document: Map<String, Value>,
+        source: Source,
+        read: &impl Fn(Row<'_>, Provenance) -> Result<T, RowError>,
+    ) -> Result<Page, PageError> {
+        let head = Row::new(&document);
+        let (total, next) = (head.number("TotalCount"), head.text("NextToken"));
+        let rows = match take_list(&mut document, container) {
+            Some(rows) => rows,
+            None if total == Some(0) => vec![],
+            None => return Err(PageError::NoList(format!("{container} is missing"))),
+        };
+        let (count, before) = (rows.len(), self.rows.len());
+        let provenance = Provenance(u32::try_from(self.sources.len()).unwrap_or(u32::MAX));
+        for (index, row) in rows.into_iter().enumerate() {
+            let Value::Object(row) = row else {
+                return Err(PageError::NoList(format!("{container} holds something else than objects")));
+            };
+            let object = read(Row::new(&row), provenance)
+                .map_err(|error| PageError::Row(format!("row {}: {error}", before + index + 1)))?;
+            self.rows.push(object);
+        }
+        if self.sources.is_empty() {
+            self.head = document;
+        }
+        self.sources.push(source);
+        Ok(Page { total, next, count })
+    }
+}
+
+/// Why a page is unusable.
+#[derive(Debug)]
+pub(crate) enum PageError {
+    /// The list is not there, or is none: another try may bring it.
+    NoList(String),
+    /// A row cannot be understood: another try would bring it again.
+    Row(String),
 }
 
 impl Client {
     /// Reads a listing to its end.
-    pub(crate) async fn list(
+    pub(crate) async fn list<T>(
         &self,
         api: &ListingApi,
         region: &RegionId,
         params: &Params,
-        deadline: Instant,
-        now: Now<'_>,
-    ) -> Result<Listing, CallError> {
+        (deadline, now): (Instant, Now<'_>),
+        read: &(impl Fn(Row<'_>, Provenance) -> Result<T, RowError> + Sync),
+    ) -> Result<Listing<T>, CallError> {
+        let unreadable = |what| {
+            let call = Call { product: api.product, action: api.action, region, params };
+            CallError::Unreadable { call: self.name(&call), what }
+        };
         let mut rereads = 0;
         loop {
-            match self.list_once(api, region, params, deadline, now).await? {
+            match self.list_once(api, region, params, (deadline, now), read).await? {
                 Ok(listing) => return Ok(listing),
-                Err(what) if rereads == REREADS_MAX => {
-                    let call = Call { product: api.product, action: api.action, region, params };
-                    return Err(CallError::Unreadable { call: self.name(&call), what });
-                }
-                Err(_) => rereads += 1,
+                Err(PageError::NoList(what)) if rereads == REREADS_MAX => return Err(unreadable(what)),
+                Err(PageError::NoList(_)) => rereads += 1,
+                Err(PageError::Row(what)) => return Err(unreadable(what)),
             }
         }
     }
 
     /// The inner error says how the listing came out incomplete.
-    async fn list_once(
+    async fn list_once<T>(
         &self,
         api: &ListingApi,
         region: &RegionId,
         params: &Params,
-        deadline: Instant,
-        now: Now<'_>,
-    ) -> Result<Result<Listing, String>, CallError> {
-        const PAGE_SIZE: u32 = 50;
+        (deadline, now): (Instant, Now<'_>),
+        read: &(impl Fn(Row<'_>, Provenance) -> Result<T, RowError> + Sync),
+    ) -> Result<Result<Listing<T>, PageError>, CallError> {
         let mut params = params.clone();
-        params.entry("RegionId".to_owned()).or_insert_with(|| region.to_string());
+        if api.regional {
+            params.entry("RegionId".to_owned()).or_insert_with(|| region.to_string());
+        }
         let mut listing = Listing::default();
         let mut token: Option<String> = None;
         for page in 1..=PAGES_MAX {
@@ -129,50 +179,37 @@ impl Client {
                 Paging::Whole => {}
             }
             let call = Call { product: api.product, action: api.action, region, params: &params };
-            let mut answer = self.call(call, deadline).await?;
-            let head = Row::new(&answer.document);
-            let total: Option<usize> = head.number("TotalCount");
-            let next = head.text("NextToken");
-            let rows = match head.list(api.container) {
-                Some(rows) => rows.to_vec(),
-                None if total == Some(0) => vec![],
-                None => return Ok(Err(format!("{} is missing", api.container))),
+            let answer = self.call(call, deadline).await?;
+            let source = Source { api: api.name(), request_id: answer.request_id, at: now() };
+            let page = match listing.add(api.container, answer.document, source, read) {
+                Ok(page) => page,
+                Err(error) => return Ok(Err(error)),
             };
-            let count = rows.len();
-            for row in rows {
-                match row {
-                    Value::Object(row) => listing.rows.push((row, page - 1)),
-                    _ => return Ok(Err(format!("{} holds something else than objects", api.container))),
-                }
-            }
-            listing.sources.push(Source { api: api.name(), request_id: answer.request_id, at: now() });
-            if page == 1 {
-                answer.document.remove(api.container);
-                listing.head = answer.document;
-            }
             let have = listing.rows.len();
             let more = match api.paging {
                 Paging::Whole => false,
-                Paging::Number => match total {
-                    Some(total) => have < total && count > 0,
-                    None => count >= PAGE_SIZE as usize,
+                Paging::Number => match page.total {
+                    Some(total) => have < total && page.count > 0,
+                    None => page.count >= PAGE_SIZE as usize,
                 },
-                Paging::Token(..) => next.is_some(),
+                Paging::Token(..) => page.next.is_some(),
             };
             if !more {
                 // In token paging some APIs count only the page: then the total is below what came, never above.
-                return Ok(match total {
-                    Some(total) if have < total => Err(format!("the listing ended after {have} of {total} rows")),
+                return Ok(match page.total {
+                    Some(total) if have < total => {
+                        Err(PageError::NoList(format!("the listing ended after {have} of {total} rows")))
+                    }
                     _ => Ok(listing),
                 });
             }
             if matches!(api.paging, Paging::Token(..)) {
-                if next == token {
-                    return Ok(Err("the listing gave the same page token twice".to_owned()));
+                if page.next == token {
+                    return Ok(Err(PageError::NoList("the listing gave the same page token twice".to_owned())));
                 }
-                token = next;
+                token = page.next;
             }
         }
-        Ok(Err(format!("the listing has more than {PAGES_MAX} pages")))
+        Ok(Err(PageError::Row(format!("the listing has more than {PAGES_MAX} pages"))))
     }
 }

@@ -95,6 +95,11 @@ impl<'a> Row<'a> {
             .find_map(|candidate| candidate.parse().ok())
     }
 
+    /// A field as it stands.
+    pub(crate) fn value(self, name: &str) -> Option<&'a Value> {
+        self.0.get(name)
+    }
+
     pub(crate) fn object(self, name: &str) -> Option<Row<'a>> {
         self.0.get(name)?.as_object().map(Row)
     }
@@ -122,6 +127,25 @@ impl<'a> Row<'a> {
     /// The addresses of a list that can be read. One that cannot is left out: documents and exports mask them.
     pub(crate) fn addresses(self, name: &str) -> Vec<IpAddr> {
         self.texts(name).filter_map(|text| text.parse().ok()).collect()
+    }
+}
+
+/// Takes a list out of a document: plain, wrapped, or as the text of a JSON array, which CloudMonitor sends.
+pub(crate) fn take_list(document: &mut Map<String, Value>, name: &str) -> Option<Vec<Value>> {
+    match document.remove(name)? {
+        Value::Array(list) => Some(list),
+        Value::Object(members) if members.is_empty() => Some(vec![]),
+        Value::Object(members) => {
+            let mut lists = members.into_iter().filter_map(|(_, value)| match value {
+                Value::Array(list) => Some(list),
+                _ => None,
+            });
+            let first = lists.next();
+            first.filter(|_| lists.next().is_none())
+        }
+        Value::String(text) if text.trim().is_empty() => Some(vec![]),
+        Value::String(text) => serde_json::from_str(&text).ok(),
+        _ => None,
     }
 }
 
@@ -180,6 +204,21 @@ mod tests {
                 assert_eq!(row.list(none), None, "{none}");
             }
         });
+    }
+
+    #[test]
+    fn a_list_is_taken_out_whole() {
+        let document =
+            json!({"a": ["x"], "b": {"B": ["x"]}, "c": "[\"x\"]", "d": "", "e": {"X": [], "Y": []}, "f": "x", "g": 1});
+        let mut document = document.as_object().unwrap().clone();
+        for name in ["a", "b", "c"] {
+            assert_eq!(take_list(&mut document, name).unwrap(), ["x"], "{name}");
+        }
+        assert_eq!(take_list(&mut document, "d"), Some(vec![]));
+        for none in ["e", "f", "g", "h"] {
+            assert_eq!(take_list(&mut document, none), None, "{none}");
+        }
+        assert!(document.is_empty());
     }
 
     #[test]

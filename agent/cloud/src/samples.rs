@@ -96,7 +96,7 @@ fn newer_interconnects() {
     let bound = decode(
         "cbn.ListTransitRouterRouteTableAssociations.assembled",
         "TransitRouterAssociations",
-        interconnect::association,
+        interconnect::bound_attachment,
     );
     assert_eq!(bound, [None]);
 }
@@ -226,6 +226,6 @@ proptest! {
         let _ = (ecs::security_rule(row, &account), ecs::inner_access(row), ecs::instance(row, at), ecs::eni(row, at));
         let _ = (ecs::prefix_list_entry(row, at), interconnect::vpc_peering(row, at, &account, &region));
         let _ = (interconnect::attachment(row, at), interconnect::transit_table(row, at));
-        let _ = (interconnect::transit_route(row, at), interconnect::association(row, at), row.time("Status"));
+        let _ = (interconnect::transit_route(row, at), interconnect::bound_attachment(row, at), row.time("Status"));
     }
 }

@@ -16,7 +16,7 @@ use pingtong_evidence::{
 };
 
 const fn numbered(action: &'static str, container: &'static str) -> ListingApi {
-    ListingApi { product: Product::Vpc, action, container, paging: Paging::Number }
+    ListingApi { product: Product::Vpc, action, container, paging: Paging::Number, regional: true }
 }
 
 pub(crate) const VPCS: ListingApi = numbered("DescribeVpcs", "Vpcs");
@@ -30,6 +30,7 @@ pub(crate) const ROUTE_ENTRIES: ListingApi = ListingApi {
     action: "DescribeRouteEntryList",
     container: "RouteEntrys",
     paging: Paging::Token("MaxResult", 100),
+    regional: true,
 };
 
 pub(crate) fn vpc(row: Row<'_>, provenance: Provenance) -> Result<Vpc, RowError> {

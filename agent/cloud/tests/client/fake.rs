@@ -106,6 +106,9 @@ pub(crate) fn tutorial() -> Cloud {
              "NextHops": {"NextHop": [{"NextHopType": "RouterInterface", "NextHopId": "ri-1", "Enabled": 1}]}}])))
         .on("DescribeRouterInterfaces", fixed(["RouterInterfaceSet", "RouterInterfaceType"], json!([
             {"RouterInterfaceId": "ri-1", "Role": "InitiatingSide", "Status": "Active", "RouterId": "vrt-1", "RouterType": "VRouter", "Spec": "Mini.2"}])))
+        .on("ListVpcPeerConnections", |_, _| ok(json!({"RequestId": "R", "TotalCount": 0, "VpcPeerConnects": []})))
+        .on("DescribeMetricList", |_, _| ok(json!({"RequestId": "R", "Code": "200", "Success": true, "Period": "60", "Datapoints": "[]"})))
+        .on("LookupEvents", |_, _| ok(json!({"RequestId": "R", "Events": []})))
         .on("DescribeNetworkAcls", fixed(["NetworkAcls", "NetworkAcl"], json!([])))
         .on("DescribeSecurityGroups", fixed(["SecurityGroups", "SecurityGroup"], json!([{"SecurityGroupId": "sg-1", "VpcId": "vpc-1", "SecurityGroupType": "normal"}])))
         .on("DescribeSecurityGroupAttribute", |_, _| ok(json!({"RequestId": "R", "InnerAccessPolicy": "Accept", "NextToken": "", "Permissions": {"Permission": [

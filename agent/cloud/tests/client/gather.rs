@@ -133,12 +133,100 @@ async fn the_wait_that_the_server_asks_for_is_kept() {
 }
 
 #[tokio::test]
-async fn every_call_made_is_among_the_permissions_named() {
-    let permissions = permissions();
-    let (cloud, _) = read(tutorial()).await;
-    for (action, ..) in cloud.calls.lock().unwrap().iter() {
-        assert!(permissions.iter().any(|permission| permission.ends_with(&format!(":{action}"))), "{action}");
-    }
+async fn the_permissions_named_are_the_calls_made_when_everything_is_there() {
+    let (cloud, base) = start(two_regions()).await;
+    let client = Client::new(settings(&base)).unwrap();
+    let mut scope = scope();
+    scope.changes = Some(Duration::from_hours(2));
+    let snapshot = gather(&client, &scope, || Timestamp::from_millis(7)).await;
+    assert_eq!(snapshot.gaps, []);
+    let mut called: Vec<String> = cloud.calls.lock().unwrap().iter().map(|call| call.0.clone()).collect();
+    called.sort();
+    called.dedup();
+    let mut named: Vec<String> =
+        permissions().iter().map(|permission| permission.split_once(':').unwrap().1.to_owned()).collect();
+    named.sort();
+    assert_eq!(called, named);
+}
+
+/// The tutorial's account with a rule that names a prefix list, drops on its router interface, and a transit router in
+/// each of two regions, joined.
+fn two_regions() -> Cloud {
+    let peering = |router: &str, region: &str, peer: &str, peer_region: &str| {
+        json!({"TransitRouterAttachmentId": "tr-attach-p", "TransitRouterId": router, "RegionId": region, "Status": "Attached",
+            "PeerTransitRouterId": peer, "PeerTransitRouterRegionId": peer_region, "PeerTransitRouterOwnerId": 1_000_000_000_000_001_u64, "Bandwidth": 2})
+    };
+    tutorial()
+        .on("DescribeVpcs", |_, _| ok(page(["Vpcs", "Vpc"], &json!([
+            {"VpcId": "vpc-1", "CidrBlock": "192.168.0.0/16", "CenStatus": "Attached"}]))))
+        .on("DescribeSecurityGroupAttribute", |_, _| ok(json!({"RequestId": "R", "InnerAccessPolicy": "Drop", "Permissions": {"Permission": [
+            {"Direction": "ingress", "IpProtocol": "ALL", "PortRange": "-1/-1", "SourcePrefixListId": "pl-1"}]}})))
+        .on("DescribePrefixListAttributes", |_, _| ok(json!({"RequestId": "R", "Entries": {"Entry": [{"Cidr": "172.16.0.0/16"}]}})))
+        .on("DescribeMetricList", |query, _| {
+            assert!(query["Dimensions"].contains("ri-1") && query["Namespace"] == "acs_express_connect");
+            let value = if query["MetricName"] == "RateLimitDropPps" { 12.5 } else { 2e6 };
+            let points = json!([{"timestamp": 60_000, "instanceId": "ri-1", "Average": value}]).to_string();
+            ok(json!({"RequestId": "R", "Code": "200", "Success": true, "Datapoints": points}))
+        })
+        .on("LookupEvents", |query, _| {
+            assert!(!query.contains_key("RegionId") && query["LookupAttribute.1.Value"] == "Write");
+            ok(json!({"RequestId": "R", "NextToken": "", "Events": [
+                {"eventId": "E", "eventName": "DeleteRouteEntry", "serviceName": "Vpc", "eventTime": "2026-01-02T03:04:05Z", "eventRW": "Write"},
+                {"eventName": "PutObject", "serviceName": "Oss", "eventTime": "2026-01-02T03:04:05Z"}]}))
+        })
+        .on("ListTransitRouterVpcAttachments", |_, _| ok(json!({"TransitRouterAttachments": [
+            {"TransitRouterAttachmentId": "tr-attach-1", "TransitRouterId": "tr-1", "VpcId": "vpc-1", "Status": "Attached"}]})))
+        .on("ListTransitRouterPeerAttachments", move |query, _| {
+            let (here, there) = (("tr-1", "cn-qingdao"), ("tr-2", "cn-beijing"));
+            let (own, other) = if query["TransitRouterId"] == "tr-1" { (here, there) } else { (there, here) };
+            assert_eq!(query["RegionId"], own.1);
+            ok(json!({"TotalCount": 1, "TransitRouterAttachments": [peering(own.0, own.1, other.0, other.1)]}))
+        })
+        .on("ListTransitRouterRouteTables", |query, _| {
+            let router = &query["TransitRouterId"];
+            ok(json!({"TransitRouterRouteTables": [{"TransitRouterRouteTableId": format!("vtb-{router}"), "TransitRouterId": router}]}))
+        })
+        .on("ListTransitRouterRouteEntries", |_, _| ok(json!({"TransitRouterRouteEntries": [
+            {"TransitRouterRouteEntryDestinationCidrBlock": "172.16.0.0/16", "TransitRouterRouteEntryNextHopType": "Attachment",
+             "TransitRouterRouteEntryNextHopId": "tr-attach-p", "TransitRouterRouteEntryStatus": "Active", "TransitRouterRouteEntryType": "Propagated"}]})))
+        .on("ListTransitRouterRouteTableAssociations", |_, _| ok(json!({"TransitRouterAssociations": [
+            {"TransitRouterAttachmentId": "tr-attach-1", "Status": "Active"}]})))
+        .on("ListTransitRouterRouteTablePropagations", |_, _| ok(json!({"TransitRouterPropagations": [
+            {"TransitRouterAttachmentId": "tr-attach-1", "Status": "Active"}, {"TransitRouterAttachmentId": "tr-attach-2", "Status": "Deleting"}]})))
+}
+
+#[tokio::test]
+async fn transit_routers_are_followed_into_other_regions_and_drops_ask_for_the_load() {
+    let (cloud, snapshot) = read(two_regions()).await;
+    assert_eq!(snapshot.gaps, []);
+    let peerings = snapshot.transit_peerings.known().unwrap();
+    let ends: Vec<_> =
+        peerings.iter().map(|peering| (peering.transit_router.as_str(), peering.region.as_str())).collect();
+    assert_eq!(ends, [("tr-1", "cn-qingdao"), ("tr-2", "cn-beijing")]);
+    let tables = snapshot.transit_route_tables.known().unwrap();
+    assert_eq!(tables.iter().map(|table| table.id.as_str()).collect::<Vec<_>>(), ["vtb-tr-1", "vtb-tr-2"]);
+    assert_eq!(tables[0].propagations.known().unwrap().len(), 1);
+    assert!(tables[1].routes.known().unwrap()[0].propagated);
+    let metrics = snapshot.link_metrics.known().unwrap();
+    assert_eq!(
+        metrics.iter().map(|metric| metric.points[0].average_milli).collect::<Vec<_>>(),
+        [Some(12_500), Some(2_000_000_000), Some(2_000_000_000)]
+    );
+    assert_eq!(snapshot.sources[metrics[2].provenance.0 as usize].api, "cms:DescribeMetricList");
+    assert_eq!(snapshot.changes, Known::Unknown(WhyUnknown::NotAsked));
+    assert_eq!(cloud.count("ListTransitRouterPeerAttachments"), 2);
+}
+
+#[tokio::test]
+async fn a_refused_record_is_a_gap_and_what_no_vpc_is_in_is_known_to_be_absent() {
+    let cloud = tutorial().on("DescribeMetricList", |_, _| refuse(403, "Forbidden.RAM"));
+    let (cloud, snapshot) = read(cloud).await;
+    assert_eq!(snapshot.gaps.iter().map(|gap| gap.action.as_str()).collect::<Vec<_>>(), ["cms:DescribeMetricList"]);
+    assert!(matches!(why(&snapshot.link_metrics), WhyUnknown::Denied { .. }));
+    assert_eq!(snapshot.transit_attachments, Known::Known(vec![]));
+    assert_eq!(cloud.count("ListTransitRouterVpcAttachments"), 0);
+    let (_, blind) = read(tutorial().on("DescribeVpcs", |_, _| refuse(403, "Forbidden.RAM"))).await;
+    assert_eq!(blind.transit_attachments, Known::Unknown(WhyUnknown::NotAsked));
 }
 
 #[tokio::test]
@@ -219,7 +307,10 @@ async fn prefix_lists_peerings_and_transit_routers_are_read_where_something_lead
         .on("ListTransitRouterRouteEntries", |_, _| ok(json!({"TransitRouterRouteEntries": [
             {"TransitRouterRouteEntryDestinationCidrBlock": "172.17.0.0/16", "TransitRouterRouteEntryNextHopType": "Attachment",
              "TransitRouterRouteEntryNextHopId": "tr-attach-2", "TransitRouterRouteEntryStatus": "Active"}]})))
-        .on("ListTransitRouterRouteTableAssociations", |_, _| refuse(403, "NoPermission"));
+        .on("ListTransitRouterRouteTableAssociations", |_, _| refuse(403, "NoPermission"))
+        .on("ListTransitRouterRouteTablePropagations", |_, _| ok(json!({"TransitRouterPropagations": [
+            {"TransitRouterAttachmentId": "tr-attach-1", "Status": "Active"}]})))
+        .on("ListTransitRouterPeerAttachments", |_, _| ok(json!({"TotalCount": 0, "TransitRouterAttachments": []})));
     let (_, snapshot) = read(cloud).await;
     assert!(
         matches!(&snapshot.security_groups.known().unwrap()[0].rules.known().unwrap()[0].peer, RulePeer::PrefixList(id) if id.as_str() == "pl-1")

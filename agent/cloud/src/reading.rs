@@ -1,0 +1,445 @@
+//! Everything that was read of one account in one region, before it becomes a snapshot.
+//!
+//! Decides what is unknown and what is a gap when a listing failed, and in which order answers are numbered: objects by
+//! id, answers in the order of this struct, so that the same configuration gives the same snapshot whatever the timing.
+//! Makes no calls and opens no files: `gather.rs` and `import.rs` fill it.
+
+use crate::{
+    ecs, interconnect,
+    listing::{Listing, ListingApi, Now},
+    records::{self, Measured},
+    row::Row,
+    vpc,
+};
+use pingtong_evidence::{
+    AccountId, AttachmentId, Cidr, ConfigChange, Eni, Gap, Instance, Known, LinkMetric, LinkMetricKind, NetworkAcl,
+    NextHopKind, Policy, PrefixList, PrefixListId, Provenance, RegionId, RequestTag, RouteEntry, RouteTable,
+    RouteTableId, RouterInterface, RulePeer, SecurityGroup, SecurityGroupId, SecurityRule, Snapshot, TransitAttachment,
+    TransitPeering, TransitRoute, TransitRouteTable, TransitRouterId, VSwitch, Vpc, VpcPeering, WhyUnknown,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A listing, or why it was not read.
+pub(crate) type Read<T> = Result<Listing<T>, WhyUnknown>;
+
+/// The readings of one account in one region.
+pub(crate) struct Reading {
+    pub(crate) vpcs: Read<Vpc>,
+    pub(crate) vswitches: Read<VSwitch>,
+    pub(crate) route_tables: Read<Option<RouteTable>>,
+    pub(crate) route_entries: BTreeMap<RouteTableId, Read<Option<RouteEntry>>>,
+    pub(crate) router_interfaces: Read<RouterInterface>,
+    pub(crate) network_acls: Read<NetworkAcl>,
+    pub(crate) security_groups: Read<SecurityGroup>,
+    pub(crate) security_rules: BTreeMap<SecurityGroupId, Read<SecurityRule>>,
+    pub(crate) instances: Read<Instance>,
+    pub(crate) enis: Read<Eni>,
+    /// Entries of the lists that rules name.
+    pub(crate) prefix_lists: BTreeMap<PrefixListId, Read<Cidr>>,
+    pub(crate) vpc_peerings: Optional<VpcPeering>,
+    pub(crate) transit: Transit,
+    /// One reading for each metric.
+    pub(crate) metrics: Vec<(LinkMetricKind, Optional<Measured>)>,
+    pub(crate) changes: Optional<Option<ConfigChange>>,
+}
+
+/// A reading that is not always made, and whose failure is not always a gap.
+pub(crate) enum Optional<T> {
+    /// Not asked.
+    NotAsked,
+    /// Asked, and needed: a failure is a gap.
+    Needed(Read<T>),
+    /// Asked while at hand: a failure takes nothing from what a path needs.
+    AtHand(Read<T>),
+}
+
+impl<T> Optional<T> {
+    /// What was read.
+    pub(crate) fn rows(&self) -> &[T] {
+        match self {
+            Self::Needed(Ok(listing)) | Self::AtHand(Ok(listing)) => &listing.rows,
+            _ => &[],
+        }
+    }
+}
+
+/// What was read of transit routers.
+pub(crate) enum Transit {
+    /// Not asked, and nothing said that there is one.
+    NotAsked,
+    /// The VPCs say that none of them is in a Cloud Enterprise Network.
+    None,
+    /// Asked.
+    Read(Box<TransitReading>),
+}
+
+/// The transit routers that attachments and their connections lead to.
+#[derive(Default)]
+pub(crate) struct TransitReading {
+    pub(crate) attachments: Option<Read<TransitAttachment>>,
+    pub(crate) peerings: BTreeMap<TransitRouterId, Read<TransitPeering>>,
+    pub(crate) tables: BTreeMap<TransitRouterId, Read<TransitRouteTable>>,
+    pub(crate) inner: BTreeMap<RouteTableId, TransitTableReading>,
+}
+
+/// What one transit route table holds.
+pub(crate) struct TransitTableReading {
+    pub(crate) routes: Read<TransitRoute>,
+    pub(crate) associations: Read<Option<AttachmentId>>,
+    pub(crate) propagations: Read<Option<AttachmentId>>,
+}
+
+impl Reading {
+    /// The kinds of next hops that routes have.
+    pub(crate) fn next_hops(entries: &BTreeMap<RouteTableId, Read<Option<RouteEntry>>>) -> BTreeSet<NextHopKind> {
+        let read = entries.values().filter_map(|read| read.as_ref().ok());
+        read.flat_map(|listing| listing.rows.iter().flatten())
+            .flat_map(|entry| &entry.next_hops)
+            .map(|hop| hop.kind)
+            .collect()
+    }
+
+    /// The prefix lists that rules name.
+    pub(crate) fn prefix_lists_named(rules: &BTreeMap<SecurityGroupId, Read<SecurityRule>>) -> BTreeSet<PrefixListId> {
+        let read = rules.values().filter_map(|read| read.as_ref().ok());
+        read.flat_map(|listing| &listing.rows)
+            .filter_map(|rule| match &rule.peer {
+                RulePeer::PrefixList(id) => Some(id.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The snapshot that these readings make.
+    pub(crate) fn into_snapshot(self, mut record: Record<'_>) -> Snapshot {
+        let vpcs = record.take((&vpc::VPCS, None), self.vpcs, |vpc| vpc.id.clone());
+        let vswitches = record.take((&vpc::VSWITCHES, None), self.vswitches, |vswitch| vswitch.id.clone());
+        let route_tables = record.route_tables(self.route_tables, self.route_entries);
+        let interfaces = record.take((&vpc::ROUTER_INTERFACES, None), self.router_interfaces, |ri| ri.id.clone());
+        let acls = record.take((&vpc::NETWORK_ACLS, None), self.network_acls, |acl| acl.id.clone());
+        let groups = record.security_groups(self.security_groups, self.security_rules);
+        let instances = record.take((&ecs::INSTANCES, None), self.instances, |instance| instance.id.clone());
+        let enis = record.take((&ecs::ENIS, None), self.enis, |eni| eni.id.clone());
+        let peerings =
+            record.take_optional(&interconnect::VPC_PEERINGS, self.vpc_peerings, |peering| peering.id.clone());
+        let lists = record.prefix_lists(self.prefix_lists);
+        record.transit(self.transit);
+        record.metrics(self.metrics);
+        let changes = record.take_optional(&records::EVENTS, self.changes, std::clone::Clone::clone);
+        let snapshot = &mut record.snapshot;
+        // A list that no rule names was not asked about; none is missed by the rules that were read.
+        if groups.known().is_some() {
+            snapshot.prefix_lists = Known::Known(lists);
+        }
+        snapshot.vpcs = vpcs;
+        snapshot.vswitches = vswitches;
+        snapshot.route_tables = route_tables;
+        snapshot.router_interfaces = interfaces;
+        snapshot.network_acls = acls;
+        snapshot.security_groups = groups;
+        snapshot.instances = instances;
+        snapshot.enis = enis;
+        snapshot.vpc_peerings = peerings;
+        snapshot.changes = match changes {
+            Known::Known(changes) => Known::Known(changes.into_iter().flatten().collect()),
+            Known::Unknown(why) => Known::Unknown(why),
+        };
+        record.finish()
+    }
+}
+
+/// Fills a snapshot.
+pub(crate) struct Record<'a> {
+    snapshot: Snapshot,
+    now: Now<'a>,
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn new(account: AccountId, region: RegionId, now: Now<'a>) -> Self {
+        Self { snapshot: Snapshot::unread(account, region, now()), now }
+    }
+
+    /// The request that the snapshot answers.
+    pub(crate) fn answering(mut self, request: Option<RequestTag>) -> Self {
+        self.snapshot.request = request;
+        self
+    }
+
+    /// Without credentials every list is unknown for one reason, and that is one gap.
+    pub(crate) fn without_credentials(mut self, why: &WhyUnknown) -> Snapshot {
+        self.gap("ram/security-credentials".to_owned(), None, why.clone());
+        self.snapshot.forget_all(why);
+        self.finish()
+    }
+
+    fn finish(mut self) -> Snapshot {
+        self.snapshot.finished_at = (self.now)();
+        self.snapshot
+    }
+
+    fn gap(&mut self, action: String, object: Option<String>, why: WhyUnknown) {
+        tracing::debug!(account.id = %self.snapshot.account, %action, reason = %why, "configuration not read");
+        let (account, region) = (self.snapshot.account.clone(), self.snapshot.region.clone());
+        self.snapshot.gaps.push(Gap { account, region, action, object, why, at: (self.now)() });
+    }
+
+    /// Files a listing's answers; its objects then point at them.
+    fn file<T: Located>(&mut self, mut listing: Listing<T>) -> Vec<T> {
+        let offset = u32::try_from(self.snapshot.sources.len()).unwrap_or(u32::MAX);
+        listing.rows.iter_mut().for_each(|row| row.move_by(offset));
+        self.snapshot.sources.append(&mut listing.sources);
+        listing.rows
+    }
+
+    /// A listing's objects by key; a failure is a gap about `object`.
+    fn take<T: Located, K: Ord>(
+        &mut self,
+        (api, object): (&ListingApi, Option<String>),
+        read: Read<T>,
+        key: impl Fn(&T) -> K,
+    ) -> Known<Vec<T>> {
+        match read {
+            Ok(listing) => {
+                let mut objects = self.file(listing);
+                objects.sort_by_key(&key);
+                // An object that moved between pages while they were read came twice.
+                objects.dedup_by(|a, b| key(a) == key(b));
+                Known::Known(objects)
+            }
+            Err(why) => {
+                self.gap(api.name(), object, why.clone());
+                Known::Unknown(why)
+            }
+        }
+    }
+
+    fn take_optional<T: Located, K: Ord>(
+        &mut self,
+        api: &ListingApi,
+        read: Optional<T>,
+        key: impl Fn(&T) -> K,
+    ) -> Known<Vec<T>> {
+        match read {
+            Optional::NotAsked => Known::default(),
+            Optional::AtHand(Err(why)) => Known::Unknown(why),
+            Optional::Needed(read) | Optional::AtHand(read) => self.take((api, None), read, key),
+        }
+    }
+
+    /// A listing about one object, in the order in which it came: rules and routes have an order.
+    fn take_inner<T: Located>(&mut self, api: &ListingApi, object: &str, read: Read<T>) -> Known<Vec<T>> {
+        match read {
+            Ok(listing) => Known::Known(self.file(listing)),
+            Err(why) => {
+                self.gap(api.name(), Some(object.to_owned()), why.clone());
+                Known::Unknown(why)
+            }
+        }
+    }
+
+    fn route_tables(
+        &mut self,
+        tables: Read<Option<RouteTable>>,
+        entries: BTreeMap<RouteTableId, Read<Option<RouteEntry>>>,
+    ) -> Known<Vec<RouteTable>> {
+        let key = |table: &Option<RouteTable>| table.as_ref().map(|table| table.id.clone());
+        let mut tables: Vec<RouteTable> = match self.take((&vpc::ROUTE_TABLES, None), tables, key) {
+            Known::Known(tables) => tables.into_iter().flatten().collect(),
+            Known::Unknown(why) => return Known::Unknown(why),
+        };
+        for (id, read) in entries {
+            let entries = self.take_inner(&vpc::ROUTE_ENTRIES, id.as_str(), read);
+            if let Some(table) = find(&mut tables, &id, |table| &table.id) {
+                table.entries = flattened(entries);
+            }
+        }
+        Known::Known(tables)
+    }
+
+    fn security_groups(
+        &mut self,
+        groups: Read<SecurityGroup>,
+        rules: BTreeMap<SecurityGroupId, Read<SecurityRule>>,
+    ) -> Known<Vec<SecurityGroup>> {
+        let mut groups = match self.take((&ecs::SECURITY_GROUPS, None), groups, |group| group.id.clone()) {
+            Known::Known(groups) => groups,
+            unknown @ Known::Unknown(_) => return unknown,
+        };
+        let api = &ecs::SECURITY_RULES;
+        for (id, read) in rules {
+            let inner_access = match &read {
+                Ok(listing) => inner_access(api, Row::new(&listing.head)),
+                Err(why) => Known::Unknown(why.clone()),
+            };
+            let rules = self.take_inner(api, id.as_str(), read);
+            if let Some(group) = find(&mut groups, &id, |group| &group.id) {
+                group.inner_access = inner_access;
+                group.rules = rules;
+            }
+        }
+        Known::Known(groups)
+    }
+
+    fn prefix_lists(&mut self, lists: BTreeMap<PrefixListId, Read<Cidr>>) -> Vec<PrefixList> {
+        let mut taken = vec![];
+        for (id, read) in lists {
+            let provenance = Provenance(u32::try_from(self.snapshot.sources.len()).unwrap_or(u32::MAX));
+            let entries = self.take_inner(&ecs::PREFIX_LIST_ENTRIES, id.as_str(), read);
+            taken.push(PrefixList { id, entries, provenance });
+        }
+        taken
+    }
+
+    fn transit(&mut self, transit: Transit) {
+        let transit = match transit {
+            Transit::NotAsked => return,
+            Transit::None => {
+                self.snapshot.transit_attachments = Known::Known(vec![]);
+                self.snapshot.transit_peerings = Known::Known(vec![]);
+                self.snapshot.transit_route_tables = Known::Known(vec![]);
+                return;
+            }
+            Transit::Read(transit) => *transit,
+        };
+        let attachments = transit.attachments.map_or_else(Known::default, |read| {
+            self.take((&interconnect::ATTACHMENTS, None), read, |attachment| attachment.id.clone())
+        });
+        if let Known::Unknown(why) = &attachments {
+            self.snapshot.transit_peerings = Known::Unknown(why.clone());
+            self.snapshot.transit_route_tables = Known::Unknown(why.clone());
+        } else {
+            let api = &interconnect::TRANSIT_PEERINGS;
+            self.snapshot.transit_peerings =
+                self.merged(api, transit.peerings, |peering| (peering.transit_router.clone(), peering.id.clone()));
+            let tables = self.merged(&interconnect::TRANSIT_TABLES, transit.tables, |table| table.id.clone());
+            self.snapshot.transit_route_tables = self.transit_tables(tables, transit.inner);
+        }
+        self.snapshot.transit_attachments = attachments;
+    }
+
+    /// One list out of the readings about several routers; unknown when one of them is.
+    fn merged<T: Located, K: Ord>(
+        &mut self,
+        api: &ListingApi,
+        reads: BTreeMap<TransitRouterId, Read<T>>,
+        key: impl Fn(&T) -> K,
+    ) -> Known<Vec<T>> {
+        let mut all = Ok(vec![]);
+        for (router, read) in reads {
+            let some = self.take((api, Some(router.to_string())), read, &key);
+            all = match (all, some) {
+                (Ok(mut all), Known::Known(mut some)) => {
+                    all.append(&mut some);
+                    Ok(all)
+                }
+                (Err(why), _) | (_, Known::Unknown(why)) => Err(why),
+            };
+        }
+        match all {
+            Ok(mut all) => {
+                all.sort_by_key(&key);
+                all.dedup_by(|a, b| key(a) == key(b));
+                Known::Known(all)
+            }
+            Err(why) => Known::Unknown(why),
+        }
+    }
+
+    fn transit_tables(
+        &mut self,
+        tables: Known<Vec<TransitRouteTable>>,
+        inner: BTreeMap<RouteTableId, TransitTableReading>,
+    ) -> Known<Vec<TransitRouteTable>> {
+        let Known::Known(mut tables) = tables else { return tables };
+        for (id, reading) in inner {
+            let routes = self.take_inner(&interconnect::TRANSIT_ROUTES, id.as_str(), reading.routes);
+            let bound = self.take_inner(&interconnect::ASSOCIATIONS, id.as_str(), reading.associations);
+            let learned = self.take_inner(&interconnect::PROPAGATIONS, id.as_str(), reading.propagations);
+            if let Some(table) = find(&mut tables, &id, |table| &table.id) {
+                table.routes = routes;
+                table.associations = flattened(bound);
+                table.propagations = flattened(learned);
+            }
+        }
+        Known::Known(tables)
+    }
+
+    fn metrics(&mut self, readings: Vec<(LinkMetricKind, Optional<Measured>)>) {
+        let mut metrics: Option<Known<Vec<LinkMetric>>> = None;
+        for (kind, reading) in readings {
+            let measured = match reading {
+                Optional::NotAsked => continue,
+                Optional::AtHand(Err(why)) => Known::Unknown(why),
+                Optional::Needed(read) | Optional::AtHand(read) => {
+                    self.take_inner(&records::METRICS, records::metric_name(kind), read)
+                }
+            };
+            metrics = Some(match (metrics, measured) {
+                (None, Known::Known(rows)) => Known::Known(records::by_interface(kind, rows)),
+                (Some(Known::Known(mut metrics)), Known::Known(rows)) => {
+                    metrics.extend(records::by_interface(kind, rows));
+                    Known::Known(metrics)
+                }
+                // What was read of the other metrics still tells.
+                (Some(known @ Known::Known(_)), Known::Unknown(_)) => known,
+                (Some(Known::Unknown(why)), _) | (None, Known::Unknown(why)) => Known::Unknown(why),
+            });
+        }
+        self.snapshot.link_metrics = metrics.unwrap_or_default();
+    }
+}
+
+fn inner_access(api: &ListingApi, head: Row<'_>) -> Known<Policy> {
+    let silent = |message: String| Known::Unknown(WhyUnknown::Malformed { action: api.name(), message });
+    match ecs::inner_access(head) {
+        Ok(Some(policy)) => Known::Known(policy),
+        Ok(None) => silent("InnerAccessPolicy is missing".to_owned()),
+        Err(error) => silent(error.to_string()),
+    }
+}
+
+/// In a list sorted by id.
+fn find<'a, T, K: Ord>(sorted: &'a mut [T], key: &K, of: impl Fn(&T) -> &K) -> Option<&'a mut T> {
+    let at = sorted.binary_search_by(|object| of(object).cmp(key)).ok()?;
+    sorted.get_mut(at)
+}
+
+fn flattened<T>(rows: Known<Vec<Option<T>>>) -> Known<Vec<T>> {
+    match rows {
+        Known::Known(rows) => Known::Known(rows.into_iter().flatten().collect()),
+        Known::Unknown(why) => Known::Unknown(why),
+    }
+}
+
+/// Objects that say in which answer they were found.
+pub(crate) trait Located {
+    /// Moves the answer's number, when the object carries one.
+    fn move_by(&mut self, answers: u32);
+}
+
+macro_rules! located {
+    ($($type:ty),+; unlocated $($bare:ty),+) => {
+        $(impl Located for $type {
+            fn move_by(&mut self, answers: u32) {
+                self.provenance.0 = self.provenance.0.saturating_add(answers);
+            }
+        })+
+        $(impl Located for $bare {
+            fn move_by(&mut self, _: u32) {}
+        })+
+    };
+}
+
+located!(
+    Vpc, VSwitch, RouteTable, RouteEntry, RouterInterface, NetworkAcl, SecurityGroup, Instance, Eni, VpcPeering,
+    TransitAttachment, TransitPeering, TransitRouteTable, ConfigChange, Measured;
+    unlocated SecurityRule, Cidr, TransitRoute, AttachmentId
+);
+
+impl<T: Located> Located for Option<T> {
+    fn move_by(&mut self, answers: u32) {
+        if let Some(object) = self {
+            object.move_by(answers);
+        }
+    }
+}
