@@ -345,9 +345,8 @@ impl Station {
             };
             let snapshot = match identity {
                 Ok(identity) => {
-                    let mut scope = GatherScope::new(account, identity.region);
+                    let mut scope = GatherScope::new(account, identity.region).answering(tag.clone());
                     scope.vpc = identity.vpc;
-                    scope.request.clone_from(&tag);
                     scope.within = within;
                     Ok(Box::new(gather(&cloud, &scope, wall).await))
                 }

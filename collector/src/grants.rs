@@ -99,14 +99,13 @@ impl Grants {
     ) -> Vec<Snapshot> {
         let read = places(links).into_iter().filter_map(|(account, region, vpcs)| {
             let reader = self.readers.get(&account)?;
-            let mut scope = GatherScope::new(account, region);
+            let mut scope = GatherScope::new(account, region).answering(request.cloned());
             // Two VPCs of one place that one link joins are read together: a snapshot tells of both or says why not.
             let mut vpcs = vpcs.into_iter();
             scope.vpc = match (vpcs.next(), vpcs.next()) {
                 (one, None) => one,
                 _ => None,
             };
-            scope.request = request.cloned();
             scope.within = within;
             Some(reader.gather(scope))
         });

@@ -7,7 +7,7 @@ use crate::{
     BuildError, CallError, CallName, Clock, CredentialError, Credentials, EndpointRule, Refusal, Signing,
     credentials::CredentialStore,
     endpoint::Product,
-    error::{Remedy, remedy},
+    error::{Remedy, is_throttling, remedy},
     http::{self, HttpRule},
     limiter::Limiter,
     retry,
@@ -44,15 +44,21 @@ pub struct ClientSettings {
     pub signing: Signing,
     /// Time for one try of one call.
     pub try_timeout: Duration,
+    /// Calls per second of one API in one region, beyond a burst of 20. The account's other tools draw on the same quota.
+    pub calls_per_second: u32,
     /// Where the time comes from.
     pub clock: Clock,
 }
 
+/// Below every limit seen in the vendor's documents (`alibaba-cloud-api.md` §6).
+const CALLS_PER_SECOND: u32 = 5;
+
 impl ClientSettings {
-    /// Settings with the usual signature, 5 s for a try and the system's clock.
+    /// Settings with the usual signature, 5 s for a try, 5 calls per second and the system's clock.
     pub fn new(account: AccountId, endpoint: EndpointRule, credentials: Credentials) -> Self {
         let (signing, try_timeout) = (Signing::Acs3, Duration::from_secs(5));
-        Self { account, endpoint, credentials, signing, try_timeout, clock: Clock::system() }
+        let calls_per_second = CALLS_PER_SECOND;
+        Self { account, endpoint, credentials, signing, try_timeout, calls_per_second, clock: Clock::system() }
     }
 }
 
@@ -119,7 +125,7 @@ impl Client {
         Ok(Self(Arc::new(Inner {
             http,
             credentials: CredentialStore::new(settings.credentials.clone()),
-            limiter: Limiter::default(),
+            limiter: Limiter::new(settings.calls_per_second),
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
             started: Instant::now(),
             ahead_ms: AtomicI64::new(0),
@@ -242,9 +248,11 @@ impl Client {
                 },
             )?;
         if let Some((code, message)) = reply.error() {
+            let throttled = is_throttling(reply.status, &code);
             let failure = self.failure(&call, &reply, code, message);
             match failure.remedy {
                 Remedy::NewCredentials => inner.credentials.forget(&key).await,
+                Remedy::Wait if throttled => inner.limiter.drain(call.action, call.region, inner.started.elapsed()),
                 Remedy::CorrectClock => {
                     let theirs = reply.date.map_or(ahead, |date| date.as_millis().saturating_sub(ours.as_millis()));
                     inner.ahead_ms.store(theirs, Ordering::Relaxed);

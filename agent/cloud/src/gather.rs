@@ -33,6 +33,8 @@ use tokio::time::Instant;
 const WITHIN: Duration = Duration::from_secs(30);
 /// Time for a service that may have no endpoint inside VPCs (`alibaba-cloud-api.md` §5.5): nobody waits longer for it.
 const OPTIONAL_INTERNAL_WITHIN: Duration = Duration::from_secs(2);
+/// How far back an incident's changes are asked for: ActionTrail gives 50 events a page, twice a second.
+const CHANGES_BACK: Duration = Duration::from_hours(2);
 /// Transit routers followed from one another: a network of regions, not of thousands.
 const TRANSIT_ROUTERS_MAX: usize = 50;
 
@@ -59,6 +61,12 @@ impl GatherScope {
     /// Everything of an account in a region but who changed what, within 30 s.
     pub fn new(account: AccountId, region: RegionId) -> Self {
         Self { account, region, vpc: None, request: None, within: WITHIN, metrics: true, changes: None }
+    }
+
+    /// For a request of somebody who wants to know what happened: then who changed what is asked as well.
+    #[must_use]
+    pub fn answering(self, request: Option<RequestTag>) -> Self {
+        Self { changes: request.as_ref().map(|_| CHANGES_BACK), request, ..self }
     }
 }
 
