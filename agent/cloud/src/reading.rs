@@ -14,8 +14,9 @@ use crate::{
 use pingtong_evidence::{
     AccountId, AttachmentId, Cidr, ConfigChange, Eni, Gap, Instance, Known, LinkMetric, LinkMetricKind, NetworkAcl,
     NextHopKind, Policy, PrefixList, PrefixListId, Provenance, RegionId, RequestTag, RouteEntry, RouteTable,
-    RouteTableId, RouterInterface, RulePeer, SecurityGroup, SecurityGroupId, SecurityRule, Snapshot, TransitAttachment,
-    TransitPeering, TransitRoute, TransitRouteTable, TransitRouterId, VSwitch, Vpc, VpcPeering, WhyUnknown,
+    RouteTableId, RouterInterface, RulePeer, SecurityGroup, SecurityGroupId, SecurityRule, Snapshot, Timestamp,
+    TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable, TransitRouterId, VSwitch, Vpc, VpcPeering,
+    WhyUnknown,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -157,6 +158,12 @@ pub(crate) struct Record<'a> {
 impl<'a> Record<'a> {
     pub(crate) fn new(account: AccountId, region: RegionId, now: Now<'a>) -> Self {
         Self { snapshot: Snapshot::unread(account, region, now()), now }
+    }
+
+    /// When what is filed was first asked for, where that is not now.
+    pub(crate) fn taken_at(mut self, at: Timestamp) -> Self {
+        self.snapshot.taken_at = at;
+        self
     }
 
     /// The request that the snapshot answers.
