@@ -77,7 +77,9 @@ fn plural(files: usize) -> String {
 }
 
 fn lines(problems: &[FileProblem]) -> String {
-    problems.iter().map(|problem| format!("\n  {}: {}", problem.path.display(), problem.what)).collect()
+    problems
+        .iter()
+        .fold(String::new(), |text, FileProblem { path, what }| format!("{text}\n  {}: {what}", path.display()))
 }
 
 /// Reads a directory of saved answers, and each directory in it as one of its own: a directory for each account and
@@ -184,6 +186,12 @@ fn the_one<T: std::str::FromStr>(
     }
 }
 
+/// Which call a text is the answer of, when it is one.
+#[cfg(test)]
+pub(crate) fn saved_call(name: &str, text: &str) -> Option<&'static str> {
+    Saved::parse(name.to_owned(), Timestamp::from_millis(0), text).ok().map(|(key, _)| key.action)
+}
+
 /// Which call a file is the answer of.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct CallKey {
@@ -276,7 +284,7 @@ impl Saved {
 }
 
 /// Text as the shells of the CLI's platforms write it: UTF-8, or UTF-16 with a byte order mark (PowerShell).
-fn decoded(bytes: &[u8]) -> Result<String, String> {
+pub(crate) fn decoded(bytes: &[u8]) -> Result<String, String> {
     let units =
         |pair: fn([u8; 2]) -> u16| bytes[2..].chunks_exact(2).map(|two| pair([two[0], two[1]])).collect::<Vec<_>>();
     let text = match bytes {
@@ -516,8 +524,7 @@ impl SavedCalls {
         let peering = |row: Row<'_>, provenance: Provenance| interconnect::transit_peering(row, provenance, region);
         let peerings = self.read_each(&interconnect::TRANSIT_PEERINGS, routers.clone(), peering);
         let tables = self.read_each(&interconnect::TRANSIT_TABLES, routers, interconnect::transit_table);
-        let ids: Vec<RouteTableId> =
-            tables.values().flat_map(|read| rows(read)).map(|table| table.id.clone()).collect();
+        let ids: Vec<RouteTableId> = tables.values().flat_map(rows).map(|table| table.id.clone()).collect();
         let mut inner = BTreeMap::new();
         for id in ids {
             let about = Some(id.to_string());

@@ -10,6 +10,8 @@ mod credentials;
 mod ecs;
 mod endpoint;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod gather;
 mod http;
 mod import;

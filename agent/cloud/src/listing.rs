@@ -17,6 +17,8 @@ use tokio::time::Instant;
 
 /// Pages of one listing: 50 000 rows at the smallest page size used here.
 const PAGES_MAX: u32 = 1000;
+/// Rows of one listing: a server that ignores the page size must not fill the memory.
+const ROWS_MAX: usize = 500_000;
 /// Times a listing is read anew when it came out incomplete: rows may vanish while it is read.
 const REREADS_MAX: u32 = 1;
 /// Rows of a numbered page: the most that these APIs give.
@@ -162,54 +164,97 @@ impl Client {
         if api.regional {
             params.entry("RegionId".to_owned()).or_insert_with(|| region.to_string());
         }
-        let mut listing = Listing::default();
-        let mut token: Option<String> = None;
-        for page in 1..=PAGES_MAX {
-            match api.paging {
-                Paging::Number => {
-                    params.insert("PageNumber".to_owned(), page.to_string());
-                    params.insert("PageSize".to_owned(), PAGE_SIZE.to_string());
-                }
-                Paging::Token(size_name, size) => {
-                    params.insert(size_name.to_owned(), size.to_string());
-                    if let Some(token) = &token {
-                        params.insert("NextToken".to_owned(), token.clone());
-                    }
-                }
-                Paging::Whole => {}
-            }
+        let mut pager = Pager::new(api);
+        loop {
+            pager.ask(&mut params);
             let call = Call { product: api.product, action: api.action, region, params: &params };
             let answer = self.call(call, deadline).await?;
             let source = Source { api: api.name(), request_id: answer.request_id, at: now() };
-            let page = match listing.add(api.container, answer.document, source, read) {
-                Ok(page) => page,
+            match pager.take(answer.document, source, read) {
+                Ok(Step::More) => {}
+                Ok(Step::Done) => return Ok(Ok(pager.listing)),
                 Err(error) => return Ok(Err(error)),
-            };
-            let have = listing.rows.len();
-            let more = match api.paging {
-                Paging::Whole => false,
-                Paging::Number => match page.total {
-                    Some(total) => have < total && page.count > 0,
-                    None => page.count >= PAGE_SIZE as usize,
-                },
-                Paging::Token(..) => page.next.is_some(),
-            };
-            if !more {
-                // In token paging some APIs count only the page: then the total is below what came, never above.
-                return Ok(match page.total {
-                    Some(total) if have < total => {
-                        Err(PageError::NoList(format!("the listing ended after {have} of {total} rows")))
-                    }
-                    _ => Ok(listing),
-                });
-            }
-            if matches!(api.paging, Paging::Token(..)) {
-                if page.next == token {
-                    return Ok(Err(PageError::NoList("the listing gave the same page token twice".to_owned())));
-                }
-                token = page.next;
             }
         }
-        Ok(Err(PageError::Row(format!("the listing has more than {PAGES_MAX} pages"))))
+    }
+}
+
+/// Whether a listing has further pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Ask for the next page.
+    More,
+    /// All rows are there.
+    Done,
+}
+
+/// A listing being read. Makes no calls.
+pub(crate) struct Pager<'a, T> {
+    api: &'a ListingApi,
+    page: u32,
+    token: Option<String>,
+    pub(crate) listing: Listing<T>,
+}
+
+impl<'a, T> Pager<'a, T> {
+    pub(crate) fn new(api: &'a ListingApi) -> Self {
+        Self { api, page: 0, token: None, listing: Listing::default() }
+    }
+
+    /// Sets the parameters that ask for the next page.
+    pub(crate) fn ask(&mut self, params: &mut Params) {
+        self.page += 1;
+        match self.api.paging {
+            Paging::Number => {
+                params.insert("PageNumber".to_owned(), self.page.to_string());
+                params.insert("PageSize".to_owned(), PAGE_SIZE.to_string());
+            }
+            Paging::Token(size_name, size) => {
+                params.insert(size_name.to_owned(), size.to_string());
+                if let Some(token) = &self.token {
+                    params.insert("NextToken".to_owned(), token.clone());
+                }
+            }
+            Paging::Whole => {}
+        }
+    }
+
+    /// Takes the answer.
+    pub(crate) fn take(
+        &mut self,
+        document: Map<String, Value>,
+        source: Source,
+        read: &impl Fn(Row<'_>, Provenance) -> Result<T, RowError>,
+    ) -> Result<Step, PageError> {
+        let page = self.listing.add(self.api.container, document, source, read)?;
+        let have = self.listing.rows.len();
+        let more = match self.api.paging {
+            Paging::Whole => false,
+            Paging::Number => match page.total {
+                Some(total) => have < total && page.count > 0,
+                None => page.count >= PAGE_SIZE as usize,
+            },
+            Paging::Token(..) => page.next.is_some(),
+        };
+        if !more {
+            // In token paging some APIs count only the page: then the total is below what came, never above.
+            return match page.total {
+                Some(total) if have < total => {
+                    Err(PageError::NoList(format!("the listing ended after {have} of {total} rows")))
+                }
+                _ => Ok(Step::Done),
+            };
+        }
+        if matches!(self.api.paging, Paging::Token(..)) && page.next == self.token {
+            return Err(PageError::NoList("the listing gave the same page token twice".to_owned()));
+        }
+        if self.page >= PAGES_MAX {
+            return Err(PageError::Row(format!("the listing has more than {PAGES_MAX} pages")));
+        }
+        if have > ROWS_MAX {
+            return Err(PageError::Row(format!("the listing has more than {ROWS_MAX} rows")));
+        }
+        self.token = page.next;
+        Ok(Step::More)
     }
 }

@@ -117,31 +117,18 @@ impl MetadataClient {
         const DOCUMENT: &str = "dynamic/instance-identity/document";
         // The first request alone, so that only one token is fetched.
         let document = self.required(DOCUMENT).await?;
-        let document: Value = serde_json::from_str(&document).map_err(|error| self.unreadable(DOCUMENT, &error))?;
+        let fact = fact(&document).map_err(|what| self.unreadable(DOCUMENT, &what))?;
         let (vpc, vswitch, macs) = try_join3(
             self.optional("meta-data/vpc-id"),
             self.optional("meta-data/vswitch-id"),
             self.optional("meta-data/network/interfaces/macs/"),
         )
         .await?;
-        let macs: Vec<String> = macs
-            .iter()
-            .flat_map(|text| text.lines())
-            .map(|line| line.trim().trim_end_matches('/').to_owned())
-            .filter(|mac| !mac.is_empty() && mac.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':'))
-            .take(INTERFACES_MAX)
-            .collect();
+        let macs = hardware_addresses(&macs.unwrap_or_default());
         let mut interfaces: Vec<AddressFact> = join_all(macs.into_iter().map(|mac| self.interface(mac))).await;
         interfaces.sort_by(|a, b| a.mac.cmp(&b.mac));
-        Ok(MetadataFact {
-            instance: self.field(DOCUMENT, &document, "instance-id")?,
-            account: self.field(DOCUMENT, &document, "owner-account-id")?,
-            region: self.field(DOCUMENT, &document, "region-id")?,
-            vpc: vpc.and_then(|text| text.parse().ok()),
-            vswitch: vswitch.and_then(|text| text.parse().ok()),
-            private_address: self.field(DOCUMENT, &document, "private-ipv4")?,
-            interfaces,
-        })
+        let (vpc, vswitch) = (vpc.and_then(|text| text.parse().ok()), vswitch.and_then(|text| text.parse().ok()));
+        Ok(MetadataFact { vpc, vswitch, interfaces, ..fact })
     }
 
     /// The name of the instance's RAM role; none when it has none.
@@ -150,9 +137,7 @@ impl MetadataClient {
     /// [`MetadataError`].
     pub async fn role(&self) -> Result<Option<String>, MetadataError> {
         let names = self.optional("meta-data/ram/security-credentials/").await?;
-        Ok(names
-            .and_then(|text| text.lines().next().map(|line| line.trim().to_owned()))
-            .filter(|name| !name.is_empty()))
+        Ok(names.and_then(|text| role_name(&text)))
     }
 
     /// Credentials of the instance's RAM role.
@@ -181,15 +166,6 @@ impl MetadataClient {
             addresses.extend(primary.and_then(|text| text.trim().parse::<IpAddr>().ok()));
         }
         AddressFact { eni: eni.and_then(|text| EniId::parse(text.trim()).ok()), addresses, mac }
-    }
-
-    fn field<T: FromStr>(&self, path: &str, document: &Value, name: &str) -> Result<T, MetadataError> {
-        let text = match document.get(name) {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Number(number)) => number.to_string(),
-            _ => return Err(self.unreadable(path, &format!("\"{name}\" is missing"))),
-        };
-        text.trim().parse().map_err(|_| self.unreadable(path, &format!("\"{name}\" is \"{}\"", text.escape_debug())))
     }
 
     fn unreadable(&self, path: &str, what: &dyn fmt::Display) -> MetadataError {
@@ -283,8 +259,45 @@ impl MetadataClient {
     }
 }
 
+/// What the identity document tells. The error says what in it cannot be read.
+pub(crate) fn fact(document: &str) -> Result<MetadataFact, String> {
+    let document: Value = serde_json::from_str(document).map_err(|error| error.to_string())?;
+    Ok(MetadataFact {
+        instance: field(&document, "instance-id")?,
+        account: field(&document, "owner-account-id")?,
+        region: field(&document, "region-id")?,
+        vpc: None,
+        vswitch: None,
+        private_address: field(&document, "private-ipv4")?,
+        interfaces: vec![],
+    })
+}
+
+fn field<T: FromStr>(document: &Value, name: &str) -> Result<T, String> {
+    let text = match document.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => return Err(format!("\"{name}\" is missing")),
+    };
+    text.trim().parse().map_err(|_| format!("\"{name}\" is \"{}\"", text.escape_debug()))
+}
+
+/// The hardware addresses of a listing, one a line; what is none is left out, since it becomes part of a path.
+pub(crate) fn hardware_addresses(text: &str) -> Vec<String> {
+    text.lines()
+        .map(|line| line.trim().trim_end_matches('/').to_owned())
+        .filter(|mac| !mac.is_empty() && mac.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':'))
+        .take(INTERFACES_MAX)
+        .collect()
+}
+
+/// The first role of a listing.
+pub(crate) fn role_name(text: &str) -> Option<String> {
+    text.lines().next().map(|line| line.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
 /// Addresses of a JSON array text, or of plain lines.
-fn addresses(text: &str) -> Vec<IpAddr> {
+pub(crate) fn addresses(text: &str) -> Vec<IpAddr> {
     let listed: Vec<String> =
         serde_json::from_str(text).unwrap_or_else(|_| text.split_whitespace().map(str::to_owned).collect());
     listed.iter().filter_map(|text| text.trim().parse().ok()).collect()

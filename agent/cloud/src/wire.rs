@@ -37,6 +37,15 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    /// Reads a body.
+    pub(crate) fn read(status: u16, bytes: &[u8]) -> Self {
+        let (document, is_document) = match serde_json::from_slice(bytes) {
+            Ok(Value::Object(document)) => (document, true),
+            _ => (Map::new(), false),
+        };
+        Self { status, retry_after: None, date: None, document, is_document }
+    }
+
     /// Code and message when this is a refusal. An answer with status 200 is one where `Success` is false.
     pub(crate) fn error(&self) -> Option<(String, String)> {
         let success = self.document.get("Success");
@@ -106,12 +115,7 @@ pub(crate) async fn send(
         BodyError::Broken(error) => WireError::NoAnswer(error.without_url()),
         BodyError::TooLong => WireError::TooLong,
     })?;
-    let document = serde_json::from_slice::<Value>(&bytes).ok();
-    let (document, is_document) = match document {
-        Some(Value::Object(document)) => (document, true),
-        _ => (Map::new(), false),
-    };
-    Ok(Reply { status, retry_after, date, document, is_document })
+    Ok(Reply { retry_after, date, ..Reply::read(status, &bytes) })
 }
 
 /// Signs `host`, `content-type` where there is a body, and all `x-acs-*`: the set of the vectors' minimal form.

@@ -1,0 +1,256 @@
+//! Bytes from outside, millions of them: no panic, no endless listing, no unbounded memory, whatever comes.
+//!
+//! Cases are drawn from the documented samples by mutation, of their bytes and of their JSON, with a seed that a failure
+//! names. `PINGTONG_FUZZ_CASES` says how many are drawn; without it five thousand, as part of the ordinary tests.
+
+use crate::{
+    credentials::AccessKey,
+    ecs,
+    import::{self, saved_call},
+    interconnect,
+    listing::{ListingApi, Pager, Step},
+    metadata, records,
+    row::{Row, RowError},
+    signing::Params,
+    vpc,
+    wire::Reply,
+};
+use pingtong_evidence::{AccountId, Provenance, RegionId, Source, Timestamp};
+use serde_json::{Map, Value, json};
+
+/// Cases of an ordinary run.
+const CASES: u64 = 5_000;
+/// Pages that one fuzzed listing may have: enough to repeat tokens and to run past a total.
+const PAGES: usize = 6;
+/// Peak memory of the whole test process, in KiB. A case is some kilobytes long.
+const PEAK_KIB_MAX: u64 = 256 << 10;
+
+/// xorshift64*: the same cases everywhere.
+struct Draw(u64);
+
+impl Draw {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound.max(1) as u64).unwrap()
+    }
+
+    fn of<'a, T>(&mut self, list: &'a [T]) -> &'a T {
+        &list[self.below(list.len())]
+    }
+}
+
+/// Words that steer a parser.
+const WORDS: [&str; 24] = [
+    "null",
+    "true",
+    "-1",
+    "1e999",
+    "18446744073709551616",
+    "\"\"",
+    "{}",
+    "[]",
+    "[[[[[[[[",
+    "\\ud800",
+    "\"NextToken\":\"a\",",
+    "\"TotalCount\":4294967295,",
+    "\"Code\":\"x\",",
+    "\"Success\":false,",
+    "pl-1",
+    "::ffff:0:0/96",
+    "0.0.0.0/0",
+    "-1/-1",
+    "99999/1",
+    "\u{0}",
+    "\u{202e}",
+    "2026-02-30T25:61:61Z",
+    "vtb-1",
+    "\"",
+];
+
+fn mutate_bytes(draw: &mut Draw, seeds: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = draw.of(seeds).clone();
+    for _ in 0..=draw.below(4) {
+        let at = draw.below(bytes.len() + 1);
+        let to = (at + draw.below(40)).min(bytes.len());
+        match draw.below(6) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << draw.below(8),
+            1 => drop(bytes.splice(at..to, [])),
+            2 => drop(bytes.splice(at..at, draw.of(&WORDS).bytes())),
+            3 => bytes.truncate(at),
+            4 => {
+                let part = bytes[at..to].repeat(draw.below(16));
+                drop(bytes.splice(at..at, part));
+            }
+            _ => {
+                let other = draw.of(seeds);
+                let from = draw.below(other.len());
+                drop(bytes.splice(at..to, other[from..].iter().take(400).copied()));
+            }
+        }
+    }
+    bytes
+}
+
+fn any_scalar(draw: &mut Draw) -> Value {
+    match draw.below(6) {
+        0 => Value::Null,
+        1 => json!(draw.next()),
+        2 => json!(-1.5e300),
+        3 => json!(draw.below(2) == 0),
+        4 => json!({}),
+        _ => json!(*draw.of(&WORDS)),
+    }
+}
+
+/// Changes some of the nodes of a document, so that readers get past the first field.
+fn mutate_value(draw: &mut Draw, value: &mut Value) {
+    if draw.below(24) == 0 {
+        *value = any_scalar(draw);
+        return;
+    }
+    match value {
+        Value::Array(list) => {
+            if let Some(first) = list.first().cloned().filter(|_| draw.below(4) == 0) {
+                list.extend(std::iter::repeat_n(first, draw.below(6)));
+            }
+            for value in list {
+                mutate_value(draw, value);
+            }
+        }
+        Value::Object(members) => {
+            let names: Vec<String> = members.keys().cloned().collect();
+            for name in names {
+                if draw.below(40) == 0 {
+                    members.remove(&name);
+                }
+            }
+            for value in members.values_mut() {
+                mutate_value(draw, value);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn case(draw: &mut Draw, seeds: &[Vec<u8>], documents: &[Value]) -> Vec<u8> {
+    if draw.below(2) == 0 {
+        return mutate_bytes(draw, seeds);
+    }
+    let mut document = draw.of(documents).clone();
+    mutate_value(draw, &mut document);
+    serde_json::to_vec(&document).unwrap()
+}
+
+/// Reads a listing from answers that fuzzing makes; every listing ends within its bounds.
+fn listing<T>(
+    api: &ListingApi,
+    answers: &[Map<String, Value>],
+    read: impl Fn(Row<'_>, Provenance) -> Result<T, RowError>,
+) {
+    // Without its list every answer ends the same way; unit tests hold that.
+    if !answers[0].contains_key(api.container) {
+        return;
+    }
+    let (mut pager, mut params) = (Pager::new(api), Params::new());
+    for answer in answers {
+        pager.ask(&mut params);
+        let source = Source { api: String::new(), request_id: String::new(), at: Timestamp::from_millis(0) };
+        let before = pager.listing.rows.len();
+        match pager.take(answer.clone(), source, &read) {
+            Ok(Step::More) => assert!(pager.listing.rows.len() >= before && params.len() <= 3),
+            Ok(Step::Done) | Err(_) => return,
+        }
+    }
+}
+
+fn listings(answers: &[Map<String, Value>]) {
+    let (account, region) = (AccountId::parse("1").unwrap(), RegionId::parse("r").unwrap());
+    listing(&vpc::VPCS, answers, vpc::vpc);
+    listing(&vpc::VSWITCHES, answers, vpc::vswitch);
+    listing(&vpc::ROUTE_TABLES, answers, vpc::route_table);
+    listing(&vpc::ROUTE_ENTRIES, answers, vpc::route_entry);
+    listing(&vpc::ROUTER_INTERFACES, answers, vpc::router_interface);
+    listing(&vpc::NETWORK_ACLS, answers, vpc::network_acl);
+    listing(&ecs::SECURITY_GROUPS, answers, ecs::security_group);
+    listing(&ecs::SECURITY_RULES, answers, |row, _| ecs::security_rule(row, &account));
+    listing(&ecs::PREFIX_LIST_ENTRIES, answers, ecs::prefix_list_entry);
+    listing(&ecs::INSTANCES, answers, ecs::instance);
+    listing(&ecs::ENIS, answers, ecs::eni);
+    listing(&interconnect::VPC_PEERINGS, answers, |row, at| interconnect::vpc_peering(row, at, &account, &region));
+    listing(&interconnect::ATTACHMENTS, answers, interconnect::attachment);
+    listing(&interconnect::TRANSIT_PEERINGS, answers, |row, at| interconnect::transit_peering(row, at, &region));
+    listing(&interconnect::TRANSIT_TABLES, answers, interconnect::transit_table);
+    listing(&interconnect::TRANSIT_ROUTES, answers, interconnect::transit_route);
+    listing(&interconnect::ASSOCIATIONS, answers, interconnect::bound_attachment);
+    listing(&interconnect::PROPAGATIONS, answers, interconnect::bound_attachment);
+    listing(&records::METRICS, answers, records::measured);
+    listing(&records::EVENTS, answers, records::change);
+}
+
+/// One case through everything that takes bytes from outside.
+fn run(draw: &mut Draw, seeds: &[Vec<u8>], documents: &[Value]) {
+    let bytes = case(draw, seeds, documents);
+    let status = *draw.of(&[200, 400, 403, 404, 500, 503]);
+    let reply = Reply::read(status, &bytes);
+    let _ = (reply.error(), reply.request_id(), reply.denied_action());
+    let text = String::from_utf8_lossy(&bytes);
+    let name = draw.of(&["DescribeVpcs.json", "x.vtb-1.json", "vtb-", "RateLimitDropPps-sg-1", "é-tr-"]);
+    let _ = (import::decoded(&bytes).map(|text| saved_call(name, &text)), AccessKey::from_service(&text, "x"));
+    let _ = (metadata::fact(&text), metadata::role_name(&text), metadata::addresses(&text));
+    assert!(metadata::hardware_addresses(&text).iter().all(|mac| !mac.contains(['/', '.', '?'])));
+    if reply.is_document {
+        // Pages of one listing resemble each other, so the same answer comes again, sometimes changed.
+        let mut answers = vec![reply.document];
+        while answers.len() < 1 + draw.below(PAGES) {
+            let mut next = Value::Object(answers[0].clone());
+            if draw.below(2) == 0 {
+                mutate_value(draw, &mut next);
+            }
+            answers.extend(next.as_object().cloned());
+            if !next.is_object() {
+                break;
+            }
+        }
+        listings(&answers);
+    }
+}
+
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how many cases a run draws is said from outside")]
+fn bytes_from_outside_neither_panic_nor_fill_the_memory() {
+    let cases: u64 = std::env::var("PINGTONG_FUZZ_CASES").ok().map_or(CASES, |text| text.parse().unwrap());
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/samples");
+    let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let seeds: Vec<Vec<u8>> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
+    let documents: Vec<Value> = seeds.iter().filter_map(|bytes| serde_json::from_slice(bytes).ok()).collect();
+    assert!(documents.len() > 20);
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let (seeds, documents) = (&seeds, &documents);
+            scope.spawn(move || {
+                for number in (thread..cases).step_by(usize::try_from(threads).unwrap()) {
+                    let seed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+                    let outcome = std::panic::catch_unwind(|| run(&mut Draw(seed), seeds, documents));
+                    assert!(outcome.is_ok(), "case {number} (seed {seed}) panicked");
+                }
+            });
+        }
+    });
+    let peak = peak_kib();
+    assert!(peak <= PEAK_KIB_MAX, "{peak} KiB at the peak");
+    println!("{cases} cases, {peak} KiB at the peak");
+}
