@@ -4,6 +4,7 @@
 //! time with the same arguments. Exit codes are the product's: 0 good, 1 a scenario failed, 64 bad usage, 70 our failure.
 
 use crate::{
+    bench,
     cloud::{self, Cloud, NullApply},
     demo,
     estate::Estate,
@@ -101,6 +102,12 @@ enum Verb {
         #[arg(long)]
         unconnected: bool,
     },
+    /// Measures what the product costs; one JSON line with --json. 测量开销。
+    Bench {
+        /// What is measured.
+        #[command(subcommand)]
+        what: Bench,
+    },
     /// Tells whether this machine can run the lab. 检查本机能否运行实验室。
     Check,
     /// One scenario in this process's own sandbox.
@@ -109,6 +116,16 @@ enum Verb {
         file: PathBuf,
         #[arg(long)]
         keep: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Reading a large account over a rough road: memory, and whether every object came. 采集大型账号的内存与完整性。
+    Gather {
+        /// One JSON line.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -130,6 +147,9 @@ pub fn outside(args: &[OsString]) -> ExitCode {
             Programs::find(settings::cargo().as_deref()).and_then(|_| sandbox::run_inside(tail))
         }
         Verb::Check | Verb::Scenario { .. } => sandbox::run_inside(tail),
+        Verb::Bench { what: Bench::Gather { json } } => {
+            Programs::find(settings::cargo().as_deref()).and_then(|programs| bench_gather(&programs, json))
+        }
         Verb::Exec { instance, command } => exec(&instance, &command),
         Verb::Verify { arguments } => verify(&arguments),
         Verb::Cloud { listen, topology, unconnected } => {
@@ -160,9 +180,11 @@ pub fn inside(args: &[OsString]) -> ExitCode {
                     crate::plane::Plane::boot(crate::plane::PlaneOptions { seed: 1 })?;
                     Ok(ExitCode::SUCCESS)
                 }
-                Verb::Run { .. } | Verb::Exec { .. } | Verb::Verify { .. } | Verb::Cloud { .. } => {
-                    Err(anyhow!("this command runs outside the sandbox"))
-                }
+                Verb::Run { .. }
+                | Verb::Exec { .. }
+                | Verb::Verify { .. }
+                | Verb::Cloud { .. }
+                | Verb::Bench { .. } => Err(anyhow!("this command runs outside the sandbox")),
             }
         });
         // Servers of the lab have no end of their own; the process ends with its namespaces.
@@ -287,6 +309,22 @@ fn run_one(file: &Path, keep: Option<&Path>) -> Outcome {
         serde_json::from_str(line).with_context(|| format!("a scenario's result cannot be read: {line}"))
     };
     attempt().unwrap_or_else(|error| Outcome::lost(file.display().to_string(), &error))
+}
+
+fn bench_gather(programs: &Programs, json: bool) -> Result<ExitCode> {
+    // Beside the programs, where cargo keeps what may be thrown away.
+    let beside = programs.collector.parent().unwrap_or(Path::new("."));
+    let directory = beside.join(format!("bench-gather-{}", std::process::id()));
+    std::fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let figures = runtime()?.block_on(bench::gather::run(bench::gather::REQUIRED, programs, &directory));
+    std::fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {}", directory.display()))?;
+    let figures = figures?;
+    if json {
+        render::json_line(&figures);
+    } else {
+        render::figures(&figures);
+    }
+    Ok(ExitCode::from(u8::from(figures["complete"] != true)))
 }
 
 async fn scenario(file: &Path, keep: Option<&Path>) -> Result<ExitCode> {

@@ -86,6 +86,14 @@ pub fn outcome(outcome: &Outcome) {
     let _ = std::io::stdout().flush();
 }
 
+/// Figures of a benchmark, one a line.
+pub fn figures(figures: &serde_json::Value) {
+    for (name, value) in figures.as_object().into_iter().flatten() {
+        println!("{name:<16} {value}");
+    }
+    let _ = std::io::stdout().flush();
+}
+
 /// A failure with everything that led to it.
 pub fn failure(error: &anyhow::Error) {
     eprintln!("{error:#}");

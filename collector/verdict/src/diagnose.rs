@@ -365,6 +365,8 @@ fn refused(model: &Model, told: &BTreeSet<GapText>) -> Vec<GapText> {
             (snapshot.prefix_lists.why_unknown(), ("the prefix lists", "前缀列表")),
             (snapshot.instances.why_unknown(), ("the instances", "实例")),
             (snapshot.enis.why_unknown(), ("the network interfaces", "弹性网卡")),
+            (snapshot.link_metrics.why_unknown(), ("the metrics of router interfaces", "路由器接口的监控指标")),
+            (snapshot.changes.why_unknown(), ("who changed what", "操作记录")),
         ];
         for (why, what) in parts {
             let Some(why @ WhyUnknown::Denied { .. }) = why else { continue };

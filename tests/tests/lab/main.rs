@@ -5,4 +5,5 @@
 
 mod house;
 mod interop;
+mod large;
 mod scenarios;
