@@ -89,6 +89,8 @@ pub struct MetadataClient {
     http: reqwest::Client,
     base: Url,
     token: Arc<Mutex<Token>>,
+    /// Whether nothing may be asked without a token.
+    hardened_only: bool,
 }
 
 impl fmt::Debug for MetadataClient {
@@ -106,7 +108,13 @@ impl MetadataClient {
         let base = base_address(base.unwrap_or(ADDRESS))?;
         let https = base.scheme() == "https";
         let http = http::client(HttpRule { https, proxy: false, connect: TIMEOUT, request: TIMEOUT })?;
-        Ok(Self { http, base, token: Arc::default() })
+        Ok(Self { http, base, token: Arc::default(), hardened_only: false })
+    }
+
+    /// Asks nothing without a session token, even where the service offers none: some rule of the house demands it.
+    #[must_use]
+    pub fn hardened_only(self) -> Self {
+        Self { hardened_only: true, ..self }
     }
 
     /// Who this host is.
@@ -182,6 +190,10 @@ impl MetadataClient {
         let mut token = self.current_token().await;
         let mut renewed = false;
         loop {
+            if self.hardened_only && token.is_none() {
+                let what = "it gives no session token, and asking without one is forbidden here";
+                return Err(self.unreadable("api/token", &what));
+            }
             match self.ask(Method::GET, path, token.as_ref()).await? {
                 (StatusCode::OK, text) => return Ok(Some(text.trim().to_owned())),
                 (StatusCode::NOT_FOUND, _) => return Ok(None),
@@ -189,7 +201,9 @@ impl MetadataClient {
                     renewed = true;
                     token = self.replace_token(token.take()).await;
                 }
-                (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) if token.is_some() => token = None,
+                (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) if token.is_some() && !self.hardened_only => {
+                    token = None;
+                }
                 (status, _) => {
                     let url = format!("{}latest/{path}", self.base);
                     return Err(MetadataError::Refused { url, status: status.as_u16() });

@@ -2,7 +2,7 @@
 //!
 //! Samples: `testdata/samples/`, from the vendor's API pages and SDKs; they mask addresses with asterisks.
 
-use crate::{ecs, interconnect, row::Row, row::RowError, vpc};
+use crate::{ecs, interconnect, records, row::Row, row::RowError, vpc};
 use pingtong_evidence::*;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
@@ -99,6 +99,228 @@ fn newer_interconnects() {
         interconnect::bound_attachment,
     );
     assert_eq!(bound, [None]);
+}
+
+/// What one row becomes, as JSON, so that any sort of object can be searched.
+type AsJson = fn(Row<'_>) -> Result<Value, RowError>;
+
+/// Samples, the list that holds their rows (none: the answer is one row), and the fields that a walk needs of a row.
+/// Enumerations are left to the tests above: their words change on the way.
+fn needed() -> Vec<(&'static str, Option<&'static str>, AsJson, Vec<&'static str>)> {
+    macro_rules! json {
+        ($object:expr) => {
+            $object.map(|object| serde_json::to_value(object).unwrap())
+        };
+    }
+    const AT: Provenance = Provenance(0);
+    let (vpc, interface): (AsJson, AsJson) =
+        (|row| json!(vpc::vpc(row, AT)), |row| json!(vpc::router_interface(row, AT)));
+    let vpc_fields = vec!["VpcId", "VpcName", "CidrBlock", "VRouterId"];
+    let interface_fields = vec![
+        "RouterInterfaceId",
+        "Spec",
+        "Bandwidth",
+        "RouterId",
+        "VpcInstanceId",
+        "OppositeRegionId",
+        "OppositeInterfaceId",
+        "OppositeInterfaceOwnerId",
+        "OppositeRouterId",
+        "OppositeVpcInstanceId",
+        "CreationTime",
+        "ConnectedTime",
+        "EndTime",
+    ];
+    let peering: AsJson = |row| {
+        let (account, region) = (AccountId::parse("1").unwrap(), RegionId::parse("r").unwrap());
+        json!(interconnect::vpc_peering(row, AT, &account, &region))
+    };
+    let peering_fields = vec![
+        "InstanceId",
+        "Bandwidth",
+        "OwnerId",
+        "RegionId",
+        "Vpc",
+        "AcceptingOwnerUid",
+        "AcceptingRegionId",
+        "AcceptingVpc",
+    ];
+    let acl: AsJson = |row| json!(vpc::network_acl(row, AT));
+    let acl_fields = vec!["NetworkAclId", "VpcId", "IngressAclEntries", "EgressAclEntries", "Resources"];
+    vec![
+        ("vpc.DescribeVpcs", Some("Vpcs"), vpc, vpc_fields.clone()),
+        ("vpc.DescribeVpcAttribute", None, vpc, vpc_fields),
+        (
+            "vpc.DescribeVSwitches",
+            Some("VSwitches"),
+            |row| json!(vpc::vswitch(row, AT)),
+            vec!["VSwitchId", "VpcId", "ZoneId", "CidrBlock"],
+        ),
+        (
+            "vpc.DescribeRouteTableList",
+            Some("RouterTableList"),
+            |row| json!(vpc::route_table(row, AT)),
+            vec!["RouteTableId", "VpcId", "VSwitchIds"],
+        ),
+        (
+            "vpc.DescribeRouteEntryList",
+            Some("RouteEntrys"),
+            |row| json!(vpc::route_entry(row, AT)),
+            vec!["RouteEntryId", "DestinationCidrBlock", "NextHopId"],
+        ),
+        ("vpc.DescribeRouterInterfaces", Some("RouterInterfaceSet"), interface, interface_fields.clone()),
+        ("vpc.DescribeRouterInterfaceAttribute", None, interface, interface_fields),
+        ("vpc.DescribeNetworkAcls", Some("NetworkAcls"), acl, acl_fields),
+        (
+            "ecs.DescribeSecurityGroups",
+            Some("SecurityGroups"),
+            |row| json!(ecs::security_group(row, AT)),
+            vec!["SecurityGroupId", "SecurityGroupName", "VpcId"],
+        ),
+        (
+            "ecs.DescribeSecurityGroupAttribute",
+            Some("Permissions"),
+            |row| json!(ecs::security_rule(row, &AccountId::parse("1").unwrap())),
+            vec![
+                "SecurityGroupRuleId",
+                "Priority",
+                "SourceCidrIp",
+                "DestCidrIp",
+                "SourceGroupId",
+                "SourcePrefixListId",
+            ],
+        ),
+        (
+            "ecs.DescribeInstances",
+            Some("Instances"),
+            |row| json!(ecs::instance(row, AT)),
+            vec!["InstanceId", "InstanceName", "VpcAttributes", "SecurityGroupIds"],
+        ),
+        (
+            "ecs.DescribeNetworkInterfaces",
+            Some("NetworkInterfaceSets"),
+            |row| json!(ecs::eni(row, AT)),
+            vec!["NetworkInterfaceId", "InstanceId", "VpcId", "VSwitchId", "MacAddress", "SecurityGroupIds"],
+        ),
+        ("vpcpeer.ListVpcPeerConnections.assembled", Some("VpcPeerConnects"), peering, peering_fields.clone()),
+        ("vpcpeer.GetVpcPeerConnectionAttribute.assembled", None, peering, peering_fields),
+        (
+            "cbn.ListTransitRouterVpcAttachments.assembled",
+            Some("TransitRouterAttachments"),
+            |row| json!(interconnect::attachment(row, AT)),
+            vec!["TransitRouterAttachmentId", "TransitRouterId", "VpcId", "VpcOwnerId", "VpcRegionId"],
+        ),
+        (
+            "cbn.ListTransitRouterPeerAttachments.assembled",
+            Some("TransitRouterAttachments"),
+            |row| json!(interconnect::transit_peering(row, AT, &RegionId::parse("r").unwrap())),
+            vec![
+                "TransitRouterAttachmentId",
+                "TransitRouterId",
+                "RegionId",
+                "PeerTransitRouterId",
+                "PeerTransitRouterRegionId",
+                "PeerTransitRouterOwnerId",
+                "Bandwidth",
+            ],
+        ),
+        (
+            "cbn.ListTransitRouterRouteTables.assembled",
+            Some("TransitRouterRouteTables"),
+            |row| json!(interconnect::transit_table(row, AT)),
+            vec!["TransitRouterRouteTableId", "TransitRouterId"],
+        ),
+        (
+            "cbn.ListTransitRouterRouteEntries.assembled",
+            Some("TransitRouterRouteEntries"),
+            |row| json!(interconnect::transit_route(row, AT)),
+            vec!["TransitRouterRouteEntryDestinationCidrBlock"],
+        ),
+        (
+            "cbn.ListTransitRouterRouteTablePropagations.assembled",
+            Some("TransitRouterPropagations"),
+            |row| json!(interconnect::bound_attachment(row, AT)),
+            vec!["TransitRouterAttachmentId"],
+        ),
+    ]
+}
+
+/// Every scalar below a value that is told: not empty, not a mask over an address.
+fn scalars(value: &Value, out: &mut Vec<String>) {
+    match value {
+        Value::Array(list) => list.iter().for_each(|value| scalars(value, out)),
+        Value::Object(members) => members.values().for_each(|value| scalars(value, out)),
+        Value::String(text) => out.push(text.clone()),
+        Value::Number(number) => out.push(number.to_string()),
+        Value::Bool(_) | Value::Null => {}
+    }
+}
+
+/// Ids, blocks and numbers are found as they stand, times in the snapshot's own form. Words of enumerations and ports
+/// change on the way; masked addresses cannot be read.
+fn kept(text: &str, decoded: &[String]) -> bool {
+    let id_or_block = text.contains('-') && !text.starts_with("-1/") || text.contains('/') && text.contains('.');
+    let number = text.parse::<f64>().is_ok();
+    let masked = text.contains("**.") || text.contains("XX") || text.contains(":*");
+    if text.is_empty() || masked || !(id_or_block || number) {
+        return true;
+    }
+    let time = Row::new(&Map::from_iter([("t".to_owned(), Value::from(text))])).time("t");
+    decoded.iter().any(|have| {
+        have == text || time.is_some_and(|time| *have == time.to_string() || *have == time.as_millis().to_string())
+    })
+}
+
+#[test]
+fn no_field_that_a_walk_needs_is_lost_from_any_documented_sample() {
+    let mut checked = 0;
+    for (name, container, read, fields) in needed() {
+        let document = sample(name);
+        let whole = Row::new(&document);
+        let rows: Vec<Row<'_>> = container.map_or_else(|| vec![whole], |container| whole.rows(container).collect());
+        assert!(!rows.is_empty(), "{name} has no rows");
+        for row in rows {
+            let mut decoded = vec![];
+            scalars(&read(row).unwrap(), &mut decoded);
+            for field in &fields {
+                let mut told = vec![];
+                scalars(row.value(field).unwrap_or(&Value::Null), &mut told);
+                for text in told {
+                    assert!(kept(&text, &decoded), "{name}: {field} \"{text}\" is not in {decoded:?}");
+                    checked += 1;
+                }
+            }
+        }
+    }
+    assert!(checked > 100, "{checked}");
+}
+
+#[test]
+fn the_older_form_of_route_tables_tells_the_same_of_a_route() {
+    let document = sample("vpc.DescribeRouteTables");
+    let table = Row::new(&document).rows("RouteTables").next().unwrap();
+    let routes: Vec<_> = table
+        .rows("RouteEntrys")
+        .map(|row| vpc::route_entry(row, Provenance(0)).unwrap().unwrap().next_hops[0].clone())
+        .collect();
+    assert_eq!((routes[0].kind, routes[0].id.as_str()), (NextHopKind::RouterInterface, "ri-2zeo3xzyf38r4urzdpvfs"));
+    assert_eq!(routes[1].kind, NextHopKind::Service);
+}
+
+#[test]
+fn metrics_are_read_from_the_documented_sample() {
+    let rows = decode("cms.DescribeMetricList", "Datapoints", |row, at| {
+        // The sample is of an instance; what it measures is told in the same words.
+        let mut fields = Map::new();
+        for name in ["timestamp", "Maximum", "Average"] {
+            fields.insert(name.to_owned(), row.value(name).unwrap().clone());
+        }
+        fields.insert("instanceId".to_owned(), Value::from("ri-1"));
+        records::measured(Row::new(&fields), at)
+    });
+    let metrics = records::by_interface(LinkMetricKind::RateLimitDropPps, rows);
+    assert_eq!((metrics.len(), metrics[0].points.len()), (1, 10));
+    assert_eq!(metrics[0].points[0].average_milli, Some(99_520));
 }
 
 /// A rule in the forms that the documents leave open.

@@ -31,6 +31,16 @@ async fn identity_is_read_in_hardened_mode_and_without_tokens() {
 }
 
 #[tokio::test]
+async fn where_the_house_demands_it_nothing_is_asked_without_a_token() {
+    let client = |hardened| async move {
+        metadata_client(Metadata { hardened, ..Metadata::default() }).await.hardened_only().identity().await
+    };
+    assert!(client(true).await.is_ok());
+    let error = client(false).await.unwrap_err().to_string();
+    assert!(error.contains("no session token"), "{error}");
+}
+
+#[tokio::test]
 async fn the_instances_role_signs_and_an_instance_without_one_is_one_gap() {
     let (cloud, base) = start(tutorial()).await;
     for role in [true, false] {
