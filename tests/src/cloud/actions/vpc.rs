@@ -76,7 +76,8 @@ pub(super) fn delete(call: &Call<'_>, world: &mut World) -> Answer {
     let in_use = world.vswitches_of(&vpc.id).next().is_some()
         || world.groups.values().any(|group| group.vpc == vpc.id)
         || world.interfaces.values().any(|interface| interface.vpc == vpc.id)
-        || world.peerings.values().any(|peering| peering.vpc == vpc.id || peering.accepting_vpc == vpc.id);
+        || world.peerings.values().any(|peering| peering.vpc == vpc.id || peering.accepting_vpc == vpc.id)
+        || world.cen.attachments.values().any(|attachment| attachment.vpc() == Some(&vpc.id));
     if in_use {
         let message = "Specified object has dependent resources.";
         return Err(Refusal::new(400, "DependencyViolation", message));
