@@ -381,7 +381,15 @@ fn connections_unread<'a>(model: &Model, snapshot: &'a Snapshot) -> Option<&'a W
     match model.link.kind {
         LinkKind::RouterInterface => snapshot.router_interfaces.why_unknown(),
         LinkKind::VpcPeering => snapshot.vpc_peerings.why_unknown(),
-        LinkKind::TransitRouter => snapshot.transit_attachments.why_unknown(),
+        LinkKind::TransitRouter => {
+            let parts = [
+                snapshot.transit_attachments.why_unknown(),
+                snapshot.transit_peerings.why_unknown(),
+                snapshot.transit_route_tables.why_unknown(),
+            ];
+            let denied = parts.into_iter().flatten().find(|why| matches!(why, WhyUnknown::Denied { .. }));
+            denied.or_else(|| parts.into_iter().flatten().next())
+        }
     }
 }
 

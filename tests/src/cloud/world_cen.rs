@@ -4,8 +4,8 @@
 //! learns, and those that a VPC's tables are given. Facts: `alibaba-cloud-api.md` §7, `network-semantics.md` §2. Where
 //! both are silent the product's documented behaviour counts: nothing is associated or learned by itself; a VPC lends
 //! its system routes, one a vSwitch, and no custom ones; a connection between regions lends, both ways, what the table
-//! associated with its far end has from VPCs and owners, and nothing that came over another such connection; of equal
-//! destinations the owner's route wins, then the router's own VPCs, then the smallest region.
+//! associated with its far end has from VPCs and owners, black holes too, and nothing that came over another such
+//! connection; of equal destinations the owner's route wins, then the router's own VPCs, then the smallest region.
 
 use super::{
     ids::derived,
@@ -252,7 +252,7 @@ pub(super) fn lookups_of(world: &World, table: &TransitTable) -> Vec<Lookup> {
         let Some(far) = attachment.across(&table.router).filter(|_| attachment.publishes) else { continue };
         let region = world.cen.routers.get(far).map(|router| router.region.clone());
         let lent = world.cen.associated(far, &attachment.id).map(|table| own_lookups(world, table)).unwrap_or_default();
-        found.extend(lent.into_iter().filter(|route| route.best && route.attachment.is_some()).map(|route| Lookup {
+        found.extend(lent.into_iter().filter(|route| route.best).map(|route| Lookup {
             attachment: Some(attachment.id.clone()),
             written: None,
             region: region.clone(),
@@ -327,9 +327,7 @@ pub(super) fn given_routes(world: &World, table: &RouteTable) -> Vec<RouteEntry>
     let lent = publishing.flat_map(|attachment| {
         let from = world.cen.associated(&attachment.router, &attachment.id);
         let routes = from.map(|table| lookups_of(world, table)).unwrap_or_default();
-        let abroad = routes.into_iter().filter(|route| {
-            route.best && route.attachment.is_some() && route.attachment.as_ref() != Some(&attachment.id)
-        });
+        let abroad = routes.into_iter().filter(|route| route.best && route.attachment.as_ref() != Some(&attachment.id));
         abroad.map(|route| (attachment.id.clone(), route.destination))
     });
     let taken = |destination: &Ipv4Net| {
