@@ -117,6 +117,23 @@ fn a_route_that_a_transit_router_lacks_is_its_tables_fault_and_the_owner_writes_
 }
 
 #[test]
+fn a_table_that_does_not_learn_says_so_and_unread_learning_is_told() {
+    let mut world = healthy();
+    world.wire(Wire::S1, Wire::S5);
+    routes(&mut world, I).retain(|route| route.destination == cidr("192.168.1.0/24"));
+    known(&mut tables(&mut world)[0].propagations).retain(|from| from.as_str() == "tr-attach-a");
+    let texts = |verdict: &Verdict| -> String {
+        verdict.causes.iter().flat_map(|cause| &cause.evidence).map(|line| line.text.clone()).collect()
+    };
+    assert!(texts(&world.verdict()).contains("does not learn from tr-attach-between"));
+    tables(&mut world)[0].propagations = Known::Unknown(refused());
+    let verdict = world.verdict();
+    assert!(!texts(&verdict).contains("does not learn"));
+    assert_eq!(blamed(&verdict), ["route-missing initiator vtb-tr-a cn-qingdao"]);
+    assert!(verdict.gaps.iter().any(|gap| gap.code == GapCode::ConfigDenied), "{:?}", verdict.gaps);
+}
+
+#[test]
 fn the_router_of_the_other_region_is_looked_up_as_well() {
     let mut world = healthy();
     world.wire(Wire::S1, Wire::S5);

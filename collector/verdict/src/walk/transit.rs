@@ -5,7 +5,7 @@
 //! at the router there. What stops a packet does not hide what comes after: it is followed on the way that it should
 //! have gone. An account sees its own transit routers: what a router holds is read where its tables show, and
 //! where they show nowhere nothing is concluded. Facts: ListTransitRouterVpcAttachments, …PeerAttachments,
-//! …RouteTables, …RouteTableAssociations, …RouteEntries (`alibaba-cloud-api.md` §7).
+//! …RouteTables, …RouteTableAssociations, …RouteTablePropagations, …RouteEntries (`alibaba-cloud-api.md` §7).
 
 use super::{Hops, Packet, host::blind_because};
 use crate::{
@@ -320,11 +320,18 @@ impl<'a> LookUp<'a> {
             );
             return self.blame(CauseCode::RouteNotAvailable, table, text, Fix::Manual, walk);
         }
-        let text = both!(
-            "{id} of the transit router has no route that covers {to}",
-            "转发路由器的 {id} 中没有包含 {to} 的路由"
-        );
-        self.blame(CauseCode::RouteMissing, table, text, self.create(table), walk);
+        let fix = self.create(table);
+        let text = match (&fix, &table.propagations) {
+            (Fix::CreateTransitRoute { attachment, .. }, Known::Known(all)) if !all.contains(attachment) => both!(
+                "{id} of the transit router has no route that covers {to}, and does not learn from {attachment}",
+                "转发路由器的 {id} 中没有包含 {to} 的路由，也没有对 {attachment} 开启路由学习"
+            ),
+            _ => both!(
+                "{id} of the transit router has no route that covers {to}",
+                "转发路由器的 {id} 中没有包含 {to} 的路由"
+            ),
+        };
+        self.blame(CauseCode::RouteMissing, table, text, fix, walk);
     }
 
     /// A route to the peer's block: to its attachment, or to the connection to the router that it is at.
