@@ -15,9 +15,12 @@ use std::{
 pub struct Desired {
     /// Routers, by VPC id.
     pub vpcs: BTreeMap<String, VpcPlane>,
+    /// Transit routers, by id.
+    pub transits: BTreeMap<String, TransitPlane>,
     /// Instances, by their name in the topology (`A.ecs1`).
     pub instances: BTreeMap<String, InstancePlane>,
-    /// Links between VPCs, by the id of the initiator's end (a router interface, a peering connection, an attachment).
+    /// Links between routers, by the id of the initiator's end (a router interface, a peering connection) or of the
+    /// attachment.
     pub links: BTreeMap<String, LinkPlane>,
 }
 
@@ -132,12 +135,22 @@ pub struct Filter {
     pub accept_by_default: bool,
 }
 
-/// A link between two VPCs.
+/// A transit router: joins links, filters nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TransitPlane {
+    /// The route table for packets that come in by a link, by the link's key. What comes in by another is dropped
+    /// silently.
+    pub arrivals: BTreeMap<String, String>,
+    /// Route tables, by id, as a VPC's are.
+    pub tables: BTreeMap<String, Vec<RoutePlane>>,
+}
+
+/// A link between two routers, a VPC's or a transit router each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinkPlane {
-    /// The initiator's VPC id.
+    /// The initiator's router: a VPC's id, or a transit router's. Of a VPC's attachment, the VPC.
     pub initiator: String,
-    /// The acceptor's VPC id.
+    /// The acceptor's router, likewise.
     pub acceptor: String,
     /// Whether packets pass. A frozen link stays in the route tables and drops silently.
     pub carries: bool,

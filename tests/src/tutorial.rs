@@ -4,6 +4,8 @@
 //! [`Builder::step`] does one step, 1 to 6, of every peering. Everything goes over the wire, so a mistake of the lab's
 //! cloud shows here as it would to a user.
 
+mod transit;
+
 use crate::{
     cloud::{self, Keys},
     symbols::Symbols,
@@ -18,6 +20,10 @@ pub const STEPS: std::ops::RangeInclusive<u8> = 1..=6;
 
 /// The RAM role of every instance: what the agent on it may read its account with.
 const INSTANCE_ROLE: &str = "pingtong-agent";
+
+/// How often, and how many times, to look whether something is ready.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(25);
+const LOOKS_MAX: u32 = 200;
 
 /// An account's caller.
 #[derive(Debug, Clone)]
@@ -246,9 +252,9 @@ impl<'a> Builder<'a> {
             let done = match peering.kind {
                 PeeringKind::RouterInterface => self.router_interfaces(number, peering, initiator, acceptor).await,
                 PeeringKind::VpcPeering => self.vpc_peering(number, peering, initiator, acceptor).await,
-                PeeringKind::TransitRouter => Err(anyhow!(
-                    "the lab's cloud has no transit routers yet; use kind = \"router-interface\" or \"vpc-peering\""
-                )),
+                PeeringKind::TransitRouter => {
+                    self.transit_router(number, transit::Ends { peering, initiator, acceptor }).await
+                }
             };
             done.with_context(|| format!("step {number} of {}", peering.name.get_ref()))?;
         }
@@ -310,14 +316,13 @@ impl<'a> Builder<'a> {
 
     /// As the tutorial's reader does: looks until the console says active. Bounded.
     async fn wait_until_active(&self, name: &str, initiator: &Vpc) -> Result<()> {
-        const LOOKS_MAX: u32 = 200;
         let id = self.symbols.get(&format!("{name}.initiator"))?;
         for _ in 0..LOOKS_MAX {
             let seen = self.call(initiator, "vpc:DescribeRouterInterfaceAttribute", with([("InstanceId", id)])).await?;
             if field(&seen, "Status")? == "Active" {
                 return Ok(());
             }
-            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
         bail!("router interface {id} did not become Active")
     }

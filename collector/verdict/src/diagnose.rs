@@ -383,7 +383,18 @@ fn connections_unread<'a>(model: &Model, snapshot: &'a Snapshot) -> Option<&'a W
     match model.link.kind {
         LinkKind::RouterInterface => snapshot.router_interfaces.why_unknown(),
         LinkKind::VpcPeering => snapshot.vpc_peerings.why_unknown(),
-        LinkKind::TransitRouter => snapshot.transit_attachments.why_unknown(),
+        LinkKind::TransitRouter => {
+            let lists = [
+                snapshot.transit_attachments.why_unknown(),
+                snapshot.transit_peerings.why_unknown(),
+                snapshot.transit_route_tables.why_unknown(),
+            ];
+            let tables = snapshot.transit_route_tables.known().into_iter().flatten();
+            let parts = tables
+                .flat_map(|t| [t.associations.why_unknown(), t.propagations.why_unknown(), t.routes.why_unknown()]);
+            let mut unread = lists.into_iter().chain(parts).flatten();
+            unread.find(|why| matches!(why, WhyUnknown::Denied { .. }))
+        }
     }
 }
 

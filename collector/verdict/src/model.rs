@@ -9,8 +9,8 @@ use crate::{
     verdict::{Object, ObjectKind},
 };
 use pingtong_evidence::{
-    AccountId, Cidr, Known, Link, LinkSide, Pair, Provenance, RegionId, RouteTable, RouteTableKind, Side, Snapshot,
-    Source, VSwitch, VSwitchId, Vpc, VpcId,
+    AccountId, Cidr, Known, Link, LinkSide, Pair, Provenance, RegionId, RouteTable, RouteTableId, RouteTableKind, Side,
+    Snapshot, Source, TransitRouteTable, VSwitch, VSwitchId, Vpc, VpcId,
 };
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -59,6 +59,15 @@ impl Model {
 
     pub(crate) fn snapshots(&self) -> impl Iterator<Item = &Snapshot> {
         self.snapshots.values()
+    }
+
+    /// A route table of a transit router, in every snapshot that shows it.
+    pub(crate) fn transit_tables_mut(&mut self, id: &RouteTableId) -> impl Iterator<Item = &mut TransitRouteTable> {
+        let all = self.snapshots.values_mut().filter_map(|snapshot| match &mut snapshot.transit_route_tables {
+            Known::Known(tables) => Some(tables),
+            Known::Unknown(_) => None,
+        });
+        all.flatten().filter(move |table| table.id == *id)
     }
 
     /// The link's VPC at one side, when its description was read.

@@ -21,6 +21,7 @@ mod settle;
 mod signature;
 mod wire;
 mod world;
+mod world_cen;
 
 #[cfg(test)]
 mod tests;
@@ -37,3 +38,4 @@ pub use world::{
     PeeringState, PrefixList, Role, RouteEntry, RouteTable, RouterInterface, RouterInterfaceState, Rule, SecurityGroup,
     VSwitch, Vpc, World,
 };
+pub use world_cen::{Attached, Attachment, Cen, CenWorld, Grant, Stage, TransitRoute, TransitRouter, TransitTable};

@@ -3,7 +3,8 @@
 //! Facts: `network-semantics.md` §1 (pool of all groups, smaller priority first, drop wins ties, group sources match
 //! only within one VPC, basic groups let their members talk and let everything out), §2 (the vSwitch's own table;
 //! routes stay when their link is dead), §3 (both ends active or nothing passes), §4 (an ACL without entries in a
-//! direction filters nothing there).
+//! direction filters nothing there). A transit router is a router of its own, an attachment a link to it (§7 of
+//! `alibaba-cloud-api.md`): its tables are looked up by the packet itself, so any of them are followed exactly.
 
 use super::{
     actions::{bandwidth_mbit, entries_of, read_ports},
@@ -12,9 +13,11 @@ use super::{
         Acl, AclEntry, Business, Eni, Hop, InstanceState, PeeringState, Role, RouterInterface, RouterInterfaceState,
         Rule, SecurityGroup, VSwitch, Vpc, World,
     },
+    world_cen::{Attached, Attachment, Stage, TransitRouter, lookups_of},
 };
 use crate::desired::{
-    AclPlane, Desired, EniPlane, Filter, HopPlane, InstancePlane, LinkPlane, Match, RoutePlane, VSwitchPlane, VpcPlane,
+    AclPlane, Desired, EniPlane, Filter, HopPlane, InstancePlane, LinkPlane, Match, RoutePlane, TransitPlane,
+    VSwitchPlane, VpcPlane,
 };
 use ipnet::Ipv4Net;
 use std::{collections::BTreeMap, net::Ipv4Addr};
@@ -34,7 +37,8 @@ pub(super) fn project(world: &World) -> Desired {
             (format!("{account}.{}", instance.name), InstancePlane { id: instance.id.clone(), running, enis })
         })
         .collect();
-    Desired { vpcs, instances, links }
+    let transits = world.cen.routers.values().map(|router| (router.id.clone(), transit_plane(world, router))).collect();
+    Desired { vpcs, transits, instances, links }
 }
 
 fn links(world: &World) -> BTreeMap<String, LinkPlane> {
@@ -59,7 +63,36 @@ fn links(world: &World) -> BTreeMap<String, LinkPlane> {
         };
         (peering.id.clone(), link)
     });
-    pairs.chain(peerings).collect()
+    let attachments =
+        world.cen.attachments.values().map(|attachment| (attachment.id.clone(), attachment_link(attachment)));
+    pairs.chain(peerings).chain(attachments).collect()
+}
+
+/// Its initiator's end is the VPC, or the router it was made at.
+fn attachment_link(attachment: &Attachment) -> LinkPlane {
+    let carries = attachment.stage == Stage::Here;
+    let (from, to, rate) = match &attachment.to {
+        Attached::Vpc { vpc, .. } => (vpc, &attachment.router, None),
+        Attached::Router { router, bandwidth, .. } => (&attachment.router, router, Some(u64::from(*bandwidth))),
+    };
+    LinkPlane { initiator: from.clone(), acceptor: to.clone(), carries, rate_mbit: rate }
+}
+
+fn transit_plane(world: &World, router: &TransitRouter) -> TransitPlane {
+    let tables = || world.cen.tables_of(&router.id);
+    let arrivals = tables().flat_map(|table| {
+        let associated = table.associations.iter().filter(|(_, stage)| **stage == Stage::Here);
+        associated.map(|(attachment, _)| (attachment.clone(), table.id.clone()))
+    });
+    let routes = tables().map(|table| {
+        let best = lookups_of(world, table).into_iter().filter(|route| route.best);
+        let routes = best.map(|route| RoutePlane {
+            destination: route.destination,
+            hops: vec![route.attachment.map_or(HopPlane::Blackhole, HopPlane::Link)],
+        });
+        (table.id.clone(), routes.collect())
+    });
+    TransitPlane { arrivals: arrivals.collect(), tables: routes.collect() }
 }
 
 /// A change of size does not interrupt.
@@ -98,7 +131,7 @@ fn hop_plane(world: &World, links: &BTreeMap<String, LinkPlane>, hop: &Hop) -> H
             Role::Initiating => link(&near.id),
             Role::Accepting => link(&world.partner(near)?.id),
         }),
-        "VpcPeer" => link(&hop.id),
+        "VpcPeer" | "Attachment" => link(&hop.id),
         "Instance" => world.primary_eni(&hop.id).map(|eni| HopPlane::Eni(eni.id.clone())),
         "NetworkInterface" => {
             world.enis.get(&hop.id).filter(|eni| eni.instance.is_some()).map(|eni| HopPlane::Eni(eni.id.clone()))

@@ -343,7 +343,8 @@ fn denied(product: &str, action: &str, caller: &super::keyring::Caller) -> Refus
         "AuthPrincipalType": "AssumedRoleUser",
         "AuthPrincipalDisplayName": principal,
         "NoPermissionType": "ImplicitDeny",
-        "AuthAction": format!("{product}:{action}"),
+        // RAM knows the product by another name than the API does.
+        "AuthAction": format!("{}:{action}", if product == "cbn" { "cen" } else { product }),
     });
     Refusal { denied: Some(detail), ..Refusal::new(403, "Forbidden.RAM", message) }
 }

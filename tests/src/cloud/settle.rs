@@ -3,7 +3,10 @@
 //! A call enters the passing state and leaves a transition behind; [`settle`] carries out those that are due. How long
 //! each takes is the cloud's pace, nought by default. Nothing here reads the clock.
 
-use super::world::{InstanceState, RouterInterfaceState, World};
+use super::{
+    world::{InstanceState, RouterInterfaceState, World},
+    world_cen::CenChange,
+};
 use jiff::Timestamp;
 
 /// A change that is due at a time.
@@ -18,6 +21,7 @@ pub(super) enum Change {
     Interface { id: String, to: RouterInterfaceState },
     InterfaceGone { id: String },
     Instance { id: String, to: InstanceState },
+    Cen(CenChange),
 }
 
 /// Carries out what is due; says whether anything was.
@@ -42,6 +46,7 @@ pub(super) fn settle(world: &mut World, now: Timestamp) -> bool {
                     instance.state = to;
                 }
             }
+            Change::Cen(change) => world.cen.settle(&change),
         }
     }
     any

@@ -3,7 +3,7 @@
 //! It holds what was asked for, not what the wire says about it (`actions`) nor what carries packets (`project`).
 //! System routes are not stored: they follow from the vSwitches. Ids are plain text here, as on the vendor's side.
 
-use super::ids::IdMaker;
+use super::{ids::IdMaker, world_cen::CenWorld};
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use std::{collections::BTreeMap, net::Ipv4Addr};
@@ -33,6 +33,8 @@ pub struct World {
     pub instances: BTreeMap<String, Instance>,
     /// Elastic network interfaces.
     pub enis: BTreeMap<String, Eni>,
+    /// Cloud Enterprise Network.
+    pub cen: CenWorld,
     /// Whether group-sourced rules across VPCs are stored. They match nothing either way (`network-semantics.md` §0).
     pub legacy_sg_auth: bool,
     pub(super) make: IdMaker,
@@ -130,6 +132,8 @@ pub enum Origin {
     System,
     /// The owner.
     Custom,
+    /// A transit router.
+    Cen,
 }
 
 /// A route.
@@ -154,7 +158,7 @@ pub struct RouteEntry {
 /// A next hop as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hop {
-    /// `RouterInterface`, `Instance`, `NetworkInterface`, `VpcPeer`, `local`, `service`.
+    /// `RouterInterface`, `Instance`, `NetworkInterface`, `VpcPeer`, `Attachment`, `local`, `service`.
     pub kind: String,
     /// Id of the next hop; empty for `local` and `service`.
     pub id: String,
@@ -531,6 +535,7 @@ impl World {
             acls: BTreeMap::new(),
             instances: BTreeMap::new(),
             enis: BTreeMap::new(),
+            cen: CenWorld::default(),
             legacy_sg_auth: false,
             make: IdMaker::new(seed),
             transitions: Vec::new(),
@@ -612,5 +617,5 @@ spelled!(RouterInterfaceState {
 spelled!(Business { Normal => "Normal", FinancialLocked => "FinancialLocked", SecurityLocked => "SecurityLocked" });
 spelled!(PeeringState { Accepting => "Accepting", Activated => "Activated", Rejected => "Rejected" });
 spelled!(InstanceState { Starting => "Starting", Running => "Running", Stopping => "Stopping", Stopped => "Stopped" });
-spelled!(Origin { System => "System", Custom => "Custom" });
+spelled!(Origin { System => "System", Custom => "Custom", Cen => "CEN" });
 spelled!(EniState { InUse => "InUse", Available => "Available" });

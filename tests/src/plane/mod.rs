@@ -1,6 +1,6 @@
 //! The lab's data plane: what [`Desired`] says, made true in network namespaces, without any external program.
 //!
-//! One namespace per VPC's router, per instance, and for cloud services; a thread per link between routers. Knows
+//! One namespace per VPC's router, per transit router, per instance, and for cloud services; a thread per link between routers. Knows
 //! nothing of accounts or APIs, and cannot drift from the cloud: it is given the whole state each time and works out
 //! the difference. Rules measured for it stand in `network-semantics.md` §9; packets, connection tracking, routes and
 //! ICMP are the kernel's own.
@@ -17,6 +17,7 @@ pub mod nft;
 mod router;
 pub mod sandbox;
 mod shape;
+mod transit;
 
 pub use instance::ServiceSpec;
 pub use namespace::Namespace;
@@ -35,9 +36,11 @@ use std::{
     ffi::OsString,
     fs,
     net::Ipv4Addr,
+    os::fd::RawFd,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use transit::Transit;
 
 /// Where the stand-ins for guest commands are.
 pub const GUEST_TOOLS: &str = "/run/guest-tools";
@@ -77,6 +80,7 @@ pub struct Plane {
 #[derive(Debug, Default)]
 struct State {
     routers: BTreeMap<String, Router>,
+    transits: BTreeMap<String, Transit>,
     instances: BTreeMap<String, Instance>,
     /// Interfaces that are plugged in, by id.
     enis: BTreeMap<String, Plugged>,
@@ -85,6 +89,14 @@ struct State {
     names: u32,
     routers_made: u32,
     applied: Option<Arc<Desired>>,
+}
+
+impl State {
+    /// The namespace of a router that a link may end at, as an open file.
+    fn end(&self, id: &str) -> Option<RawFd> {
+        let vpc = self.routers.get(id).map(Router::namespace);
+        vpc.or_else(|| self.transits.get(id).map(Transit::namespace)).map(Namespace::fd)
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -127,11 +139,16 @@ impl Plane {
         state.applied = None;
         unplug(&mut state, &desired);
         self.plug_routers(&mut state, &desired)?;
+        plug_transits(&mut state, &desired)?;
         plug_instances(&mut state, &desired)?;
         self.plug_links(&mut state, &desired)?;
         for (id, vpc) in &desired.vpcs {
             let router = state.routers.get_mut(id).context("a router is missing")?;
             router.apply(id, vpc, &desired).with_context(|| format!("cannot apply {id}"))?;
+        }
+        for (id, wanted) in &desired.transits {
+            let transit = state.transits.get_mut(id).context("a transit router is missing")?;
+            transit.apply(wanted).with_context(|| format!("cannot apply {id}"))?;
         }
         for (name, wanted) in &desired.instances {
             if let Some(instance) = state.instances.get_mut(name) {
@@ -169,21 +186,22 @@ impl Plane {
     fn plug_links(&self, state: &mut State, desired: &Desired) -> Result<()> {
         for (id, link) in &desired.links {
             let ends = [&link.initiator, &link.acceptor];
-            if ends.iter().any(|vpc| !state.routers.contains_key(*vpc)) {
+            let Some(namespaces) = ends.into_iter().map(|end| state.end(end)).collect::<Option<Vec<_>>>() else {
                 continue;
-            }
+            };
             if !state.links.contains_key(id) {
                 let mut ports = Vec::new();
-                for vpc in ends {
+                for namespace in namespaces {
                     state.names += 1;
-                    let namespace = state.routers[vpc].namespace().fd();
                     ports.push(Port { namespace, interface: format!("l{}", state.names) });
                 }
                 let ports = <[Port; 2]>::try_from(ports).map_err(|_| anyhow!("a link has two ends"))?;
                 let fabric = Fabric::plug(id, ports.clone(), seed_of(self.seed, id))?;
-                for (vpc, port) in ends.into_iter().zip(ports) {
-                    if let Some(router) = state.routers.get_mut(vpc) {
+                for (end, port) in ends.into_iter().zip(ports) {
+                    if let Some(router) = state.routers.get_mut(end) {
                         router.plug_link(id, port.interface)?;
+                    } else if let Some(transit) = state.transits.get_mut(end) {
+                        transit.plug_link(id, port.interface)?;
                     }
                 }
                 for direction in Direction::BOTH {
@@ -265,7 +283,7 @@ fn unplug(state: &mut State, desired: &Desired) {
             }
         }
     }
-    let State { instances, links, routers, .. } = state;
+    let State { instances, links, routers, transits, .. } = state;
     instances.retain(|name, instance| {
         let keep = desired.instances.contains_key(name);
         if !keep {
@@ -276,17 +294,20 @@ fn unplug(state: &mut State, desired: &Desired) {
     let ends = |link: &LinkPlane| [link.initiator.clone(), link.acceptor.clone()];
     links.retain(|id, (plugged, _)| {
         let keep = desired.links.get(id).is_some_and(|link| ends(link) == ends(plugged))
-            && ends(plugged).iter().all(|vpc| desired.vpcs.contains_key(vpc));
+            && ends(plugged).iter().all(|end| desired.vpcs.contains_key(end) || desired.transits.contains_key(end));
         if !keep {
-            for vpc in ends(plugged) {
-                if let Some(router) = routers.get_mut(&vpc) {
+            for end in ends(plugged) {
+                if let Some(router) = routers.get_mut(&end) {
                     router.unplug_link(id);
+                } else if let Some(transit) = transits.get_mut(&end) {
+                    transit.unplug_link(id);
                 }
             }
         }
         keep
     });
     routers.retain(|id, _| desired.vpcs.contains_key(id));
+    transits.retain(|id, _| desired.transits.contains_key(id));
 }
 
 /// Interfaces that are to be plugged in, by id: where, the interface, and whether it is its instance's primary.
@@ -339,6 +360,16 @@ fn plug_instances(state: &mut State, desired: &Desired) -> Result<()> {
                 mac: eni.mac,
             },
         );
+    }
+    Ok(())
+}
+
+fn plug_transits(state: &mut State, desired: &Desired) -> Result<()> {
+    for id in desired.transits.keys() {
+        if !state.transits.contains_key(id) {
+            let transit = Transit::create(id).with_context(|| format!("cannot make the transit router {id}"))?;
+            state.transits.insert(id.clone(), transit);
+        }
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ const OWN_TABLE: u32 = 1000;
 const SERVICE_TABLE: u32 = 1001;
 const FIRST_TABLE: u32 = 1100;
 const SERVICE_PRIORITY: u32 = 10;
-const PORT_PRIORITY: u32 = 100;
+pub(super) const PORT_PRIORITY: u32 = 100;
 const LAST_PRIORITY: u32 = 32_000;
 /// The hardware address that every gateway has in the real cloud.
 const GATEWAY_MAC: [u8; 6] = [0xee, 0xff, 0xff, 0xff, 0xff, 0xff];
@@ -45,6 +45,20 @@ pub(super) struct RouterPort {
     pub index: u32,
 }
 
+impl RouterPort {
+    /// Takes the end of a link that was put into the namespace under this name.
+    pub(super) fn of_link(namespace: &Namespace, name: String) -> Result<Self> {
+        let inner = name.clone();
+        let index = namespace.run(move || -> Result<u32> {
+            interfaces::without_offload(&inner).context("cannot turn off a link's offloads")?;
+            let mut netlink = Netlink::route()?;
+            netlink.request(&interfaces::set_flags(&inner, UP | NO_ARP, UP | NO_ARP))?;
+            Ok(interfaces::index_of(&mut netlink, &inner)?)
+        })?;
+        Ok(Self { name, index })
+    }
+}
+
 /// A VPC's router.
 #[derive(Debug)]
 pub(super) struct Router {
@@ -59,15 +73,39 @@ pub(super) struct Router {
     applied: Applied,
 }
 
+/// What a router's namespace was told.
 #[derive(Debug, Default, Clone)]
-struct Applied {
-    rules: BTreeSet<Rule>,
-    routes: BTreeMap<(u32, Ipv4Net), Route>,
+pub(super) struct Applied {
+    pub(super) rules: BTreeSet<Rule>,
+    pub(super) routes: BTreeMap<(u32, Ipv4Net), Route>,
     neighbours: BTreeMap<(u32, Ipv4Addr), [u8; 6]>,
     filter: Vec<Message>,
 }
 
-fn default_parameters() -> Vec<(String, &'static str)> {
+impl Applied {
+    /// Makes the namespace as wanted, by difference.
+    pub(super) fn follow(&mut self, namespace: &Namespace, wanted: Self) -> Result<()> {
+        let (old, new) = (self.clone(), wanted.clone());
+        let outcome = namespace.run(move || change(&old, &new));
+        if outcome.is_ok() {
+            *self = wanted;
+        }
+        outcome
+    }
+
+    /// Removes an interface.
+    pub(super) fn forget(&mut self, namespace: &Namespace, port: &RouterPort) {
+        let name = port.name.clone();
+        namespace.run(move || {
+            Netlink::route().and_then(|mut netlink| netlink.request(&interfaces::remove_link(&name))).ok()
+        });
+        // The kernel removes what led out of it.
+        self.routes.retain(|_, route| route.hops.iter().all(|hop| hop.interface != port.index));
+        self.neighbours.retain(|(index, _), _| *index != port.index);
+    }
+}
+
+pub(super) fn default_parameters() -> Vec<(String, &'static str)> {
     [
         ("ipv4/ip_forward", "1"),
         ("ipv4/conf/all/rp_filter", "0"),
@@ -110,8 +148,7 @@ impl Router {
             let indices =
                 (interfaces::index_of(&mut netlink, SINK)?, interfaces::index_of(&mut netlink, SERVICE_PORT)?);
             netlink.request(&Route::to(SERVICE_TABLE, service_range()).via(indices.1, None).add())?;
-            let last = Rule { priority: LAST_PRIORITY, interface: None, from: None, to: None, table: None };
-            netlink.request(&last.add()).context("cannot add the last rule")?;
+            add_last_rule(&mut netlink)?;
             transact(&filter::base(service_address))?;
             Ok(indices)
         })?;
@@ -166,14 +203,7 @@ impl Router {
 
     /// Takes the end of a link that was put into the namespace under this name.
     pub(super) fn plug_link(&mut self, link: &str, name: String) -> Result<()> {
-        let inner = name.clone();
-        let index = self.namespace.run(move || -> Result<u32> {
-            interfaces::without_offload(&inner).context("cannot turn off a link's offloads")?;
-            let mut netlink = Netlink::route()?;
-            netlink.request(&interfaces::set_flags(&inner, UP | NO_ARP, UP | NO_ARP))?;
-            Ok(interfaces::index_of(&mut netlink, &inner)?)
-        })?;
-        self.links.insert(link.to_owned(), RouterPort { name, index });
+        self.links.insert(link.to_owned(), RouterPort::of_link(&self.namespace, name)?);
         Ok(())
     }
 
@@ -185,13 +215,7 @@ impl Router {
     }
 
     fn forget(&mut self, port: &RouterPort) {
-        let name = port.name.clone();
-        self.namespace.run(move || {
-            Netlink::route().and_then(|mut netlink| netlink.request(&interfaces::remove_link(&name))).ok()
-        });
-        // The kernel removes what led out of it.
-        self.applied.routes.retain(|_, route| route.hops.iter().all(|hop| hop.interface != port.index));
-        self.applied.neighbours.retain(|(index, _), _| *index != port.index);
+        self.applied.forget(&self.namespace, port);
     }
 
     /// Makes routes, neighbours and filters as desired.
@@ -213,17 +237,11 @@ impl Router {
                 .collect(),
             filter: filters(vpc, &live),
         };
-        let (old, new) = (self.applied.clone(), wanted.clone());
-        let outcome = self.namespace.run(move || change(&old, &new));
-        if outcome.is_ok() {
-            self.applied = wanted;
-        }
-        outcome
+        self.applied.follow(&self.namespace, wanted)
     }
 
     fn table_number(&mut self, id: &str) -> u32 {
-        let next = self.table_numbers.values().max().map_or(FIRST_TABLE, |last| last + 1);
-        *self.table_numbers.entry(id.to_owned()).or_insert(next)
+        number_of(&mut self.table_numbers, id)
     }
 
     fn rules(&mut self, vpc: &VpcPlane, live: &[(&EniPlane, RouterPort)]) -> BTreeSet<Rule> {
@@ -294,6 +312,19 @@ impl Router {
         }
         if route.hops.is_empty() { Route::blackhole(table, destination) } else { route }
     }
+}
+
+/// The kernel's number of a route table, given at first sight.
+pub(super) fn number_of(numbers: &mut BTreeMap<String, u32>, id: &str) -> u32 {
+    let next = numbers.values().max().map_or(FIRST_TABLE, |last| last + 1);
+    *numbers.entry(id.to_owned()).or_insert(next)
+}
+
+/// What no table has a route for is dropped.
+pub(super) fn add_last_rule(netlink: &mut Netlink) -> Result<()> {
+    let last = Rule { priority: LAST_PRIORITY, interface: None, from: None, to: None, table: None };
+    netlink.request(&last.add()).context("cannot add the last rule")?;
+    Ok(())
 }
 
 fn filters(vpc: &VpcPlane, live: &[(&EniPlane, RouterPort)]) -> Vec<Message> {

@@ -10,7 +10,7 @@ use pingtong_evidence::{
     AccountId, AclEntry, BusinessStatus, Cidr, InstanceStatus, Known, NetworkAcl, NextHop, NextHopKind, Policy,
     PortRange, Protocol, Provenance, RouteEntry, RouteKind, RouteStatus, RouterInterface, RouterInterfaceId,
     RouterInterfaceRole, RouterInterfaceStatus as Status, RouterKind, RulePeer, RuleProtocol, SecurityGroupId,
-    SecurityRule, Side, VpcPeering, VpcPeeringId, VpcPeeringStatus,
+    SecurityRule, Side, TransitRoute, VpcPeering, VpcPeeringId, VpcPeeringStatus,
 };
 use std::collections::BTreeMap;
 
@@ -202,6 +202,9 @@ pub(super) fn apply(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
             }
         }
         Fix::CreateRoute { table, destination } => create_route(model, side, table.as_str(), *destination),
+        Fix::AssociateTransit { .. } | Fix::DeleteTransitRoute { .. } | Fix::CreateTransitRoute { .. } => {
+            transit(model, side, fix)
+        }
         Fix::AcceptRule { group, ingress, protocol, port, peer } => {
             let rule = SecurityRule {
                 id: None,
@@ -411,6 +414,61 @@ fn create_route(model: &mut Model, side: Side, table: &str, destination: Cidr) -
         .with("NextHopType", kind_text)
         .with("NextHopId", hop)
         .call()
+}
+
+/// Changes to a transit router's table, in every snapshot that shows it.
+fn transit(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
+    let (action, id) = match fix {
+        Fix::AssociateTransit { table, .. } => ("AssociateTransitRouterAttachmentWithRouteTable", table),
+        Fix::DeleteTransitRoute { table, .. } => ("DeleteTransitRouterRouteEntry", table),
+        Fix::CreateTransitRoute { table, .. } => ("CreateTransitRouterRouteEntry", table),
+        _ => return None,
+    };
+    let mut changed = false;
+    for table in model.transit_tables_mut(id) {
+        changed |= match fix {
+            Fix::AssociateTransit { attachment, .. } => known_mut(&mut table.associations).is_some_and(|all| {
+                let new = !all.contains(attachment);
+                all.push(attachment.clone());
+                new
+            }),
+            Fix::DeleteTransitRoute { route, .. } => known_mut(&mut table.routes).is_some_and(|all| {
+                let before = all.len();
+                all.retain(|have| have != route);
+                all.len() < before
+            }),
+            Fix::CreateTransitRoute { destination, attachment, .. } => {
+                let attachment = Some(attachment.clone());
+                let route = TransitRoute { destination: *destination, attachment, active: true, propagated: false };
+                known_mut(&mut table.routes).is_some_and(|all| {
+                    // Of one destination a table takes one written route.
+                    let new = !all.iter().any(|have| have.destination == *destination && !have.propagated);
+                    all.push(route);
+                    new
+                })
+            }
+            _ => false,
+        };
+    }
+    let command = Command::new("cbn", action, model, side).with("TransitRouterRouteTableId", id);
+    let command = match fix {
+        Fix::AssociateTransit { attachment, .. } => command.with("TransitRouterAttachmentId", attachment),
+        Fix::DeleteTransitRoute { route, .. } => {
+            let command = command.with("TransitRouterRouteEntryDestinationCidrBlock", route.destination);
+            match &route.attachment {
+                None => command.with("TransitRouterRouteEntryNextHopType", "BlackHole"),
+                Some(attachment) => command
+                    .with("TransitRouterRouteEntryNextHopType", "Attachment")
+                    .with("TransitRouterRouteEntryNextHopId", attachment),
+            }
+        }
+        Fix::CreateTransitRoute { destination, attachment, .. } => command
+            .with("TransitRouterRouteEntryDestinationCidrBlock", destination)
+            .with("TransitRouterRouteEntryNextHopType", "Attachment")
+            .with("TransitRouterRouteEntryNextHopId", attachment),
+        _ => return None,
+    };
+    if changed { command.call() } else { None }
 }
 
 fn rules_mut<'a>(model: &'a mut Model, side: Side, group: &SecurityGroupId) -> Option<&'a mut Vec<SecurityRule>> {

@@ -18,8 +18,8 @@ use crate::{
     walk::{flows, walk},
 };
 use pingtong_evidence::{
-    Cidr, Direction, InstanceId, NetworkAclId, Pair, Protocol, RouteEntry, RouteTableId, RouterInterfaceId,
-    SecurityGroupId, SecurityRule, Side, VpcPeeringId,
+    AttachmentId, Cidr, Direction, InstanceId, NetworkAclId, Pair, Protocol, RouteEntry, RouteTableId,
+    RouterInterfaceId, SecurityGroupId, SecurityRule, Side, TransitRoute, VpcPeeringId,
 };
 use std::collections::BTreeSet;
 
@@ -63,6 +63,19 @@ pub(crate) enum Fix {
         table: RouteTableId,
         destination: Cidr,
     },
+    AssociateTransit {
+        table: RouteTableId,
+        attachment: AttachmentId,
+    },
+    DeleteTransitRoute {
+        table: RouteTableId,
+        route: TransitRoute,
+    },
+    CreateTransitRoute {
+        table: RouteTableId,
+        destination: Cidr,
+        attachment: AttachmentId,
+    },
     AcceptRule {
         group: SecurityGroupId,
         ingress: bool,
@@ -99,13 +112,15 @@ impl Fix {
     fn rank(&self) -> u8 {
         match self {
             Self::DeleteRoute { .. }
+            | Self::DeleteTransitRoute { .. }
             | Self::RemoveInterface { .. }
             | Self::Deactivate { .. }
             | Self::DeleteInterface { .. } => 0,
             Self::CreateInterface | Self::CreatePeering => 1,
             Self::SetOpposite { .. } => 2,
             Self::Connect { .. } | Self::Activate { .. } | Self::AcceptPeering { .. } => 3,
-            Self::CreateRoute { .. } => 5,
+            Self::AssociateTransit { .. } => 4,
+            Self::CreateRoute { .. } | Self::CreateTransitRoute { .. } => 5,
             Self::AcceptRule { .. } | Self::RemoveRule { .. } => 6,
             Self::AclAccept { .. } => 7,
             Self::StartInstance { .. } => 8,

@@ -2,9 +2,9 @@
 //!
 //! Router interfaces: of those on the link's VPC, the one meant for this peer is chosen by what its fields say; then
 //! roles, regions, the opposite fields, locks and states are judged on both ends, each on its own account's view, and on
-//! the opposite's view where the own is missing. Facts: DescribeRouterInterfaces (`network-semantics.md` §3, F01–F19).
+//! the opposite's view where the own is missing. Transit routers are judged in `transit`. Facts: DescribeRouterInterfaces (`network-semantics.md` §3, F01–F19).
 
-use super::host::blind_because;
+use super::{host::blind_because, transit};
 use crate::{
     code::CauseCode,
     finding::{Finding, Note, Stops, Walk},
@@ -14,8 +14,8 @@ use crate::{
     verdict::ObjectKind,
 };
 use pingtong_evidence::{
-    BusinessStatus, Known, LinkKind, NextHop, NextHopKind, RouterInterface, RouterInterfaceRole,
-    RouterInterfaceStatus as Status, RouterKind, Side, TransitAttachment, VpcPeering, VpcPeeringStatus,
+    BusinessStatus, LinkKind, NextHop, NextHopKind, RouterInterface, RouterInterfaceRole,
+    RouterInterfaceStatus as Status, RouterKind, Side, VpcPeering, VpcPeeringStatus,
 };
 
 /// The next hops that lead to the link, by side.
@@ -27,7 +27,7 @@ pub(crate) struct Hops {
 }
 
 impl Hops {
-    fn set(&mut self, side: Side, kind: NextHopKind, id: String) {
+    pub(super) fn set(&mut self, side: Side, kind: NextHopKind, id: String) {
         match side {
             Side::Initiator => self.initiator = Some((kind, id)),
             Side::Acceptor => self.acceptor = Some((kind, id)),
@@ -43,6 +43,10 @@ impl Hops {
 
     pub(crate) fn is_link(&self, side: Side, hop: &NextHop) -> bool {
         self.get(side).is_some_and(|(kind, id)| *kind == hop.kind && *id == hop.id)
+    }
+
+    pub(super) fn unsee(&mut self, side: Side) {
+        self.unseen.push(side);
     }
 
     /// Whether the side's connections could not be read at all.
@@ -85,7 +89,7 @@ pub(crate) fn judge(model: &Model, walk: &mut Walk) -> Hops {
     match model.link.kind {
         LinkKind::RouterInterface => router_interfaces(model, walk),
         LinkKind::VpcPeering => vpc_peering(model, walk),
-        LinkKind::TransitRouter => transit(model, walk),
+        LinkKind::TransitRouter => transit::attached(model, walk),
     }
 }
 
@@ -548,49 +552,4 @@ fn unseen_both(
         let why = model.snapshot(side).and_then(&why);
         walk.blind(blind_because(model, side, 4, why, what, vec![Stops::Link], vec![CauseCode::PeeringNotActive]));
     }
-}
-
-fn transit(model: &Model, walk: &mut Walk) -> Hops {
-    let mut hops = Hops::default();
-    for side in Side::BOTH {
-        let vpc = &model.link.side(side).vpc;
-        let Some(snapshot) = model.snapshot(side) else { continue };
-        match &snapshot.transit_attachments {
-            Known::Unknown(why) => {
-                hops.unseen.push(side);
-                let what = ("the transit router attachments", "转发路由器连接");
-                walk.blind(blind_because(
-                    model,
-                    side,
-                    4,
-                    Some(why),
-                    what,
-                    vec![Stops::Link],
-                    vec![CauseCode::PeeringNotActive],
-                ));
-            }
-            Known::Known(all) => {
-                let best = all.iter().filter(|a| a.vpc == *vpc).max_by_key(|a: &&TransitAttachment| a.attached);
-                if let Some(attachment) = best {
-                    let id = &attachment.id;
-                    hops.set(side, NextHopKind::Attachment, id.to_string());
-                    if !attachment.attached {
-                        let text = both!("the attachment {id} is not attached", "连接 {id} 未处于已连接状态");
-                        other_kind(model, side, ObjectKind::TransitAttachment, id.as_str(), text, Fix::Manual, walk);
-                    }
-                } else {
-                    let text = both!("{vpc} is attached to no transit router", "{vpc} 没有连接到转发路由器");
-                    other_kind(model, side, ObjectKind::Vpc, vpc.as_str(), text, Fix::Manual, walk);
-                }
-            }
-        }
-    }
-    for side in Side::BOTH {
-        if model.snapshot(side).is_none() {
-            hops.unseen.push(side);
-            let what = ("the transit router attachments", "转发路由器连接");
-            walk.blind(blind_because(model, side, 4, None, what, vec![Stops::Link], vec![CauseCode::PeeringNotActive]));
-        }
-    }
-    hops
 }

@@ -10,6 +10,7 @@ mod host;
 mod overlap;
 mod route;
 mod security;
+mod transit;
 
 pub(crate) use connection::{Hops, link_ends};
 pub(crate) use host::{Host, blind_because};
@@ -142,6 +143,7 @@ pub(crate) fn walk(model: &Model, pair: &Pair, peers: &[Pair]) -> Walk {
             acl::judge(model, &packet, from, &mut walk);
             if !swallowed {
                 route::judge(model, &packet, &hops, &mut walk);
+                transit::judge(model, &packet, &mut walk);
             }
             acl::judge(model, &packet, to, &mut walk);
             if !packet.reply {

@@ -165,13 +165,7 @@ pub(super) fn find(product: &str, action: &str) -> Option<Handler> {
         ("vpcpeer", "ListVpcPeerConnections") => Read(vpcpeer::list),
         ("vpcpeer", "GetVpcPeerConnectionAttribute") => Read(vpcpeer::get),
 
-        ("cbn", "DescribeCens") => Read(cbn::describe_cens),
-        ("cbn", "ListTransitRouters") => Read(cbn::list_routers),
-        ("cbn", "ListTransitRouterVpcAttachments" | "ListTransitRouterPeerAttachments") => Read(cbn::list_attachments),
-        ("cbn", "ListTransitRouterRouteTables") => Read(cbn::list_tables),
-        ("cbn", "ListTransitRouterRouteEntries") => Read(cbn::list_entries),
-        ("cbn", "ListTransitRouterRouteTableAssociations") => Read(cbn::list_associations),
-        ("cbn", "ListTransitRouterRouteTablePropagations") => Read(cbn::list_propagations),
+        ("cbn", action) => return cbn::find(action),
         _ => return None,
     })
 }

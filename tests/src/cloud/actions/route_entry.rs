@@ -1,7 +1,8 @@
 //! Routes: checks at creation (`network-semantics.md` §2), listing, removal, change of next hop.
 //!
-//! System routes are made up on the way out: one per vSwitch, one for the service range. Where documents disagree by
-//! date the newer one counts: a destination inside 100.64.0.0/10 is legal, the block itself is not.
+//! System routes are made up on the way out: one per vSwitch, one for the service range; so are those that a transit
+//! router gives. Where documents disagree by date the newer one counts: a destination inside 100.64.0.0/10 is legal,
+//! the block itself is not.
 
 use super::{Answer, Call, done, not_found, route_table};
 use crate::cloud::{
@@ -10,6 +11,7 @@ use crate::cloud::{
     params::{Params, read_block},
     wire::Refusal,
     world::{Hop, Origin, RouteEntry, RouteTable, RouterInterfaceState, World},
+    world_cen::given_routes,
 };
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
@@ -38,6 +40,7 @@ pub(in crate::cloud) fn entries_of(world: &World, table: &RouteTable) -> Vec<Rou
         world.vswitches_of(&table.vpc).map(|vswitch| system(vswitch.cidr, "local")).collect();
     entries.extend(read_block(SERVICE_RANGE, false).map(|range| system(range, "service")));
     entries.extend(table.entries.iter().cloned());
+    entries.extend(given_routes(world, table));
     entries
 }
 
@@ -223,7 +226,7 @@ fn find(call: &Call<'_>, world: &World) -> Result<(String, RouteEntry), Refusal>
         let entry = entries_of(world, table).into_iter().find(|entry| entry.destination == destination);
         (table, entry.ok_or_else(missing)?)
     };
-    if entry.origin == Origin::System {
+    if entry.origin != Origin::Custom {
         let message = "Specified operation is denied as route entry type is system.";
         return Err(Refusal::new(400, "OperationDenied", message));
     }
@@ -293,10 +296,12 @@ fn check_hop(world: &World, table: &RouteTable, hop: &Hop) -> Result<(), Refusal
             .peerings
             .get(&hop.id)
             .is_some_and(|peering| peering.vpc == table.vpc || peering.accepting_vpc == table.vpc),
+        "Attachment" => {
+            world.cen.attachments.get(&hop.id).is_some_and(|attachment| attachment.vpc() == Some(&table.vpc))
+        }
         "HaVip"
         | "VpnGateway"
         | "NatGateway"
-        | "Attachment"
         | "Ecr"
         | "ECR"
         | "Ipv4Gateway"

@@ -6,6 +6,7 @@ use crate::cloud::{
     params::read_block,
     wire::Refusal,
     world::{RouteTable, Vpc, World},
+    world_cen::Attachment,
 };
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
@@ -76,7 +77,8 @@ pub(super) fn delete(call: &Call<'_>, world: &mut World) -> Answer {
     let in_use = world.vswitches_of(&vpc.id).next().is_some()
         || world.groups.values().any(|group| group.vpc == vpc.id)
         || world.interfaces.values().any(|interface| interface.vpc == vpc.id)
-        || world.peerings.values().any(|peering| peering.vpc == vpc.id || peering.accepting_vpc == vpc.id);
+        || world.peerings.values().any(|peering| peering.vpc == vpc.id || peering.accepting_vpc == vpc.id)
+        || world.cen.attachments.values().any(|attachment| attachment.vpc() == Some(&vpc.id));
     if in_use {
         let message = "Specified object has dependent resources.";
         return Err(Refusal::new(400, "DependencyViolation", message));
@@ -121,7 +123,7 @@ pub(super) fn describe_all(call: &Call<'_>, world: &World) -> Answer {
         .map(|vpc| {
             let tables: Vec<&str> = tables_of(world, vpc).collect();
             let mut row = common(world, vpc);
-            row["CenStatus"] = json!("");
+            row["CenStatus"] = json!(if cens_of(world, vpc).next().is_some() { "Attached" } else { "" });
             row["NatGatewayIds"] = json!({ "NatGatewayIds": [] });
             row["OwnerId"] = number(&vpc.owner);
             row["RouterTableIds"] = json!({ "RouterTableIds": tables });
@@ -129,6 +131,10 @@ pub(super) fn describe_all(call: &Call<'_>, world: &World) -> Answer {
         })
         .collect();
     Ok(numbered(rows, call.params, PAGE_MAX, call.lose_page)?.under("Vpcs", "Vpc"))
+}
+
+fn cens_of<'a>(world: &'a World, vpc: &'a Vpc) -> impl Iterator<Item = &'a Attachment> {
+    world.cen.attachments.values().filter(|attachment| attachment.vpc() == Some(&vpc.id))
 }
 
 pub(super) fn describe_one(call: &Call<'_>, world: &World) -> Answer {
@@ -144,7 +150,10 @@ pub(super) fn describe_one(call: &Call<'_>, world: &World) -> Answer {
     let resources: Vec<Value> =
         counts.iter().map(|(kind, count)| json!({ "ResourceType": kind, "ResourceCount": count })).collect();
     answer["CloudResources"] = json!({ "CloudResourceSetType": resources });
-    answer["AssociatedCens"] = json!({ "AssociatedCen": [] });
+    let cens: Vec<Value> = cens_of(world, vpc)
+        .map(|cen| json!({ "CenId": cen.cen, "CenOwnerId": number(&cen.owner), "CenStatus": "Attached" }))
+        .collect();
+    answer["AssociatedCens"] = json!({ "AssociatedCen": cens });
     answer["ClassicLinkEnabled"] = json!(false);
     Ok(answer)
 }
