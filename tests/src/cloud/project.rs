@@ -9,8 +9,8 @@ use super::{
     actions::{bandwidth_mbit, entries_of, read_ports},
     params::read_block,
     world::{
-        Acl, AclEntry, Business, Eni, Hop, InstanceState, PeeringState, Role, RouterInterface, RouterInterfaceState,
-        Rule, SecurityGroup, VSwitch, Vpc, World,
+        Acl, AclEntry, Business, Eni, Hop, Instance, InstanceState, PeeringState, Role, RouterInterface,
+        RouterInterfaceState, Rule, SecurityGroup, VSwitch, Vpc, World,
     },
 };
 use crate::desired::{
@@ -27,14 +27,19 @@ pub(super) fn project(world: &World) -> Desired {
         .instances
         .values()
         .map(|instance| {
-            let account = world.accounts.get(&instance.owner).map_or(instance.owner.as_str(), |account| &account.name);
             let enis =
                 instance.enis.iter().filter_map(|id| world.enis.get(id)).map(|eni| eni_plane(world, eni)).collect();
             let running = instance.state == InstanceState::Running;
-            (format!("{account}.{}", instance.name), InstancePlane { id: instance.id.clone(), running, enis })
+            (guest_name(world, instance), InstancePlane { id: instance.id.clone(), running, enis })
         })
         .collect();
     Desired { vpcs, instances, links }
+}
+
+/// What the plane calls an instance.
+pub(super) fn guest_name(world: &World, instance: &Instance) -> String {
+    let account = world.accounts.get(&instance.owner).map_or(instance.owner.as_str(), |account| &account.name);
+    format!("{account}.{}", instance.name)
 }
 
 fn links(world: &World) -> BTreeMap<String, LinkPlane> {
