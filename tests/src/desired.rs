@@ -158,6 +158,21 @@ pub struct LinkPlane {
     pub rate_mbit: Option<u64>,
 }
 
+/// What one direction of a link carried since it was plugged in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Bytes that left the near VPC into the link: all but those beyond the granted bandwidth, and none while the link
+    /// does not carry.
+    pub bytes_in: u64,
+    /// Bytes that reached the far VPC.
+    pub bytes_out: u64,
+    /// Packets dropped because they exceeded the bandwidth that the cloud grants, not one that the fabric has.
+    pub over_grant: u64,
+}
+
+/// Both directions of a link: forward, return.
+pub type BothWays = [Carried; 2];
+
 /// What the fabric does to packets of one direction of a link, which no API shows.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Shape {

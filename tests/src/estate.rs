@@ -68,6 +68,28 @@ impl cloud::Apply for OnPlane {
         let plane = Arc::clone(&self.0);
         Box::pin(async move { tokio::task::spawn_blocking(move || plane.apply(desired)).await? })
     }
+
+    fn carried(&self) -> futures_util::future::BoxFuture<'_, BTreeMap<String, crate::desired::BothWays>> {
+        let plane = Arc::clone(&self.0);
+        Box::pin(async move { tokio::task::spawn_blocking(move || plane.carried()).await.unwrap_or_default() })
+    }
+
+    fn start(&self, script: cloud::Script) -> futures_util::future::BoxFuture<'_, Result<()>> {
+        let plane = Arc::clone(&self.0);
+        Box::pin(async move {
+            let mut child = tokio::task::spawn_blocking(move || {
+                let namespace = plane.namespace(&Place::Instance(script.guest.clone()));
+                let namespace = namespace.ok_or_else(|| anyhow!("no instance \"{}\"", script.guest))?;
+                let mut command = Command::new("/bin/sh");
+                command.args(["-c", &script.text]).env("PATH", crate::plane::guest_path());
+                command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+                Ok::<_, anyhow::Error>((namespace.spawn(command)?, script.timeout))
+            })
+            .await??;
+            tokio::task::spawn_blocking(move || wait_or_kill(&mut child.0, child.1));
+            Ok(())
+        })
+    }
 }
 
 impl Estate {
@@ -106,6 +128,7 @@ impl Estate {
         }
         let symbols = std::mem::take(&mut builder.symbols);
         cloud.baseline();
+        tasks.spawn(Arc::clone(&cloud).drive());
         let mut estate = Self { plane, cloud, operators, symbols, topology, endpoint, programs, collector_keys, tasks };
         estate.serve_metadata()?;
         estate.start_collector().await?;
@@ -435,11 +458,25 @@ fn loopback_up() -> Result<()> {
     Ok(())
 }
 
+/// Waits for a script's end, or ends it when its time is over.
+fn wait_or_kill(child: &mut std::process::Child, timeout: Duration) {
+    /// Between two looks at a script.
+    const LOOK: Duration = Duration::from_millis(50);
+    let end = Instant::now() + timeout;
+    while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
+        std::thread::sleep(LOOK);
+    }
+    // Both fail only for a process that has ended.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
 fn serve(tasks: &TaskTracker, listener: std::net::TcpListener, router: axum::Router) -> Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     tasks.spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        if let Err(error) = axum::serve(listener, service).await {
             tracing::error!(%error, "a server of the lab ended");
         }
     });

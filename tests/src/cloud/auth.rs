@@ -53,7 +53,7 @@ fn verify_acs3(
         body_sha256: &sha256_hex(&request.body),
     };
     if !same(&signed.signature(&credential.keys.access_key_secret), signature) {
-        return Err(mismatch(&signed.canonical_request()));
+        return Err(mismatch(&signed.string_to_sign()));
     }
     token_holds(&credential, request.header("x-acs-security-token"), now)?;
     unrepeated(keyring, key_id, nonce, now)?;
@@ -67,7 +67,7 @@ fn verify_rpc(request: &Request, keyring: &mut Keyring, now: Timestamp) -> Resul
     let nonce = params.get("SignatureNonce").ok_or_else(|| missing("SignatureNonce"))?;
     let credential = known(keyring, key_id)?.clone();
     in_time(params.get("Timestamp"), now)?;
-    let string = rpc_string_to_sign(&request.method, &params.0);
+    let string = rpc_string_to_sign(&request.method, params.all());
     if !same(&rpc_signature(&credential.keys.access_key_secret, &string), signature) {
         return Err(mismatch(&string));
     }
@@ -76,10 +76,21 @@ fn verify_rpc(request: &Request, keyring: &mut Keyring, now: Timestamp) -> Resul
     Ok(credential.caller)
 }
 
+/// The key that a request says it is signed with.
+pub(super) fn key_of(request: &Request) -> Option<&str> {
+    match request.header("authorization").and_then(|text| text.strip_prefix(ACS3)) {
+        Some(fields) => fields.split(',').find_map(|part| part.trim().strip_prefix("Credential=")),
+        None => request.params.get("AccessKeyId"),
+    }
+}
+
 fn known<'a>(keyring: &'a Keyring, key_id: &str) -> Result<&'a Credential, Refusal> {
-    keyring
-        .find(key_id)
-        .ok_or_else(|| Refusal::new(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found."))
+    let missing = || Refusal::new(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.");
+    let credential = keyring.find(key_id).ok_or_else(missing)?;
+    if credential.disabled {
+        return Err(Refusal::new(400, "InvalidAccessKeyId.Inactive", "Specified access key is disabled."));
+    }
+    Ok(credential)
 }
 
 fn in_time(text: Option<&str>, now: Timestamp) -> Result<(), Refusal> {

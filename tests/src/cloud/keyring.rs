@@ -58,6 +58,7 @@ pub(super) struct Credential {
     pub(super) caller: Caller,
     pub(super) expires: Option<Timestamp>,
     pub(super) issued: Timestamp,
+    pub(super) disabled: bool,
 }
 
 /// A RAM role.
@@ -85,7 +86,7 @@ impl Keyring {
             security_token: None,
         };
         let caller = Caller { account: account.to_owned(), identity: Identity::Master };
-        let credential = Credential { keys: keys.clone(), caller, expires: None, issued: now };
+        let credential = Credential { keys: keys.clone(), caller, expires: None, issued: now, disabled: false };
         self.by_id.insert(keys.access_key_id.clone(), credential);
         self.masters.insert(account.to_owned(), keys.clone());
         for role in [AGENT_ROLE, COLLECTOR_ROLE] {
@@ -134,7 +135,7 @@ impl Keyring {
         let identity = Identity::Role { name: role.to_owned(), session: session.to_owned() };
         let caller = Caller { account: account.to_owned(), identity };
         let expires = now.checked_add(lifetime).ok();
-        let credential = Credential { keys, caller, expires, issued: now };
+        let credential = Credential { keys, caller, expires, issued: now, disabled: false };
         self.by_id.insert(credential.keys.access_key_id.clone(), credential.clone());
         credential
     }
@@ -164,6 +165,13 @@ impl Keyring {
             && credential.expires.is_some()
         {
             credential.expires = Some(now);
+        }
+    }
+
+    /// Disables a key, or enables it again.
+    pub(super) fn disable(&mut self, access_key_id: &str, disabled: bool) {
+        if let Some(credential) = self.by_id.get_mut(access_key_id) {
+            credential.disabled = disabled;
         }
     }
 

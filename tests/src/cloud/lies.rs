@@ -61,6 +61,8 @@ pub struct Lies {
     pub drop_page: Actions,
     /// Group-sourced rules across VPCs are stored instead of refused.
     pub legacy_sg_auth: bool,
+    /// No lie, but a cloud that takes its time: seconds that each passing state of the account's objects lasts.
+    pub pace: Option<f64>,
 }
 
 impl Lies {
@@ -84,6 +86,7 @@ impl Lies {
             stale: other.stale.or(self.stale),
             drop_page: self.drop_page.merged(other.drop_page),
             legacy_sg_auth: self.legacy_sg_auth || other.legacy_sg_auth,
+            pace: other.pace.or(self.pace),
         }
     }
 }

@@ -13,12 +13,14 @@ mod ids;
 mod keyring;
 mod lies;
 mod metadata;
+mod meter;
 mod page;
 mod params;
 mod project;
 mod service;
 mod settle;
 mod signature;
+mod trail;
 mod wire;
 mod world;
 mod world_cen;
@@ -31,7 +33,7 @@ pub use client::{ApiError, call};
 pub use keyring::Keys;
 pub use lies::{Actions, Lies};
 pub use metadata::metadata_router;
-pub use service::{Apply, Cloud, NullApply, Options};
+pub use service::{Apply, Cloud, NullApply, Options, Script};
 pub use wire::router;
 pub use world::{
     Account, Acl, AclEntry, Business, Eni, EniState, Hop, Instance, InstanceState, Opposite, Origin, Peer, Peering,

@@ -83,7 +83,8 @@ pub(super) fn tokens(rows: Vec<Value>, params: &Params, style: &TokenStyle, lose
     Ok(Page { rows, fields })
 }
 
-fn kept(mut rows: Vec<Value>, size: usize, lose: bool, visible: bool) -> Vec<Value> {
+/// The rows of a listing that are ever answered; `visible` when a total tells of the others.
+pub(super) fn kept<T>(mut rows: Vec<T>, size: usize, lose: bool, visible: bool) -> Vec<T> {
     if !lose || (!visible && rows.len() <= size) || rows.is_empty() {
         return rows;
     }
@@ -118,7 +119,7 @@ mod tests {
     }
 
     fn params(pairs: &[(&str, &str)]) -> Params {
-        Params(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        Params::new(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
     }
 
     const STYLE: TokenStyle =

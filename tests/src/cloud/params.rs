@@ -11,12 +11,60 @@ const LIST_MAX: usize = 200;
 
 /// Parameters of one call, or of one member of a list.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Params(pub(super) BTreeMap<String, String>);
+pub(super) struct Params {
+    values: BTreeMap<String, String>,
+    /// Where these are in a call: nothing before its own, `Permissions[].` before a list's. Only the contract asks.
+    #[cfg(test)]
+    at: Option<String>,
+}
 
 impl Params {
+    /// Those of a call.
+    pub(super) fn new(values: BTreeMap<String, String>) -> Self {
+        Self {
+            values,
+            #[cfg(test)]
+            at: Some(String::new()),
+        }
+    }
+
+    /// Those that the cloud itself puts together from a call in another form.
+    pub(super) fn made<const N: usize>(values: [(&str, String); N]) -> Self {
+        Self {
+            values: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            #[cfg(test)]
+            at: None,
+        }
+    }
+
+    /// All of them, as they came.
+    pub(super) fn all(&self) -> &BTreeMap<String, String> {
+        &self.values
+    }
+
     /// The value when it is there and not empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+        #[cfg(test)]
+        asked::note(self.at.as_deref(), name);
+        self.value(name)
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// These with others over them.
+    pub(super) fn overlaid(mut self, others: &Params) -> Self {
+        self.values.extend(others.values.clone());
+        #[cfg(test)]
+        self.at.clone_from(&others.at);
+        self
+    }
+
+    /// These without some.
+    pub(super) fn without(mut self, names: &[&str]) -> Self {
+        self.values.retain(|name, _| !names.contains(&name.as_str()));
+        self
     }
 
     /// The value, or empty text.
@@ -53,12 +101,13 @@ impl Params {
 
     /// A list of values in any of the forms seen: `Name.1`, a JSON array in a string, or comma-separated.
     pub(super) fn list(&self, name: &str) -> Vec<String> {
+        let plain = self.get(name);
         let numbered: Vec<String> =
-            (1..=LIST_MAX).map_while(|n| self.get(&format!("{name}.{n}")).map(str::to_owned)).collect();
+            (1..=LIST_MAX).map_while(|n| self.value(&format!("{name}.{n}")).map(str::to_owned)).collect();
         if !numbered.is_empty() {
             return numbered;
         }
-        let Some(plain) = self.get(name) else { return Vec::new() };
+        let Some(plain) = plain else { return Vec::new() };
         serde_json::from_str::<Vec<String>>(plain).unwrap_or_else(|_| {
             plain.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect()
         })
@@ -66,15 +115,22 @@ impl Params {
 
     /// Members of a list of objects: `Name.1.Key`, in the order of their numbers, gaps allowed.
     pub(super) fn members(&self, name: &str) -> Vec<Params> {
+        #[cfg(test)]
+        asked::note(self.at.as_deref(), name);
         let prefix = format!("{name}.");
         let mut found: BTreeMap<usize, Params> = BTreeMap::new();
-        for (key, value) in &self.0 {
+        for (key, value) in &self.values {
             let Some((number, rest)) = key.strip_prefix(&prefix).and_then(|tail| tail.split_once('.')) else {
                 continue;
             };
             let Ok(number) = number.parse::<usize>() else { continue };
             if (1..=LIST_MAX).contains(&number) {
-                found.entry(number).or_default().0.insert(rest.to_owned(), value.clone());
+                let member = found.entry(number).or_default();
+                member.values.insert(rest.to_owned(), value.clone());
+                #[cfg(test)]
+                {
+                    member.at = self.at.as_ref().map(|at| format!("{at}{name}[]."));
+                }
             }
         }
         found.into_values().collect()
@@ -98,12 +154,34 @@ pub(super) fn read_block(text: &str, masked: bool) -> Option<Ipv4Net> {
     (masked || net.addr() == net.network()).then(|| net.trunc())
 }
 
+/// Names that handlers ask for, so that the contract can hold them against the SDKs' models. Calls are handled on one
+/// thread, in a test on the test's own.
+#[cfg(test)]
+pub(super) mod asked {
+    use std::{cell::RefCell, collections::BTreeSet};
+
+    thread_local! {
+        static NAMES: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+    }
+
+    pub(super) fn note(at: Option<&str>, name: &str) {
+        if let Some(at) = at {
+            NAMES.with_borrow_mut(|names| _ = names.insert(format!("{at}{name}")));
+        }
+    }
+
+    /// What was asked for since the last time.
+    pub(in crate::cloud) fn take() -> BTreeSet<String> {
+        NAMES.take()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn params(pairs: &[(&str, &str)]) -> Params {
-        Params(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        Params::new(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::{
     actions::{bandwidth_mbit, entries_of, read_ports},
     params::read_block,
     world::{
-        Acl, AclEntry, Business, Eni, Hop, InstanceState, PeeringState, Role, RouterInterface, RouterInterfaceState,
-        Rule, SecurityGroup, VSwitch, Vpc, World,
+        Acl, AclEntry, Business, Eni, Hop, Instance, InstanceState, PeeringState, Role, RouterInterface,
+        RouterInterfaceState, Rule, SecurityGroup, VSwitch, Vpc, World,
     },
     world_cen::{Attached, Attachment, Stage, TransitRouter, lookups_of},
 };
@@ -30,15 +30,20 @@ pub(super) fn project(world: &World) -> Desired {
         .instances
         .values()
         .map(|instance| {
-            let account = world.accounts.get(&instance.owner).map_or(instance.owner.as_str(), |account| &account.name);
             let enis =
                 instance.enis.iter().filter_map(|id| world.enis.get(id)).map(|eni| eni_plane(world, eni)).collect();
             let running = instance.state == InstanceState::Running;
-            (format!("{account}.{}", instance.name), InstancePlane { id: instance.id.clone(), running, enis })
+            (guest_name(world, instance), InstancePlane { id: instance.id.clone(), running, enis })
         })
         .collect();
     let transits = world.cen.routers.values().map(|router| (router.id.clone(), transit_plane(world, router))).collect();
     Desired { vpcs, transits, instances, links }
+}
+
+/// What the plane calls an instance.
+pub(super) fn guest_name(world: &World, instance: &Instance) -> String {
+    let account = world.accounts.get(&instance.owner).map_or(instance.owner.as_str(), |account| &account.name);
+    format!("{account}.{}", instance.name)
 }
 
 fn links(world: &World) -> BTreeMap<String, LinkPlane> {

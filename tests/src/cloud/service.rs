@@ -4,16 +4,18 @@
 //! the cloud is here. Which calls exist is decided in `actions`, what they mean on the wire of packets in `project`.
 
 use super::{
-    actions::{self, Call, Handler},
+    actions::{self, Call, Handler, MetricCall},
     auth,
-    keyring::{AGENT_ROLE, Identity, Keyring, Keys},
+    keyring::{AGENT_ROLE, Caller, Identity, Keyring, Keys},
     lies::Lies,
+    meter::{Meter, until_next_minute},
     project::project,
     settle::{next_due, settle},
+    trail::{Recorded, Trail, event},
     wire::{Refusal, Request},
     world::{Account, World},
 };
-use crate::desired::Desired;
+use crate::desired::{BothWays, Desired};
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -35,6 +37,27 @@ const HISTORY_MAX: usize = 4096;
 pub trait Apply: Send + Sync {
     /// Returns when packets are treated as `desired` says.
     fn apply(&self, desired: Arc<Desired>) -> BoxFuture<'_, anyhow::Result<()>>;
+
+    /// What links carried so far, by the key of [`Desired::links`]; nothing where no packets flow.
+    fn carried(&self) -> BoxFuture<'_, BTreeMap<String, BothWays>> {
+        Box::pin(std::future::ready(BTreeMap::new()))
+    }
+
+    /// Starts a script in a guest and does not wait for its end; there are no guests where no packets flow.
+    fn start(&self, script: Script) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(std::future::ready(Err(anyhow::anyhow!("there is no guest behind {}", script.guest))))
+    }
+}
+
+/// A shell script for a guest.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// The instance, by the key of [`Desired::instances`].
+    pub guest: String,
+    /// Its text.
+    pub text: String,
+    /// How long it may run.
+    pub timeout: Duration,
 }
 
 /// No data plane: the control plane alone.
@@ -58,12 +81,15 @@ pub struct Options {
 
 /// The cloud.
 pub struct Cloud {
-    options: Options,
     apply: Arc<dyn Apply>,
     states: RwLock<States>,
     turn: Arc<tokio::sync::Mutex<()>>,
     pub(super) keyring: Mutex<Keyring>,
     lies: Mutex<BTreeMap<String, Lies>>,
+    trail: Mutex<Trail>,
+    meter: Mutex<Meter>,
+    /// How long each passing state lasts where an account's own pace does not say otherwise.
+    pace: Mutex<Duration>,
     desired: watch::Sender<Arc<Desired>>,
     held: AtomicBool,
     changed: Notify,
@@ -81,12 +107,14 @@ impl Cloud {
         let current = Arc::new(World::new(options.seed));
         let history = VecDeque::from([(Timestamp::now(), Arc::clone(&current))]);
         Arc::new(Self {
-            options,
             apply,
             states: RwLock::new(States { current, history }),
             turn: Arc::default(),
             keyring: Mutex::default(),
             lies: Mutex::default(),
+            trail: Mutex::default(),
+            meter: Mutex::default(),
+            pace: Mutex::new(options.pace),
             desired: watch::Sender::new(Arc::default()),
             held: AtomicBool::new(false),
             changed: Notify::new(),
@@ -131,6 +159,16 @@ impl Cloud {
     /// Ends a temporary key at once.
     pub fn expire_key(&self, access_key_id: &str) {
         self.keyring().expire(access_key_id, Timestamp::now());
+    }
+
+    /// Disables a key, or enables it again.
+    pub fn disable_key(&self, access_key_id: &str, disabled: bool) {
+        self.keyring().disable(access_key_id, disabled);
+    }
+
+    /// How long each passing state lasts from now on; [`Cloud::drive`] must run.
+    pub fn set_pace(&self, pace: Duration) {
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = pace;
     }
 
     /// Replaces what the API of an account does to its readers.
@@ -198,19 +236,26 @@ impl Cloud {
             .map_err(|refusal| anyhow::anyhow!("{}: {}", refusal.code, refusal.message))
     }
 
-    /// Carries out state changes when they are due. Needed only with a pace; runs until dropped.
+    /// Carries out state changes when they are due, and reads the counters of links as each minute begins. Needed with
+    /// a pace and with a data plane; runs until dropped.
     pub async fn drive(self: Arc<Self>) {
+        self.read_counters().await;
         loop {
-            let Some(due) = next_due(&self.world()) else {
-                self.changed.notified().await;
-                continue;
-            };
-            let wait = Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default();
+            let now = Timestamp::now();
+            let minute = Duration::try_from(until_next_minute(now)).unwrap_or_default();
+            let due =
+                next_due(&self.world()).map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default());
             tokio::select! {
-                () = tokio::time::sleep(wait) => self.settle_due().await,
+                () = tokio::time::sleep(due.unwrap_or(Duration::MAX)), if due.is_some() => self.settle_due().await,
+                () = tokio::time::sleep(minute) => self.read_counters().await,
                 () = self.changed.notified() => {}
             }
         }
+    }
+
+    async fn read_counters(&self) {
+        let carried = self.apply.carried().await;
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner).read(Timestamp::now(), carried);
     }
 
     pub(super) fn keyring(&self) -> MutexGuard<'_, Keyring> {
@@ -237,43 +282,88 @@ impl Cloud {
             Refusal::new(404, "InvalidAction.NotFound", message)
         })?;
         let caller = auth::verify(request, &mut self.keyring(), now)?;
+        let outcome = self.handle(request, (product, action, handler), &caller, now).await;
+        if handler.writes() {
+            self.record(request, (product, action), &caller, &outcome);
+        }
+        outcome
+    }
+
+    fn record(
+        &self,
+        request: &Request,
+        (product, action): (&str, &str),
+        caller: &Caller,
+        outcome: &Result<Value, Refusal>,
+    ) {
+        let key = auth::key_of(request).unwrap_or_default();
+        let at = Timestamp::now();
+        let issued = self.keyring().find(key).map_or(at, |credential| credential.issued);
+        let call = Recorded { request, product, action, caller, key: (key, issued), at, outcome };
+        self.trail.lock().unwrap_or_else(PoisonError::into_inner).record(&caller.account, at, event(&call));
+    }
+
+    async fn handle(
+        &self,
+        request: &Request,
+        (product, action, handler): (&str, &str, Handler),
+        caller: &Caller,
+        now: Timestamp,
+    ) -> Result<Value, Refusal> {
         let lies = self.lies_of_all().get(&caller.account).cloned().unwrap_or_default();
-        let writes = matches!(handler, Handler::Write(_));
+        let writes = handler.writes();
         let bound = matches!(caller.identity, Identity::Role { .. });
         if lies.throttles(product, action, writes) {
             let message = "Request was denied due to user flow control.";
             return Err(Refusal::new(400, "Throttling.User", message));
         }
         if bound && (writes || lies.denies(product, action)) {
-            return Err(denied(product, action, &caller));
+            return Err(denied(product, action, caller));
         }
         if next_due(&self.world()).is_some_and(|due| due <= now) {
             self.settle_due().await;
         }
         let call = Call {
             params: &request.params,
-            caller: &caller,
+            caller,
             now,
-            pace: SignedDuration::try_from(self.options.pace).unwrap_or_default(),
+            as_of: lies.stale.filter(|_| bound).map_or(now, |seconds| ago(now, seconds)),
+            pace: self.pace_of(&lies),
             lose_page: bound && lies.drops_page(product, action),
             legacy_sg_auth: lies.legacy_sg_auth || self.world().legacy_sg_auth,
         };
+        let world = || if call.as_of < now { self.world_as_of(call.as_of) } else { self.world() };
         match handler {
-            Handler::Read(read) => {
-                let world = match lies.stale.filter(|_| bound) {
-                    Some(seconds) => self.world_as_of(now, seconds),
-                    None => self.world(),
-                };
-                read(&call, &world)
+            Handler::Read(read) => read(&call, &world()),
+            Handler::Guest(plan) => {
+                let (scripts, answer) = plan(&call, &world())?;
+                for script in scripts {
+                    self.apply.start(script).await.map_err(|error| {
+                        let message = format!("The request processing has failed due to dispatch error: {error:#}");
+                        Refusal::new(500, "InternalError.Dispatch", &message)
+                    })?;
+                }
+                Ok(answer)
             }
+            Handler::Metrics(read) => {
+                self.read_counters().await;
+                let world = world();
+                let meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+                read(&MetricCall { call, world: &world, meter: &meter })
+            }
+            Handler::Trail(read) => read(&call, &self.trail.lock().unwrap_or_else(PoisonError::into_inner)),
             Handler::Write(write) => self.change(|world, _| write(&call, world)).await,
             Handler::Keys(issue) => issue(&call, &mut self.keyring()),
         }
     }
 
-    fn world_as_of(&self, now: Timestamp, seconds_ago: u64) -> Arc<World> {
-        let age = SignedDuration::from_secs(i64::try_from(seconds_ago).unwrap_or(i64::MAX));
-        let at = now.checked_sub(age).unwrap_or(Timestamp::MIN);
+    fn pace_of(&self, lies: &Lies) -> SignedDuration {
+        let own = lies.pace.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let pace = own.unwrap_or_else(|| *self.pace.lock().unwrap_or_else(PoisonError::into_inner));
+        SignedDuration::try_from(pace).unwrap_or_default()
+    }
+
+    fn world_as_of(&self, at: Timestamp) -> Arc<World> {
         let states = self.states.read().unwrap_or_else(PoisonError::into_inner);
         let earlier = states.history.iter().rev().find(|(since, _)| *since <= at).or_else(|| states.history.front());
         earlier.map_or_else(|| Arc::clone(&states.current), |(_, world)| Arc::clone(world))
@@ -325,6 +415,11 @@ impl Cloud {
         self.desired.send_replace(Arc::clone(&desired));
         desired
     }
+}
+
+fn ago(now: Timestamp, seconds: u64) -> Timestamp {
+    let age = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+    now.checked_sub(age).unwrap_or(Timestamp::MIN)
 }
 
 fn internal(reason: &str) -> Refusal {

@@ -3,12 +3,18 @@
 mod contract;
 mod following;
 mod projection;
+mod records;
 mod refusals;
 mod tutorial;
 
-use super::{ApiError, Cloud, Keys, NullApply, Options, call, router};
+use super::{ApiError, Apply, Cloud, Keys, NullApply, Options, call, params::asked, router};
 use serde_json::Value;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 /// A cloud behind a real socket, with the tutorial's two accounts.
 pub(super) struct Bench {
@@ -16,6 +22,8 @@ pub(super) struct Bench {
     pub(super) endpoint: String,
     pub(super) a: Keys,
     pub(super) b: Keys,
+    /// Actions that were carried out, for the contract.
+    pub(super) called: RefCell<BTreeSet<String>>,
 }
 
 pub(super) const A: &str = "1000000000000001";
@@ -29,17 +37,22 @@ impl Bench {
     }
 
     pub(super) async fn with(options: Options) -> Self {
-        let cloud = Cloud::new(options, Arc::new(NullApply));
+        Self::on(options, Arc::new(NullApply)).await
+    }
+
+    pub(super) async fn on(options: Options, plane: Arc<dyn Apply>) -> Self {
+        let cloud = Cloud::new(options, plane);
         let (a, b) = (cloud.create_account("A", A), cloud.create_account("B", B));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
         let endpoint = format!("http://{}", listener.local_addr().expect("address"));
-        let app = router(Arc::clone(&cloud));
+        let app = router(Arc::clone(&cloud)).into_make_service_with_connect_info::<SocketAddr>();
         #[expect(clippy::disallowed_methods, reason = "the server lives as long as the test's run time")]
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { cloud, endpoint, a, b }
+        Self { cloud, endpoint, a, b, called: RefCell::default() }
     }
 
-    /// `line` is `product:Action Name=value Name=value`.
+    /// `line` is `product:Action Name=value Name=value`. What is asked for and what is answered is held against the
+    /// official SDKs' models.
     pub(super) async fn call(&self, keys: &Keys, line: &str) -> Result<Value, ApiError> {
         let mut words = line.split_whitespace();
         let (product, action) = words.next().and_then(|word| word.split_once(':')).expect("product:Action");
@@ -48,7 +61,13 @@ impl Bench {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         let region = if keys == &self.b { BEIJING } else { QINGDAO };
-        call(&self.endpoint, keys, product, action, region, &params).await
+        asked::take();
+        let answer = call(&self.endpoint, keys, product, action, region, &params).await;
+        contract::check(&format!("{product}:{action}"), &asked::take(), answer.as_ref().ok());
+        if answer.is_ok() {
+            self.called.borrow_mut().insert(format!("{product}:{action}"));
+        }
+        answer
     }
 
     pub(super) async fn ok(&self, keys: &Keys, line: &str) -> Value {

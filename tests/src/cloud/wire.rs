@@ -7,13 +7,20 @@ use super::{params::Params, service::Cloud, signature::decode_form};
 use axum::{
     Router,
     body::Bytes,
-    extract::State,
+    extract::{ConnectInfo, DefaultBodyLimit, State, rejection::BytesRejection},
     http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::any,
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+/// Largest body in bytes; the largest call of the documents, a hundred rules, is a tenth of it.
+pub(super) const BODY_MAX: usize = 1 << 20;
 
 /// An error as the API answers it.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +43,10 @@ pub(super) struct Request {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) query: BTreeMap<String, String>,
+    /// The id it is answered under.
+    pub(super) id: String,
+    /// Where it came from, when the server tells.
+    pub(super) source: Option<IpAddr>,
     headers: HeaderMap,
     pub(super) body: Bytes,
     /// Query and form together.
@@ -59,7 +70,7 @@ impl Request {
 
 /// The endpoint.
 pub fn router(cloud: Arc<Cloud>) -> Router {
-    Router::new().route("/", any(answer)).with_state(cloud)
+    Router::new().route("/", any(answer)).layer(DefaultBodyLimit::max(BODY_MAX)).with_state(cloud)
 }
 
 async fn answer(
@@ -67,8 +78,15 @@ async fn answer(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    source: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    let request_id = uuid::Uuid::now_v7().to_string().to_uppercase();
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let Ok(body) = body else {
+        let message = format!("The request body is larger than {BODY_MAX} bytes or incomplete.");
+        return refuse(&Refusal::new(413, "RequestEntityTooLarge", &message), &request_id, &host);
+    };
     let query = decode_form(uri.query().unwrap_or_default());
     let mut params = query.clone();
     let is_form = headers
@@ -78,16 +96,16 @@ async fn answer(
     if is_form {
         params.extend(decode_form(&String::from_utf8_lossy(&body)));
     }
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let request = Request {
         method: method.as_str().to_owned(),
         path: uri.path().to_owned(),
         query,
+        id: request_id.clone(),
+        source: source.map(|axum::Extension(ConnectInfo(source))| source.ip()),
         headers,
         body,
-        params: Params(params),
+        params: Params::new(params),
     };
-    let request_id = uuid::Uuid::now_v7().to_string().to_uppercase();
     let answer = if matches!(request.method.as_str(), "GET" | "POST") {
         cloud.answer(&request).await
     } else {
@@ -105,11 +123,13 @@ async fn answer(
             body["RequestId"] = json!(request_id);
             reply(StatusCode::OK, &body)
         }
-        Err(refusal) => reply(
-            StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            &error_body(&refusal, &request_id, &host),
-        ),
+        Err(refusal) => refuse(&refusal, &request_id, &host),
     }
+}
+
+fn refuse(refusal: &Refusal, request_id: &str, host: &str) -> Response {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    reply(status, &error_body(refusal, request_id, host))
 }
 
 fn error_body(refusal: &Refusal, request_id: &str, host: &str) -> Value {

@@ -23,7 +23,7 @@ pub use instance::ServiceSpec;
 pub use namespace::Namespace;
 pub use shape::{LinkCounters, checksum};
 
-use crate::desired::{Desired, EniPlane, InstancePlane, LinkPlane, Shape};
+use crate::desired::{BothWays, Carried, Desired, EniPlane, InstancePlane, LinkPlane, Shape};
 use anyhow::{Context, Result, anyhow};
 use fabric::{Fabric, Port};
 use instance::{Instance, Interface};
@@ -236,6 +236,17 @@ impl Plane {
     /// What one direction of a link did since it was plugged in.
     pub fn counters(&self, link: &str, direction: Direction) -> LinkCounters {
         self.state().links.get(link).map(|(_, fabric)| fabric.counters(direction)).unwrap_or_default()
+    }
+
+    /// What all links carried since they were plugged in.
+    pub fn carried(&self) -> BTreeMap<String, BothWays> {
+        let one = |fabric: &Fabric, direction| {
+            let LinkCounters { bytes_in, bytes_out, over_grant, .. } = fabric.counters(direction);
+            Carried { bytes_in, bytes_out, over_grant }
+        };
+        let state = self.state();
+        let links = state.links.iter();
+        links.map(|(id, (_, fabric))| (id.clone(), Direction::BOTH.map(|direction| one(fabric, direction)))).collect()
     }
 
     /// The namespace of a place; an instance keeps its own over stop and start.

@@ -15,7 +15,7 @@ const OVERTAKE_NS_MAX: u64 = 250_000_000;
 const PACKETS_MAX: usize = 20_000;
 const DEFAULT_MTU: usize = 1500;
 
-/// What a direction of a link did, in packets.
+/// What a direction of a link did, in packets, and in bytes where it says so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LinkCounters {
     /// Came in.
@@ -28,12 +28,25 @@ pub struct LinkCounters {
     pub oversize: u64,
     /// Beyond the bandwidth, with a full queue.
     pub overflow: u64,
+    /// Of these, beyond the bandwidth that the cloud grants rather than one that the fabric has.
+    pub over_grant: u64,
+    /// Bytes that came in while the link carried, without those beyond the grant.
+    pub bytes_in: u64,
+    /// Bytes that went out.
+    pub bytes_out: u64,
     /// Dropped because the link is down or does not carry.
     pub refused: u64,
     /// Copies made.
     pub duplicated: u64,
     /// Held back to be overtaken.
     pub reordered: u64,
+}
+
+/// Whose bandwidth a packet was beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Full {
+    Grant,
+    Fabric,
 }
 
 /// One direction of a link.
@@ -87,7 +100,12 @@ impl Lane {
     /// Takes an IPv4 packet.
     pub(super) fn handle(&mut self, now: u64, packet: &[u8]) {
         self.counters.seen += 1;
-        if !self.carries || self.shape.down {
+        if !self.carries {
+            self.counters.refused += 1;
+            return;
+        }
+        self.counters.bytes_in += packet.len() as u64;
+        if self.shape.down {
             self.counters.refused += 1;
             return;
         }
@@ -107,9 +125,17 @@ impl Lane {
     }
 
     fn enqueue(&mut self, now: u64, packet: Vec<u8>) {
-        let Some(departure) = self.departure(now, packet.len()) else {
-            self.counters.overflow += 1;
-            return;
+        let departure = match self.departure(now, packet.len()) {
+            Ok(departure) => departure,
+            Err(full) => {
+                self.counters.overflow += 1;
+                if full == Full::Grant {
+                    self.counters.over_grant += 1;
+                    // Fragments come with headers of their own, so a packet's pieces can be more than the packet.
+                    self.counters.bytes_in = self.counters.bytes_in.saturating_sub(packet.len() as u64);
+                }
+                return;
+            }
         };
         let extra_ms = self.shape.delay_ms.max(0.0) + self.shape.jitter_ms.max(0.0) * self.draw();
         let release = (departure + nanoseconds(extra_ms)).max(self.last_release);
@@ -130,25 +156,25 @@ impl Lane {
         }
     }
 
-    fn departure(&mut self, now: u64, bytes: usize) -> Option<u64> {
+    fn departure(&mut self, now: u64, bytes: usize) -> Result<u64, Full> {
         if self.queue.len() + self.held.len() >= PACKETS_MAX {
-            return None;
+            return Err(Full::Fabric);
         }
         #[expect(clippy::cast_precision_loss, reason = "a bandwidth in Mbit/s is far below 2^52")]
         let granted = self.granted_mbit.map(|mbit| mbit as f64);
-        let mbit = match (granted, self.shape.rate_mbit) {
-            (Some(granted), Some(shaped)) => granted.min(shaped),
-            (Some(only), None) | (None, Some(only)) => only,
-            (None, None) => return Some(now),
+        let (mbit, whose) = match (granted, self.shape.rate_mbit) {
+            (Some(granted), shaped) if shaped.is_none_or(|shaped| granted <= shaped) => (granted, Full::Grant),
+            (_, Some(shaped)) => (shaped, Full::Fabric),
+            _ => return Ok(now),
         };
         let start = self.free_at.max(now);
         if mbit <= 0.0 || start - now > BACKLOG_NS_MAX {
-            return None;
+            return Err(whose);
         }
         #[expect(clippy::cast_precision_loss, reason = "a packet has at most 65535 bytes")]
         let transmission = nanoseconds(bytes as f64 * 8.0 / (mbit * 1000.0));
         self.free_at = start + transmission;
-        Some(self.free_at)
+        Ok(self.free_at)
     }
 
     fn push(&mut self, release: u64, packet: Vec<u8>) {
@@ -164,15 +190,17 @@ impl Lane {
 
     /// The next packet that is due.
     pub(super) fn poll(&mut self, now: u64) -> Option<Vec<u8>> {
-        if let Some(at) = self.held.iter().position(|(at, _)| *at <= now) {
-            self.counters.sent += 1;
-            return Some(self.held.remove(at).1);
-        }
-        if self.queue.peek().is_none_or(|Reverse((at, ..))| *at > now) {
-            return None;
-        }
-        let Reverse((_, _, packet)) = self.queue.pop()?;
+        let packet = if let Some(at) = self.held.iter().position(|(at, _)| *at <= now) {
+            self.held.remove(at).1
+        } else {
+            if self.queue.peek().is_none_or(|Reverse((at, ..))| *at > now) {
+                return None;
+            }
+            let Reverse((_, _, packet)) = self.queue.pop()?;
+            packet
+        };
         self.counters.sent += 1;
+        self.counters.bytes_out += packet.len() as u64;
         Some(packet)
     }
 
@@ -268,7 +296,8 @@ mod tests {
         let mut lane = lane(Shape::default());
         lane.handle(5, &packet(100, true));
         assert_eq!(drain(&mut lane, 5).len(), 1);
-        assert_eq!(lane.counters(), LinkCounters { seen: 1, sent: 1, ..LinkCounters::default() });
+        let expected = LinkCounters { seen: 1, sent: 1, bytes_in: 100, bytes_out: 100, ..LinkCounters::default() };
+        assert_eq!(lane.counters(), expected);
     }
 
     #[test]
@@ -304,6 +333,33 @@ mod tests {
         let counters = lane.counters();
         assert_eq!(counters.seen, 100);
         assert_eq!(counters.overflow, 79); // 21 fit: the queue is looked at before a packet joins it
+    }
+
+    #[test]
+    fn drops_are_the_grants_own_only_where_the_grant_is_the_narrower() {
+        let saturated = |granted: Option<u64>, shaped: Option<f64>| {
+            let mut lane = lane(Shape { rate_mbit: shaped, ..Shape::default() });
+            lane.set_grant(true, granted);
+            (0..100).for_each(|_| lane.handle(0, &packet(1250, true)));
+            drain(&mut lane, 1000 * MS);
+            let counters = lane.counters();
+            (counters.overflow, counters.over_grant, counters.bytes_in, counters.bytes_out)
+        };
+        assert_eq!(saturated(Some(1), None), (79, 79, 21 * 1250, 21 * 1250));
+        assert_eq!(saturated(Some(2), Some(1.0)), (79, 0, 100 * 1250, 21 * 1250));
+        assert_eq!(saturated(Some(1), Some(2.0)), (79, 79, 21 * 1250, 21 * 1250));
+        assert_eq!(saturated(None, None), (0, 0, 100 * 1250, 100 * 1250));
+    }
+
+    #[test]
+    fn what_the_fabric_loses_has_left_the_near_side_all_the_same() {
+        let mut lossy = lane(Shape { loss: 1.0, ..Shape::default() });
+        lossy.handle(0, &packet(100, true));
+        assert_eq!((lossy.counters().bytes_in, lossy.counters().bytes_out), (100, 0));
+        let mut frozen = lane(Shape::default());
+        frozen.set_grant(false, None);
+        frozen.handle(0, &packet(100, true));
+        assert_eq!(frozen.counters().bytes_in, 0);
     }
 
     #[test]

@@ -248,6 +248,6 @@ fn row(world: &World, acl: &Acl) -> Value {
     })
 }
 
-fn own<'a>(call: &Call<'_>, world: &'a World, id: &str) -> Result<&'a Acl, Refusal> {
+pub(super) fn own<'a>(call: &Call<'_>, world: &'a World, id: &str) -> Result<&'a Acl, Refusal> {
     world.acls.get(id).filter(|acl| call.sees(&acl.owner, &acl.region)).ok_or_else(|| not_found("NetworkAclId"))
 }

@@ -47,7 +47,8 @@ fn make(call: &Call<'_>, world: &mut World, starts: bool) -> Result<String, Refu
     call.region()?;
     let params = call.params;
     let vswitch = super::vswitch::own(call, world, params.need("VSwitchId")?)?.id.clone();
-    let mut groups = params.list("SecurityGroupIds");
+    // Only the call that makes and starts several takes several groups.
+    let mut groups = if starts { params.list("SecurityGroupIds") } else { Vec::new() };
     if groups.is_empty() {
         groups.push(params.need("SecurityGroupId")?.to_owned());
     }

@@ -7,17 +7,24 @@
 #![expect(clippy::unnecessary_wraps, reason = "all actions have one signature, the table of handlers needs it")]
 
 mod acl;
+mod attributes;
 mod cbn;
+mod command;
 mod eni;
+mod eni_removal;
+mod grant;
 mod group;
 mod instance;
+mod metric;
 mod prefix_list;
+mod route_entries;
 mod route_entry;
 mod route_table;
 mod router_interface;
 mod router_interface_state;
 mod rule;
 mod sts;
+mod trail;
 mod vpc;
 mod vpcpeer;
 mod vswitch;
@@ -30,9 +37,12 @@ pub(super) use vswitch::subnet_mask;
 
 use super::{
     keyring::{Caller, Keyring},
+    meter::Meter,
     page::{Page, TokenStyle, numbered, tokens},
     params::Params,
+    service::Script,
     settle::{Change, Transition},
+    trail::Trail,
     wire::Refusal,
     world::World,
 };
@@ -44,6 +54,8 @@ pub(super) struct Call<'a> {
     pub(super) params: &'a Params,
     pub(super) caller: &'a Caller,
     pub(super) now: Timestamp,
+    /// Until when answers know what happened; earlier than now where they are stale.
+    pub(super) as_of: Timestamp,
     pub(super) pace: SignedDuration,
     pub(super) lose_page: bool,
     pub(super) legacy_sg_auth: bool,
@@ -51,12 +63,32 @@ pub(super) struct Call<'a> {
 
 type Answer = Result<Value, Refusal>;
 
+/// What to start in guests, and what the call answers when that is done.
+type ScriptsAndAnswer = Result<(Vec<Script>, Value), Refusal>;
+
 /// What a call touches.
 #[derive(Clone, Copy)]
 pub(super) enum Handler {
     Read(fn(&Call<'_>, &World) -> Answer),
     Write(fn(&Call<'_>, &mut World) -> Answer),
     Keys(fn(&Call<'_>, &mut Keyring) -> Answer),
+    Guest(fn(&Call<'_>, &World) -> ScriptsAndAnswer),
+    Metrics(fn(&MetricCall<'_>) -> Answer),
+    Trail(fn(&Call<'_>, &Trail) -> Answer),
+}
+
+impl Handler {
+    /// Whether a call of it changes something.
+    pub(super) fn writes(self) -> bool {
+        matches!(self, Self::Write(_) | Self::Guest(_))
+    }
+}
+
+/// A call that asks what links carried.
+pub(super) struct MetricCall<'a> {
+    pub(super) call: Call<'a>,
+    pub(super) world: &'a World,
+    pub(super) meter: &'a Meter,
 }
 
 /// The product that has this API version.
@@ -67,32 +99,38 @@ pub(super) fn product_of(version: &str) -> Option<&'static str> {
         "2015-04-01" => "sts",
         "2022-01-01" => "vpcpeer",
         "2017-09-12" => "cbn",
+        "2019-01-01" => "cms",
+        "2020-07-06" => "actiontrail",
         _ => return None,
     })
 }
 
 /// The handler of an action.
 pub(super) fn find(product: &str, action: &str) -> Option<Handler> {
-    use Handler::{Keys, Read, Write};
+    use Handler::{Keys, Metrics, Read, Write};
     Some(match (product, action) {
         ("sts", "GetCallerIdentity") => Keys(sts::get_caller_identity),
         ("sts", "AssumeRole") => Keys(sts::assume_role),
 
         ("vpc" | "ecs", "DescribeRegions") => Read(vpc::describe_regions),
+        ("vpc", "DescribeZones") => Read(vpc::describe_zones),
         ("vpc", "CreateVpc") => Write(vpc::create),
         ("vpc", "DeleteVpc") => Write(vpc::delete),
         ("vpc", "DescribeVpcs") => Read(vpc::describe_all),
         ("vpc", "DescribeVpcAttribute") => Read(vpc::describe_one),
+        ("vpc", "ModifyVpcAttribute") => Write(attributes::modify_vpc),
         ("vpc", "AssociateVpcCidrBlock") => Write(vpc::associate_block),
         ("vpc", "UnassociateVpcCidrBlock") => Write(vpc::unassociate_block),
         ("vpc", "DescribeVRouters") => Read(vpc::describe_routers),
         ("vpc", "CreateVSwitch") => Write(vswitch::create),
         ("vpc", "DeleteVSwitch") => Write(vswitch::delete),
+        ("vpc", "ModifyVSwitchAttribute") => Write(attributes::modify_vswitch),
         ("vpc", "DescribeVSwitches") => Read(vswitch::describe_all),
         ("vpc", "DescribeVSwitchAttributes") => Read(vswitch::describe_one),
 
         ("vpc", "CreateRouteTable") => Write(route_table::create),
         ("vpc", "DeleteRouteTable") => Write(route_table::delete),
+        ("vpc", "ModifyRouteTableAttributes") => Write(attributes::modify_route_table),
         ("vpc", "AssociateRouteTable") => Write(route_table::associate),
         ("vpc", "UnassociateRouteTable") => Write(route_table::unassociate),
         ("vpc", "DescribeRouteTableList") => Read(route_table::describe_list),
@@ -101,6 +139,8 @@ pub(super) fn find(product: &str, action: &str) -> Option<Handler> {
         ("vpc", "CreateRouteEntry") => Write(route_entry::create),
         ("vpc", "DeleteRouteEntry") => Write(route_entry::delete),
         ("vpc", "ModifyRouteEntry") => Write(route_entry::modify),
+        ("vpc", "CreateRouteEntries") => Write(route_entries::create),
+        ("vpc", "DeleteRouteEntries") => Write(route_entries::delete),
 
         ("vpc", "CreateRouterInterface") => Write(router_interface::create),
         ("vpc", "ModifyRouterInterfaceAttribute") => Write(router_interface::modify),
@@ -112,9 +152,14 @@ pub(super) fn find(product: &str, action: &str) -> Option<Handler> {
         ("vpc", "DeleteRouterInterface") => Write(router_interface_state::delete),
         ("vpc", "ModifyRouterInterfaceSpec") => Write(router_interface_state::modify_spec),
 
+        ("vpc", "GrantInstanceToVbr") => Write(grant::to_border_router),
+        ("vpc", "DescribeEcGrantRelation") => Read(grant::describe_to_border_routers),
+        ("vpc", "DescribeGrantRulesToCen") => Read(grant::describe_to_cen),
+
         ("vpc", "CreateNetworkAcl") => Write(acl::create),
         ("vpc", "DeleteNetworkAcl") => Write(acl::delete),
         ("vpc", "UpdateNetworkAclEntries") => Write(acl::update_entries),
+        ("vpc", "ModifyNetworkAclAttributes") => Write(attributes::modify_acl),
         ("vpc", "AssociateNetworkAcl") => Write(acl::associate),
         ("vpc", "UnassociateNetworkAcl") => Write(acl::unassociate),
         ("vpc", "DescribeNetworkAcls") => Read(acl::describe_all),
@@ -122,6 +167,7 @@ pub(super) fn find(product: &str, action: &str) -> Option<Handler> {
 
         ("ecs", "CreateSecurityGroup") => Write(group::create),
         ("ecs", "DeleteSecurityGroup") => Write(group::delete),
+        ("ecs", "ModifySecurityGroupAttribute") => Write(attributes::modify_group),
         ("ecs", "ModifySecurityGroupPolicy") => Write(group::modify_policy),
         ("ecs", "JoinSecurityGroup") => Write(group::join),
         ("ecs", "LeaveSecurityGroup") => Write(group::leave),
@@ -132,10 +178,12 @@ pub(super) fn find(product: &str, action: &str) -> Option<Handler> {
         ("ecs", "AuthorizeSecurityGroupEgress") => Write(rule::authorize_egress),
         ("ecs", "RevokeSecurityGroup") => Write(rule::revoke_ingress),
         ("ecs", "RevokeSecurityGroupEgress") => Write(rule::revoke_egress),
-        ("ecs", "ModifySecurityGroupRule") => Write(rule::modify),
+        ("ecs", "ModifySecurityGroupRule") => Write(rule::modify_ingress),
+        ("ecs", "ModifySecurityGroupEgressRule") => Write(rule::modify_egress),
 
         ("ecs", "CreatePrefixList") => Write(prefix_list::create),
         ("ecs", "ModifyPrefixList") => Write(prefix_list::modify),
+        ("ecs", "DeletePrefixList") => Write(prefix_list::delete),
         ("ecs", "DescribePrefixLists") => Read(prefix_list::describe_all),
         ("ecs", "DescribePrefixListAttributes") => Read(prefix_list::describe_one),
         ("ecs", "DescribePrefixListAssociations") => Read(prefix_list::describe_associations),
@@ -147,12 +195,15 @@ pub(super) fn find(product: &str, action: &str) -> Option<Handler> {
         ("ecs", "DeleteInstance") => Write(instance::delete),
         ("ecs", "ModifyInstanceAttribute") => Write(instance::modify),
         ("ecs", "ModifyInstanceMetadataOptions") => Write(instance::modify_metadata),
+        ("ecs", "RunCommand") => Handler::Guest(command::run),
         ("ecs", "DescribeInstances") => Read(instance::describe_all),
         ("ecs", "DescribeInstanceStatus") => Read(instance::describe_status),
         ("ecs", "DescribeInstanceRamRole") => Read(instance::describe_ram_role),
         ("ecs", "DescribeNetworkInterfaces") => Read(eni::describe_all),
         ("ecs", "CreateNetworkInterface") => Write(eni::create),
         ("ecs", "AttachNetworkInterface") => Write(eni::attach),
+        ("ecs", "DetachNetworkInterface") => Write(eni_removal::detach),
+        ("ecs", "DeleteNetworkInterface") => Write(eni_removal::delete),
         ("ecs", "ModifyNetworkInterfaceAttribute") => Write(eni::modify),
         ("ecs", "AssignPrivateIpAddresses") => Write(eni::assign),
         ("ecs", "UnassignPrivateIpAddresses") => Write(eni::unassign),
@@ -166,6 +217,12 @@ pub(super) fn find(product: &str, action: &str) -> Option<Handler> {
         ("vpcpeer", "GetVpcPeerConnectionAttribute") => Read(vpcpeer::get),
 
         ("cbn", action) => return cbn::find(action),
+        ("cms", "DescribeMetricList") => Metrics(metric::list),
+        ("cms", "DescribeMetricLast") => Metrics(metric::last),
+        ("cms", "DescribeMetricData") => Metrics(metric::data),
+        ("cms", "DescribeMetricTop") => Metrics(metric::top),
+        ("cms", "DescribeMetricMetaList") => Read(metric::meta),
+        ("actiontrail", "LookupEvents") => Handler::Trail(trail::lookup),
         _ => return None,
     })
 }
@@ -232,7 +289,7 @@ fn done() -> Answer {
 }
 
 /// Times as most products write them.
-fn time(at: Timestamp) -> String {
+pub(super) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

@@ -48,8 +48,9 @@ pub(super) fn modify(call: &Call<'_>, world: &mut World) -> Answer {
     call.region()?;
     let params = call.params;
     let mut list = own(call, world, params.need("PrefixListId")?)?.clone();
-    let removed = read_entries(params, "RemoveEntry", &list.family)?;
-    list.entries.retain(|(cidr, _)| !removed.iter().any(|(other, _)| other == cidr));
+    let removed: Vec<String> =
+        params.members("RemoveEntry").iter().map(|entry| read_cidr(entry, &list.family)).collect::<Result<_, _>>()?;
+    list.entries.retain(|(cidr, _)| !removed.contains(cidr));
     for (cidr, description) in read_entries(params, "AddEntry", &list.family)? {
         list.entries.retain(|(other, _)| *other != cidr);
         list.entries.push((cidr, description));
@@ -60,6 +61,18 @@ pub(super) fn modify(call: &Call<'_>, world: &mut World) -> Answer {
     super::router_interface::set(params, "PrefixListName", &mut list.name);
     super::router_interface::set(params, "Description", &mut list.description);
     world.prefix_lists.insert(list.id.clone(), list);
+    done()
+}
+
+pub(super) fn delete(call: &Call<'_>, world: &mut World) -> Answer {
+    call.region()?;
+    let list = own(call, world, call.params.need("PrefixListId")?)?;
+    if !associated(world, list).is_empty() {
+        let message = "The specified prefix list has associated resources.";
+        return Err(Refusal::new(400, "NotAllowed.AssociationExist", message));
+    }
+    let id = list.id.clone();
+    world.prefix_lists.remove(&id);
     done()
 }
 
@@ -126,13 +139,18 @@ fn read_entries(params: &Params, name: &str, family: &str) -> Result<Vec<(String
         .members(name)
         .iter()
         .map(|entry| {
-            let cidr = entry.need("Cidr")?;
-            if family == "IPv4" && read_block(cidr, false).is_none() {
-                return Err(malformed("Cidr"));
-            }
-            Ok((cidr.to_owned(), entry.text("Description")))
+            let cidr = read_cidr(entry, family)?;
+            Ok((cidr, entry.text("Description")))
         })
         .collect()
+}
+
+fn read_cidr(entry: &Params, family: &str) -> Result<String, Refusal> {
+    let cidr = entry.need("Cidr")?;
+    if family == "IPv4" && read_block(cidr, false).is_none() {
+        return Err(malformed("Cidr"));
+    }
+    Ok(cidr.to_owned())
 }
 
 fn exceeded() -> Refusal {

@@ -45,6 +45,11 @@ pub(in crate::cloud) fn entries_of(world: &World, table: &RouteTable) -> Vec<Rou
 }
 
 pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
+    create_in_batch(call, world)
+}
+
+/// One of several entries that a call adds.
+pub(super) fn create_in_batch(call: &Call<'_>, world: &mut World) -> Answer {
     let params = call.params;
     let table = route_table::own(call, world, params.need("RouteTableId")?)?.clone();
     let destination = read_destination(params)?;
@@ -83,6 +88,11 @@ pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
 }
 
 pub(super) fn delete(call: &Call<'_>, world: &mut World) -> Answer {
+    delete_in_batch(call, world)
+}
+
+/// One of several entries that a call removes.
+pub(super) fn delete_in_batch(call: &Call<'_>, world: &mut World) -> Answer {
     let (table, entry) = find(call, world)?;
     let named: Vec<String> = params_hops(call.params);
     let wrong_hop = !named.is_empty() && !named.iter().all(|id| entry.hops.iter().any(|hop| hop.id == *id));

@@ -87,7 +87,7 @@ pub(super) fn describe_list(call: &Call<'_>, world: &World) -> Answer {
     let rows = world
         .tables
         .values()
-        .filter(|table| wants(call, world, table))
+        .filter(|table| wants(call, world, table, "RouteTableType") && call.params.wants("VpcId", &table.vpc))
         .map(|table| {
             json!({
                 "RouteTableId": table.id,
@@ -115,7 +115,7 @@ pub(super) fn describe_with_entries(call: &Call<'_>, world: &World) -> Answer {
     let rows = world
         .tables
         .values()
-        .filter(|table| wants(call, world, table))
+        .filter(|table| wants(call, world, table, "Type") && call.params.wants("VRouterId", router_of(world, table)))
         .map(|table| {
             let entries: Vec<Value> =
                 entries_of(world, table).iter().map(|entry| route_entry::legacy_row(table, entry)).collect();
@@ -134,15 +134,13 @@ pub(super) fn describe_with_entries(call: &Call<'_>, world: &World) -> Answer {
     Ok(numbered(rows, call.params, PAGE_MAX, call.lose_page)?.under("RouteTables", "RouteTable"))
 }
 
-fn wants(call: &Call<'_>, world: &World, table: &RouteTable) -> bool {
-    let (params, router) = (call.params, router_of(world, table));
+fn wants(call: &Call<'_>, world: &World, table: &RouteTable, kind: &str) -> bool {
+    let params = call.params;
     call.sees(&table.owner, &table.region)
-        && params.wants("VpcId", &table.vpc)
         && params.wants("RouteTableId", &table.id)
         && params.wants("RouteTableName", &table.name)
-        && params.wants("RouteTableType", if table.system { "System" } else { "Custom" })
-        && params.wants("RouterId", router)
-        && params.wants("VRouterId", router)
+        && params.wants(kind, if table.system { "System" } else { "Custom" })
+        && params.wants("RouterId", router_of(world, table))
         && params.wants("RouterType", "VRouter")
 }
 

@@ -81,24 +81,33 @@ fn revoke(call: &Call<'_>, world: &mut World, ingress: bool) -> Answer {
     done()
 }
 
+pub(super) fn modify_ingress(call: &Call<'_>, world: &mut World) -> Answer {
+    modify(call, world, true)
+}
+
+pub(super) fn modify_egress(call: &Call<'_>, world: &mut World) -> Answer {
+    modify(call, world, false)
+}
+
 /// Changes the fields that are given and keeps the others.
-pub(super) fn modify(call: &Call<'_>, world: &mut World) -> Answer {
+fn modify(call: &Call<'_>, world: &mut World, ingress: bool) -> Answer {
     call.region()?;
     let target = group::own(call, world, call.params.need("SecurityGroupId")?)?.clone();
     let id = call.params.need("SecurityGroupRuleId")?;
-    let old = target.rules.iter().find(|rule| rule.id == id).ok_or_else(|| {
+    let old = target.rules.iter().find(|rule| rule.id == id && rule.ingress == ingress).ok_or_else(|| {
         let message = "The specified SecurityGroupRuleId does not exist.";
         Refusal::new(404, "InvalidSecurityGroupRuleId.NotFound", message)
     })?;
     let mut params = as_params(old);
-    let far = ["SourceCidrIp", "Ipv6SourceCidrIp", "SourceGroupId", "SourcePrefixListId"];
+    let far = if ingress {
+        ["SourceCidrIp", "Ipv6SourceCidrIp", "SourceGroupId", "SourcePrefixListId"]
+    } else {
+        ["DestCidrIp", "Ipv6DestCidrIp", "DestGroupId", "DestPrefixListId"]
+    };
     if far.iter().any(|name| call.params.get(name).is_some()) {
-        for name in far {
-            params.0.remove(name);
-        }
+        params = params.without(&far);
     }
-    params.0.extend(call.params.0.clone());
-    let mut rule = read(call, &params, old.ingress)?;
+    let mut rule = read(call, &params.overlaid(call.params), ingress)?;
     check_peer(call, world, &target, &rule)?;
     rule.id.clone_from(&old.id);
     rule.created = old.created;
@@ -130,7 +139,7 @@ fn as_params(rule: &Rule) -> Params {
         (format!("{far}PrefixListId"), rule.peer.prefix_list.clone()),
         (format!("{near}CidrIp"), rule.own_cidr.clone()),
     ];
-    Params(pairs.into_iter().collect())
+    Params::made(pairs.each_ref().map(|(name, value)| (name.as_str(), value.clone())))
 }
 
 fn sides(ingress: bool) -> (&'static str, &'static str) {

@@ -10,6 +10,7 @@ use crate::cloud::{
 };
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Regions told by DescribeRegions; any other well-formed one works as well.
 const REGIONS: [(&str, &str); 6] = [
@@ -29,6 +30,28 @@ pub(super) fn describe_regions(_call: &Call<'_>, _world: &World) -> Answer {
         })
         .collect();
     Ok(json!({ "Regions": { "Region": regions } }))
+}
+
+/// Zones told of every region, and those that the caller has vSwitches in; any other well-formed one works as well.
+const ZONES: [char; 3] = ['a', 'b', 'c'];
+
+pub(super) fn describe_zones(call: &Call<'_>, world: &World) -> Answer {
+    let region = call.region()?;
+    let used = world.vswitches.values().filter(|vswitch| call.sees(&vswitch.owner, &vswitch.region));
+    let zones: BTreeSet<String> = ZONES
+        .iter()
+        .map(|letter| format!("{region}-{letter}"))
+        .chain(used.map(|vswitch| vswitch.zone.clone()))
+        .collect();
+    let place = REGIONS.iter().find(|(id, _)| *id == region).map_or(region, |(_, name)| name);
+    let rows: Vec<Value> = zones
+        .iter()
+        .map(|id| {
+            let letter = id.rsplit('-').next().unwrap_or_default().to_uppercase();
+            json!({ "ZoneId": id, "LocalName": format!("{place} 可用区{letter}"), "ZoneType": "AvailabilityZone" })
+        })
+        .collect();
+    Ok(json!({ "Zones": { "Zone": rows } }))
 }
 
 pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
@@ -220,6 +243,6 @@ pub(super) fn blocks(vpc: &Vpc) -> impl Iterator<Item = Ipv4Net> {
     std::iter::once(vpc.cidr).chain(vpc.secondary.iter().copied())
 }
 
-fn read_vpc_block(text: &str) -> Result<Ipv4Net, Refusal> {
+pub(super) fn read_vpc_block(text: &str) -> Result<Ipv4Net, Refusal> {
     read_block(text, false).filter(|block| (8..=28).contains(&block.prefix_len())).ok_or_else(|| malformed("CidrBlock"))
 }
