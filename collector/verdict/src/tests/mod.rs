@@ -8,4 +8,5 @@ mod house;
 mod links;
 mod partial;
 mod properties;
+mod redacted;
 mod world;
