@@ -1,6 +1,9 @@
-//! Kept evidence: questions as JSON, one after another, in a file or in a directory's `*.json` files by name.
+//! Kept evidence: questions as JSON, one after another, in a file or in a directory's `*.json` files by name; snapshots
+//! likewise.
 
+use pingtong_evidence::{SCHEMA, Snapshot};
 use pingtong_verdict::Question;
+use serde::de::DeserializeOwned;
 use std::{
     io::{self, Read, Write},
     path::{Path, PathBuf},
@@ -38,6 +41,30 @@ pub(crate) enum BundleError {
         /// Why, with line and column.
         #[source]
         source: serde_json::Error,
+    },
+    /// A file of snapshots cannot be read.
+    #[error("cannot read the snapshot \"{}\"; give a file written by \"pingtong snapshot --out FILE\", or -", path.display())]
+    ReadSnapshot {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The content is no snapshot.
+    #[error("\"{}\" is no snapshot; give a file written by \"pingtong snapshot --out FILE\"", path.display())]
+    ParseSnapshot {
+        /// The file.
+        path: PathBuf,
+        /// Why, with line and column.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// There is no snapshot in it, or none of this version.
+    #[error("\"{}\" holds no snapshot that this version understands; write it anew with \"pingtong snapshot\"", path.display())]
+    NoSnapshot {
+        /// The file.
+        path: PathBuf,
     },
     /// There is nothing in it.
     #[error("\"{}\" holds no question; give a file written by \"pingtong verify --save FILE\"", path.display())]
@@ -78,15 +105,52 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Question>, BundleError> {
 }
 
 fn parse(path: &Path, source: impl Read) -> Result<Vec<Question>, BundleError> {
+    let text = text_of(source).map_err(|source| BundleError::Read { path: path.to_owned(), source })?;
+    documents(&text).map_err(|source| BundleError::Parse { path: path.to_owned(), source })
+}
+
+fn text_of(source: impl Read) -> io::Result<String> {
     let mut text = String::new();
-    source
-        .take(FILE_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(|source| BundleError::Read { path: path.to_owned(), source })?;
-    serde_json::Deserializer::from_str(&text)
-        .into_iter()
-        .collect::<Result<_, _>>()
-        .map_err(|source| BundleError::Parse { path: path.to_owned(), source })
+    source.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn documents<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, serde_json::Error> {
+    serde_json::Deserializer::from_str(text).into_iter().collect()
+}
+
+/// Reads all snapshots of these files; `-` is standard input.
+///
+/// # Errors
+/// [`BundleError`].
+pub(crate) fn read_snapshots(paths: &[PathBuf]) -> Result<Vec<Snapshot>, BundleError> {
+    let mut all: Vec<Snapshot> = vec![];
+    for path in paths {
+        let text = if path == Path::new("-") {
+            text_of(io::stdin().lock())
+        } else {
+            std::fs::File::open(path).and_then(text_of)
+        };
+        let text = text.map_err(|source| BundleError::ReadSnapshot { path: path.clone(), source })?;
+        let found: Vec<Snapshot> =
+            documents(&text).map_err(|source| BundleError::ParseSnapshot { path: path.clone(), source })?;
+        if found.is_empty() || found.iter().any(|snapshot| snapshot.schema != SCHEMA) {
+            return Err(BundleError::NoSnapshot { path: path.clone() });
+        }
+        all.extend(found);
+    }
+    Ok(all)
+}
+
+/// Snapshots as text, one on each line.
+pub(crate) fn lines_of(snapshots: &[Snapshot]) -> String {
+    let mut text = String::new();
+    for snapshot in snapshots {
+        // Values made of our own types always have a JSON form.
+        text.push_str(&serde_json::to_string(snapshot).unwrap_or_default());
+        text.push('\n');
+    }
+    text
 }
 
 /// Writes questions, one on each line.

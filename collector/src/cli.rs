@@ -5,9 +5,11 @@ use crate::{
     data_dir::DataDir,
     enroll::{self, EnrollError, Enrolment},
     intake::VerifyRequest,
+    offline, policy,
     render::{self, Style},
     run,
     settings::{self, Settings},
+    snapshot,
     store::Store,
 };
 use clap::{Args, Parser, Subcommand};
@@ -65,19 +67,26 @@ enum Command {
     Verify(VerifyArgs),
     /// Give the verdict that follows from kept evidence, without a network. 根据保存的证据给出结论，不需要网络。
     Diagnose(DiagnoseArgs),
+    /// Read an account's configuration, or import or redact what was saved, without a collector. 读取账号配置，或导入、脱敏已保存的内容，不需要收集端。
+    Snapshot(Box<snapshot::SnapshotArgs>),
+    /// Print a RAM policy to paste into the console, the least that a role needs. 打印可粘贴到控制台的最小权限 RAM 策略。
+    Policy(policy::PolicyArgs),
     /// Say what a cause code means and what to do about it. 说明一个原因码的含义和处理办法。
     Explain(ExplainArgs),
 }
 
 #[derive(Debug, Args)]
-struct Place {
+pub(crate) struct Place {
     /// Settings file. 配置文件。
     #[arg(long, default_value = "collector.toml", value_name = "FILE")]
-    config: PathBuf,
+    pub(crate) config: PathBuf,
     /// Data directory. 数据目录。
     #[arg(long, default_value = "data", value_name = "DIR")]
-    data: PathBuf,
+    pub(crate) data: PathBuf,
 }
+
+/// Why a command could not do its job, and whose fault it is.
+pub(crate) type Failed = (Exit, anyhow::Error);
 
 #[derive(Debug, Args)]
 struct Output {
@@ -152,8 +161,14 @@ struct VerifyArgs {
 #[derive(Debug, Args)]
 struct DiagnoseArgs {
     /// File with evidence as written by "verify --save", a directory of such files, or - for standard input. “verify --save” 写出的证据文件、此类文件的目录，或 - 表示标准输入。
-    #[arg(value_name = "FILE|DIR|-")]
-    bundle: PathBuf,
+    #[arg(value_name = "FILE|DIR|-", required_unless_present = "snapshot")]
+    bundle: Option<PathBuf>,
+    /// Instead: a snapshot as written by "pingtong snapshot"; may be repeated. What it predicts for every expectation of --config. 改为使用“pingtong snapshot”写出的快照，可重复；给出对 --config 中每个期望的推断。
+    #[arg(long, value_name = "FILE", conflicts_with = "bundle")]
+    snapshot: Vec<PathBuf>,
+    /// With --snapshot: settings file with the links and expectations. 与 --snapshot 同用：含链路和期望的配置文件。
+    #[arg(long, default_value = "collector.toml", value_name = "FILE")]
+    config: PathBuf,
     #[command(flatten)]
     output: Output,
 }
@@ -189,9 +204,18 @@ pub async fn run(cli: Cli) -> Result<Exit, (Exit, anyhow::Error)> {
         Command::Agents(args) => list_agents(&args),
         Command::Verify(args) => verify(args).await,
         Command::Diagnose(args) => {
-            let questions = bundle::read(&args.bundle).map_err(usage)?;
+            let questions = match &args.bundle {
+                Some(bundle) => bundle::read(bundle).map_err(usage)?,
+                None => {
+                    let links = load(&args.config)?.links;
+                    let snapshots = bundle::read_snapshots(&args.snapshot).map_err(usage)?;
+                    offline::questions(&links, &snapshots).map_err(usage)?
+                }
+            };
             Ok(show(&questions, &args.output))
         }
+        Command::Snapshot(args) => snapshot::run(&args).await,
+        Command::Policy(args) => policy::run(&args),
         Command::Explain(args) => explain_code(&args),
     }
 }
@@ -302,15 +326,15 @@ fn load(config: &Path) -> Result<Settings, (Exit, anyhow::Error)> {
     Settings::load(config).map_err(usage)
 }
 
-fn usage(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {
+pub(crate) fn usage(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {
     (Exit::Usage, error.into())
 }
 
-fn ours(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {
+pub(crate) fn ours(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {
     (Exit::Failure, error.into())
 }
 
-fn parse_lang(text: &str) -> Result<Lang, String> {
+pub(crate) fn parse_lang(text: &str) -> Result<Lang, String> {
     match text {
         "zh" => Ok(Lang::Zh),
         "en" => Ok(Lang::En),

@@ -1,12 +1,14 @@
-//! `verify`'s way to the running `serve`: one request over TLS that trusts exactly the certificate in the data directory.
+//! A command's way to the running `serve`: one request over TLS that trusts exactly the certificate in the data directory.
 
 use crate::{
     data_dir::{DataDir, DataDirError},
-    intake::{QuestionsReply, RefusalBody, VerifyRequest},
+    intake::{QuestionsReply, RefusalBody, SnapshotsReply, SnapshotsRequest, VerifyRequest},
     settings::Settings,
 };
+use pingtong_evidence::{SCHEMA, Snapshot};
 use pingtong_verdict::Question;
 use reqwest::StatusCode;
+use serde::{Serialize, de::DeserializeOwned};
 use std::{error::Error, time::Duration};
 
 /// Beyond the wait for agents: connecting, one request before ours, reading the store.
@@ -72,6 +74,27 @@ pub(crate) async fn ask(
     dir: &DataDir,
     request: &VerifyRequest,
 ) -> Result<Vec<Question>, ClientError> {
+    let within = Duration::from_millis(request.wait_ms) + MARGIN;
+    let reply: QuestionsReply = post(settings, dir, "/v1/verify", request, within).await?;
+    Ok(reply.questions)
+}
+
+/// Hands a snapshot over to be kept.
+///
+/// # Errors
+/// [`ClientError`].
+pub(crate) async fn hand_over(settings: &Settings, dir: &DataDir, snapshot: &Snapshot) -> Result<(), ClientError> {
+    let request = SnapshotsRequest { schema: SCHEMA, snapshots: vec![snapshot.clone()] };
+    post::<SnapshotsReply>(settings, dir, "/v1/snapshots", &request, MARGIN).await.map(drop)
+}
+
+async fn post<Reply: DeserializeOwned>(
+    settings: &Settings,
+    dir: &DataDir,
+    path: &str,
+    request: &impl Serialize,
+    within: Duration,
+) -> Result<Reply, ClientError> {
     let url = settings.url.as_str();
     let broken = |source| ClientError::Broken { url: url.to_owned(), source };
     let certificate = reqwest::Certificate::from_pem(dir.certificate_pem()?.as_bytes()).map_err(broken)?;
@@ -79,11 +102,10 @@ pub(crate) async fn ask(
         .tls_certs_only([certificate])
         .no_proxy()
         .connect_timeout(CONNECT_WAIT)
-        .timeout(Duration::from_millis(request.wait_ms) + MARGIN)
+        .timeout(within)
         .build()
         .map_err(broken)?;
-    let sent =
-        client.post(format!("{url}/v1/verify")).bearer_auth(dir.admin_token()?.expose()).json(request).send().await;
+    let sent = client.post(format!("{url}{path}")).bearer_auth(dir.admin_token()?.expose()).json(request).send().await;
     let response = sent.map_err(|source| {
         let url = url.to_owned();
         if is_certificate_error(&source) {
@@ -96,8 +118,7 @@ pub(crate) async fn ask(
     })?;
     let status = response.status();
     if status.is_success() {
-        let reply: QuestionsReply = response.json().await.map_err(broken)?;
-        return Ok(reply.questions);
+        return response.json().await.map_err(broken);
     }
     let text = response.text().await.map_err(broken)?;
     let text = serde_json::from_str::<RefusalBody>(&text).map_or(text, |body| body.error);

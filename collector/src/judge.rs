@@ -65,6 +65,17 @@ pub(crate) fn question(
     }
 }
 
+/// Adds, for each place of the link that nobody read for this question, the newest snapshot that an operator handed over. The
+/// verdict says how old it is.
+pub(crate) fn add_handed_over(store: &Store, link: &Link, evidence: &mut Evidence) -> Result<(), StoreError> {
+    for side in Side::BOTH.map(|side| link.side(side)) {
+        if !evidence.snapshots.iter().any(|snapshot| is_at(snapshot, side)) {
+            evidence.snapshots.extend(store.handed_over(&side.account, &side.region)?);
+        }
+    }
+    Ok(())
+}
+
 /// Leaves one snapshot of each place of the link: several may have read it, the agents there and the collector itself. That
 /// of more of the link's VPCs counts, then that with fewer unknowns, then the newer one.
 pub(crate) fn choose(link: &Link, evidence: &mut Evidence) {

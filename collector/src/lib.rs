@@ -4,10 +4,11 @@
 //! certificate and tokens; [`store`] keeps evidence, `keeper` owns its threads; `roster` derives pairs and plans;
 //! `board` is what handlers share; `intake` is the HTTP interface; `gathering` follows one request for fresh evidence;
 //! `grants` reads accounts that grant a role; `judge` builds the verdict engine's question; `watch` looks at every pair steadily; `run` owns the server;
-//! `client`, `bundle`, `enroll`, `cli` are the commands; `render` is the only module that prints.
+//! `offline` makes questions from saved snapshots; `client`, `bundle`, `enroll`, `snapshot`, `policy`, `cli` are the commands;
+//! `render` is the only module that prints.
 //!
 //! Absences: nothing but `clock` reads the clock, nothing but `settings` the environment, nothing but `render` prints,
-//! nothing here decides a verdict (`pingtong-verdict` does), nothing but `grants` calls the cloud, and only to read.
+//! nothing here decides a verdict (`pingtong-verdict` does), nothing but `grants` and `snapshot` calls the cloud, and only to read.
 
 mod board;
 mod bundle;
@@ -24,10 +25,13 @@ mod intake;
 mod judge;
 mod keeper;
 mod metrics;
+mod offline;
+mod policy;
 mod render;
 mod roster;
 mod run;
 pub mod settings;
+mod snapshot;
 pub mod store;
 mod watch;
 

@@ -48,10 +48,13 @@ pub(crate) struct Roster {
     pub(crate) left_out: usize,
 }
 
+/// A host of a set of the settings.
 #[derive(Clone)]
-struct Host {
-    endpoint: Endpoint,
-    side: Option<Side>,
+pub(crate) struct Host {
+    /// Where it is reached.
+    pub(crate) endpoint: Endpoint,
+    /// In which VPC of the link it lies; none when that is not known.
+    pub(crate) side: Option<Side>,
 }
 
 impl Roster {
@@ -132,8 +135,14 @@ impl Roster {
     }
 
     fn add(&mut self, link: &Link, expectation: &Expectation, agents: &[AgentRow]) {
-        for from in hosts_of(&expectation.from, link, agents) {
-            for to in hosts_of(&expectation.to, link, agents) {
+        let hosts = |set| hosts_of(set, link, agents);
+        self.add_hosts(link, expectation, &hosts(&expectation.from), &hosts(&expectation.to));
+    }
+
+    /// Adds the pairs of an expectation between hosts that are known already.
+    pub(crate) fn add_hosts(&mut self, link: &Link, expectation: &Expectation, from: &[Host], to: &[Host]) {
+        for from in from {
+            for to in to {
                 let Some(from_side) = side_of_first(from.side, to.side) else { continue };
                 for port in ports_of(expectation.ports) {
                     let Some(pair) = pair_of(link, &from.endpoint, &to.endpoint, from_side, expectation.protocol, port)

@@ -4,6 +4,7 @@
 //! Everything here reads; no call changes anything in an account. The vendor's wire format ends in this crate: nothing of
 //! it is public. What a configuration means for a packet is not known here.
 
+mod choice;
 mod client;
 mod clock;
 mod credentials;
@@ -19,6 +20,7 @@ mod interconnect;
 mod limiter;
 mod listing;
 mod metadata;
+mod policy;
 mod reading;
 mod records;
 mod retry;
@@ -28,10 +30,14 @@ mod rule;
 mod samples;
 mod secret;
 mod settings;
+mod sharing;
 pub mod signing;
+mod summary;
+mod survey;
 mod vpc;
 mod wire;
 
+pub use choice::{Choice, ChoiceError};
 pub use client::{CallerIdentity, Client, ClientSettings};
 pub use clock::Clock;
 pub use credentials::{AccessKey, AssumedRole, Credentials};
@@ -41,6 +47,10 @@ pub use gather::{GatherScope, Progress, Watch, gather, gather_watched, permissio
 pub use http::install_crypto;
 pub use import::{FileProblem, ImportError, read_directory};
 pub use metadata::{MetadataClient, MetadataError};
+pub use policy::{COLLECTOR_ROLE, PolicyError, account_trust, assume_policy, instance_trust, read_policy};
 pub use secret::{Secret, keep_out_of_core_dumps};
 pub use settings::SettingsError;
+pub use sharing::RedactionKey;
 pub use signing::Signing;
+pub use summary::{Bilingual, progress, summary};
+pub use survey::{Survey, SurveyError};

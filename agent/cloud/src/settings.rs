@@ -66,6 +66,16 @@ impl Credentials {
         }
     }
 
+    /// The profile of that name, whatever else the environment says.
+    ///
+    /// # Errors
+    /// [`SettingsError`], also when there is no profile file.
+    pub fn of_profile(name: &str, region: &RegionId) -> Result<Self, SettingsError> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let file = profile_file(&variable, true).ok_or(SettingsError::Nothing)?;
+        Self::from_profile(&file, Some(name), region)
+    }
+
     /// A profile of the CLI's file, the current one when none is named.
     ///
     /// # Errors
@@ -105,12 +115,8 @@ fn from_variables(
     if let Some(address) = get("CREDENTIALS_URI") {
         return Ok(Credentials::Service(address));
     }
-    let file = get("CREDENTIALS_FILE").map(PathBuf::from).or_else(|| {
-        let file = PathBuf::from(variable("HOME")?).join(".aliyun").join("config.json");
-        // A profile that was asked for by name must not be passed over because its file is missing.
-        (named.is_some() || file.exists()).then_some(file)
-    });
-    if let Some(file) = file {
+    // A profile that was asked for by name must not be passed over because its file is missing.
+    if let Some(file) = profile_file(variable, named.is_some()) {
         let named = named.map(str::to_owned).or_else(|| get("PROFILE"));
         return Credentials::from_profile(&file, named.as_deref(), region);
     }
@@ -118,6 +124,15 @@ fn from_variables(
         Some(role) => Ok(Credentials::InstanceRole { metadata: MetadataClient::new(None)?, role: Some(role) }),
         None => Err(SettingsError::Nothing),
     }
+}
+
+/// The CLI's profile file; where the usual one is not there, only when it is `needed`.
+fn profile_file(variable: &dyn Fn(&str) -> Option<String>, needed: bool) -> Option<PathBuf> {
+    let named = variable("ALIBABA_CLOUD_CREDENTIALS_FILE").filter(|text| !text.is_empty());
+    named.map(PathBuf::from).or_else(|| {
+        let file = PathBuf::from(variable("HOME")?).join(".aliyun").join("config.json");
+        (needed || file.exists()).then_some(file)
+    })
 }
 
 enum Problem {
@@ -174,7 +189,7 @@ fn profile(file: Row<'_>, name: &str, region: &RegionId, chain: u32) -> Result<C
     }
 }
 
-fn assumed(
+pub(crate) fn assumed(
     base: Credentials,
     arn: String,
     session: Option<String>,

@@ -3,6 +3,7 @@
 //! An id is parsed once at the edge and displayed exactly as read. Nothing is concluded from its spelling: prefixes
 //! such as `ri-` are the vendor's habit, not a contract (`alibaba-cloud-api.md` §1.2).
 
+use crate::redact::{Redact, Redactor};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -81,6 +82,12 @@ macro_rules! ids {
         impl From<$name> for String {
             fn from(id: $name) -> String {
                 id.0
+            }
+        }
+
+        impl Redact for $name {
+            fn redact(&self, by: &Redactor<'_>) -> Self {
+                Self(by.id(&self.0))
             }
         }
     )+};

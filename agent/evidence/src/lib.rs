@@ -19,6 +19,7 @@ mod link;
 mod network;
 mod observation;
 mod packet;
+mod redact;
 mod report;
 mod route;
 mod sequence;
@@ -49,6 +50,7 @@ pub use link::{Direction, Endpoint, EndpointSet, Expectation, Link, LinkKind, Li
 pub use network::{VSwitch, Vpc};
 pub use observation::{ArrivalRound, IcmpError, ProbeRound, RoundKey, RttSummary, SendErrors, StrangerReply};
 pub use packet::{PortRange, Protocol};
+pub use redact::{KeyedFunction, redact};
 pub use report::{Ack, AgentHealth, AgentHello, Plan, PlanTarget, Rejected, Report, ReportBatch, ReportBody, Sampling};
 pub use route::{AssociateType, NextHop, NextHopKind, RouteEntry, RouteKind, RouteStatus, RouteTable, RouteTableKind};
 pub use sequence::SequenceSet;

@@ -128,6 +128,22 @@ impl Snapshot {
         for_each_list!(reasons).into_iter().flatten()
     }
 
+    /// Every list by name: how many objects it holds, or why that is not known.
+    pub fn counts(&self) -> Vec<(&'static str, Result<usize, &WhyUnknown>)> {
+        fn count<T>(list: &Known<Vec<T>>) -> Result<usize, &WhyUnknown> {
+            match list {
+                Known::Known(list) => Ok(list.len()),
+                Known::Unknown(why) => Err(why),
+            }
+        }
+        macro_rules! counts {
+            ([$($list:ident)+] [$($optional:ident)+]) => {
+                vec![$((stringify!($list), count(&self.$list)),)+ $((stringify!($optional), count(&self.$optional)),)+]
+            };
+        }
+        for_each_list!(counts)
+    }
+
     /// A snapshot of which nothing has been read yet.
     pub fn unread(account: AccountId, region: RegionId, taken_at: Timestamp) -> Self {
         Self {

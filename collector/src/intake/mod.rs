@@ -8,7 +8,7 @@ mod operators;
 mod refusal;
 pub(crate) mod validate;
 
-pub(crate) use operators::{QuestionsReply, VerifyRequest};
+pub(crate) use operators::{QuestionsReply, SnapshotsReply, SnapshotsRequest, VerifyRequest};
 pub(crate) use refusal::{RefusalBody, chain};
 
 use crate::board::Board;
@@ -29,6 +29,7 @@ pub(crate) fn router(board: Arc<Board>) -> Router {
         .route("/v1/hello", post(agents::hello))
         .route("/v1/reports", post(agents::reports))
         .route("/v1/verify", post(operators::verify))
+        .route("/v1/snapshots", post(operators::snapshots))
         .route("/v1/verdicts", get(operators::verdicts))
         .route("/metrics", get(operators::metrics))
         .route("/healthz", get(operators::healthz))

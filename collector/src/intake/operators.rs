@@ -1,6 +1,7 @@
-//! What people and their tools ask: fresh evidence, history, health, metrics. All but `/healthz` need the admin token.
+//! What people and their tools ask and bring: fresh evidence, snapshots, history, health, metrics. All but `/healthz` need
+//! the admin token.
 
-use super::refusal::Refusal;
+use super::{refusal::Refusal, validate};
 use crate::{
     board::{Board, Counters},
     clock, credential,
@@ -12,7 +13,7 @@ use axum::{
     extract::{Query, State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode, header},
 };
-use pingtong_evidence::{LinkId, Pair, RequestTag, SCHEMA};
+use pingtong_evidence::{LinkId, Pair, RequestTag, SCHEMA, Snapshot};
 use pingtong_verdict::Question;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -87,6 +88,7 @@ pub(super) async fn verify(
             .keeper
             .read(move |store| {
                 let mut evidence = store.evidence_of_request(&wanted.id, &tag, &agents)?;
+                judge::add_handed_over(store, &wanted, &mut evidence)?;
                 judge::choose(&wanted, &mut evidence);
                 judge::add_history(store, &mut evidence, asked_at, settle_ms)?;
                 Ok(evidence)
@@ -99,6 +101,48 @@ pub(super) async fn verify(
     }
     questions.sort_by(|one, other| one.pair.id.cmp(&other.pair.id));
     Ok(Json(QuestionsReply { schema: SCHEMA, questions }))
+}
+
+/// Body of `POST /v1/snapshots`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SnapshotsRequest {
+    /// Format version.
+    pub(crate) schema: u32,
+    /// What to keep.
+    pub(crate) snapshots: Vec<Snapshot>,
+}
+
+/// Its answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SnapshotsReply {
+    /// Format version.
+    pub(crate) schema: u32,
+    /// How many are kept now.
+    pub(crate) kept: usize,
+}
+
+/// `POST /v1/snapshots`: configuration that an operator read; it counts where nobody else reads the account.
+pub(super) async fn snapshots(
+    State(board): State<Arc<Board>>,
+    headers: HeaderMap,
+    body: Result<Json<SnapshotsRequest>, JsonRejection>,
+) -> Result<Json<SnapshotsReply>, Refusal> {
+    authorise(&board, &headers)?;
+    let Json(request) = body.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
+    if request.schema != SCHEMA {
+        return Err(Refusal::bad_request(format!("schema {} is not understood, only {SCHEMA}", request.schema)));
+    }
+    for snapshot in &request.snapshots {
+        validate::handed_over(snapshot, &board.settings.links).map_err(Refusal::bad_request)?;
+    }
+    let kept = request.snapshots.len();
+    for snapshot in &request.snapshots {
+        let (account, region, gaps) = (&snapshot.account, &snapshot.region, snapshot.gaps.len());
+        tracing::info!(account.id = %account, region.id = %region, gaps, "an operator hands over a snapshot");
+    }
+    let snapshots = request.snapshots;
+    board.keeper.write(move |store| store.keep_handed_over(snapshots, clock::now())).await?;
+    Ok(Json(SnapshotsReply { schema: SCHEMA, kept }))
 }
 
 fn wanted_pairs(board: &Board, wanted: Option<&str>) -> Result<Vec<Pair>, Refusal> {

@@ -5,13 +5,14 @@
 //! a pair with the observer. 4. No set of probes is larger than what was sent. A refused report is refused for good; one
 //! that merely came too early does not exist, since plans are made here.
 
-use crate::{roster::Roster, store::Incoming};
+use crate::{roster::Roster, settings::ExpectedLink, store::Incoming};
 use pingtong_evidence::{
     AccountId, AgentId, ArrivalRound, LinkId, ProbeRound, Rejected, Report, ReportBody, ReportId, SCHEMA, SequenceSet,
-    Side,
+    Side, Snapshot,
 };
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Reports of one request.
 const REPORTS_MAX: usize = 10_000;
@@ -79,9 +80,29 @@ fn link_of(body: &ReportBody, agent: &AgentId, account: &AccountId, roster: &Ros
         ReportBody::Snapshot(snapshot) if &snapshot.account != account => {
             Err(format!("a snapshot of account {}, but the credential is for {account}", snapshot.account))
         }
-        ReportBody::Snapshot(snapshot) => right_schema(snapshot.schema).map(|()| None),
+        ReportBody::Snapshot(snapshot) => sound(snapshot).map(|()| None),
         ReportBody::Health(_) => Ok(None),
     }
+}
+
+/// Whether a snapshot that an operator hands over may be kept: it is of an account of some link.
+pub(crate) fn handed_over(snapshot: &Snapshot, links: &[ExpectedLink]) -> Result<(), String> {
+    sound(snapshot)?;
+    let sides = || links.iter().flat_map(|expected| Side::BOTH.map(|side| expected.link.side(side)));
+    if sides().any(|side| side.account == snapshot.account) {
+        return Ok(());
+    }
+    let known: BTreeSet<&str> = sides().map(|side| side.account.as_str()).collect();
+    let known: Vec<&str> = known.into_iter().collect();
+    Err(format!("account {} is on no link of the settings; accepted: {}", snapshot.account, known.join(", ")))
+}
+
+fn sound(snapshot: &Snapshot) -> Result<(), String> {
+    right_schema(snapshot.schema)?;
+    if snapshot.taken_at > snapshot.finished_at {
+        return Err("the snapshot ends before it starts".to_owned());
+    }
+    Ok(())
 }
 
 fn right_schema(schema: u32) -> Result<(), String> {
@@ -189,6 +210,10 @@ mod tests {
             (
                 json!({"snapshot": {"schema": 9, "account": "1", "region": "r", "taken_at": 1, "finished_at": 1}}),
                 "schema 9",
+            ),
+            (
+                json!({"snapshot": {"schema": 1, "account": "1", "region": "r", "taken_at": 2, "finished_at": 1}}),
+                "ends before it starts",
             ),
             (json!({"probe": {}}), "cannot be read"),
         ] {

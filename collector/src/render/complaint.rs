@@ -93,6 +93,15 @@ fn bundle(error: &BundleError) -> String {
         BundleError::Read { path, .. } => format!("无法读取证据“{}”；{hint}", path.display()),
         BundleError::Write { path, .. } => format!("无法把证据写入“{}”；请用 --save 换一个文件", path.display()),
         BundleError::Parse { path, .. } => format!("“{}”中没有本版本能理解的证据；{hint}", path.display()),
+        BundleError::ReadSnapshot { path, .. } => {
+            format!("无法读取快照“{}”；请给出“pingtong snapshot --out FILE”写出的文件，或 -", path.display())
+        }
+        BundleError::ParseSnapshot { path, .. } => {
+            format!("“{}”不是快照；请给出“pingtong snapshot --out FILE”写出的文件", path.display())
+        }
+        BundleError::NoSnapshot { path } => {
+            format!("“{}”中没有本版本能理解的快照；请用“pingtong snapshot”重新生成", path.display())
+        }
         BundleError::Empty { path } => format!("“{}”中没有任何问题；{hint}", path.display()),
     }
 }

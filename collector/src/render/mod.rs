@@ -116,6 +116,25 @@ pub(crate) fn asking(wait_s: f64, lang: Lang) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
+/// Says something beside the results, on standard error.
+pub(crate) fn aside(en: &str, zh: &str, lang: Lang) {
+    let text = match lang {
+        Lang::En => en,
+        Lang::Zh => zh,
+    };
+    let _ = std::io::stderr().write_all(format!("{}\n", text.trim_end()).as_bytes());
+}
+
+/// Shows a text as it is.
+pub(crate) fn text(text: &str) {
+    print(text);
+}
+
+/// Shows a JSON document for people to copy.
+pub(crate) fn document(value: &Value) {
+    print(&(serde_json::to_string_pretty(value).unwrap_or_default() + "\n"));
+}
+
 fn doc_value(doc: &CauseDoc) -> Value {
     let both = |texts: &pingtong_verdict::Texts| json!({"en": texts.en, "zh": texts.zh});
     json!({

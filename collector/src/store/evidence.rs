@@ -15,6 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Latest snapshots of one place that are looked at together: each agent there takes its own, and the collector may too.
 const READERS_MAX: u32 = 8;
 
+/// In the place of a request's tag, which is a UUID: no request, an operator brought it.
+const HANDED_OVER: &str = "handed-over";
+
 /// A report that passed validation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming {
@@ -72,6 +75,30 @@ impl Store {
             keep_snapshot(&transaction, snapshot, now.as_millis())?;
         }
         transaction.commit().map_err(&fail)
+    }
+
+    /// Keeps what an operator read, all or nothing, so that it is found again as such.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is kept.
+    pub fn keep_handed_over(&mut self, mut snapshots: Vec<Snapshot>, now: Timestamp) -> Result<(), StoreError> {
+        let tag = RequestTag::parse(HANDED_OVER).ok();
+        snapshots.iter_mut().for_each(|snapshot| snapshot.request.clone_from(&tag));
+        self.keep_snapshots(&snapshots, now)
+    }
+
+    /// The newest snapshot of a place that an operator handed over.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn handed_over(&self, account: &AccountId, region: &RegionId) -> Result<Option<Snapshot>, StoreError> {
+        let newest = bodies(
+            &self.connection,
+            "snapshot",
+            "SELECT body FROM snapshot WHERE request = ?1 AND account = ?2 AND region = ?3 ORDER BY taken_at DESC LIMIT 1",
+            [HANDED_OVER, account.as_str(), region.as_str()],
+        )?;
+        Ok(newest.into_iter().next())
     }
 
     /// Everything that bears the tag, for one link.
@@ -428,6 +455,19 @@ mod tests {
         store.forget(at(8 * 24 * 3_600_000)).unwrap();
         assert_eq!(of_request(&store, "t"), Evidence::default());
         assert!(store.report_ids().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_an_operator_brought_is_found_as_such_and_the_newest_counts() {
+        let mut store = store();
+        let (account, region) = (AccountId::parse("1").unwrap(), RegionId::parse("r").unwrap());
+        let taken = |ms| Snapshot::unread(account.clone(), region.clone(), at(ms));
+        store.keep_snapshots(&[taken(9)], at(20)).unwrap();
+        assert_eq!(store.handed_over(&account, &region).unwrap(), None, "that was an agent's");
+        store.keep_handed_over(vec![taken(5), taken(3)], at(21)).unwrap();
+        let found = store.handed_over(&account, &region).unwrap().unwrap();
+        assert_eq!(found.taken_at, at(5));
+        assert_eq!(store.handed_over(&account, &RegionId::parse("s").unwrap()).unwrap(), None);
     }
 
     #[test]

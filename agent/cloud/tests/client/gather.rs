@@ -151,7 +151,7 @@ async fn the_permissions_named_are_the_calls_made_when_everything_is_there() {
 
 /// The tutorial's account with a rule that names a prefix list, drops on its router interface, and a transit router in
 /// each of two regions, joined.
-fn two_regions() -> Cloud {
+pub(crate) fn two_regions() -> Cloud {
     let peering = |router: &str, region: &str, peer: &str, peer_region: &str| {
         json!({"TransitRouterAttachmentId": "tr-attach-p", "TransitRouterId": router, "RegionId": region, "Status": "Attached",
             "PeerTransitRouterId": peer, "PeerTransitRouterRegionId": peer_region, "PeerTransitRouterOwnerId": 1_000_000_000_000_001_u64, "Bandwidth": 2})
@@ -287,9 +287,9 @@ async fn a_lost_page_makes_a_listing_unknown_and_never_short() {
     assert!(cloud.count("DescribeInstances") <= 4);
 }
 
-#[tokio::test]
-async fn prefix_lists_peerings_and_transit_routers_are_read_where_something_leads_there() {
-    let cloud = tutorial()
+/// The tutorial's account with routes that lead to every kind of connection, one of its reads refused.
+pub(crate) fn led_everywhere() -> Cloud {
+    tutorial()
         .on("DescribeSecurityGroupAttribute", |_, _| ok(json!({"RequestId": "R", "InnerAccessPolicy": "Drop", "Permissions": {"Permission": [
             {"Direction": "ingress", "IpProtocol": "ALL", "PortRange": "-1/-1", "SourcePrefixListId": "pl-1"}]}})))
         .on("DescribePrefixListAttributes", |_, _| ok(json!({"RequestId": "R", "Entries": {"Entry": [{"Cidr": "172.16.0.0/16"}]}})))
@@ -310,8 +310,12 @@ async fn prefix_lists_peerings_and_transit_routers_are_read_where_something_lead
         .on("ListTransitRouterRouteTableAssociations", |_, _| refuse(403, "NoPermission"))
         .on("ListTransitRouterRouteTablePropagations", |_, _| ok(json!({"TransitRouterPropagations": [
             {"TransitRouterAttachmentId": "tr-attach-1", "Status": "Active"}]})))
-        .on("ListTransitRouterPeerAttachments", |_, _| ok(json!({"TotalCount": 0, "TransitRouterAttachments": []})));
-    let (_, snapshot) = read(cloud).await;
+        .on("ListTransitRouterPeerAttachments", |_, _| ok(json!({"TotalCount": 0, "TransitRouterAttachments": []})))
+}
+
+#[tokio::test]
+async fn prefix_lists_peerings_and_transit_routers_are_read_where_something_leads_there() {
+    let (_, snapshot) = read(led_everywhere()).await;
     assert!(
         matches!(&snapshot.security_groups.known().unwrap()[0].rules.known().unwrap()[0].peer, RulePeer::PrefixList(id) if id.as_str() == "pl-1")
     );

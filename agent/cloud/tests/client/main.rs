@@ -5,3 +5,5 @@
 mod credentials;
 mod fake;
 mod gather;
+mod policy;
+mod survey;

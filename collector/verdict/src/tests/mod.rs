@@ -9,4 +9,5 @@ mod links;
 mod partial;
 mod properties;
 mod transit;
+mod redacted;
 mod world;
