@@ -347,7 +347,8 @@ fn load_topology(name: &str) -> Result<Topology> {
 async fn up(topology: &str, unconnected: bool) -> Result<ExitCode> {
     let steps: Vec<u8> = STEPS.filter(|_| !unconnected).collect();
     let estate = Estate::boot(load_topology(topology)?, &steps, Programs::find(None)?).await?;
-    let description = estate.description();
+    let endpoint = estate.open(sandbox::open_door()?)?;
+    let description = estate.description(&endpoint);
     sandbox::announce(topology, description.clone())?;
     render::json_line(&description);
     signal().await?;

@@ -205,7 +205,8 @@ async fn ping(screen: &mut Screen, estate: &Estate) -> Result<()> {
 }
 
 async fn stay(screen: &mut Screen, lang: Lang, estate: &Estate) -> Result<()> {
-    crate::plane::sandbox::announce("demo", estate.description())?;
+    let endpoint = estate.open(crate::plane::sandbox::open_door()?)?;
+    crate::plane::sandbox::announce("demo", estate.description(&endpoint))?;
     let first = estate.topology.instances().next().map(|(v, i)| i.full_name(v)).unwrap_or_default();
     screen.title(&say(
         lang,

@@ -320,20 +320,43 @@ impl Estate {
         command
     }
 
-    /// What a client or a person needs to find a way around.
-    pub fn description(&self) -> serde_json::Value {
+    /// Answers API calls at a listener of the host's loopback, and at the same address inside each instance, so that a
+    /// client may be started in either place. The answer is the endpoint.
+    ///
+    /// # Errors
+    /// That an instance has something at that address.
+    pub fn open(&self, door: std::net::TcpListener) -> Result<String> {
+        let address = door.local_addr()?;
+        serve(&self.tasks, door, cloud::router(Arc::clone(&self.cloud)))?;
+        for (vpc, instance) in self.topology.instances() {
+            let name = instance.full_name(vpc);
+            let listener =
+                self.namespace(&name)?.tcp_listener(address).with_context(|| format!("{address} in {name}"))?;
+            serve(&self.tasks, listener, cloud::router(Arc::clone(&self.cloud)))?;
+        }
+        Ok(format!("http://{address}"))
+    }
+
+    /// What a client or a person needs to find a way around; `endpoint` answers on the host's loopback.
+    pub fn description(&self, endpoint: &str) -> serde_json::Value {
         let instances: Vec<serde_json::Value> = self
             .topology
             .instances()
             .map(|(vpc, instance)| {
                 let name = instance.full_name(vpc);
                 let pid = self.plane.outside_pid(&name);
-                serde_json::json!({ "name": name, "ip": instance.ip.get_ref(), "pid": pid })
+                let enter = ["pingtong-lab", "exec", name.as_str(), "--"];
+                serde_json::json!({ "name": name, "ip": instance.ip.get_ref(), "pid": pid, "enter": enter })
             })
             .collect();
         serde_json::json!({
-            "endpoint": openapi_url(),
-            "collector": format!("https://{COLLECTOR}"),
+            "endpoint": endpoint,
+            "endpoints": {
+                "host": endpoint,
+                "instance": openapi_url(),
+                "metadata": format!("http://{METADATA}"),
+                "collector": format!("https://{COLLECTOR}"),
+            },
             "accounts": accounts(&self.topology, &self.cloud),
             "instances": instances,
             "symbols": self.symbols.all(),

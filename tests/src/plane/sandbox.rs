@@ -4,7 +4,8 @@
 //! which reaps; its child is `__inside`, the lab. Each is killed by the kernel when its parent dies, and when pid 1
 //! dies the kernel kills all that is left; files are on a private tmpfs. So kill -9 of any of them leaves nothing.
 //! `__inside` leaves the host's network last, after it bound an abstract socket there: by it labs are found. Who asks
-//! learns the lab's pid from the socket's credentials, and enters by `/proc/PID/ns`.
+//! learns the lab's pid from the socket's credentials, and enters by `/proc/PID/ns`. A lab that is to stay keeps one door:
+//! a listener on the host's loopback for calls to its control plane.
 
 use super::machine;
 use anyhow::{Context, Result, anyhow, bail};
@@ -25,13 +26,14 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener},
     os::{
         linux::net::SocketAddrExt as _,
         unix::net::{SocketAddr, UnixListener, UnixStream},
     },
     path::Path,
     process::{Command, ExitCode},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -50,6 +52,8 @@ const PASSED_ON: [Signal; 4] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM
 const OWN_FAILURE: u8 = 70;
 
 static BEACON: OnceLock<UnixListener> = OnceLock::new();
+/// The door that [`open_door`] gives away, until it does.
+static DOOR: Mutex<Option<TcpListener>> = Mutex::new(None);
 static ANSWER: OnceLock<Arc<Mutex<String>>> = OnceLock::new();
 
 /// What this process is.
@@ -215,6 +219,10 @@ fn settle(args: &[OsString]) -> Result<()> {
     let owner = args.first().and_then(|arg| arg.to_str()).context("started without the owner's id")?;
     let address = SocketAddr::from_abstract_name(format!("pingtong-lab.{owner}"))?;
     let beacon = UnixListener::bind_addr(&address).context("cannot announce the lab")?;
+    if args.get(1).is_some_and(|command| command == "up" || command == "demo") {
+        let door = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on the host's loopback")?;
+        *DOOR.lock().unwrap_or_else(PoisonError::into_inner) = Some(door);
+    }
     unshare(CloneFlags::CLONE_NEWNET).context("cannot leave the host's network")?;
     sethostname("pingtong-lab").context("cannot set the sandbox's host name")?;
     let _ = BEACON.set(beacon);
@@ -238,12 +246,21 @@ struct Announcement {
     info: serde_json::Value,
 }
 
+/// A listener on the loopback of the host, bound before the sandbox left its network, for a lab that is to stay. Requests
+/// to the control plane may come in by it; packets may not.
+///
+/// # Errors
+/// That there is none: this is no such lab, or it was taken before.
+pub fn open_door() -> Result<TcpListener> {
+    DOOR.lock().unwrap_or_else(PoisonError::into_inner).take().context("this lab has no door to the host")
+}
+
 /// Lets other processes of this user find this lab; a second call replaces what they are told.
 pub fn announce(name: &str, info: serde_json::Value) -> Result<()> {
     let beacon = BEACON.get().context("only a lab inside its sandbox can be announced")?;
     let line = serde_json::to_string(&Announcement { name: name.to_owned(), info })?;
     if let Some(answer) = ANSWER.get() {
-        *answer.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = line;
+        *answer.lock().unwrap_or_else(PoisonError::into_inner) = line;
         return Ok(());
     }
     let answer = Arc::new(Mutex::new(line));
@@ -251,7 +268,7 @@ pub fn announce(name: &str, info: serde_json::Value) -> Result<()> {
     let beacon = beacon.try_clone().context("cannot listen for who looks for labs")?;
     std::thread::Builder::new().name("beacon".to_owned()).spawn(move || {
         for mut caller in beacon.incoming().flatten() {
-            let line = answer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+            let line = answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let _ = caller.set_write_timeout(Some(ANSWER_TIMEOUT));
             let _ = caller.write_all(line.as_bytes());
         }

@@ -8,6 +8,6 @@ mod house;
 mod links;
 mod partial;
 mod properties;
-mod transit;
 mod redacted;
+mod transit;
 mod world;
