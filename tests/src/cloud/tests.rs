@@ -4,6 +4,7 @@ mod contract;
 mod following;
 mod projection;
 mod refusals;
+mod transit;
 mod tutorial;
 
 use super::{ApiError, Cloud, Keys, NullApply, Options, call, router};

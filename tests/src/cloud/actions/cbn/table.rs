@@ -143,12 +143,11 @@ pub(super) fn stop_propagating(call: &Call<'_>, world: &mut World) -> Answer {
 }
 
 pub(super) fn list_associations(call: &Call<'_>, world: &World) -> Answer {
-    let tables: Vec<&TransitTable> = match call.params.get("TransitRouterRouteTableId") {
-        Some(_) => vec![own_table(call, world)?],
-        None => {
-            let attachment = own_attachment(call, world)?;
-            world.cen.tables.values().filter(|table| table.associations.contains_key(&attachment.id)).collect()
-        }
+    let tables: Vec<&TransitTable> = if call.params.get("TransitRouterRouteTableId").is_some() {
+        vec![own_table(call, world)?]
+    } else {
+        let attachment = own_attachment(call, world)?;
+        world.cen.tables.values().filter(|table| table.associations.contains_key(&attachment.id)).collect()
     };
     let rows = rows(call, world, &tables, |table| &table.associations, ASSOCIATED);
     Ok(tokens(rows, call.params, &STYLE, call.lose_page)?.flat("TransitRouterAssociations"))
