@@ -133,7 +133,13 @@ async fn a_vpc_of_another_account_exists_once_it_is_granted_and_its_owner_sees_t
     assert_eq!(bench.refused(&bench.b, &delete).await, "InvalidTransitRouterAttachmentId.NotFound");
     let vpcs = bench.ok(&bench.b, "vpc:DescribeVpcs").await;
     assert_eq!(vpcs["Vpcs"]["Vpc"][0]["CenStatus"], "Attached");
-    assert_eq!(bench.refused(&bench.b, &format!("vpc:DeleteVpc VpcId={}", b.vpc)).await, "DependencyViolation");
+    let line = format!("vpc:CreateVSwitch VpcId={} CidrBlock=172.16.2.0/24 ZoneId=cn-beijing-b", b.vpc);
+    let empty = text(&bench.ok(&bench.b, &line).await, "VSwitchId");
+    bench.ok(&bench.a, &format!("{delete} Force=true")).await;
+    let attach = attach.replace(&b.vswitch, &empty).replace("cn-beijing-a", "cn-beijing-b");
+    bench.ok(&bench.a, &attach).await;
+    let delete = format!("vpc:DeleteVSwitch VSwitchId={empty}");
+    assert_eq!(bench.refused(&bench.b, &delete).await, "DependencyViolation", "the router has an interface there");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::{ASSOCIATED, MADE, PROPAGATED, STYLE, own_attachment, own_router, own_table, refusal, settled};
 use crate::cloud::{
-    actions::{Answer, Call, done, time},
+    actions::{Answer, Call, done, time_minutes},
     page::tokens,
     wire::Refusal,
     world::World,
@@ -69,7 +69,7 @@ pub(super) fn list(call: &Call<'_>, world: &World) -> Answer {
                 "TransitRouterRouteTableStatus": table.stage.text(MADE),
                 "TransitRouterId": table.router,
                 "RegionId": router.region,
-                "CreateTime": time(table.created),
+                "CreateTime": time_minutes(table.created),
                 "RouteTableOptions": { "MultiRegionECMP": "disable" },
                 "Tags": [],
             })
