@@ -10,7 +10,7 @@ use pingtong_evidence::Direction;
 use pingtong_lab::{
     desired::{
         AclPlane, Desired, EniPlane, Filter, HopPlane, InstancePlane, LinkPlane, Match, RoutePlane, Shape,
-        VSwitchPlane, VpcPlane,
+        TransitPlane, VSwitchPlane, VpcPlane,
     },
     guest,
     plane::{
@@ -62,7 +62,7 @@ fn inside(args: &[OsString]) -> ExitCode {
     plane.apply(Arc::new(tutorial())).expect("apply");
     let took = started.elapsed();
     println!("boot and apply took {took:?}");
-    let checks: [Check; 19] = [
+    let checks: [Check; 20] = [
         ("healthy both ways", healthy),
         ("unchanged state costs nothing", idempotent),
         ("a revoked rule cuts a running flow, an unrelated change does not", revoked),
@@ -80,6 +80,7 @@ fn inside(args: &[OsString]) -> ExitCode {
         ("overlapping VPCs reach the service network", overlapping),
         ("an instance that goes and one that comes", membership),
         ("a route through an instance, and another table", appliance),
+        ("transit routers look up by where a packet comes in", transit),
         ("addresses nobody owns are silent", nobody),
         ("a guest may break itself", guest_faults),
     ];
@@ -531,6 +532,83 @@ fn appliance(plane: &Plane) {
     let appliance = plane.namespace(&Place::Instance("A.fw".to_owned())).unwrap();
     appliance.run(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")).unwrap();
     assert_eq!(ping(plane, "A.client", B_IP), 3);
+}
+
+/// The tutorial's VPCs joined by two transit routers instead, each with one table for everything that comes in.
+fn regions() -> Desired {
+    let mut desired = tutorial();
+    let link = |from: &str, to: &str| LinkPlane {
+        initiator: from.into(),
+        acceptor: to.into(),
+        carries: true,
+        rate_mbit: None,
+    };
+    desired.links = [("at-a", "vpc-a", "tr-a"), ("at-b", "vpc-b", "tr-b"), ("between", "tr-a", "tr-b")]
+        .map(|(name, from, to)| (name.to_owned(), link(from, to)))
+        .into();
+    let route = |destination: &str, hop: &str| RoutePlane {
+        destination: destination.parse().unwrap(),
+        hops: vec![HopPlane::Link(hop.to_owned())],
+    };
+    for (router, own, to_a, to_b) in [("tr-a", "at-a", "at-a", "between"), ("tr-b", "at-b", "between", "at-b")] {
+        let transit = TransitPlane {
+            arrivals: [own, "between"].map(|link| (link.to_owned(), "vtb".to_owned())).into(),
+            tables: BTreeMap::from([(
+                "vtb".to_owned(),
+                vec![route("192.168.1.0/24", to_a), route("172.16.1.0/24", to_b)],
+            )]),
+        };
+        desired.transits.insert(router.to_owned(), transit);
+    }
+    for (vpc, link) in [("vpc-a", "at-a"), ("vpc-b", "at-b")] {
+        let table = desired.vpcs.get_mut(vpc).unwrap().tables.get_mut("vtb").unwrap();
+        table[1].hops = vec![HopPlane::Link(link.to_owned())];
+    }
+    desired
+}
+
+fn transit(plane: &Plane) {
+    fn table(desired: &mut Desired) -> &mut Vec<RoutePlane> {
+        desired.transits.get_mut("tr-b").unwrap().tables.get_mut("vtb").unwrap()
+    }
+    let apply = |change: fn(&mut Desired)| {
+        let mut desired = regions();
+        change(&mut desired);
+        plane.apply(Arc::new(desired)).unwrap();
+    };
+    let passed = |link: &str| plane.counters(link, Direction::Forward).sent;
+    apply(|_| ());
+    assert_eq!((ping(plane, A, B_IP), ping(plane, B, A_IP)), (3, 3));
+    assert_eq!(passed("between"), 6, "three requests and three replies of A's");
+
+    // The longer prefix decides, and a black hole is silent: A's requests arrive at the far router and no further.
+    let answers = || plane.counters("at-a", Direction::Return).sent;
+    let (before, told) = (passed("between"), answers());
+    apply(|desired| {
+        let hole = RoutePlane { destination: "172.16.1.0/28".parse().unwrap(), hops: vec![HopPlane::Blackhole] };
+        table(desired).push(hole);
+    });
+    assert_eq!(ping(plane, A, B_IP), 0);
+    assert_eq!((passed("between"), answers()), (before + 3, told));
+
+    // The far router has a table of its own for what comes from B, without a way back.
+    apply(|desired| {
+        let transit = desired.transits.get_mut("tr-b").unwrap();
+        transit.tables.insert("other".to_owned(), vec![]);
+        transit.arrivals.insert("at-b".to_owned(), "other".to_owned());
+    });
+    let arrived = || plane.counters("at-b", Direction::Return).sent;
+    let (before, told) = (arrived(), answers());
+    assert_eq!(ping(plane, A, B_IP), 0);
+    assert_eq!((arrived(), answers()), (before + 3, told));
+
+    // Without a table, what comes in is dropped.
+    apply(|desired| _ = desired.transits.get_mut("tr-a").unwrap().arrivals.remove("at-a"));
+    assert_eq!((ping(plane, A, B_IP), ping(plane, B, A_IP)), (0, 0));
+    apply(|desired| desired.links.get_mut("between").unwrap().carries = false);
+    assert_eq!(ping(plane, B, A_IP), 0);
+    apply(|_| ());
+    assert_eq!((ping(plane, A, B_IP), ping(plane, B, A_IP)), (3, 3));
 }
 
 fn nobody(plane: &Plane) {

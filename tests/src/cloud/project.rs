@@ -84,20 +84,20 @@ fn attachment_link(attachment: &Attachment) -> LinkPlane {
 }
 
 fn transit_plane(world: &World, router: &TransitRouter) -> TransitPlane {
-    let tables = || world.cen.tables_of(&router.id);
-    let arrivals = tables().flat_map(|table| {
+    let own = || world.cen.tables_of(&router.id);
+    let arrivals = own().flat_map(|table| {
         let associated = table.associations.iter().filter(|(_, stage)| **stage == Stage::Here);
         associated.map(|(attachment, _)| (attachment.clone(), table.id.clone()))
     });
-    let routes = tables().map(|table| {
+    let tables = own().map(|table| {
         let best = lookups_of(world, table).into_iter().filter(|route| route.best);
-        let routes = best.map(|route| RoutePlane {
+        let planes = best.map(|route| RoutePlane {
             destination: route.destination,
             hops: vec![route.attachment.map_or(HopPlane::Blackhole, HopPlane::Link)],
         });
-        (table.id.clone(), routes.collect())
+        (table.id.clone(), planes.collect())
     });
-    TransitPlane { arrivals: arrivals.collect(), tables: routes.collect() }
+    TransitPlane { arrivals: arrivals.collect(), tables: tables.collect() }
 }
 
 /// A change of size does not interrupt.

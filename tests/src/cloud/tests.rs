@@ -1,10 +1,12 @@
 //! The cloud as outside clients meet it: over HTTP on loopback, signed.
 
 mod contract;
+mod contract_cen;
 mod following;
 mod projection;
 mod records;
 mod refusals;
+mod transit;
 mod tutorial;
 
 use super::{ApiError, Apply, Cloud, Keys, NullApply, Options, call, params::asked, router};

@@ -240,6 +240,14 @@ impl CenWorld {
         self.tables_of(router).find(here)
     }
 
+    /// Whether a transit router has an interface in a vSwitch.
+    pub(super) fn reaches_into(&self, vswitch: &str) -> bool {
+        self.attachments.values().any(|attachment| match &attachment.to {
+            Attached::Vpc { zones, .. } => zones.iter().any(|(_, own)| own == vswitch),
+            Attached::Router { .. } => false,
+        })
+    }
+
     pub(super) fn tables_of(&self, router: &str) -> impl Iterator<Item = &TransitTable> {
         self.tables.values().filter(move |table| table.router == router)
     }

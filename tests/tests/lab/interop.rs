@@ -9,12 +9,13 @@ use pingtong_lab::{
     topology::Topology,
     tutorial::{Builder, Operators, STEPS},
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 struct Site {
     cloud: Arc<Cloud>,
     endpoint: String,
-    metadata: String,
+    /// By account.
+    metadata: BTreeMap<&'static str, String>,
     symbols: Symbols,
 }
 
@@ -25,9 +26,13 @@ async fn listen(router: axum::Router) -> String {
     format!("http://{address}")
 }
 
-/// The tutorial done in the lab's cloud, and the metadata service of account B's instance.
 async fn site() -> Site {
-    let path = own_topologies().join("tutorial.toml");
+    site_of("tutorial").await
+}
+
+/// The tutorial done in the lab's cloud, and the metadata services of both accounts' instances.
+async fn site_of(topology: &str) -> Site {
+    let path = own_topologies().join(format!("{topology}.toml"));
     let topology = Topology::parse(&path, &std::fs::read_to_string(&path).unwrap()).unwrap();
     let cloud = Cloud::new(Options::default(), Arc::new(NullApply));
     let keys = topology
@@ -43,19 +48,27 @@ async fn site() -> Site {
         builder.step(step).await.unwrap();
     }
     let symbols = builder.symbols.clone();
-    let metadata = listen(metadata_router(Arc::clone(&cloud), symbols.get("B.ecs1").unwrap())).await;
+    let mut metadata = BTreeMap::new();
+    for account in ["A", "B"] {
+        let instance = symbols.get(&format!("{account}.ecs1")).unwrap();
+        metadata.insert(account, listen(metadata_router(Arc::clone(&cloud), instance)).await);
+    }
     Site { cloud, endpoint, metadata, symbols }
 }
 
 impl Site {
-    /// What the agent on B's instance reads of its own account, by its RAM role.
     async fn gathered(&self) -> Snapshot {
-        let account = AccountId::parse(self.symbols.get("B.id").unwrap()).unwrap();
-        let metadata = MetadataClient::new(Some(&self.metadata)).unwrap();
+        self.gathered_by("B", "cn-beijing").await
+    }
+
+    /// What the agent on an account's instance reads of that account, by its RAM role.
+    async fn gathered_by(&self, account: &str, region: &str) -> Snapshot {
+        let metadata = MetadataClient::new(Some(&self.metadata[account])).unwrap();
+        let account = AccountId::parse(self.symbols.get(&format!("{account}.id")).unwrap()).unwrap();
         let endpoint = EndpointRule::parse(Some(&self.endpoint)).unwrap();
         let settings = ClientSettings::new(account.clone(), endpoint, Credentials::instance_role(metadata));
         let client = Client::new(settings).unwrap();
-        let scope = GatherScope::new(account, RegionId::parse("cn-beijing").unwrap());
+        let scope = GatherScope::new(account, RegionId::parse(region).unwrap());
         gather(&client, &scope, || Timestamp::from_millis(0)).await
     }
 }
@@ -105,4 +118,37 @@ async fn a_refused_action_is_a_gap_that_names_it() {
     assert_eq!(denied, ["ecs:DescribeSecurityGroupAttribute"]);
     assert!(snapshot.security_groups.known().unwrap()[0].rules.known().is_none());
     assert!(snapshot.router_interfaces.known().is_some(), "the rest goes on");
+}
+
+#[tokio::test]
+async fn the_owner_of_transit_routers_reads_those_of_both_regions_and_the_peer_its_attachment() {
+    let site = site_of("transit-regions").await;
+    let symbol = |name: &str| site.symbols.get(name).unwrap().to_owned();
+    let ends = |side: &str| (symbol(&format!("peering1.{side}")), symbol(&format!("peering1.{side}.route_table")));
+    let (near, far) = (ends("initiator"), ends("acceptor"));
+    let between = symbol("peering1.between");
+
+    let owner = site.gathered_by("A", "cn-qingdao").await;
+    assert_eq!(owner.gaps, []);
+    let attachments = owner.transit_attachments.known().unwrap();
+    assert_eq!((attachments.len(), attachments[0].id.as_str(), attachments[0].attached), (1, near.0.as_str(), true));
+    let peerings = owner.transit_peerings.known().unwrap();
+    assert_eq!(peerings.len(), 2, "one connection, seen from each router");
+    assert!(peerings.iter().all(|p| p.id.as_str() == between && p.attached && p.bandwidth_mbps == Some(1024)));
+    let tables = owner.transit_route_tables.known().unwrap();
+    for (attachment, id) in [&near, &far] {
+        let table = tables.iter().find(|t| t.id.as_str() == id).unwrap();
+        for bound in [&table.associations, &table.propagations] {
+            let bound: Vec<&str> = bound.known().unwrap().iter().map(|id| id.as_str()).collect();
+            assert!(bound.len() == 2 && bound.contains(&attachment.as_str()) && bound.contains(&between.as_str()));
+        }
+        let routes = table.routes.known().unwrap();
+        let hops: Vec<&str> = routes.iter().map(|r| r.attachment.as_ref().unwrap().as_str()).collect();
+        assert!(routes.iter().all(|r| r.active && r.propagated), "{routes:?}");
+        assert!(hops.len() == 2 && hops.contains(&attachment.as_str()) && hops.contains(&between.as_str()));
+    }
+
+    let peer = site.gathered_by("B", "cn-beijing").await;
+    assert_eq!(peer.transit_attachments.known().unwrap()[0].id.as_str(), far.0);
+    assert!(peer.transit_route_tables.known().is_none(), "the router is the other account's");
 }

@@ -50,7 +50,7 @@ pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
 
 pub(super) fn delete(call: &Call<'_>, world: &mut World) -> Answer {
     let id = own(call, world, call.params.need("VSwitchId")?)?.id.clone();
-    if world.enis.values().any(|eni| eni.vswitch == id) {
+    if world.enis.values().any(|eni| eni.vswitch == id) || world.cen.reaches_into(&id) {
         return Err(Refusal::new(400, "DependencyViolation", "Specified object has dependent resources."));
     }
     world.vswitches.remove(&id);

@@ -30,14 +30,21 @@ const NEVER_SUCCEEDS: [(&str, &str); 2] = [
 const OF_EVERY_CALL: [&str; 3] = ["RegionId", "Action", "Version"];
 
 #[derive(Deserialize)]
-struct Model {
+pub(super) struct Model {
     request: BTreeSet<String>,
-    response: BTreeSet<String>,
+    pub(super) response: BTreeSet<String>,
 }
 
-fn models() -> &'static BTreeMap<String, Model> {
+pub(super) fn models() -> &'static BTreeMap<String, Model> {
     static MODELS: OnceLock<BTreeMap<String, Model>> = OnceLock::new();
     MODELS.get_or_init(|| serde_json::from_str(include_str!("../../../testdata/models.json")).expect("models"))
+}
+
+/// The paths of every field of an answer.
+pub(super) fn fields(answer: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    paths(answer, "", &mut found);
+    found
 }
 
 fn paths(value: &Value, at: &str, out: &mut BTreeSet<String>) {
@@ -60,10 +67,7 @@ pub(super) fn check(action: &str, asked: &BTreeSet<String>, answer: Option<&Valu
     let unknown: Vec<&String> =
         asked.iter().filter(|name| !known.contains(name.as_str()) && !OF_EVERY_CALL.contains(&name.as_str())).collect();
     assert!(unknown.is_empty(), "{action} asks for parameters that no SDK sends: {unknown:?}");
-    let mut answered = BTreeSet::new();
-    if let Some(answer) = answer {
-        paths(answer, "", &mut answered);
-    }
+    let answered = answer.map(fields).unwrap_or_default();
     // Events are free-form maps in the SDKs.
     let free = |path: &str| path.starts_with("Events[].");
     let unknown: Vec<&String> = answered.iter().filter(|path| !model.response.contains(*path) && !free(path)).collect();

@@ -2,7 +2,7 @@
 
 use super::{ATTACHED, STYLE, detach, named_router, own_attachment, refusal};
 use crate::cloud::{
-    actions::{Answer, Call, done, number, router_interface, time},
+    actions::{Answer, Call, done, number, router_interface, time_minutes},
     ids::derived,
     page::tokens,
     wire::Refusal,
@@ -158,7 +158,7 @@ fn row(attachment: &Attachment, vpc: &Vpc) -> Value {
         "AutoPublishRouteEnabled": attachment.publishes,
         "ChargeType": "POSTPAY",
         "OrderType": "PayByCenOwner",
-        "CreationTime": time(attachment.created),
+        "CreationTime": time_minutes(attachment.created),
         "TransitRouterVPCAttachmentOptions": {},
         "ZoneMappings": mappings,
         "Tags": [],

@@ -2,7 +2,7 @@
 
 use super::{MADE, STYLE, own_table, refusal, settled, table::resource};
 use crate::cloud::{
-    actions::{Answer, Call, done, time},
+    actions::{Answer, Call, done, time_minutes},
     ids::derived,
     page::tokens,
     params::read_block,
@@ -156,7 +156,7 @@ fn row(world: &World, table: &TransitTable, route: &Lookup) -> Value {
         row["TransitRouterRouteEntryNextHopResourceId"] = json!(resource);
     }
     if let Some(own) = written {
-        row["CreateTime"] = json!(time(own.created));
+        row["CreateTime"] = json!(time_minutes(own.created));
     } else {
         row["TransitRouterRouteEntryOriginResourceType"] = json!(origin_type(route));
         row["TransitRouterRouteEntryOriginResourceId"] = json!(route.origin);

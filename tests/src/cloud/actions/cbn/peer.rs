@@ -2,7 +2,7 @@
 
 use super::{ATTACHED, STYLE, attachment::set, detach, named_router, own_attachment, refusal};
 use crate::cloud::{
-    actions::{Answer, Call, number, time},
+    actions::{Answer, Call, number, time_minutes},
     page::tokens,
     wire::Refusal,
     world::World,
@@ -133,7 +133,7 @@ fn row(attachment: &Attachment, near: &TransitRouter, far: &TransitRouter) -> Va
         "AutoPublishRouteEnabled": attachment.publishes,
         "CenBandwidthPackageId": "",
         "GeographicSpanId": "",
-        "CreationTime": time(attachment.created),
+        "CreationTime": time_minutes(attachment.created),
         "Tags": [],
     });
     if let Attached::Router { bandwidth, bandwidth_type, link_type, .. } = &attachment.to {

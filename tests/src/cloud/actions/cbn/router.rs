@@ -2,7 +2,7 @@
 
 use super::{MADE, PAGE_MAX, own_cen, own_router, refusal};
 use crate::cloud::{
-    actions::{Answer, Call, done, number, time},
+    actions::{Answer, Call, done, number, time_minutes},
     page::numbered,
     world::World,
     world_cen::{CenObject, Stage, TransitRouter, TransitTable},
@@ -87,7 +87,7 @@ pub(super) fn list(call: &Call<'_>, world: &World) -> Answer {
                 "Status": router.stage.text(MADE),
                 "Type": "Enterprise",
                 "SupportMulticast": false,
-                "CreationTime": time(router.created),
+                "CreationTime": time_minutes(router.created),
                 "Tags": [],
                 "TransitRouterCidrList": [],
             })

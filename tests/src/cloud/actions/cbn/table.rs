@@ -2,7 +2,7 @@
 
 use super::{ASSOCIATED, MADE, PROPAGATED, STYLE, own_attachment, own_router, own_table, refusal, settled};
 use crate::cloud::{
-    actions::{Answer, Call, done, time},
+    actions::{Answer, Call, done, time_minutes},
     page::tokens,
     wire::Refusal,
     world::World,
@@ -69,7 +69,7 @@ pub(super) fn list(call: &Call<'_>, world: &World) -> Answer {
                 "TransitRouterRouteTableStatus": table.stage.text(MADE),
                 "TransitRouterId": table.router,
                 "RegionId": router.region,
-                "CreateTime": time(table.created),
+                "CreateTime": time_minutes(table.created),
                 "RouteTableOptions": { "MultiRegionECMP": "disable" },
                 "Tags": [],
             })
@@ -143,12 +143,11 @@ pub(super) fn stop_propagating(call: &Call<'_>, world: &mut World) -> Answer {
 }
 
 pub(super) fn list_associations(call: &Call<'_>, world: &World) -> Answer {
-    let tables: Vec<&TransitTable> = match call.params.get("TransitRouterRouteTableId") {
-        Some(_) => vec![own_table(call, world)?],
-        None => {
-            let attachment = own_attachment(call, world)?;
-            world.cen.tables.values().filter(|table| table.associations.contains_key(&attachment.id)).collect()
-        }
+    let tables: Vec<&TransitTable> = if call.params.get("TransitRouterRouteTableId").is_some() {
+        vec![own_table(call, world)?]
+    } else {
+        let attachment = own_attachment(call, world)?;
+        world.cen.tables.values().filter(|table| table.associations.contains_key(&attachment.id)).collect()
     };
     let rows = rows(call, world, &tables, |table| &table.associations, ASSOCIATED);
     Ok(tokens(rows, call.params, &STYLE, call.lose_page)?.flat("TransitRouterAssociations"))

@@ -17,8 +17,8 @@ pub(super) fn describe_region_entries(call: &Call<'_>, world: &World) -> Answer 
     let params = call.params;
     let cen = own_cen(call, world, params.need("CenId")?)?;
     let region = params.need("CenRegionId")?;
-    let routers = world.cen.routers.values().filter(|router| router.cen == cen.id && router.region == region);
-    let tables = routers.flat_map(|router| world.cen.tables_of(&router.id)).filter(|table| table.system);
+    let here = world.cen.routers.values().filter(|router| router.cen == cen.id && router.region == region);
+    let tables = here.flat_map(|router| world.cen.tables_of(&router.id)).filter(|table| table.system);
     let routes = tables.flat_map(|table| lookups_of(world, table)).filter(|route| route.best);
     let rows = routes
         .filter(|_| params.wants("Status", "Active"))
