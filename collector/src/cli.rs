@@ -204,13 +204,12 @@ pub async fn run(cli: Cli) -> Result<Exit, (Exit, anyhow::Error)> {
         Command::Agents(args) => list_agents(&args),
         Command::Verify(args) => verify(args).await,
         Command::Diagnose(args) => {
-            let questions = match &args.bundle {
-                Some(bundle) => bundle::read(bundle).map_err(usage)?,
-                None => {
-                    let links = load(&args.config)?.links;
-                    let snapshots = bundle::read_snapshots(&args.snapshot).map_err(usage)?;
-                    offline::questions(&links, &snapshots).map_err(usage)?
-                }
+            let questions = if let Some(bundle) = &args.bundle {
+                bundle::read(bundle).map_err(usage)?
+            } else {
+                let links = load(&args.config)?.links;
+                let snapshots = bundle::read_snapshots(&args.snapshot).map_err(usage)?;
+                offline::questions(&links, &snapshots).map_err(usage)?
             };
             Ok(show(&questions, &args.output))
         }

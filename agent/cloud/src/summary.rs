@@ -55,6 +55,8 @@ pub fn summary(snapshot: &Snapshot) -> Bilingual {
         let (en, zh) = list_name(list);
         match count {
             Ok(count) => text.line(&format!("{count:>8}  {en}"), &format!("{count:>8}  {zh}")),
+            // Nothing led there, or nobody wanted it: no want.
+            Err(WhyUnknown::NotAsked) => text.line(&format!("{:>8}  {en}", "-"), &format!("{:>8}  {zh}", "-")),
             Err(why) => {
                 let why = reason(why);
                 text.line(&format!("{:>8}  {en}: {}", "?", why.en), &format!("{:>8}  {zh}：{}", "?", why.zh));
@@ -119,9 +121,7 @@ fn reason(why: &WhyUnknown) -> Bilingual {
         WhyUnknown::Denied { action, code, .. } => {
             Bilingual::new(format!("{action} was refused with {code}"), format!("{action} 被拒绝（{code}）"))
         }
-        WhyUnknown::Throttled { action } => {
-            Bilingual::new(format!("{action} was throttled to the last retry"), format!("{action} 一直被限流"))
-        }
+        WhyUnknown::Throttled { .. } => Bilingual::new("throttled to the last retry", "重试到最后仍被限流"),
         WhyUnknown::Unreachable { message, .. } => {
             Bilingual::new(format!("no answer: {message}"), format!("没有应答：{message}"))
         }
@@ -205,7 +205,7 @@ mod tests {
             });
         }
         let told = summary(&snapshot);
-        assert!(told.en.contains("       0  VPCs\n") && told.en.contains("?  vSwitches: not asked"), "{}", told.en);
+        assert!(told.en.contains("       0  VPCs\n") && told.en.contains("-  vSwitches\n"), "{}", told.en);
         assert!(told.en.contains("✗ ecs:DescribeSecurityGroupAttribute sg-7") && told.en.contains("and 10 more"));
         assert_eq!(told.en.matches("pingtong policy read").count(), 1);
         assert_eq!(told.zh.lines().count(), told.en.lines().count());

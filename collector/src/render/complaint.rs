@@ -3,8 +3,9 @@
 
 use crate::{
     bundle::BundleError, client::ClientError, data_dir::DataDirError, enroll::EnrollError, grants::GrantError,
-    run::ServeError, settings::SettingsError,
+    offline::OfflineError, run::ServeError, settings::SettingsError,
 };
+use pingtong_cloud::{ChoiceError, PolicyError, SurveyError};
 use pingtong_verdict::Lang;
 
 /// The first line of a complaint.
@@ -22,6 +23,10 @@ fn in_chinese(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         .or_else(|| error.downcast_ref().and_then(enroll))
         .or_else(|| error.downcast_ref().and_then(serve))
         .or_else(|| error.downcast_ref().map(bundle))
+        .or_else(|| error.downcast_ref().map(offline))
+        .or_else(|| error.downcast_ref().and_then(survey))
+        .or_else(|| error.downcast_ref().and_then(choice))
+        .or_else(|| error.downcast_ref().map(policy))
         .or_else(|| error.downcast_ref().and_then(settings))
 }
 
@@ -103,6 +108,50 @@ fn bundle(error: &BundleError) -> String {
             format!("“{}”中没有本版本能理解的快照；请用“pingtong snapshot”重新生成", path.display())
         }
         BundleError::Empty { path } => format!("“{}”中没有任何问题；{hint}", path.display()),
+    }
+}
+
+fn offline(error: &OfflineError) -> String {
+    match error {
+        OfflineError::Elsewhere { wanted, found } => {
+            format!("没有快照属于任何链路上的 VPC；链路连接 {wanted}，快照来自 {found}")
+        }
+        OfflineError::NoHosts => {
+            "快照中没有任何期望所指的主机；请在设置中写明实例及其地址，或同时给出两个账号的快照".to_owned()
+        }
+    }
+}
+
+fn survey(error: &SurveyError) -> Option<String> {
+    match error {
+        SurveyError::Whose(_) => Some("无法得知凭证属于哪个账号；请用 --account 指明账号".to_owned()),
+        SurveyError::Another { named, found } => {
+            Some(format!("凭证属于账号 {found}，不是 {named}；请使用 {named} 的凭证，或去掉 --account"))
+        }
+        SurveyError::Client(_) | SurveyError::Name(_) => None,
+    }
+}
+
+fn choice(error: &ChoiceError) -> Option<String> {
+    match error {
+        ChoiceError::HalfKey => Some(
+            "--access-key-id 与 --access-key-secret-file 须同时给出；密钥放在文件中，或用“-”从标准输入读取".to_owned(),
+        ),
+        ChoiceError::OneInput => Some("标准输入不能同时是密钥和 Token；请把其中之一放在文件中".to_owned()),
+        ChoiceError::File { path, .. } => Some(format!("无法读取“{}”中的密钥", path.display())),
+        ChoiceError::Content { path, .. } => {
+            Some(format!("“{}”中没有可用的密钥；请只写密钥本身，占一行", path.display()))
+        }
+        ChoiceError::Settings(_) => None,
+    }
+}
+
+fn policy(error: &PolicyError) -> String {
+    match error {
+        PolicyError::ExternalId(id) => {
+            format!("ExternalId“{id}”应为 2 至 1224 个字母、数字或 = , . @ : / - _")
+        }
+        PolicyError::RoleName(name) => format!("角色名“{name}”应为 1 至 64 个字母、数字或 . _ -"),
     }
 }
 

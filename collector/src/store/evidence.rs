@@ -83,7 +83,9 @@ impl Store {
     /// [`StoreError`]; then nothing is kept.
     pub fn keep_handed_over(&mut self, mut snapshots: Vec<Snapshot>, now: Timestamp) -> Result<(), StoreError> {
         let tag = RequestTag::parse(HANDED_OVER).ok();
-        snapshots.iter_mut().for_each(|snapshot| snapshot.request.clone_from(&tag));
+        for snapshot in &mut snapshots {
+            snapshot.request.clone_from(&tag);
+        }
         self.keep_snapshots(&snapshots, now)
     }
 

@@ -7,4 +7,5 @@ mod commands;
 mod durability;
 mod grants;
 mod site;
+mod snapshot;
 mod whole_way;
