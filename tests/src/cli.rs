@@ -78,6 +78,9 @@ enum Verb {
     },
     /// Runs a command inside an instance of a running lab; `service` is the collector's network. 在实例里执行命令。
     Exec {
+        /// The lab, by the process that was started as `pingtong-lab up`; the newest by default.
+        #[arg(long, value_name = "PID")]
+        lab: Option<i32>,
         /// Instance, such as `B.ecs1`.
         instance: String,
         /// Command.
@@ -150,7 +153,7 @@ pub fn outside(args: &[OsString]) -> ExitCode {
         Verb::Bench { what: Bench::Gather { json } } => {
             Programs::find(settings::cargo().as_deref()).and_then(|programs| bench_gather(&programs, json))
         }
-        Verb::Exec { instance, command } => exec(&instance, &command),
+        Verb::Exec { lab, instance, command } => exec(lab, &instance, &command),
         Verb::Verify { arguments } => verify(&arguments),
         Verb::Cloud { listen, topology, unconnected } => {
             runtime().and_then(|r| r.block_on(control_plane(listen, &topology, unconnected)))
@@ -222,11 +225,13 @@ fn finish(done: Result<ExitCode>) -> ExitCode {
     })
 }
 
-fn exec(instance: &str, command: &[OsString]) -> Result<ExitCode> {
+fn exec(launcher: Option<i32>, instance: &str, command: &[OsString]) -> Result<ExitCode> {
     let labs = sandbox::discover()?;
-    let newest = labs.iter().max_by_key(|lab| lab.pid);
-    let lab = newest
-        .ok_or_else(|| anyhow!("no lab is running; start one with \"cargo demo\" or \"cargo lab up tutorial\""))?;
+    let meant = labs.iter().filter(|lab| launcher.is_none_or(|pid| lab.launcher == pid)).max_by_key(|lab| lab.pid);
+    let lab = meant.ok_or_else(|| match launcher {
+        Some(pid) => anyhow!("process {pid} is no running lab"),
+        None => anyhow!("no lab is running; start one with \"cargo demo\" or \"cargo lab up tutorial\""),
+    })?;
     sandbox::enter(lab, instance, command)
 }
 
@@ -235,7 +240,7 @@ fn verify(arguments: &[OsString]) -> Result<ExitCode> {
     let mut command = vec![collector.into_os_string(), "verify".into()];
     command.extend(crate::estate::collector_arguments());
     command.extend_from_slice(arguments);
-    exec("service", &command)
+    exec(None, "service", &command)
 }
 
 /// Runs scenarios, each in a process and sandbox of its own, `jobs` at a time; results in the order of the files.

@@ -12,6 +12,7 @@ use crate::{
         Place, Plane, PlaneOptions, ServiceSpec,
         interfaces::{self, UP},
         netlink::Netlink,
+        sandbox,
     },
     programs::Programs,
     symbols::Symbols,
@@ -345,7 +346,7 @@ impl Estate {
             .map(|(vpc, instance)| {
                 let name = instance.full_name(vpc);
                 let pid = self.plane.outside_pid(&name);
-                let enter = ["pingtong-lab", "exec", name.as_str(), "--"];
+                let enter = enter_with(&name);
                 serde_json::json!({ "name": name, "ip": instance.ip.get_ref(), "pid": pid, "enter": enter })
             })
             .collect();
@@ -407,6 +408,13 @@ pub fn accounts(topology: &Topology, cloud: &Cloud) -> Vec<serde_json::Value> {
             }))
         })
         .collect()
+}
+
+/// The command, as an argument vector, that runs what follows it inside an instance of this lab.
+fn enter_with(instance: &str) -> Option<Vec<String>> {
+    let program = std::env::current_exe().ok()?.to_str()?.to_owned();
+    let lab = sandbox::launcher()?.to_string();
+    Some(vec![program, "exec".to_owned(), "--lab".to_owned(), lab, instance.to_owned(), "--".to_owned()])
 }
 
 /// Where a program is on `path`. The lab looks itself, since its own PATH is not the instances'.

@@ -22,12 +22,13 @@ pub(crate) const INTERFACES_PER_CALL: usize = 50;
 /// How far back metrics are asked for: with the period and the interfaces of a call, below the 1440 rows of a page.
 const METRICS_BACK_MS: i64 = 15 * 60 * 1000;
 
+/// The vendor's own clients do not send its `RegionId`: the endpoint is the region's.
 pub(crate) const METRICS: ListingApi = ListingApi {
     product: Product::Cms,
     action: "DescribeMetricList",
     container: "Datapoints",
     paging: Paging::Token("Length", 1440),
-    regional: true,
+    regional: false,
 };
 pub(crate) const EVENTS: ListingApi = ListingApi {
     product: Product::ActionTrail,

@@ -128,11 +128,8 @@ fn acs3(
 ) -> reqwest::RequestBuilder {
     const FORM: &str = "application/x-www-form-urlencoded";
     let nothing = Params::new();
-    let (query, body) = if outgoing.product.form_body() {
-        (&nothing, canonical_query(outgoing.params))
-    } else {
-        (outgoing.params, String::new())
-    };
+    let (query, body) =
+        if outgoing.product.form_body() { (&nothing, form(outgoing.params)) } else { (outgoing.params, String::new()) };
     let payload_sha256 = sha256_hex(body.as_bytes());
     let mut headers = BTreeMap::from([
         ("host".to_owned(), host_header(outgoing.base)),
@@ -172,7 +169,7 @@ fn rpc(
     let mut set = |name: &str, value: String| params.insert(name.to_owned(), value);
     set("Action", outgoing.action.to_owned());
     set("Version", outgoing.product.version().to_owned());
-    set("Format", "JSON".to_owned());
+    set("Format", "json".to_owned());
     set("AccessKeyId", key.id.clone());
     set("SignatureMethod", "HMAC-SHA1".to_owned());
     set("SignatureVersion", "1.0".to_owned());
@@ -185,6 +182,11 @@ fn rpc(
     params.insert("Signature".to_owned(), signed.signature);
     let builder = http.post(with_query(outgoing.base, &canonical_query(&params)));
     builder.header("accept", "application/json").body("")
+}
+
+/// A form body: as the query, but a space is a plus.
+fn form(params: &Params) -> String {
+    canonical_query(params).replace("%20", "+")
 }
 
 fn with_query(base: &Url, query: &str) -> Url {

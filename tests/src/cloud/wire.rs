@@ -8,7 +8,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::{ConnectInfo, DefaultBodyLimit, State, rejection::BytesRejection},
-    http::{HeaderMap, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::any,
 };
@@ -21,6 +21,9 @@ use std::{
 
 /// Largest body in bytes; the largest call of the documents, a hundred rules, is a tenth of it.
 pub(super) const BODY_MAX: usize = 1 << 20;
+
+/// The wait that flow control asks for, in milliseconds. By this header the SDKs know a throttled call.
+const RETRY_AFTER_MS: HeaderValue = HeaderValue::from_static("200");
 
 /// An error as the API answers it.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,7 +132,11 @@ async fn answer(
 
 fn refuse(refusal: &Refusal, request_id: &str, host: &str) -> Response {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    reply(status, &error_body(refusal, request_id, host))
+    let mut answer = reply(status, &error_body(refusal, request_id, host));
+    if refusal.code.starts_with("Throttling") {
+        answer.headers_mut().insert("x-acs-retry-after", RETRY_AFTER_MS);
+    }
+    answer
 }
 
 fn error_body(refusal: &Refusal, request_id: &str, host: &str) -> Value {

@@ -234,6 +234,8 @@ fn settle(args: &[OsString]) -> Result<()> {
 pub struct RunningLab {
     /// The lab's process, as seen from here.
     pub pid: i32,
+    /// The process that was started as `pingtong-lab up` or `demo`.
+    pub launcher: i32,
     /// Its name.
     pub name: String,
     /// What it told about itself.
@@ -253,6 +255,16 @@ struct Announcement {
 /// That there is none: this is no such lab, or it was taken before.
 pub fn open_door() -> Result<TcpListener> {
     DOOR.lock().unwrap_or_else(PoisonError::into_inner).take().context("this lab has no door to the host")
+}
+
+fn launcher_of(socket: &str) -> Option<i32> {
+    socket.rsplit_once('.')?.1.parse().ok()
+}
+
+/// The process that this lab was started as, as its user sees it.
+pub fn launcher() -> Option<i32> {
+    let address = BEACON.get()?.local_addr().ok()?;
+    launcher_of(&String::from_utf8_lossy(address.as_abstract_name()?))
 }
 
 /// Lets other processes of this user find this lab; a second call replaces what they are told.
@@ -299,8 +311,9 @@ fn ask(name: &str) -> Result<RunningLab> {
     }
     let mut line = String::new();
     stream.read_to_string(&mut line)?;
+    let launcher = launcher_of(name).with_context(|| format!("the socket {name} names no process"))?;
     let Announcement { name, info } = serde_json::from_str(&line)?;
-    Ok(RunningLab { pid: peer.pid(), name, info })
+    Ok(RunningLab { pid: peer.pid(), launcher, name, info })
 }
 
 /// Runs a command inside an instance of a running lab. To be called while this process has one thread only.

@@ -7,3 +7,4 @@ mod house;
 mod interop;
 mod large;
 mod scenarios;
+mod sdk;

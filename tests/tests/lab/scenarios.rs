@@ -28,7 +28,7 @@ fn files() -> Vec<PathBuf> {
 }
 
 /// Whether this machine can run the lab; when not, says SKIPPED with the lab's own sentence, and fails under CI.
-fn lab_runs() -> bool {
+pub(crate) fn lab_runs() -> bool {
     let out = lab().arg("check").output().unwrap();
     if out.status.success() {
         return true;

@@ -37,7 +37,9 @@ async fn a_tutorials_account_is_read_whole_in_twelve_calls() {
     assert!(calls.len() <= 12, "{} calls", calls.len());
     for (action, params, headers) in calls.iter() {
         assert!(headers.contains_key("authorization") && headers.contains_key("x-acs-security-token"));
-        assert_eq!(params.get("RegionId").unwrap(), "cn-qingdao", "{action}");
+        // Metrics are asked at the region's endpoint; the vendor's clients name no region to it.
+        let region = (action != "DescribeMetricList").then_some("cn-qingdao");
+        assert_eq!(params.get("RegionId").map(String::as_str), region, "{action}");
         assert_eq!(
             params.contains_key("VpcId"),
             matches!(
