@@ -139,7 +139,7 @@ async fn the_owner_of_transit_routers_reads_those_of_both_regions_and_the_peer_i
     for (attachment, id) in [&near, &far] {
         let table = tables.iter().find(|t| t.id.as_str() == id).unwrap();
         for bound in [&table.associations, &table.propagations] {
-            let bound: Vec<&str> = bound.known().unwrap().iter().map(|id| id.as_str()).collect();
+            let bound: Vec<&str> = bound.known().unwrap().iter().map(pingtong_evidence::AttachmentId::as_str).collect();
             assert!(bound.len() == 2 && bound.contains(&attachment.as_str()) && bound.contains(&between.as_str()));
         }
         let routes = table.routes.known().unwrap();
