@@ -1,8 +1,12 @@
 //! The cloud as outside clients meet it: over HTTP on loopback, signed.
 
+mod authentication;
 mod contract;
 mod following;
+mod listings;
+mod pace;
 mod projection;
+mod quotas;
 mod records;
 mod refusals;
 mod tutorial;
