@@ -27,6 +27,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc},
+    time::Duration,
 };
 
 const USAGE: u8 = 64;
@@ -75,6 +76,9 @@ enum Verb {
         /// VPCs and instances exist, no step of the tutorial is done.
         #[arg(long)]
         unconnected: bool,
+        /// Seconds that each passing state lasts (Connecting, Pending, …) once the topology stands. 过渡状态的秒数。
+        #[arg(long, default_value = "0", value_parser = parse_pace)]
+        pace: Duration,
     },
     /// Runs a command inside an instance of a running lab; `service` is the collector's network. 在实例里执行命令。
     Exec {
@@ -104,6 +108,9 @@ enum Verb {
         /// VPCs and instances exist, no step of the tutorial is done.
         #[arg(long)]
         unconnected: bool,
+        /// Seconds that each passing state lasts (Connecting, Pending, …) once the topology stands. 过渡状态的秒数。
+        #[arg(long, default_value = "0", value_parser = parse_pace)]
+        pace: Duration,
     },
     /// Measures what the product costs; one JSON line with --json. 测量开销。
     Bench {
@@ -136,6 +143,14 @@ fn parse_jobs(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| (1..=64).contains(n)).ok_or_else(|| "a number from 1 to 64".to_owned())
 }
 
+/// The longest pace in seconds: slower than any state of the real cloud is.
+const PACE_MAX: f64 = 3600.0;
+
+fn parse_pace(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=PACE_MAX).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| format!("a number of seconds from 0 to {PACE_MAX}"))
+}
+
 /// The commands as the user calls them.
 pub fn outside(args: &[OsString]) -> ExitCode {
     let cli = match parse(args) {
@@ -155,8 +170,8 @@ pub fn outside(args: &[OsString]) -> ExitCode {
         }
         Verb::Exec { lab, instance, command } => exec(lab, &instance, &command),
         Verb::Verify { arguments } => verify(&arguments),
-        Verb::Cloud { listen, topology, unconnected } => {
-            runtime().and_then(|r| r.block_on(control_plane(listen, &topology, unconnected)))
+        Verb::Cloud { listen, topology, unconnected, pace } => {
+            runtime().and_then(|r| r.block_on(control_plane(listen, &topology, unconnected, pace)))
         }
     };
     finish(done)
@@ -177,7 +192,7 @@ pub fn inside(args: &[OsString]) -> ExitCode {
                     let good = demo::run(&mut Screen::default(), lang, Programs::find(None)?, once).await?;
                     Ok(ExitCode::from(u8::from(!good)))
                 }
-                Verb::Up { topology, unconnected } => up(&topology, unconnected).await,
+                Verb::Up { topology, unconnected, pace } => up(&topology, unconnected, pace).await,
                 Verb::Scenario { file, keep } => scenario(&file, keep.as_deref()).await,
                 Verb::Check => {
                     crate::plane::Plane::boot(crate::plane::PlaneOptions { seed: 1 })?;
@@ -349,9 +364,10 @@ fn load_topology(name: &str) -> Result<Topology> {
     Ok(Topology::parse(&path, &text)?)
 }
 
-async fn up(topology: &str, unconnected: bool) -> Result<ExitCode> {
+async fn up(topology: &str, unconnected: bool, pace: Duration) -> Result<ExitCode> {
     let steps: Vec<u8> = STEPS.filter(|_| !unconnected).collect();
     let estate = Estate::boot(load_topology(topology)?, &steps, Programs::find(None)?).await?;
+    estate.cloud.set_pace(pace);
     let endpoint = estate.open(sandbox::open_door()?)?;
     let description = estate.description(&endpoint);
     sandbox::announce(topology, description.clone())?;
@@ -360,7 +376,7 @@ async fn up(topology: &str, unconnected: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn control_plane(listen: SocketAddr, topology: &str, unconnected: bool) -> Result<ExitCode> {
+async fn control_plane(listen: SocketAddr, topology: &str, unconnected: bool, pace: Duration) -> Result<ExitCode> {
     if !listen.ip().is_loopback() {
         return Err(anyhow!("the lab's cloud listens on loopback only; use --listen 127.0.0.1:{}", listen.port()));
     }
@@ -373,7 +389,7 @@ async fn control_plane(listen: SocketAddr, topology: &str, unconnected: bool) ->
         .collect();
     let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let endpoint = format!("http://{}", listener.local_addr()?);
-    let router = cloud::router(Arc::clone(&cloud));
+    let service = cloud::router(Arc::clone(&cloud)).into_make_service_with_connect_info::<SocketAddr>();
     let operators = Operators::new(endpoint.clone(), keys);
     let building = async {
         let mut builder = Builder::new(&topology, &operators);
@@ -381,6 +397,7 @@ async fn control_plane(listen: SocketAddr, topology: &str, unconnected: bool) ->
         for step in STEPS.filter(|_| !unconnected) {
             builder.step(step).await?;
         }
+        cloud.set_pace(pace);
         let accounts = crate::estate::accounts(&topology, &cloud);
         render::json_line(
             &serde_json::json!({ "endpoint": endpoint, "accounts": accounts, "symbols": builder.symbols.all() }),
@@ -388,7 +405,8 @@ async fn control_plane(listen: SocketAddr, topology: &str, unconnected: bool) ->
         signal().await
     };
     tokio::select! {
-        served = axum::serve(listener, router) => served.context("the cloud's server ended")?,
+        served = axum::serve(listener, service) => served.context("the cloud's server ended")?,
+        () = Arc::clone(&cloud).drive() => {}
         built = building => built?,
     }
     Ok(ExitCode::SUCCESS)

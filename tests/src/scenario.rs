@@ -130,7 +130,7 @@ pub struct ExpectedCause {
 const STATES: [&str; 4] = ["healthy", "degraded", "broken", "undecided"];
 const FABRIC_KEYS: [&str; 9] =
     ["direction", "loss", "delay_ms", "jitter_ms", "rate_mbit", "mtu", "reorder", "duplicate", "down"];
-const API_KEYS: [&str; 5] = ["deny", "throttle", "stale", "drop_page", "legacy_sg_auth"];
+const API_KEYS: [&str; 6] = ["deny", "throttle", "stale", "drop_page", "legacy_sg_auth", "pace"];
 
 /// A scenario with its topology, ready to run.
 #[derive(Debug, Clone)]

@@ -61,6 +61,12 @@ impl Params {
         self
     }
 
+    /// These with another value of one.
+    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
+        self.values.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// These without some.
     pub(super) fn without(mut self, names: &[&str]) -> Self {
         self.values.retain(|name, _| !names.contains(&name.as_str()));

@@ -9,6 +9,7 @@
 use super::{
     actions::{bandwidth_mbit, entries_of, read_ports},
     params::read_block,
+    settle::passing,
     world::{
         Acl, AclEntry, Business, Eni, Hop, Instance, InstanceState, PeeringState, Role, RouterInterface,
         RouterInterfaceState, Rule, SecurityGroup, VSwitch, Vpc, World,
@@ -59,7 +60,8 @@ fn links(world: &World) -> BTreeMap<String, LinkPlane> {
         (near.vpc != far.vpc && near.connected.is_some()).then(|| (near.id.clone(), link))
     });
     let peerings = world.peerings.values().map(|peering| {
-        let carries = peering.state == PeeringState::Activated && peering.business == Business::Normal;
+        let there = !matches!(passing(world, &peering.id), Some("Creating" | "Deleting"));
+        let carries = there && peering.state == PeeringState::Activated && peering.business == Business::Normal;
         let link = LinkPlane {
             initiator: peering.vpc.clone(),
             acceptor: peering.accepting_vpc.clone(),

@@ -1,10 +1,12 @@
 //! State changes that take their time: `Connecting` → `Active`, `Stopping` → `Stopped`, …
 //!
 //! A call enters the passing state and leaves a transition behind; [`settle`] carries out those that are due. How long
-//! each takes is the cloud's pace, nought by default. Nothing here reads the clock.
+//! each takes is the cloud's pace, nought by default. Objects whose passing states say nothing but that the last call
+//! is not done yet (`Pending`, `Creating`, `Deleting`, …) have no field for them: their transition is the state.
+//! Nothing here reads the clock.
 
 use super::{
-    world::{InstanceState, RouterInterfaceState, World},
+    world::{InstanceState, PeeringState, RouterInterfaceState, World},
     world_cen::CenChange,
 };
 use jiff::Timestamp;
@@ -18,9 +20,40 @@ pub(super) struct Transition {
 
 #[derive(Debug, Clone)]
 pub(super) enum Change {
-    Interface { id: String, to: RouterInterfaceState },
-    InterfaceGone { id: String },
-    Instance { id: String, to: InstanceState },
+    Interface {
+        id: String,
+        to: RouterInterfaceState,
+    },
+    InterfaceGone {
+        id: String,
+    },
+    Instance {
+        id: String,
+        to: InstanceState,
+    },
+    /// Shows `status` until then, and nothing more.
+    Shown {
+        id: String,
+        status: &'static str,
+    },
+    Peering {
+        id: String,
+        to: PeeringState,
+    },
+    PeeringGone {
+        id: String,
+    },
+    RouteGone {
+        table: String,
+        id: String,
+    },
+    TableGone {
+        id: String,
+    },
+    EniGone {
+        id: String,
+    },
+    /// An object of Cloud Enterprise Network.
     Cen(CenChange),
 }
 
@@ -47,9 +80,38 @@ pub(super) fn settle(world: &mut World, now: Timestamp) -> bool {
                 }
             }
             Change::Cen(change) => world.cen.settle(&change),
+            Change::Shown { .. } => {}
+            Change::Peering { id, to } => {
+                if let Some(peering) = world.peerings.get_mut(&id) {
+                    peering.state = to;
+                    peering.modified = transition.due;
+                }
+            }
+            Change::PeeringGone { id } => {
+                world.peerings.remove(&id);
+            }
+            Change::RouteGone { table, id } => {
+                if let Some(table) = world.tables.get_mut(&table) {
+                    table.entries.retain(|entry| entry.id != id);
+                }
+            }
+            Change::TableGone { id } => {
+                world.tables.remove(&id);
+            }
+            Change::EniGone { id } => {
+                world.enis.remove(&id);
+            }
         }
     }
     any
+}
+
+/// The passing state that an object without a field for it is in; the latest call's when there are several.
+pub(super) fn passing(world: &World, object: &str) -> Option<&'static str> {
+    world.transitions.iter().rev().find_map(|transition| match &transition.change {
+        Change::Shown { id, status } if id == object => Some(*status),
+        _ => None,
+    })
 }
 
 /// When the next change is due.

@@ -1,9 +1,13 @@
 //! The cloud as outside clients meet it: over HTTP on loopback, signed.
 
+mod authentication;
 mod contract;
 mod contract_cen;
 mod following;
+mod listings;
+mod pace;
 mod projection;
+mod quotas;
 mod records;
 mod refusals;
 mod transit;

@@ -1,6 +1,6 @@
 //! Network ACLs: made with an allow-all in both directions, replaced as whole lists, bound to vSwitches.
 
-use super::{Answer, Call, PAGE_MAX, done, malformed, not_found, number, vpc, vswitch};
+use super::{Answer, Call, PAGE_MAX, done, malformed, not_found, number, passing, vpc, vswitch};
 use crate::cloud::{
     ids::IdMaker,
     page::numbered,
@@ -11,12 +11,12 @@ use crate::cloud::{
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
-/// Rules per direction.
+/// Rules per direction, the documented default.
 const ENTRIES_MAX: usize = 20;
 
 pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
     call.region()?;
-    let home = vpc::own(call, world, call.params.need("VpcId")?)?.clone();
+    let home = vpc::ready(call, world, call.params.need("VpcId")?)?.clone();
     call.refuse_dry_run()?;
     let id = world.make.id("nacl-", &home.region);
     let allow_all = |make: &mut IdMaker| AclEntry {
@@ -89,6 +89,7 @@ pub(super) fn update_entries(call: &Call<'_>, world: &mut World) -> Answer {
     let egress = read("EgressAclEntries", "UpdateEgressAclEntries", "DestinationCidrIp", &old.egress)?;
     call.refuse_dry_run()?;
     world.make = make;
+    call.show(world, &old.id, "Modifying");
     if let Some(acl) = world.acls.get_mut(&old.id) {
         acl.ingress = ingress.unwrap_or_else(|| old.ingress.clone());
         acl.egress = egress.unwrap_or(old.egress);
@@ -146,6 +147,7 @@ pub(super) fn associate(call: &Call<'_>, world: &mut World) -> Answer {
             let message = "The VSwitch is associated with another network ACL.";
             return Err(Refusal::new(400, "IncorrectStatus.Resource", message));
         }
+        call.show(world, &binding(&acl.id, &id), "BINDING");
         if let Some(bound) = world.vswitches.get_mut(&id) {
             bound.acl = Some(acl.id.clone());
         }
@@ -184,6 +186,11 @@ fn resources(call: &Call<'_>) -> Result<Vec<String>, Refusal> {
         .collect()
 }
 
+/// What the binding of an ACL to a vSwitch goes by while it is made.
+fn binding(acl: &str, vswitch: &str) -> String {
+    format!("{acl}/{vswitch}")
+}
+
 pub(super) fn describe_all(call: &Call<'_>, world: &World) -> Answer {
     call.region()?;
     let params = call.params;
@@ -195,6 +202,7 @@ pub(super) fn describe_all(call: &Call<'_>, world: &World) -> Answer {
                 && params.wants("VpcId", &acl.vpc)
                 && params.wants("NetworkAclId", &acl.id)
                 && params.wants("NetworkAclName", &acl.name)
+                && params.wants("ResourceType", "VSwitch")
                 && params.get("ResourceId").is_none_or(|id| {
                     world.vswitches.get(id).is_some_and(|vswitch| vswitch.acl.as_deref() == Some(&acl.id))
                 })
@@ -231,7 +239,10 @@ fn row(world: &World, acl: &Acl) -> Value {
         .vswitches
         .values()
         .filter(|vswitch| vswitch.acl.as_deref() == Some(&acl.id))
-        .map(|vswitch| json!({ "ResourceId": vswitch.id, "ResourceType": "VSwitch", "Status": "BINDED" }))
+        .map(|vswitch| {
+            let status = passing(world, &binding(&acl.id, &vswitch.id)).unwrap_or("BINDED");
+            json!({ "ResourceId": vswitch.id, "ResourceType": "VSwitch", "Status": status })
+        })
         .collect();
     json!({
         "NetworkAclId": acl.id,
@@ -240,7 +251,7 @@ fn row(world: &World, acl: &Acl) -> Value {
         "VpcId": acl.vpc,
         "RegionId": acl.region,
         "OwnerId": number(&acl.owner),
-        "Status": "Available",
+        "Status": passing(world, &acl.id).unwrap_or("Available"),
         "CreationTime": acl.created.strftime("%Y-%m-%d %H:%M:%S").to_string(),
         "IngressAclEntries": { "IngressAclEntry": entries(&acl.ingress, "SourceCidrIp") },
         "EgressAclEntries": { "EgressAclEntry": entries(&acl.egress, "DestinationCidrIp") },

@@ -1,6 +1,6 @@
 //! Elastic network interfaces and their private addresses.
 
-use super::{Answer, Call, done, malformed, not_found, time};
+use super::{Answer, Call, done, malformed, not_found, passing, time};
 use crate::cloud::{
     ids::mac_text,
     wire::Refusal,
@@ -26,7 +26,7 @@ pub(super) fn describe_all(call: &Call<'_>, world: &World) -> Answer {
                 && params.wants("VpcId", &eni.vpc)
                 && params.wants("VSwitchId", &eni.vswitch)
                 && params.wants("Type", kind(eni))
-                && params.wants("Status", state(eni).text())
+                && params.wants("Status", state(world, eni))
                 && params.wants("NetworkInterfaceName", &eni.name)
                 && params.wants("PrimaryIpAddress", addresses.first().map_or("", String::as_str))
                 && (params.get("SecurityGroupId").is_none()
@@ -76,6 +76,7 @@ pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
         eni.addresses.push(free_address(world, &vswitch, Some(address))?);
     }
     eni.id = world.make.id("eni-", &vswitch.region);
+    call.show(world, &eni.id, "Creating");
     let answer = common(world, &eni);
     world.enis.insert(eni.id.clone(), eni);
     Ok(answer)
@@ -84,13 +85,14 @@ pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
 pub(super) fn attach(call: &Call<'_>, world: &mut World) -> Answer {
     let eni = own(call, world, call.params.need("NetworkInterfaceId")?)?.clone();
     let instance = super::instance::own(call, world, call.params.need("InstanceId")?)?.clone();
-    if eni.instance.is_some() {
+    if eni.instance.is_some() || passing(world, &eni.id).is_some() {
         let message = "The specified interface is bound already.";
         return Err(Refusal::new(400, "InvalidOperation.InvalidEniState", message));
     }
     if world.primary_eni(&instance.id).is_some_and(|primary| primary.vpc != eni.vpc) {
         return Err(Refusal::new(403, "InvalidOperation.VpcMismatch", "Interface and instance are in different VPCs."));
     }
+    call.show(world, &eni.id, "Attaching");
     if let Some(stored) = world.enis.get_mut(&eni.id) {
         stored.instance = Some(instance.id.clone());
     }
@@ -198,7 +200,7 @@ fn common(world: &World, eni: &Eni) -> Value {
         "PrivateIpSets": { "PrivateIpSet": address_rows(eni) },
         "Ipv6Sets": { "Ipv6Set": [] },
         "SecurityGroupIds": { "SecurityGroupId": eni.groups },
-        "Status": state(eni).text(),
+        "Status": state(world, eni),
         "Type": kind(eni),
         "OwnerId": eni.owner,
         "ServiceManaged": false,
@@ -217,8 +219,9 @@ fn kind(eni: &Eni) -> &'static str {
     if eni.primary { "Primary" } else { "Secondary" }
 }
 
-fn state(eni: &Eni) -> EniState {
-    if eni.instance.is_some() { EniState::InUse } else { EniState::Available }
+fn state(world: &World, eni: &Eni) -> &'static str {
+    let settled = if eni.instance.is_some() { EniState::InUse } else { EniState::Available };
+    passing(world, &eni.id).unwrap_or(settled.text())
 }
 
 /// The caller's interface of this id.

@@ -1,7 +1,8 @@
 //! Elastic network interfaces leave their instance, and go.
 
-use super::{Answer, Call, done, eni::own};
+use super::{Answer, Call, done, eni::own, passing};
 use crate::cloud::{
+    settle::Change,
     wire::Refusal,
     world::{InstanceState, World},
 };
@@ -22,6 +23,7 @@ pub(super) fn detach(call: &Call<'_>, world: &mut World) -> Answer {
         let message = "The operation is not allowed in the current ECS state.";
         return Err(Refusal::new(400, "InvalidOperation.InvalidEcsState", message));
     }
+    call.show(world, &eni.id, "Detaching");
     if let Some(stored) = world.enis.get_mut(&eni.id) {
         stored.instance = None;
     }
@@ -34,10 +36,11 @@ pub(super) fn detach(call: &Call<'_>, world: &mut World) -> Answer {
 pub(super) fn delete(call: &Call<'_>, world: &mut World) -> Answer {
     call.region()?;
     let eni = own(call, world, call.params.need("NetworkInterfaceId")?)?.clone();
-    if eni.instance.is_some() {
+    if eni.instance.is_some() || passing(world, &eni.id).is_some() {
         let message = "The operation is not allowed in the current ENI state.";
         return Err(Refusal::new(400, "InvalidOperation.InvalidEniState", message));
     }
-    world.enis.remove(&eni.id);
+    call.show(world, &eni.id, "Deleting");
+    call.later(world, Change::EniGone { id: eni.id });
     done()
 }

@@ -9,8 +9,16 @@ use crate::cloud::{
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Groups an interface may be in.
+/// Groups an interface may be in (`network-semantics.md` §1.1: 5 by default, 10 at most).
 const PER_INTERFACE_MAX: usize = 10;
+/// Rules over all groups of an interface, both directions together (`network-semantics.md` §1.1).
+pub(super) const RULES_PER_INTERFACE_MAX: usize = 1000;
+/// Private addresses that may be in a group, basic and enterprise (`network-semantics.md` §1.1).
+const ADDRESSES_MAX: [usize; 2] = [6000, 65_536];
+/// References asked for by one call (documented errors of DescribeSecurityGroupReferences).
+const REFERENCES_MAX: usize = 10;
+/// Characters of a name (`alibaba-cloud-api.md` §2).
+const NAME_MAX: usize = 128;
 
 const RULE_TOKENS: TokenStyle =
     TokenStyle { size: "MaxResults", size_default: 500, size_max: 1000, total: false, echo: false };
@@ -21,18 +29,23 @@ pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
         .params
         .get("VpcId")
         .ok_or_else(|| Refusal::new(403, "InvalidVpcId.NotFound", "vpc id must not empty when only support vpc vm."))?;
-    super::vpc::own(call, world, vpc)?;
+    super::vpc::ready(call, world, vpc)?;
     let enterprise = match call.params.get("SecurityGroupType").map(str::to_lowercase).as_deref() {
         None | Some("normal") => false,
         Some("enterprise") => true,
         Some(_) => return Err(malformed("SecurityGroupType")),
     };
+    let name = call.params.text("SecurityGroupName");
+    if name.chars().count() > NAME_MAX || name.starts_with("http://") || name.starts_with("https://") {
+        let message = "Specified security group name is not valid.";
+        return Err(Refusal::new(400, "InvalidSecurityGroupName.Malformed", message));
+    }
     let id = world.make.id("sg-", &region);
     let group = SecurityGroup {
         id: id.clone(),
         owner: call.caller.account.clone(),
         region,
-        name: call.params.text("SecurityGroupName"),
+        name,
         description: call.params.text("Description"),
         vpc: vpc.to_owned(),
         enterprise,
@@ -141,6 +154,18 @@ pub(super) fn check_membership(call: &Call<'_>, world: &World, eni: &Eni, groups
         let message = "Exceeding the allowed amount of security groups that an instance can be in.";
         return Err(Refusal::new(400, "InstanceSecurityGroupLimitExceeded", message));
     }
+    if super::rule::weight_of(world, groups) > RULES_PER_INTERFACE_MAX {
+        let message = "The rules of the security groups exceed what an interface can have.";
+        return Err(Refusal::new(403, "AclLimitExceed", message));
+    }
+    for id in groups.iter().filter(|id| !eni.groups.contains(id)) {
+        let room = ADDRESSES_MAX[usize::from(kinds.contains(&true))];
+        let members = world.enis.values().filter(|other| other.id != eni.id && other.groups.contains(id));
+        if members.map(|other| other.addresses.len()).sum::<usize>() + eni.addresses.len() > room {
+            let message = "The maximum number of instances in a security group is exceeded.";
+            return Err(Refusal::new(403, "SecurityGroupInstanceLimitExceeded", message));
+        }
+    }
     Ok(())
 }
 
@@ -247,8 +272,13 @@ fn rule_row(world: &World, rule: &Rule) -> Value {
 
 pub(super) fn describe_references(call: &Call<'_>, world: &World) -> Answer {
     call.region()?;
+    let ids = call.params.list("SecurityGroupId");
+    if ids.is_empty() || ids.len() > REFERENCES_MAX {
+        let message = "The specified parameter SecurityGroupId is essential and size should less than 10";
+        return Err(Refusal::new(400, "InvalidSecurityGroupId.Malformed", message));
+    }
     let mut rows = Vec::new();
-    for id in call.params.list("SecurityGroupId") {
+    for id in ids {
         own(call, world, &id)?;
         let referring: Vec<Value> = world
             .groups

@@ -1,6 +1,6 @@
 //! Instances: as much of them as a network sees.
 
-use super::{Answer, Call, done, malformed, not_found, time, time_minutes};
+use super::{Answer, Call, done, malformed, not_found, passing, time, time_minutes};
 use crate::cloud::{
     ids::mac_text,
     page::numbered,
@@ -12,6 +12,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 
+/// A smaller `MaxResults` of DescribeInstances means so many (`alibaba-cloud-api.md` §1.3).
+const PAGE_MIN: usize = 10;
 /// Instances made by one call.
 const AMOUNT_MAX: u32 = 100;
 
@@ -40,7 +42,9 @@ pub(super) fn run(call: &Call<'_>, world: &mut World) -> Answer {
 }
 
 pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
-    Ok(json!({ "InstanceId": make(call, world, false)? }))
+    let id = make(call, world, false)?;
+    call.show(world, &id, "Pending");
+    Ok(json!({ "InstanceId": id }))
 }
 
 fn make(call: &Call<'_>, world: &mut World, starts: bool) -> Result<String, Refusal> {
@@ -129,21 +133,21 @@ pub(super) fn stop(call: &Call<'_>, world: &mut World) -> Answer {
     switch(call, world, State::Running, State::Stopping, State::Stopped)
 }
 
-fn switch(call: &Call<'_>, world: &mut World, from: State, passing: State, to: State) -> Answer {
+fn switch(call: &Call<'_>, world: &mut World, from: State, through: State, to: State) -> Answer {
     let instance = own(call, world, call.params.need("InstanceId")?)?;
-    if instance.state != from {
+    if instance.state != from || passing(world, &instance.id).is_some() {
         let message = "The current status of the resource does not support this operation.";
         return Err(Refusal::new(403, "IncorrectInstanceStatus", message));
     }
     let id = instance.id.clone();
     call.refuse_dry_run()?;
-    pass(call, world, &id, passing, to);
+    pass(call, world, &id, through, to);
     done()
 }
 
-fn pass(call: &Call<'_>, world: &mut World, id: &str, passing: State, to: State) {
+fn pass(call: &Call<'_>, world: &mut World, id: &str, through: State, to: State) {
     if let Some(instance) = world.instances.get_mut(id) {
-        instance.state = passing;
+        instance.state = through;
     }
     call.later(world, Change::Instance { id: id.to_owned(), to });
 }
@@ -152,7 +156,7 @@ pub(super) fn delete(call: &Call<'_>, world: &mut World) -> Answer {
     let instance = own(call, world, call.params.need("InstanceId")?)?.clone();
     if instance.state != State::Stopped && !call.params.yes("Force") {
         let message = "The current status of the resource does not support this operation.";
-        return Err(Refusal::new(403, "IncorrectInstanceStatus.Initializing", message));
+        return Err(Refusal::new(403, "IncorrectInstanceStatus", message));
     }
     world.instances.remove(&instance.id);
     for id in &instance.enis {
@@ -216,7 +220,7 @@ pub(super) fn describe_all(call: &Call<'_>, world: &World) -> Answer {
                 && params.wants("VpcId", &eni.vpc)
                 && params.wants("VSwitchId", &eni.vswitch)
                 && params.wants("ZoneId", &instance.zone)
-                && params.wants("Status", instance.state.text())
+                && params.wants("Status", status(world, instance))
                 && params.wants("InstanceName", &instance.name)
                 && (params.get("SecurityGroupId").is_none()
                     || eni.groups.iter().any(|group| params.wants("SecurityGroupId", group)))
@@ -225,6 +229,9 @@ pub(super) fn describe_all(call: &Call<'_>, world: &World) -> Answer {
         })
         .map(|(instance, eni)| row(world, instance, eni))
         .collect();
+    let small = params.number::<usize>("MaxResults")?.is_some_and(|size| (1..PAGE_MIN).contains(&size));
+    let widened = params.clone().with("MaxResults", &PAGE_MIN.to_string());
+    let call = Call { params: if small { &widened } else { params }, ..*call };
     Ok(call.ecs_page(rows)?.under("Instances", "Instance"))
 }
 
@@ -249,7 +256,7 @@ fn row(world: &World, instance: &Instance, eni: &Eni) -> Value {
         "InstanceName": instance.name,
         "HostName": instance.name,
         "Description": "",
-        "Status": instance.state.text(),
+        "Status": status(world, instance),
         "StoppedMode": if instance.state == State::Stopped { "KeepCharging" } else { "Not-applicable" },
         "RegionId": instance.region,
         "ZoneId": instance.zone,
@@ -283,6 +290,10 @@ fn row(world: &World, instance: &Instance, eni: &Eni) -> Value {
     })
 }
 
+fn status(world: &World, instance: &Instance) -> &'static str {
+    passing(world, &instance.id).unwrap_or(instance.state.text())
+}
+
 pub(super) fn describe_status(call: &Call<'_>, world: &World) -> Answer {
     call.region()?;
     let rows = world
@@ -291,7 +302,7 @@ pub(super) fn describe_status(call: &Call<'_>, world: &World) -> Answer {
         .filter(|instance| call.sees(&instance.owner, &instance.region))
         .filter(|instance| call.params.wants_one_of("InstanceId", &instance.id))
         .filter(|instance| call.params.wants("ZoneId", &instance.zone))
-        .map(|instance| json!({ "InstanceId": instance.id, "Status": instance.state.text() }))
+        .map(|instance| json!({ "InstanceId": instance.id, "Status": status(world, instance) }))
         .collect();
     Ok(numbered(rows, call.params, super::PAGE_MAX, call.lose_page)?.under("InstanceStatuses", "InstanceStatus"))
 }
@@ -306,10 +317,11 @@ pub(super) fn describe_ram_role(call: &Call<'_>, world: &World) -> Answer {
         .filter(|instance| call.params.wants("RamRoleName", &instance.ram_role))
         .map(|instance| json!({ "InstanceId": instance.id, "RamRoleName": instance.ram_role }))
         .collect();
+    let page = numbered(rows, call.params, super::PAGE_MAX, call.lose_page)?;
     Ok(json!({
         "RegionId": region,
-        "TotalCount": rows.len(),
-        "InstanceRamRoleSets": { "InstanceRamRoleSet": rows },
+        "TotalCount": page.fields["TotalCount"],
+        "InstanceRamRoleSets": { "InstanceRamRoleSet": page.rows },
     }))
 }
 

@@ -41,7 +41,7 @@ use super::{
     page::{Page, TokenStyle, numbered, tokens},
     params::Params,
     service::Script,
-    settle::{Change, Transition},
+    settle::{Change, Transition, passing},
     trail::Trail,
     wire::Refusal,
     world::World,
@@ -254,6 +254,11 @@ impl Call<'_> {
     fn later(&self, world: &mut World, change: Change) {
         let due = self.now.checked_add(self.pace).unwrap_or(self.now);
         world.transitions.push(Transition { due, change });
+    }
+
+    /// Shows a passing state of an object until the pace has passed.
+    fn show(&self, world: &mut World, id: &str, status: &'static str) {
+        self.later(world, Change::Shown { id: id.to_owned(), status });
     }
 
     /// Both styles of ECS: tokens, and page numbers for those who still send them.

@@ -9,8 +9,10 @@ use crate::cloud::{
 };
 use serde_json::{Value, json};
 
-/// Entries a list may have room for.
+/// Entries a list may have room for (`network-semantics.md` §1.2).
 const ENTRIES_MAX: u32 = 200;
+/// Lists of an account in a region (`network-semantics.md` §1.2).
+const LISTS_MAX: usize = 100;
 
 const STYLE: TokenStyle = TokenStyle { total: false, ..ECS_TOKENS };
 
@@ -27,6 +29,10 @@ pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
     let entries = read_entries(params, "Entry", &family)?;
     if entries_max > ENTRIES_MAX || entries.len() > entries_max as usize {
         return Err(exceeded());
+    }
+    let own = world.prefix_lists.values().filter(|list| call.sees(&list.owner, &list.region));
+    if own.count() >= LISTS_MAX {
+        return Err(Refusal::new(403, "QuotaExceed.PrefixList", "The maximum number of prefix lists is reached."));
     }
     let id = world.make.id("pl-", &region);
     let list = PrefixList {

@@ -4,11 +4,12 @@
 //! router gives. Where documents disagree by date the newer one counts: a destination inside 100.64.0.0/10 is legal,
 //! the block itself is not.
 
-use super::{Answer, Call, done, not_found, route_table};
+use super::{Answer, Call, done, not_found, passing, route_table};
 use crate::cloud::{
     ids::derived,
     page::{TokenStyle, tokens},
     params::{Params, read_block},
+    settle::Change,
     wire::Refusal,
     world::{Hop, Origin, RouteEntry, RouteTable, RouterInterfaceState, World},
     world_cen::given_routes,
@@ -16,7 +17,7 @@ use crate::cloud::{
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
-/// Custom entries a table may have.
+/// Custom entries a table may have (`network-semantics.md` §2).
 const ENTRIES_MAX: usize = 200;
 /// Weight of a next hop that was given none.
 const WEIGHT_DEFAULT: u32 = 100;
@@ -39,19 +40,36 @@ pub(in crate::cloud) fn entries_of(world: &World, table: &RouteTable) -> Vec<Rou
     let mut entries: Vec<RouteEntry> =
         world.vswitches_of(&table.vpc).map(|vswitch| system(vswitch.cidr, "local")).collect();
     entries.extend(read_block(SERVICE_RANGE, false).map(|range| system(range, "service")));
-    entries.extend(table.entries.iter().cloned());
+    entries.extend(table.entries.iter().cloned().map(|mut entry| {
+        if let Some(status) = passing(world, &entry.id) {
+            status.clone_into(&mut entry.status);
+        }
+        entry
+    }));
     entries.extend(given_routes(world, table));
     entries
 }
 
 pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
+    refuse_conflict(world, &route_table::own(call, world, call.params.need("RouteTableId")?)?.vpc)?;
     create_in_batch(call, world)
+}
+
+/// Routes of one VPC are changed one after the other (`network-semantics.md` §2).
+pub(super) fn refuse_conflict(world: &World, vpc: &str) -> Result<(), Refusal> {
+    let mut entries = world.tables.values().filter(|table| table.vpc == vpc).flat_map(|table| &table.entries);
+    if entries.any(|entry| passing(world, &entry.id).is_some()) {
+        let message = "The operation conflicts with another task on the route entries of the VPC.";
+        return Err(Refusal::new(400, "TaskConflict", message));
+    }
+    Ok(())
 }
 
 /// One of several entries that a call adds.
 pub(super) fn create_in_batch(call: &Call<'_>, world: &mut World) -> Answer {
     let params = call.params;
     let table = route_table::own(call, world, params.need("RouteTableId")?)?.clone();
+    super::vpc::ready(call, world, &table.vpc)?;
     let destination = read_destination(params)?;
     if read_block(SERVICE_RANGE, false) == Some(destination) {
         return Err(Refusal::new(400, "InvalidCidrBlock", "Specified CIDR block is reserved for cloud services."));
@@ -84,10 +102,15 @@ pub(super) fn create_in_batch(call: &Call<'_>, world: &mut World) -> Answer {
     if let Some(table) = world.tables.get_mut(&table.id) {
         table.entries.push(entry);
     }
+    call.show(world, &id, "Pending");
     Ok(json!({ "RouteEntryId": id }))
 }
 
 pub(super) fn delete(call: &Call<'_>, world: &mut World) -> Answer {
+    let (table, entry) = find(call, world)?;
+    if entry.status == "Available" {
+        refuse_conflict(world, &world.tables.get(&table).map(|table| table.vpc.clone()).unwrap_or_default())?;
+    }
     delete_in_batch(call, world)
 }
 
@@ -105,14 +128,17 @@ pub(super) fn delete_in_batch(call: &Call<'_>, world: &mut World) -> Answer {
         return Err(Refusal::new(400, "IncorrectRouteEntryStatus", message));
     }
     call.refuse_dry_run()?;
-    if let Some(table) = world.tables.get_mut(&table) {
-        table.entries.retain(|other| other.id != entry.id);
-    }
+    call.show(world, &entry.id, "Deleting");
+    call.later(world, Change::RouteGone { table, id: entry.id });
     done()
 }
 
 pub(super) fn modify(call: &Call<'_>, world: &mut World) -> Answer {
     let (table_id, entry) = find(call, world)?;
+    if entry.status != "Available" {
+        let message = "Specified route entry is not in a status that permits this operation.";
+        return Err(Refusal::new(400, "IncorrectRouteEntryStatus", message));
+    }
     let params = call.params;
     let hop = match (params.get("NewNextHopType"), params.get("NewNextHopId")) {
         (None, None) => None,
@@ -126,6 +152,7 @@ pub(super) fn modify(call: &Call<'_>, world: &mut World) -> Answer {
         check_hop(world, table, hop)?;
     }
     call.refuse_dry_run()?;
+    call.show(world, &entry.id, "Modifying");
     let entries = world.tables.get_mut(&table_id).map(|table| &mut table.entries);
     if let Some(stored) = entries.into_iter().flatten().find(|other| other.id == entry.id) {
         if let Some(hop) = hop {

@@ -1,19 +1,20 @@
 //! Route tables and which vSwitch each is bound to.
 
-use super::{Answer, Call, PAGE_MAX, done, entries_of, number, route_entry, time, vpc, vswitch};
+use super::{Answer, Call, PAGE_MAX, done, entries_of, number, passing, route_entry, time, vpc, vswitch};
 use crate::cloud::{
     page::numbered,
+    settle::Change,
     wire::Refusal,
     world::{RouteTable, World},
 };
 use serde_json::{Value, json};
 
-/// Custom tables a VPC may have; with the system table ten in all.
+/// Custom tables a VPC may have; with the system table ten in all (`network-semantics.md` §2).
 const CUSTOM_TABLES_MAX: usize = 9;
 
 pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
     call.region()?;
-    let home = vpc::own(call, world, call.params.need("VpcId")?)?.clone();
+    let home = vpc::ready(call, world, call.params.need("VpcId")?)?.clone();
     if world.tables.values().filter(|table| table.vpc == home.id && !table.system).count() >= CUSTOM_TABLES_MAX {
         let message = "The quota of custom route tables of the VPC is exceeded.";
         return Err(Refusal::new(400, "QuotaExceeded.RouteTable", message));
@@ -33,6 +34,7 @@ pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
             created: call.now,
         },
     );
+    call.show(world, &id, "Pending");
     Ok(json!({ "RouteTableId": id }))
 }
 
@@ -47,7 +49,8 @@ pub(super) fn delete(call: &Call<'_>, world: &mut World) -> Answer {
         let message = "The route table is associated with a VSwitch.";
         return Err(Refusal::new(400, "DependencyViolation.VSwitch", message));
     }
-    world.tables.remove(&id);
+    call.show(world, &id, "Deleting");
+    call.later(world, Change::TableGone { id });
     done()
 }
 
@@ -100,7 +103,7 @@ pub(super) fn describe_list(call: &Call<'_>, world: &World) -> Answer {
                 "VpcId": table.vpc,
                 "VSwitchIds": { "VSwitchId": bound_to(world, table) },
                 "GatewayIds": { "GatewayIds": [] },
-                "Status": "Available",
+                "Status": passing(world, &table.id).unwrap_or("Available"),
                 "RoutePropagationEnable": true,
                 "OwnerId": number(&table.owner),
                 "ResourceGroupId": "",
@@ -123,7 +126,7 @@ pub(super) fn describe_with_entries(call: &Call<'_>, world: &World) -> Answer {
                 "RouteTableId": table.id,
                 "RouteTableType": if table.system { "System" } else { "Custom" },
                 "VRouterId": router_of(world, table),
-                "Status": "Available",
+                "Status": passing(world, &table.id).unwrap_or("Available"),
                 "ResourceGroupId": "",
                 "CreationTime": time(table.created),
                 "VSwitchIds": { "VSwitchId": bound_to(world, table) },

@@ -27,8 +27,12 @@ const SPECS: [(&str, u64); 12] = [
     ("Large.5", 5000),
     ("Xlarge.1", 10_000),
 ];
-/// Interfaces a router may have.
+/// Interfaces a router may have (`network-semantics.md` §3.3).
 const PER_ROUTER_MAX: usize = 5;
+
+/// Characters of a name and of a description (SDK documents of ModifyRouterInterfaceAttribute).
+const NAME_MAX: usize = 128;
+const DESCRIPTION_MAX: usize = 256;
 
 const FILTER_KEYS: [&str; 10] = [
     "RouterInterfaceId",
@@ -117,13 +121,23 @@ pub(super) fn modify(call: &Call<'_>, world: &mut World) -> Answer {
     let id = found.id.clone();
     let named = ["OppositeInterfaceId", "OppositeRouterId", "OppositeRouterType", "OppositeInterfaceOwnerId"];
     let tells_opposite = named.iter().any(|name| params.get(name).is_some());
+    let router_type = params.get("OppositeRouterType").unwrap_or("VBR");
+    if !matches!(router_type, "VRouter" | "VBR") {
+        return Err(unsupported("OppositeRouterType"));
+    }
     if tells_opposite && found.state != RouterInterfaceState::Idle {
         let message = "The opposite interface can be set only when the status of the RouterInterface is Idle.";
         return Err(Refusal::new(400, "IncorrectStatus", message));
     }
-    let router_type = params.get("OppositeRouterType").unwrap_or("VBR");
-    if !matches!(router_type, "VRouter" | "VBR") {
-        return Err(unsupported("OppositeRouterType"));
+    if params.get("Name").is_some_and(|name| !is_name(name)) {
+        return Err(Refusal::new(400, "InvalidName.Malformd", "The specified Name is not valid."));
+    }
+    if params.get("Description").is_some_and(|text| text.chars().count() > DESCRIPTION_MAX || is_address(text)) {
+        return Err(Refusal::new(400, "InvalidDescription.Malformed", "The specified Description is not valid."));
+    }
+    if params.get("OppositeInterfaceId").is_some_and(|other| other == id) {
+        let message = "The specified OppositeInterfaceId is the router interface itself.";
+        return Err(Refusal::new(400, "InvalidParam.ModifyRouterInterface", message));
     }
     let pace = (params.number("HcThreshold")?, params.number("HcRate")?);
     let Some(interface) = world.interfaces.get_mut(&id) else { return done() };
@@ -252,6 +266,14 @@ pub(super) fn set(params: &Params, name: &str, field: &mut String) {
     if let Some(value) = params.get(name) {
         value.clone_into(field);
     }
+}
+
+fn is_name(text: &str) -> bool {
+    text.chars().count() <= NAME_MAX && !is_address(text)
+}
+
+fn is_address(text: &str) -> bool {
+    text.starts_with("http://") || text.starts_with("https://")
 }
 
 fn unsupported(name: &str) -> Refusal {

@@ -147,6 +147,9 @@ pub(super) fn modify_spec(call: &Call<'_>, world: &mut World) -> Answer {
     if interface.role != Role::Initiating || bandwidth_mbit(spec).is_none() {
         return Err(Refusal::new(400, "InvalidSpec.ValudNotSupported", "The specified Spec is not supported."));
     }
+    if interface.connected.is_some() && world.partner(&interface).is_none() {
+        return Err(Refusal::new(400, "InvalidOpposite.NotFound", "The opposite interface does not exist."));
+    }
     match interface.state {
         State::Active => pass(call, world, &interface.id, State::Modifying, State::Active),
         State::Idle | State::Inactive => {}

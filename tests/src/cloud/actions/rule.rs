@@ -3,15 +3,22 @@
 //! A duplicate is a success that adds nothing. A group as source must be of the same VPC unless the world's or the
 //! account's `legacy_sg_auth` lets it be stored (`network-semantics.md` §0, §1.2).
 
-use super::{Answer, Call, done, group};
+use super::{Answer, Call, done, group, group::RULES_PER_INTERFACE_MAX as PER_INTERFACE_MAX};
 use crate::cloud::{
     params::{Params, read_block},
     wire::Refusal,
-    world::{Peer, Rule, SecurityGroup, World},
+    world::{Eni, Peer, Rule, SecurityGroup, World},
 };
+use std::collections::BTreeSet;
 
-/// Rules per group.
+/// Rules per group, both directions together (ECS document of AuthorizeSecurityGroup; 100 in older ones).
 const RULES_MAX: usize = 200;
+/// Rules of one call, as `Permissions.N` (the same document).
+const RULES_OF_A_CALL_MAX: usize = 100;
+/// Groups that the rules of a basic group may name (`network-semantics.md` §1.1).
+const GROUPS_NAMED_MAX: usize = 20;
+/// Characters of a description (`alibaba-cloud-api.md` §2).
+const DESCRIPTION_MAX: usize = 512;
 
 pub(super) fn authorize_ingress(call: &Call<'_>, world: &mut World) -> Answer {
     authorize(call, world, true)
@@ -33,7 +40,7 @@ fn authorize(call: &Call<'_>, world: &mut World, ingress: bool) -> Answer {
     call.region()?;
     let target = group::own(call, world, call.params.need("SecurityGroupId")?)?.clone();
     let mut rules = Vec::new();
-    for params in forms(call) {
+    for params in forms(call)? {
         let rule = read(call, &params, ingress)?;
         check_peer(call, world, &target, &rule)?;
         let known = |other: &Rule| same(other, &rule);
@@ -41,10 +48,7 @@ fn authorize(call: &Call<'_>, world: &mut World, ingress: bool) -> Answer {
             rules.push(rule);
         }
     }
-    if target.rules.len() + rules.len() > RULES_MAX {
-        let message = "The limit of authorization records in the security group reaches.";
-        return Err(Refusal::new(403, "AuthorizationLimitExceed", message));
-    }
+    check_room(world, &target, &rules)?;
     for rule in &mut rules {
         rule.id = world.make.id("sgr-", &target.region);
     }
@@ -52,6 +56,37 @@ fn authorize(call: &Call<'_>, world: &mut World, ingress: bool) -> Answer {
         stored.rules.extend(rules);
     }
     done()
+}
+
+/// Whether new rules fit: in their group, and on every interface that the group is on.
+fn check_room(world: &World, target: &SecurityGroup, rules: &[Rule]) -> Result<(), Refusal> {
+    let mut extended = target.clone();
+    extended.rules.extend_from_slice(rules);
+    let named: BTreeSet<&str> =
+        extended.rules.iter().map(|rule| rule.peer.group.as_str()).filter(|group| !group.is_empty()).collect();
+    let added = weight(world, rules);
+    let full = |eni: &Eni| eni.groups.contains(&target.id) && weight_of(world, &eni.groups) + added > PER_INTERFACE_MAX;
+    if weight(world, &extended.rules) > RULES_MAX
+        || named.len() > GROUPS_NAMED_MAX
+        || (added > 0 && world.enis.values().any(full))
+    {
+        let message = "The limit of authorization records in the security group reaches.";
+        return Err(Refusal::new(403, "AuthorizationLimitExceed", message));
+    }
+    Ok(())
+}
+
+/// What rules count for: one each, and as many as a prefix list has room for.
+fn weight(world: &World, rules: &[Rule]) -> usize {
+    rules
+        .iter()
+        .map(|rule| world.prefix_lists.get(&rule.peer.prefix_list).map_or(1, |list| list.entries_max as usize))
+        .sum()
+}
+
+/// What the rules of several groups count for on one interface.
+pub(super) fn weight_of(world: &World, groups: &[String]) -> usize {
+    groups.iter().filter_map(|id| world.groups.get(id)).map(|group| weight(world, &group.rules)).sum()
 }
 
 fn revoke(call: &Call<'_>, world: &mut World, ingress: bool) -> Answer {
@@ -63,7 +98,7 @@ fn revoke(call: &Call<'_>, world: &mut World, ingress: bool) -> Answer {
         Refusal::new(403, "InvalidGroupAuthItem.NotFound", message)
     };
     if ids.is_empty() {
-        for params in forms(call) {
+        for params in forms(call)? {
             let rule = read(call, &params, ingress)?;
             let before = target.rules.len();
             target.rules.retain(|other| !same(other, &rule));
@@ -119,9 +154,12 @@ fn modify(call: &Call<'_>, world: &mut World, ingress: bool) -> Answer {
 }
 
 /// A call's rules: each of `Permissions.N`, or the parameters themselves.
-fn forms(call: &Call<'_>) -> Vec<Params> {
+fn forms(call: &Call<'_>) -> Result<Vec<Params>, Refusal> {
     let members = call.params.members("Permissions");
-    if members.is_empty() { vec![call.params.clone()] } else { members }
+    if members.len() > RULES_OF_A_CALL_MAX {
+        return Err(Refusal::new(400, "InvalidParam.Permissions", "A call takes at most 100 permissions."));
+    }
+    Ok(if members.is_empty() { vec![call.params.clone()] } else { members })
 }
 
 fn as_params(rule: &Rule) -> Params {
@@ -196,6 +234,16 @@ fn read(call: &Call<'_>, params: &Params, ingress: bool) -> Result<Rule, Refusal
         let message = "IPv4 and IPv6 blocks cannot be mixed in one rule.";
         return Err(Refusal::new(400, "InvalidParam.Ipv4ProtocolConflictWithIpv6Address", message));
     }
+    let own_cidr = block(format!("{near}CidrIp"))?;
+    if !own_cidr.is_empty() && read_block(&own_cidr, true) == read_block(&peer.cidr, true) {
+        let message = "The specified SourceCidrIp should be different from the DestCidrIp.";
+        return Err(Refusal::new(400, "InvalidParamter.Conflict", message));
+    }
+    let description = params.text("Description");
+    if description.chars().count() > DESCRIPTION_MAX {
+        let message = "The specified security group rule description is not valid.";
+        return Err(Refusal::new(400, "InvalidSecurityGroupDiscription.Malformed", message));
+    }
     Ok(Rule {
         id: String::new(),
         ingress,
@@ -205,9 +253,9 @@ fn read(call: &Call<'_>, params: &Params, ingress: bool) -> Result<Rule, Refusal
         ports,
         source_ports,
         peer: effective(peer),
-        own_cidr: block(format!("{near}CidrIp"))?,
+        own_cidr,
         own_cidr6: params.text(&format!("Ipv6{near}CidrIp")),
-        description: params.text("Description"),
+        description,
         created: call.now,
     })
 }
@@ -245,7 +293,7 @@ fn read_protocol(protocol: &str, params: &Params) -> Result<String, Refusal> {
         let message = "The specified IpProtocol does not exist or IpProtocol and PortRange do not match.";
         return Err(Refusal::new(400, "OperationDenied", message));
     }
-    if ported && ports != "-1/-1" && read_ports(&ports).is_none() {
+    if ported && read_ports(&ports).is_none() {
         let message = "The specified parameter \"PortRange\" is not valid.";
         return Err(Refusal::new(400, "InvalidIpProtocol.Malformed", message));
     }

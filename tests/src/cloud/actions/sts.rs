@@ -8,6 +8,10 @@ use crate::cloud::{
 use jiff::SignedDuration;
 use serde_json::json;
 
+/// Bytes of a session's policy, which is checked and then not applied: roles here read, and nothing else
+/// (`alibaba-cloud-api.md` §3).
+const POLICY_MAX: usize = 2048;
+
 pub(super) fn get_caller_identity(call: &Call<'_>, _keyring: &mut Keyring) -> Answer {
     let account = &call.caller.account;
     Ok(match &call.caller.identity {
@@ -44,6 +48,14 @@ pub(super) fn assume_role(call: &Call<'_>, keyring: &mut Keyring) -> Answer {
     let seconds: i64 = call.params.number("DurationSeconds")?.unwrap_or(3600);
     if !(900..=3600).contains(&seconds) {
         return Err(wrong("DurationSeconds", "The Min/Max value of DurationSeconds is 15min/1hr."));
+    }
+    if let Some(policy) = call.params.get("Policy") {
+        if policy.len() > POLICY_MAX {
+            return Err(wrong("PolicySize", "The size of Policy must be smaller than 1024 bytes."));
+        }
+        if !serde_json::from_str::<serde_json::Value>(policy).is_ok_and(|policy| policy["Statement"].is_array()) {
+            return Err(wrong("PolicyGrammar", "The parameter Policy has not passed grammar check."));
+        }
     }
     if !keyring.has_role(account, role) {
         return Err(Refusal::new(404, "EntityNotExist.Role", "The specified Role not exists."));

@@ -1,6 +1,6 @@
 //! VPCs and their routers.
 
-use super::{Answer, Call, PAGE_MAX, done, malformed, not_found, number, time};
+use super::{Answer, Call, PAGE_MAX, done, malformed, not_found, number, passing, time};
 use crate::cloud::{
     page::numbered,
     params::read_block,
@@ -76,6 +76,7 @@ pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
             created: call.now,
         },
     );
+    call.show(world, &id, "Pending");
     let answer = json!({ "VpcId": id, "VRouterId": vrouter, "RouteTableId": table, "ResourceGroupId": "" });
     world.vpcs.insert(
         id.clone(),
@@ -216,7 +217,7 @@ fn common(world: &World, vpc: &Vpc) -> Value {
         "Ipv6CidrBlock": "",
         "VRouterId": vpc.vrouter,
         "VSwitchIds": { "VSwitchId": vswitches },
-        "Status": "Available",
+        "Status": passing(world, &vpc.id).unwrap_or("Available"),
         "RegionId": vpc.region,
         "ResourceGroupId": "",
         "IsDefault": false,
@@ -236,6 +237,16 @@ pub(super) fn own<'a>(call: &Call<'_>, world: &'a World, id: &str) -> Result<&'a
         .get(id)
         .filter(|vpc| call.sees(&vpc.owner, &vpc.region))
         .ok_or_else(|| Refusal::new(404, "InvalidVpcId.NotFound", "Specified VPC does not exist."))
+}
+
+/// The caller's VPC of this id, when it is ready to be built in.
+pub(super) fn ready<'a>(call: &Call<'_>, world: &'a World, id: &str) -> Result<&'a Vpc, Refusal> {
+    let vpc = own(call, world, id)?;
+    if passing(world, id).is_some() {
+        let message = "Current VPC status does not support this operation.";
+        return Err(Refusal::new(400, "IncorrectVpcStatus", message));
+    }
+    Ok(vpc)
 }
 
 /// All blocks of a VPC, the primary first.

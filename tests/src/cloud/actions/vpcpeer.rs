@@ -1,8 +1,9 @@
 //! VPC peering connections (VpcPeer 2022-01-01): one object, asked for by one account and accepted by the other.
 
-use super::{Answer, Call, done, number, time};
+use super::{Answer, Call, done, number, passing, time};
 use crate::cloud::{
     page::{TokenStyle, tokens},
+    settle::Change,
     wire::Refusal,
     world::{Business, Peering, PeeringState, World},
 };
@@ -61,6 +62,7 @@ pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
         created: call.now,
         modified: call.now,
     };
+    call.show(world, &id, "Creating");
     world.peerings.insert(id.clone(), peering);
     Ok(json!({ "InstanceId": id }))
 }
@@ -75,36 +77,40 @@ pub(super) fn reject(call: &Call<'_>, world: &mut World) -> Answer {
 
 fn decide(call: &Call<'_>, world: &mut World, to: PeeringState) -> Answer {
     let peering = own(call, world)?;
-    if peering.accepting_owner != call.caller.account || peering.state != PeeringState::Accepting {
+    let busy = passing(world, &peering.id).is_some();
+    if peering.accepting_owner != call.caller.account || peering.state != PeeringState::Accepting || busy {
         let message = "The status of the VPC peering connection does not support this operation.";
         return Err(Refusal::new(400, "IncorrectStatus.VpcPeer", message));
     }
     let id = peering.id.clone();
-    if let Some(peering) = world.peerings.get_mut(&id) {
-        peering.state = to;
-        peering.modified = call.now;
-    }
+    call.refuse_dry_run()?;
+    call.show(world, &id, "Updating");
+    call.later(world, Change::Peering { id, to });
     done()
 }
 
 pub(super) fn delete(call: &Call<'_>, world: &mut World) -> Answer {
-    let id = own(call, world)?.id.clone();
+    let id = settled(call, world)?.id.clone();
     let mut entries = world.tables.values().flat_map(|table| &table.entries);
     let referred = entries.any(|entry| entry.hops.iter().any(|hop| hop.id == id));
     if referred && !call.params.yes("Force") {
         let message = "The VPC peering connection is referred by a route entry.";
         return Err(Refusal::new(400, "OperationDenied.RouteEntryExist", message));
     }
+    call.refuse_dry_run()?;
     for table in world.tables.values_mut() {
         table.entries.retain(|entry| !entry.hops.iter().any(|hop| hop.id == id));
     }
-    world.peerings.remove(&id);
+    call.show(world, &id, "Deleting");
+    call.later(world, Change::PeeringGone { id });
     done()
 }
 
 pub(super) fn modify(call: &Call<'_>, world: &mut World) -> Answer {
-    let id = own(call, world)?.id.clone();
+    let id = settled(call, world)?.id.clone();
     let bandwidth = call.params.number::<i64>("Bandwidth")?;
+    call.refuse_dry_run()?;
+    call.show(world, &id, "Updating");
     if let Some(peering) = world.peerings.get_mut(&id) {
         super::router_interface::set(call.params, "Name", &mut peering.name);
         super::router_interface::set(call.params, "Description", &mut peering.description);
@@ -151,7 +157,7 @@ fn row(world: &World, peering: &Peering) -> Value {
         "InstanceId": peering.id,
         "Name": peering.name,
         "Description": peering.description,
-        "Status": peering.state.text(),
+        "Status": passing(world, &peering.id).unwrap_or(peering.state.text()),
         "BizStatus": peering.business.text(),
         "Bandwidth": peering.bandwidth.map_or(-1, i64::from),
         "LinkType": "Gold",
@@ -166,6 +172,16 @@ fn row(world: &World, peering: &Peering) -> Value {
         "ResourceGroupId": "",
         "Tags": [],
     })
+}
+
+/// The connection named, when no call on it is under way.
+fn settled<'a>(call: &Call<'_>, world: &'a World) -> Result<&'a Peering, Refusal> {
+    let peering = own(call, world)?;
+    if passing(world, &peering.id).is_some() {
+        let message = "The status of the VPC peering connection does not support this operation.";
+        return Err(Refusal::new(400, "IncorrectStatus.VpcPeer", message));
+    }
+    Ok(peering)
 }
 
 /// Both accounts see a connection, each from its own region.

@@ -1,6 +1,6 @@
 //! vSwitches.
 
-use super::{Answer, Call, PAGE_MAX, done, malformed, number, time, vpc};
+use super::{Answer, Call, PAGE_MAX, done, malformed, number, passing, time, vpc};
 use crate::cloud::{
     page::numbered,
     params::read_block,
@@ -10,7 +10,7 @@ use crate::cloud::{
 use serde_json::{Value, json};
 
 pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
-    let home = vpc::own(call, world, call.params.need("VpcId")?)?.clone();
+    let home = vpc::ready(call, world, call.params.need("VpcId")?)?.clone();
     let zone = call.params.need("ZoneId")?.to_owned();
     let cidr = read_block(call.params.need("CidrBlock")?, false)
         .filter(|block| (16..=29).contains(&block.prefix_len()))
@@ -45,6 +45,7 @@ pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
             created: call.now,
         },
     );
+    call.show(world, &id, "Pending");
     Ok(json!({ "VSwitchId": id }))
 }
 
@@ -104,7 +105,7 @@ fn common(world: &World, vswitch: &VSwitch) -> Value {
             "RouteTableId": vswitch.table,
             "RouteTableType": if system { "System" } else { "Custom" },
         },
-        "Status": "Available",
+        "Status": passing(world, &vswitch.id).unwrap_or("Available"),
         "IsDefault": false,
         "ResourceGroupId": "",
         "ShareType": "",

@@ -191,6 +191,23 @@ fn changes(
     .into()
 }
 
+/// The estate that is read, and a call of every read.
+pub(super) async fn reads_of(bench: &Bench) -> (Side, Vec<String>) {
+    let (a, b) = bench.sides().await;
+    let (near, _) = bench.connected(&a, &b).await;
+    let made = async |line: String, field: &str| text(&bench.ok(&bench.a, &line).await, field);
+    let acl = made(format!("vpc:CreateNetworkAcl VpcId={}", a.vpc), "NetworkAclId").await;
+    let list = "ecs:CreatePrefixList PrefixListName=l AddressFamily=IPv4 MaxEntries=1";
+    let list = made(list.to_owned(), "PrefixListId").await;
+    let peering = format!(
+        "vpcpeer:CreateVpcPeerConnection VpcId={} AcceptingAliUid={B} AcceptingRegionId=cn-beijing AcceptingVpcId={}",
+        a.vpc, b.vpc
+    );
+    let peering = made(peering, "InstanceId").await;
+    let reads = reads(&a, [&near, &acl, &list, &peering]);
+    (a, reads)
+}
+
 fn reads(a: &Side, [near, acl, list, peering]: [&String; 4]) -> Vec<String> {
     let Side { vpc, vswitch, group, table, instance, .. } = a;
     let metric = |action: &str, rest: &str| {

@@ -1,11 +1,8 @@
 //! The tutorial by API, step by step, with what each step leaves behind and what each slip is answered with.
 
 use super::{A, B, Bench, text};
-use crate::{
-    cloud::{Options, metadata_router},
-    desired::HopPlane,
-};
-use std::{sync::Arc, time::Duration};
+use crate::{cloud::metadata_router, desired::HopPlane};
+use std::sync::Arc;
 
 #[tokio::test]
 async fn the_tutorial_leads_from_nothing_to_a_link_that_carries() {
@@ -82,22 +79,6 @@ async fn freezing_one_end_stops_the_link_and_deletion_waits_for_routes() {
     let seen = bench.ok(&bench.a, &format!("vpc:DescribeRouterInterfaceAttribute InstanceId={near}")).await;
     assert_eq!((text(&seen, "Status"), text(&seen, "OppositeInterfaceStatus")), ("Active".into(), "Deleted".into()));
     assert!(bench.cloud.subscribe().borrow().links.is_empty());
-}
-
-#[tokio::test]
-async fn with_a_pace_states_are_passed_through() {
-    let bench = Bench::with(Options { seed: 1, pace: Duration::from_hours(1) }).await;
-    let (a, b) = bench.sides().await;
-    let (near, far) = bench.connected(&a, &b).await;
-    let seen = bench.ok(&bench.a, &format!("vpc:DescribeRouterInterfaceAttribute InstanceId={near}")).await;
-    assert_eq!(text(&seen, "Status"), "Connecting");
-    assert_eq!(text(&seen, "OppositeInterfaceStatus"), "AcceptingConnecting");
-    assert!(!bench.cloud.subscribe().borrow().links[&near].carries);
-    let route = format!(
-        "vpc:CreateRouteEntry RouteTableId={} DestinationCidrBlock=192.168.0.0/16 NextHopType=RouterInterface NextHopId={far}",
-        b.table
-    );
-    assert_eq!(bench.refused(&bench.b, &route).await, "IncorrectStatus.RouterInterface");
 }
 
 #[tokio::test]
