@@ -83,21 +83,18 @@ fn the_older_sdk_does_the_tutorial_too() {
 }
 
 #[test]
-#[ignore = "the lab's cloud makes no transit routers yet"]
 fn the_sdks_build_a_transit_router() {
     let Some(python) = Python::find() else { return };
     all_called(&gathered(&["cbn"]), &drive(&python, &["transit"]));
 }
 
 #[test]
-#[ignore = "the lab's cloud has no metrics yet"]
 fn the_sdks_read_metrics() {
     let Some(python) = Python::find() else { return };
     all_called(&gathered(&["cms"]), &drive(&python, &["metrics"]));
 }
 
 #[test]
-#[ignore = "the lab's cloud records no events yet"]
 fn the_sdks_read_who_changed_what() {
     let Some(python) = Python::find() else { return };
     all_called(&gathered(&["actiontrail"]), &drive(&python, &["trail"]));
