@@ -98,12 +98,36 @@ pub struct CheckArgs {
 /// Arguments of `snapshot`.
 #[derive(Debug, Args)]
 pub struct SnapshotArgs {
-    /// Settings with the account and the addresses of the cloud. / 配置文件
-    #[command(flatten)]
-    pub config: ConfigArgs,
-    /// Where to write; standard output when not given. / 输出文件
-    #[arg(long, short = 'o')]
+    /// Settings with the account and the addresses of the cloud; not needed on an instance with a RAM role. / 配置文件（有 RAM 角色的实例上可省略）
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Where to write, with mode 0600; standard output when not given. / 输出文件（权限 0600）
+    #[arg(long, short = 'o', conflicts_with = "to_collector")]
     pub out: Option<PathBuf>,
+    /// Report it to the collector of the settings. / 上报给配置文件中的收集端
+    #[arg(long, requires = "config")]
+    pub to_collector: bool,
+    /// Replace ids, names and addresses, so that it can be shared. / 替换 ID、名称和地址以便分享
+    #[arg(long, conflicts_with = "to_collector")]
+    pub redact: bool,
+    /// Read every VPC of the region, not only this instance's. / 读取该地域的所有 VPC
+    #[arg(long)]
+    pub all_vpcs: bool,
+    /// Also ask who changed what in so many hours. / 同时查询最近若干小时内的变更
+    #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(1..=2_160))]
+    pub changes: Option<u64>,
+    /// Seconds for the whole; what is not read by then is a gap. / 总时限（秒）
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub within: u64,
+    /// Base of the metadata service, when not the real one. / 元数据服务地址
+    #[arg(long, value_name = "URL")]
+    pub metadata: Option<String>,
+    /// Base of every API, when not the VPC's own endpoints. / OpenAPI 端点
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// Nothing on standard error but errors. / 标准错误上只输出错误
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// Arguments of `doctor`.

@@ -16,6 +16,7 @@ pub mod probing;
 pub mod render;
 pub mod run;
 pub mod settings;
+pub mod snapshot;
 pub mod spool;
 
 mod backoff;

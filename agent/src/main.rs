@@ -10,6 +10,7 @@ use pingtong_agent::{
     oneshot::{self, Exit, Usage},
     privilege, render, run,
     settings::{Settings, SettingsError, environment_lang, environment_log},
+    snapshot,
 };
 use std::{io::IsTerminal, process::ExitCode};
 use tracing_subscriber::EnvFilter;
@@ -75,7 +76,7 @@ async fn work(
         (Command::Run(_), None) => Ok(Exit::Undecided),
         (Command::Ping(args), _) => oneshot::ping(args, engine, clock, cli.json, lang).await,
         (Command::Check(args), _) => oneshot::check(args, engine, clock, cli.json, lang).await,
-        (Command::Snapshot(args), _) => oneshot::snapshot(args).await,
+        (Command::Snapshot(args), _) => snapshot::run(args, cli.json, lang).await,
         (Command::Doctor(args), _) => {
             let (findings, exit) = doctor::examine(args.config.as_deref(), engine, clock).await?;
             render::doctor(&findings, cli.json, lang)?;

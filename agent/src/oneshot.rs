@@ -1,18 +1,16 @@
-//! `ping`, `check` and `snapshot`: the one-shot callers of the machinery that `run` drives.
+//! `ping` and `check`: the one-shot callers of the machinery that `run` drives.
 
 use crate::{
     Lang, chain,
-    cli::{CheckArgs, PingArgs, SnapshotArgs},
+    cli::{CheckArgs, PingArgs},
     clock::{Clock, wall},
     engine::{Engine, second_opinion},
     facts::{self, FactsOrder},
     probing::Probing,
     render::{self, Opinion},
-    run::cloud_client,
-    settings::Settings,
 };
 use anyhow::{Context, bail};
-use pingtong_cloud::{GatherScope, MetadataClient, gather};
+use pingtong_cloud::MetadataClient;
 use pingtong_evidence::{AgentId, Cidr, Known, PairId, ProbeRound, WhyUnknown};
 use pingtong_probe::{NonceKey, RoundOrder};
 use std::{
@@ -92,31 +90,6 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
     let facts = tokio::task::spawn_blocking(move || facts::read(order, wall())).await?;
     render::check(&rounds, &facts, &opinions, json, lang)?;
     Ok(judge(&rounds))
-}
-
-/// `pingtong-agent snapshot`.
-///
-/// # Errors
-/// When the settings or the region cannot be had; an API that refuses is a gap in the result, not an error.
-pub async fn snapshot(args: &SnapshotArgs) -> anyhow::Result<Exit> {
-    let settings = Settings::load(&args.config.config)?;
-    let metadata = MetadataClient::new(settings.metadata.as_deref())?;
-    let identity = metadata
-        .identity()
-        .await
-        .context("cannot tell the region without the metadata service; run this on the instance")?;
-    let client = cloud_client(&settings, &metadata)?;
-    let mut scope = GatherScope::new(settings.account.clone(), identity.region);
-    scope.vpc = identity.vpc;
-    let snapshot = gather(&client, &scope, wall).await;
-    let text = serde_json::to_string_pretty(&snapshot)?;
-    match &args.out {
-        Some(path) => {
-            std::fs::write(path, text + "\n").with_context(|| format!("cannot write \"{}\"", path.display()))?;
-        }
-        None => render::text(&text)?,
-    }
-    Ok(if snapshot.gaps.is_empty() { Exit::Healthy } else { Exit::Undecided })
 }
 
 #[expect(clippy::too_many_arguments, reason = "the numbers of one command line, each named at both callers")]

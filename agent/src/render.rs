@@ -27,6 +27,12 @@ pub fn text(text: &str) -> io::Result<()> {
     writeln!(out, "{text}")
 }
 
+/// What is said beside a result, on standard error.
+#[expect(clippy::print_stderr, reason = "standard output is the result's")]
+pub fn aside(text: &str) {
+    eprintln!("{text}");
+}
+
 /// Rounds of `ping`: one line a target and a summary.
 ///
 /// # Errors

@@ -14,7 +14,8 @@ use crate::{
 use anyhow::Context;
 use clap::{ArgGroup, Args, ValueEnum};
 use pingtong_cloud::{
-    Choice, EndpointRule, Progress, RedactionKey, Survey, SurveyError, progress, read_directory, summary,
+    CALLS_PER_SECOND, Choice, EndpointRule, Progress, RedactionKey, Survey, SurveyError, progress, read_directory,
+    summary,
 };
 use pingtong_evidence::{AccountId, RegionId, Snapshot, VpcId};
 use pingtong_verdict::Lang;
@@ -57,6 +58,9 @@ pub(crate) struct SnapshotArgs {
     /// Seconds for each region; what is not read by then is a gap. 每个地域的时限（秒）；到时未读完的成为缺口。
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=WITHIN_S_MAX))]
     within: u64,
+    /// Calls per second of one API in one region, after a burst of 20; the account's other tools draw on the same quota. 每个地域每个 API 每秒的调用数（首批 20 次之后）；账号的其他工具共用同一配额。
+    #[arg(long, value_name = "N", default_value_t = CALLS_PER_SECOND, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    calls_per_second: u32,
     /// Also ask ActionTrail who changed what in so many hours. 同时向操作审计查询最近若干小时内的变更。
     #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(1..=CHANGES_H_MAX))]
     changes: Option<u64>,
@@ -178,6 +182,7 @@ async fn survey(args: &SnapshotArgs, lang: Lang) -> Result<Vec<Snapshot>, Failed
         credentials: args.credentials.choice().credentials(first, &endpoint).map_err(usage)?,
         endpoint,
         within: Duration::from_secs(args.within),
+        calls_per_second: args.calls_per_second,
         changes: args.changes.map(|hours| Duration::from_secs(hours * 3600)),
     };
     let watched = !args.quiet && std::io::stderr().is_terminal();

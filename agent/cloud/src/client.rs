@@ -51,7 +51,7 @@ pub struct ClientSettings {
 }
 
 /// Below every limit seen in the vendor's documents (`alibaba-cloud-api.md` §6).
-const CALLS_PER_SECOND: u32 = 5;
+pub const CALLS_PER_SECOND: u32 = 5;
 
 impl ClientSettings {
     /// Settings with the usual signature, 5 s for a try, 5 calls per second and the system's clock.

@@ -38,7 +38,7 @@ mod vpc;
 mod wire;
 
 pub use choice::{Choice, ChoiceError};
-pub use client::{CallerIdentity, Client, ClientSettings};
+pub use client::{CALLS_PER_SECOND, CallerIdentity, Client, ClientSettings};
 pub use clock::Clock;
 pub use credentials::{AccessKey, AssumedRole, Credentials};
 pub use endpoint::{EndpointRule, Product};

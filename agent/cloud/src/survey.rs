@@ -29,6 +29,8 @@ pub struct Survey {
     pub credentials: Credentials,
     /// Time for each region.
     pub within: Duration,
+    /// Calls per second of one API in one region.
+    pub calls_per_second: u32,
     /// How far back ActionTrail is asked who changed what; none does not ask.
     pub changes: Option<Duration>,
 }
@@ -80,7 +82,8 @@ impl Survey {
     }
 
     fn client(&self, account: AccountId) -> Result<Client, BuildError> {
-        Client::new(ClientSettings::new(account, self.endpoint.clone(), self.credentials.clone()))
+        let settings = ClientSettings::new(account, self.endpoint.clone(), self.credentials.clone());
+        Client::new(ClientSettings { calls_per_second: self.calls_per_second, ..settings })
     }
 
     async fn whose(&self, region: &RegionId) -> Result<AccountId, SurveyError> {

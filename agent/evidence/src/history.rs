@@ -44,7 +44,7 @@ pub enum LinkMetricKind {
 /// One measurement over a period. Values are in thousandths, so that evidence compares exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MetricPoint {
-    /// When the period ended.
+    /// The time that the vendor gives for the period. Its documents leave open whether that is the beginning or the end.
     pub at: Timestamp,
     /// Mean over the period, in thousandths of the unit; none when not told.
     #[serde(default)]

@@ -17,6 +17,7 @@ fn survey(base: &str, account: Option<AccountId>) -> Survey {
         endpoint: EndpointRule::parse(Some(base)).unwrap(),
         credentials: settings(base).credentials,
         within: Duration::from_secs(20),
+        calls_per_second: pingtong_cloud::CALLS_PER_SECOND,
         changes: None,
     }
 }

@@ -254,12 +254,6 @@ fn reads(a: &Side, [near, acl, list, peering]: [&String; 4]) -> Vec<String> {
         metric("DescribeMetricTop", "Orderby=Maximum"),
         "cms:DescribeMetricMetaList Namespace=acs_express_connect".to_owned(),
         format!("actiontrail:LookupEvents LookupAttribute.1.Key=ResourceName LookupAttribute.1.Value={instance}"),
-        "cbn:DescribeCens".to_owned(),
-        "cbn:ListTransitRouters".to_owned(),
-        "cbn:ListTransitRouterVpcAttachments".to_owned(),
-        "cbn:ListTransitRouterRouteTables".to_owned(),
-        "cbn:ListTransitRouterRouteEntries TransitRouterRouteTableId=vtb-1".to_owned(),
-        "cbn:ListTransitRouterRouteTableAssociations".to_owned(),
     ]
     .into()
 }

@@ -50,10 +50,16 @@ pub(super) fn delete(call: &Call<'_>, world: &mut World) -> Answer {
 
 pub(super) fn list(call: &Call<'_>, world: &World) -> Answer {
     let params = call.params;
-    let router = own_router(call, world, params.need("TransitRouterId")?)?;
+    let wanted = params.get("TransitRouterId").map(|id| own_router(call, world, id)).transpose()?;
+    let own = |router: &str| match wanted {
+        Some(wanted) => wanted.id == router,
+        None => own_router(call, world, router).is_ok(),
+    };
     let rows = world
         .cen
-        .tables_of(&router.id)
+        .tables
+        .values()
+        .filter(|table| own(&table.router))
         .filter(|table| {
             params.wants_one_of("TransitRouterRouteTableIds", &table.id)
                 && params.wants_one_of("TransitRouterRouteTableNames", &table.name)
@@ -68,7 +74,7 @@ pub(super) fn list(call: &Call<'_>, world: &World) -> Answer {
                 "TransitRouterRouteTableType": kind(table),
                 "TransitRouterRouteTableStatus": table.stage.text(MADE),
                 "TransitRouterId": table.router,
-                "RegionId": router.region,
+                "RegionId": world.cen.routers.get(&table.router).map_or("", |router| router.region.as_str()),
                 "CreateTime": time_minutes(table.created),
                 "RouteTableOptions": { "MultiRegionECMP": "disable" },
                 "Tags": [],
