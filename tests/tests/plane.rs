@@ -271,11 +271,16 @@ fn route(plane: &Plane) {
 fn loss(plane: &Plane) {
     plane.set_shape(LINK, Direction::Forward, Shape { loss: 0.05, ..Shape::default() });
     let before = plane.counters(LINK, Direction::Forward);
+    let [carried_before, _] = plane.carried()[LINK];
     let (sent, received) = finish(start(plane, A, &["-q", "-c", "1000", "-i", "0.001", "-W", "0.5", B_IP]));
     let after = plane.counters(LINK, Direction::Forward);
     let lost = u32::try_from(after.lost - before.lost).unwrap();
     assert_eq!((after.seen - before.seen, sent - received), (1000, lost));
     assert!((20..90).contains(&lost), "{lost} of 1000");
+    let [carried, _] = plane.carried()[LINK];
+    let (left, came) = (carried.bytes_in - carried_before.bytes_in, carried.bytes_out - carried_before.bytes_out);
+    assert_eq!((left - came) * 1000, left * u64::from(lost), "packets of one size: lost ones have left and not come");
+    assert_eq!(carried.over_grant, 0, "what the fabric loses is beyond no bandwidth");
 }
 
 fn delay(plane: &Plane) {
