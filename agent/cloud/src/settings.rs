@@ -60,8 +60,11 @@ impl Credentials {
     /// # Errors
     /// [`SettingsError`]; never for want of a profile that nobody named.
     pub fn of_this_host(profile: Option<&str>, region: &RegionId) -> Result<Self, SettingsError> {
-        match from_variables(&|name| std::env::var(name).ok(), profile, region) {
-            Err(SettingsError::Nothing) if profile.is_none() => Ok(Self::instance_role(MetadataClient::new(None)?)),
+        let variable = |name: &str| std::env::var(name).ok();
+        match from_variables(&variable, profile, region) {
+            Err(SettingsError::Nothing) if profile.is_none() && !is_set(&variable, "ECS_METADATA_DISABLED") => {
+                Ok(Self::instance_role(metadata_of(&variable)?))
+            }
             found => found,
         }
     }
@@ -121,9 +124,20 @@ fn from_variables(
         return Credentials::from_profile(&file, named.as_deref(), region);
     }
     match get("ECS_METADATA") {
-        Some(role) => Ok(Credentials::InstanceRole { metadata: MetadataClient::new(None)?, role: Some(role) }),
+        Some(role) => Ok(Credentials::InstanceRole { metadata: metadata_of(variable)?, role: Some(role) }),
         None => Err(SettingsError::Nothing),
     }
+}
+
+/// Whether a variable says "true", as the vendor's SDKs read theirs.
+fn is_set(variable: &dyn Fn(&str) -> Option<String>, name: &str) -> bool {
+    variable(&format!("ALIBABA_CLOUD_{name}")).is_some_and(|text| text.eq_ignore_ascii_case("true"))
+}
+
+/// The instance's metadata service, asked in hardened mode only where the environment says so.
+fn metadata_of(variable: &dyn Fn(&str) -> Option<String>) -> Result<MetadataClient, BuildError> {
+    let client = MetadataClient::new(None)?;
+    Ok(if is_set(variable, "IMDSV1_DISABLED") { client.hardened_only() } else { client })
 }
 
 /// The CLI's profile file; where the usual one is not there, only when it is `needed`.
