@@ -1,8 +1,9 @@
 //! Cloud Enterprise Network: every call of the SDK's models is made, and each is held against them by the bench.
 
 use super::{
-    Bench,
+    A, Bench,
     contract::{fields, models},
+    text,
 };
 use std::collections::BTreeSet;
 
@@ -18,47 +19,52 @@ async fn every_call_of_cloud_enterprise_network_answers_with_fields_that_the_off
         "{of_table} TransitRouterRouteEntryDestinationCidrBlock=10.0.0.0/8 TransitRouterRouteEntryNextHopType=BlackHole"
     );
     let pair = format!("{of_table} TransitRouterAttachmentId={}", joined.near);
-    for line in [
-        "CreateCen Name=second".to_owned(),
+    let second = text(&bench.ok(&bench.a, "cbn:CreateCen Name=second").await, "CenId");
+    let grant = format!("CenId={second} CenOwnerId={A} InstanceId={} InstanceType=VPC", b.vpc);
+    for action in ["GrantInstanceToTransitRouter", "RevokeInstanceFromTransitRouter"] {
+        bench.ok(&bench.b, &format!("cbn:{action} {grant}")).await;
+        checked.insert(action.to_owned());
+    }
+    let made = [
+        "CreateCen Name=third".to_owned(),
         format!("CreateTransitRouter CenId={} RegionId=cn-hangzhou", joined.cen),
         format!("CreateTransitRouterRouteTable TransitRouterId={}", joined.near_router),
         format!("CreateTransitRouterRouteEntry {hole}"),
-        "DescribeCens".to_owned(),
-        format!("DescribeCenAttachedChildInstances CenId={}", joined.cen),
-        "ListTransitRouters".to_owned(),
-        "ListTransitRouterVpcAttachments".to_owned(),
-        "ListTransitRouterPeerAttachments".to_owned(),
-        format!("ListTransitRouterRouteTables TransitRouterId={}", joined.near_router),
-        format!("ListTransitRouterRouteTableAssociations {of_table}"),
-        format!("ListTransitRouterRouteTablePropagations {of_table}"),
-        format!("ListTransitRouterRouteEntries {of_table} TransitRouterRouteEntryStatus=All"),
-        format!("DescribeCenRegionDomainRouteEntries CenId={} CenRegionId=cn-qingdao", joined.cen),
-        format!(
-            "DescribePublishedRouteEntries CenId={} ChildInstanceId={} ChildInstanceRegionId=cn-qingdao ChildInstanceType=VPC",
-            joined.cen, a.vpc
-        ),
-    ] {
-        let answered = fields(&bench.ok(&bench.a, &format!("cbn:{line}")).await);
-        assert!(answered.iter().any(|path| path.contains("[].") || path.ends_with("Id")), "{line} answers with a row");
-        checked.insert(line.split_whitespace().next().expect("action").to_owned());
+    ];
+    let made = made.map(|line| format!("cbn:{line}"));
+    for line in made.into_iter().chain(joined.reads(&a)) {
+        let answered = fields(&bench.ok(&bench.a, &line).await);
+        let told = answered.iter().any(|path| path.contains("[].") || (path.ends_with("Id") && path != "RequestId"));
+        // No call makes a routing policy.
+        assert!(told || line.contains("DescribeCenRouteMaps"), "{line} answers with an id or a row");
+        let action = line.split_whitespace().next().and_then(|word| word.strip_prefix("cbn:"));
+        checked.insert(action.expect("action").to_owned());
     }
-    bench.ok(&bench.a, &format!("cbn:DisableTransitRouterRouteTablePropagation {pair}")).await;
-    bench.ok(&bench.a, &format!("cbn:DissociateTransitRouterAttachmentFromRouteTable {pair}")).await;
+    let spare = format!("TransitRouterId={}", joined.far_router);
+    let spare = bench.ok(&bench.a, &format!("cbn:CreateTransitRouterRouteTable {spare}")).await;
+    let spare = text(&spare, "TransitRouterRouteTableId");
+    let [near, far, between] =
+        [&joined.near, &joined.far, &joined.between].map(|id| format!("TransitRouterAttachmentId={id}"));
     for line in [
-        format!("DescribeCenRouteMaps CenId={}", joined.cen),
+        format!("DisableTransitRouterRouteTablePropagation {pair}"),
+        format!("DissociateTransitRouterAttachmentFromRouteTable {pair}"),
+        format!("DeleteTransitRouterRouteTable TransitRouterRouteTableId={spare}"),
+        format!("UpdateTransitRouterVpcAttachmentAttribute {near} AutoPublishRouteEnabled=true"),
+        format!("UpdateTransitRouterPeerAttachmentAttribute {between} Bandwidth=300"),
         format!("DeleteTransitRouterRouteEntry {hole}"),
         format!("AssociateTransitRouterAttachmentWithRouteTable {pair}"),
         format!("EnableTransitRouterRouteTablePropagation {pair}"),
-        format!("DeleteTransitRouterVpcAttachment TransitRouterAttachmentId={} Force=true", joined.far),
+        format!("DeleteTransitRouterVpcAttachment {far} Force=true"),
+        format!("DeleteTransitRouterVpcAttachment {near} Force=true"),
+        format!("DeleteTransitRouterPeerAttachment {between} Force=true"),
+        format!("DeleteTransitRouter TransitRouterId={}", joined.far_router),
+        format!("DeleteCen CenId={second}"),
     ] {
         bench.ok(&bench.a, &format!("cbn:{line}")).await;
         checked.insert(line.split_whitespace().next().expect("action").to_owned());
     }
     // Made by `joined`, with their answers read there.
-    checked.extend(
-        ["CreateTransitRouterVpcAttachment", "CreateTransitRouterPeerAttachment", "GrantInstanceToTransitRouter"]
-            .map(str::to_owned),
-    );
+    checked.extend(["CreateTransitRouterVpcAttachment", "CreateTransitRouterPeerAttachment"].map(str::to_owned));
     // The SDK has no such call, whatever the documents name.
     let exists = |api: &str| !models()[api].response.is_empty();
     let called = |api: &str| api.strip_prefix("cbn:").is_none_or(|action| checked.contains(action));

@@ -109,7 +109,9 @@ async fn a_page_can_be_lost_from_every_listing_and_every_listing_can_be_stale() 
 #[tokio::test]
 async fn every_read_can_be_denied_and_throttled_by_its_name() {
     let bench = Bench::new().await;
-    let (a, reads) = reads_of(&bench).await;
+    let (a, mut reads) = reads_of(&bench).await;
+    let (near, far) = bench.sides().await;
+    reads.extend(bench.joined(&near, &far).await.reads(&near));
     let role = bench.role_keys(&a, A);
     for line in &reads {
         let name = line.split(' ').next().expect("name").to_owned();

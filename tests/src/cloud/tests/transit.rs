@@ -1,10 +1,7 @@
 //! Cloud Enterprise Network over the wire: who may do what, what is learned, and what the plane is told.
 
 use super::{A, B, Bench, Side, text};
-use crate::{
-    cloud::Options,
-    desired::{Desired, HopPlane},
-};
+use crate::desired::{Desired, HopPlane};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +15,34 @@ pub(super) struct Joined {
     pub(super) near: String,
     pub(super) far: String,
     pub(super) between: String,
+}
+
+impl Joined {
+    /// Every call that reads Cloud Enterprise Network, with the initiator's side.
+    pub(super) fn reads(&self, near: &Side) -> Vec<String> {
+        let of_cen = format!("CenId={}", self.cen);
+        let of_table = format!("TransitRouterRouteTableId={}", self.near_table);
+        [
+            "DescribeCens".to_owned(),
+            format!("DescribeCenAttachedChildInstances {of_cen}"),
+            format!("DescribeCenRouteMaps {of_cen}"),
+            "ListTransitRouters".to_owned(),
+            "ListTransitRouterVpcAttachments".to_owned(),
+            "ListTransitRouterPeerAttachments".to_owned(),
+            format!("ListTransitRouterRouteTables TransitRouterId={}", self.near_router),
+            format!("ListTransitRouterRouteTableAssociations {of_table}"),
+            format!("ListTransitRouterRouteTablePropagations {of_table}"),
+            format!("ListTransitRouterRouteEntries {of_table} TransitRouterRouteEntryStatus=All"),
+            format!("DescribeCenRegionDomainRouteEntries {of_cen} CenRegionId=cn-qingdao"),
+            format!(
+                "DescribePublishedRouteEntries {of_cen} ChildInstanceId={} ChildInstanceRegionId=cn-qingdao \
+                 ChildInstanceType=VPC",
+                near.vpc
+            ),
+        ]
+        .map(|line| format!("cbn:{line}"))
+        .into()
+    }
 }
 
 impl Bench {
@@ -321,8 +346,9 @@ async fn what_is_in_use_is_not_deleted_unless_forced_and_deletion_takes_what_han
 
 #[tokio::test]
 async fn nothing_takes_part_before_the_pace_has_passed() {
-    let bench = Bench::with(Options { seed: 1, pace: Duration::from_hours(1) }).await;
+    let bench = Bench::new().await;
     let (a, _) = bench.sides().await;
+    bench.cloud.set_pace(Duration::from_hours(1));
     let cen = text(&bench.ok(&bench.a, "cbn:CreateCen").await, "CenId");
     assert_eq!(bench.ok(&bench.a, "cbn:DescribeCens").await["Cens"]["Cen"][0]["Status"], "Creating");
     let line = format!("cbn:CreateTransitRouter CenId={cen} RegionId=cn-qingdao");
