@@ -24,7 +24,7 @@ use pingtong_evidence::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -161,10 +161,13 @@ impl Ask {
 
 impl Reader<'_> {
     async fn read(&self) -> Reading {
-        let in_cen = AtomicBool::new(false);
+        let in_cen: Mutex<BTreeSet<VpcId>> = Mutex::default();
         let a_vpc = |row: Row<'_>, provenance: Provenance| {
-            in_cen.fetch_or(row.word("CenStatus").as_deref() == Some("attached"), Ordering::Relaxed);
-            vpc::vpc(row, provenance)
+            let vpc = vpc::vpc(row, provenance)?;
+            if row.word("CenStatus").as_deref() == Some("attached") {
+                in_cen.lock().unwrap_or_else(PoisonError::into_inner).insert(vpc.id.clone());
+            }
+            Ok(vpc)
         };
         let ((vpcs, vswitches, tables, peerings), (linked, acls, groups, instances, enis), changes) = tokio::join!(
             async {
@@ -190,14 +193,15 @@ impl Reader<'_> {
         let (security_groups, security_rules) = groups;
         let (router_interfaces, metrics) = linked;
         let hops = Reading::next_hops(&route_entries);
-        let in_cen = in_cen.into_inner() || hops.contains(&NextHopKind::Attachment);
+        let in_cen = in_cen.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let leads_there = !in_cen.is_empty() || hops.contains(&NextHopKind::Attachment);
         let no_cen = vpcs.is_ok() && route_tables.is_ok() && route_entries.values().all(Result::is_ok);
         let (vpc_peerings, prefix_lists, transit) = tokio::join!(
             self.peerings(peerings, hops.contains(&NextHopKind::VpcPeering)),
             self.prefix_lists(Reading::prefix_lists_named(&security_rules)),
             async {
-                match (in_cen, no_cen) {
-                    (true, _) => Transit::Read(Box::new(self.transit().await)),
+                match (leads_there, no_cen) {
+                    (true, _) => Transit::Read(Box::new(self.transit(&in_cen).await)),
                     (false, true) => Transit::None,
                     (false, false) => Transit::NotAsked,
                 }
@@ -380,8 +384,18 @@ impl Reader<'_> {
     }
 
     /// Transit routers, from the attachments of the VPCs on, along their connections to the routers of other regions.
-    async fn transit(&self) -> TransitReading {
-        let attachments = self.list(&interconnect::ATTACHMENTS, self.of_vpc(), interconnect::attachment).await;
+    /// A VPC that says it is in a network, and of which no attachment is listed, is attached by an owner who does not show it.
+    async fn transit(&self, in_cen: &BTreeSet<VpcId>) -> TransitReading {
+        let mut attachments = self.list(&interconnect::ATTACHMENTS, self.of_vpc(), interconnect::attachment).await;
+        let listed = |vpc: &&VpcId| rows(&attachments).iter().any(|row| row.vpc == **vpc);
+        if attachments.is_ok()
+            && let Some(hidden) = in_cen.iter().find(|vpc| !listed(vpc))
+        {
+            attachments = Err(WhyUnknown::NotPermitted {
+                what: format!("seeing the attachment of {hidden} to its Cloud Enterprise Network"),
+                closes_with: "a snapshot of the account that owns the Cloud Enterprise Network".to_owned(),
+            });
+        }
         let mut waiting: BTreeMap<TransitRouterId, RegionId> =
             rows(&attachments).iter().map(|row| (row.transit_router.clone(), self.scope.region.clone())).collect();
         let mut reading = TransitReading { attachments: Some(attachments), ..TransitReading::default() };

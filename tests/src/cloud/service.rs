@@ -439,7 +439,7 @@ fn denied(product: &str, action: &str, caller: &super::keyring::Caller) -> Refus
         "AuthPrincipalDisplayName": principal,
         "NoPermissionType": "ImplicitDeny",
         // RAM knows the product by another name than the API does.
-        "AuthAction": format!("{}:{action}", if product == "cbn" { "cen" } else { product }),
+        "AuthAction": format!("{product}:{action}"),
     });
     Refusal { denied: Some(detail), ..Refusal::new(403, "Forbidden.RAM", message) }
 }

@@ -227,6 +227,14 @@ async fn a_refused_record_is_a_gap_and_what_no_vpc_is_in_is_known_to_be_absent()
     assert!(matches!(why(&snapshot.link_metrics), WhyUnknown::Denied { .. }));
     assert_eq!(snapshot.transit_attachments, Known::Known(vec![]));
     assert_eq!(cloud.count("ListTransitRouterVpcAttachments"), 0);
+    let (_, hidden) =
+        read(two_regions().on("ListTransitRouterVpcAttachments", |_, _| {
+            ok(json!({"TotalCount": 0, "TransitRouterAttachments": []}))
+        }))
+        .await;
+    assert!(
+        matches!(why(&hidden.transit_attachments), WhyUnknown::NotPermitted { what, .. } if what.contains("vpc-1"))
+    );
     let (_, blind) = read(tutorial().on("DescribeVpcs", |_, _| refuse(403, "Forbidden.RAM"))).await;
     assert_eq!(blind.transit_attachments, Known::Unknown(WhyUnknown::NotAsked));
 }
