@@ -24,6 +24,7 @@ mod trail;
 mod wire;
 mod world;
 mod world_cen;
+mod world_words;
 
 #[cfg(test)]
 mod tests;

@@ -129,3 +129,11 @@ fn a_malformed_scenario_gets_file_line_and_what_was_expected() {
         "{shown}"
     );
 }
+
+#[test]
+fn each_call_that_gather_makes_is_refused_in_some_scenario() {
+    let texts: Vec<String> = files().iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    let alone = |action: &String| texts.iter().any(|text| text.contains(&format!("deny = [\"{action}\"]")));
+    let missing: Vec<String> = pingtong_cloud::permissions().into_iter().filter(|action| !alone(action)).collect();
+    assert!(missing.is_empty(), "no scenario refuses only {missing:?}");
+}
