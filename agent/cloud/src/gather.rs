@@ -9,7 +9,7 @@
 use crate::{
     CallError, Client, EndpointRule, ecs, interconnect,
     listing::{Listing, ListingApi, Now},
-    reading::{Optional, Read, Reading, Record, Transit, TransitReading, TransitTableReading},
+    reading::{Optional, Read, Reading, Record, Transit, TransitReading, TransitTableReading, rows},
     records::{self, Measured},
     row::{Row, RowError},
     signing::Params,
@@ -439,9 +439,4 @@ impl Reader<'_> {
         );
         (id.clone(), TransitTableReading { routes, associations, propagations })
     }
-}
-
-/// What was read, nothing where reading failed: the failure is told when the reading becomes a snapshot.
-fn rows<T>(read: &Read<T>) -> &[T] {
-    read.as_ref().map_or(&[], |listing| &listing.rows)
 }

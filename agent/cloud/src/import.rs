@@ -10,7 +10,7 @@ use crate::{
     error::{Remedy, is_throttling, remedy},
     interconnect,
     listing::{Listing, ListingApi, PageError, Paging},
-    reading::{Optional, Read, Reading, Record, Transit, TransitReading, TransitTableReading},
+    reading::{Optional, Read, Reading, Record, Transit, TransitReading, TransitTableReading, rows},
     records,
     row::{Row, RowError},
     vpc,
@@ -537,10 +537,6 @@ impl SavedCalls {
         }
         TransitReading { attachments: Some(attachments), peerings, tables, inner }
     }
-}
-
-fn rows<T>(read: &Read<T>) -> &[T] {
-    read.as_ref().map_or(&[], |listing| &listing.rows)
 }
 
 /// The line that makes a call's file.

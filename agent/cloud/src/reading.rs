@@ -23,6 +23,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A listing, or why it was not read.
 pub(crate) type Read<T> = Result<Listing<T>, WhyUnknown>;
 
+/// What was read, nothing where reading failed: the failure is told when the reading becomes a snapshot.
+pub(crate) fn rows<T>(read: &Read<T>) -> &[T] {
+    read.as_ref().map_or(&[], |listing| &listing.rows)
+}
+
 /// The readings of one account in one region.
 pub(crate) struct Reading {
     pub(crate) vpcs: Read<Vpc>,
