@@ -39,7 +39,7 @@ fn dependencies(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
         .collect()
 }
 
-/// `evidence ← {probe, cloud} ← agent`; `evidence ← verdict ← collector`; `cloud ← collector`; `tests → all`.
+/// `evidence ← {probe, cloud} ← agent`; `evidence ← {verdict, worlds} ← collector`; `cloud ← collector`; `tests → all`.
 #[test]
 fn rooms_use_only_the_rooms_that_they_may_use() {
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
@@ -48,7 +48,8 @@ fn rooms_use_only_the_rooms_that_they_may_use() {
         ("pingtong-cloud", &["pingtong-evidence"]),
         ("pingtong-agent", &["pingtong-evidence", "pingtong-probe", "pingtong-cloud"]),
         ("pingtong-verdict", &["pingtong-evidence"]),
-        ("pingtong", &["pingtong-evidence", "pingtong-verdict", "pingtong-cloud"]),
+        ("pingtong-worlds", &["pingtong-evidence"]),
+        ("pingtong", &["pingtong-evidence", "pingtong-verdict", "pingtong-worlds", "pingtong-cloud"]),
         (
             "pingtong-lab",
             &[
@@ -57,6 +58,7 @@ fn rooms_use_only_the_rooms_that_they_may_use() {
                 "pingtong-cloud",
                 "pingtong-agent",
                 "pingtong-verdict",
+                "pingtong-worlds",
                 "pingtong",
             ],
         ),
@@ -76,6 +78,7 @@ fn pure_rooms_depend_on_nothing_that_could_touch_the_world() {
         ("pingtong-evidence", &["serde", "ipnet", "thiserror", "jiff"][..]),
         ("pingtong-probe", &["pingtong-evidence", "hmac", "sha2", "thiserror"]),
         ("pingtong-verdict", &["pingtong-evidence", "serde", "ipnet"]),
+        ("pingtong-worlds", &["pingtong-evidence"]),
     ]);
     let all = dependencies(&metadata());
     for (room, may) in pure {
@@ -97,7 +100,7 @@ fn pure_rooms_read_no_clock_no_environment_and_no_file() {
         "tokio",
         "std::process",
     ];
-    for room in ["agent/evidence", "agent/probe", "collector/verdict"] {
+    for room in ["agent/evidence", "agent/probe", "collector/verdict", "collector/worlds"] {
         for (path, text) in sources(&root().join(room).join("src")) {
             // Tests may read files; what ships may not.
             let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
