@@ -33,50 +33,77 @@ pub fn diagnose(question: &Question) -> Verdict {
     diagnose_in(question, Lang::En)
 }
 
+/// All that is concluded before it is put into words.
+struct Judged {
+    question: Question,
+    peers: Vec<Pair>,
+    model: Model,
+    walk: Walk,
+    facts: BTreeMap<AgentId, HostFacts>,
+    seen: Seen,
+    correlated: Correlated,
+}
+
+impl Judged {
+    fn new(question: &Question) -> Self {
+        let peers: Vec<Pair> = question.peers.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        let question = sorted(question);
+        let pair = &question.pair;
+        let facts = newest_facts(&question);
+        let mut model = Model::new(&pair.link, &question.snapshots);
+        model.elsewhere.clone_from(&question.elsewhere);
+        let walk = walk(&model, pair, &peers);
+        let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(&question, flow, &facts))).collect();
+        let guests = guests(&model, pair, &facts, &mut seen);
+        let correlated = correlate::correlate(&model, pair, &walk, guests, &seen);
+        Self { peers, model, walk, facts, seen, correlated, question }
+    }
+
+    /// Calls `with` with what the search for repairs works on.
+    fn repair<T>(&self, with: impl FnOnce(&Task<'_>) -> T) -> T {
+        let refuted: BTreeSet<_> = self.correlated.refuted.iter().map(Finding::key).collect();
+        let configured: BTreeSet<_> = self.walk.findings.iter().map(Finding::key).collect();
+        let held = self.correlated.held.iter().map(|held| held.finding.clone());
+        let others: Vec<Finding> = held.filter(|finding| !configured.contains(&finding.key())).collect();
+        let (model, pair) = (&self.model, &self.question.pair);
+        with(&Task { model, pair, peers: &self.peers, others: &others, refuted: &refuted })
+    }
+}
+
+/// The size of the smallest set of configuration repairs by trying every subset of the candidates; none when there are more
+/// than `most` of these or no subset restores the pair. The yardstick for the repairs of a verdict; costs 2^`most` walks.
+pub fn smallest_repair_set(question: &Question, most: usize) -> Option<usize> {
+    Judged::new(question).repair(|task| task.smallest_by_brute_force(most))
+}
+
 /// The verdict in the language of choice.
 pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
+    let judged = Judged::new(question);
+    let Judged { question, model, walk, facts, seen, correlated, .. } = &judged;
     let pair = &question.pair;
-    let peers: Vec<Pair> = question.peers.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
-    let question = &sorted(question);
-    let facts = newest_facts(question);
-    let mut model = Model::new(&pair.link, &question.snapshots);
-    model.elsewhere.clone_from(&question.elsewhere);
-    let walk = walk(&model, pair, &peers);
-    let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(question, flow, &facts))).collect();
-    let guests = guests(&model, pair, &facts, &mut seen);
-    let correlated = correlate::correlate(&model, pair, &walk, guests, &seen);
-    let unsettled = settling(question, &seen);
-    let gaps = gaps(question, &model, &walk, &facts, unsettled.as_ref());
-    let state = if unsettled.is_some() { State::Undecided } else { state(pair, &seen, &correlated) };
-    let refuted: BTreeSet<_> = correlated.refuted.iter().map(Finding::key).collect();
-    let configured: BTreeSet<_> = walk.findings.iter().map(Finding::key).collect();
-    let others: Vec<Finding> = correlated
-        .held
-        .iter()
-        .map(|held| held.finding.clone())
-        .filter(|finding| !configured.contains(&finding.key()))
-        .collect();
-    let task = Task { model: &model, pair, peers: &peers, others: &others, refuted: &refuted };
-    let repairs = task.solve(state == State::Healthy, !walk.blinds.is_empty(), lang);
+    let unsettled = settling(question, seen);
+    let gaps = gaps(question, model, walk, facts, unsettled.as_ref());
+    let state = if unsettled.is_some() { State::Undecided } else { state(pair, seen, correlated) };
+    let repairs = judged.repair(|task| task.solve(state == State::Healthy, !walk.blinds.is_empty(), lang));
     let causes: Vec<Cause> = correlated.held.iter().map(|held| cause(held, lang)).collect();
-    let suspects = suspects(&correlated, state, lang);
-    let predicted = |flow| predict(pair, &walk, flow);
+    let suspects = suspects(correlated, state, lang);
+    let predicted = |flow| predict(pair, walk, flow);
     let mut verdict = Verdict {
         schema: SCHEMA,
         pair: pair.clone(),
         state,
         directions: Directions {
-            forward: report(&seen, Direction::Forward, predicted(Direction::Forward)),
-            back: report(&seen, Direction::Return, predicted(Direction::Return)),
+            forward: report(seen, Direction::Forward, predicted(Direction::Forward)),
+            back: report(seen, Direction::Return, predicted(Direction::Return)),
         },
-        steps: steps::steps(pair, &walk, &correlated, &seen, lang),
+        steps: steps::steps(pair, walk, correlated, seen, lang),
         causes,
         suspects,
         repairs,
         gaps: gaps.into_iter().map(|gap| gap.note(lang)).collect(),
         next_step: None,
         asked_at: question.asked_at,
-        evidence_at: latest(question, &seen),
+        evidence_at: latest(question, seen),
     };
     verdict.next_step = steps::next_step(&verdict, lang);
     verdict

@@ -9,5 +9,6 @@ mod links;
 mod partial;
 mod properties;
 mod redacted;
+mod repairs;
 mod transit;
 mod world;
