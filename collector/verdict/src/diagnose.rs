@@ -48,15 +48,15 @@ impl Judged {
     fn new(question: &Question) -> Self {
         let peers: Vec<Pair> = question.peers.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
         let question = sorted(question);
-        let pair = &question.pair;
+        let pair = question.pair.clone();
         let facts = newest_facts(&question);
         let mut model = Model::new(&pair.link, &question.snapshots);
         model.elsewhere.clone_from(&question.elsewhere);
-        let walk = walk(&model, pair, &peers);
+        let walk = walk(&model, &pair, &peers);
         let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(&question, flow, &facts))).collect();
-        let guests = guests(&model, pair, &facts, &mut seen);
-        let correlated = correlate::correlate(&model, pair, &walk, guests, &seen);
-        Self { peers, model, walk, facts, seen, correlated, question }
+        let guests = guests(&model, &pair, &facts, &mut seen);
+        let correlated = correlate::correlate(&model, &pair, &walk, guests, &seen);
+        Self { question, peers, model, walk, facts, seen, correlated }
     }
 
     /// Calls `with` with what the search for repairs works on.
