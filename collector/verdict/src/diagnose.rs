@@ -4,7 +4,7 @@
 //! observations show: broken when a flow is dead, healthy or degraded when every flow is alive, undecided otherwise.
 
 use crate::{
-    change::changed,
+    change::changes,
     code::CauseCode,
     correlate::{self, Correlated, Held, Seen},
     finding::{Blind, Finding, Walk},
@@ -12,6 +12,7 @@ use crate::{
     lang::{Both, Lang, both},
     model::Model,
     observe::{Observed, observe},
+    onset::onset,
     question::Question,
     repair::Task,
     steps,
@@ -101,10 +102,14 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
         suspects,
         repairs,
         gaps: gaps.into_iter().map(|gap| gap.note(lang)).collect(),
+        onset: None,
         next_step: None,
         asked_at: question.asked_at,
         evidence_at: latest(question, seen),
     };
+    if state == State::Broken && !question.earlier.is_empty() {
+        verdict.onset = onset(question, &judged.peers, lang);
+    }
     verdict.next_step = steps::next_step(&verdict, lang);
     verdict
 }
@@ -114,8 +119,10 @@ fn sorted(question: &Question) -> Question {
     let mut question = question.clone();
     question.elsewhere.sort();
     question.elsewhere.dedup();
-    question.probes.sort();
-    question.probes.dedup();
+    for rounds in [&mut question.probes, &mut question.earlier] {
+        rounds.sort();
+        rounds.dedup();
+    }
     question.arrivals.sort_by(|a, b| {
         (&a.key, &a.observer, a.first_at, a.last_at, &a.interface)
             .cmp(&(&b.key, &b.observer, b.first_at, b.last_at, &b.interface))
@@ -440,7 +447,7 @@ fn settling(question: &Question, seen: &Seen) -> Option<Both> {
         if let Some(before) = previous.insert(key, snapshot) {
             // The change lies somewhere between the two readings.
             let overlaps = snapshot.finished_at.as_millis() >= from && before.taken_at.as_millis() <= last;
-            if overlaps && changed(before, snapshot) {
+            if overlaps && !changes(before, snapshot).is_empty() {
                 let (account, seconds) = (&snapshot.account, question.settle_ms / 1000);
                 found = Some(both!(
                     "the configuration of account {account} changed within {seconds} s of the probes",

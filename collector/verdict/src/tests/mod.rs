@@ -6,6 +6,7 @@
 mod cases;
 mod house;
 mod links;
+mod onset;
 mod partial;
 mod properties;
 mod redacted;
