@@ -123,18 +123,25 @@ fn sorted(question: &Question) -> Question {
         rounds.sort();
         rounds.dedup();
     }
-    question.arrivals.sort_by(|a, b| {
-        (&a.key, &a.observer, a.first_at, a.last_at, &a.interface)
-            .cmp(&(&b.key, &b.observer, b.first_at, b.last_at, &b.interface))
-            .then_with(|| format!("{a:?}").cmp(&format!("{b:?}")))
+    sort_by_key(&mut question.arrivals, |part| {
+        (part.key.clone(), part.observer.clone(), part.first_at, part.last_at, part.interface.clone())
     });
     question.arrivals.dedup();
-    question.snapshots.sort_by_cached_key(|s| (s.taken_at, s.finished_at, s.account.clone(), format!("{s:?}")));
-    question.hosts.sort_by_cached_key(|h| (h.at, h.agent.clone(), format!("{h:?}")));
+    sort_by_key(&mut question.snapshots, |s| (s.taken_at, s.finished_at, s.account.clone(), s.region.clone()));
+    sort_by_key(&mut question.hosts, |facts| (facts.at, facts.agent.clone()));
     question.silent.sort();
     question.silent.dedup();
-    question.healths.sort_by_cached_key(|h| (h.at, h.agent.clone(), format!("{h:?}")));
+    sort_by_key(&mut question.healths, |health| (health.at, health.agent.clone()));
     question
+}
+
+/// Sorts by a key. What ties and yet differs is told apart by all it says, which is dear and so left for the last.
+fn sort_by_key<T: PartialEq + std::fmt::Debug, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
+    items.sort_by(|a, b| {
+        key(a)
+            .cmp(&key(b))
+            .then_with(|| if a == b { std::cmp::Ordering::Equal } else { format!("{a:?}").cmp(&format!("{b:?}")) })
+    });
 }
 
 fn newest_facts(question: &Question) -> BTreeMap<AgentId, HostFacts> {
