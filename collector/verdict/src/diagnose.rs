@@ -35,8 +35,10 @@ pub fn diagnose(question: &Question) -> Verdict {
 }
 
 /// All that is concluded before it is put into words.
-struct Judged {
+struct Judged<'q> {
+    /// But for the snapshots, which are borrowed.
     question: Question,
+    snapshots: Vec<&'q Snapshot>,
     peers: Vec<Pair>,
     model: Model,
     walk: Walk,
@@ -45,19 +47,19 @@ struct Judged {
     correlated: Correlated,
 }
 
-impl Judged {
-    fn new(question: &Question) -> Self {
+impl<'q> Judged<'q> {
+    fn new(question: &'q Question) -> Self {
         let peers: Vec<Pair> = question.peers.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
-        let question = sorted(question);
+        let (question, snapshots) = sorted(question);
         let pair = question.pair.clone();
         let facts = newest_facts(&question);
-        let mut model = Model::new(&pair.link, &question.snapshots);
+        let mut model = Model::new(&pair.link, snapshots.iter().copied());
         model.elsewhere.clone_from(&question.elsewhere);
         let walk = walk(&model, &pair, &peers);
         let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(&question, flow, &facts))).collect();
         let guests = guests(&model, &pair, &facts, &mut seen);
         let correlated = correlate::correlate(&model, &pair, &walk, guests, &seen);
-        Self { question, peers, model, walk, facts, seen, correlated }
+        Self { question, snapshots, peers, model, walk, facts, seen, correlated }
     }
 
     /// Calls `with` with what the search for repairs works on.
@@ -80,9 +82,9 @@ pub fn smallest_repair_set(question: &Question, most: usize) -> Option<usize> {
 /// The verdict in the language of choice.
 pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
     let judged = Judged::new(question);
-    let Judged { question, model, walk, facts, seen, correlated, .. } = &judged;
+    let Judged { question, snapshots, model, walk, facts, seen, correlated, .. } = &judged;
     let pair = &question.pair;
-    let unsettled = settling(question, seen);
+    let unsettled = settling(question, snapshots, seen);
     let gaps = gaps(question, model, walk, facts, unsettled.as_ref());
     let state = if unsettled.is_some() { State::Undecided } else { state(pair, seen, correlated) };
     let repairs = judged.repair(|task| task.solve(state == State::Healthy, !walk.blinds.is_empty(), lang));
@@ -105,18 +107,33 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
         onset: None,
         next_step: None,
         asked_at: question.asked_at,
-        evidence_at: latest(question, seen),
+        evidence_at: latest(question, snapshots, seen),
     };
     if state == State::Broken && !question.earlier.is_empty() {
-        verdict.onset = onset(question, &judged.peers, lang);
+        verdict.onset = onset(question, snapshots, &judged.peers, lang);
     }
     verdict.next_step = steps::next_step(&verdict, lang);
     verdict
 }
 
 /// The same evidence in one order, without repetitions.
-fn sorted(question: &Question) -> Question {
-    let mut question = question.clone();
+fn sorted(whole: &Question) -> (Question, Vec<&Snapshot>) {
+    // Snapshots are by far the most of it, and are only looked at.
+    let mut question = Question {
+        pair: whole.pair.clone(),
+        peers: whole.peers.clone(),
+        elsewhere: whole.elsewhere.clone(),
+        snapshots: vec![],
+        probes: whole.probes.clone(),
+        earlier: whole.earlier.clone(),
+        arrivals: whole.arrivals.clone(),
+        hosts: whole.hosts.clone(),
+        silent: whole.silent.clone(),
+        healths: whole.healths.clone(),
+        asked_at: whole.asked_at,
+        settle_ms: whole.settle_ms,
+    };
+    let mut snapshots: Vec<&Snapshot> = whole.snapshots.iter().collect();
     question.elsewhere.sort();
     question.elsewhere.dedup();
     for rounds in [&mut question.probes, &mut question.earlier] {
@@ -127,12 +144,12 @@ fn sorted(question: &Question) -> Question {
         (part.key.clone(), part.observer.clone(), part.first_at, part.last_at, part.interface.clone())
     });
     question.arrivals.dedup();
-    sort_by_key(&mut question.snapshots, |s| (s.taken_at, s.finished_at, s.account.clone(), s.region.clone()));
+    sort_by_key(&mut snapshots, |s| (s.taken_at, s.finished_at, s.account.clone(), s.region.clone()));
     sort_by_key(&mut question.hosts, |facts| (facts.at, facts.agent.clone()));
     question.silent.sort();
     question.silent.dedup();
     sort_by_key(&mut question.healths, |health| (health.at, health.agent.clone()));
-    question
+    (question, snapshots)
 }
 
 /// Sorts by a key. What ties and yet differs is told apart by all it says, which is dear and so left for the last.
@@ -440,7 +457,7 @@ fn connections_unread<'a>(model: &Model, snapshot: &'a Snapshot) -> Option<&'a W
 }
 
 /// Whether the configuration may have changed so shortly before or during the probes that they prove nothing.
-fn settling(question: &Question, seen: &Seen) -> Option<Both> {
+fn settling(question: &Question, snapshots: &[&Snapshot], seen: &Seen) -> Option<Both> {
     if question.settle_ms == 0 {
         return None;
     }
@@ -449,7 +466,7 @@ fn settling(question: &Question, seen: &Seen) -> Option<Both> {
     let from = first.saturating_sub(i64::try_from(question.settle_ms).unwrap_or(i64::MAX));
     let mut previous: BTreeMap<(&str, &str), &Snapshot> = BTreeMap::new();
     let mut found = None;
-    for snapshot in &question.snapshots {
+    for &snapshot in snapshots {
         let key = (snapshot.account.as_str(), snapshot.region.as_str());
         if let Some(before) = previous.insert(key, snapshot) {
             // The change lies somewhere between the two readings.
@@ -466,9 +483,9 @@ fn settling(question: &Question, seen: &Seen) -> Option<Both> {
     found
 }
 
-fn latest(question: &Question, seen: &Seen) -> Option<Timestamp> {
+fn latest(question: &Question, snapshots: &[&Snapshot], seen: &Seen) -> Option<Timestamp> {
     let probes = seen.values().filter_map(|seen| seen.latest);
-    let snapshots = question.snapshots.iter().map(|s| s.finished_at);
+    let snapshots = snapshots.iter().map(|s| s.finished_at);
     let hosts = question.hosts.iter().map(|h| h.at);
     probes.chain(snapshots).chain(hosts).max()
 }

@@ -167,11 +167,9 @@ fn broke(question: &Question, flow: Direction) -> Option<(Timestamp, Timestamp)>
 }
 
 /// What was on record before and after.
-fn states(question: &Question, last_good: Timestamp, first_bad: Timestamp) -> (State, State) {
+fn states(question: &Question, snapshots: &[&Snapshot], last_good: Timestamp, first_bad: Timestamp) -> (State, State) {
     let (mut good, mut bad) = (State::default(), State::default());
-    let mut snapshots: Vec<&Snapshot> = question.snapshots.iter().collect();
-    snapshots.sort_by_key(|snapshot| (snapshot.taken_at, snapshot.finished_at));
-    for snapshot in snapshots {
+    for &snapshot in snapshots {
         let place = (snapshot.account.clone(), snapshot.region.clone());
         if snapshot.finished_at <= last_good {
             good.snapshots.insert(place, snapshot.clone());
@@ -179,9 +177,7 @@ fn states(question: &Question, last_good: Timestamp, first_bad: Timestamp) -> (S
             bad.snapshots.insert(place, snapshot.clone());
         }
     }
-    let mut hosts: Vec<&HostFacts> = question.hosts.iter().collect();
-    hosts.sort_by_key(|facts| facts.at);
-    for facts in hosts {
+    for facts in &question.hosts {
         let agent = facts.agent.clone();
         if facts.at <= last_good {
             good.hosts.insert(agent, facts.clone());
@@ -216,8 +212,7 @@ type Key = (CauseCode, Side, Object, Option<Direction>);
 /// What stops the pair in a state, by the model alone.
 fn stoppers(question: &Question, peers: &[Pair], state: &State) -> BTreeSet<Key> {
     let pair = &question.pair;
-    let snapshots: Vec<Snapshot> = state.snapshots.values().cloned().collect();
-    let mut model = Model::new(&pair.link, &snapshots);
+    let mut model = Model::new(&pair.link, state.snapshots.values());
     model.elsewhere.clone_from(&question.elsewhere);
     let mut found: Vec<Finding> = walk(&model, pair, peers).findings;
     let nothing = Observed::default();
@@ -249,9 +244,9 @@ fn undone<'e>(good: &State, bad: &State, edits: impl Iterator<Item = &'e Edit>) 
 }
 
 /// What broke the pair; none when it is not broken, or never worked on record.
-pub(crate) fn onset(question: &Question, peers: &[Pair], lang: Lang) -> Option<Onset> {
+pub(crate) fn onset(question: &Question, snapshots: &[&Snapshot], peers: &[Pair], lang: Lang) -> Option<Onset> {
     let (last_good, first_bad) = window(question)?;
-    let (good, bad) = states(question, last_good, first_bad);
+    let (good, bad) = states(question, snapshots, last_good, first_bad);
     let mut edits = edits(&good, &bad);
     let before = stoppers(question, peers, &good);
     let restores =
@@ -271,12 +266,20 @@ pub(crate) fn onset(question: &Question, peers: &[Pair], lang: Lang) -> Option<O
     } else {
         edits.clear();
     }
-    let triggers: Vec<Trigger> = edits.iter().filter_map(|edit| trigger(question, &good, &bad, edit, lang)).collect();
+    let triggers: Vec<Trigger> =
+        edits.iter().filter_map(|edit| trigger(question, snapshots, &good, &bad, edit, lang)).collect();
     let text = sentence(&triggers, last_good, first_bad, lang);
     Some(Onset { last_good, first_bad, explained, triggers, text })
 }
 
-fn trigger(question: &Question, good: &State, bad: &State, edit: &Edit, lang: Lang) -> Option<Trigger> {
+fn trigger(
+    question: &Question,
+    snapshots: &[&Snapshot],
+    good: &State,
+    bad: &State,
+    edit: &Edit,
+    lang: Lang,
+) -> Option<Trigger> {
     let link = &question.pair.link;
     match edit {
         Edit::Config(place, change) => {
@@ -285,7 +288,7 @@ fn trigger(question: &Question, good: &State, bad: &State, edit: &Edit, lang: La
                 let at = link.side(*side);
                 (&at.account, &at.region) == (&place.0, &place.1)
             })?;
-            let (not_before, not_after) = between(question, place, change, before, after);
+            let (not_before, not_after) = between(snapshots, place, change, before, after);
             let (account, region) = place.clone();
             Some(Trigger {
                 object: Object { kind: change.kind(), id: change.object().to_owned(), account, region },
@@ -293,7 +296,7 @@ fn trigger(question: &Question, good: &State, bad: &State, edit: &Edit, lang: La
                 what: told(change).get(lang),
                 not_before,
                 not_after,
-                call: recorded(question, place, change, not_before, not_after),
+                call: recorded(snapshots, place, change, not_before, not_after),
             })
         }
         Edit::Host(agent, part) => {
@@ -318,20 +321,17 @@ fn trigger(question: &Question, good: &State, bad: &State, edit: &Edit, lang: La
 
 /// The two neighbouring readings between which the change lies.
 fn between(
-    question: &Question,
+    snapshots: &[&Snapshot],
     place: &Place,
     change: &Change,
     before: &Snapshot,
     after: &Snapshot,
 ) -> (Timestamp, Timestamp) {
     let mut from = before.taken_at;
-    let mut chain: Vec<&Snapshot> = question
-        .snapshots
+    let chain = snapshots
         .iter()
         .filter(|s| (&s.account, &s.region) == (&place.0, &place.1))
-        .filter(|s| s.taken_at > before.taken_at && s.taken_at < after.taken_at)
-        .collect();
-    chain.sort_by_key(|snapshot| snapshot.taken_at);
+        .filter(|s| s.taken_at > before.taken_at && s.taken_at < after.taken_at);
     for snapshot in chain {
         if changes(before, snapshot).contains(change) {
             return (from, snapshot.finished_at);
@@ -343,7 +343,7 @@ fn between(
 
 /// The latest call in the account's records that names the changed object and lies between the two readings.
 fn recorded(
-    question: &Question,
+    snapshots: &[&Snapshot],
     place: &Place,
     change: &Change,
     from: Timestamp,
@@ -356,7 +356,7 @@ fn recorded(
             && call.at <= to
             && call.objects.iter().any(|object| ids.contains(&object.as_str()))
     };
-    let records = question.snapshots.iter().filter(|s| s.account == place.0).filter_map(|s| s.changes.known());
+    let records = snapshots.iter().filter(|s| s.account == place.0).filter_map(|s| s.changes.known());
     let call = records.flatten().filter(names).max_by_key(|call| (call.at, call.event_id.clone()))?;
     let (at, action, who, event_id) = (call.at, call.action.clone(), call.who.clone(), call.event_id.clone());
     Some(RecordedCall { at, action, who, event_id })
