@@ -156,7 +156,7 @@ fn beyond(model: &Model, pair: &Pair, walk: &Walk, seen: &Seen, standing: &mut V
     let open = |blind: &Blind, flow: Direction| {
         blind.stops.iter().any(|stops| stops.round_trip(flow) && !wire.refutes(*stops))
     };
-    let mut strangers = vec![];
+    strangers(model, pair, seen, standing);
     for flow in flows(pair) {
         let Some(observed) = seen.get(&flow).filter(|seen| seen.dead()) else { continue };
         let mut hidden = false;
@@ -173,10 +173,6 @@ fn beyond(model: &Model, pair: &Pair, walk: &Walk, seen: &Seen, standing: &mut V
         }
         let cut = observed.cut.unwrap_or(Cut::Unknown);
         let far = flow.destination();
-        if let Some((address, count)) = observed.strangers.first_key_value() {
-            strangers.push(stranger(model, flow, &address.to_string(), *count));
-            continue;
-        }
         let leg = match cut {
             Cut::S1 => flow,
             Cut::S5 => flow.reverse(),
@@ -195,7 +191,6 @@ fn beyond(model: &Model, pair: &Pair, walk: &Walk, seen: &Seen, standing: &mut V
             dead_legs.entry(leg).or_default().push(Note::plain(seen_text(flow, observed)));
         }
     }
-    standing.extend(strangers);
     let direction = match dead_legs.keys().collect::<Vec<_>>().as_slice() {
         [] => return,
         [only] => Some(**only),
@@ -216,6 +211,18 @@ fn beyond(model: &Model, pair: &Pair, walk: &Walk, seen: &Seen, standing: &mut V
         evidence,
         fix: Fix::Manual,
     });
+}
+
+/// Other hosts that answer where nothing else explains the silence. They have the replies to the other flow as well.
+fn strangers(model: &Model, pair: &Pair, seen: &Seen, standing: &mut Vec<Finding>) {
+    for flow in flows(pair) {
+        let Some(observed) = seen.get(&flow).filter(|seen| seen.dead()) else { continue };
+        if let Some((address, count)) = observed.strangers.first_key_value()
+            && !standing.iter().any(|finding| finding.stops.round_trip(flow))
+        {
+            standing.push(stranger(model, flow, &address.to_string(), *count));
+        }
+    }
 }
 
 fn stranger(model: &Model, flow: Direction, address: &str, count: u64) -> Finding {
