@@ -308,6 +308,23 @@ fn overlapping_blocks() {
 }
 
 #[test]
+fn a_block_inside_the_peers_swallows_one_way_only() {
+    check(
+        |w| {
+            let own = &mut w.snapshot(I);
+            known(&mut own.vpcs)[0].secondary_cidrs.push(cidr("172.16.1.0/24"));
+            let mut over = known(&mut own.vswitches)[0].clone();
+            (over.id, over.cidr) = (id("vsw-over"), cidr("172.16.1.0/24"));
+            known(&mut own.vswitches).push(over);
+            w.wire(Wire::S1, Wire::S5);
+        },
+        (Wire::S1, Wire::S5),
+        &["cidr-overlap initiator vpc-a both"],
+        false,
+    );
+}
+
+#[test]
 fn guests() {
     let echo = check(
         |w| w.facts(C).sysctls.echo_ignore_all = Known::Known(true),

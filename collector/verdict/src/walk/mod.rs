@@ -142,7 +142,7 @@ pub(crate) fn walk(model: &Model, pair: &Pair, peers: &[Pair]) -> Walk {
                 security::judge(model, peers, &packet, from, &mut walk);
             }
             acl::judge(model, &packet, from, &mut walk);
-            if !swallowed {
+            if !swallowed.contains(&from) {
                 route::judge(model, &packet, &hops, &mut walk);
                 transit::judge(model, &packet, &mut walk);
             }

@@ -13,8 +13,8 @@ use crate::{
 };
 use pingtong_evidence::{Pair, Side};
 
-/// Whether a local route swallows the pair's packets at either side.
-pub(crate) fn judge(model: &Model, pair: &Pair, walk: &mut Walk) -> bool {
+/// The sides whose own vSwitch swallows what the pair's host there sends. What the other side sends goes its way.
+pub(crate) fn judge(model: &Model, pair: &Pair, walk: &mut Walk) -> Vec<Side> {
     let (initiator, acceptor) = (&model.link.initiator.vpc, &model.link.acceptor.vpc);
     let (ours, theirs) = (model.blocks(Side::Initiator), model.blocks(Side::Acceptor));
     let overlap = ours.iter().find_map(|a| theirs.iter().find(|b| a.overlaps(b)).map(|b| (a, b)));
@@ -26,11 +26,11 @@ pub(crate) fn judge(model: &Model, pair: &Pair, walk: &mut Walk) -> bool {
             evidence.push(model.note(side, id.as_str(), provenance, text));
         }
     }
-    let mut swallowed = false;
+    let mut swallowed = vec![];
     for side in Side::BOTH {
         let far = pair.endpoint(side.opposite()).address;
         if let Some(vswitch) = model.vswitch_of(side, far) {
-            swallowed = true;
+            swallowed.push(side);
             let (id, cidr) = (&vswitch.id, vswitch.cidr);
             let text = both!(
                 "the peer's address {far} lies in this side's own vSwitch {id} ({cidr}); its system route wins",
@@ -39,13 +39,18 @@ pub(crate) fn judge(model: &Model, pair: &Pair, walk: &mut Walk) -> bool {
             evidence.push(model.note(side, id.as_str(), vswitch.provenance, text));
         }
     }
-    if swallowed {
+    let stops = match swallowed.as_slice() {
+        [] => None,
+        [side] => Some(Stops::Packets(side.sends())),
+        _ => Some(Stops::Link),
+    };
+    if let Some(stops) = stops {
         walk.blame(Finding {
             code: CauseCode::CidrOverlap,
             side: Side::Initiator,
             direction: None,
             object: model.object(Side::Initiator, ObjectKind::Vpc, initiator.as_str()),
-            stops: Stops::Link,
+            stops,
             evidence,
             fix: Fix::Manual,
         });
