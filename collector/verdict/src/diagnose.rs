@@ -85,7 +85,8 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
     let Judged { question, snapshots, model, walk, facts, seen, correlated, .. } = &judged;
     let pair = &question.pair;
     let unsettled = settling(question, snapshots, seen);
-    let gaps = gaps(question, model, walk, facts, unsettled.as_ref());
+    let mut gaps = gaps(question, model, walk, facts, unsettled.as_ref());
+    gaps.extend(correlated.outdated.iter().map(|side| outdated(model, *side)));
     let state = if unsettled.is_some() { State::Undecided } else { state(pair, seen, correlated) };
     let repairs = judged.repair(|task| task.solve(state == State::Healthy, !walk.blinds.is_empty(), lang));
     let causes: Vec<Cause> = correlated.held.iter().map(|held| cause(held, lang)).collect();
@@ -405,6 +406,20 @@ fn gaps(
         }
     }
     gaps
+}
+
+/// The configuration was read before packets died that it does not explain.
+fn outdated(model: &Model, side: Side) -> GapText {
+    let account = &model.link.side(side).account;
+    GapText {
+        code: GapCode::ConfigStale,
+        side: Some(side),
+        what: both!(
+            "the configuration of account {account} was read before these packets died",
+            "账号 {account} 的配置是在这些报文丢失之前读取的"
+        ),
+        closes_with: Both::new("a fresh snapshot", "重新采集配置快照"),
+    }
 }
 
 /// Parts of the path's configuration that an account refuses to show, though other evidence may have answered in their
