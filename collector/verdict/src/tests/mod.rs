@@ -4,10 +4,13 @@
 //! says what is broken and what must be blamed, and nothing else.
 
 mod cases;
+mod guests;
 mod house;
 mod links;
+mod onset;
 mod partial;
 mod properties;
 mod redacted;
+mod repairs;
 mod transit;
 mod world;
