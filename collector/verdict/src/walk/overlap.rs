@@ -21,8 +21,8 @@ fn primaries_overlap(model: &Model) -> bool {
     primary(Side::Initiator).zip(primary(Side::Acceptor)).is_some_and(|(a, b)| a.overlaps(&b))
 }
 
-/// The sides whose own vSwitch swallows what the pair's host there sends because the two VPCs' blocks overlap. What the other
-/// side sends goes its way.
+/// The sides whose own vSwitch swallows what the pair's host there sends because the two VPCs' blocks overlap. What the
+/// other side sends goes its way.
 pub(crate) fn judge(model: &Model, pair: &Pair, walk: &mut Walk) -> Vec<Side> {
     let (initiator, acceptor) = (&model.link.initiator.vpc, &model.link.acceptor.vpc);
     let (ours, theirs) = (model.blocks(Side::Initiator), model.blocks(Side::Acceptor));
@@ -36,15 +36,13 @@ pub(crate) fn judge(model: &Model, pair: &Pair, walk: &mut Walk) -> Vec<Side> {
         }
     }
     let swallows = |side: Side| model.vswitch_of(side, pair.endpoint(side.opposite()).address);
-    let at: Vec<Side> = Side::BOTH.into_iter().filter(|side| swallows(*side).is_some()).collect();
-    let stops = match at.as_slice() {
-        [side] if primaries_overlap(model) => Some(Stops::Packets(side.sends())),
-        [_, _] => Some(Stops::Link),
-        _ => None,
-    };
-    for &side in &at {
+    let mut swallowed: Vec<Side> = Side::BOTH.into_iter().filter(|side| swallows(*side).is_some()).collect();
+    if swallowed.len() < Side::BOTH.len() && !primaries_overlap(model) {
+        swallowed.clear();
+    }
+    for &side in &swallowed {
         let far = pair.endpoint(side.opposite()).address;
-        if let Some(vswitch) = swallows(side).filter(|_| stops.is_some()) {
+        if let Some(vswitch) = swallows(side) {
             let (id, cidr) = (&vswitch.id, vswitch.cidr);
             let text = both!(
                 "the peer's address {far} lies in this side's own vSwitch {id} ({cidr}); its system route wins",
@@ -53,6 +51,11 @@ pub(crate) fn judge(model: &Model, pair: &Pair, walk: &mut Walk) -> Vec<Side> {
             evidence.push(model.note(side, id.as_str(), vswitch.provenance, text));
         }
     }
+    let stops = match swallowed.as_slice() {
+        [] => None,
+        [side] => Some(Stops::Packets(side.sends())),
+        _ => Some(Stops::Link),
+    };
     if let Some(stops) = stops {
         walk.blame(Finding {
             code: CauseCode::CidrOverlap,
@@ -80,5 +83,5 @@ pub(crate) fn judge(model: &Model, pair: &Pair, walk: &mut Walk) -> Vec<Side> {
             }
         }
     }
-    if stops.is_some() { at } else { vec![] }
+    swallowed
 }

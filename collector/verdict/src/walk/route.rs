@@ -49,6 +49,11 @@ impl LookUp<'_> {
         self.entries.iter().filter(covers).max_by_key(|e| e.destination.prefix_length())
     }
 
+    /// The vSwitch of the sender's own VPC that the address lies in.
+    fn own_vswitch(&self) -> Option<&VSwitch> {
+        self.model.vswitch_of(self.side, self.to)
+    }
+
     fn object(&self, entry: &RouteEntry) -> Object {
         match &entry.id {
             Some(id) => self.model.object(self.side, ObjectKind::RouteEntry, id.as_str()),
@@ -106,17 +111,16 @@ pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk
         // Which next hop is the link's cannot be told; the connection's own blind spot says so.
         return;
     }
-    let outcomes = match look.best() {
-        Some(best) if look.leads_to_link(best) => match dead_leg(&look, best) {
+    let outcomes = match (look.own_vswitch(), look.best()) {
+        // What the own vSwitch swallows would need a route all the same.
+        (Some(own), _) if look.right().is_none() => vec![swallowed(&look, own), nowhere(&look)],
+        (Some(own), _) => vec![swallowed(&look, own)],
+        (None, Some(best)) if look.leads_to_link(best) => match dead_leg(&look, best) {
             Some(outcome) => vec![outcome],
             None => return passed(&look, best, vswitch, walk),
         },
-        // What the own vSwitch swallows would need a route all the same.
-        Some(best) if is_own_vswitch(&look, best) && look.right().is_none() => {
-            vec![elsewhere(&look, best), nowhere(&look)]
-        }
-        Some(best) => vec![elsewhere(&look, best)],
-        None => vec![nowhere(&look)],
+        (None, Some(best)) => vec![elsewhere(&look, best)],
+        (None, None) => vec![nowhere(&look)],
     };
     for outcome in outcomes {
         blame(&look, packet, vswitch, outcome, walk);
@@ -204,15 +208,6 @@ fn elsewhere(look: &LookUp<'_>, best: &RouteEntry) -> Outcome {
         .filter(|block| block.prefix_length() > destination.prefix_length())
         .unwrap_or_else(|| Cidr::host(to));
     let delete = || Fix::DeleteRoute { table: look.table.id.clone(), entry: best.clone() };
-    if is_own_vswitch(look, best) {
-        let own = look.model.vswitch_of(look.side, to).map_or_else(String::new, |v| v.id.to_string());
-        let text = both!(
-            "{destination} is this VPC's own vSwitch {own}: {to} is looked for inside and never sent to the link",
-            "{destination} 是本专有网络自己的交换机 {own}：到 {to} 的报文在本地查找，不会发往对端"
-        );
-        // The cloud takes no route within a vSwitch's block: nothing but the vSwitch can give way.
-        return (CauseCode::RouteShadowed, look.object(best), text, Fix::Manual);
-    }
     if let Some(covering) = right {
         let wider = covering.destination;
         let text = both!(
@@ -237,9 +232,17 @@ fn elsewhere(look: &LookUp<'_>, best: &RouteEntry) -> Outcome {
     (CauseCode::RouteWrongNextHop, look.object(best), text, fix)
 }
 
-/// Whether an entry is the system route of a vSwitch of the sender's own VPC.
-fn is_own_vswitch(look: &LookUp<'_>, entry: &RouteEntry) -> bool {
-    entry.kind == RouteKind::System && look.model.vswitch_of(look.side, look.to).is_some()
+/// The address lies in a vSwitch of the sender's own VPC, whose system route is longer than any to the peer may be.
+fn swallowed(look: &LookUp<'_>, own: &VSwitch) -> Outcome {
+    let (id, cidr, to) = (&own.id, own.cidr, look.to);
+    let entry = look.entries.iter().find(|e| e.kind == RouteKind::System && e.destination == cidr);
+    let table = || look.model.object(look.side, ObjectKind::RouteTable, look.table.id.as_str());
+    let text = both!(
+        "{cidr} is this VPC's own vSwitch {id}: {to} is looked for inside and never sent to the link",
+        "{cidr} 是本专有网络自己的交换机 {id}：到 {to} 的报文在本地查找，不会发往对端"
+    );
+    // The cloud takes no route within a vSwitch's block: nothing but the vSwitch can give way.
+    (CauseCode::RouteShadowed, entry.map_or_else(table, |entry| look.object(entry)), text, Fix::Manual)
 }
 
 fn not_available(look: &LookUp<'_>, entry: &RouteEntry) -> Outcome {
