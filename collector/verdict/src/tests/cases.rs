@@ -311,7 +311,7 @@ fn overlapping_blocks() {
 fn a_block_inside_the_peers_swallows_one_way_only() {
     check(
         |w| {
-            let own = &mut w.snapshot(I);
+            let own = w.snapshot(I);
             known(&mut own.vpcs)[0].secondary_cidrs.push(cidr("172.16.1.0/24"));
             let mut over = known(&mut own.vswitches)[0].clone();
             (over.id, over.cidr) = (id("vsw-over"), cidr("172.16.1.0/24"));
