@@ -120,6 +120,9 @@ async fn attempt(case: &Case, programs: Programs, outcome: &mut Outcome) -> Resu
     let steps = case.scenario.tutorial_steps();
     let mut estate = Estate::boot(case.topology.clone(), &steps, programs).await.context("cannot boot the topology")?;
     outcome.seconds.boot = started.elapsed().as_secs_f64();
+    if case.scenario.expect.onset.is_some() {
+        verify(&estate).await.context("before anything is done")?;
+    }
     for (i, step) in case.steps.iter().enumerate() {
         perform(&mut estate, step).await.with_context(|| format!("step {} of the scenario", i + 1))?;
     }
@@ -306,7 +309,26 @@ pub fn compare(case: &Case, estate: &Estate, verdicts: &[Value], outcome: &mut O
         outcome.missing.extend(gaps.iter().filter(|g| !outcome.gaps.contains(g)).map(|g| format!("gap {g}")));
         outcome.unexpected.extend(outcome.gaps.iter().filter(|g| !gaps.contains(g)).map(|g| format!("gap {g}")));
     }
+    if let Some(objects) = &expect.onset {
+        compare_onset(estate, verdicts, objects, outcome)?;
+    }
     outcome.pass = outcome.missing.is_empty() && outcome.unexpected.is_empty();
+    Ok(())
+}
+
+/// Every broken pair must have the trigger, exactly.
+fn compare_onset(estate: &Estate, verdicts: &[Value], objects: &[String], outcome: &mut Outcome) -> Result<()> {
+    let wanted: std::collections::BTreeSet<String> =
+        objects.iter().map(|object| estate.symbols.resolve(object)).collect::<Result<_, _>>()?;
+    for verdict in verdicts.iter().filter(|v| v["state"] == "broken") {
+        let onset = &verdict["onset"];
+        let triggers = onset["triggers"].as_array().into_iter().flatten();
+        let found = triggers.filter_map(|t| t["object"]["id"].as_str().map(str::to_owned)).collect();
+        if onset["explained"] != !wanted.is_empty() || wanted != found {
+            outcome.missing.push(format!("onset {wanted:?}"));
+            outcome.unexpected.push(format!("onset {found:?}, explained {}", onset["explained"]));
+        }
+    }
     Ok(())
 }
 

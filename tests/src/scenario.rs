@@ -108,6 +108,11 @@ pub struct Expected {
     /// Whether the printed repairs, run as printed, must make every expectation hold for real.
     #[serde(default)]
     pub repaired: bool,
+    /// Ids of the objects whose changes the verdict must prove to have broken the pair, symbols allowed; an empty list when
+    /// no recorded change explains it. With this key the lab asks for a verdict before anything is done, so that there is
+    /// a time when it worked.
+    #[serde(default)]
+    pub onset: Option<Vec<String>>,
 }
 
 /// One cause that must be blamed.

@@ -4,8 +4,10 @@
 //! says what is broken and what must be blamed, and nothing else.
 
 mod cases;
+mod guests;
 mod house;
 mod links;
+mod onset;
 mod partial;
 mod properties;
 mod redacted;

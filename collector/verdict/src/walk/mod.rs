@@ -14,6 +14,7 @@ mod transit;
 
 pub(crate) use connection::{Hops, link_ends};
 pub(crate) use host::{Host, blind_because};
+pub(crate) use security::rule_text;
 
 use crate::{finding::Walk, model::Model};
 use pingtong_evidence::{Cidr, Direction, Pair, PortRange, Protocol, RuleProtocol, Side};
