@@ -206,6 +206,14 @@ fn report(seen: &Seen, flow: Direction, predicted: Cut) -> crate::verdict::Direc
     seen.get(&flow).map_or_else(|| Observed::default().report(predicted), |seen| seen.report(predicted))
 }
 
+/// Where round trips of one flow of the pair must die, as the configuration alone says: what a verdict gives as
+/// `predicted`, without looking at observations or for repairs.
+pub fn predicted(question: &Question, flow: Direction) -> Cut {
+    let (pair, mut model) = (&question.pair, Model::new(&question.pair.link, &question.snapshots));
+    model.elsewhere.clone_from(&question.elsewhere);
+    predict(pair, &walk(&model, pair, &question.peers), flow)
+}
+
 fn predict(pair: &Pair, walk: &Walk, flow: Direction) -> Cut {
     if !flows(pair).contains(&flow) {
         return Cut::Unknown;

@@ -29,7 +29,7 @@ mod wilson;
 
 pub use catalogue::{CauseDoc, CauseKind, catalogue, explain};
 pub use code::{CauseCode, UnknownCode};
-pub use diagnose::{diagnose, diagnose_in, smallest_repair_set};
+pub use diagnose::{diagnose, diagnose_in, predicted, smallest_repair_set};
 pub use lang::{Lang, Texts};
 pub use onset::{Onset, RecordedCall, Trigger};
 pub use question::{HealthReport, Question};
