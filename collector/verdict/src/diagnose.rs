@@ -12,6 +12,7 @@ use crate::{
     lang::{Both, Lang, both},
     model::Model,
     observe::{Observed, observe},
+    path_size,
     question::Question,
     repair::Task,
     steps,
@@ -44,7 +45,8 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
     let walk = walk(&model, pair, &peers);
     let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(question, flow, &facts))).collect();
     let guests = guests(&model, pair, &facts, &mut seen);
-    let correlated = correlate::correlate(&model, pair, &walk, guests, &seen);
+    let correlated =
+        correlate::correlate(&model, pair, &walk, guests, path_size::judge(&model, pair, &facts, &seen), &seen);
     let unsettled = settling(question, &seen);
     let gaps = gaps(question, &model, &walk, &facts, unsettled.as_ref());
     let state = if unsettled.is_some() { State::Undecided } else { state(pair, &seen, &correlated) };
@@ -182,6 +184,8 @@ fn state(pair: &Pair, seen: &Seen, correlated: &Correlated) -> State {
         CauseCode::GuestRateLimit,
         CauseCode::HostOverload,
         CauseCode::BandwidthSaturated,
+        CauseCode::LatencyShift,
+        CauseCode::MtuBlackHole,
     ];
     let impaired = correlated.held.iter().any(|held| quality.contains(&held.finding.code));
     if impaired || observed.iter().any(|seen| unsplit_loss(seen)) {

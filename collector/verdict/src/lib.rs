@@ -17,6 +17,7 @@ mod guest;
 mod lang;
 mod model;
 mod observe;
+mod path_size;
 mod question;
 mod repair;
 mod steps;

@@ -8,6 +8,7 @@ mod house;
 mod links;
 mod partial;
 mod properties;
+mod quality;
 mod redacted;
 mod transit;
 mod world;
