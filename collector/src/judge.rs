@@ -58,6 +58,7 @@ pub(crate) fn question(
         pair: pair.clone(),
         peers,
         elsewhere: roster.elsewhere_than(pair).into_iter().take(PEERS_MAX).collect(),
+        earlier: evidence.earlier.iter().filter(|round| round.pair == pair.id).cloned().collect(),
         probes,
         arrivals,
         asked_at,
@@ -121,6 +122,11 @@ fn rank(link: &Link, snapshot: &Snapshot) -> (usize, Reverse<usize>, Timestamp, 
     (covered.count(), Reverse(unknowns), snapshot.taken_at, snapshot.finished_at, snapshot.sources.len())
 }
 
+/// Whether two readings of a place are of the same VPCs: agents of one account read those that they belong to.
+pub(crate) fn same_vpcs(one: &Snapshot, other: &Snapshot) -> bool {
+    vpcs_of(one) == vpcs_of(other)
+}
+
 fn vpcs_of(snapshot: &Snapshot) -> BTreeSet<&VpcId> {
     snapshot.vpcs.known().into_iter().flatten().map(|vpc| &vpc.id).collect()
 }
@@ -141,7 +147,7 @@ pub(crate) fn add_history(
     for chosen in &evidence.snapshots {
         let before = Timestamp::from_millis(chosen.taken_at.as_millis().saturating_sub(1));
         for snapshot in store.snapshots_before(&chosen.account, &chosen.region, before, EARLIER_MAX)? {
-            if vpcs_of(&snapshot) != vpcs_of(chosen) {
+            if !same_vpcs(&snapshot, chosen) {
                 continue;
             }
             let before_settling = snapshot.taken_at.as_millis() < since;

@@ -21,6 +21,7 @@ mod document;
 mod enroll;
 mod gathering;
 mod grants;
+mod history;
 mod intake;
 mod judge;
 mod keeper;

@@ -5,10 +5,10 @@
 
 use crate::{
     board::Board,
-    clock, judge,
+    clock, history, judge,
     store::{StoreError, VerdictRow},
 };
-use pingtong_evidence::{AgentId, LinkId, PairId, Side, Timestamp};
+use pingtong_evidence::{AgentId, LinkId, Pair, PairId, Side, Timestamp};
 use pingtong_verdict::{Question, State, Verdict, diagnose};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -68,6 +68,8 @@ impl Watch {
             let places =
                 Side::BOTH.map(|side| expected.link.side(side)).map(|side| (side.account.clone(), side.region.clone()));
             let wanted = expected.link.clone();
+            let pairs: Vec<Pair> = planned.roster.pairs.values().filter(|pair| pair.link.id == link).cloned().collect();
+            let asked_of = pairs.clone();
             let evidence = board
                 .keeper
                 .read(move |store| {
@@ -75,12 +77,14 @@ impl Watch {
                     evidence.snapshots.retain(|snapshot| now.since(snapshot.finished_at) < SNAPSHOT_AGE_MAX);
                     judge::choose(&wanted, &mut evidence);
                     judge::add_history(store, &mut evidence, now, settle_ms)?;
+                    history::add(store, asked_of.iter(), &mut evidence)?;
                     Ok(evidence)
                 })
                 .await?;
-            let pairs = planned.roster.pairs.values().filter(|pair| pair.link.id == link);
-            let questions: Vec<Question> =
-                pairs.map(|pair| judge::question(pair, &planned.roster, &evidence, &silent, now, settle_ms)).collect();
+            let questions: Vec<Question> = pairs
+                .iter()
+                .map(|pair| judge::question(pair, &planned.roster, &evidence, &silent, now, settle_ms))
+                .collect();
             let verdicts =
                 tokio::task::spawn_blocking(move || questions.iter().map(diagnose).collect::<Vec<_>>()).await;
             for verdict in verdicts.unwrap_or_default() {

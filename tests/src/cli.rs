@@ -6,7 +6,7 @@
 use crate::{
     bench,
     cloud::{self, Cloud, NullApply},
-    demo,
+    demo, differential,
     estate::Estate,
     plane::sandbox,
     programs::Programs,
@@ -118,6 +118,18 @@ enum Verb {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Draws networks and faults, and holds what the verdict engine predicts of every pair against real packets. 随机生成网络与故障，比对判定引擎的预测与真实报文。
+    Differential {
+        /// The first seed; each seed is one network. 起始种子，每个种子一个网络。
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How many cases. 用例数。
+        #[arg(long, default_value_t = 200)]
+        cases: u64,
+        /// One JSON line. 输出一行 JSON。
+        #[arg(long)]
+        json: bool,
+    },
     /// Tells whether this machine can run the lab. 检查本机能否运行实验室。
     Check,
     /// One scenario in this process's own sandbox.
@@ -164,7 +176,7 @@ pub fn outside(args: &[OsString]) -> ExitCode {
         Verb::Demo { .. } | Verb::Up { .. } => {
             Programs::find(settings::cargo().as_deref()).and_then(|_| sandbox::run_inside(tail))
         }
-        Verb::Check | Verb::Scenario { .. } => sandbox::run_inside(tail),
+        Verb::Check | Verb::Scenario { .. } | Verb::Differential { .. } => sandbox::run_inside(tail),
         Verb::Bench { what: Bench::Gather { json } } => {
             Programs::find(settings::cargo().as_deref()).and_then(|programs| bench_gather(&programs, json))
         }
@@ -193,6 +205,15 @@ pub fn inside(args: &[OsString]) -> ExitCode {
                     Ok(ExitCode::from(u8::from(!good)))
                 }
                 Verb::Up { topology, unconnected, pace } => up(&topology, unconnected, pace).await,
+                Verb::Differential { seed, cases, json } => {
+                    let report = differential::run(differential::Options { seed, cases }).await?;
+                    if json {
+                        render::json_line(&report);
+                    } else {
+                        render::differential(&report);
+                    }
+                    Ok(ExitCode::from(u8::from(report.disagreeing > 0)))
+                }
                 Verb::Scenario { file, keep } => scenario(&file, keep.as_deref()).await,
                 Verb::Check => {
                     crate::plane::Plane::boot(crate::plane::PlaneOptions { seed: 1 })?;

@@ -8,6 +8,7 @@ pub mod collector_toml;
 pub mod demo;
 pub mod desired;
 pub mod diagnostics;
+pub mod differential;
 pub mod estate;
 pub mod guest;
 pub mod plane;

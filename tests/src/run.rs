@@ -2,12 +2,12 @@
 #![expect(clippy::disallowed_methods, reason = "a shell of the lab: it waits for states with a deadline and measures")]
 
 use crate::{
-    cloud::{ApiError, Lies, parse_aliyun_argv},
+    cloud::{ApiError, Hand, Lies, parse_aliyun_argv},
     desired::Shape,
     estate::{Estate, question_path},
     programs::Programs,
     reach::{self, Unreached},
-    scenario::{Case, ExpectedCause, Step, number},
+    scenario::{Case, ExpectedCause, HAND_KEYS, Step, number},
     tutorial::field,
 };
 use anyhow::{Context, Result, anyhow, bail};
@@ -120,6 +120,9 @@ async fn attempt(case: &Case, programs: Programs, outcome: &mut Outcome) -> Resu
     let steps = case.scenario.tutorial_steps();
     let mut estate = Estate::boot(case.topology.clone(), &steps, programs).await.context("cannot boot the topology")?;
     outcome.seconds.boot = started.elapsed().as_secs_f64();
+    if case.scenario.expect.onset.is_some() {
+        verify(&estate).await.context("before anything is done")?;
+    }
     for (i, step) in case.steps.iter().enumerate() {
         perform(&mut estate, step).await.with_context(|| format!("step {} of the scenario", i + 1))?;
     }
@@ -223,12 +226,32 @@ pub async fn perform(estate: &mut Estate, step: &Step) -> Result<()> {
             Ok(())
         }
         Step::Api { account, with } => {
-            let with = serde_json::to_value(with)?;
-            let lies: Lies = serde_json::from_value(with).context("an API's lies")?;
-            estate.cloud.add_lies(account, lies);
+            let (hands, lies): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                with.clone().into_iter().partition(|(key, _)| HAND_KEYS.contains(&key.as_str()));
+            for (key, value) in hands {
+                let what = serde_json::json!({ key: resolved(estate, serde_json::to_value(value)?)? });
+                let hand: Hand = serde_json::from_value(what).context("what befalls an object")?;
+                estate.cloud.befall(account, &hand).await?;
+            }
+            if !lies.is_empty() {
+                let lies: Lies = serde_json::from_value(serde_json::to_value(lies)?).context("an API's lies")?;
+                estate.cloud.add_lies(account, lies);
+            }
             Ok(())
         }
     }
+}
+
+/// A value with the symbols in its texts resolved.
+fn resolved(estate: &Estate, value: Value) -> Result<Value> {
+    Ok(match value {
+        Value::String(text) => Value::String(estate.symbols.resolve(&text)?),
+        Value::Object(map) => {
+            let each = map.into_iter().map(|(key, value)| Ok((key, resolved(estate, value)?)));
+            Value::Object(each.collect::<Result<_>>()?)
+        }
+        other => other,
+    })
 }
 
 fn save_fields(
@@ -306,7 +329,26 @@ pub fn compare(case: &Case, estate: &Estate, verdicts: &[Value], outcome: &mut O
         outcome.missing.extend(gaps.iter().filter(|g| !outcome.gaps.contains(g)).map(|g| format!("gap {g}")));
         outcome.unexpected.extend(outcome.gaps.iter().filter(|g| !gaps.contains(g)).map(|g| format!("gap {g}")));
     }
+    if let Some(objects) = &expect.onset {
+        compare_onset(estate, verdicts, objects, outcome)?;
+    }
     outcome.pass = outcome.missing.is_empty() && outcome.unexpected.is_empty();
+    Ok(())
+}
+
+/// Every broken pair must have the trigger, exactly.
+fn compare_onset(estate: &Estate, verdicts: &[Value], objects: &[String], outcome: &mut Outcome) -> Result<()> {
+    let wanted: std::collections::BTreeSet<String> =
+        objects.iter().map(|object| estate.symbols.resolve(object)).collect::<Result<_, _>>()?;
+    for verdict in verdicts.iter().filter(|v| v["state"] == "broken") {
+        let onset = &verdict["onset"];
+        let triggers = onset["triggers"].as_array().into_iter().flatten();
+        let found = triggers.filter_map(|t| t["object"]["id"].as_str().map(str::to_owned)).collect();
+        if onset["explained"] != !wanted.is_empty() || wanted != found {
+            outcome.missing.push(format!("onset {wanted:?}"));
+            outcome.unexpected.push(format!("onset {found:?}, explained {}", onset["explained"]));
+        }
+    }
     Ok(())
 }
 

@@ -84,11 +84,11 @@ pub enum Step {
         /// What is changed, key by key.
         with: BTreeMap<String, toml::Value>,
     },
-    /// The API lies or refuses.
+    /// The API lies or refuses; or the cloud does something to an object of its own accord.
     Api {
         /// The account's name.
         account: String,
-        /// What it does from now on, key by key.
+        /// What it does, key by key.
         with: BTreeMap<String, toml::Value>,
     },
 }
@@ -108,6 +108,11 @@ pub struct Expected {
     /// Whether the printed repairs, run as printed, must make every expectation hold for real.
     #[serde(default)]
     pub repaired: bool,
+    /// Ids of the objects whose changes the verdict must prove to have broken the pair, symbols allowed; an empty list when
+    /// no recorded change explains it. With this key the lab asks for a verdict before anything is done, so that there is
+    /// a time when it worked.
+    #[serde(default)]
+    pub onset: Option<Vec<String>>,
 }
 
 /// One cause that must be blamed.
@@ -130,7 +135,10 @@ pub struct ExpectedCause {
 const STATES: [&str; 4] = ["healthy", "degraded", "broken", "undecided"];
 const FABRIC_KEYS: [&str; 9] =
     ["direction", "loss", "delay_ms", "jitter_ms", "rate_mbit", "mtu", "reorder", "duplicate", "down"];
-const API_KEYS: [&str; 6] = ["deny", "throttle", "stale", "drop_page", "legacy_sg_auth", "pace"];
+const API_KEYS: [&str; 9] =
+    ["deny", "throttle", "stale", "drop_page", "legacy_sg_auth", "pace", "lock", "state", "unusable"];
+/// Those that happen to an object once, rather than to whoever asks from now on.
+pub const HAND_KEYS: [&str; 3] = ["lock", "state", "unusable"];
 
 /// A scenario with its topology, ready to run.
 #[derive(Debug, Clone)]

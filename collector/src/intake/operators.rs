@@ -6,7 +6,7 @@ use crate::{
     board::{Board, Counters},
     clock, credential,
     gathering::Gathering,
-    judge, metrics,
+    history, judge, metrics,
 };
 use axum::{
     Json,
@@ -84,6 +84,8 @@ pub(super) async fn verify(
         let link = expected.link.id.clone();
         let (tag, agents) = (tag.clone(), planned.roster.agents_of(&link));
         let (settle_ms, wanted) = (board.settings.settle_ms, expected.link.clone());
+        let of_link: Vec<_> = pairs.iter().filter(|pair| pair.link.id == link).cloned().collect();
+        let asked_of = of_link.clone();
         let evidence = board
             .keeper
             .read(move |store| {
@@ -91,12 +93,12 @@ pub(super) async fn verify(
                 judge::add_handed_over(store, &wanted, &mut evidence)?;
                 judge::choose(&wanted, &mut evidence);
                 judge::add_history(store, &mut evidence, asked_at, settle_ms)?;
+                history::add(store, asked_of.iter(), &mut evidence)?;
                 Ok(evidence)
             })
             .await?;
-        let of_link = pairs.iter().filter(|pair| pair.link.id == link);
         questions.extend(
-            of_link.map(|pair| judge::question(pair, &planned.roster, &evidence, &silent, asked_at, settle_ms)),
+            of_link.iter().map(|pair| judge::question(pair, &planned.roster, &evidence, &silent, asked_at, settle_ms)),
         );
     }
     questions.sort_by(|one, other| one.pair.id.cmp(&other.pair.id));

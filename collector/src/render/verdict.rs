@@ -24,6 +24,7 @@ pub(super) fn page(verdict: &Verdict, style: Style) -> String {
     steps(&mut out, &verdict.steps, style);
     directions(&mut out, verdict, style);
     causes(&mut out, &verdict.causes, style);
+    onset(&mut out, verdict, style);
     suspects(&mut out, &verdict.suspects, style);
     repairs(&mut out, verdict, style);
     gaps(&mut out, verdict, style);
@@ -190,6 +191,13 @@ fn causes(out: &mut String, causes: &[Cause], style: Style) {
         for evidence in news.take(if style.verbose { usize::MAX } else { EVIDENCE_SHORT }) {
             evidence_line(out, evidence, 5, style);
         }
+    }
+}
+
+fn onset(out: &mut String, verdict: &Verdict, style: Style) {
+    if let Some(onset) = &verdict.onset {
+        title(out, style, pick(style.lang, "Onset", "起因"), None);
+        out.push_str(&wrapped(&onset.text, 2, 2));
     }
 }
 

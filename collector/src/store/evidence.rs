@@ -5,8 +5,8 @@
 
 use super::{Store, StoreError, bodies, body_of};
 use pingtong_evidence::{
-    AccountId, AgentId, ArrivalRound, HostFacts, Known, LinkId, ProbeRound, RegionId, Report, ReportBody, ReportId,
-    RequestTag, SequenceSet, Snapshot, Timestamp,
+    AccountId, AgentId, ArrivalRound, HostFacts, Known, LinkId, PairId, ProbeRound, RegionId, Report, ReportBody,
+    ReportId, RequestTag, SequenceSet, Snapshot, Timestamp,
 };
 use pingtong_verdict::HealthReport;
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -32,6 +32,8 @@ pub struct Incoming {
 pub struct Evidence {
     /// Rounds as their senders saw them.
     pub probes: Vec<ProbeRound>,
+    /// Rounds from before those, for since when it is as it is.
+    pub earlier: Vec<ProbeRound>,
     /// The same rounds as the probed ends saw them.
     pub arrivals: Vec<ArrivalRound>,
     /// Host facts.
@@ -128,7 +130,7 @@ impl Store {
         let snapshots =
             bodies(db, "snapshot", "SELECT body FROM snapshot WHERE request = ?1 ORDER BY taken_at", [tag])?;
         let hosts = hosts.into_iter().filter(|facts| agents.contains(&facts.agent)).collect();
-        Ok(Evidence { probes, arrivals, hosts, snapshots, healths: self.healths(agents)? })
+        Ok(Evidence { probes, earlier: vec![], arrivals, hosts, snapshots, healths: self.healths(agents)? })
     }
 
     /// What was kept of a link from `since` to `until`, the latest host facts of its agents and the latest snapshots of its
@@ -177,7 +179,7 @@ impl Store {
                 READERS_MAX,
             )?);
         }
-        Ok(Evidence { probes, arrivals, hosts, snapshots, healths: self.healths(agents)? })
+        Ok(Evidence { probes, earlier: vec![], arrivals, hosts, snapshots, healths: self.healths(agents)? })
     }
 
     /// The latest snapshots of a place that were taken at or before a time, the latest first.
@@ -198,6 +200,69 @@ impl Store {
              ORDER BY taken_at DESC LIMIT ?4",
             params![account.as_str(), region.as_str(), before.as_millis(), count],
         )
+    }
+
+    /// The latest rounds of one sender of a pair that began before a time, the latest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn rounds_before(
+        &self,
+        link: &LinkId,
+        pair: &PairId,
+        agent: &AgentId,
+        before: Timestamp,
+        count: u32,
+    ) -> Result<Vec<ProbeRound>, StoreError> {
+        bodies(
+            &self.connection,
+            "probe round",
+            "SELECT body FROM probe WHERE link = ?1 AND pair = ?2 AND agent = ?3 AND started_at < ?4
+             ORDER BY round DESC LIMIT ?5",
+            params![link.as_str(), pair.as_str(), agent.as_str(), before.as_millis(), count],
+        )
+    }
+
+    /// Snapshots of a place around a stretch of time: the latest from before it, all within it, the first from after it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn snapshots_around(
+        &self,
+        account: &AccountId,
+        region: &RegionId,
+        from: Timestamp,
+        to: Timestamp,
+        count: u32,
+    ) -> Result<Vec<Snapshot>, StoreError> {
+        let stretch = params![account.as_str(), region.as_str(), from.as_millis(), to.as_millis(), count];
+        let within = "SELECT body FROM snapshot WHERE account = ?1 AND region = ?2 AND taken_at > ?3 AND taken_at < ?4
+             ORDER BY taken_at LIMIT ?5";
+        let after = "SELECT body FROM snapshot WHERE account = ?1 AND region = ?2 AND taken_at >= ?3
+             ORDER BY taken_at LIMIT ?4";
+        let mut found = self.snapshots_before(account, region, from, READERS_MAX)?;
+        found.extend(bodies::<Snapshot>(&self.connection, "snapshot", within, stretch)?);
+        let first = params![account.as_str(), region.as_str(), to.as_millis(), READERS_MAX];
+        found.extend(bodies::<Snapshot>(&self.connection, "snapshot", after, first)?);
+        Ok(found)
+    }
+
+    /// Facts of a host around a stretch of time: the latest from before it and the first from after it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn hosts_around(&self, agent: &AgentId, from: Timestamp, to: Timestamp) -> Result<Vec<HostFacts>, StoreError> {
+        let before = "SELECT body FROM host WHERE agent = ?1 AND at <= ?2 ORDER BY at DESC LIMIT 1";
+        let after = "SELECT body FROM host WHERE agent = ?1 AND at >= ?2 ORDER BY at LIMIT 1";
+        let mut found: Vec<HostFacts> =
+            bodies(&self.connection, "host fact", before, params![agent.as_str(), from.as_millis()])?;
+        found.extend(bodies::<HostFacts>(
+            &self.connection,
+            "host fact",
+            after,
+            params![agent.as_str(), to.as_millis()],
+        )?);
+        Ok(found)
     }
 
     fn healths(&self, agents: &BTreeSet<AgentId>) -> Result<Vec<HealthReport>, StoreError> {

@@ -34,6 +34,20 @@ impl Store {
             .map_err(StoreError::of("keep a verdict"))
     }
 
+    /// When a pair was last noted as broken after it had been noted as working; none when it never was.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn broke_at(&self, link: &LinkId, pair: &PairId) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT MIN(at) FROM verdict WHERE link = ?1 AND pair = ?2 AND state = 'broken' AND at >
+             (SELECT MAX(at) FROM verdict WHERE link = ?1 AND pair = ?2 AND state IN ('healthy', 'degraded'))";
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut select| select.query_row([link.as_str(), pair.as_str()], |row| row.get::<_, Option<i64>>(0)))
+            .map(|at| at.map(Timestamp::from_millis))
+            .map_err(StoreError::of("read the kept verdicts"))
+    }
+
     /// The latest verdicts, the latest first.
     ///
     /// # Errors

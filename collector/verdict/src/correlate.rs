@@ -5,7 +5,8 @@
 //! 2. A finding that survives is *proven* when some round trip that it stops is observed dead and none alive; otherwise
 //!    it is *supported*.
 //! 3. A round trip that dies although nothing found stops it is *unexplained*. Where parts of the path could not be looked
-//!    at, their causes are suspects; where everything could, the fabric is blamed.
+//!    at, their causes are suspects; so are changes made since the configuration was read, where it was read before the packets
+//!    died; where everything was looked at since, the fabric is blamed.
 //! 4. Loss on a leg that passes packets is the fabric's when both of its ends were observed without own drops and at
 //!    least [`LOST_MIN`] packets and [`LOSS_RATE_MIN`] of those sent are missing.
 
@@ -28,6 +29,9 @@ const LOST_MIN: u64 = 3;
 /// Share of loss below which it is what any wide-area path has.
 const LOSS_RATE_MIN: f64 = 0.003;
 
+/// By how much the clocks of two hosts may differ without being out of order, in milliseconds.
+const CLOCKS_DIFFER_MS: i64 = 1_000;
+
 pub(crate) type Seen = BTreeMap<Direction, Observed>;
 
 /// A finding with what the wire makes of it.
@@ -47,6 +51,8 @@ pub(crate) struct Correlated {
     pub(crate) held: Vec<Held>,
     pub(crate) refuted: Vec<Finding>,
     pub(crate) doubts: Vec<Doubt>,
+    /// Sides whose configuration was read before packets died that it does not explain.
+    pub(crate) outdated: BTreeSet<Side>,
 }
 
 struct Wire<'a> {
@@ -117,7 +123,7 @@ pub(crate) fn correlate(
     let guests: Vec<Finding> = guests.into_iter().filter(|guest| !told(guest)).collect();
     standing.extend(guests);
     let mut doubts = vec![];
-    beyond(model, pair, walk, seen, &mut standing, &mut doubts);
+    let outdated = beyond(model, pair, walk, seen, &mut standing, &mut doubts);
     for direction in Direction::BOTH {
         if let Some(finding) = loss(model, direction, seen, &standing) {
             standing.push(finding);
@@ -127,7 +133,7 @@ pub(crate) fn correlate(
     let mut held: Vec<Held> = standing.into_iter().map(|finding| hold(pair, seen, finding)).collect();
     held.extend(refuted.iter().map(|finding| contradicted(seen, finding)));
     held.sort_by_key(|held| held.finding.order());
-    Correlated { held, refuted, doubts }
+    Correlated { held, refuted, doubts, outdated }
 }
 
 fn hold(pair: &Pair, seen: &Seen, mut finding: Finding) -> Held {
@@ -159,13 +165,21 @@ fn contradicted(seen: &Seen, finding: &Finding) -> Held {
 }
 
 /// Round trips that die although nothing found stops them.
-fn beyond(model: &Model, pair: &Pair, walk: &Walk, seen: &Seen, standing: &mut Vec<Finding>, doubts: &mut Vec<Doubt>) {
+fn beyond(
+    model: &Model,
+    pair: &Pair,
+    walk: &Walk,
+    seen: &Seen,
+    standing: &mut Vec<Finding>,
+    doubts: &mut Vec<Doubt>,
+) -> BTreeSet<Side> {
+    let mut outdated = BTreeSet::new();
     let wire = Wire { seen };
     let mut dead_legs: BTreeMap<Direction, Vec<Note>> = BTreeMap::new();
     let open = |blind: &Blind, flow: Direction| {
         blind.stops.iter().any(|stops| stops.round_trip(flow) && !wire.refutes(*stops))
     };
-    let mut strangers = vec![];
+    strangers(model, pair, seen, standing);
     for flow in flows(pair) {
         let Some(observed) = seen.get(&flow).filter(|seen| seen.dead()) else { continue };
         let mut hidden = false;
@@ -182,10 +196,6 @@ fn beyond(model: &Model, pair: &Pair, walk: &Walk, seen: &Seen, standing: &mut V
         }
         let cut = observed.cut.unwrap_or(Cut::Unknown);
         let far = flow.destination();
-        if let Some((address, count)) = observed.strangers.first_key_value() {
-            strangers.push(stranger(model, flow, &address.to_string(), *count));
-            continue;
-        }
         let leg = match cut {
             Cut::S1 => flow,
             Cut::S5 => flow.reverse(),
@@ -194,19 +204,22 @@ fn beyond(model: &Model, pair: &Pair, walk: &Walk, seen: &Seen, standing: &mut V
                 continue;
             }
         };
+        let before = Side::BOTH.into_iter().filter(|side| read_before(model, *side, observed)).collect::<Vec<_>>();
         if hidden {
             doubts.push(Doubt {
                 codes: BTreeSet::from([CauseCode::FabricFault]),
                 side: None,
                 decided_by: Both::new("the parts of the configuration that could not be read", "尚未读到的那部分配置"),
             });
+        } else if !before.is_empty() {
+            doubts.extend(before.iter().map(|side| unread_since(*side)));
+            outdated.extend(before);
         } else {
             dead_legs.entry(leg).or_default().push(Note::plain(seen_text(flow, observed)));
         }
     }
-    standing.extend(strangers);
     let direction = match dead_legs.keys().collect::<Vec<_>>().as_slice() {
-        [] => return,
+        [] => return outdated,
         [only] => Some(**only),
         _ => None,
     };
@@ -225,6 +238,44 @@ fn beyond(model: &Model, pair: &Pair, walk: &Walk, seen: &Seen, standing: &mut V
         evidence,
         fix: Fix::Manual,
     });
+    outdated
+}
+
+/// Whether a side's configuration was read before the first of the dead round trips: what changed in between it cannot show.
+fn read_before(model: &Model, side: Side, seen: &Observed) -> bool {
+    let read = model.snapshot(side).map(|snapshot| snapshot.finished_at.as_millis());
+    let began = seen.first.map(|first| first.as_millis().saturating_sub(CLOCKS_DIFFER_MS));
+    read.zip(began).is_some_and(|(read, began)| read < began)
+}
+
+/// What may have changed since the configuration was read, or else the fabric.
+fn unread_since(side: Side) -> Doubt {
+    Doubt {
+        codes: BTreeSet::from([
+            CauseCode::RiInactive,
+            CauseCode::RouteMissing,
+            CauseCode::SgIngressMissing,
+            CauseCode::NaclIngressBlocked,
+            CauseCode::FabricFault,
+        ]),
+        side: Some(side),
+        decided_by: Both::new(
+            "the configuration read anew: it was read before these packets died",
+            "重新读取配置：现有配置是在这些报文丢失之前读取的",
+        ),
+    }
+}
+
+/// Other hosts that answer where nothing else explains the silence. They have the replies to the other flow as well.
+fn strangers(model: &Model, pair: &Pair, seen: &Seen, standing: &mut Vec<Finding>) {
+    for flow in flows(pair) {
+        let Some(observed) = seen.get(&flow).filter(|seen| seen.dead()) else { continue };
+        if let Some((address, count)) = observed.strangers.first_key_value()
+            && !standing.iter().any(|finding| finding.stops.round_trip(flow))
+        {
+            standing.push(stranger(model, flow, &address.to_string(), *count));
+        }
+    }
 }
 
 fn stranger(model: &Model, flow: Direction, address: &str, count: u64) -> Finding {

@@ -4,7 +4,7 @@
 //! observations show: broken when a flow is dead, healthy or degraded when every flow is alive, undecided otherwise.
 
 use crate::{
-    change::changed,
+    change::changes,
     code::CauseCode,
     correlate::{self, Correlated, Held, Seen},
     finding::{Blind, Finding, Walk},
@@ -12,6 +12,7 @@ use crate::{
     lang::{Both, Lang, both},
     model::Model,
     observe::{Observed, observe},
+    onset::onset,
     path_size,
     question::Question,
     repair::Task,
@@ -34,75 +35,133 @@ pub fn diagnose(question: &Question) -> Verdict {
     diagnose_in(question, Lang::En)
 }
 
+/// All that is concluded before it is put into words.
+struct Judged<'q> {
+    /// But for the snapshots, which are borrowed.
+    question: Question,
+    snapshots: Vec<&'q Snapshot>,
+    peers: Vec<Pair>,
+    model: Model,
+    walk: Walk,
+    facts: BTreeMap<AgentId, HostFacts>,
+    seen: Seen,
+    correlated: Correlated,
+}
+
+impl<'q> Judged<'q> {
+    fn new(question: &'q Question) -> Self {
+        let peers: Vec<Pair> = question.peers.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        let (question, snapshots) = sorted(question);
+        let pair = question.pair.clone();
+        let facts = newest_facts(&question);
+        let mut model = Model::new(&pair.link, snapshots.iter().copied());
+        model.elsewhere.clone_from(&question.elsewhere);
+        let walk = walk(&model, &pair, &peers);
+        let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(&question, flow, &facts))).collect();
+        let guests = guests(&model, &pair, &facts, &mut seen);
+        let quality = path_size::judge(&model, &pair, &facts, &seen);
+        let correlated = correlate::correlate(&model, &pair, &walk, guests, quality, &seen);
+        Self { question, snapshots, peers, model, walk, facts, seen, correlated }
+    }
+
+    /// Calls `with` with what the search for repairs works on.
+    fn repair<T>(&self, with: impl FnOnce(&Task<'_>) -> T) -> T {
+        let refuted: BTreeSet<_> = self.correlated.refuted.iter().map(Finding::key).collect();
+        let configured: BTreeSet<_> = self.walk.findings.iter().map(Finding::key).collect();
+        let held = self.correlated.held.iter().map(|held| held.finding.clone());
+        let others: Vec<Finding> = held.filter(|finding| !configured.contains(&finding.key())).collect();
+        let (model, pair) = (&self.model, &self.question.pair);
+        with(&Task { model, pair, peers: &self.peers, others: &others, refuted: &refuted })
+    }
+}
+
+/// The size of the smallest set of configuration repairs by trying every subset of the candidates; none when there are more
+/// than `most` of these or no subset restores the pair. The yardstick for the repairs of a verdict; costs 2^`most` walks.
+pub fn smallest_repair_set(question: &Question, most: usize) -> Option<usize> {
+    Judged::new(question).repair(|task| task.smallest_by_brute_force(most))
+}
+
 /// The verdict in the language of choice.
 pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
+    let judged = Judged::new(question);
+    let Judged { question, snapshots, model, walk, facts, seen, correlated, .. } = &judged;
     let pair = &question.pair;
-    let peers: Vec<Pair> = question.peers.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
-    let question = &sorted(question);
-    let facts = newest_facts(question);
-    let mut model = Model::new(&pair.link, &question.snapshots);
-    model.elsewhere.clone_from(&question.elsewhere);
-    let walk = walk(&model, pair, &peers);
-    let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(question, flow, &facts))).collect();
-    let guests = guests(&model, pair, &facts, &mut seen);
-    let correlated =
-        correlate::correlate(&model, pair, &walk, guests, path_size::judge(&model, pair, &facts, &seen), &seen);
-    let unsettled = settling(question, &seen);
-    let gaps = gaps(question, &model, &walk, &facts, unsettled.as_ref());
-    let state = if unsettled.is_some() { State::Undecided } else { state(pair, &seen, &correlated) };
-    let refuted: BTreeSet<_> = correlated.refuted.iter().map(Finding::key).collect();
-    let configured: BTreeSet<_> = walk.findings.iter().map(Finding::key).collect();
-    let others: Vec<Finding> = correlated
-        .held
-        .iter()
-        .map(|held| held.finding.clone())
-        .filter(|finding| !configured.contains(&finding.key()))
-        .collect();
-    let task = Task { model: &model, pair, peers: &peers, others: &others, refuted: &refuted };
-    let repairs = task.solve(state == State::Healthy, !walk.blinds.is_empty(), lang);
+    let unsettled = settling(question, snapshots, seen);
+    let mut gaps = gaps(question, model, walk, facts, unsettled.as_ref());
+    gaps.extend(correlated.outdated.iter().map(|side| outdated(model, *side)));
+    let state = if unsettled.is_some() { State::Undecided } else { state(pair, seen, correlated) };
+    let repairs = judged.repair(|task| task.solve(state == State::Healthy, !walk.blinds.is_empty(), lang));
     let causes: Vec<Cause> = correlated.held.iter().map(|held| cause(held, lang)).collect();
-    let suspects = suspects(&correlated, state, lang);
-    let predicted = |flow| predict(pair, &walk, flow);
+    let suspects = suspects(correlated, state, lang);
+    let predicted = |flow| predict(pair, walk, flow);
     let mut verdict = Verdict {
         schema: SCHEMA,
         pair: pair.clone(),
         state,
         directions: Directions {
-            forward: report(&seen, Direction::Forward, predicted(Direction::Forward)),
-            back: report(&seen, Direction::Return, predicted(Direction::Return)),
+            forward: report(seen, Direction::Forward, predicted(Direction::Forward)),
+            back: report(seen, Direction::Return, predicted(Direction::Return)),
         },
-        steps: steps::steps(pair, &walk, &correlated, &seen, lang),
+        steps: steps::steps(pair, walk, correlated, seen, lang),
         causes,
         suspects,
         repairs,
         gaps: gaps.into_iter().map(|gap| gap.note(lang)).collect(),
+        onset: None,
         next_step: None,
         asked_at: question.asked_at,
-        evidence_at: latest(question, &seen),
+        evidence_at: latest(question, snapshots, seen),
     };
+    if state == State::Broken && !question.earlier.is_empty() {
+        verdict.onset = onset(question, snapshots, &judged.peers, lang);
+    }
     verdict.next_step = steps::next_step(&verdict, lang);
     verdict
 }
 
 /// The same evidence in one order, without repetitions.
-fn sorted(question: &Question) -> Question {
-    let mut question = question.clone();
+fn sorted(whole: &Question) -> (Question, Vec<&Snapshot>) {
+    // Snapshots are by far the most of it, and are only looked at.
+    let mut question = Question {
+        pair: whole.pair.clone(),
+        peers: whole.peers.clone(),
+        elsewhere: whole.elsewhere.clone(),
+        snapshots: vec![],
+        probes: whole.probes.clone(),
+        earlier: whole.earlier.clone(),
+        arrivals: whole.arrivals.clone(),
+        hosts: whole.hosts.clone(),
+        silent: whole.silent.clone(),
+        healths: whole.healths.clone(),
+        asked_at: whole.asked_at,
+        settle_ms: whole.settle_ms,
+    };
+    let mut snapshots: Vec<&Snapshot> = whole.snapshots.iter().collect();
     question.elsewhere.sort();
     question.elsewhere.dedup();
-    question.probes.sort();
-    question.probes.dedup();
-    question.arrivals.sort_by(|a, b| {
-        (&a.key, &a.observer, a.first_at, a.last_at, &a.interface)
-            .cmp(&(&b.key, &b.observer, b.first_at, b.last_at, &b.interface))
-            .then_with(|| format!("{a:?}").cmp(&format!("{b:?}")))
+    for rounds in [&mut question.probes, &mut question.earlier] {
+        rounds.sort();
+        rounds.dedup();
+    }
+    sort_by_key(&mut question.arrivals, |part| {
+        (part.key.clone(), part.observer.clone(), part.first_at, part.last_at, part.interface.clone())
     });
     question.arrivals.dedup();
-    question.snapshots.sort_by_cached_key(|s| (s.taken_at, s.finished_at, s.account.clone(), format!("{s:?}")));
-    question.hosts.sort_by_cached_key(|h| (h.at, h.agent.clone(), format!("{h:?}")));
+    sort_by_key(&mut snapshots, |s| (s.taken_at, s.finished_at, s.account.clone(), s.region.clone()));
+    sort_by_key(&mut question.hosts, |facts| (facts.at, facts.agent.clone()));
     question.silent.sort();
     question.silent.dedup();
-    question.healths.sort_by_cached_key(|h| (h.at, h.agent.clone(), format!("{h:?}")));
-    question
+    sort_by_key(&mut question.healths, |health| (health.at, health.agent.clone()));
+    (question, snapshots)
+}
+
+/// Sorts by a key. What ties and yet differs is told apart by all it says, which is dear and so left for the last.
+fn sort_by_key<T: PartialEq + std::fmt::Debug, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
+    items.sort_by(|a, b| {
+        key(a)
+            .cmp(&key(b))
+            .then_with(|| if a == b { std::cmp::Ordering::Equal } else { format!("{a:?}").cmp(&format!("{b:?}")) })
+    });
 }
 
 fn newest_facts(question: &Question) -> BTreeMap<AgentId, HostFacts> {
@@ -147,6 +206,14 @@ fn guests(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, seen
 
 fn report(seen: &Seen, flow: Direction, predicted: Cut) -> crate::verdict::DirectionReport {
     seen.get(&flow).map_or_else(|| Observed::default().report(predicted), |seen| seen.report(predicted))
+}
+
+/// Where round trips of one flow of the pair must die, as the configuration alone says: what a verdict gives as
+/// `predicted`, without looking at observations or for repairs.
+pub fn predicted(question: &Question, flow: Direction) -> Cut {
+    let (pair, mut model) = (&question.pair, Model::new(&question.pair.link, &question.snapshots));
+    model.elsewhere.clone_from(&question.elsewhere);
+    predict(pair, &walk(&model, pair, &question.peers), flow)
 }
 
 fn predict(pair: &Pair, walk: &Walk, flow: Direction) -> Cut {
@@ -353,6 +420,20 @@ fn gaps(
     gaps
 }
 
+/// The configuration was read before packets died that it does not explain.
+fn outdated(model: &Model, side: Side) -> GapText {
+    let account = &model.link.side(side).account;
+    GapText {
+        code: GapCode::ConfigStale,
+        side: Some(side),
+        what: both!(
+            "the configuration of account {account} was read before these packets died",
+            "账号 {account} 的配置是在这些报文丢失之前读取的"
+        ),
+        closes_with: Both::new("a fresh snapshot", "重新采集配置快照"),
+    }
+}
+
 /// Parts of the path's configuration that an account refuses to show, though other evidence may have answered in their
 /// stead: what could not be looked at is told even where nothing is left open.
 fn refused(model: &Model, told: &BTreeSet<GapText>) -> Vec<GapText> {
@@ -403,7 +484,7 @@ fn connections_unread<'a>(model: &Model, snapshot: &'a Snapshot) -> Option<&'a W
 }
 
 /// Whether the configuration may have changed so shortly before or during the probes that they prove nothing.
-fn settling(question: &Question, seen: &Seen) -> Option<Both> {
+fn settling(question: &Question, snapshots: &[&Snapshot], seen: &Seen) -> Option<Both> {
     if question.settle_ms == 0 {
         return None;
     }
@@ -412,12 +493,12 @@ fn settling(question: &Question, seen: &Seen) -> Option<Both> {
     let from = first.saturating_sub(i64::try_from(question.settle_ms).unwrap_or(i64::MAX));
     let mut previous: BTreeMap<(&str, &str), &Snapshot> = BTreeMap::new();
     let mut found = None;
-    for snapshot in &question.snapshots {
+    for &snapshot in snapshots {
         let key = (snapshot.account.as_str(), snapshot.region.as_str());
         if let Some(before) = previous.insert(key, snapshot) {
             // The change lies somewhere between the two readings.
             let overlaps = snapshot.finished_at.as_millis() >= from && before.taken_at.as_millis() <= last;
-            if overlaps && changed(before, snapshot) {
+            if overlaps && !changes(before, snapshot).is_empty() {
                 let (account, seconds) = (&snapshot.account, question.settle_ms / 1000);
                 found = Some(both!(
                     "the configuration of account {account} changed within {seconds} s of the probes",
@@ -429,9 +510,9 @@ fn settling(question: &Question, seen: &Seen) -> Option<Both> {
     found
 }
 
-fn latest(question: &Question, seen: &Seen) -> Option<Timestamp> {
+fn latest(question: &Question, snapshots: &[&Snapshot], seen: &Seen) -> Option<Timestamp> {
     let probes = seen.values().filter_map(|seen| seen.latest);
-    let snapshots = question.snapshots.iter().map(|s| s.finished_at);
+    let snapshots = snapshots.iter().map(|s| s.finished_at);
     let hosts = question.hosts.iter().map(|h| h.at);
     probes.chain(snapshots).chain(hosts).max()
 }

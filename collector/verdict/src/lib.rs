@@ -17,6 +17,7 @@ mod guest;
 mod lang;
 mod model;
 mod observe;
+mod onset;
 mod path_size;
 mod question;
 mod repair;
@@ -29,8 +30,9 @@ mod wilson;
 
 pub use catalogue::{CauseDoc, CauseKind, catalogue, explain};
 pub use code::{CauseCode, UnknownCode};
-pub use diagnose::{diagnose, diagnose_in};
+pub use diagnose::{diagnose, diagnose_in, predicted, smallest_repair_set};
 pub use lang::{Lang, Texts};
+pub use onset::{Onset, RecordedCall, Trigger};
 pub use question::{HealthReport, Question};
 pub use steps::step_name;
 pub use verdict::{

@@ -34,10 +34,13 @@ pub struct Question {
     /// Rounds of probes. Those of other pairs are ignored.
     #[serde(default)]
     pub probes: Vec<ProbeRound>,
+    /// Rounds of the pair from before those that are judged: they tell since when it is as it is. Counted nowhere else.
+    #[serde(default)]
+    pub earlier: Vec<ProbeRound>,
     /// Arrivals, possibly in parts.
     #[serde(default)]
     pub arrivals: Vec<ArrivalRound>,
-    /// Host facts. The newest of an agent count.
+    /// Host facts. The newest of an agent count; older ones tell what changed.
     #[serde(default)]
     pub hosts: Vec<HostFacts>,
     /// Agents that should have reported and did not.

@@ -2,7 +2,7 @@
 //!
 //! Types without opinions: who fills them decides. Order of every list is fixed, so equal evidence gives equal bytes.
 
-use crate::{code::CauseCode, lang::Lang, wilson::LossRate};
+use crate::{code::CauseCode, lang::Lang, onset::Onset, wilson::LossRate};
 use pingtong_evidence::{AccountId, Direction, GapCode, InstanceId, Pair, RegionId, RttSummary, Side, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -261,6 +261,9 @@ pub enum ObjectKind {
     VpcPeering,
     /// An attachment to a transit router.
     TransitAttachment,
+    /// A vSwitch.
+    #[serde(rename = "vswitch")]
+    VSwitch,
     /// A route table.
     RouteTable,
     /// A route entry.
@@ -277,6 +280,8 @@ pub enum ObjectKind {
     NetworkAclEntry,
     /// An instance.
     Instance,
+    /// An elastic network interface.
+    NetworkInterface,
     /// An address.
     Address,
     /// A stretch of the fabric between two ends.
@@ -291,6 +296,7 @@ impl ObjectKind {
             Self::RouterInterface => ("router interface", "路由器接口"),
             Self::VpcPeering => ("VPC peering connection", "VPC对等连接"),
             Self::TransitAttachment => ("transit router attachment", "转发路由器连接"),
+            Self::VSwitch => ("vSwitch", "交换机"),
             Self::RouteTable => ("route table", "路由表"),
             Self::RouteEntry => ("route entry", "路由条目"),
             Self::SecurityGroup => ("security group", "安全组"),
@@ -299,6 +305,7 @@ impl ObjectKind {
             Self::NetworkAcl => ("network ACL", "网络ACL"),
             Self::NetworkAclEntry => ("network ACL entry", "网络ACL条目"),
             Self::Instance => ("instance", "实例"),
+            Self::NetworkInterface => ("network interface", "弹性网卡"),
             Self::Address => ("address", "地址"),
             Self::Segment => ("segment", "链路段"),
         };
@@ -483,6 +490,9 @@ pub struct Verdict {
     pub repairs: Repairs,
     /// What could not be looked at.
     pub gaps: Vec<GapNote>,
+    /// When it broke and what did it; none where no record reaches back to a time when it worked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onset: Option<Onset>,
     /// The one thing to do next, in words.
     #[serde(default)]
     pub next_step: Option<String>,

@@ -9,7 +9,7 @@ use std::{
 /// Labs at a time. A lab mostly waits for probes; on two cores more of them only delay each other.
 const JOBS: &str = "4";
 
-fn lab() -> Command {
+pub(crate) fn lab() -> Command {
     let mut lab = Command::new(env!("CARGO_BIN_EXE_pingtong-lab"));
     // Under `cargo test` everything is built already; without this the lab would ask cargo to build once more.
     lab.env_remove("CARGO");

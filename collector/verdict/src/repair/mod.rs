@@ -1,11 +1,14 @@
 //! The smallest set of repairs that makes the pair work in the model, in an order that works, and its proof.
 //!
-//! Every finding carries its narrowest fix. Fixes are tried on a copy of the configuration, the walk is repeated, and so
-//! on until nothing stops the pair; then each is left out in turn, and those without which the pair works as well are
-//! dropped. What has no command is listed with who must act, and the set is not called proven. Nothing is ever run.
+//! Every finding carries its narrowest fix, [`alternatives`] adds others that would do. Fixes are tried on a copy of the
+//! configuration (`search`); what is found is proven by applying all of it and by leaving each member out. What has no
+//! command is listed with who must act, and the set is not called proven. Nothing is ever run.
 
+mod alternatives;
 mod apply;
+mod brute;
 mod opens;
+mod search;
 
 pub(crate) use apply::{ports_text, protocol_text};
 
@@ -15,16 +18,12 @@ use crate::{
     lang::Lang,
     model::Model,
     verdict::{Object, Repair, Repairs},
-    walk::{flows, walk},
 };
 use pingtong_evidence::{
     AttachmentId, Cidr, Direction, InstanceId, NetworkAclId, Pair, Protocol, RouteEntry, RouteTableId,
     RouterInterfaceId, SecurityGroupId, SecurityRule, Side, TransitRoute, VpcPeeringId,
 };
 use std::collections::BTreeSet;
-
-/// Repairs tried for one pair: far more than any configuration of two VPCs needs.
-const FIXES_MAX: usize = 48;
 
 /// What would remove one finding. The side is the finding's.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,6 +137,12 @@ struct Planned {
     fix: Fix,
 }
 
+impl Planned {
+    fn of(finding: &Finding, fix: Fix) -> Self {
+        Self { code: finding.code, side: finding.side, object: finding.object.clone(), fix }
+    }
+}
+
 type Key = (CauseCode, Side, Object, Option<Direction>);
 
 /// What the search works on: the configuration, what only guests and wire show, and what the wire refuted.
@@ -152,69 +157,6 @@ pub(crate) struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn blockers(&self, model: &Model) -> Vec<Finding> {
-        walk(model, self.pair, self.peers).findings.into_iter().filter(|f| !self.refuted.contains(&f.key())).collect()
-    }
-
-    fn stops_pair(&self, finding: &Finding) -> bool {
-        flows(self.pair).into_iter().any(|flow| finding.stops.round_trip(flow))
-    }
-
-    /// What still stops the pair once the plan, without one of its members, is carried out.
-    fn left_after(&self, plan: &[Planned], without: Option<usize>) -> bool {
-        let mut model = self.model.clone();
-        for (_, planned) in plan.iter().enumerate().filter(|(at, _)| Some(*at) != without) {
-            apply::apply(&mut model, planned.side, &planned.fix);
-        }
-        let guests_left = without.and_then(|at| plan.get(at)).is_some_and(|p| matches!(p.fix, Fix::Guest { .. }));
-        guests_left || self.blockers(&model).iter().any(|f| self.stops_pair(f) && f.fix != Fix::Manual)
-    }
-
-    fn search(&self) -> Vec<Planned> {
-        let mut model = self.model.clone();
-        let mut plan: Vec<Planned> = vec![];
-        let mut hopeless: BTreeSet<Key> = BTreeSet::new();
-        for _ in 0..FIXES_MAX {
-            let next = self
-                .blockers(&model)
-                .into_iter()
-                .find(|f| f.fix != Fix::Manual && self.stops_pair(f) && !hopeless.contains(&f.key()));
-            let Some(finding) = next else { break };
-            let parts = apply::parts(&model, finding.side, &finding.fix);
-            let mut done = false;
-            for fix in parts {
-                if apply::apply(&mut model, finding.side, &fix).is_some() {
-                    done = true;
-                    plan.push(Planned { code: finding.code, side: finding.side, object: finding.object.clone(), fix });
-                }
-            }
-            if !done || plan.len() >= FIXES_MAX {
-                hopeless.insert(finding.key());
-            }
-        }
-        for finding in self.others {
-            if let Fix::Guest { .. } = finding.fix {
-                let (code, side, object, fix) =
-                    (finding.code, finding.side, finding.object.clone(), finding.fix.clone());
-                plan.push(Planned { code, side, object, fix });
-            }
-        }
-        let mut sorted = plan.clone();
-        sorted.sort_by_key(|planned| planned.fix.rank());
-        if self.left_after(&sorted, None) && !self.left_after(&plan, None) { plan } else { sorted }
-    }
-
-    fn minimise(&self, mut plan: Vec<Planned>) -> Vec<Planned> {
-        let mut at = plan.len();
-        while at > 0 {
-            at -= 1;
-            if !self.left_after(&plan, Some(at)) {
-                plan.remove(at);
-            }
-        }
-        plan
-    }
-
     /// The repair set, its proof and its side effects.
     pub(crate) fn solve(&self, healthy: bool, blind: bool, lang: Lang) -> Repairs {
         let begins = self.blockers(self.model);
@@ -222,9 +164,7 @@ impl Task<'_> {
             // Nothing to repair is a proof only where nothing is broken.
             return Repairs { minimal: true, proven: healthy, ..Repairs::default() };
         }
-        let plan = self.search();
-        let restores = !self.left_after(&plan, None);
-        let plan = if restores { self.minimise(plan) } else { plan };
+        let search::Plan { fixes: plan, restores } = self.search();
         let mut set = vec![];
         let mut model = self.model.clone();
         for planned in &plan {

@@ -4,11 +4,14 @@
 //! says what is broken and what must be blamed, and nothing else.
 
 mod cases;
+mod guests;
 mod house;
 mod links;
+mod onset;
 mod partial;
 mod properties;
 mod quality;
 mod redacted;
+mod repairs;
 mod transit;
 mod world;

@@ -1,7 +1,7 @@
 //! Evidence that does not cover everything: observers that began late, reports under way, replies seen and not received.
 
 use super::world::*;
-use crate::{Cut, State, Verdict};
+use crate::{CauseCode, Cut, State, Verdict};
 use pingtong_evidence::*;
 
 const I: Side = Side::Initiator;
@@ -139,4 +139,23 @@ fn what_an_account_refuses_to_show_is_told_even_where_nothing_is_left_open() {
         let gaps: Vec<_> = verdict.gaps.iter().map(|gap| (gap.code, gap.closes_with.contains(action))).collect();
         assert_eq!(gaps, [(GapCode::ConfigDenied, true)], "{action}");
     }
+}
+
+#[test]
+fn a_configuration_from_before_the_packets_died_does_not_clear_itself_and_blames_no_fabric() {
+    let mut world = World::healthy();
+    world.wire(Wire::S1, Wire::S5);
+    assert_eq!(codes(&world.verdict()), ["fabric-fault initiator"]);
+    let stale = &mut world.question.snapshots[1];
+    (stale.taken_at, stale.finished_at) = (at(-60_000), at(-59_000));
+    let verdict = world.verdict();
+    assert_eq!(codes(&verdict), Vec::<String>::new());
+    assert_eq!(verdict.state, State::Broken);
+    let gaps: Vec<_> = verdict.gaps.iter().map(|gap| (gap.code, gap.side)).collect();
+    assert_eq!(gaps, [(GapCode::ConfigStale, Some(Side::Acceptor))]);
+    assert!(verdict.suspects.iter().any(|suspect| suspect.codes.contains(&CauseCode::RouteMissing)));
+    // What it does show is still told.
+    world.entries(Side::Acceptor).truncate(1);
+    world.wire(Wire::S5, Wire::S1);
+    assert_eq!(codes(&world.verdict()), ["route-missing acceptor"]);
 }

@@ -81,6 +81,7 @@ impl World {
             peers: vec![],
             snapshots: Side::BOTH.map(snapshot).to_vec(),
             probes: vec![],
+            earlier: vec![],
             arrivals: vec![],
             hosts: Side::BOTH.map(facts).to_vec(),
             silent: vec![],

@@ -14,6 +14,7 @@ mod transit;
 
 pub(crate) use connection::{Hops, link_ends};
 pub(crate) use host::{Host, blind_because};
+pub(crate) use security::rule_text;
 
 use crate::{finding::Walk, model::Model};
 use pingtong_evidence::{Cidr, Direction, Pair, PortRange, Protocol, RuleProtocol, Side};
@@ -141,7 +142,7 @@ pub(crate) fn walk(model: &Model, pair: &Pair, peers: &[Pair]) -> Walk {
                 security::judge(model, peers, &packet, from, &mut walk);
             }
             acl::judge(model, &packet, from, &mut walk);
-            if !swallowed {
+            if !swallowed.contains(&from) {
                 route::judge(model, &packet, &hops, &mut walk);
                 transit::judge(model, &packet, &mut walk);
             }

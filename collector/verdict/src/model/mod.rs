@@ -1,7 +1,10 @@
 //! The configuration of both sides as one thing that packets can be walked over, and that repairs can be tried on.
 //!
-//! Holds the newest snapshot of each account and region. Knows nothing of observations. What a side's snapshot lacks is
+//! Holds the newest snapshot of each account and region, as far as packets of the link can meet it; copies share what they do
+//! not change. Knows nothing of observations. What a side's snapshot lacks is
 //! `None` here, which callers must turn into "unknown", never into "absent".
+
+mod narrow;
 
 use crate::{
     finding::Note,
@@ -12,14 +15,14 @@ use pingtong_evidence::{
     AccountId, Cidr, Known, Link, LinkSide, Pair, Provenance, RegionId, RouteTable, RouteTableId, RouteTableKind, Side,
     Snapshot, Source, TransitRouteTable, VSwitch, VSwitchId, Vpc, VpcId,
 };
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     pub(crate) link: Link,
     /// Pairs of other links.
     pub(crate) elsewhere: Vec<Pair>,
-    snapshots: BTreeMap<(AccountId, RegionId), Snapshot>,
+    snapshots: BTreeMap<(AccountId, RegionId), Arc<Snapshot>>,
 }
 
 /// Whether anything of the path was read. An account that refuses every call is as invisible as one without a snapshot.
@@ -35,35 +38,42 @@ fn tells_anything(snapshot: &Snapshot) -> bool {
 
 impl Model {
     /// Of several snapshots of one account and region the newest counts; among equals, the one with more answers.
-    pub(crate) fn new(link: &Link, snapshots: &[Snapshot]) -> Self {
-        let mut newest: BTreeMap<(AccountId, RegionId), Snapshot> = BTreeMap::new();
-        for snapshot in snapshots.iter().filter(|snapshot| tells_anything(snapshot)) {
+    pub(crate) fn new<'s>(link: &Link, snapshots: impl IntoIterator<Item = &'s Snapshot>) -> Self {
+        let mut newest: BTreeMap<(AccountId, RegionId), &Snapshot> = BTreeMap::new();
+        for snapshot in snapshots.into_iter().filter(|snapshot| tells_anything(snapshot)) {
             let key = (snapshot.account.clone(), snapshot.region.clone());
             let rank = |s: &Snapshot| (s.taken_at, s.finished_at, s.sources.len());
             if newest.get(&key).is_none_or(|have| rank(have) < rank(snapshot)) {
-                newest.insert(key, snapshot.clone());
+                newest.insert(key, snapshot);
             }
         }
-        Self { link: link.clone(), elsewhere: vec![], snapshots: newest }
+        let joined = narrow::joined(link, &newest.values().copied().collect::<Vec<_>>());
+        let narrowed = |snapshot| Arc::new(narrow::narrowed(snapshot, link, &joined));
+        let snapshots = newest.into_iter().map(|(place, snapshot)| (place, narrowed(snapshot))).collect();
+        Self { link: link.clone(), elsewhere: vec![], snapshots }
     }
 
     pub(crate) fn snapshot(&self, side: Side) -> Option<&Snapshot> {
         let LinkSide { account, region, .. } = self.link.side(side);
-        self.snapshots.get(&(account.clone(), region.clone()))
+        self.snapshots.get(&(account.clone(), region.clone())).map(Arc::as_ref)
     }
 
     pub(crate) fn snapshot_mut(&mut self, side: Side) -> Option<&mut Snapshot> {
         let LinkSide { account, region, .. } = self.link.side(side).clone();
-        self.snapshots.get_mut(&(account, region))
+        self.snapshots.get_mut(&(account, region)).map(Arc::make_mut)
     }
 
     pub(crate) fn snapshots(&self) -> impl Iterator<Item = &Snapshot> {
-        self.snapshots.values()
+        self.snapshots.values().map(Arc::as_ref)
     }
 
     /// A route table of a transit router, in every snapshot that shows it.
     pub(crate) fn transit_tables_mut(&mut self, id: &RouteTableId) -> impl Iterator<Item = &mut TransitRouteTable> {
-        let all = self.snapshots.values_mut().filter_map(|snapshot| match &mut snapshot.transit_route_tables {
+        let shows = |snapshot: &Snapshot| {
+            snapshot.transit_route_tables.known().is_some_and(|tables| tables.iter().any(|table| table.id == *id))
+        };
+        let showing = self.snapshots.values_mut().filter(move |snapshot| shows(snapshot)).map(Arc::make_mut);
+        let all = showing.filter_map(|snapshot| match &mut snapshot.transit_route_tables {
             Known::Known(tables) => Some(tables),
             Known::Unknown(_) => None,
         });

@@ -1,0 +1,120 @@
+//! What the record tells of a pair that is dead now: the rounds from when it last worked, and what was read of the
+//! configuration and the hosts around the time when it broke. Decides nothing; the verdict engine finds the trigger.
+//!
+//! Looked for only where every judged round of a sender is unanswered. Where the latest rounds do not reach back to a time
+//! when it worked, the history of verdicts tells when that was.
+
+use crate::{
+    judge,
+    store::{Evidence, Store, StoreError},
+};
+use pingtong_evidence::{AgentId, Pair, ProbeRound, Side, Timestamp};
+use std::{collections::BTreeSet, time::Duration};
+
+/// Latest rounds of one sender looked back over: a minute and more of steady probing.
+const ROUNDS_MAX: u32 = 64;
+/// Readings of one place around the time when a pair broke.
+const READINGS_MAX: u32 = 16;
+/// A pair that broke is noted within one look's evidence; rounds from this long before the note show it working.
+const NOTED_WITHIN: Duration = Duration::from_mins(2);
+
+/// Between the end of the last answered round and the beginning of the first unanswered one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Break {
+    last_good: Timestamp,
+    first_bad: Timestamp,
+}
+
+/// Adds what the record tells of the pairs that are dead in `evidence`.
+pub(crate) fn add<'p>(
+    store: &Store,
+    pairs: impl Iterator<Item = &'p Pair>,
+    evidence: &mut Evidence,
+) -> Result<(), StoreError> {
+    let mut breaks = vec![];
+    let mut agents = BTreeSet::new();
+    for pair in pairs {
+        for side in Side::BOTH {
+            let Some(agent) = pair.endpoint(side).agent.as_ref() else { continue };
+            if let Some(since) = dead_since(evidence, pair, agent) {
+                let rounds = rounds_back(store, pair, agent, since)?;
+                breaks.extend(broke(&rounds, since));
+                agents.extend(Side::BOTH.into_iter().filter_map(|side| pair.endpoint(side).agent.clone()));
+                evidence.earlier.extend(rounds);
+            }
+        }
+    }
+    let from = breaks.iter().map(|at| at.last_good).min();
+    let to = breaks.iter().map(|at| at.first_bad).max();
+    let Some((from, to)) = from.zip(to) else { return Ok(()) };
+    let mut readings = vec![];
+    for chosen in &evidence.snapshots {
+        let around = store.snapshots_around(&chosen.account, &chosen.region, from, to, READINGS_MAX)?;
+        readings.extend(around.into_iter().filter(|read| *read != *chosen && judge::same_vpcs(read, chosen)));
+    }
+    evidence.snapshots.extend(readings);
+    for agent in &agents {
+        let around = store.hosts_around(agent, from, to)?;
+        let new = around.into_iter().filter(|facts| !evidence.hosts.contains(facts)).collect::<Vec<_>>();
+        evidence.hosts.extend(new);
+    }
+    Ok(())
+}
+
+fn is_answered(round: &ProbeRound) -> bool {
+    !round.replied.is_empty() || !round.late.is_empty()
+}
+
+/// When the first judged round of a sender began, if none of them was answered.
+fn dead_since(evidence: &Evidence, pair: &Pair, agent: &AgentId) -> Option<Timestamp> {
+    let judged = || evidence.probes.iter().filter(|round| round.pair == pair.id && round.key.agent == *agent);
+    let dead = judged().all(|round| !is_answered(round));
+    judged().map(|round| round.started_at).min().filter(|_| dead)
+}
+
+fn rounds_back(store: &Store, pair: &Pair, agent: &AgentId, since: Timestamp) -> Result<Vec<ProbeRound>, StoreError> {
+    let (link, id) = (&pair.link.id, &pair.id);
+    let latest = store.rounds_before(link, id, agent, since, ROUNDS_MAX)?;
+    if latest.iter().any(is_answered) {
+        return Ok(latest);
+    }
+    let Some(noted) = store.broke_at(link, id)? else { return Ok(latest) };
+    let after = noted.plus(NOTED_WITHIN).min(since);
+    store.rounds_before(link, id, agent, after, ROUNDS_MAX * 4)
+}
+
+fn broke(rounds: &[ProbeRound], since: Timestamp) -> Option<Break> {
+    let last_good = rounds.iter().filter(|round| is_answered(round)).map(|round| round.ended_at).max()?;
+    let bad = rounds.iter().filter(|round| !is_answered(round)).map(|round| round.started_at);
+    let first_bad = bad.filter(|at| *at >= last_good).min().unwrap_or(since);
+    Some(Break { last_good, first_bad })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pingtong_evidence::SequenceSet;
+    use serde_json::json;
+
+    fn round(number: u64, started: i64, answered: bool) -> ProbeRound {
+        let mut round: ProbeRound = serde_json::from_value(json!({
+            "key": {"agent": "a", "round": number}, "pair": "p1/x", "target": "10.0.0.2", "protocol": "icmp",
+            "started_at": started, "ended_at": started + 900, "payload_bytes": 56, "planned": 10, "sent": [[0, 9]],
+            "replied": []
+        }))
+        .unwrap();
+        if answered {
+            round.replied = SequenceSet::first(10);
+        }
+        round
+    }
+
+    #[test]
+    fn the_break_lies_between_the_last_answered_round_and_the_first_unanswered_one_after_it() {
+        let at = Timestamp::from_millis;
+        let rounds = [round(1, 1_000, true), round(2, 2_000, false), round(3, 3_000, true), round(4, 4_000, false)];
+        assert_eq!(broke(&rounds, at(9_000)), Some(Break { last_good: at(3_900), first_bad: at(4_000) }));
+        assert_eq!(broke(&rounds[..3], at(9_000)), Some(Break { last_good: at(3_900), first_bad: at(9_000) }));
+        assert_eq!(broke(&rounds[1..2], at(9_000)), None);
+    }
+}

@@ -1,0 +1,260 @@
+//! What of a snapshot can change by itself: its objects, the routes of a table, the rules of a group.
+//!
+//! Each says by which key it is the same object in two readings, what of it is no change (where and in which order it was
+//! read), and how it is told in a few words. Those words are the vendor's own terms and ids, the same in every language.
+
+use crate::walk::rule_text;
+use pingtong_evidence::{
+    Eni, Instance, Known, NetworkAcl, NextHop, PrefixList, Provenance, RouteEntry, RouteTable, RouterInterface,
+    SecurityGroup, SecurityRule, TransitAttachment, TransitPeering, TransitRouteTable, VSwitch, Vpc, VpcPeering,
+    WhyUnknown,
+};
+use std::fmt::Debug;
+
+pub(crate) trait Item: Clone + Debug + PartialEq {
+    /// By which it is found again in another reading.
+    fn key(&self) -> String;
+    /// Without what is no change, and without the parts that are items themselves.
+    fn bare(&mut self);
+    /// Takes the parts that are items themselves from another reading of it.
+    fn keep_parts(&mut self, _other: &Self) {}
+    /// In a few words.
+    fn told(&self) -> String;
+}
+
+/// A reason names a request, which is another one each time.
+fn forget_why<T>(known: &mut Known<T>) {
+    if let Known::Unknown(why) = known {
+        *why = WhyUnknown::NotAsked;
+    }
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    if items.is_empty() { "-".to_owned() } else { items.join(" ") }
+}
+
+fn or_none<T: ToString>(item: Option<&T>) -> String {
+    item.map_or_else(|| "-".to_owned(), ToString::to_string)
+}
+
+fn count<T>(known: &Known<Vec<T>>) -> String {
+    known.known().map_or_else(|| "?".to_owned(), |all| all.len().to_string())
+}
+
+impl Item for Vpc {
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+    fn bare(&mut self) {
+        self.provenance = Provenance::default();
+    }
+    fn told(&self) -> String {
+        format!("{} {}", self.cidr, list(&self.secondary_cidrs))
+    }
+}
+
+impl Item for VSwitch {
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+    fn bare(&mut self) {
+        self.provenance = Provenance::default();
+    }
+    fn told(&self) -> String {
+        let (table, acl) = (or_none(self.route_table.as_ref()), or_none(self.network_acl.as_ref()));
+        format!("{} RouteTable {table} NetworkAcl {acl}", self.cidr)
+    }
+}
+
+impl Item for RouteTable {
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+    fn bare(&mut self) {
+        self.provenance = Provenance::default();
+        self.vswitches.sort();
+        self.entries = Known::default();
+    }
+    fn keep_parts(&mut self, other: &Self) {
+        self.entries = other.entries.clone();
+    }
+    fn told(&self) -> String {
+        format!("{:?} VSwitches {}", self.kind, list(&self.vswitches))
+    }
+}
+
+impl Item for RouteEntry {
+    fn key(&self) -> String {
+        self.destination.to_string()
+    }
+    fn bare(&mut self) {
+        self.provenance = Provenance::default();
+    }
+    fn told(&self) -> String {
+        let hop = |hop: &NextHop| format!("{:?} {}", hop.kind, hop.id).trim_end().to_owned();
+        let hops: Vec<String> = self.next_hops.iter().map(hop).collect();
+        format!("{} {} {:?}", self.destination, hops.join(", "), self.status)
+    }
+}
+
+impl Item for RouterInterface {
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+    fn bare(&mut self) {
+        self.provenance = Provenance::default();
+    }
+    fn told(&self) -> String {
+        let opposite = or_none(self.opposite_interface.as_ref());
+        format!("{:?} {:?} {} OppositeInterface {opposite}", self.status, self.business_status, self.spec)
+    }
+}
+
+impl Item for VpcPeering {
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+    fn bare(&mut self) {
+        self.provenance = Provenance::default();
+    }
+    fn told(&self) -> String {
+        format!("{:?} {:?}", self.status, self.business_status)
+    }
+}
+
+impl Item for TransitAttachment {
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+    fn bare(&mut self) {
+        self.provenance = Provenance::default();
+    }
+    fn told(&self) -> String {
+        format!("{} {} Attached={}", self.transit_router, self.vpc, self.attached)
+    }
+}
+
+impl Item for TransitPeering {
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+    fn bare(&mut self) {
+        self.provenance = Provenance::default();
+    }
+    fn told(&self) -> String {
+        format!("{} {} Attached={}", self.transit_router, self.peer_transit_router, self.attached)
+    }
+}
+
+impl Item for TransitRouteTable {
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+    fn bare(&mut self) {
+        self.provenance = Provenance::default();
+        forget_why(&mut self.routes);
+        forget_why(&mut self.associations);
+        forget_why(&mut self.propagations);
+        if let Known::Known(routes) = &mut self.routes {
+            routes.sort_by_cached_key(|route| format!("{route:?}"));
+        }
+    }
+    fn told(&self) -> String {
+        let (routes, associations) = (count(&self.routes), count(&self.associations));
+        format!("RouteEntries {routes} Associations {associations} Propagations {}", count(&self.propagations))
+    }
+}
+
+impl Item for NetworkAcl {
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+    fn bare(&mut self) {
+        self.provenance = Provenance::default();
+        self.vswitches.sort();
+        forget_why(&mut self.ingress);
+        forget_why(&mut self.egress);
+    }
+    fn told(&self) -> String {
+        let (ingress, egress) = (count(&self.ingress), count(&self.egress));
+        format!("IngressAclEntries {ingress} EgressAclEntries {egress} VSwitches {}", list(&self.vswitches))
+    }
+}
+
+impl Item for SecurityGroup {
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+    fn bare(&mut self) {
+        self.provenance = Provenance::default();
+        self.rules = Known::default();
+        forget_why(&mut self.inner_access);
+    }
+    fn keep_parts(&mut self, other: &Self) {
+        self.rules = other.rules.clone();
+    }
+    fn told(&self) -> String {
+        format!("{:?}", self.kind)
+    }
+}
+
+impl Item for SecurityRule {
+    fn key(&self) -> String {
+        self.id.as_ref().map_or_else(|| format!("{} {}", self.way(), rule_text(self)), ToString::to_string)
+    }
+    fn bare(&mut self) {}
+    fn told(&self) -> String {
+        format!("{} {}", self.way(), rule_text(self))
+    }
+}
+
+trait Way {
+    fn way(&self) -> &'static str;
+}
+
+impl Way for SecurityRule {
+    fn way(&self) -> &'static str {
+        if self.ingress { "ingress" } else { "egress" }
+    }
+}
+
+impl Item for PrefixList {
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+    fn bare(&mut self) {
+        self.provenance = Provenance::default();
+        forget_why(&mut self.entries);
+        if let Known::Known(entries) = &mut self.entries {
+            entries.sort();
+        }
+    }
+    fn told(&self) -> String {
+        self.entries.known().map_or_else(|| "?".to_owned(), |entries| list(entries))
+    }
+}
+
+impl Item for Instance {
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+    fn bare(&mut self) {
+        self.provenance = Provenance::default();
+    }
+    fn told(&self) -> String {
+        format!("{:?} {} SecurityGroups {}", self.status, list(&self.addresses), list(&self.security_groups))
+    }
+}
+
+impl Item for Eni {
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+    fn bare(&mut self) {
+        self.provenance = Provenance::default();
+    }
+    fn told(&self) -> String {
+        format!("{:?} {} SecurityGroups {}", self.status, list(&self.addresses), list(&self.security_groups))
+    }
+}

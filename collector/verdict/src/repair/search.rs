@@ -1,0 +1,132 @@
+//! The search for the smallest set: depth first over the fixes of whatever still stops the pair.
+//!
+//! Rules. 1. The blocker whose fix comes first in the order of work is removed next, by each of its alternatives in turn: any
+//! set that restores the pair removes it somehow. 2. A branch that cannot become smaller than the best set is left.
+//! 3. Of a set that restores, members without which it restores as well are dropped. 4. After [`NODES_MAX`] configurations the best
+//! so far is taken. Held against every subset of the candidates in the tests.
+
+use super::{Fix, Planned, Task, apply};
+use crate::{
+    finding::Finding,
+    model::Model,
+    walk::{flows, walk},
+};
+
+/// Configurations tried for one pair; each costs one walk. Two VPCs with all ten kinds of faults need some thirty.
+const NODES_MAX: usize = 400;
+/// Members of a set: far more than any configuration of two VPCs needs.
+const FIXES_MAX: usize = 48;
+
+/// A set in an order that works.
+pub(super) struct Plan {
+    pub(super) fixes: Vec<Planned>,
+    /// Whether nothing that a command could remove stops the pair once it is carried out.
+    pub(super) restores: bool,
+}
+
+struct Search {
+    nodes: usize,
+    best: Option<Vec<Planned>>,
+    /// The longest way gone, for when none restores.
+    furthest: Vec<Planned>,
+}
+
+impl Task<'_> {
+    pub(super) fn blockers(&self, model: &Model) -> Vec<Finding> {
+        walk(model, self.pair, self.peers).findings.into_iter().filter(|f| !self.refuted.contains(&f.key())).collect()
+    }
+
+    fn stops_pair(&self, finding: &Finding) -> bool {
+        flows(self.pair).into_iter().any(|flow| finding.stops.round_trip(flow))
+    }
+
+    /// What stops the pair and a command could remove, in the order of work.
+    pub(super) fn removable(&self, model: &Model) -> Vec<Finding> {
+        let mut all: Vec<Finding> =
+            self.blockers(model).into_iter().filter(|f| f.fix != Fix::Manual && self.stops_pair(f)).collect();
+        all.sort_by_key(|finding| finding.fix.rank());
+        all
+    }
+
+    /// Whether something that a command could remove still stops the pair once these members, in order, are carried out.
+    pub(super) fn left_after<'p>(&self, plan: impl Iterator<Item = &'p Planned>) -> bool {
+        let mut model = self.model.clone();
+        for planned in plan {
+            apply::apply(&mut model, planned.side, &planned.fix);
+        }
+        !self.removable(&model).is_empty()
+    }
+
+    fn without(&self, plan: &[Planned], at: usize) -> bool {
+        self.left_after(plan.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, planned)| planned))
+    }
+
+    fn descend(&self, search: &mut Search, model: &Model, blockers: &[Finding], plan: &mut Vec<Planned>) {
+        search.nodes += 1;
+        if blockers.is_empty() {
+            let set = self.minimise(plan.clone());
+            if search.best.as_ref().is_none_or(|best| set.len() < best.len()) {
+                search.best = Some(set);
+            }
+            return;
+        }
+        if plan.len() > search.furthest.len() {
+            search.furthest.clone_from(plan);
+        }
+        let hopeless = search.best.as_ref().is_some_and(|best| plan.len() + 1 >= best.len());
+        if hopeless || search.nodes >= NODES_MAX || plan.len() >= FIXES_MAX {
+            return;
+        }
+        // What cannot be carried out yet waits for what can.
+        for finding in blockers {
+            let mut moved = false;
+            for fix in self.alternatives(model, finding) {
+                let (mut next, before) = (model.clone(), plan.len());
+                for part in apply::parts(model, finding.side, &fix) {
+                    if apply::apply(&mut next, finding.side, &part).is_some() {
+                        plan.push(Planned::of(finding, part));
+                    }
+                }
+                let left = self.removable(&next);
+                // A fix that leaves its own finding as it was would be tried forever.
+                let stays = |left: &Finding| left.key() == finding.key() && left.fix == finding.fix;
+                if plan.len() > before && !left.iter().any(stays) {
+                    moved = true;
+                    self.descend(search, &next, &left, plan);
+                }
+                plan.truncate(before);
+            }
+            if moved {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn search(&self) -> Plan {
+        let mut search = Search { nodes: 0, best: None, furthest: vec![] };
+        self.descend(&mut search, self.model, &self.removable(self.model), &mut vec![]);
+        let restores = search.best.is_some();
+        let mut fixes = search.best.unwrap_or(search.furthest);
+        // Guests' commands change no configuration: each removes what no other can.
+        for finding in self.others {
+            if let Fix::Guest { .. } = finding.fix {
+                fixes.push(Planned::of(finding, finding.fix.clone()));
+            }
+        }
+        let mut sorted = fixes.clone();
+        sorted.sort_by_key(|planned| planned.fix.rank());
+        let works = !restores || !self.left_after(sorted.iter());
+        Plan { fixes: if works { sorted } else { fixes }, restores }
+    }
+
+    fn minimise(&self, mut plan: Vec<Planned>) -> Vec<Planned> {
+        let mut at = plan.len();
+        while at > 0 {
+            at -= 1;
+            if !self.without(&plan, at) {
+                plan.remove(at);
+            }
+        }
+        plan
+    }
+}

@@ -1,0 +1,174 @@
+//! What hosts' facts explain beyond the usual: addresses, containers, second cards, rates, and what the wire shows alone.
+
+use super::world::*;
+use crate::{Certainty, State, Verdict};
+use pingtong_evidence::*;
+
+const A_SIDE: Side = Side::Initiator;
+const B_SIDE: Side = Side::Acceptor;
+
+fn blamed(verdict: &Verdict) -> Vec<String> {
+    verdict.causes.iter().map(|cause| format!("{} {} {}", cause.code, cause.side, cause.object.id)).collect()
+}
+
+fn card(name: &str, mac: &str, address: &str, block: &str) -> InterfaceFact {
+    InterfaceFact {
+        name: name.into(),
+        kind: InterfaceKind::Card,
+        up: true,
+        mtu: 1500,
+        mac: mac.into(),
+        addresses: vec![(ip(address), cidr(block))],
+    }
+}
+
+fn via(interface: &str, prefix: &str) -> Known<RouteOutcome> {
+    Known::Known(RouteOutcome::Via {
+        interface: interface.into(),
+        source: None,
+        gateway: None,
+        prefix: Some(cidr(prefix)),
+    })
+}
+
+#[test]
+fn an_address_that_the_guest_never_configured_is_named() {
+    let mut world = World::healthy();
+    world.facts(B_SIDE).interfaces =
+        Known::Known(vec![card("eth0", "00:16:3e:00:00:01", "172.16.1.77", "172.16.1.0/24")]);
+    world.wire(Wire::S2, Wire::S1);
+    let verdict = world.verdict();
+    assert!(blamed(&verdict).contains(&"ip-not-on-eni acceptor 172.16.1.10".to_owned()), "{:?}", blamed(&verdict));
+    assert!(!blamed(&verdict).iter().any(|cause| cause.starts_with("agent-in-container")));
+}
+
+#[test]
+fn an_agent_in_a_container_is_told_from_a_missing_address() {
+    let mut world = World::healthy();
+    world.facts(B_SIDE).interfaces =
+        Known::Known(vec![card("eth0", "02:42:00:00:00:02", "172.17.0.2", "172.17.0.0/16")]);
+    world.facts(B_SIDE).container = Known::Known(Container::Yes);
+    world.wire(Wire::S1, Wire::S1);
+    let verdict = world.verdict();
+    assert!(blamed(&verdict).contains(&"agent-in-container acceptor i-b".to_owned()), "{:?}", blamed(&verdict));
+    assert!(!blamed(&verdict).iter().any(|cause| cause.starts_with("ip-not-on-eni")));
+}
+
+#[test]
+fn a_container_with_the_hosts_own_network_is_no_fault() {
+    let mut world = World::healthy();
+    world.facts(B_SIDE).container = Known::Known(Container::Yes);
+    assert_eq!(blamed(&world.verdict()), Vec::<String>::new());
+}
+
+#[test]
+fn facts_without_interfaces_prove_no_missing_address() {
+    let mut world = World::healthy();
+    world.facts(B_SIDE).interfaces = Known::default();
+    world.wire(Wire::S3, Wire::Through);
+    assert_eq!(blamed(&world.verdict()), Vec::<String>::new());
+}
+
+#[test]
+fn replies_that_leave_by_a_second_card_are_no_bridge_of_the_guest() {
+    let mut world = World::healthy();
+    let macs = [("00:16:3e:00:00:01", "172.16.1.10"), ("00:16:3e:00:00:02", "172.16.2.10")];
+    let facts = world.facts(B_SIDE);
+    let cards =
+        [card("eth0", macs[0].0, macs[0].1, "172.16.1.0/24"), card("eth1", macs[1].0, macs[1].1, "172.16.2.0/24")];
+    facts.interfaces = Known::Known(cards.to_vec());
+    if let Known::Known(metadata) = &mut facts.metadata {
+        let fact =
+            |(mac, address): (&str, &str)| AddressFact { mac: mac.into(), eni: None, addresses: vec![ip(address)] };
+        metadata.interfaces = macs.into_iter().map(fact).collect();
+    }
+    facts.routes[0].outcome = via("eth1", "0.0.0.0/0");
+    world.wire(Wire::S4, Wire::S1);
+    assert_eq!(blamed(&world.verdict()), ["guest-multi-eni acceptor i-b"]);
+    // The same look-up towards an interface that the cloud does not know is something of the guest's own making.
+    let facts = world.facts(B_SIDE);
+    if let Known::Known(metadata) = &mut facts.metadata {
+        metadata.interfaces.truncate(1);
+    }
+    assert_eq!(blamed(&world.verdict()), ["guest-route-overlap acceptor i-b"]);
+}
+
+#[test]
+fn a_rule_bound_to_a_rate_explains_a_share_of_requests_and_no_outage() {
+    let mut world = World::healthy();
+    world.refuse(B_SIDE, FirewallHook::Input, Some(1), Some(4));
+    if let Known::Known(firewall) = &mut world.facts(B_SIDE).firewall {
+        firewall.refusing[0].limited = true;
+    }
+    let kept: SequenceSet = (0..SENT).filter(|sequence| sequence % 4 == 0).collect();
+    for arrival in world.question.arrivals.iter_mut().filter(|part| part.observer.as_str() == "agent-b") {
+        (arrival.accepted, arrival.replied) = (Known::Known(kept.clone()), Known::Known(kept.clone()));
+    }
+    for round in world.question.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
+        round.replied = kept.clone();
+    }
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["guest-rate-limit acceptor i-b"]);
+    assert_eq!(verdict.state, State::Degraded);
+    assert_eq!(verdict.repairs.set[0].guest[..3], ["nft", "delete", "rule"]);
+}
+
+#[test]
+fn what_a_guest_does_is_shown_by_the_wire_where_its_facts_are_missing() {
+    let mut unknown_filter = World::healthy();
+    unknown_filter.facts(B_SIDE).firewall = Known::default();
+    unknown_filter.wire(Wire::S2, Wire::Through);
+    let verdict = unknown_filter.verdict();
+    assert_eq!(blamed(&verdict), ["guest-firewall acceptor i-b"]);
+    assert!(verdict.repairs.set.iter().all(|repair| repair.guest.is_empty() && repair.cli.is_empty()));
+    let mut no_route = World::healthy();
+    no_route.facts(A_SIDE).routes.clear();
+    no_route.wire(Wire::S0(101), Wire::S3);
+    let verdict = no_route.verdict();
+    assert_eq!(blamed(&verdict), ["guest-route-missing initiator i-a"]);
+    let command = verdict.repairs.set[0].guest.join(" ");
+    assert_eq!(command, "ip route replace 172.16.0.0/16 via 192.168.1.253 dev eth0");
+    let mut refused = World::healthy();
+    refused.wire(Wire::S0(1), Wire::Through);
+    assert_eq!(blamed(&refused.verdict()), ["guest-firewall initiator i-a"]);
+}
+
+#[test]
+fn an_unreachable_host_gets_a_route_to_it_alone() {
+    let mut world = World::healthy();
+    world.facts(B_SIDE).routes[0].outcome = Known::Known(RouteOutcome::Refused { errno: 113 });
+    world.wire(Wire::S3, Wire::S0(113));
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["guest-route-missing acceptor i-b"]);
+    assert_eq!(verdict.repairs.set[0].guest.join(" "), "ip route replace 192.168.1.10/32 via 172.16.1.253 dev eth0");
+}
+
+#[test]
+fn strict_reverse_path_without_drops_explains_nothing() {
+    let mut world = World::healthy();
+    world.facts(B_SIDE).sysctls.strict_reverse_path = Known::Known(vec!["eth0".into()]);
+    assert_eq!(blamed(&world.verdict()), Vec::<String>::new());
+    world.wire(Wire::S2, Wire::Through);
+    assert_eq!(blamed(&world.verdict()), ["guest-firewall acceptor i-b"]);
+}
+
+#[test]
+fn replies_without_a_nonce_are_a_strangers() {
+    let mut world = World::healthy();
+    world.wire(Wire::S1, Wire::S5);
+    for round in world.question.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
+        round.strangers = vec![StrangerReply { from: ip("172.16.1.10"), count: 400 }];
+    }
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["stranger-replied acceptor 172.16.1.10"]);
+    assert_eq!(verdict.causes[0].certainty, Certainty::Proven);
+}
+
+#[test]
+fn a_setting_that_the_wire_refutes_is_not_blamed() {
+    let mut world = World::healthy();
+    world.facts(B_SIDE).sysctls.echo_ignore_all = Known::Known(true);
+    world.refuse(B_SIDE, FirewallHook::Output, Some(1), Some(2));
+    world.facts(A_SIDE).routes[0].outcome = via("br0", "172.16.0.0/12");
+    assert_eq!(blamed(&world.verdict()), Vec::<String>::new());
+}

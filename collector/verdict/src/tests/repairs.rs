@@ -1,0 +1,123 @@
+//! The repair set: as small as any subset of the candidates, in an order that works, and each member needed.
+
+use super::world::*;
+use crate::{Repairs, smallest_repair_set};
+use pingtong_evidence::*;
+use pingtong_worlds::random::Random;
+
+/// Candidates up to which every subset is tried.
+const MOST: usize = 10;
+
+fn cli(repairs: &Repairs) -> Vec<String> {
+    repairs.set.iter().map(|repair| repair.cli.join(" ")).collect()
+}
+
+fn calls(repairs: &Repairs) -> Vec<String> {
+    repairs.set.iter().map(|repair| repair.cli.get(2).cloned().unwrap_or_default()).collect()
+}
+
+#[test]
+fn one_accepting_rule_stands_for_several_drop_rules() {
+    let mut world = World::healthy();
+    for (name, priority, protocol) in [("sgr-1", 5, RuleProtocol::Icmp), ("sgr-2", 7, RuleProtocol::All)] {
+        let peer = RulePeer::Cidr(cidr("192.168.0.0/16"));
+        world.rules(Side::Acceptor).push(rule(name, Policy::Drop, priority, protocol, peer));
+    }
+    for accept in world.rules(Side::Acceptor).iter_mut().filter(|rule| rule.policy == Policy::Accept) {
+        accept.priority = 50;
+    }
+    world.wire(Wire::S1, Wire::Through);
+    let repairs = world.verdict().repairs;
+    assert_eq!(calls(&repairs), ["AuthorizeSecurityGroup"], "{:?}", cli(&repairs));
+    assert!(repairs.minimal && repairs.proven);
+}
+
+#[test]
+fn one_narrow_route_stands_for_several_that_shadow() {
+    let mut world = World::healthy();
+    let entries = world.entries(Side::Initiator);
+    for (name, block) in [("rte-x", "172.16.0.0/20"), ("rte-y", "172.16.0.0/22")] {
+        entries.push(entry(name, block, NextHopKind::Instance, "i-else"));
+    }
+    world.wire(Wire::S1, Wire::S5);
+    let repairs = world.verdict().repairs;
+    assert_eq!(calls(&repairs), ["CreateRouteEntry"], "{:?}", cli(&repairs));
+    assert!(cli(&repairs)[0].contains("--DestinationCidrBlock 172.16.1.0/24"), "{:?}", cli(&repairs));
+}
+
+#[test]
+fn a_single_shadowing_entry_is_removed_rather_than_overlaid() {
+    let mut world = World::healthy();
+    world.entries(Side::Initiator).push(entry("rte-x", "172.16.0.0/20", NextHopKind::Instance, "i-else"));
+    world.wire(Wire::S1, Wire::S5);
+    assert_eq!(calls(&world.verdict().repairs), ["DeleteRouteEntry"]);
+}
+
+/// Breaks one thing at a side; the number says which.
+fn break_one(world: &mut World, side: Side, which: u64) {
+    let peer_block = cidr(World::side(side.opposite()).3);
+    match which {
+        0 => world.entries(side).truncate(1),
+        1 => world.rules(side).clear(),
+        2 => {
+            let peer = RulePeer::Cidr(peer_block);
+            world.rules(side).insert(0, rule("sgr-drop-1", Policy::Drop, 1, RuleProtocol::Icmp, peer));
+        }
+        3 => {
+            for accept in world.rules(side).iter_mut() {
+                accept.priority = 90;
+            }
+            for (name, priority) in [("sgr-drop-2", 20), ("sgr-drop-3", 30)] {
+                let peer = RulePeer::Cidr(peer_block);
+                world.rules(side).push(rule(name, Policy::Drop, priority, RuleProtocol::All, peer));
+            }
+        }
+        4 => {
+            let far = cidr(World::side(side.opposite()).3);
+            let inside = Cidr::around(far.network(), 18);
+            world.entries(side).push(entry("rte-shadow", &inside.to_string(), NextHopKind::Instance, "i-else"));
+            let deeper = Cidr::around(far.network(), 20);
+            world.entries(side).push(entry("rte-shadow-2", &deeper.to_string(), NextHopKind::NatGateway, "ngw-1"));
+        }
+        5 => world.acl(side, true, vec![acl_entry("nae-1", Policy::Drop, RuleProtocol::Icmp, "0.0.0.0/0")]),
+        6 => world.acl(side, false, vec![acl_entry("nae-2", Policy::Drop, RuleProtocol::All, "0.0.0.0/0")]),
+        7 => world.interface(side).status = RouterInterfaceStatus::Inactive,
+        8 => {
+            for instance in known(&mut world.snapshot(side).instances).iter_mut() {
+                instance.status = InstanceStatus::Stopped;
+            }
+        }
+        9 => {
+            for route in world.entries(side).iter_mut().filter(|route| route.kind == RouteKind::Custom) {
+                route.next_hops[0] =
+                    NextHop { kind: NextHopKind::NatGateway, id: "ngw-2".into(), enabled: None, weight: None };
+            }
+        }
+        _ => world.group(side).kind = SecurityGroupKind::Enterprise,
+    }
+}
+
+#[test]
+fn no_subset_of_the_candidates_is_smaller() {
+    let mut compared = 0;
+    for seed in 0..400 {
+        let mut random = Random::new(seed);
+        let mut world = World::healthy();
+        for _ in 0..=random.below(4) {
+            let side = if random.percent(50) { Side::Initiator } else { Side::Acceptor };
+            if known(&mut world.snapshot(side).router_interfaces).is_empty() {
+                continue;
+            }
+            break_one(&mut world, side, random.below(11));
+        }
+        world.wire(Wire::S1, Wire::S1);
+        let repairs = world.verdict().repairs;
+        if let Some(smallest) = smallest_repair_set(&world.question, MOST) {
+            compared += 1;
+            let commands = repairs.set.iter().filter(|repair| !repair.cli.is_empty()).count();
+            assert_eq!(commands, smallest, "seed {seed}: {:#?}", cli(&repairs));
+            assert!(repairs.minimal, "seed {seed}");
+        }
+    }
+    assert!(compared > 300, "only {compared} of 400 had at most {MOST} candidates");
+}
