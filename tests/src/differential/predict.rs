@@ -108,6 +108,7 @@ pub(super) fn cuts(flows: &[Flow], snapshots: &[Snapshot]) -> Vec<Cut> {
         elsewhere: elsewhere(flows, &flow.pair),
         snapshots: snapshots.to_vec(),
         probes: vec![],
+        earlier: vec![],
         arrivals: vec![],
         hosts: vec![],
         silent: vec![],
