@@ -2,12 +2,12 @@
 #![expect(clippy::disallowed_methods, reason = "a shell of the lab: it waits for states with a deadline and measures")]
 
 use crate::{
-    cloud::{ApiError, Lies, parse_aliyun_argv},
+    cloud::{ApiError, Hand, Lies, parse_aliyun_argv},
     desired::Shape,
     estate::{Estate, question_path},
     programs::Programs,
     reach::{self, Unreached},
-    scenario::{Case, ExpectedCause, Step, number},
+    scenario::{Case, ExpectedCause, HAND_KEYS, Step, number},
     tutorial::field,
 };
 use anyhow::{Context, Result, anyhow, bail};
@@ -226,12 +226,32 @@ pub async fn perform(estate: &mut Estate, step: &Step) -> Result<()> {
             Ok(())
         }
         Step::Api { account, with } => {
-            let with = serde_json::to_value(with)?;
-            let lies: Lies = serde_json::from_value(with).context("an API's lies")?;
-            estate.cloud.add_lies(account, lies);
+            let (hands, lies): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                with.clone().into_iter().partition(|(key, _)| HAND_KEYS.contains(&key.as_str()));
+            for (key, value) in hands {
+                let what = serde_json::json!({ key: resolved(estate, serde_json::to_value(value)?)? });
+                let hand: Hand = serde_json::from_value(what).context("what befalls an object")?;
+                estate.cloud.befall(account, &hand).await?;
+            }
+            if !lies.is_empty() {
+                let lies: Lies = serde_json::from_value(serde_json::to_value(lies)?).context("an API's lies")?;
+                estate.cloud.add_lies(account, lies);
+            }
             Ok(())
         }
     }
+}
+
+/// A value with the symbols in its texts resolved.
+fn resolved(estate: &Estate, value: Value) -> Result<Value> {
+    Ok(match value {
+        Value::String(text) => Value::String(estate.symbols.resolve(&text)?),
+        Value::Object(map) => {
+            let each = map.into_iter().map(|(key, value)| Ok((key, resolved(estate, value)?)));
+            Value::Object(each.collect::<Result<_>>()?)
+        }
+        other => other,
+    })
 }
 
 fn save_fields(

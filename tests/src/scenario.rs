@@ -84,11 +84,11 @@ pub enum Step {
         /// What is changed, key by key.
         with: BTreeMap<String, toml::Value>,
     },
-    /// The API lies or refuses.
+    /// The API lies or refuses; or the cloud does something to an object of its own accord.
     Api {
         /// The account's name.
         account: String,
-        /// What it does from now on, key by key.
+        /// What it does, key by key.
         with: BTreeMap<String, toml::Value>,
     },
 }
@@ -135,7 +135,10 @@ pub struct ExpectedCause {
 const STATES: [&str; 4] = ["healthy", "degraded", "broken", "undecided"];
 const FABRIC_KEYS: [&str; 9] =
     ["direction", "loss", "delay_ms", "jitter_ms", "rate_mbit", "mtu", "reorder", "duplicate", "down"];
-const API_KEYS: [&str; 6] = ["deny", "throttle", "stale", "drop_page", "legacy_sg_auth", "pace"];
+const API_KEYS: [&str; 9] =
+    ["deny", "throttle", "stale", "drop_page", "legacy_sg_auth", "pace", "lock", "state", "unusable"];
+/// Those that happen to an object once, rather than to whoever asks from now on.
+pub const HAND_KEYS: [&str; 3] = ["lock", "state", "unusable"];
 
 /// A scenario with its topology, ready to run.
 #[derive(Debug, Clone)]

@@ -19,6 +19,7 @@ mod lang;
 mod model;
 mod observe;
 mod onset;
+mod path_size;
 mod question;
 mod repair;
 mod steps;
@@ -30,7 +31,7 @@ mod wilson;
 
 pub use catalogue::{CauseDoc, CauseKind, catalogue, explain};
 pub use code::{CauseCode, UnknownCode};
-pub use diagnose::{diagnose, diagnose_in, smallest_repair_set};
+pub use diagnose::{diagnose, diagnose_in, predicted, smallest_repair_set};
 pub use estate::{Estate, Flow, HostRef, Outcome, RoundTrip, Stage};
 pub use lang::{Lang, Texts};
 pub use onset::{Onset, RecordedCall, Trigger};

@@ -161,7 +161,12 @@ fn route_table(world: &mut World, (owner, region): (&str, &str), (vpc, n): (u32,
         name: String::new(),
         description: String::new(),
         destination: Ipv4Net::from(Ipv4Addr::from(0xac10_0000 + (route << 8))),
-        hops: vec![Hop { kind: "RouterInterface".to_owned(), id: interface_id(vpc % INTERFACES), weight: 0 }],
+        hops: vec![Hop {
+            kind: "RouterInterface".to_owned(),
+            id: interface_id(vpc % INTERFACES),
+            weight: 0,
+            enabled: true,
+        }],
         origin: Origin::Custom,
         status: "Available".to_owned(),
     });

@@ -9,6 +9,7 @@ mod actions;
 mod argv;
 mod auth;
 mod client;
+mod hand;
 mod ids;
 mod keyring;
 mod lies;
@@ -31,6 +32,7 @@ mod tests;
 
 pub use argv::{AliyunCall, parse_aliyun_argv};
 pub use client::{ApiError, call};
+pub use hand::Hand;
 pub use keyring::Keys;
 pub use lies::{Actions, Lies};
 pub use metadata::metadata_router;

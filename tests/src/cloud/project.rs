@@ -130,6 +130,9 @@ fn vswitch_plane(world: &World, vswitch: &VSwitch) -> VSwitchPlane {
 }
 
 fn hop_plane(world: &World, links: &BTreeMap<String, LinkPlane>, hop: &Hop) -> HopPlane {
+    if !hop.enabled {
+        return HopPlane::Blackhole;
+    }
     let link = |id: &str| links.contains_key(id).then(|| HopPlane::Link(id.to_owned()));
     let plane = match hop.kind.as_str() {
         "local" => Some(HopPlane::Local),

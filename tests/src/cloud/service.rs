@@ -6,6 +6,7 @@
 use super::{
     actions::{self, Call, Handler, MetricCall},
     auth,
+    hand::Hand,
     keyring::{AGENT_ROLE, Caller, Identity, Keyring, Keys},
     lies::Lies,
     meter::{Meter, until_next_minute},
@@ -183,6 +184,15 @@ impl Cloud {
         let mut all = self.lies_of_all();
         let told = all.remove(&account).unwrap_or_default();
         all.insert(account, told.merged(lies));
+    }
+
+    /// Does to an object of an account what no call of it does.
+    ///
+    /// # Errors
+    /// That there is no such object, or that it knows no such state; or the plane's own, when it cannot follow.
+    pub async fn befall(&self, account: &str, hand: &Hand) -> anyhow::Result<()> {
+        let account = self.account_id(account);
+        self.edit(|world| hand.act(world, &account)).await?.map_err(anyhow::Error::msg)
     }
 
     /// Whether group-sourced rules across VPCs are stored rather than refused, for every account.

@@ -57,6 +57,24 @@ pub(super) enum Change {
     Cen(CenChange),
 }
 
+impl Change {
+    /// Whether it is under way on the object with this id.
+    pub(super) fn is_of(&self, object: &str) -> bool {
+        match self {
+            Self::Interface { id, .. }
+            | Self::InterfaceGone { id }
+            | Self::Instance { id, .. }
+            | Self::Shown { id, .. }
+            | Self::Peering { id, .. }
+            | Self::PeeringGone { id }
+            | Self::RouteGone { id, .. }
+            | Self::TableGone { id }
+            | Self::EniGone { id } => id == object,
+            Self::Cen(_) => false,
+        }
+    }
+}
+
 /// Carries out what is due; says whether anything was.
 pub(super) fn settle(world: &mut World, now: Timestamp) -> bool {
     let (due, later): (Vec<_>, Vec<_>) =

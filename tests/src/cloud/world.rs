@@ -164,6 +164,8 @@ pub struct Hop {
     pub id: String,
     /// Weight in ECMP.
     pub weight: u32,
+    /// Whether the cloud holds it usable; what is sent to one that is not is dropped.
+    pub enabled: bool,
 }
 
 /// Which end of a router interface pair.
@@ -272,6 +274,8 @@ pub enum PeeringState {
     Activated,
     /// The acceptor refused.
     Rejected,
+    /// Nobody accepted it in time.
+    Expired,
 }
 
 /// A VPC peering connection.

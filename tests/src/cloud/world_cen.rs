@@ -354,7 +354,7 @@ pub(super) fn given_routes(world: &World, table: &RouteTable) -> Vec<RouteEntry>
             name: String::new(),
             description: String::new(),
             destination,
-            hops: vec![Hop { kind: "Attachment".to_owned(), id, weight: 0 }],
+            hops: vec![Hop { kind: "Attachment".to_owned(), id, weight: 0, enabled: true }],
             origin: Origin::Cen,
             status: "Available".to_owned(),
         })

@@ -11,16 +11,26 @@ macro_rules! spelled {
             }
         }
     };
+    ($type:ident read { $($variant:ident => $text:literal),+ $(,)? }) => {
+        spelled!($type { $($variant => $text),+ });
+        impl $type {
+            pub(super) fn read(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
 }
 
 spelled!(Role { Initiating => "InitiatingSide", Accepting => "AcceptingSide" });
-spelled!(RouterInterfaceState {
+spelled!(RouterInterfaceState read {
     Idle => "Idle", Connecting => "Connecting", AcceptingConnecting => "AcceptingConnecting", Activating => "Activating",
     Active => "Active", Modifying => "Modifying", Deactivating => "Deactivating", Inactive => "Inactive",
     Deleting => "Deleting",
 });
-spelled!(Business { Normal => "Normal", FinancialLocked => "FinancialLocked", SecurityLocked => "SecurityLocked" });
-spelled!(PeeringState { Accepting => "Accepting", Activated => "Activated", Rejected => "Rejected" });
+spelled!(Business read { Normal => "Normal", FinancialLocked => "FinancialLocked", SecurityLocked => "SecurityLocked" });
+spelled!(PeeringState read {
+    Accepting => "Accepting", Activated => "Activated", Rejected => "Rejected", Expired => "Expired",
+});
 spelled!(InstanceState { Starting => "Starting", Running => "Running", Stopping => "Stopping", Stopped => "Stopped" });
 spelled!(Origin { System => "System", Custom => "Custom", Cen => "CEN" });
 spelled!(EniState { InUse => "InUse", Available => "Available" });

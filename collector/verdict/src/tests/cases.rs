@@ -307,16 +307,52 @@ fn overlapping_blocks() {
     );
 }
 
+/// The cloud takes no route within a vSwitch's block, so nothing but the vSwitch can give way (F31).
 #[test]
-fn a_block_inside_the_peers_swallows_one_way_only() {
+fn a_vswitch_in_a_later_block_shadows_the_route_to_the_peer() {
+    let shadow = |w: &mut World| {
+        known(&mut w.snapshot(I).vpcs)[0].secondary_cidrs.push(cidr("172.16.0.0/20"));
+        let mut legacy = known(&mut w.snapshot(I).vswitches)[0].clone();
+        (legacy.id, legacy.cidr) = (id("vsw-legacy"), cidr("172.16.1.0/24"));
+        known(&mut w.snapshot(I).vswitches).push(legacy);
+        w.entries(I).push(entry("rte-legacy", "172.16.1.0/24", NextHopKind::Local, ""));
+    };
+    let legacy = "route-shadowed initiator rte-legacy forward";
+    check(shadow, (Wire::S1, Wire::S5), &[legacy], false);
     check(
         |w| {
-            let own = w.snapshot(I);
-            known(&mut own.vpcs)[0].secondary_cidrs.push(cidr("172.16.1.0/24"));
-            let mut over = known(&mut own.vswitches)[0].clone();
-            (over.id, over.cidr) = (id("vsw-over"), cidr("172.16.1.0/24"));
-            known(&mut own.vswitches).push(over);
-            w.wire(Wire::S1, Wire::S5);
+            shadow(w);
+            w.entries(I).retain(|e| e.kind == RouteKind::System);
+        },
+        (Wire::S1, Wire::S5),
+        &[legacy, "route-missing initiator vtb-a forward"],
+        false,
+    );
+}
+
+#[test]
+fn a_block_inside_the_peers_swallows_one_way_only() {
+    let over = |w: &mut World| {
+        let own = w.snapshot(I);
+        let mut over = known(&mut own.vswitches)[0].clone();
+        (over.id, over.cidr) = (id("vsw-over"), cidr("172.16.1.0/24"));
+        known(&mut own.vswitches).push(over);
+    };
+    // A block that was added later shadows the route, whether or not the table lists the vSwitch's own entry.
+    check(
+        |w| {
+            over(w);
+            known(&mut w.snapshot(I).vpcs)[0].secondary_cidrs.push(cidr("172.16.1.0/24"));
+        },
+        (Wire::S1, Wire::S5),
+        &["route-shadowed initiator vtb-a forward"],
+        false,
+    );
+    // Two VPCs that were planned over each other.
+    check(
+        |w| {
+            over(w);
+            known(&mut w.snapshot(I).vpcs)[0].cidr = cidr("172.16.0.0/12");
         },
         (Wire::S1, Wire::S5),
         &["cidr-overlap initiator vpc-a both"],

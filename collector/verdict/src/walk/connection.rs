@@ -510,6 +510,14 @@ fn other_kind(model: &Model, side: Side, kind: ObjectKind, id: &str, text: Both,
     });
 }
 
+/// Whether a peering connection can never carry again: a new one must be asked for.
+fn is_over(status: VpcPeeringStatus) -> bool {
+    matches!(
+        status,
+        VpcPeeringStatus::Rejected | VpcPeeringStatus::Expired | VpcPeeringStatus::Deleting | VpcPeeringStatus::Deleted
+    )
+}
+
 fn vpc_peering(model: &Model, walk: &mut Walk) -> Hops {
     let mut hops = Hops::default();
     let (ours, theirs) = (&model.link.initiator.vpc, &model.link.acceptor.vpc);
@@ -517,7 +525,7 @@ fn vpc_peering(model: &Model, walk: &mut Walk) -> Hops {
         |p: &&VpcPeering| (&p.vpc, &p.accepting_vpc) == (ours, theirs) || (&p.vpc, &p.accepting_vpc) == (theirs, ours);
     let seen: Vec<&VpcPeering> =
         model.snapshots().filter_map(|s| s.vpc_peerings.known()).flatten().filter(joins).collect();
-    let best = seen.iter().max_by_key(|p| (p.status == VpcPeeringStatus::Activated, p.id.clone()));
+    let best = seen.iter().max_by_key(|p| (p.status == VpcPeeringStatus::Activated, !is_over(p.status), p.id.clone()));
     if let Some(peering) = best {
         let (id, status) = (&peering.id, format!("{:?}", peering.status));
         for side in Side::BOTH {
@@ -534,6 +542,8 @@ fn vpc_peering(model: &Model, walk: &mut Walk) -> Hops {
             let asked = if peering.vpc == *ours { Side::Initiator } else { Side::Acceptor };
             let (side, fix) = if peering.status == VpcPeeringStatus::Accepting && !locked {
                 (asked.opposite(), Fix::AcceptPeering { peering: peering.id.clone() })
+            } else if is_over(peering.status) {
+                (asked, Fix::CreatePeering)
             } else {
                 (asked, Fix::Manual)
             };

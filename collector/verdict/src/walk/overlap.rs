@@ -1,7 +1,10 @@
 //! Whether the two VPCs' blocks overlap so that a packet for the peer never leaves its own VPC.
 //!
 //! A vSwitch's system route is longer than any route to the peer may be, so it wins (`network-semantics.md` §2, F32).
-//! Blamed once per link, on the initiator's VPC; overlap that touches neither address is no fault of this pair.
+//! Blamed once per link, on the initiator's VPC, when both sides swallow each other's packets, or one does and the VPCs
+//! were planned over each other: their primary blocks overlap. One side's vSwitch in a block that was added later is no
+//! plan that fails but an entry that shadows the route to the peer (F31): the route look-up says so. Overlap that
+//! touches neither address is no fault of this pair.
 
 use crate::{
     code::CauseCode,
@@ -13,7 +16,13 @@ use crate::{
 };
 use pingtong_evidence::{Pair, Side};
 
-/// The sides whose own vSwitch swallows what the pair's host there sends. What the other side sends goes its way.
+fn primaries_overlap(model: &Model) -> bool {
+    let primary = |side| model.vpc(side).map(|vpc| vpc.cidr);
+    primary(Side::Initiator).zip(primary(Side::Acceptor)).is_some_and(|(a, b)| a.overlaps(&b))
+}
+
+/// The sides whose own vSwitch swallows what the pair's host there sends because the two VPCs' blocks overlap. What the
+/// other side sends goes its way.
 pub(crate) fn judge(model: &Model, pair: &Pair, walk: &mut Walk) -> Vec<Side> {
     let (initiator, acceptor) = (&model.link.initiator.vpc, &model.link.acceptor.vpc);
     let (ours, theirs) = (model.blocks(Side::Initiator), model.blocks(Side::Acceptor));
@@ -26,11 +35,14 @@ pub(crate) fn judge(model: &Model, pair: &Pair, walk: &mut Walk) -> Vec<Side> {
             evidence.push(model.note(side, id.as_str(), provenance, text));
         }
     }
-    let mut swallowed = vec![];
-    for side in Side::BOTH {
+    let swallows = |side: Side| model.vswitch_of(side, pair.endpoint(side.opposite()).address);
+    let mut swallowed: Vec<Side> = Side::BOTH.into_iter().filter(|side| swallows(*side).is_some()).collect();
+    if swallowed.len() < Side::BOTH.len() && !primaries_overlap(model) {
+        swallowed.clear();
+    }
+    for &side in &swallowed {
         let far = pair.endpoint(side.opposite()).address;
-        if let Some(vswitch) = model.vswitch_of(side, far) {
-            swallowed.push(side);
+        if let Some(vswitch) = swallows(side) {
             let (id, cidr) = (&vswitch.id, vswitch.cidr);
             let text = both!(
                 "the peer's address {far} lies in this side's own vSwitch {id} ({cidr}); its system route wins",

@@ -40,6 +40,17 @@ impl LookUp<'_> {
         best_route(self.entries, self.to).map(|(_, entry)| entry)
     }
 
+    /// The entry to the link that would decide if nothing else did, whatever its state.
+    fn right(&self) -> Option<&RouteEntry> {
+        let covers = |e: &&RouteEntry| e.destination.contains(self.to) && self.leads_to_link(e);
+        self.entries.iter().filter(covers).max_by_key(|e| e.destination.prefix_length())
+    }
+
+    /// The vSwitch of the sender's own VPC that the address lies in.
+    fn own_vswitch(&self) -> Option<&VSwitch> {
+        self.model.vswitch_of(self.side, self.to)
+    }
+
     fn object(&self, entry: &RouteEntry) -> Object {
         match &entry.id {
             Some(id) => self.model.object(self.side, ObjectKind::RouteEntry, id.as_str()),
@@ -127,24 +138,37 @@ pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk
         // Which next hop is the link's cannot be told; the connection's own blind spot says so.
         return;
     }
-    if look.best().is_some_and(|best| look.leads_to_link(best) && bad_leg(model, side, best) == Some(BadLeg::Unread)) {
+    let leads = |best: &RouteEntry| look.own_vswitch().is_none() && look.leads_to_link(best);
+    if look.best().is_some_and(|best| leads(best) && bad_leg(model, side, best) == Some(BadLeg::Unread)) {
         let what = ("the router interfaces", "路由器接口");
         let why = snapshot.router_interfaces.why_unknown();
         return walk.blind(blind_because(model, side, 5, why, what, vec![stops], vec![CauseCode::EcmpLegDead]));
     }
-    let outcome = match look.best() {
-        Some(best) if look.leads_to_link(best) => match dead_leg(&look, best) {
-            Some(outcome) => outcome,
+    let outcomes = match (look.own_vswitch(), look.best()) {
+        // What the own vSwitch swallows would need a route all the same.
+        (Some(own), _) if look.right().is_none() => vec![swallowed(&look, own), nowhere(&look)],
+        (Some(own), _) => vec![swallowed(&look, own)],
+        (None, Some(best)) if look.leads_to_link(best) => match dead_leg(&look, best) {
+            Some(outcome) => vec![outcome],
             None => return passed(&look, best, vswitch, walk),
         },
-        Some(best) => elsewhere(&look, best),
-        None => nowhere(&look),
+        (None, Some(best)) => vec![elsewhere(&look, best)],
+        (None, None) => vec![nowhere(&look)],
     };
+    for outcome in outcomes {
+        blame(&look, packet, vswitch, outcome, walk);
+    }
+}
+
+type Outcome = (CauseCode, Object, Both, Fix);
+
+fn blame(look: &LookUp<'_>, packet: &Packet, vswitch: &VSwitch, outcome: Outcome, walk: &mut Walk) {
     let (code, object, text, fix) = outcome;
-    let (id, table_id) = (&vswitch.id, &table.id);
+    let (model, side, id, table_id) = (look.model, look.side, &vswitch.id, &look.table.id);
     let in_effect = both!("the table in effect for {id} is {table_id}", "{id} 生效的路由表是 {table_id}");
-    let entry_note = entries.iter().find(|e| e.id.as_ref().is_some_and(|id| id.as_str() == object.id));
-    let provenance = entry_note.map_or(table.provenance, |e| e.provenance);
+    let entry = look.entries.iter().find(|e| e.id.as_ref().is_some_and(|id| id.as_str() == object.id));
+    let provenance = entry.map_or(look.table.provenance, |e| e.provenance);
+    let (some, all) = (Stops::Some(packet.direction), Stops::Packets(packet.direction));
     walk.blame(Finding {
         code,
         side,
@@ -154,7 +178,7 @@ pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk
             model.note(side, id.as_str(), vswitch.provenance, in_effect),
         ],
         object,
-        stops: if code == CauseCode::EcmpLegDead { Stops::Some(packet.direction) } else { stops },
+        stops: if code == CauseCode::EcmpLegDead { some } else { all },
         fix,
     });
 }
@@ -177,7 +201,7 @@ fn passed(look: &LookUp<'_>, best: &RouteEntry, vswitch: &VSwitch, walk: &mut Wa
 }
 
 /// An entry that leads to the link among others, or by a hop that the cloud holds unusable.
-fn dead_leg(look: &LookUp<'_>, best: &RouteEntry) -> Option<(CauseCode, Object, Both, Fix)> {
+fn dead_leg(look: &LookUp<'_>, best: &RouteEntry) -> Option<Outcome> {
     let (destination, hops) = (best.destination, hops_text(best));
     match bad_leg(look.model, look.side, best)? {
         BadLeg::Dead(dead) => {
@@ -201,13 +225,9 @@ fn dead_leg(look: &LookUp<'_>, best: &RouteEntry) -> Option<(CauseCode, Object, 
 }
 
 /// The best entry leads somewhere else.
-fn elsewhere(look: &LookUp<'_>, best: &RouteEntry) -> (CauseCode, Object, Both, Fix) {
+fn elsewhere(look: &LookUp<'_>, best: &RouteEntry) -> Outcome {
     let (destination, hops, to) = (best.destination, hops_text(best), look.to);
-    let right = look
-        .entries
-        .iter()
-        .filter(|e| e.destination.contains(to) && look.leads_to_link(e))
-        .max_by_key(|e| e.destination.prefix_length());
+    let right = look.right();
     let pending = right
         .filter(|e| e.status != RouteStatus::Available && e.destination.prefix_length() >= destination.prefix_length());
     if let Some(entry) = pending {
@@ -245,7 +265,20 @@ fn elsewhere(look: &LookUp<'_>, best: &RouteEntry) -> (CauseCode, Object, Both, 
     (CauseCode::RouteWrongNextHop, look.object(best), text, fix)
 }
 
-fn not_available(look: &LookUp<'_>, entry: &RouteEntry) -> (CauseCode, Object, Both, Fix) {
+/// The address lies in a vSwitch of the sender's own VPC, whose system route is longer than any to the peer may be.
+fn swallowed(look: &LookUp<'_>, own: &VSwitch) -> Outcome {
+    let (id, cidr, to) = (&own.id, own.cidr, look.to);
+    let entry = look.entries.iter().find(|e| e.kind == RouteKind::System && e.destination == cidr);
+    let table = || look.model.object(look.side, ObjectKind::RouteTable, look.table.id.as_str());
+    let text = both!(
+        "{cidr} is this VPC's own vSwitch {id}: {to} is looked for inside and never sent to the link",
+        "{cidr} 是本专有网络自己的交换机 {id}：到 {to} 的报文在本地查找，不会发往对端"
+    );
+    // The cloud takes no route within a vSwitch's block: nothing but the vSwitch can give way.
+    (CauseCode::RouteShadowed, entry.map_or_else(table, |entry| look.object(entry)), text, Fix::Manual)
+}
+
+fn not_available(look: &LookUp<'_>, entry: &RouteEntry) -> Outcome {
     let (destination, status) = (entry.destination, format!("{:?}", entry.status));
     let text = both!(
         "{destination} leads to the link but its state is {status}; only available routes forward",
@@ -255,7 +288,7 @@ fn not_available(look: &LookUp<'_>, entry: &RouteEntry) -> (CauseCode, Object, B
 }
 
 /// No entry in force covers the address.
-fn nowhere(look: &LookUp<'_>) -> (CauseCode, Object, Both, Fix) {
+fn nowhere(look: &LookUp<'_>) -> Outcome {
     let (to, id) = (look.to, &look.table.id);
     let fix = look.create(look.peer_block());
     let pending = look.entries.iter().find(|e| e.destination.contains(to) && look.leads_to_link(e));

@@ -33,7 +33,7 @@ pub(in crate::cloud) fn entries_of(world: &World, table: &RouteTable) -> Vec<Rou
         name: String::new(),
         description: String::new(),
         destination,
-        hops: vec![Hop { kind: kind.to_owned(), id: String::new(), weight: 0 }],
+        hops: vec![Hop { kind: kind.to_owned(), id: String::new(), weight: 0, enabled: true }],
         origin: Origin::System,
         status: "Available".to_owned(),
     };
@@ -144,7 +144,7 @@ pub(super) fn modify(call: &Call<'_>, world: &mut World) -> Answer {
         (None, None) => None,
         (kind, Some(id)) => {
             let kind = kind.or_else(|| entry.hops.first().map(|hop| hop.kind.as_str())).unwrap_or_default();
-            Some(Hop { kind: kind.to_owned(), id: id.to_owned(), weight: WEIGHT_DEFAULT })
+            Some(Hop { kind: kind.to_owned(), id: id.to_owned(), weight: WEIGHT_DEFAULT, enabled: true })
         }
         (Some(_), None) => return Err(Refusal::new(400, "MissingNewNextHopId", "NewNextHopId is mandatory.")),
     };
@@ -198,7 +198,7 @@ fn row(world: &World, table: &RouteTable, entry: &RouteEntry) -> Value {
         .map(|hop| {
             let mut row = json!({ "NextHopType": hop.kind, "NextHopId": hop.id, "NextHopRelatedInfo": {} });
             if let Some(interface) = world.interfaces.get(&hop.id) {
-                row["Enabled"] = json!(1);
+                row["Enabled"] = json!(u8::from(hop.enabled));
                 row["Weight"] = json!(hop.weight);
                 row["NextHopRegionId"] = json!(interface.opposite.region);
                 if let Some(partner) = world.partner(interface) {
@@ -229,8 +229,7 @@ pub(super) fn legacy_row(table: &RouteTable, entry: &RouteEntry) -> Value {
     let several: Vec<Value> = if single.is_some() {
         Vec::new()
     } else {
-        let hop =
-            |hop: &Hop| json!({ "NextHopType": hop.kind, "NextHopId": hop.id, "Weight": hop.weight, "Enabled": 1 });
+        let hop = |hop: &Hop| json!({ "NextHopType": hop.kind, "NextHopId": hop.id, "Weight": hop.weight, "Enabled": u8::from(hop.enabled) });
         entry.hops.iter().map(hop).collect()
     };
     json!({
@@ -294,7 +293,7 @@ fn read_hops(params: &Params) -> Result<Vec<Hop>, Refusal> {
         }
         (Some(id), true) => {
             let kind = params.get("NextHopType").unwrap_or("Instance");
-            Ok(vec![Hop { kind: kind.to_owned(), id: id.to_owned(), weight: WEIGHT_DEFAULT }])
+            Ok(vec![Hop { kind: kind.to_owned(), id: id.to_owned(), weight: WEIGHT_DEFAULT, enabled: true }])
         }
         (None, false) => {
             let only_interfaces = listed.iter().all(|hop| hop.wants("NextHopType", "RouterInterface"));
@@ -306,7 +305,12 @@ fn read_hops(params: &Params) -> Result<Vec<Hop>, Refusal> {
                 .iter()
                 .map(|hop| {
                     let weight = hop.number("Weight")?.unwrap_or(WEIGHT_DEFAULT);
-                    Ok(Hop { kind: "RouterInterface".to_owned(), id: hop.need("NextHopId")?.to_owned(), weight })
+                    Ok(Hop {
+                        kind: "RouterInterface".to_owned(),
+                        id: hop.need("NextHopId")?.to_owned(),
+                        weight,
+                        enabled: true,
+                    })
                 })
                 .collect()
         }

@@ -29,7 +29,7 @@ pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
         return Err(Refusal::new(404, "ResourceNotFound.AcceptingVpc", "The specified accepting VPC does not exist."));
     }
     let taken = world.peerings.values().any(|other| {
-        other.state != PeeringState::Rejected
+        !matches!(other.state, PeeringState::Rejected | PeeringState::Expired)
             && [(&other.vpc, &other.accepting_vpc), (&other.accepting_vpc, &other.vpc)]
                 .contains(&(&vpc, &accepting_vpc))
     });

@@ -162,3 +162,48 @@ async fn a_vpc_peering_connection_carries_once_it_is_accepted() {
     let listed = bench.ok(&bench.b, &format!("vpcpeer:ListVpcPeerConnections VpcId={},vpc-other", b.vpc)).await;
     assert_eq!(listed["VpcPeerConnects"][0]["Status"], "Activated");
 }
+
+/// No call of an account does these; the declared state says them and the plane obeys.
+#[tokio::test]
+async fn what_the_clouds_own_hand_does_is_said_and_obeyed() {
+    use crate::cloud::Hand;
+    let bench = Bench::new().await;
+    let (a, b) = bench.sides().await;
+    let (near, far) = bench.connected(&a, &b).await;
+    let route = format!(
+        "vpc:CreateRouteEntry RouteTableId={} DestinationCidrBlock=172.16.0.0/16 NextHopType=RouterInterface NextHopId={near}",
+        a.table
+    );
+    let entry = super::text(&bench.ok(&bench.a, &route).await, "RouteEntryId");
+    let hand = |text: &str| -> Hand { serde_json::from_str(text).expect("a hand") };
+    let lock = |status: &str| hand(&format!(r#"{{"lock":{{"object":"{far}","status":"{status}"}}}}"#));
+    let state =
+        |object: &str, status: &str| hand(&format!(r#"{{"state":{{"object":"{object}","status":"{status}"}}}}"#));
+    let carries = || desired(&bench).links[&near].carries;
+
+    bench.cloud.befall("B", &lock("FinancialLocked")).await.expect("locked");
+    assert!(!carries());
+    let seen = bench.ok(&bench.a, &format!("vpc:DescribeRouterInterfaceAttribute InstanceId={near}")).await;
+    assert_eq!(seen["OppositeInterfaceBusinessStatus"], "FinancialLocked");
+    let thaw = format!("vpc:DeactivateRouterInterface RouterInterfaceId={far}");
+    assert_eq!(bench.refused(&bench.b, &thaw).await, "Forbidden.FinancileLocked");
+    bench.cloud.befall("B", &lock("Normal")).await.expect("paid");
+    assert!(carries());
+
+    bench.cloud.befall("A", &state(&near, "Connecting")).await.expect("stuck");
+    assert!(!carries());
+    bench.cloud.befall("A", &state(&near, "Active")).await.expect("free");
+    let hops = || {
+        let routes = &desired(&bench).vpcs[&a.vpc].tables[&a.table];
+        routes.iter().find(|r| r.destination.to_string() == "172.16.0.0/16").map(|r| r.hops.clone())
+    };
+    assert_eq!(hops(), Some(vec![HopPlane::Link(near.clone())]));
+    bench.cloud.befall("A", &hand(&format!(r#"{{"unusable":"{entry}"}}"#))).await.expect("disabled");
+    assert_eq!(hops(), Some(vec![HopPlane::Blackhole]));
+    bench.cloud.befall("A", &state(&entry, "Pending")).await.expect("pending");
+    assert_eq!(hops(), None);
+
+    for (account, wrong) in [("A", lock("Normal")), ("B", state(&far, "Melting")), ("A", state("ri-none", "Active"))] {
+        assert!(bench.cloud.befall(account, &wrong).await.is_err(), "{wrong:?} of {account}");
+    }
+}
