@@ -46,11 +46,14 @@ pub(super) fn newest(snapshots: impl IntoIterator<Item = Snapshot>) -> Vec<Arc<S
     newest.into_values().map(Arc::new).collect()
 }
 
+/// An ACL by its place, its id and the direction.
+pub(super) type AclKey = (u32, pingtong_evidence::NetworkAclId, bool);
+
 /// What every compiled thing is looked up by while an estate is made.
 pub(super) struct Making {
     estate: Estate,
     pools: BTreeMap<PoolKey, u32>,
-    acls: BTreeMap<(u32, pingtong_evidence::NetworkAclId, bool), u32>,
+    acls: BTreeMap<AclKey, u32>,
     tables: BTreeMap<(u32, usize), u32>,
     profiles: BTreeMap<Profile, u32>,
 }
@@ -71,6 +74,7 @@ pub(super) fn make(snapshots: Vec<Arc<Snapshot>>, given: &[Link]) -> Estate {
     making.networks();
     making.hosts();
     making.join(links);
+    making.estate.acl_keys = making.acls.into_iter().map(|(key, at)| (at, key)).collect();
     making.estate.pool_keys = making.pools.into_iter().map(|(key, at)| (at, key)).collect();
     making.estate
 }

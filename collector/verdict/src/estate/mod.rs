@@ -6,17 +6,24 @@
 //! snapshots that `walk` reads; inside one VPC, where `walk` does not go, `network-semantics.md` §1.1 and §4: vSwitches reach
 //! each other by system routes, ACLs filter between vSwitches, members of basic groups talk unless isolated.
 
+mod audit;
 mod compile;
+mod decider;
 mod filter;
 mod groups;
 mod links;
 mod place;
+mod sets;
 mod span;
 #[cfg(test)]
 mod tests;
 
+pub use audit::{
+    Ask, Audit, AuditBlock, AuditCause, Auditor, Decider, ExpectationAnswer, ExpectationState, Failing, ForbidAnswer,
+    ForbidState, Leaking, UnknownPart,
+};
 use compile::Table;
-use filter::{Column, DEFAULT, Filter, Say};
+use filter::{Column, DEFAULT, Filter, INNER, Say};
 use groups::{Pool, PoolKey};
 use links::Joint;
 use pingtong_evidence::{Direction, EniId, InstanceId, Link, Protocol, Side, Snapshot, VpcId};
@@ -154,6 +161,7 @@ pub struct Estate {
     pools: Vec<Pool>,
     pool_keys: BTreeMap<u32, PoolKey>,
     acls: Vec<Filter>,
+    acl_keys: BTreeMap<u32, compile::AclKey>,
     tables: Vec<Table>,
     joints: Vec<Joint>,
     /// Counts how often everything was made anew.
@@ -398,6 +406,11 @@ impl Estate {
         let between = Between::new(self, self.profile(source)?, self.profile(destination)?)?;
         let (out, inward) = (between.outward(destination.address), between.inward(source.address));
         Some(between.round_trip(&out, &inward, flow.protocol, flow.port))
+    }
+
+    fn place_of(&self, profile: &Profile) -> Option<&Place> {
+        let network = self.networks.get(profile.vpc as usize)?;
+        self.places.get(network.place as usize)
     }
 
     fn direction_from(&self, joint: &Joint, vpc: u32) -> Direction {
