@@ -34,7 +34,8 @@ pub use code::{CauseCode, UnknownCode};
 pub use diagnose::{diagnose, diagnose_in, predicted, smallest_repair_set};
 pub use estate::{
     Ask, Audit, AuditBlock, AuditCause, Auditor, Decider, Estate, ExpectationAnswer, ExpectationState, Failing, Flow,
-    ForbidAnswer, ForbidState, HostRef, Leaking, Outcome, RoundTrip, Stage, UnknownPart,
+    ForbidAnswer, ForbidState, HostRef, Leaking, Outcome, PathEnd, PathLeg, PathStage, PathState, PathTrace, RoundTrip,
+    Stage, UnknownPart,
 };
 pub use lang::{Lang, Texts};
 pub use onset::{Onset, RecordedCall, Trigger};

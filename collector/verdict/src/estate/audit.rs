@@ -225,7 +225,7 @@ pub struct Auditor {
 impl Auditor {
     /// Decides every expectation and forbid.
     pub fn audit(&mut self, estate: &Estate, expectations: &[Ask], forbids: &[Ask], lang: Lang) -> Audit {
-        let mut explainer = Explainer { estate, models: BTreeMap::new() };
+        let mut explainer = Explainer::new(estate);
         let expectations: Vec<ExpectationAnswer> = expectations
             .iter()
             .map(|ask| {
@@ -506,7 +506,7 @@ fn dies(stops: Stops, flow: Direction) -> bool {
     stops.round_trip(flow) || matches!(stops, Stops::Some(_))
 }
 
-fn causes(walk: &Walk, flow: Direction) -> Vec<AuditCause> {
+pub(super) fn causes(walk: &Walk, flow: Direction) -> Vec<AuditCause> {
     let ours = walk.findings.iter().filter(|finding| dies(finding.stops, flow));
     let mut causes: Vec<AuditCause> = ours.map(AuditCause::of).collect();
     causes.sort();
@@ -538,15 +538,19 @@ fn gaps(walk: &Walk, flow: Direction, lang: Lang) -> Vec<GapNote> {
 }
 
 /// Explains sets of flows by one of their pairs.
-struct Explainer<'e> {
+pub(super) struct Explainer<'e> {
     estate: &'e Estate,
     /// By link.
     models: BTreeMap<LinkId, Model>,
 }
 
-impl Explainer<'_> {
+impl<'e> Explainer<'e> {
+    pub(super) fn new(estate: &'e Estate) -> Self {
+        Self { estate, models: BTreeMap::new() }
+    }
+
     /// The explaining walk of a flow between two VPCs; none inside one.
-    fn walk(&mut self, flow: &Flow) -> Option<(Walk, Direction)> {
+    pub(super) fn walk(&mut self, flow: &Flow) -> Option<(Walk, Direction)> {
         let ends = Ends::of(self.estate, flow)?;
         if ends.same_vpc {
             return None;
@@ -661,7 +665,7 @@ pub(super) fn plain_code(stage: Stage, by: u32) -> CauseCode {
 
 impl Estate {
     /// The link that a flow goes over or would; where nothing joins the two VPCs, the one that the tutorial would make.
-    fn link_of(&self, ends: &Ends<'_>) -> Option<Link> {
+    pub(super) fn link_of(&self, ends: &Ends<'_>) -> Option<Link> {
         if let Some(link) = ends.link(Leg::Request) {
             return Some(self.joints.get(link as usize)?.link.clone());
         }

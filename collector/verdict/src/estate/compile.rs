@@ -9,11 +9,11 @@ use super::{
     groups::{Members, Pool, PoolKey, own_rules},
     links::{self, Joint},
     place::{Place, Shown, deciding},
-    span::{Cells, Span},
+    span::{Cells, Span, bits},
 };
 use crate::walk::{BadLeg, bad_leg};
 use pingtong_evidence::{Instance, InstanceStatus, Known, Link, Side, Snapshot, VSwitch, VpcId};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 /// A route table of an estate.
 #[derive(Debug)]
@@ -165,8 +165,13 @@ impl Making {
             self.estate.profiles.push(profile);
             next
         });
+        let first = |addresses: &[IpAddr]| addresses.first().copied().and_then(bits) == Some(address);
+        let primary = match (eni, instance) {
+            (Some(eni), _) => eni.primary && first(&eni.addresses),
+            (None, instance) => instance.is_some_and(|instance| first(&instance.addresses)),
+        };
         let instance = instance.map(|i| i.id.clone()).or_else(|| eni.and_then(|e| e.instance.clone()));
-        self.estate.hosts.push(Host { address, profile: at, instance, eni: eni.map(|e| e.id.clone()) });
+        self.estate.hosts.push(Host { address, profile: at, instance, eni: eni.map(|e| e.id.clone()), primary });
     }
 
     /// As `walk::acl` finds it.

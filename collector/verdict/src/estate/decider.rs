@@ -5,7 +5,7 @@
 
 use super::{Between, DEFAULT, Estate, Flow, HostRef, INNER, OVERLAP, Profile, Stage, TableRef, Way, filter::Say};
 use crate::verdict::{Object, ObjectKind};
-use pingtong_evidence::{Direction, NextHopKind};
+use pingtong_evidence::{Direction, NextHopKind, RouteEntry, SecurityRule};
 
 /// One packet of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +99,37 @@ impl<'e> Ends<'e> {
         }
         let first = self.estate.pool_keys.get(&at)?.groups.first()?;
         self.object(profile, ObjectKind::SecurityGroup, first.to_string())
+    }
+
+    /// The rule that a group stage decides by; none for a default.
+    pub(crate) fn rule_at(&self, leg: Leg, stage: Stage, by: u32) -> Option<&'e SecurityRule> {
+        let ingress = stage == Stage::IngressGroup;
+        let profile = if (leg == Leg::Request) == ingress { self.destination } else { self.source };
+        let [egress_pool, ingress_pool] = if self.same_vpc { profile.inner } else { profile.outer };
+        let pool = self.estate.pools.get(if ingress { ingress_pool } else { egress_pool } as usize)?;
+        let (group, rule) = pool.names.get(by as usize)?;
+        let groups = self.estate.place_of(profile)?.snapshot.security_groups.known()?;
+        groups.get(*group as usize)?.rules.known()?.get(*rule as usize)
+    }
+
+    /// The route that a look-up decides by; none where there is none.
+    pub(crate) fn route_at(&self, leg: Leg, by: u32) -> Option<&'e RouteEntry> {
+        let profile = if leg == Leg::Request { self.source } else { self.destination };
+        let TableRef::At(at) = profile.table else { return None };
+        let table = self.estate.tables.get(at as usize)?;
+        let table = self.estate.places.get(table.place as usize)?.table(table.at)?;
+        table.entries.known()?.get(by as usize)
+    }
+
+    /// What every stage says to the flow's packets.
+    pub(crate) fn stages(&self, flow: &Flow) -> Option<[[(Stage, Say); 9]; 2]> {
+        let between = Between::new(self.estate, self.source, self.destination)?;
+        let (s, d) = (self.estate.host(flow.source)?, self.estate.host(flow.destination)?);
+        let (out, inward) = (between.outward(d.address), between.inward(s.address));
+        Some([
+            between.request(&out, &inward, flow.protocol, flow.port),
+            between.reply(&out, &inward, flow.protocol, flow.port),
+        ])
     }
 
     fn entry(&self, profile: &Profile, ingress: bool, by: u32) -> Option<Object> {

@@ -12,6 +12,7 @@ mod decider;
 mod filter;
 mod groups;
 mod links;
+mod path;
 mod place;
 mod sets;
 mod span;
@@ -26,6 +27,7 @@ use compile::Table;
 use filter::{Column, DEFAULT, Filter, INNER, Say};
 use groups::{Pool, PoolKey};
 use links::Joint;
+pub use path::{PathEnd, PathLeg, PathStage, PathState, PathTrace};
 use pingtong_evidence::{Direction, EniId, InstanceId, Link, Protocol, Side, Snapshot, VpcId};
 use place::Place;
 use serde::{Deserialize, Serialize};
@@ -133,6 +135,8 @@ struct Host {
     profile: u32,
     instance: Option<InstanceId>,
     eni: Option<EniId>,
+    /// The first address of a primary interface, or of an instance whose interfaces do not show.
+    primary: bool,
 }
 
 /// A VPC.
@@ -359,6 +363,14 @@ impl Estate {
     pub fn hosts_at(&self, address: IpAddr) -> Vec<HostRef> {
         let Some(bits) = span::bits(address) else { return vec![] };
         self.hosts().filter(|host| self.host(*host).is_some_and(|h| h.address == bits)).collect()
+    }
+
+    /// The hosts that are an instance's addresses, the primary one first.
+    pub fn hosts_of_instance(&self, instance: &str) -> Vec<HostRef> {
+        let own = |host: &HostRef| self.instance(*host).is_some_and(|id| id.as_str() == instance);
+        let mut hosts: Vec<HostRef> = self.hosts().filter(own).collect();
+        hosts.sort_by_key(|host| self.host(*host).is_none_or(|found| !found.primary));
+        hosts
     }
 
     /// A host's address.

@@ -155,3 +155,37 @@ fn what_did_not_change_is_remembered_and_what_did_is_decided_anew() {
         assert_eq!(again, fresh, "seed {seed}");
     }
 }
+
+#[test]
+fn a_path_names_every_cause_at_a_stage_that_it_stops() {
+    let mut met = [0u32; 3];
+    for seed in 0..SEEDS {
+        let (_, estate) = small(seed);
+        let mut random = Random::new(seed);
+        let hosts: Vec<HostRef> = estate.hosts().collect();
+        for (protocol, port) in SERVICES {
+            let [Some(source), Some(destination)] = [(); 2].map(|()| random.pick(&hosts).copied()) else { continue };
+            let flow = Flow { source, destination, protocol, port };
+            let (told, path) = (estate.walk(&flow).unwrap(), estate.path(&flow, Lang::Zh).unwrap());
+            for (outcome, leg) in [(told.request, &path.request), (told.reply, &path.reply)] {
+                let state = match kind(outcome) {
+                    Kind::Delivered => crate::PathState::Passes,
+                    Kind::Stopped => crate::PathState::Stopped,
+                    Kind::Unknown => crate::PathState::Unknown,
+                };
+                assert_eq!(leg.state, state, "seed {seed}: {flow:?}: {path:?}");
+                let stops = |stage: &&crate::PathStage| stage.state == crate::PathState::Stopped;
+                assert_eq!(leg.stages.iter().any(|stage| stops(&stage)), state == crate::PathState::Stopped);
+                assert!(leg.stages.iter().filter(stops).all(|stage| !stage.codes.is_empty()));
+                met[state as usize] += 1;
+            }
+            let Some((walk, way)) = crate::estate::audit::Explainer::new(&estate).walk(&flow) else { continue };
+            let stages = path.request.stages.iter().chain(&path.reply.stages);
+            let named: std::collections::BTreeSet<_> = stages.flat_map(|stage| stage.codes.clone()).collect();
+            let found: std::collections::BTreeSet<_> =
+                crate::estate::audit::causes(&walk, way).into_iter().map(|cause| cause.code).collect();
+            assert!(found.is_subset(&named), "seed {seed}: {flow:?}: {found:?} {named:?}: {path:?}");
+        }
+    }
+    assert!(met.iter().all(|count| *count >= 20), "{met:?}");
+}
