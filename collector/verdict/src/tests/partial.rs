@@ -159,3 +159,16 @@ fn a_configuration_from_before_the_packets_died_does_not_clear_itself_and_blames
     world.wire(Wire::S5, Wire::S1);
     assert_eq!(codes(&world.verdict()), ["route-missing acceptor"]);
 }
+
+#[test]
+fn a_route_that_misses_the_link_is_blamed_where_only_the_peer_tells_of_the_interfaces() {
+    let mut world = World::healthy();
+    world.wire(Wire::S1, Wire::S5);
+    let denied =
+        WhyUnknown::Denied { action: "a:B".to_owned(), code: "Forbidden.RAM".to_owned(), request_id: String::new() };
+    world.snapshot(I).router_interfaces = Known::Unknown(denied);
+    for entry in world.entries(I).iter_mut().filter(|entry| entry.kind == RouteKind::Custom) {
+        entry.next_hops[0].id = "ri-other".to_owned();
+    }
+    assert_eq!(codes(&world.verdict()), ["route-wrong-next-hop initiator"]);
+}

@@ -89,16 +89,20 @@ pub(crate) enum BadLeg<'a> {
     Dead(&'a NextHop),
     /// The cloud holds the only next hop unusable.
     Disabled,
+    /// Of several next hops none is known to be dead, and some could not be read.
+    Unread,
 }
 
 /// The leg that is bad, when one is.
 pub(crate) fn bad_leg<'a>(model: &Model, side: Side, best: &'a RouteEntry) -> Option<BadLeg<'a>> {
     if let [_, _, ..] = best.next_hops.as_slice() {
-        return best.next_hops.iter().find(|hop| !Hops::carries(model, side, hop)).map(BadLeg::Dead);
+        let legs = || best.next_hops.iter().map(|hop| (hop, Hops::carries(model, side, hop)));
+        let dead = legs().find(|(_, carries)| *carries == Some(false)).map(|(hop, _)| BadLeg::Dead(hop));
+        return dead.or_else(|| legs().any(|(_, carries)| carries.is_none()).then_some(BadLeg::Unread));
     }
     let hop = best.next_hops.first()?;
     // A hop disabled because its interface is not in use is that interface's fault, not the route's.
-    (hop.enabled == Some(false) && Hops::carries(model, side, hop)).then_some(BadLeg::Disabled)
+    (hop.enabled == Some(false) && Hops::carries(model, side, hop) != Some(false)).then_some(BadLeg::Disabled)
 }
 
 fn hops_text(entry: &RouteEntry) -> String {
@@ -133,6 +137,11 @@ pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk
     if hops.unseen(side) && look.best().is_some_and(|best| best.kind != RouteKind::System) {
         // Which next hop is the link's cannot be told; the connection's own blind spot says so.
         return;
+    }
+    if look.best().is_some_and(|best| look.leads_to_link(best) && bad_leg(model, side, best) == Some(BadLeg::Unread)) {
+        let what = ("the router interfaces", "路由器接口");
+        let why = snapshot.router_interfaces.why_unknown();
+        return walk.blind(blind_because(model, side, 5, why, what, vec![stops], vec![CauseCode::EcmpLegDead]));
     }
     let outcomes = match (look.own_vswitch(), look.best()) {
         // What the own vSwitch swallows would need a route all the same.
@@ -210,6 +219,7 @@ fn dead_leg(look: &LookUp<'_>, best: &RouteEntry) -> Option<Outcome> {
             );
             Some((CauseCode::RouteNotAvailable, look.object(best), text, Fix::Manual))
         }
+        BadLeg::Unread => None,
     }
 }
 
