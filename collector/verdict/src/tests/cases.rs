@@ -333,7 +333,7 @@ fn a_vswitch_in_a_later_block_shadows_the_route_to_the_peer() {
 #[test]
 fn a_block_inside_the_peers_swallows_one_way_only() {
     let over = |w: &mut World| {
-        let own = &mut w.snapshot(I);
+        let own = w.snapshot(I);
         let mut over = known(&mut own.vswitches)[0].clone();
         (over.id, over.cidr) = (id("vsw-over"), cidr("172.16.1.0/24"));
         known(&mut own.vswitches).push(over);
