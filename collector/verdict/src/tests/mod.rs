@@ -12,5 +12,6 @@ mod partial;
 mod properties;
 mod redacted;
 mod repairs;
+mod third;
 mod transit;
 mod world;

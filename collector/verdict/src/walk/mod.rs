@@ -10,6 +10,7 @@ mod host;
 mod overlap;
 mod route;
 mod security;
+mod third;
 mod transit;
 
 pub(crate) use connection::{Hops, link_ends};
