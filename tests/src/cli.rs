@@ -6,7 +6,7 @@
 use crate::{
     bench,
     cloud::{self, Cloud, NullApply},
-    demo,
+    demo, differential,
     estate::Estate,
     plane::sandbox,
     programs::Programs,
@@ -16,6 +16,7 @@ use crate::{
     settings,
     topology::Topology,
     tutorial::{Builder, Operators, STEPS},
+    walkthrough,
 };
 use anyhow::{Context, Result, anyhow};
 use clap::{Parser, Subcommand};
@@ -69,6 +70,18 @@ enum Verb {
         #[arg(long)]
         keep: Option<PathBuf>,
     },
+    /// Does the tutorial step by step and shows after each what `pingtong verify` says. 逐步完成教程，每步之后显示验证结果。
+    Tutorial {
+        /// A topology's name or file.
+        #[arg(default_value = "tutorial")]
+        topology: String,
+        /// One JSON line after each step.
+        #[arg(long)]
+        json: bool,
+        /// Language of the texts, zh or en; the locale's by default.
+        #[arg(long)]
+        lang: Option<Lang>,
+    },
     /// Boots a topology, prints one JSON line and stays until a signal. 启动一个拓扑并保持运行。
     Up {
         /// A topology's name or file.
@@ -118,6 +131,18 @@ enum Verb {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Draws networks and faults, and holds what the verdict engine predicts of every pair against real packets. 随机生成网络与故障，比对判定引擎的预测与真实报文。
+    Differential {
+        /// The first seed; each seed is one network. 起始种子，每个种子一个网络。
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How many cases. 用例数。
+        #[arg(long, default_value_t = 200)]
+        cases: u64,
+        /// One JSON line. 输出一行 JSON。
+        #[arg(long)]
+        json: bool,
+    },
     /// Tells whether this machine can run the lab. 检查本机能否运行实验室。
     Check,
     /// One scenario in this process's own sandbox.
@@ -161,10 +186,10 @@ pub fn outside(args: &[OsString]) -> ExitCode {
     let tail = &args[1..];
     let done = match cli.command {
         Verb::Run { files, json, jobs, keep } => run_all(&files, json, jobs, keep.as_deref()),
-        Verb::Demo { .. } | Verb::Up { .. } => {
+        Verb::Demo { .. } | Verb::Tutorial { .. } | Verb::Up { .. } => {
             Programs::find(settings::cargo().as_deref()).and_then(|_| sandbox::run_inside(tail))
         }
-        Verb::Check | Verb::Scenario { .. } => sandbox::run_inside(tail),
+        Verb::Check | Verb::Scenario { .. } | Verb::Differential { .. } => sandbox::run_inside(tail),
         Verb::Bench { what: Bench::Gather { json } } => {
             Programs::find(settings::cargo().as_deref()).and_then(|programs| bench_gather(&programs, json))
         }
@@ -192,7 +217,24 @@ pub fn inside(args: &[OsString]) -> ExitCode {
                     let good = demo::run(&mut Screen::default(), lang, Programs::find(None)?, once).await?;
                     Ok(ExitCode::from(u8::from(!good)))
                 }
+                Verb::Tutorial { topology, json, lang } => {
+                    let show = |moment: &walkthrough::Moment| {
+                        if json { render::json_line(moment) } else { render::moment(moment) }
+                    };
+                    let lang = lang.unwrap_or_else(settings::lang);
+                    walkthrough::run(load_topology(&topology)?, lang, Programs::find(None)?, show).await?;
+                    Ok(ExitCode::SUCCESS)
+                }
                 Verb::Up { topology, unconnected, pace } => up(&topology, unconnected, pace).await,
+                Verb::Differential { seed, cases, json } => {
+                    let report = differential::run(differential::Options { seed, cases }).await?;
+                    if json {
+                        render::json_line(&report);
+                    } else {
+                        render::differential(&report);
+                    }
+                    Ok(ExitCode::from(u8::from(report.disagreeing > 0)))
+                }
                 Verb::Scenario { file, keep } => scenario(&file, keep.as_deref()).await,
                 Verb::Check => {
                     crate::plane::Plane::boot(crate::plane::PlaneOptions { seed: 1 })?;

@@ -94,6 +94,11 @@ impl cloud::Apply for OnPlane {
     }
 }
 
+/// What lets a plane follow a cloud.
+pub(crate) fn follower(plane: Arc<Plane>) -> Arc<dyn cloud::Apply> {
+    Arc::new(OnPlane(plane))
+}
+
 impl Estate {
     /// Boots a topology with these steps of the tutorial done, and starts collector and agents.
     ///
@@ -102,7 +107,7 @@ impl Estate {
     pub async fn boot(topology: Topology, steps: &[u8], programs: Programs) -> Result<Self> {
         loopback_up().context("cannot bring up the lab's own loopback")?;
         let plane = Arc::new(Plane::boot(PlaneOptions { seed: 1 }).context("cannot make the lab's networks")?);
-        let cloud = Cloud::new(cloud::Options::default(), Arc::new(OnPlane(Arc::clone(&plane))));
+        let cloud = Cloud::new(cloud::Options::default(), follower(Arc::clone(&plane)));
         let tasks = TaskTracker::new();
         let keys: BTreeMap<_, _> = topology
             .accounts
@@ -517,7 +522,7 @@ pub fn tail(name: &str) -> String {
 }
 
 /// The lab's root namespace has a loopback that is down, and nothing else.
-fn loopback_up() -> Result<()> {
+pub(crate) fn loopback_up() -> Result<()> {
     Netlink::route()?.request(&interfaces::set_flags("lo", UP, UP))?;
     Ok(())
 }
@@ -553,6 +558,21 @@ fn serve(tasks: &TaskTracker, listener: std::net::TcpListener, router: axum::Rou
         }
     });
     Ok(())
+}
+
+/// Answers at a listener until the answer is aborted.
+pub(crate) fn serve_until_aborted(
+    listener: std::net::TcpListener,
+    router: axum::Router,
+) -> Result<tokio::task::AbortHandle> {
+    let tasks = TaskTracker::new();
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let served = tasks.spawn(async move {
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, service).await
+    });
+    Ok(served.abort_handle())
 }
 
 /// Looks until `holds`, at most `within`.

@@ -1,7 +1,7 @@
 //! What the lab prints. Results go to stdout, failures to stderr.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this module is the lab's output")]
 
-use crate::run::Outcome;
+use crate::{differential::Report, run::Outcome, walkthrough::Moment};
 use std::io::Write;
 use unicode_width::UnicodeWidthStr;
 
@@ -92,6 +92,36 @@ pub fn figures(figures: &serde_json::Value) {
         println!("{name:<16} {value}");
     }
     let _ = std::io::stdout().flush();
+}
+
+/// What the differential test found, for a reader.
+pub fn differential(report: &Report) {
+    for one in &report.disagreements {
+        println!("✗ seed {}, case {}: prediction and packets disagree", one.seed, one.case);
+        for (title, list) in [("as drawn", &one.found), ("in the smallest network", &one.left)] {
+            println!("  {title}:");
+            for difference in list {
+                let (predicted, observed) = (difference.predicted.as_str(), difference.observed.as_str());
+                println!("    {}: predicted {predicted}, observed {observed}", difference.flow);
+            }
+        }
+        println!("  the smallest network:\n{}\n  what is done to it:\n{}", one.topology, one.calls);
+        println!("  again: {}", one.again);
+    }
+    let mark = if report.disagreeing == 0 { "✓" } else { "✗" };
+    let (cases, networks, flows, seconds) = (report.cases, report.networks, report.flows, report.seconds);
+    println!(
+        "{mark} {} of {cases} cases disagree ({flows} flows over {networks} networks in {seconds:.1} s, from seed {})",
+        report.disagreeing, report.seed
+    );
+    flush();
+}
+
+/// What is said after a step of the tutorial.
+pub fn moment(moment: &Moment) {
+    Screen::default().title(&moment.done.to_string());
+    println!("{}", moment.page.trim_end());
+    flush();
 }
 
 /// A failure with everything that led to it.

@@ -1,11 +1,11 @@
 //! A topology: what is true once every step of the tutorial is done.
 //!
 //! The format is a public contract (`[[account]]`, `[[vpc]]`, `[[peering]]`, `[[expect]]`); files live outside the
-//! repository too, so nothing here knows a name. This module reads and checks; `tutorial` creates.
+//! repository too, so nothing here knows a name. This module reads, checks and writes; `tutorial` creates.
 
 use crate::diagnostics::{Mistake, Mistakes};
 use ipnet::Ipv4Net;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
@@ -14,7 +14,7 @@ use std::{
 use toml::Spanned;
 
 /// A checked topology.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Topology {
     /// Accounts.
@@ -32,7 +32,7 @@ pub struct Topology {
 }
 
 /// An account.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Account {
     /// Name used in this file, such as `A`.
@@ -42,7 +42,7 @@ pub struct Account {
 }
 
 /// A VPC.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vpc {
     /// `ACCOUNT.NAME`.
@@ -52,30 +52,30 @@ pub struct Vpc {
     /// Primary block.
     pub cidr: Spanned<String>,
     /// Further blocks.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secondary_cidrs: Vec<Spanned<String>>,
     /// vSwitches.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vswitches: Vec<VSwitch>,
     /// Custom route tables.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub route_tables: Vec<RouteTable>,
     /// Network ACLs.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub network_acls: Vec<NetworkAcl>,
     /// Prefix lists of the account in this region.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prefix_lists: Vec<PrefixList>,
     /// Security groups.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub security_groups: Vec<SecurityGroup>,
     /// Instances.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub instances: Vec<Instance>,
 }
 
 /// A vSwitch.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VSwitch {
     /// Name inside the VPC.
@@ -85,15 +85,15 @@ pub struct VSwitch {
     /// Block.
     pub cidr: Spanned<String>,
     /// Name of the custom route table bound to it; without one the system table serves it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route_table: Option<Spanned<String>>,
     /// Name of the network ACL bound to it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_acl: Option<Spanned<String>>,
 }
 
 /// A custom route table. Step 5 adds the peers' routes to it as to the system table.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteTable {
     /// Name inside the VPC.
@@ -101,21 +101,21 @@ pub struct RouteTable {
 }
 
 /// A network ACL. Without entries it keeps the ones that the cloud gives a new ACL.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkAcl {
     /// Name inside the VPC.
     pub name: Spanned<String>,
     /// Ingress entries in order.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<Vec<Rule>>,
     /// Egress entries in order.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress: Option<Vec<Rule>>,
 }
 
 /// A prefix list.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrefixList {
     /// Name inside the account.
@@ -125,7 +125,7 @@ pub struct PrefixList {
 }
 
 /// Basic or enterprise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum GroupKind {
     /// Basic.
@@ -136,7 +136,7 @@ pub enum GroupKind {
 }
 
 /// A security group. Its rules are step 6 of the tutorial.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecurityGroup {
     /// Name inside the account.
@@ -145,15 +145,15 @@ pub struct SecurityGroup {
     #[serde(rename = "type", default)]
     pub kind: GroupKind,
     /// Ingress rules.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ingress: Vec<Rule>,
     /// Egress rules.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub egress: Vec<Rule>,
 }
 
 /// A rule of a security group or an entry of a network ACL.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// `icmp`, `tcp`, `udp`, `gre` or `all`.
@@ -162,10 +162,10 @@ pub struct Rule {
     #[serde(default = "any_port")]
     pub ports: String,
     /// Far end of an ingress rule: a block, or the name of a security group or prefix list of the account.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Spanned<String>>,
     /// Far end of an egress rule, likewise.
-    #[serde(default, alias = "dest")]
+    #[serde(default, alias = "dest", skip_serializing_if = "Option::is_none")]
     pub destination: Option<Spanned<String>>,
     /// `accept` or `drop`.
     #[serde(default = "accept")]
@@ -188,7 +188,7 @@ fn first() -> u16 {
 }
 
 /// An instance.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Instance {
     /// Name inside the account.
@@ -205,7 +205,7 @@ pub struct Instance {
 }
 
 /// By what two VPCs are joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PeeringKind {
     /// A pair of router interfaces.
@@ -228,7 +228,7 @@ impl PeeringKind {
 }
 
 /// Two VPCs joined.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peering {
     /// Name.
@@ -249,7 +249,7 @@ fn smallest() -> String {
 }
 
 /// What must hold; both directions are always checked.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
     /// An instance, a vSwitch (`A.vpc1.vsw1`), a VPC or a block.
@@ -260,7 +260,7 @@ pub struct Expect {
     #[serde(default = "icmp")]
     pub protocol: Spanned<String>,
     /// Destination ports of TCP and UDP: `443/443`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<Spanned<String>>,
 }
 

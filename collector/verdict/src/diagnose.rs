@@ -13,6 +13,7 @@ use crate::{
     model::Model,
     observe::{Observed, observe},
     onset::onset,
+    path_size,
     question::Question,
     repair::Task,
     steps,
@@ -58,7 +59,8 @@ impl<'q> Judged<'q> {
         let walk = walk(&model, &pair, &peers);
         let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(&question, flow, &facts))).collect();
         let guests = guests(&model, &pair, &facts, &mut seen);
-        let correlated = correlate::correlate(&model, &pair, &walk, guests, &seen);
+        let quality = path_size::judge(&model, &pair, &facts, &seen);
+        let correlated = correlate::correlate(&model, &pair, &walk, guests, quality, &seen);
         Self { question, snapshots, peers, model, walk, facts, seen, correlated }
     }
 
@@ -206,6 +208,14 @@ fn report(seen: &Seen, flow: Direction, predicted: Cut) -> crate::verdict::Direc
     seen.get(&flow).map_or_else(|| Observed::default().report(predicted), |seen| seen.report(predicted))
 }
 
+/// Where round trips of one flow of the pair must die, as the configuration alone says: what a verdict gives as
+/// `predicted`, without looking at observations or for repairs.
+pub fn predicted(question: &Question, flow: Direction) -> Cut {
+    let (pair, mut model) = (&question.pair, Model::new(&question.pair.link, &question.snapshots));
+    model.elsewhere.clone_from(&question.elsewhere);
+    predict(pair, &walk(&model, pair, &question.peers), flow)
+}
+
 fn predict(pair: &Pair, walk: &Walk, flow: Direction) -> Cut {
     if !flows(pair).contains(&flow) {
         return Cut::Unknown;
@@ -241,6 +251,8 @@ fn state(pair: &Pair, seen: &Seen, correlated: &Correlated) -> State {
         CauseCode::GuestRateLimit,
         CauseCode::HostOverload,
         CauseCode::BandwidthSaturated,
+        CauseCode::LatencyShift,
+        CauseCode::MtuBlackHole,
     ];
     let impaired = correlated.held.iter().any(|held| quality.contains(&held.finding.code));
     if impaired || observed.iter().any(|seen| unsplit_loss(seen)) {

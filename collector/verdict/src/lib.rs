@@ -18,6 +18,7 @@ mod lang;
 mod model;
 mod observe;
 mod onset;
+mod path_size;
 mod question;
 mod repair;
 mod steps;
@@ -29,7 +30,7 @@ mod wilson;
 
 pub use catalogue::{CauseDoc, CauseKind, catalogue, explain};
 pub use code::{CauseCode, UnknownCode};
-pub use diagnose::{diagnose, diagnose_in, smallest_repair_set};
+pub use diagnose::{diagnose, diagnose_in, predicted, smallest_repair_set};
 pub use lang::{Lang, Texts};
 pub use onset::{Onset, RecordedCall, Trigger};
 pub use question::{HealthReport, Question};

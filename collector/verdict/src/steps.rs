@@ -8,6 +8,7 @@ use crate::{
     correlate::{Correlated, Seen, seen_text},
     finding::{Note, Walk},
     lang::{Lang, Texts},
+    path_size,
     verdict::{Evidence, State, Step, StepState, Verdict},
     walk::flows,
 };
@@ -85,6 +86,7 @@ fn judge(n: u8, pair: &Pair, walk: &Walk, correlated: &Correlated, seen: &Seen) 
                     let text = format!("{flow}: RTT p50 {p50}, p95 {p95}, max {max}");
                     Some(Note::plain(crate::lang::Both::new(text.clone(), text)))
                 }));
+                notes.extend(observed.iter().filter_map(|(flow, s)| path_size::largest(*flow, s)));
             }
             alive
         }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests say why by failing")]
 #![allow(clippy::disallowed_methods, reason = "a test reads its environment and owns its tasks")]
 
+mod differential;
 mod house;
 mod interop;
 mod large;

@@ -41,10 +41,7 @@ impl LookUp<'_> {
     }
 
     fn best(&self) -> Option<&RouteEntry> {
-        self.entries
-            .iter()
-            .filter(|e| e.destination.contains(self.to) && e.status == RouteStatus::Available)
-            .max_by_key(|e| (e.destination.prefix_length(), e.kind == RouteKind::System))
+        best_route(self.entries, self.to).map(|(_, entry)| entry)
     }
 
     /// The entry to the link that would decide if nothing else did, whatever its state.
@@ -80,6 +77,35 @@ impl LookUp<'_> {
     fn peer_block(&self) -> Cidr {
         self.model.block_of(self.side.opposite(), self.to)
     }
+}
+
+/// The entry that decides for an address, with its place in the table.
+pub(crate) fn best_route(entries: &[RouteEntry], to: IpAddr) -> Option<(usize, &RouteEntry)> {
+    let forwards = |e: &RouteEntry| e.destination.contains(to) && e.status == RouteStatus::Available;
+    let rank = |e: &RouteEntry| (e.destination.prefix_length(), e.kind == RouteKind::System);
+    entries.iter().enumerate().filter(|(_, e)| forwards(e)).max_by_key(|(_, e)| rank(e))
+}
+
+/// What keeps an entry that leads to the link from carrying all of its packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadLeg<'a> {
+    /// One of several next hops carries nothing to the peer.
+    Dead(&'a NextHop),
+    /// The cloud holds the only next hop unusable.
+    Disabled,
+}
+
+/// The leg that is bad, when one is.
+pub(crate) fn bad_leg<'a>(model: &Model, side: Side, best: &'a RouteEntry) -> Option<BadLeg<'a>> {
+    if let [_, _, ..] = best.next_hops.as_slice() {
+        let (own, peer) = (&model.link.side(side).vpc, &model.link.side(side.opposite()).vpc);
+        let astray = |hop: &NextHop| third::leads_into(model, own, hop).is_some_and(|vpc| vpc != peer);
+        let dead = |hop: &&NextHop| !Hops::carries(model, side, hop) || astray(hop);
+        return best.next_hops.iter().find(dead).map(BadLeg::Dead);
+    }
+    let hop = best.next_hops.first()?;
+    // A hop disabled because its interface is not in use is that interface's fault, not the route's.
+    (hop.enabled == Some(false) && Hops::carries(model, side, hop)).then_some(BadLeg::Disabled)
 }
 
 fn hops_text(entry: &RouteEntry) -> String {
@@ -174,33 +200,28 @@ fn passed(look: &LookUp<'_>, best: &RouteEntry, vswitch: &VSwitch, walk: &mut Wa
 /// An entry that leads to the link among others, or by a hop that the cloud holds unusable.
 fn dead_leg(look: &LookUp<'_>, best: &RouteEntry) -> Option<Outcome> {
     let (destination, hops) = (best.destination, hops_text(best));
-    if let [_, _, ..] = best.next_hops.as_slice() {
-        let own = &look.model.link.side(look.side).vpc;
-        let peer = &look.model.link.side(look.side.opposite()).vpc;
-        let astray = |hop: &NextHop| third::leads_into(look.model, own, hop).is_some_and(|vpc| vpc != peer);
-        let dead = |hop: &&NextHop| !Hops::carries(look.model, look.side, hop) || (!look.is_link(hop) && astray(hop));
-        let dead = best.next_hops.iter().find(dead)?;
-        let id = &dead.id;
-        let text = both!(
-            "{destination} is spread over {hops}; {id} carries nothing to the peer",
-            "{destination} 分摊到 {hops}，其中 {id} 不向对端转发"
-        );
-        let object = look.model.object(look.side, ObjectKind::RouterInterface, id.clone());
-        let fix = match best.kind {
-            RouteKind::Custom => Fix::DeleteRoute { table: look.table.id.clone(), entry: best.clone() },
-            _ => Fix::Manual,
-        };
-        return Some((CauseCode::EcmpLegDead, object, text, fix));
+    match bad_leg(look.model, look.side, best)? {
+        BadLeg::Dead(dead) => {
+            let id = &dead.id;
+            let text = both!(
+                "{destination} is spread over {hops}; {id} carries nothing to the peer",
+                "{destination} 分摊到 {hops}，其中 {id} 不向对端转发"
+            );
+            let object = look.model.object(look.side, ObjectKind::RouterInterface, id.clone());
+            let fix = match best.kind {
+                RouteKind::Custom => Fix::DeleteRoute { table: look.table.id.clone(), entry: best.clone() },
+                _ => Fix::Manual,
+            };
+            Some((CauseCode::EcmpLegDead, object, text, fix))
+        }
+        BadLeg::Disabled => {
+            let text = both!(
+                "{destination} leads to {hops}, which the cloud holds unusable (Enabled=0)",
+                "{destination} 的下一跳 {hops} 被标记为不可用（Enabled=0）"
+            );
+            Some((CauseCode::RouteNotAvailable, look.object(best), text, Fix::Manual))
+        }
     }
-    let hop = best.next_hops.first()?;
-    // A hop disabled because its interface is not in use is that interface's fault, not the route's.
-    (hop.enabled == Some(false) && Hops::carries(look.model, look.side, hop)).then(|| {
-        let text = both!(
-            "{destination} leads to {hops}, which the cloud holds unusable (Enabled=0)",
-            "{destination} 的下一跳 {hops} 被标记为不可用（Enabled=0）"
-        );
-        (CauseCode::RouteNotAvailable, look.object(best), text, Fix::Manual)
-    })
 }
 
 /// The best entry leads somewhere else.

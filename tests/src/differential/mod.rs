@@ -1,0 +1,263 @@
+//! The differential test: drawn networks with drawn faults, made through the API; what the verdict engine predicts of
+//! every pair and direction is held against what real packets do.
+//!
+//! A seed is one network: as drawn, then with up to three faults, several times over, each a *case*. The engine reads
+//! the cloud through the product's own client; the packets are the kernel's. A disagreement is tried again with more
+//! patience, then made as small as it gets. Which of the two is right is for `network-semantics.md` to say.
+#![expect(clippy::disallowed_methods, reason = "a shell of the lab: it measures")]
+
+pub mod draw;
+pub mod fault;
+mod ground;
+mod predict;
+pub mod shrink;
+mod wire;
+
+use crate::{
+    plane::{Plane, PlaneOptions},
+    topology::Topology,
+};
+use anyhow::{Context, Result};
+use fault::Fault;
+use ground::Ground;
+use pingtong_evidence::Protocol;
+use pingtong_verdict::Cut;
+use pingtong_worlds::random::Random;
+use predict::Flow;
+use serde::Serialize;
+use shrink::Case;
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use wire::Wire;
+
+/// Cases of one seed: the network as drawn, and so many times with faults.
+pub const CASES_PER_SEED: u64 = 10;
+/// Without a packet for so long, no more will come.
+const QUIET: Duration = Duration::from_millis(25);
+/// The same before a disagreement is believed.
+const PATIENT: Duration = Duration::from_millis(500);
+/// Disagreements made small and shown; a mistake shows in many cases.
+const SHOWN_MAX: usize = 3;
+
+/// What to try.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// The first seed.
+    pub seed: u64,
+    /// How many cases, over as many seeds as that takes.
+    pub cases: u64,
+}
+
+/// A flow of which prediction and packets disagree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The flow.
+    pub flow: String,
+    /// Its ends.
+    #[serde(skip)]
+    hosts: [String; 2],
+    /// Where it must die.
+    pub predicted: Cut,
+    /// Where it died.
+    pub observed: Cut,
+}
+
+/// A case that disagrees, as small as it gets.
+#[derive(Debug, Clone, Serialize)]
+pub struct Disagreement {
+    /// The seed.
+    pub seed: u64,
+    /// Which of its cases.
+    pub case: u64,
+    /// How the whole network disagrees.
+    pub found: Vec<Difference>,
+    /// How the small one does.
+    pub left: Vec<Difference>,
+    /// The small network, in the format of topologies.
+    pub topology: String,
+    /// What is done to it, in the format of scenarios.
+    pub calls: String,
+    /// The command that finds it again.
+    pub again: String,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// The first seed.
+    pub seed: u64,
+    /// Networks.
+    pub networks: u64,
+    /// Cases.
+    pub cases: u64,
+    /// Flows tried over all cases.
+    pub flows: u64,
+    /// Flows by where they died.
+    pub cuts: BTreeMap<&'static str, u64>,
+    /// Faults made, by what they are.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Faults that the cloud refused.
+    pub refused: u64,
+    /// Cases that disagree.
+    pub disagreeing: u64,
+    /// The first of them, made small.
+    pub disagreements: Vec<Disagreement>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Tries cases until there are enough.
+///
+/// # Errors
+/// That the lab failed.
+pub async fn run(options: Options) -> Result<Report> {
+    let begun = Instant::now();
+    crate::estate::loopback_up().context("cannot bring up the lab's own loopback")?;
+    let plane = Arc::new(Plane::boot(PlaneOptions { seed: 1 }).context("cannot make the lab's networks")?);
+    let mut report = Report { seed: options.seed, ..Report::default() };
+    let mut seed = options.seed;
+    while report.cases < options.cases {
+        let left = (options.cases - report.cases).min(CASES_PER_SEED);
+        one_seed(&plane, seed, left, &mut report).await.with_context(|| format!("seed {seed}"))?;
+        seed = seed.wrapping_add(1);
+    }
+    report.seconds = begun.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// The network of a seed and the ports that are tried in it.
+fn drawn(seed: u64) -> (Random, Topology, Vec<(Protocol, u16)>) {
+    let mut random = Random::new(seed);
+    let topology = draw::topology(&mut random);
+    let mut services = vec![];
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        services.extend(random.pick(&draw::PORTS).map(|port| (protocol, *port)));
+    }
+    (random, topology, services)
+}
+
+async fn one_seed(plane: &Arc<Plane>, seed: u64, cases: u64, report: &mut Report) -> Result<()> {
+    let (mut random, topology, services) = drawn(seed);
+    let mut ground = Ground::stand(plane, topology.clone()).await?;
+    let mut wire = Wire::open(&ground)?;
+    let flows = predict::flows(&ground, &services)?;
+    report.networks += 1;
+    for case in 0..cases {
+        let faults = if case == 0 { vec![] } else { fault::faults(&mut random, &topology) };
+        let mut made = vec![];
+        for fault in faults {
+            if ground.make(&fault).await? {
+                *report.faults.entry(fault.what).or_default() += 1;
+                made.push(fault);
+            } else {
+                report.refused += 1;
+            }
+        }
+        let found = differences(&ground, &mut wire, &flows, report).await?;
+        report.cases += 1;
+        if !found.is_empty() {
+            report.disagreeing += 1;
+            if report.disagreements.len() < SHOWN_MAX {
+                let whole = Case { topology: topology.clone(), faults: made };
+                let small = small(plane, whole, &services, &found).await?;
+                report.disagreements.push(shown(seed, case, found, small));
+                ground = Ground::stand(plane, topology.clone()).await?;
+                wire = Wire::open(&ground)?;
+                continue;
+            }
+        }
+        ground.heal().await?;
+    }
+    Ok(())
+}
+
+/// Where prediction and packets disagree about the ground as it is now.
+async fn differences(ground: &Ground, wire: &mut Wire, flows: &[Flow], report: &mut Report) -> Result<Vec<Difference>> {
+    let snapshots = ground.snapshots().await;
+    let predicted = predict::cuts(flows, &snapshots);
+    let observed = wire.try_all(flows, QUIET)?;
+    report.flows += u64::try_from(flows.len()).unwrap_or(u64::MAX);
+    for sighting in &observed {
+        *report.cuts.entry(sighting.cut().as_str()).or_default() += 1;
+    }
+    let doubtful: Vec<usize> = (0..flows.len()).filter(|at| !agree(predicted[*at], observed[*at].cut())).collect();
+    if doubtful.is_empty() {
+        return Ok(vec![]);
+    }
+    let again: Vec<Flow> = doubtful.iter().map(|at| flows[*at].clone()).collect();
+    let observed = wire.try_all(&again, PATIENT)?;
+    let both = doubtful.iter().zip(observed).map(|(at, sighting)| (*at, sighting.cut()));
+    Ok(both
+        .filter(|(at, observed)| !agree(predicted[*at], *observed))
+        .map(|(at, observed)| Difference {
+            flow: flows[at].shown(),
+            hosts: [flows[at].from.clone(), flows[at].to.clone()],
+            predicted: predicted[at],
+            observed,
+        })
+        .collect())
+}
+
+/// What a sending host refuses by itself is no matter of configuration, but dies before the target all the same.
+fn agree(predicted: Cut, observed: Cut) -> bool {
+    predicted == observed || (predicted == Cut::S1 && observed == Cut::S0)
+}
+
+/// The kinds of disagreement.
+fn kinds(found: &[Difference]) -> Vec<(Cut, Cut)> {
+    found.iter().map(|difference| (difference.predicted, difference.observed)).collect()
+}
+
+async fn small(
+    plane: &Arc<Plane>,
+    whole: Case,
+    services: &[(Protocol, u16)],
+    found: &[Difference],
+) -> Result<(Case, Vec<Difference>)> {
+    let wanted = kinds(found);
+    let hosts = found.first().map_or(["", ""], |first| first.hosts.each_ref().map(String::as_str));
+    let small = shrink::smallest(whole, hosts, |case| {
+        let wanted = wanted.clone();
+        async move {
+            // What cannot be built does not disagree.
+            let left = built(plane, &case, services).await.unwrap_or_default();
+            kinds(&left).iter().any(|kind| wanted.contains(kind))
+        }
+    })
+    .await;
+    let left = built(plane, &small, services).await?;
+    Ok((small, left))
+}
+
+async fn built(plane: &Arc<Plane>, case: &Case, services: &[(Protocol, u16)]) -> Result<Vec<Difference>> {
+    let mut ground = Ground::stand(plane, case.topology.clone()).await?;
+    for fault in &case.faults {
+        if !ground.make(fault).await? {
+            return Ok(vec![]);
+        }
+    }
+    let mut wire = Wire::open(&ground)?;
+    let flows = predict::flows(&ground, services)?;
+    differences(&ground, &mut wire, &flows, &mut Report::default()).await
+}
+
+fn shown(seed: u64, case: u64, found: Vec<Difference>, (small, left): (Case, Vec<Difference>)) -> Disagreement {
+    #[derive(Serialize)]
+    struct Steps<'a> {
+        #[serde(rename = "do")]
+        calls: Vec<&'a fault::FaultCall>,
+    }
+    let calls: Vec<&fault::FaultCall> = small.faults.iter().flat_map(|fault: &Fault| &fault.calls).collect();
+    Disagreement {
+        seed,
+        case,
+        found,
+        left,
+        topology: toml::to_string(&small.topology).unwrap_or_default(),
+        calls: toml::to_string(&Steps { calls }).unwrap_or_default(),
+        again: format!("pingtong-lab differential --seed {seed} --cases {}", case + 1),
+    }
+}
