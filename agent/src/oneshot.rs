@@ -120,6 +120,7 @@ async fn probe(
             spacing: Duration::from_millis(period_ms.into()),
             timeout: Duration::from_millis(timeout_ms.into()),
             payload_bytes: usize::try_from(size)?,
+            dont_fragment: false,
             request: None,
         });
     }

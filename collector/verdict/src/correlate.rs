@@ -106,7 +106,15 @@ pub(crate) fn seen_text(direction: Direction, seen: &Observed) -> Both {
     )
 }
 
-pub(crate) fn correlate(model: &Model, pair: &Pair, walk: &Walk, guests: Vec<Finding>, seen: &Seen) -> Correlated {
+/// `quality` is what impairs packets that pass; it explains no death and stands beside everything else.
+pub(crate) fn correlate(
+    model: &Model,
+    pair: &Pair,
+    walk: &Walk,
+    guests: Vec<Finding>,
+    quality: Vec<Finding>,
+    seen: &Seen,
+) -> Correlated {
     let wire = Wire { seen };
     let (refuted, mut standing): (Vec<Finding>, Vec<Finding>) =
         walk.findings.iter().cloned().partition(|finding| wire.refutes(finding.stops));
@@ -121,6 +129,7 @@ pub(crate) fn correlate(model: &Model, pair: &Pair, walk: &Walk, guests: Vec<Fin
             standing.push(finding);
         }
     }
+    standing.extend(quality);
     let mut held: Vec<Held> = standing.into_iter().map(|finding| hold(pair, seen, finding)).collect();
     held.extend(refuted.iter().map(|finding| contradicted(seen, finding)));
     held.sort_by_key(|held| held.finding.order());

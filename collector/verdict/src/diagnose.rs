@@ -13,6 +13,7 @@ use crate::{
     model::Model,
     observe::{Observed, observe},
     onset::onset,
+    path_size,
     question::Question,
     repair::Task,
     steps::Checklist,
@@ -58,7 +59,8 @@ impl<'q> Judged<'q> {
         let walk = walk(&model, &pair, &peers);
         let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(&question, flow, &facts))).collect();
         let guests = guests(&model, &pair, &facts, &mut seen);
-        let correlated = correlate::correlate(&model, &pair, &walk, guests, &seen);
+        let quality = path_size::judge(&model, &pair, &facts, &seen);
+        let correlated = correlate::correlate(&model, &pair, &walk, guests, quality, &seen);
         Self { question, snapshots, peers, model, walk, facts, seen, correlated }
     }
 
@@ -250,6 +252,8 @@ fn state(pair: &Pair, seen: &Seen, correlated: &Correlated) -> State {
         CauseCode::GuestRateLimit,
         CauseCode::HostOverload,
         CauseCode::BandwidthSaturated,
+        CauseCode::LatencyShift,
+        CauseCode::MtuBlackHole,
     ];
     let impaired = correlated.held.iter().any(|held| quality.contains(&held.finding.code));
     if impaired || observed.iter().any(|seen| unsplit_loss(seen)) {

@@ -18,6 +18,7 @@ mod lang;
 mod model;
 mod observe;
 mod onset;
+mod path_size;
 mod question;
 mod repair;
 mod steps;

@@ -10,6 +10,7 @@ use crate::{
     finding::{Blind, Finding, Note, Walk},
     lang::{Lang, Texts},
     model::Model,
+    path_size,
     repair::Fix,
     verdict::{Evidence, ObjectKind, Repair, State, Step, StepState, Verdict},
     walk::flows,
@@ -196,6 +197,7 @@ impl Checklist<'_> {
                         let text = format!("{flow}: RTT p50 {p50}, p95 {p95}, max {max}");
                         Some(Note::plain(crate::lang::Both::new(text.clone(), text)))
                     }));
+                    notes.extend(observed.iter().filter_map(|(flow, seen)| path_size::largest(*flow, seen)));
                 }
                 alive
             }

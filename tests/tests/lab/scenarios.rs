@@ -88,7 +88,7 @@ fn every_cause_of_this_issue_has_a_scenario_that_demands_it_alone() {
 /// to one that does not exist, so where an interface is missing the route is too.
 const COMPANIONS: [(&str, &str); 1] = [("ri-missing", "route-missing")];
 
-const COVERED: [&str; 25] = [
+const COVERED: [&str; 26] = [
     "account-not-visible",
     "config-denied",
     "cidr-overlap",
@@ -112,6 +112,7 @@ const COVERED: [&str; 25] = [
     "guest-route-overlap",
     "agent-silent",
     "loss-in-fabric",
+    "mtu-black-hole",
     "fabric-fault",
     "model-contradicted",
 ];

@@ -1348,15 +1348,15 @@ pub(super) const PAGES: &[CauseDoc] = &[
             zh: "超过某一大小的报文被静默丢弃；TCP 能连上但随后卡住。",
         },
         evidence: Texts {
-            en: "sequence numbers sent, arrived, answered and received, from both ends",
-            zh: "两端记录的发出、到达、应答、收到的序列号",
+            en: "the largest packet that passes unfragmented and the smallest that does not, found by search; where each was seen to arrive; that nobody sent \"fragmentation needed\"",
+            zh: "通过逐级探测得到的、不分片可通过的最大报文与不可通过的最小报文；各自是否到达；且无人发送“需要分片”",
         },
         repair: Texts {
             en: "lower the guests' MTU to the size that passes", zh: "把系统 MTU 降到可通过的大小"
         },
         doubt: Texts {
-            en: "an observer that drops packets unnoticed, or a filter that neither API nor guest shows",
-            zh: "观测端未察觉的丢包，或 API 与系统都看不到的过滤",
+            en: "the narrow place may be a guest's own card or tunnel: the evidence names a card that carries no more; an error may be filtered on its way back",
+            zh: "瓶颈也可能是系统自身的网卡或隧道：证据中会指出 MTU 同样小的网卡；ICMP 差错报文也可能在返回途中被过滤",
         },
         console: Texts {
             en: "ECS > Instances > Connect (Workbench, VNC), or Cloud Assistant RunCommand",

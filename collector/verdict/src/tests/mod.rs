@@ -10,6 +10,7 @@ mod links;
 mod onset;
 mod partial;
 mod properties;
+mod quality;
 mod redacted;
 mod repairs;
 mod transit;

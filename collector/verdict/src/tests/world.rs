@@ -417,6 +417,7 @@ fn round(pair: &Pair, direction: Direction, wire: Wire) -> (ProbeRound, Option<A
         started_at: at(1_000),
         ended_at: at(3_600),
         payload_bytes: 56,
+        dont_fragment: false,
         planned: SENT,
         sent: if matches!(wire, Wire::S0(_)) { none.clone() } else { all },
         send_errors: errors,
