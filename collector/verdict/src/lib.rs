@@ -6,6 +6,7 @@
 //!
 //! Absences, held by the manifest: no I/O, no clock, no randomness, no async, no environment, no vendor wire format.
 
+mod bandwidth;
 mod catalogue;
 mod change;
 mod code;
@@ -15,6 +16,7 @@ mod finding;
 mod firewall;
 mod guest;
 mod lang;
+mod latency;
 mod model;
 mod observe;
 mod onset;
@@ -24,6 +26,7 @@ mod repair;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod usual;
 mod verdict;
 mod walk;
 mod wilson;
