@@ -163,8 +163,8 @@ async fn fault(screen: &mut Screen, lang: Lang, estate: &mut Estate, file: &Path
     Ok(good)
 }
 
-/// What the user of `pingtong` sees for a saved question.
-async fn human(estate: &Estate, lang: Lang) -> Result<String> {
+/// What the user of `pingtong` sees for the question asked last.
+pub(crate) async fn human(estate: &Estate, lang: Lang) -> Result<String> {
     let mut command = estate.diagnose();
     command.arg(question_path()).args(["--lang", lang.as_str()]);
     let out = estate.run_in_service(command).await?;

@@ -1,7 +1,7 @@
 //! What the lab prints. Results go to stdout, failures to stderr.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this module is the lab's output")]
 
-use crate::{differential::Report, run::Outcome};
+use crate::{differential::Report, run::Outcome, walkthrough::Moment};
 use std::io::Write;
 use unicode_width::UnicodeWidthStr;
 
@@ -114,6 +114,13 @@ pub fn differential(report: &Report) {
         "{mark} {} of {cases} cases disagree ({flows} flows over {networks} networks in {seconds:.1} s, from seed {})",
         report.disagreeing, report.seed
     );
+    flush();
+}
+
+/// What is said after a step of the tutorial.
+pub fn moment(moment: &Moment) {
+    Screen::default().title(&moment.done.to_string());
+    println!("{}", moment.page.trim_end());
     flush();
 }
 

@@ -37,10 +37,7 @@ impl LookUp<'_> {
     }
 
     fn best(&self) -> Option<&RouteEntry> {
-        self.entries
-            .iter()
-            .filter(|e| e.destination.contains(self.to) && e.status == RouteStatus::Available)
-            .max_by_key(|e| (e.destination.prefix_length(), e.kind == RouteKind::System))
+        best_route(self.entries, self.to).map(|(_, entry)| entry)
     }
 
     /// The entry to the link that would decide if nothing else did, whatever its state.
@@ -76,6 +73,32 @@ impl LookUp<'_> {
     fn peer_block(&self) -> Cidr {
         self.model.block_of(self.side.opposite(), self.to)
     }
+}
+
+/// The entry that decides for an address, with its place in the table.
+pub(crate) fn best_route(entries: &[RouteEntry], to: IpAddr) -> Option<(usize, &RouteEntry)> {
+    let forwards = |e: &RouteEntry| e.destination.contains(to) && e.status == RouteStatus::Available;
+    let rank = |e: &RouteEntry| (e.destination.prefix_length(), e.kind == RouteKind::System);
+    entries.iter().enumerate().filter(|(_, e)| forwards(e)).max_by_key(|(_, e)| rank(e))
+}
+
+/// What keeps an entry that leads to the link from carrying all of its packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadLeg<'a> {
+    /// One of several next hops carries nothing.
+    Dead(&'a NextHop),
+    /// The cloud holds the only next hop unusable.
+    Disabled,
+}
+
+/// The leg that is bad, when one is.
+pub(crate) fn bad_leg<'a>(model: &Model, side: Side, best: &'a RouteEntry) -> Option<BadLeg<'a>> {
+    if let [_, _, ..] = best.next_hops.as_slice() {
+        return best.next_hops.iter().find(|hop| !Hops::carries(model, side, hop)).map(BadLeg::Dead);
+    }
+    let hop = best.next_hops.first()?;
+    // A hop disabled because its interface is not in use is that interface's fault, not the route's.
+    (hop.enabled == Some(false) && Hops::carries(model, side, hop)).then_some(BadLeg::Disabled)
 }
 
 fn hops_text(entry: &RouteEntry) -> String {
@@ -170,25 +193,24 @@ fn passed(look: &LookUp<'_>, best: &RouteEntry, vswitch: &VSwitch, walk: &mut Wa
 /// An entry that leads to the link among others, or by a hop that the cloud holds unusable.
 fn dead_leg(look: &LookUp<'_>, best: &RouteEntry) -> Option<Outcome> {
     let (destination, hops) = (best.destination, hops_text(best));
-    if let [_, _, ..] = best.next_hops.as_slice() {
-        let dead = best.next_hops.iter().find(|hop| !Hops::carries(look.model, look.side, hop))?;
-        let id = &dead.id;
-        let text = both!(
-            "{destination} is spread over {hops}; {id} carries nothing",
-            "{destination} 分摊到 {hops}，其中 {id} 不转发"
-        );
-        let object = look.model.object(look.side, ObjectKind::RouterInterface, id.clone());
-        return Some((CauseCode::EcmpLegDead, object, text, Fix::Manual));
+    match bad_leg(look.model, look.side, best)? {
+        BadLeg::Dead(dead) => {
+            let id = &dead.id;
+            let text = both!(
+                "{destination} is spread over {hops}; {id} carries nothing",
+                "{destination} 分摊到 {hops}，其中 {id} 不转发"
+            );
+            let object = look.model.object(look.side, ObjectKind::RouterInterface, id.clone());
+            Some((CauseCode::EcmpLegDead, object, text, Fix::Manual))
+        }
+        BadLeg::Disabled => {
+            let text = both!(
+                "{destination} leads to {hops}, which the cloud holds unusable (Enabled=0)",
+                "{destination} 的下一跳 {hops} 被标记为不可用（Enabled=0）"
+            );
+            Some((CauseCode::RouteNotAvailable, look.object(best), text, Fix::Manual))
+        }
     }
-    let hop = best.next_hops.first()?;
-    // A hop disabled because its interface is not in use is that interface's fault, not the route's.
-    (hop.enabled == Some(false) && Hops::carries(look.model, look.side, hop)).then(|| {
-        let text = both!(
-            "{destination} leads to {hops}, which the cloud holds unusable (Enabled=0)",
-            "{destination} 的下一跳 {hops} 被标记为不可用（Enabled=0）"
-        );
-        (CauseCode::RouteNotAvailable, look.object(best), text, Fix::Manual)
-    })
 }
 
 /// The best entry leads somewhere else.
