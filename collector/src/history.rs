@@ -67,7 +67,8 @@ fn is_answered(round: &ProbeRound) -> bool {
 
 /// When the first judged round of a sender began, if none of them was answered.
 fn dead_since(evidence: &Evidence, pair: &Pair, agent: &AgentId) -> Option<Timestamp> {
-    let judged = || evidence.probes.iter().filter(|round| round.pair == pair.id && round.key.agent == *agent);
+    let of_sender = |round: &&ProbeRound| round.pair == pair.id && round.key.agent == *agent && !round.dont_fragment;
+    let judged = || evidence.probes.iter().filter(of_sender);
     let dead = judged().all(|round| !is_answered(round));
     judged().map(|round| round.started_at).min().filter(|_| dead)
 }
@@ -85,7 +86,8 @@ fn rounds_back(store: &Store, pair: &Pair, agent: &AgentId, since: Timestamp) ->
 
 fn broke(rounds: &[ProbeRound], since: Timestamp) -> Option<Break> {
     let last_good = rounds.iter().filter(|round| is_answered(round)).map(|round| round.ended_at).max()?;
-    let bad = rounds.iter().filter(|round| !is_answered(round)).map(|round| round.started_at);
+    // A packet that dies for its size says nothing of the pair.
+    let bad = rounds.iter().filter(|round| !is_answered(round) && !round.dont_fragment).map(|round| round.started_at);
     let first_bad = bad.filter(|at| *at >= last_good).min().unwrap_or(since);
     Some(Break { last_good, first_bad })
 }

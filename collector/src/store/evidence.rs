@@ -202,7 +202,7 @@ impl Store {
         )
     }
 
-    /// The latest rounds of one sender of a pair that began before a time, the latest first.
+    /// The latest rounds of one sender of a pair that began before a time, the latest first, searches for sizes included.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -17,6 +17,7 @@ use crate::{
     question::Question,
     repair::Task,
     steps::Checklist,
+    usual,
     verdict::{Cause, Cut, Directions, GapNote, State, Suspect, Verdict},
     walk::{blind_because, flows, walk},
 };
@@ -60,7 +61,9 @@ impl<'q> Judged<'q> {
         let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(&question, flow, &facts))).collect();
         let guests = guests(&model, &pair, &facts, &mut seen);
         let quality = path_size::judge(&model, &pair, &facts, &seen);
-        let correlated = correlate::correlate(&model, &pair, &walk, guests, quality, &seen);
+        let flows = Direction::BOTH.into_iter();
+        let changes = flows.filter_map(|flow| Some((flow, usual::change(&question, flow)?))).collect();
+        let correlated = correlate::correlate(&model, &pair, &walk, guests, quality, &changes, &seen);
         Self { question, snapshots, peers, model, walk, facts, seen, correlated }
     }
 

@@ -161,6 +161,19 @@ fn a_configuration_from_before_the_packets_died_does_not_clear_itself_and_blames
 }
 
 #[test]
+fn a_route_that_misses_the_link_is_blamed_where_only_the_peer_tells_of_the_interfaces() {
+    let mut world = World::healthy();
+    world.wire(Wire::S1, Wire::S5);
+    let denied =
+        WhyUnknown::Denied { action: "a:B".to_owned(), code: "Forbidden.RAM".to_owned(), request_id: String::new() };
+    world.snapshot(I).router_interfaces = Known::Unknown(denied);
+    for entry in world.entries(I).iter_mut().filter(|entry| entry.kind == RouteKind::Custom) {
+        entry.next_hops[0].id = "ri-other".to_owned();
+    }
+    assert_eq!(codes(&world.verdict()), ["route-wrong-next-hop initiator"]);
+}
+
+#[test]
 fn a_step_that_nobody_could_look_at_is_unknown_and_one_that_cannot_have_begun_is_not_done() {
     let states = |w: &World| w.verdict().steps.iter().map(|step| step.state).collect::<Vec<_>>();
     let mut world = World::healthy();

@@ -150,16 +150,14 @@ pub(crate) fn judge(model: &Model, packet: &Packet, walk: &mut Walk) {
     // Without an attachment the connection is blamed already.
     let Some(start) = choose(model, packet.direction.source()) else { return };
     let mut at: Onwards<'_> = (&start.transit_router, &start.id);
-    let mut been = BTreeSet::from([at]);
+    let mut been = BTreeSet::from([at.0]);
     loop {
         let Some(look) = LookUp::at(model, packet, at.0) else {
             return walk.blind(unseen_tables(model, packet));
         };
         let Some((table, next)) = look.follow(at.1, walk) else { return };
-        if !been.insert(next) {
-            let (id, to) = (&table.id, packet.destination);
-            let text = both!("{id} sends {to} back to where it came from", "{id} 将 {to} 送回来处，形成环路");
-            return look.blame(CauseCode::RouteWrongNextHop, table, text, Fix::Manual, walk);
+        if !been.insert(next.0) {
+            return look.send_back(table, walk);
         }
         at = next;
     }
@@ -227,14 +225,31 @@ impl<'a> LookUp<'a> {
             }
         };
         let covering = || routes.iter().filter(|r| r.destination.contains(self.packet.destination));
-        let best = covering().filter(|r| r.active).max_by_key(|r| (r.destination.prefix_length(), !r.propagated));
-        let next = if let Some(best) = best {
+        let next = if let Some(best) = self.best(routes) {
             self.onwards(table, best, walk)
         } else {
             self.nowhere(table, covering().next(), walk);
             self.presumed(walk)
         };
         next.map(|next| (table, next))
+    }
+
+    /// The route that decides.
+    fn best(&self, routes: &'a [TransitRoute]) -> Option<&'a TransitRoute> {
+        let covering = routes.iter().filter(|r| r.active && r.destination.contains(self.packet.destination));
+        covering.max_by_key(|r| (r.destination.prefix_length(), !r.propagated))
+    }
+
+    /// The table leads to a router that the packet has passed.
+    fn send_back(&self, table: &'a TransitRouteTable, walk: &mut Walk) {
+        let (id, to) = (&table.id, self.packet.destination);
+        let text = both!("{id} sends {to} back to where it came from", "{id} 将 {to} 送回来处，形成环路");
+        let best = table.routes.known().and_then(|routes| self.best(routes));
+        let fix = match best {
+            Some(written) if !written.propagated => delete(table, written),
+            _ => self.create(table),
+        };
+        self.blame(CauseCode::RouteLoop, table, text, fix, walk);
     }
 
     /// Where a route leads.
