@@ -256,6 +256,7 @@ pub async fn perform(estate: &mut Estate, step: &Step) -> Result<()> {
             }
             Ok(())
         }
+        Step::Agent { on, surroundings } => estate.restart_agent(on, surroundings).await,
         Step::Fabric { peering, directions, with } => {
             let link = estate.symbols.get(&format!("{peering}.initiator"))?;
             for direction in directions {

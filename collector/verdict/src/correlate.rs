@@ -198,7 +198,9 @@ fn beyond(
                 decided_by: blind.closes_with.clone(),
             });
         }
-        if standing.iter().any(|finding| finding.stops.round_trip(flow)) {
+        // Packets between two addresses may all take the dead one of several legs.
+        let leg = |f: &Finding| f.code == CauseCode::EcmpLegDead && matches!(f.stops, Stops::Some(_));
+        if standing.iter().any(|finding| finding.stops.round_trip(flow) || leg(finding)) {
             continue;
         }
         let cut = observed.cut.unwrap_or(Cut::Unknown);

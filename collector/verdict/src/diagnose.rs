@@ -16,7 +16,8 @@ use crate::{
     path_size,
     question::Question,
     repair::Task,
-    steps, usual,
+    steps::Checklist,
+    usual,
     verdict::{Cause, Cut, Directions, GapNote, State, Suspect, Verdict},
     walk::{blind_because, flows, walk},
 };
@@ -96,6 +97,7 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
     let causes: Vec<Cause> = correlated.held.iter().map(|held| cause(held, lang)).collect();
     let suspects = suspects(correlated, state, lang);
     let predicted = |flow| predict(pair, walk, flow);
+    let checklist = Checklist { model, pair, walk, correlated, seen };
     let mut verdict = Verdict {
         schema: SCHEMA,
         pair: pair.clone(),
@@ -104,7 +106,7 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
             forward: report(seen, Direction::Forward, predicted(Direction::Forward)),
             back: report(seen, Direction::Return, predicted(Direction::Return)),
         },
-        steps: steps::steps(pair, walk, correlated, seen, lang),
+        steps: checklist.steps(lang),
         causes,
         suspects,
         repairs,
@@ -117,7 +119,7 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
     if state == State::Broken && !question.earlier.is_empty() {
         verdict.onset = onset(question, snapshots, &judged.peers, lang);
     }
-    verdict.next_step = steps::next_step(&verdict, lang);
+    verdict.next_step = checklist.next_step(&verdict, lang);
     verdict
 }
 

@@ -181,9 +181,12 @@ fn known_union<'a>(parts: impl Iterator<Item = &'a Known<SequenceSet>>) -> Optio
         .fold(None, |all: Option<SequenceSet>, part| Some(all.map_or_else(|| part.clone(), |all| all.union(part))))
 }
 
-/// Whether an agent's absence of arrivals means that nothing arrived.
+/// Whether an agent's absence of arrivals means that nothing arrived. One in a container's network sees none of what
+/// its instance gets.
 fn watches(facts: Option<&HostFacts>) -> bool {
-    facts.is_some_and(|facts| facts.engine == ProbeEngine::Raw)
+    facts.is_some_and(|facts| {
+        facts.engine == ProbeEngine::Raw && facts.container.known() != Some(&pingtong_evidence::Container::Yes)
+    })
 }
 
 /// The round trips of one direction.
