@@ -73,7 +73,7 @@ impl<'q> Judged<'q> {
         let quality = path_size::judge(&model, &pair, &facts, &seen);
         let flows = Direction::BOTH.into_iter();
         let changes = flows.filter_map(|flow| Some((flow, usual::change(&question, flow)?))).collect();
-        let correlated = correlate::correlate(&model, &pair, &walk, guests, quality, &changes, &seen);
+        let correlated = correlate::correlate(&model, &pair, &walk, guests, quality, &changes, &facts, &seen);
         Self { question, snapshots, peers, model, walk, facts, seen, correlated }
     }
 
