@@ -2,14 +2,7 @@
 //!
 //! Nothing here knows what it should say; tests hold it against the steps done.
 
-use crate::{
-    demo::human,
-    estate::Estate,
-    programs::Programs,
-    run,
-    topology::Topology,
-    tutorial::STEPS,
-};
+use crate::{demo::human, estate::Estate, programs::Programs, run, topology::Topology, tutorial::STEPS};
 use anyhow::Result;
 use pingtong_verdict::Lang;
 use serde::Serialize;

@@ -135,21 +135,41 @@ impl Guest<'_> {
         })
     }
 
+    /// Gives the pair's address to the card of its interface, as the metadata service tells cards apart.
+    fn address_command(&self) -> Vec<Vec<String>> {
+        let address = self.address();
+        let host = Host::find(self.model, self.side, address);
+        let mac = host.eni.map(|eni| eni.mac.as_str());
+        let card = self.interfaces().iter().find(|i| mac.is_some_and(|mac| mac.eq_ignore_ascii_case(&i.mac)));
+        let (Some(card), Some(vswitch)) = (card, host.vswitch) else { return vec![] };
+        let with_length = format!("{address}/{}", vswitch.cidr.prefix_length());
+        vec![words(&["ip", "address", "add", &with_length, "dev", &card.name])]
+    }
+
     fn addresses(&self) -> Option<Finding> {
         let facts = self.facts?;
-        if self.interfaces().is_empty() || self.card().is_some() || self.inbound.answered() {
+        if self.interfaces().is_empty() || self.card().is_some() {
             return None;
         }
         let address = self.address();
         if facts.container.known() == Some(&Container::Yes) {
+            // The instance answers in any case; what comes out of the container, bears the container's address.
+            if self.outbound.alive() {
+                return None;
+            }
             let text = both!(
                 "the agent runs in a container of its own network; {address} is not among its addresses",
                 "agent 运行在独立网络的容器中，其地址不含 {address}"
             );
-            return Some(self.finding(CauseCode::AgentInContainer, Stops::Host(self.side), text, vec![], None));
+            return Some(self.finding(CauseCode::AgentInContainer, Stops::Sending(self.side), text, vec![], None));
+        }
+        if self.inbound.answered() {
+            return None;
         }
         let text = both!("no interface of the guest has {address}", "系统内没有任何网卡配置了 {address}");
-        let mut finding = self.finding(CauseCode::IpNotOnEni, Stops::Host(self.side), text, vec![], None);
+        // What the host sends from its other addresses may pass all the same.
+        let stops = Stops::Requests(self.side.opposite().sends());
+        let mut finding = self.finding(CauseCode::IpNotOnEni, stops, text, self.address_command(), None);
         finding.object = self.model.object(self.side, ObjectKind::Address, address.to_string());
         Some(finding)
     }
@@ -182,7 +202,7 @@ impl Guest<'_> {
     }
 
     /// What keeps out the peer's requests, or the replies to this host's own.
-    fn input(&self, overlap: bool) -> Vec<Finding> {
+    fn input(&self, explained: bool) -> Vec<Finding> {
         let shown = self.inbound.cut == Some(Cut::S2);
         let turned_away = self.outbound.cut == Some(Cut::S6);
         let mut rules = if self.inbound.accepted() { vec![] } else { self.refusing(Asked::Requests, shown) };
@@ -197,7 +217,7 @@ impl Guest<'_> {
         if !rules.is_empty() {
             return vec![self.firewall(&rules, stops)];
         }
-        if !(shown || turned_away) || overlap {
+        if !(shown || turned_away) || explained {
             return vec![];
         }
         let strict = self.facts.and_then(|f| f.sysctls.strict_reverse_path.known()).filter(|list| !list.is_empty());
@@ -253,13 +273,16 @@ impl Guest<'_> {
         if self.address() == self.peer() {
             return None;
         }
-        if self.outbound.arrives() || (self.inbound.answered() && self.inbound.elsewhere.is_empty()) {
+        // Its own probes may pass under the other card's address, while replies from there are nobody's.
+        let misled = self.inbound.dead() && !self.inbound.elsewhere.is_empty();
+        let sends = self.outbound.arrives();
+        if (sends && !misled) || (self.inbound.answered() && self.inbound.elsewhere.is_empty()) {
             return None;
         }
         let peer = self.peer();
         let outcome =
             self.facts.into_iter().flat_map(|f| &f.routes).find(|r| r.to == peer).and_then(|r| r.outcome.known());
-        let stops = Stops::Sending(self.side);
+        let stops = if sends { Stops::Answers(self.side) } else { Stops::Sending(self.side) };
         match outcome {
             Some(RouteOutcome::Own) => {
                 let held = self.interfaces().iter().find_map(|i| {
@@ -330,10 +353,10 @@ impl Guest<'_> {
 
     /// A second network card is another case than a bridge or a tunnel.
     fn swallower(&self, interface: &str) -> CauseCode {
-        let macs: Vec<&str> = self
-            .facts
-            .and_then(|f| f.metadata.known())
-            .map_or_else(Vec::new, |m| m.interfaces.iter().map(|i| i.mac.as_str()).collect());
+        // The metadata that an agent read at its start may be older than a card; the account's interfaces are not.
+        let told = self.facts.and_then(|f| f.metadata.known()).into_iter().flat_map(|m| &m.interfaces);
+        let enis = self.model.snapshot(self.side).and_then(|s| s.enis.known()).into_iter().flatten();
+        let macs: Vec<&str> = told.map(|i| i.mac.as_str()).chain(enis.map(|eni| eni.mac.as_str())).collect();
         let card = self.interfaces().iter().any(|i| {
             i.name == interface
                 && i.kind == InterfaceKind::Card
@@ -370,8 +393,9 @@ impl Guest<'_> {
 
     pub(crate) fn judge(&self) -> Vec<Finding> {
         let route = self.route();
-        let mut found: Vec<Finding> = self.input(route.is_some());
-        found.extend(self.addresses());
+        let addresses = self.addresses();
+        let mut found: Vec<Finding> = self.input(route.is_some() || addresses.is_some());
+        found.extend(addresses);
         found.extend(self.echo());
         found.extend(self.output());
         found.extend(route);

@@ -6,6 +6,7 @@
 //!
 //! Absences, held by the manifest: no I/O, no clock, no randomness, no async, no environment, no vendor wire format.
 
+mod bandwidth;
 mod catalogue;
 mod change;
 mod code;
@@ -16,6 +17,7 @@ mod finding;
 mod firewall;
 mod guest;
 mod lang;
+mod latency;
 mod model;
 mod observe;
 mod onset;
@@ -25,6 +27,7 @@ mod repair;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod usual;
 mod verdict;
 mod walk;
 mod wilson;

@@ -13,5 +13,6 @@ mod properties;
 mod quality;
 mod redacted;
 mod repairs;
+mod third;
 mod transit;
 mod world;

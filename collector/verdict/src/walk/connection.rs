@@ -534,9 +534,14 @@ fn vpc_peering(model: &Model, walk: &mut Walk) -> Hops {
         let locked =
             matches!(peering.business_status, BusinessStatus::FinancialLocked | BusinessStatus::SecurityLocked);
         let text = both!("the peering connection {id} is {status}", "对等连接 {id} 的状态为 {status}");
+        let owner = if peering.owner == model.link.initiator.account { Side::Initiator } else { Side::Acceptor };
+        let there = both!("{id} joins {ours} and {theirs}", "{id} 连接 {ours} 与 {theirs}");
+        walk.pass(1, owner, model.note(owner, id.as_str(), peering.provenance, there));
         if peering.status == VpcPeeringStatus::Activated && !locked {
-            let owner = if peering.owner == model.link.initiator.account { Side::Initiator } else { Side::Acceptor };
-            walk.pass(4, owner, model.note(owner, id.as_str(), peering.provenance, text));
+            // It was accepted, and there is nothing to add on either side.
+            for step in [2, 3, 4] {
+                walk.pass(step, owner, model.note(owner, id.as_str(), peering.provenance, text.clone()));
+            }
         } else {
             // Whoever asked, the other account accepts.
             let asked = if peering.vpc == *ours { Side::Initiator } else { Side::Acceptor };

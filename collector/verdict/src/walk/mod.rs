@@ -10,6 +10,7 @@ mod host;
 mod overlap;
 mod route;
 mod security;
+mod third;
 mod transit;
 
 pub(crate) use acl::{bound_to as acl_bound_to, serves as acl_serves};

@@ -4,7 +4,11 @@
 //! The look-up is per direction, in the sender's VPC: the far side delivers by its own vSwitch route. Facts:
 //! DescribeRouteTableList, DescribeRouteEntryList, DescribeVSwitches (`network-semantics.md` §2).
 
-use super::{Hops, Host, Packet, host::blind_because};
+use super::{
+    Hops, Host, Packet,
+    host::blind_because,
+    third::{self, Third},
+};
 use crate::{
     code::CauseCode,
     finding::{Finding, Stops, Walk},
@@ -85,7 +89,7 @@ pub(crate) fn best_route(entries: &[RouteEntry], to: IpAddr) -> Option<(usize, &
 /// What keeps an entry that leads to the link from carrying all of its packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BadLeg<'a> {
-    /// One of several next hops carries nothing.
+    /// One of several next hops carries nothing to the peer.
     Dead(&'a NextHop),
     /// The cloud holds the only next hop unusable.
     Disabled,
@@ -96,9 +100,12 @@ pub(crate) enum BadLeg<'a> {
 /// The leg that is bad, when one is.
 pub(crate) fn bad_leg<'a>(model: &Model, side: Side, best: &'a RouteEntry) -> Option<BadLeg<'a>> {
     if let [_, _, ..] = best.next_hops.as_slice() {
+        let (own, peer) = (&model.link.side(side).vpc, &model.link.side(side.opposite()).vpc);
+        let astray = |hop: &NextHop| third::leads_into(model, own, hop).is_some_and(|vpc| vpc != peer);
         let legs = || best.next_hops.iter().map(|hop| (hop, Hops::carries(model, side, hop)));
-        let dead = legs().find(|(_, carries)| *carries == Some(false)).map(|(hop, _)| BadLeg::Dead(hop));
-        return dead.or_else(|| legs().any(|(_, carries)| carries.is_none()).then_some(BadLeg::Unread));
+        let bad = legs().find(|(hop, carries)| *carries == Some(false) || astray(hop));
+        let unread = || legs().any(|(_, carries)| carries.is_none()).then_some(BadLeg::Unread);
+        return bad.map(|(hop, _)| BadLeg::Dead(hop)).or_else(unread);
     }
     let hop = best.next_hops.first()?;
     // A hop disabled because its interface is not in use is that interface's fault, not the route's.
@@ -212,11 +219,15 @@ fn dead_leg(look: &LookUp<'_>, best: &RouteEntry) -> Option<Outcome> {
         BadLeg::Dead(dead) => {
             let id = &dead.id;
             let text = both!(
-                "{destination} is spread over {hops}; {id} carries nothing",
-                "{destination} 分摊到 {hops}，其中 {id} 不转发"
+                "{destination} is spread over {hops}; {id} carries nothing to the peer",
+                "{destination} 分摊到 {hops}，其中 {id} 不向对端转发"
             );
             let object = look.model.object(look.side, ObjectKind::RouterInterface, id.clone());
-            Some((CauseCode::EcmpLegDead, object, text, Fix::Manual))
+            let fix = match best.kind {
+                RouteKind::Custom => Fix::DeleteRoute { table: look.table.id.clone(), entry: best.clone() },
+                _ => Fix::Manual,
+            };
+            Some((CauseCode::EcmpLegDead, object, text, fix))
         }
         BadLeg::Disabled => {
             let text = both!(
@@ -255,10 +266,6 @@ fn elsewhere(look: &LookUp<'_>, best: &RouteEntry) -> Outcome {
         let fix = if removable { delete() } else { look.create(narrower) };
         return (CauseCode::RouteShadowed, look.object(best), text, fix);
     }
-    let text = both!(
-        "{destination} decides for {to} and leads to {hops}, which is not this link",
-        "{to} 命中 {destination}，下一跳为 {hops}，不是本连接"
-    );
     let peer = look.peer_block();
     let fix = if destination.prefix_length() < peer.prefix_length() {
         look.create(peer)
@@ -267,7 +274,42 @@ fn elsewhere(look: &LookUp<'_>, best: &RouteEntry) -> Outcome {
     } else {
         look.create(narrower)
     };
-    (CauseCode::RouteWrongNextHop, look.object(best), text, fix)
+    let (code, object, text) = wrong_way(look, best);
+    (code, object, text, fix)
+}
+
+/// An entry that leads over another connection than the link, or to no connection at all.
+fn wrong_way(look: &LookUp<'_>, best: &RouteEntry) -> (CauseCode, Object, Both) {
+    let (destination, hops, to) = (best.destination, hops_text(best), look.to);
+    match third::after(look.model, look.side, best, to) {
+        Some(Third::Back { vpc, view, table, entry }) => {
+            let back = entry.destination;
+            let text = both!(
+                "{destination} leads to {hops} into {vpc}, whose entry {back} sends {to} back: a loop",
+                "{destination} 经 {hops} 通向 {vpc}，而后者的条目 {back} 又把 {to} 送回，形成环路"
+            );
+            let (kind, id) = match &entry.id {
+                Some(id) => (ObjectKind::RouteEntry, id.to_string()),
+                None => (ObjectKind::RouteTable, table.id.to_string()),
+            };
+            let object = Object { kind, id, account: view.account.clone(), region: view.region.clone() };
+            (CauseCode::RouteLoop, object, text)
+        }
+        Some(Third::Between { vpc }) => {
+            let text = both!(
+                "{destination} leads to {hops} into {vpc}; connections pass nothing on to a third VPC",
+                "{destination} 经 {hops} 通向 {vpc}；对等连接不会把流量转发给第三个专有网络"
+            );
+            (CauseCode::RouteNotTransitive, look.object(best), text)
+        }
+        None => {
+            let text = both!(
+                "{destination} decides for {to} and leads to {hops}, which is not this link",
+                "{to} 命中 {destination}，下一跳为 {hops}，不是本连接"
+            );
+            (CauseCode::RouteWrongNextHop, look.object(best), text)
+        }
+    }
 }
 
 /// The address lies in a vSwitch of the sender's own VPC, whose system route is longer than any to the peer may be.
