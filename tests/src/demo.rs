@@ -12,6 +12,7 @@ use crate::{
     tutorial::STEPS,
 };
 use anyhow::{Context, Result, bail};
+use pingtong_evidence::LinkKind;
 use pingtong_verdict::Lang;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -94,7 +95,11 @@ async fn walk_through(screen: &mut Screen, lang: Lang, estate: &mut Estate) -> R
         let done = if step == 0 {
             say(lang, "nothing done yet", "尚未操作")
         } else {
-            format!("{} {}", pingtong_verdict::step_name(step, lang), say(lang, "done", "已完成"))
+            format!(
+                "{} {}",
+                pingtong_verdict::step_name(LinkKind::RouterInterface, step, lang),
+                say(lang, "done", "已完成")
+            )
         };
         screen.row(&format!("{step}"), &marks.join("  "), &done);
     }

@@ -11,9 +11,11 @@
 //!    least [`LOST_MIN`] packets and [`LOSS_RATE_MIN`] of those sent are missing.
 
 use crate::{
+    bandwidth::{self, Bandwidth, Changes, Facts},
     code::CauseCode,
     finding::{Blind, Finding, Note, Stops, Walk},
     lang::{Both, both},
+    latency,
     model::Model,
     observe::{Leg, Observed},
     repair::Fix,
@@ -113,6 +115,8 @@ pub(crate) fn correlate(
     walk: &Walk,
     guests: Vec<Finding>,
     quality: Vec<Finding>,
+    changes: &Changes,
+    facts: &Facts,
     seen: &Seen,
 ) -> Correlated {
     let wire = Wire { seen };
@@ -124,10 +128,13 @@ pub(crate) fn correlate(
     standing.extend(guests);
     let mut doubts = vec![];
     let outdated = beyond(model, pair, walk, seen, &mut standing, &mut doubts);
-    for direction in Direction::BOTH {
-        if let Some(finding) = loss(model, direction, seen, &standing) {
-            standing.push(finding);
-        }
+    let losses = Direction::BOTH.into_iter().filter_map(|direction| loss(model, direction, seen, &standing)).collect();
+    let Bandwidth { findings, doubts: suspicion, saturated } =
+        bandwidth::instead(model, pair, facts, seen, changes, losses);
+    standing.extend(findings);
+    doubts.extend(suspicion);
+    if !saturated {
+        standing.extend(latency::judge(model, changes));
     }
     standing.extend(quality);
     let mut held: Vec<Held> = standing.into_iter().map(|finding| hold(pair, seen, finding)).collect();

@@ -16,7 +16,8 @@ use crate::{
     path_size,
     question::Question,
     repair::Task,
-    steps,
+    steps::Checklist,
+    usual,
     verdict::{Cause, Cut, Directions, GapNote, State, Suspect, Verdict},
     walk::{blind_because, flows, walk},
 };
@@ -70,7 +71,9 @@ impl<'q> Judged<'q> {
         unmask(&pair, &walk, &mut seen);
         let guests = guests(&model, &pair, &facts, &mut seen);
         let quality = path_size::judge(&model, &pair, &facts, &seen);
-        let correlated = correlate::correlate(&model, &pair, &walk, guests, quality, &seen);
+        let flows = Direction::BOTH.into_iter();
+        let changes = flows.filter_map(|flow| Some((flow, usual::change(&question, flow)?))).collect();
+        let correlated = correlate::correlate(&model, &pair, &walk, guests, quality, &changes, &facts, &seen);
         Self { question, snapshots, peers, model, walk, facts, seen, correlated }
     }
 
@@ -104,6 +107,7 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
     let causes: Vec<Cause> = correlated.held.iter().map(|held| cause(held, lang)).collect();
     let suspects = suspects(correlated, state, lang);
     let predicted = |flow| predict(pair, walk, flow);
+    let checklist = Checklist { model, pair, walk, correlated, seen };
     let mut verdict = Verdict {
         schema: SCHEMA,
         pair: pair.clone(),
@@ -112,7 +116,7 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
             forward: report(seen, Direction::Forward, predicted(Direction::Forward)),
             back: report(seen, Direction::Return, predicted(Direction::Return)),
         },
-        steps: steps::steps(pair, walk, correlated, seen, lang),
+        steps: checklist.steps(lang),
         causes,
         suspects,
         repairs,
@@ -125,7 +129,7 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
     if state == State::Broken && !question.earlier.is_empty() {
         verdict.onset = onset(question, snapshots, &judged.peers, lang);
     }
-    verdict.next_step = steps::next_step(&verdict, lang);
+    verdict.next_step = checklist.next_step(&verdict, lang);
     verdict
 }
 

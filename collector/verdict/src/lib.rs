@@ -6,15 +6,18 @@
 //!
 //! Absences, held by the manifest: no I/O, no clock, no randomness, no async, no environment, no vendor wire format.
 
+mod bandwidth;
 mod catalogue;
 mod change;
 mod code;
 mod correlate;
 mod diagnose;
+mod estate;
 mod finding;
 mod firewall;
 mod guest;
 mod lang;
+mod latency;
 mod model;
 mod observe;
 mod onset;
@@ -24,6 +27,7 @@ mod repair;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod usual;
 mod verdict;
 mod walk;
 mod wilson;
@@ -31,6 +35,7 @@ mod wilson;
 pub use catalogue::{CauseDoc, CauseKind, catalogue, explain};
 pub use code::{CauseCode, UnknownCode};
 pub use diagnose::{diagnose, diagnose_in, predicted, smallest_repair_set};
+pub use estate::{Estate, Flow, HostRef, Outcome, RoundTrip, Stage};
 pub use lang::{Lang, Texts};
 pub use onset::{Onset, RecordedCall, Trigger};
 pub use question::{HealthReport, Question};

@@ -4,4 +4,5 @@
 //! simulator that shares no code with the engine. Absences, held by the manifest: the engine, I/O, a clock, other randomness
 //! than the seed. Facts: `network-semantics.md` §1–§5, §7.
 
+pub mod estate;
 pub mod random;

@@ -98,12 +98,11 @@ fn what_is_held_to_have_no_scenario_has_none() {
 }
 
 /// Causes that cannot be made alone, with what comes with each. The cloud deletes no router interface that a route leads
-/// to, and refuses a route to one that does not exist or is another VPC's: where it is missing the route is too. A change
-/// that has not settled is a change.
+/// to, and refuses a route to one that does not exist or is another VPC's: where it is missing the route is too.
 const COMPANIONS: [(&str, &str); 2] = [("ri-missing", "route-missing"), ("ri-wrong-vpc", "route-missing")];
 
 /// Codes that the lab cannot make yet.
-const OPEN: [&str; 3] = ["host-overload", "bandwidth-saturated", "latency-shift"];
+const OPEN: [&str; 1] = ["host-overload"];
 
 #[test]
 fn a_malformed_scenario_gets_file_line_and_what_was_expected() {

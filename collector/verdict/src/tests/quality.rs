@@ -1,4 +1,4 @@
-//! What impairs packets that pass: sizes.
+//! What impairs packets that pass: sizes, bandwidth, time.
 
 use super::world::*;
 use crate::{State, Verdict};
@@ -161,4 +161,189 @@ fn a_dead_pair_says_nothing_of_sizes() {
     search(&mut world, Direction::Forward, narrow(83), true);
     let codes: Vec<String> = causes(&world.verdict()).into_iter().map(|(code, ..)| code).collect();
     assert_eq!(codes, ["fabric-fault"]);
+}
+
+/// Round-trip times in tenths of a millisecond.
+fn times(low: u64, middle: u64, high: u64, jitter: u64) -> RttSummary {
+    let tenths = |n: u64| Nanos(n * 100_000);
+    RttSummary {
+        samples: 100,
+        min: tenths(low),
+        mean: tenths(middle),
+        p50: tenths(middle),
+        p95: tenths(high),
+        p99: tenths(high),
+        max: tenths(high),
+        jitter: tenths(jitter),
+        kernel_timestamps: true,
+    }
+}
+
+/// Every judged round took these times, and so many earlier rounds of each flow those.
+fn timed(world: &mut World, now: RttSummary, usual: RttSummary, rounds: u64) {
+    for round in world.question.probes.iter_mut().filter(|round| !round.dont_fragment) {
+        round.rtt = Some(now);
+    }
+    for round in world.question.probes.clone() {
+        for n in 0..rounds {
+            let key = RoundKey { round: n, ..round.key.clone() };
+            let before = i64::try_from((rounds - n) * 1_000).unwrap();
+            let (started_at, ended_at) = (at(-before), at(900 - before));
+            world.question.earlier.push(ProbeRound { key, started_at, ended_at, rtt: Some(usual), ..round.clone() });
+        }
+    }
+}
+
+fn metric(world: &mut World, side: Side, kind: LinkMetricKind, at_ms: i64, value: u64) {
+    let metric = LinkMetric {
+        interface: id(&format!("ri-{}", World::side(side).0)),
+        kind,
+        period_s: 60,
+        points: vec![MetricPoint { at: at(at_ms), average_milli: Some(value * 1_000), maximum_milli: None }],
+        provenance: Provenance(0),
+    };
+    let snapshot = world.snapshot(side);
+    match &mut snapshot.link_metrics {
+        Known::Known(all) => all.push(metric),
+        Known::Unknown(_) => snapshot.link_metrics = Known::Known(vec![metric]),
+    }
+}
+
+fn lossy() -> World {
+    let mut world = World::healthy();
+    world.wire(Wire::LosesRequests(20), Wire::Through);
+    for side in Side::BOTH {
+        world.interface(side).bandwidth_mbps = Some(2);
+        world.snapshot(side).link_metrics = Known::Known(vec![]);
+    }
+    world
+}
+
+fn saturated() -> Vec<(String, String, Option<Direction>)> {
+    vec![("bandwidth-saturated".to_owned(), "ri-a".to_owned(), Some(Direction::Forward))]
+}
+
+fn fabric_loss() -> Vec<(String, String, Option<Direction>)> {
+    vec![("loss-in-fabric".to_owned(), SEGMENT.to_owned(), Some(Direction::Forward))]
+}
+
+#[test]
+fn loss_at_the_time_of_rate_limit_drops_or_of_a_full_connection_is_the_bandwidths() {
+    use LinkMetricKind::{RateLimitDropPps, ReceivedBitsPerSecond, SentBitsPerSecond};
+    for (side, kind, at_ms, value, expect) in [
+        (Side::Initiator, RateLimitDropPps, 0, 3, saturated()),
+        (Side::Initiator, RateLimitDropPps, -150_000, 3, saturated()),
+        (Side::Initiator, RateLimitDropPps, -900_000, 3, fabric_loss()),
+        (Side::Initiator, RateLimitDropPps, 0, 0, fabric_loss()),
+        (Side::Acceptor, RateLimitDropPps, 0, 3, fabric_loss()),
+        (Side::Initiator, SentBitsPerSecond, 0, 1_900_000, saturated()),
+        (Side::Initiator, SentBitsPerSecond, 0, 1_500_000, fabric_loss()),
+        (Side::Acceptor, ReceivedBitsPerSecond, 0, 1_900_000, saturated()),
+        (Side::Acceptor, SentBitsPerSecond, 0, 1_900_000, fabric_loss()),
+    ] {
+        let mut world = lossy();
+        metric(&mut world, side, kind, at_ms, value);
+        let verdict = world.verdict();
+        assert_eq!((verdict.state, causes(&verdict)), (State::Degraded, expect), "{side} {kind:?} {at_ms} {value}");
+    }
+}
+
+#[test]
+fn a_full_connection_without_loss_and_loss_without_load_are_not_the_bandwidths() {
+    let mut full = lossy();
+    full.wire(Wire::Through, Wire::Through);
+    metric(&mut full, Side::Initiator, LinkMetricKind::RateLimitDropPps, 0, 3);
+    assert_eq!(full.verdict().state, State::Healthy);
+    let plain = lossy().verdict();
+    assert_eq!(causes(&plain), fabric_loss());
+    assert!(plain.suspects.is_empty(), "the metrics were read and tell of no load: {:?}", plain.suspects);
+    let mut unread = lossy();
+    unread.snapshot(Side::Acceptor).link_metrics = Known::default();
+    let suspects = unread.verdict().suspects;
+    assert_eq!(suspects[0].codes, [crate::CauseCode::BandwidthSaturated]);
+    assert_eq!(suspects[0].side, Some(Side::Acceptor));
+}
+
+#[test]
+fn both_directions_full_are_one_cause() {
+    let mut world = lossy();
+    world.wire(Wire::LosesRequests(20), Wire::LosesRequests(20));
+    for side in Side::BOTH {
+        metric(&mut world, side, LinkMetricKind::RateLimitDropPps, 0, 3);
+    }
+    let expect = vec![("bandwidth-saturated".to_owned(), "ri-a".to_owned(), None)];
+    assert_eq!(causes(&world.verdict()), expect);
+}
+
+#[test]
+fn a_queue_that_fills_or_stands_while_packets_are_lost_is_the_bandwidths() {
+    let calm = times(10, 11, 12, 0);
+    for (what, now, expect) in [
+        ("climbs smoothly", times(10, 1_500, 2_000, 10), saturated()),
+        ("jumps about", times(10, 200, 450, 90), fabric_loss()),
+        ("hardly climbs", times(10, 80, 150, 1), fabric_loss()),
+    ] {
+        let mut world = lossy();
+        timed(&mut world, now, calm, 5);
+        assert_eq!(causes(&world.verdict()), expect, "{what}");
+    }
+    for (bits, expect) in [(5_000_000, saturated()), (100_000, fabric_loss())] {
+        let mut standing = lossy();
+        timed(&mut standing, times(1_990, 2_000, 2_010, 5), calm, 5);
+        standing.facts(Side::Initiator).load =
+            Known::Known(LoadFact { over_ms: 400, sent_bits_per_s: bits, ..LoadFact::default() });
+        let found = causes(&standing.verdict());
+        assert!(found.contains(&expect[0]), "{bits} bit/s: {found:?}");
+    }
+    let mut noisy = lossy();
+    timed(&mut noisy, times(8, 9, 1_000, 10), calm, 5);
+    assert_eq!(causes(&noisy.verdict()), fabric_loss(), "one pause of a machine is no queue");
+    let mut idle = lossy();
+    metric(&mut idle, Side::Initiator, LinkMetricKind::SentBitsPerSecond, 0, 50_000);
+    timed(&mut idle, times(800, 820, 850, 10), calm, 5);
+    let mut both = fabric_loss();
+    both.push(("latency-shift".to_owned(), SEGMENT.to_owned(), None));
+    assert_eq!(causes(&idle.verdict()), both, "nobody sends, so nothing queues: the path is longer and lossy");
+}
+
+#[test]
+fn round_trips_that_all_became_longer_are_a_shift() {
+    let usual = times(300, 302, 305, 1);
+    for (what, now, rounds, expect) in [
+        ("twice as long", times(600, 603, 640, 2), 5, true),
+        ("a fifth and 6 ms longer", times(365, 367, 370, 1), 5, true),
+        ("1 ms longer", times(310, 312, 315, 1), 5, false),
+        ("longer, but without custom", times(600, 603, 640, 2), 2, false),
+        ("only slow in the middle", times(300, 500, 700, 90), 5, false),
+        ("more spread than shift", times(400, 700, 900, 90), 5, false),
+        ("shorter", times(100, 102, 105, 1), 5, false),
+    ] {
+        let mut world = World::healthy();
+        timed(&mut world, now, usual, rounds);
+        let verdict = world.verdict();
+        let found = vec![("latency-shift".to_owned(), SEGMENT.to_owned(), None)];
+        let expect = if expect { (State::Degraded, found) } else { (State::Healthy, vec![]) };
+        assert_eq!((verdict.state, causes(&verdict)), expect, "{what}");
+    }
+}
+
+#[test]
+fn what_is_usual_is_not_moved_by_a_slow_round_nor_by_most_being_slow_by_now() {
+    let (usual, slow) = (times(300, 302, 305, 1), times(600, 603, 640, 2));
+    let mut one_slow = World::healthy();
+    timed(&mut one_slow, usual, usual, 7);
+    one_slow.question.earlier[3].rtt = Some(slow);
+    assert_eq!(one_slow.verdict().state, State::Healthy);
+    let mut late = World::healthy();
+    timed(&mut late, slow, usual, 8);
+    for round in late.question.earlier.iter_mut().filter(|round| round.key.round >= 3) {
+        round.rtt = Some(slow);
+    }
+    assert_eq!(causes(&late.verdict()).len(), 1, "five of eight earlier rounds are slow already");
+    let mut one_way = World::healthy();
+    timed(&mut one_way, slow, usual, 5);
+    for round in one_way.question.probes.iter_mut().filter(|r| r.key.agent == id("agent-b")) {
+        round.rtt = Some(usual);
+    }
+    assert_eq!(one_way.verdict().state, State::Healthy, "both flows travel both ways");
 }

@@ -93,6 +93,8 @@ pub(crate) enum BadLeg<'a> {
     Dead(&'a NextHop),
     /// The cloud holds the only next hop unusable.
     Disabled,
+    /// Of several next hops none is known to be dead, and some could not be read.
+    Unread,
 }
 
 /// The leg that is bad, when one is.
@@ -100,12 +102,14 @@ pub(crate) fn bad_leg<'a>(model: &Model, side: Side, best: &'a RouteEntry) -> Op
     if let [_, _, ..] = best.next_hops.as_slice() {
         let (own, peer) = (&model.link.side(side).vpc, &model.link.side(side.opposite()).vpc);
         let astray = |hop: &NextHop| third::leads_into(model, own, hop).is_some_and(|vpc| vpc != peer);
-        let dead = |hop: &&NextHop| !Hops::carries(model, side, hop) || astray(hop);
-        return best.next_hops.iter().find(dead).map(BadLeg::Dead);
+        let legs = || best.next_hops.iter().map(|hop| (hop, Hops::carries(model, side, hop)));
+        let bad = legs().find(|(hop, carries)| *carries == Some(false) || astray(hop));
+        let unread = || legs().any(|(_, carries)| carries.is_none()).then_some(BadLeg::Unread);
+        return bad.map(|(hop, _)| BadLeg::Dead(hop)).or_else(unread);
     }
     let hop = best.next_hops.first()?;
     // A hop disabled because its interface is not in use is that interface's fault, not the route's.
-    (hop.enabled == Some(false) && Hops::carries(model, side, hop)).then_some(BadLeg::Disabled)
+    (hop.enabled == Some(false) && Hops::carries(model, side, hop) != Some(false)).then_some(BadLeg::Disabled)
 }
 
 fn hops_text(entry: &RouteEntry) -> String {
@@ -140,6 +144,12 @@ pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk
     if hops.unseen(side) && look.best().is_some_and(|best| best.kind != RouteKind::System) {
         // Which next hop is the link's cannot be told; the connection's own blind spot says so.
         return;
+    }
+    let leads = |best: &RouteEntry| look.own_vswitch().is_none() && look.leads_to_link(best);
+    if look.best().is_some_and(|best| leads(best) && bad_leg(model, side, best) == Some(BadLeg::Unread)) {
+        let what = ("the router interfaces", "路由器接口");
+        let why = snapshot.router_interfaces.why_unknown();
+        return walk.blind(blind_because(model, side, 5, why, what, vec![stops], vec![CauseCode::EcmpLegDead]));
     }
     let outcomes = match (look.own_vswitch(), look.best()) {
         // What the own vSwitch swallows would need a route all the same.
@@ -221,6 +231,7 @@ fn dead_leg(look: &LookUp<'_>, best: &RouteEntry) -> Option<Outcome> {
             );
             Some((CauseCode::RouteNotAvailable, look.object(best), text, Fix::Manual))
         }
+        BadLeg::Unread => None,
     }
 }
 

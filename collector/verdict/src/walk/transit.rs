@@ -78,7 +78,8 @@ pub(super) fn attached(model: &Model, walk: &mut Walk) -> Hops {
             hops.set(side, NextHopKind::Attachment, id.to_string());
             if attachment.attached {
                 let text = both!("{id} attaches {vpc} to {router}", "{id} 将 {vpc} 连接到 {router}");
-                walk.pass(4, side, model.note(side, id.as_str(), ELSEWHERE, text));
+                let step = if side == Side::Initiator { 1 } else { 2 };
+                walk.pass(step, side, model.note(side, id.as_str(), ELSEWHERE, text));
             } else {
                 let text = both!("the attachment {id} is not attached", "连接 {id} 未处于已连接状态");
                 inactive(model, side, ObjectKind::TransitAttachment, id.as_str(), text, walk);
@@ -209,6 +210,11 @@ impl<'a> LookUp<'a> {
     /// Looks the packet up, and tells where it goes on; none when it has arrived, is stopped, or cannot be followed.
     fn follow(&self, by: &AttachmentId, walk: &mut Walk) -> Option<(&'a TransitRouteTable, Onwards<'a>)> {
         let associated = self.own_tables().find(|t| t.associations.known().is_some_and(|all| all.contains(by)));
+        if let Some(table) = associated {
+            let (id, side) = (&table.id, self.side());
+            let text = both!("what comes in by {by} is looked up in {id}", "由 {by} 进入的报文查询 {id}");
+            walk.pass(3, side, self.model.note(side, id.as_str(), self.provenance(table), text));
+        }
         let table = associated.or_else(|| self.unassociated(by, walk))?;
         let routes = match &table.routes {
             Known::Known(routes) => routes,
@@ -259,7 +265,7 @@ impl<'a> LookUp<'a> {
         let peer = choose(self.model, self.packet.direction.destination());
         if peer.is_some_and(|a| a.id == *via) {
             let text = both!("{id} sends {to} by {destination} to {via}", "{id} 按 {destination} 将 {to} 发往 {via}");
-            walk.pass(5, self.side(), self.model.note(self.side(), id.as_str(), self.provenance(table), text));
+            walk.pass(4, self.side(), self.model.note(self.side(), id.as_str(), self.provenance(table), text));
             return None;
         }
         let peering = peerings(self.model).find(|p| p.id == *via && across(p, self.router).is_some());
