@@ -8,7 +8,7 @@ use crate::{
     clock::{Clock, wall},
     collector::{Collector, CollectorError},
     engine::Engine,
-    facts::{self, FactsOrder},
+    facts::{self, FactsOrder, LoadReading},
     fresh::FreshJobs,
     path_sizes::PathSizes,
     plan_watch::{Planned, introduce, watch_plan},
@@ -79,6 +79,8 @@ struct Station {
     tasks: JoinSet<Done>,
     fresh: FreshJobs,
     sizes: PathSizes,
+    /// What the host had done when its load was told last, or when a burst of probes began.
+    load: Option<LoadReading>,
     identity_backoff: Backoff,
     identity_at: Option<Duration>,
     gathering: bool,
@@ -136,6 +138,7 @@ pub async fn run(settings: Settings, engine: Engine, clock: Clock) -> Result<(),
         tasks: JoinSet::new(),
         fresh: FreshJobs::default(),
         sizes: PathSizes::default(),
+        load: None,
         identity_backoff: Backoff::default(),
         identity_at: Some(Duration::ZERO),
         gathering: false,
@@ -277,6 +280,7 @@ impl Station {
     fn begin_fresh(&mut self, tag: RequestTag) {
         let Some(sampling) = self.plan.as_ref().map(|plan| plan.fresh_sampling) else { return };
         let (orders, lasting) = self.targets.orders(sampling, self.settings.rate_pps_max);
+        self.load = Some(LoadReading::now());
         let rounds = self.start(orders, Some(&tag)) + self.search_sizes(sampling, Some(&tag));
         tracing::debug!(request = %tag, rounds, "fresh evidence is asked for");
         self.fresh.begin(tag.clone(), self.clock.mono(), rounds, lasting, self.settings.snapshot);
@@ -352,6 +356,7 @@ impl Station {
             metadata: self.metadata.clone(),
             engine: self.probing.engine().kind(),
             clock: self.clock_fact().map_or_else(Known::default, Known::Known),
+            since: self.load.replace(LoadReading::now()),
         };
         self.tasks.spawn_blocking(move || Done::Facts(Box::new(facts::read(order, wall()))));
     }

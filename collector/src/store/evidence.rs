@@ -223,6 +223,26 @@ impl Store {
         )
     }
 
+    /// Rounds of a link that were kept up to a time, within `within` before it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn rounds_up_to(
+        &self,
+        link: &LinkId,
+        at: Timestamp,
+        within: std::time::Duration,
+    ) -> Result<Vec<ProbeRound>, StoreError> {
+        let until = at.as_millis();
+        let since = until.saturating_sub(i64::try_from(within.as_millis()).unwrap_or(i64::MAX));
+        bodies(
+            &self.connection,
+            "probe round",
+            "SELECT body FROM probe WHERE link = ?1 AND kept_at BETWEEN ?2 AND ?3",
+            params![link.as_str(), since, until],
+        )
+    }
+
     /// Snapshots of a place around a stretch of time: the latest from before it, all within it, the first from after it.
     ///
     /// # Errors

@@ -4,9 +4,9 @@
 //! 1. the sending side's router interface counts packets that its bandwidth limit dropped (CloudMonitor), at the time of the
 //!    probes or within [`METRIC_LAG`] before it, since the service is minutes behind;
 //! 2. that interface sent, or the far one received, at least [`FULL_PERCENT`] of the bandwidth at that time;
-//! 3. a queue was seen: round-trip times of the lossy flow climb smoothly by [`QUEUE_MIN`] and threefold within a round;
-//! 4. a queue stands: they are [`QUEUE_STANDS`] above the usual ones, uneven, and traffic is known to be a sizeable part of
-//!    the bandwidth, or is not known.
+//! 3. a queue was seen to fill: round-trip times climb smoothly within a round, by [`QUEUE_MIN`] and threefold, and stay up;
+//! 4. a queue stands: even the shortest is [`QUEUE_STANDS`] above the usual, while the hosts themselves send or receive a
+//!    sizeable part of the bandwidth. Without that traffic a longer path that also loses packets looks the same.
 //!
 //! Blamed is the initiator's interface, whose specification decides for both ends (`network-semantics.md` F61). Loss without
 //! any of these stays the fabric's, with this code among the suspects where metrics could not be looked at. VPC peering
@@ -24,7 +24,8 @@ use crate::{
     walk::hops,
 };
 use pingtong_evidence::{
-    Direction, LinkKind, LinkMetric, LinkMetricKind, MetricPoint, RouterInterface, Side, Timestamp,
+    AgentId, Direction, HostFacts, LinkKind, LinkMetric, LinkMetricKind, MetricPoint, Pair, RouterInterface, Side,
+    Timestamp,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -32,20 +33,20 @@ use std::{collections::BTreeMap, time::Duration};
 const METRIC_LAG: Duration = Duration::from_mins(3);
 /// Share of the bandwidth, averaged over a minute, from which short peaks exceed it.
 const FULL_PERCENT: u64 = 90;
-/// Share of the bandwidth below which a queue is not its own.
-const SIZEABLE_PERCENT: u64 = 25;
+/// Share of the bandwidth below which a host's own traffic queues nowhere. A burst of probes and reports comes to a third of
+/// the smallest connection that is sold.
+const SIZEABLE_PERCENT: u64 = 75;
 /// Climb within one round that is a queue's rather than the path's.
 const QUEUE_MIN: Duration = Duration::from_millis(20);
 /// Above the usual time from which a queue may stand.
 const QUEUE_STANDS: Duration = Duration::from_millis(30);
-/// A standing queue moves by whole packets of the traffic: by a fiftieth of its length at least.
-const UNEVEN_PART: u32 = 50;
 /// A climbing queue moves little from one probe to the next: a twentieth of its whole climb at most.
 const SMOOTH_PART: u32 = 20;
 const BITS_PER_MEGABIT: u64 = 1_000_000;
 const MILLI: u64 = 1_000;
 
 pub(crate) type Changes = BTreeMap<Direction, Change>;
+pub(crate) type Facts = BTreeMap<AgentId, HostFacts>;
 
 /// What the losses are when the bandwidth is looked at.
 pub(crate) struct Bandwidth {
@@ -55,13 +56,23 @@ pub(crate) struct Bandwidth {
 }
 
 /// Puts the bandwidth's loss in the place of the fabric's.
-pub(crate) fn instead(model: &Model, seen: &Seen, changes: &Changes, losses: Vec<Finding>) -> Bandwidth {
+pub(crate) fn instead(
+    model: &Model,
+    pair: &Pair,
+    facts: &Facts,
+    seen: &Seen,
+    changes: &Changes,
+    losses: Vec<Finding>,
+) -> Bandwidth {
     let mut kept = vec![];
     let mut full: BTreeMap<Direction, Vec<Note>> = BTreeMap::new();
     let interface =
         (model.link.kind == LinkKind::RouterInterface).then(|| interface_id(model, Side::Initiator)).flatten();
     for loss in losses {
-        match loss.direction.zip(interface.as_ref()).and_then(|(way, _)| Some((way, proof(model, way, seen, changes)?)))
+        match loss
+            .direction
+            .zip(interface.as_ref())
+            .and_then(|(way, _)| Some((way, proof(model, pair, facts, way, seen, changes)?)))
         {
             Some((way, proof)) => full.entry(way).or_default().extend([proof].into_iter().chain(loss.evidence)),
             None => kept.push(loss),
@@ -120,7 +131,7 @@ fn granted(model: &Model) -> Option<u64> {
     mbps.or_else(far)?.checked_mul(BITS_PER_MEGABIT)
 }
 
-fn proof(model: &Model, way: Direction, seen: &Seen, changes: &Changes) -> Option<Note> {
+fn proof(model: &Model, pair: &Pair, facts: &Facts, way: Direction, seen: &Seen, changes: &Changes) -> Option<Note> {
     let first = seen.values().filter_map(|seen| seen.first).min()?;
     let last = seen.values().filter_map(|seen| seen.latest).max()?;
     let (near, far) = (way.source(), way.destination());
@@ -146,7 +157,9 @@ fn proof(model: &Model, way: Direction, seen: &Seen, changes: &Changes) -> Optio
             both!("{percent} % of the bandwidth was in use at that time", "当时带宽使用率为 {percent} %"),
         ));
     }
-    queue(changes, share)
+    let own = own_traffic(pair, facts, way).zip(granted(model));
+    let busy = own.map(|(bits, granted)| bits.saturating_mul(100) / granted.max(1));
+    queue(changes, busy.max(share))
 }
 
 /// The greatest value of a metric of one side's interface about the time of the probes, in thousandths.
@@ -171,28 +184,36 @@ fn greatest(model: &Model, side: Side, kind: LinkMetricKind, first: Timestamp, l
 }
 
 /// Both flows' packets travel either direction, so either may show its queue.
-fn queue(changes: &Changes, share: Option<u64>) -> Option<Note> {
+fn queue(changes: &Changes, busy_percent: Option<u64>) -> Option<Note> {
     changes.values().find_map(|change| {
         let now = change.now;
         let climb = now.high.saturating_sub(now.low);
-        if climb >= QUEUE_MIN && now.high >= now.low * 3 && now.jitter * SMOOTH_PART <= climb {
+        let stays_up = now.middle.saturating_sub(now.low) * 2 >= climb;
+        if climb >= QUEUE_MIN && now.high >= now.low * 3 && now.jitter * SMOOTH_PART <= climb && stays_up {
             let (low, high) = (millis(now.low), millis(now.high));
             return Some(Note::plain(both!(
                 "a queue fills while packets are lost: round-trip times climb from {low} to {high} ms",
                 "丢包的同时队列在增长：往返时延从 {low} 毫秒升至 {high} 毫秒"
             )));
         }
-        let usual = change.usual?;
-        let stands = now.low.saturating_sub(usual.middle);
-        let uneven = climb * UNEVEN_PART >= stands;
-        (stands >= QUEUE_STANDS && uneven && share.is_none_or(|percent| percent >= SIZEABLE_PERCENT)).then(|| {
+        let (usual, busy) = (change.usual?, busy_percent?);
+        let stands = now.low.saturating_sub(usual.middle) >= QUEUE_STANDS && busy >= SIZEABLE_PERCENT;
+        stands.then(|| {
             let (before, low) = (millis(usual.middle), millis(now.low));
             Note::plain(both!(
-                "a queue stands while packets are lost: round-trip times are never below {low} ms and were {before} ms",
-                "丢包的同时存在排队：往返时延始终不低于 {low} 毫秒，而平时为 {before} 毫秒"
+                "a queue stands while packets are lost: round-trip times are never below {low} ms and were {before} ms; the hosts' own traffic is {busy} % of the bandwidth",
+                "丢包的同时存在排队：往返时延始终不低于 {low} 毫秒，而平时为 {before} 毫秒；两端主机自身流量为带宽的 {busy} %"
             ))
         })
     })
+}
+
+/// What the pair's own hosts put on the way or take from it, in bits per second; none when neither tells.
+fn own_traffic(pair: &Pair, facts: &Facts, way: Direction) -> Option<u64> {
+    let load = |side: Side| facts.get(pair.endpoint(side).agent.as_ref()?)?.load.known();
+    let sent = load(way.source()).map(|load| load.sent_bits_per_s);
+    let received = load(way.destination()).map(|load| load.received_bits_per_s);
+    sent.into_iter().chain(received).max()
 }
 
 fn noted(model: &Model, side: Side, text: Both) -> Note {

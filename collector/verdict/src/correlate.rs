@@ -11,7 +11,7 @@
 //!    least [`LOST_MIN`] packets and [`LOSS_RATE_MIN`] of those sent are missing.
 
 use crate::{
-    bandwidth::{self, Bandwidth, Changes},
+    bandwidth::{self, Bandwidth, Changes, Facts},
     code::CauseCode,
     finding::{Blind, Finding, Note, Stops, Walk},
     lang::{Both, both},
@@ -116,6 +116,7 @@ pub(crate) fn correlate(
     guests: Vec<Finding>,
     quality: Vec<Finding>,
     changes: &Changes,
+    facts: &Facts,
     seen: &Seen,
 ) -> Correlated {
     let wire = Wire { seen };
@@ -128,7 +129,8 @@ pub(crate) fn correlate(
     let mut doubts = vec![];
     let outdated = beyond(model, pair, walk, seen, &mut standing, &mut doubts);
     let losses = Direction::BOTH.into_iter().filter_map(|direction| loss(model, direction, seen, &standing)).collect();
-    let Bandwidth { findings, doubts: suspicion, saturated } = bandwidth::instead(model, seen, changes, losses);
+    let Bandwidth { findings, doubts: suspicion, saturated } =
+        bandwidth::instead(model, pair, facts, seen, changes, losses);
     standing.extend(findings);
     doubts.extend(suspicion);
     if !saturated {

@@ -4,7 +4,8 @@
 //! 1. Something was usual: earlier rounds of the same flow (module `usual`).
 //! 2. Not only the middle but the shortest round-trip time of the judged rounds lies above the usual middle, by at least
 //!    [`SHIFT_MIN`], a fifth of the usual time and twice its usual spread: slow packets among fast ones are jitter.
-//! 3. The shift exceeds the spread of the judged rounds themselves: a path that jitters without measure has not moved.
+//! 3. The shift exceeds the spread of the judged rounds themselves: a path that jitters without measure has not moved. Spread
+//!    is from the shortest to the middle; what pauses of a busy host add to the slowest says nothing of the path.
 //! 4. Every flow of the pair that has a usual time has shifted: both directions' round trips travel both ways.
 //! 5. No loss is the bandwidth's: then its queue is what takes the time.
 //!
@@ -18,7 +19,7 @@ use crate::{
     lang::both,
     model::Model,
     repair::Fix,
-    usual::Change,
+    usual::{Change, Times},
     verdict::ObjectKind,
     walk::link_ends,
 };
@@ -32,9 +33,8 @@ const SHIFT_MIN: Duration = Duration::from_millis(5);
 pub(crate) fn shift(change: &Change) -> Option<Duration> {
     let (usual, now) = (change.usual?, change.now);
     let by = now.low.saturating_sub(usual.middle);
-    let spread_before = usual.high.saturating_sub(usual.low);
-    let spread_now = now.high.saturating_sub(now.low);
-    (by >= SHIFT_MIN && by >= usual.middle / 5 && by >= spread_before * 2 && by > spread_now).then_some(by)
+    let spread = |times: Times| times.middle.saturating_sub(times.low);
+    (by >= SHIFT_MIN && by >= usual.middle / 5 && by >= spread(usual) * 2 && by > spread(now)).then_some(by)
 }
 
 pub(crate) fn judge(model: &Model, changes: &Changes) -> Option<Finding> {

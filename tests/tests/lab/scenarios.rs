@@ -88,7 +88,7 @@ fn every_cause_of_this_issue_has_a_scenario_that_demands_it_alone() {
 /// to one that does not exist, so where an interface is missing the route is too.
 const COMPANIONS: [(&str, &str); 1] = [("ri-missing", "route-missing")];
 
-const COVERED: [&str; 26] = [
+const COVERED: [&str; 29] = [
     "account-not-visible",
     "config-denied",
     "cidr-overlap",
@@ -112,6 +112,9 @@ const COVERED: [&str; 26] = [
     "guest-route-overlap",
     "agent-silent",
     "loss-in-fabric",
+    "guest-rate-limit",
+    "bandwidth-saturated",
+    "latency-shift",
     "mtu-black-hole",
     "fabric-fault",
     "model-contradicted",

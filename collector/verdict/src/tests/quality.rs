@@ -281,13 +281,23 @@ fn a_queue_that_fills_or_stands_while_packets_are_lost_is_the_bandwidths() {
     for (what, now, expect) in [
         ("climbs smoothly", times(10, 1_500, 2_000, 10), saturated()),
         ("jumps about", times(10, 200, 450, 90), fabric_loss()),
-        ("stands, uneven", times(1_800, 1_900, 2_000, 40), saturated()),
         ("hardly climbs", times(10, 80, 150, 1), fabric_loss()),
     ] {
         let mut world = lossy();
         timed(&mut world, now, calm, 5);
         assert_eq!(causes(&world.verdict()), expect, "{what}");
     }
+    for (bits, expect) in [(5_000_000, saturated()), (100_000, fabric_loss())] {
+        let mut standing = lossy();
+        timed(&mut standing, times(1_990, 2_000, 2_010, 5), calm, 5);
+        standing.facts(Side::Initiator).load =
+            Known::Known(LoadFact { over_ms: 400, sent_bits_per_s: bits, ..LoadFact::default() });
+        let found = causes(&standing.verdict());
+        assert!(found.contains(&expect[0]), "{bits} bit/s: {found:?}");
+    }
+    let mut noisy = lossy();
+    timed(&mut noisy, times(8, 9, 1_000, 10), calm, 5);
+    assert_eq!(causes(&noisy.verdict()), fabric_loss(), "one pause of a machine is no queue");
     let mut idle = lossy();
     metric(&mut idle, Side::Initiator, LinkMetricKind::SentBitsPerSecond, 0, 50_000);
     timed(&mut idle, times(800, 820, 850, 10), calm, 5);

@@ -378,6 +378,7 @@ fn facts(side: Side) -> HostFacts {
         },
         firewall: Known::Known(FirewallFact { refusing: vec![], base_chains: 0, legacy_tables: false }),
         counters: Known::Known(IcmpCounters::default()),
+        load: Known::default(),
         container: Known::Known(Container::No),
         engine: ProbeEngine::Raw,
         clock: Known::Known(ClockFact { offset_ms: 0, error_ms: 1 }),
