@@ -32,6 +32,15 @@ const CLOCK_OFFSET_MS_MAX: i64 = 1_000;
 /// Age of a snapshot from which it says little about now, in milliseconds: five missed periods of a minute and one spare.
 const SNAPSHOT_AGE_MS_MAX: u128 = 600_000;
 
+/// Causes by which packets get to others than the peer, who may have its address.
+const LEAD_ELSEWHERE: [CauseCode; 5] = [
+    CauseCode::CidrOverlap,
+    CauseCode::RouteShadowed,
+    CauseCode::RouteWrongNextHop,
+    CauseCode::RouteNotTransitive,
+    CauseCode::RouteLoop,
+];
+
 /// The verdict in English.
 pub fn diagnose(question: &Question) -> Verdict {
     diagnose_in(question, Lang::En)
@@ -60,6 +69,7 @@ impl<'q> Judged<'q> {
         model.elsewhere.clone_from(&question.elsewhere);
         let walk = walk(&model, &pair, &peers);
         let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(&question, flow, &facts))).collect();
+        unmask(&pair, &walk, &mut seen);
         let guests = guests(&model, &pair, &facts, &mut seen);
         let flows = Direction::BOTH.into_iter();
         let changes = flows.filter_map(|flow| Some((flow, usual::change(&question, flow)?))).collect();
@@ -171,6 +181,19 @@ fn sort_by_key<T: PartialEq + std::fmt::Debug, K: Ord>(items: &mut [T], key: imp
 
 fn newest_facts(question: &Question) -> BTreeMap<AgentId, HostFacts> {
     question.hosts.iter().map(|facts| (facts.agent.clone(), facts.clone())).collect()
+}
+
+/// Replies that the far end's agent knows nothing of are a stranger's where the configuration sends requests elsewhere,
+/// or where what passes one way for these requests does not pass for the replies to the other side's.
+fn unmask(pair: &Pair, walk: &Walk, seen: &mut Seen) {
+    for flow in flows(pair) {
+        let astray = walk.findings.iter().any(|f| LEAD_ELSEWHERE.contains(&f.code) && f.stops.request(flow));
+        let torn = seen.get(&flow.reverse()).is_some_and(|other| other.cut == Some(Cut::S5));
+        let target = pair.endpoint(flow.destination()).address;
+        if let Some(observed) = seen.get_mut(&flow).filter(|observed| observed.unwitnessed() && (astray || torn)) {
+            *observed = observed.answered_by_stranger(target);
+        }
+    }
 }
 
 fn guests(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, seen: &mut Seen) -> Vec<Finding> {

@@ -61,6 +61,9 @@ pub(crate) struct Observed {
     pub(crate) received: u64,
     pub(crate) errors: BTreeMap<i32, u64>,
     pub(crate) strangers: BTreeMap<IpAddr, u64>,
+    /// Replies to rounds of which the agent at the far end, which watches, reported something, and nothing at all.
+    witnessed: u64,
+    unwitnessed: u64,
     pub(crate) complaints: BTreeMap<IpAddr, u64>,
     pub(crate) own_drops: u64,
     /// Sent to on wire; none when nobody looked.
@@ -109,6 +112,23 @@ impl Observed {
 
     pub(crate) fn dead(&self) -> bool {
         self.valid() && self.received == 0
+    }
+
+    /// Whether the only replies are to probes that the watching far end never saw. It may not have reported yet: on its
+    /// own that proves nothing.
+    pub(crate) fn unwitnessed(&self) -> bool {
+        self.unwitnessed > 0 && self.witnessed == 0
+    }
+
+    /// The same, when those replies came from somebody else who has the target's address: an echo bears the payload of
+    /// whoever asked, nonce included.
+    pub(crate) fn answered_by_stranger(&self, target: IpAddr) -> Self {
+        let nothing = Some(Leg { of: self.sent, passed: 0 });
+        let mut seen = Self { received: 0, rtt: None, request: nothing, ..self.clone() };
+        (seen.accept, seen.answer, seen.reply, seen.home) = (None, None, None, None);
+        *seen.strangers.entry(target).or_default() += self.received;
+        seen.cut = Some(seen.find_cut());
+        seen
     }
 
     /// Whether requests are known to have reached the far interface.
@@ -318,6 +338,11 @@ fn add_round(
     seen.sent += round.sent.len();
     seen.received += received.len();
     seen.own_drops += round.own_drops;
+    match (parts.is_empty(), watching) {
+        (false, _) => seen.witnessed += received.len(),
+        (true, true) => seen.unwitnessed += received.len(),
+        (true, false) => {}
+    }
     for error in &round.send_errors {
         *seen.errors.entry(error.errno).or_default() += error.probes.len();
     }

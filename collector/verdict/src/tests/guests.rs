@@ -193,6 +193,39 @@ fn replies_without_a_nonce_are_a_strangers() {
     assert_eq!(verdict.causes[0].certainty, Certainty::Proven);
 }
 
+/// The kernel of whoever has the address answers with the payload it got, nonce and all; only the agent at the far end
+/// knows that it saw none of it.
+#[test]
+fn an_echo_that_the_far_end_knows_nothing_of_is_a_strangers() {
+    let unseen = |world: &mut World| {
+        world.wire(Wire::Through, Wire::S5);
+        world.question.arrivals.retain(|part| part.observer.as_str() != "agent-b");
+    };
+    let mut world = World::healthy();
+    unseen(&mut world);
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["stranger-replied acceptor 172.16.1.10"]);
+    assert_eq!(verdict.state, State::Broken);
+    // A vSwitch of the initiator's own explains where the stranger is.
+    known(&mut world.snapshot(A_SIDE).vpcs)[0].secondary_cidrs.push(cidr("172.16.1.0/24"));
+    let mut own = known(&mut world.snapshot(A_SIDE).vswitches)[0].clone();
+    (own.id, own.cidr) = (id("vsw-own"), cidr("172.16.1.0/24"));
+    known(&mut world.snapshot(A_SIDE).vswitches).push(own);
+    assert_eq!(blamed(&world.verdict()), ["route-shadowed initiator vtb-a"]);
+    // An agent that has not reported yet, or that cannot see, proves nothing.
+    let mut late = World::healthy();
+    late.question.arrivals.retain(|part| part.observer.as_str() != "agent-b");
+    assert_eq!(blamed(&late.verdict()), Vec::<String>::new());
+    let mut blind = World::healthy();
+    unseen(&mut blind);
+    blind.facts(B_SIDE).engine = ProbeEngine::Portable;
+    assert!(
+        !blamed(&blind.verdict()).iter().any(|cause| cause.starts_with("stranger")),
+        "{:?}",
+        blamed(&blind.verdict())
+    );
+}
+
 #[test]
 fn a_setting_that_the_wire_refutes_is_not_blamed() {
     let mut world = World::healthy();

@@ -80,5 +80,10 @@ fn a_leg_that_leads_into_a_third_vpc_is_dead_for_the_peer() {
     world.wire(Wire::LosesRequests(20), Wire::Through);
     let both = ["ri-a", "ri-to-hub"].map(|hop| entry("x", "172.16.0.0/16", NextHopKind::RouterInterface, hop));
     world.entries(I)[1].next_hops = both.into_iter().flat_map(|entry| entry.next_hops).collect();
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["ecmp-leg-dead initiator ri-to-hub forward"]);
+    assert!(verdict.repairs.proven && verdict.repairs.set.len() == 2, "{:#?}", verdict.repairs);
+    // All packets of two addresses may take the dead leg.
+    world.wire(Wire::S1, Wire::S5);
     assert_eq!(blamed(&world.verdict()), ["ecmp-leg-dead initiator ri-to-hub forward"]);
 }

@@ -145,7 +145,8 @@ pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk
         // Which next hop is the link's cannot be told; the connection's own blind spot says so.
         return;
     }
-    if look.best().is_some_and(|best| look.leads_to_link(best) && bad_leg(model, side, best) == Some(BadLeg::Unread)) {
+    let leads = |best: &RouteEntry| look.own_vswitch().is_none() && look.leads_to_link(best);
+    if look.best().is_some_and(|best| leads(best) && bad_leg(model, side, best) == Some(BadLeg::Unread)) {
         let what = ("the router interfaces", "路由器接口");
         let why = snapshot.router_interfaces.why_unknown();
         return walk.blind(blind_because(model, side, 5, why, what, vec![stops], vec![CauseCode::EcmpLegDead]));
