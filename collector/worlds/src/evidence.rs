@@ -134,6 +134,7 @@ fn probe_round(world: &World, flow: Direction, round: u64, trips: &[Trip]) -> Pr
         started_at: moment(begun(round)),
         ended_at: moment(begun(round) + ROUND_MS),
         payload_bytes: 56,
+        dont_fragment: false,
         planned: world.probes,
         sent: numbers(trips, |t| t.sent),
         send_errors: errors.into_iter().map(|(errno, probes)| SendErrors { errno, probes }).collect(),
@@ -313,6 +314,7 @@ fn facts(world: &World, side: Side, arrived: u64, turned_away: u64) -> HostFacts
         at: moment(49_000),
         request: None,
         metadata: Known::Known(metadata(world, side)),
+        load: Known::default(),
         interfaces: Known::Known(interfaces(world, side, guest)),
         routes: vec![route_fact(world, side)],
         sysctls: SysctlFacts {
