@@ -4,11 +4,13 @@
 
 mod agents;
 mod complaint;
+mod estate;
 mod layout;
 mod shell;
 mod verdict;
 
 pub(crate) use agents::agents;
+pub(crate) use estate::{audit, path};
 pub(crate) use layout::Style;
 
 use crate::enroll::Enrolled;
