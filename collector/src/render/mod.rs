@@ -3,6 +3,7 @@
 //! Texts are built whole, as plain strings, and then written once; a reader that goes away (`| head`) is no error.
 
 mod agents;
+mod bench;
 mod complaint;
 mod estate;
 mod layout;
@@ -10,6 +11,7 @@ mod shell;
 mod verdict;
 
 pub(crate) use agents::agents;
+pub(crate) use bench::bench;
 pub(crate) use estate::{audit, path};
 pub(crate) use layout::Style;
 

@@ -16,14 +16,17 @@ mod estate;
 mod finding;
 mod firewall;
 mod guest;
+mod host_load;
 mod lang;
 mod latency;
 mod model;
 mod observe;
 mod onset;
 mod path_size;
+mod quality;
 mod question;
 mod repair;
+mod shared;
 mod steps;
 #[cfg(test)]
 mod tests;
