@@ -332,6 +332,7 @@ fn facts(world: &World, side: Side, arrived: u64, turned_away: u64) -> HostFacts
             out_echo_replies: arrived,
             reverse_path_drops: turned_away,
         }),
+        load: Known::default(),
         container: Known::Known(if guest.container.is_some() { Container::Yes } else { Container::No }),
         engine: ProbeEngine::Raw,
         clock: Known::Known(ClockFact { offset_ms: guest.clock_offset_ms, error_ms: 5 }),
