@@ -4,7 +4,8 @@
 //! 1. A finding is *refuted* when a packet that it stops was seen to pass; it becomes `model-contradicted`.
 //! 2. A finding that survives is *proven* when some round trip that it stops is observed dead and none alive; otherwise
 //!    it is *supported*.
-//! 3. A round trip that dies although nothing found stops it is *unexplained*. Where parts of the path could not be looked
+//! 3. A round trip that dies although nothing found stops it there (requests that never arrive, replies that never come
+//!    back) is *unexplained*. It is a container's, where the sender's agent lives in one. Where parts of the path could not be looked
 //!    at, their causes are suspects; so are changes made since the configuration was read, where it was read before the packets
 //!    died; where everything was looked at since, the fabric is blamed.
 //! 4. Loss on a leg that passes packets is the fabric's when both of its ends were observed without own drops and at
@@ -106,7 +107,14 @@ pub(crate) fn seen_text(direction: Direction, seen: &Observed) -> Both {
     )
 }
 
-pub(crate) fn correlate(model: &Model, pair: &Pair, walk: &Walk, guests: Vec<Finding>, seen: &Seen) -> Correlated {
+pub(crate) fn correlate(
+    model: &Model,
+    pair: &Pair,
+    walk: &Walk,
+    guests: Vec<Finding>,
+    contained: &BTreeMap<Side, Finding>,
+    seen: &Seen,
+) -> Correlated {
     let wire = Wire { seen };
     let (refuted, mut standing): (Vec<Finding>, Vec<Finding>) =
         walk.findings.iter().cloned().partition(|finding| wire.refutes(finding.stops));
@@ -115,7 +123,7 @@ pub(crate) fn correlate(model: &Model, pair: &Pair, walk: &Walk, guests: Vec<Fin
     let guests: Vec<Finding> = guests.into_iter().filter(|guest| !told(guest)).collect();
     standing.extend(guests);
     let mut doubts = vec![];
-    let outdated = beyond(model, pair, walk, seen, &mut standing, &mut doubts);
+    let outdated = beyond(model, pair, walk, contained, seen, &mut standing, &mut doubts);
     for direction in Direction::BOTH {
         if let Some(finding) = loss(model, direction, seen, &standing) {
             standing.push(finding);
@@ -160,6 +168,7 @@ fn beyond(
     model: &Model,
     pair: &Pair,
     walk: &Walk,
+    contained: &BTreeMap<Side, Finding>,
     seen: &Seen,
     standing: &mut Vec<Finding>,
     doubts: &mut Vec<Doubt>,
@@ -182,10 +191,22 @@ fn beyond(
                 decided_by: blind.closes_with.clone(),
             });
         }
-        if standing.iter().any(|finding| finding.stops.round_trip(flow)) {
+        let cut = observed.cut.unwrap_or(Cut::Unknown);
+        // What stops replies does not explain requests that never arrive, nor the reverse; and what a guest refuses is
+        // seen at its interface first, by whoever looks.
+        let at_interface = |finding: &Finding| matches!(finding.stops, Stops::Arrivals(_) | Stops::Replies(_));
+        let explains = |finding: &Finding| match cut {
+            Cut::S1 => finding.stops.request(flow) && !at_interface(finding),
+            Cut::S5 => finding.stops.reply(flow) && !(observed.home.is_some() && at_interface(finding)),
+            _ => finding.stops.round_trip(flow),
+        };
+        if standing.iter().any(explains) {
             continue;
         }
-        let cut = observed.cut.unwrap_or(Cut::Unknown);
+        if let (Cut::S1 | Cut::S5 | Cut::Unanswered, Some(container)) = (cut, contained.get(&flow.source())) {
+            standing.push(container.clone());
+            continue;
+        }
         let far = flow.destination();
         let leg = match cut {
             Cut::S1 => flow,
@@ -262,11 +283,25 @@ fn strangers(model: &Model, pair: &Pair, seen: &Seen, standing: &mut Vec<Finding
     for flow in flows(pair) {
         let Some(observed) = seen.get(&flow).filter(|seen| seen.dead()) else { continue };
         if let Some((address, count)) = observed.strangers.first_key_value()
-            && !standing.iter().any(|finding| finding.stops.round_trip(flow))
+            && !standing.iter().any(|finding| finding.stops.request(flow) && diverts(finding.code))
         {
             standing.push(stranger(model, flow, &address.to_string(), *count));
         }
     }
+}
+
+/// Whether a cause brings requests to another host, which may answer: what merely drops them makes nobody answer.
+fn diverts(code: CauseCode) -> bool {
+    matches!(
+        code,
+        CauseCode::CidrOverlap
+            | CauseCode::RouteShadowed
+            | CauseCode::RouteWrongNextHop
+            | CauseCode::GuestRouteOverlap
+            | CauseCode::GuestMultiEni
+            | CauseCode::IpNotOnEni
+            | CauseCode::RiWrongVpc
+    )
 }
 
 fn stranger(model: &Model, flow: Direction, address: &str, count: u64) -> Finding {
@@ -330,7 +365,9 @@ fn loss(model: &Model, direction: Direction, seen: &Seen, standing: &[Finding]) 
     };
     let (of, lost) = (requests.of + replies.of, requests.lost() + replies.lost());
     let rate = LossRate::new(lost, of)?;
-    let known = standing.iter().any(|f| matches!(f.stops, Stops::Some(d) if d == direction));
+    // A guest's own limit takes packets that arrived; these never did.
+    let on_the_way = |f: &&Finding| f.code != CauseCode::GuestRateLimit;
+    let known = standing.iter().filter(on_the_way).any(|f| matches!(f.stops, Stops::Some(d) if d == direction));
     if known || lost < LOST_MIN || rate.rate < LOSS_RATE_MIN {
         return None;
     }

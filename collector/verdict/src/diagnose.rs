@@ -57,8 +57,8 @@ impl<'q> Judged<'q> {
         model.elsewhere.clone_from(&question.elsewhere);
         let walk = walk(&model, &pair, &peers);
         let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(&question, flow, &facts))).collect();
-        let guests = guests(&model, &pair, &facts, &mut seen);
-        let correlated = correlate::correlate(&model, &pair, &walk, guests, &seen);
+        let (guests, contained) = guests(&model, &pair, &facts, &mut seen);
+        let correlated = correlate::correlate(&model, &pair, &walk, guests, &contained, &seen);
         Self { question, snapshots, peers, model, walk, facts, seen, correlated }
     }
 
@@ -166,8 +166,14 @@ fn newest_facts(question: &Question) -> BTreeMap<AgentId, HostFacts> {
     question.hosts.iter().map(|facts| (facts.agent.clone(), facts.clone())).collect()
 }
 
-fn guests(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, seen: &mut Seen) -> Vec<Finding> {
-    let mut found = vec![];
+/// What the guests' facts explain, and which agents live in containers.
+fn guests(
+    model: &Model,
+    pair: &Pair,
+    facts: &BTreeMap<AgentId, HostFacts>,
+    seen: &mut Seen,
+) -> (Vec<Finding>, BTreeMap<Side, Finding>) {
+    let (mut found, mut contained) = (vec![], BTreeMap::new());
     let mut cuts: Vec<(Direction, Cut)> = vec![];
     let nothing = Observed::default();
     for side in Side::BOTH {
@@ -181,6 +187,7 @@ fn guests(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, seen
             outbound: seen.get(&side.sends()).unwrap_or(&nothing),
         };
         let mine = guest.judge();
+        contained.extend(guest.container().map(|finding| (side, finding)));
         if guest.outbound.cut == Some(Cut::S1) && guest.swallows() {
             cuts.push((side.sends(), Cut::S0));
         }
@@ -189,7 +196,8 @@ fn guests(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, seen
             cuts.push((side.opposite().sends(), Cut::S4));
         }
         let refuses = mine.iter().any(|f| f.stops == crate::finding::Stops::Arrivals(side));
-        if guest.outbound.cut == Some(Cut::S5) && refuses {
+        // Where replies were looked for at the interface, the cut is where they were last seen.
+        if guest.outbound.cut == Some(Cut::S5) && refuses && guest.outbound.home.is_none() {
             cuts.push((side.sends(), Cut::S6));
         }
         found.extend(mine);
@@ -199,7 +207,7 @@ fn guests(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, seen
             observed.cut = Some(cut);
         }
     }
-    found
+    (found, contained)
 }
 
 fn report(seen: &Seen, flow: Direction, predicted: Cut) -> crate::verdict::DirectionReport {

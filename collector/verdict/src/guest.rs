@@ -135,21 +135,35 @@ impl Guest<'_> {
         })
     }
 
-    fn addresses(&self) -> Option<Finding> {
-        let facts = self.facts?;
-        if self.interfaces().is_empty() || self.card().is_some() || self.inbound.answered() {
-            return None;
-        }
+    /// Whether the agent lives in a container of its own network, to which the pair's address does not belong.
+    fn contained(&self) -> bool {
+        self.facts.and_then(|f| f.container.known()) == Some(&Container::Yes)
+            && !self.interfaces().is_empty()
+            && self.card().is_none()
+    }
+
+    /// What the agent's packets die of where nothing else explains it: they bear the container's address. A container whose
+    /// host rewrites addresses does no harm, so that nothing is blamed for being one.
+    pub(crate) fn container(&self) -> Option<Finding> {
         let address = self.address();
-        if facts.container.known() == Some(&Container::Yes) {
+        self.contained().then(|| {
             let text = both!(
                 "the agent runs in a container of its own network; {address} is not among its addresses",
                 "agent 运行在独立网络的容器中，其地址不含 {address}"
             );
-            return Some(self.finding(CauseCode::AgentInContainer, Stops::Host(self.side), text, vec![], None));
+            self.finding(CauseCode::AgentInContainer, Stops::Sending(self.side), text, vec![], None)
+        })
+    }
+
+    fn addresses(&self) -> Option<Finding> {
+        if self.interfaces().is_empty() || self.card().is_some() || self.inbound.answered() || self.contained() {
+            return None;
         }
+        let address = self.address();
         let text = both!("no interface of the guest has {address}", "系统内没有任何网卡配置了 {address}");
-        let mut finding = self.finding(CauseCode::IpNotOnEni, Stops::Host(self.side), text, vec![], None);
+        // Replies to what the host sends come to the address that it sends from.
+        let stops = Stops::Requests(self.side.opposite().sends());
+        let mut finding = self.finding(CauseCode::IpNotOnEni, stops, text, vec![], None);
         finding.object = self.model.object(self.side, ObjectKind::Address, address.to_string());
         Some(finding)
     }
@@ -159,7 +173,9 @@ impl Guest<'_> {
         let all = self.facts.and_then(|f| f.firewall.known()).map_or(&[][..], |f| f.refusing.as_slice());
         let of = |wanted: Applies| -> Vec<&FirewallRule> {
             all.iter()
-                .filter(|rule| (asked == Asked::Sent) == OUTWARD.contains(&rule.hook) && !rule.limited)
+                .filter(|rule| {
+                    matches!(asked, Asked::Sent | Asked::Answers) == OUTWARD.contains(&rule.hook) && !rule.limited
+                })
                 .filter(|rule| applies(rule, self.pair.protocol, self.peer(), self.address(), asked) == wanted)
                 .collect()
         };
@@ -168,16 +184,16 @@ impl Guest<'_> {
     }
 
     fn firewall(&self, rules: &[&FirewallRule], stops: Stops) -> Finding {
-        let (en, zh) = if matches!(stops, Stops::Sending(_)) { ("output", "出口") } else { ("input", "入口") };
+        let outward = matches!(stops, Stops::Sending(_) | Stops::Answers(_));
+        let (en, zh) = if outward { ("output", "出口") } else { ("input", "入口") };
         let list = rules.iter().map(|rule| rule_words(rule)).collect::<Vec<_>>().join("; ");
         let text =
             both!("the guest's packet filter refuses at hook {en}: {list}", "系统防火墙在{zh}（{en}）处拒绝：{list}");
         let commands = rules.iter().map(|rule| removal(rule)).collect();
         let mut finding =
             self.finding(CauseCode::GuestFirewall, stops, text, commands, Some(&self.pair.protocol.to_string()));
-        if matches!(stops, Stops::Replies(_)) {
-            finding.direction = Some(self.side.opposite().sends());
-        }
+        // The direction is that of the packets which the hook sees.
+        finding.direction = Some(if outward { self.side.sends() } else { self.side.opposite().sends() });
         finding
     }
 
@@ -187,9 +203,9 @@ impl Guest<'_> {
         let turned_away = self.outbound.cut == Some(Cut::S6);
         let mut rules = if self.inbound.accepted() { vec![] } else { self.refusing(Asked::Requests, shown) };
         let requests = shown || !rules.is_empty();
-        // Before replies are seen at the interface, only a rule that names them is suspected of refusing them.
-        let unseen = self.outbound.cut == Some(Cut::S5) && self.outbound.home.is_none() && !requests;
-        let replies = if turned_away || unseen { self.refusing(Asked::Replies, turned_away) } else { vec![] };
+        // Where no reply was seen to come through, a rule that names replies surely refuses them, whatever else is in
+        // their way; any other is believed when they are seen to be turned away.
+        let replies = if self.outbound.alive() { vec![] } else { self.refusing(Asked::Replies, turned_away) };
         rules.extend(replies.into_iter().filter(|rule| turned_away || rule.text.contains("echo-reply")));
         rules.sort();
         rules.dedup();
@@ -221,18 +237,30 @@ impl Guest<'_> {
         vec![finding]
     }
 
+    /// What refuses this host's own requests, or its replies to the peer's.
     fn output(&self) -> Option<Finding> {
         let unanswered = self.inbound.cut == Some(Cut::S3) && !self.ignores_echo();
-        let shown = self.outbound.errors.contains_key(&EPERM) || unanswered;
-        let refuted = self.outbound.alive() || self.inbound.answered() || self.outbound.arrives();
-        let rules = if refuted && !shown { vec![] } else { self.refusing(Asked::Sent, shown) };
-        let stops = Stops::Sending(self.side);
-        let found = (!rules.is_empty()).then(|| self.firewall(&rules, stops));
-        if found.is_none() && self.outbound.errors.contains_key(&EPERM) && self.outbound.sent == 0 {
-            let text = both!("the kernel refuses to send (EPERM)", "内核拒绝发送（EPERM）");
-            return Some(self.finding(CauseCode::GuestFirewall, stops, text, vec![], None));
+        let unsent = self.outbound.errors.contains_key(&EPERM);
+        let leaves = self.outbound.alive() || self.outbound.arrives();
+        let requests = if leaves && !unsent { vec![] } else { self.refusing(Asked::Sent, unsent) };
+        let answers = if self.inbound.answered() { vec![] } else { self.refusing(Asked::Answers, unanswered) };
+        let stops = if requests.is_empty() { Stops::Answers(self.side) } else { Stops::Sending(self.side) };
+        // A rule for all that is sent is refuted by either kind that gets out.
+        let mut rules: Vec<&FirewallRule> = requests.iter().chain(&answers).copied().collect();
+        rules.retain(|rule| {
+            let (asked, answering) = (requests.contains(rule), answers.contains(rule));
+            let of_both = names_no_type(rule);
+            !of_both || ((asked || unsent || !leaves) && (answering || !self.inbound.answered()))
+        });
+        rules.sort();
+        rules.dedup();
+        if !rules.is_empty() {
+            return Some(self.firewall(&rules, stops));
         }
-        found
+        (unsent && self.outbound.sent == 0).then(|| {
+            let text = both!("the kernel refuses to send (EPERM)", "内核拒绝发送（EPERM）");
+            self.finding(CauseCode::GuestFirewall, Stops::Sending(self.side), text, vec![], None)
+        })
     }
 
     fn ignores_echo(&self) -> bool {
@@ -370,8 +398,9 @@ impl Guest<'_> {
 
     pub(crate) fn judge(&self) -> Vec<Finding> {
         let route = self.route();
-        let mut found: Vec<Finding> = self.input(route.is_some());
-        found.extend(self.addresses());
+        let addresses = self.addresses();
+        let mut found: Vec<Finding> = self.input(route.is_some() || addresses.is_some());
+        found.extend(addresses);
         found.extend(self.echo());
         found.extend(self.output());
         found.extend(route);
@@ -385,6 +414,11 @@ impl Guest<'_> {
             self.interfaces().iter().flat_map(|i| &i.addresses).any(|(a, _)| self.outbound.complaints.contains_key(a));
         complains || self.route().is_some()
     }
+}
+
+/// Whether a rule speaks of requests and replies alike.
+fn names_no_type(rule: &FirewallRule) -> bool {
+    !rule.text.contains("echo-request") && !rule.text.contains("echo-reply")
 }
 
 fn words(words: &[&str]) -> Vec<String> {

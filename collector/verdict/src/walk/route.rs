@@ -171,7 +171,9 @@ fn passed(look: &LookUp<'_>, best: &RouteEntry, vswitch: &VSwitch, walk: &mut Wa
 fn dead_leg(look: &LookUp<'_>, best: &RouteEntry) -> Option<Outcome> {
     let (destination, hops) = (best.destination, hops_text(best));
     if let [_, _, ..] = best.next_hops.as_slice() {
-        let dead = best.next_hops.iter().find(|hop| !Hops::carries(look.model, look.side, hop))?;
+        // What is wrong with the link's own leg is blamed as the connection's fault.
+        let carries = |hop: &&NextHop| look.is_link(hop) || Hops::carries(look.model, look.side, hop);
+        let dead = best.next_hops.iter().find(|hop| !carries(hop))?;
         let id = &dead.id;
         let text = both!(
             "{destination} is spread over {hops}; {id} carries nothing",
