@@ -156,7 +156,9 @@ fn of_fabric(world: &World, code: &'static str, directions: &[Direction]) -> Vec
 
 pub(super) fn loss(world: &mut World, side: Side) -> Option<Vec<Expected>> {
     world.fabric_mut(side.sends()).loses_every = 7;
-    Some(of_fabric(world, "loss-in-fabric", &[side.sends()]))
+    let mut causes = of_fabric(world, "loss-in-fabric", &[side.sends()]);
+    causes[0].shown = Shown::ByShare(side.sends());
+    Some(causes)
 }
 
 pub(super) fn dead(world: &mut World, side: Side) -> Option<Vec<Expected>> {

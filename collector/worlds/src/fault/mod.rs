@@ -4,7 +4,8 @@
 //! 1. All blockers are named, in both accounts at once: a fault in the configuration is expected whatever else stops the
 //!    packets, a fact of a guest whenever its agent reports ([`Shown::ByConfig`], [`Shown::ByFacts`]).
 //! 2. What only the wire can show is expected when packets of the world die of it and both ends report
-//!    ([`Shown::ByWire`]): behind another blocker there is nothing to see.
+//!    ([`Shown::ByWire`]): behind another blocker there is nothing to see. Loss of a share takes packets that pass
+//!    ([`Shown::ByShare`]).
 //! 3. Two faults that change one thing are one fault: faults with a common [`Slot`] do not compose. An interface built in
 //!    the wrong place or not at all takes its routes and its state with it; a stopped instance hides its guest; an address
 //!    on no interface has no groups; a reverse-path check is a look-up in the guest's routes.
@@ -14,6 +15,8 @@
 //!    none there. Two interfaces that both sit on other VPCs are another link, not this one gone wrong twice.
 //! 6. The cloud holds a next hop unusable for as long as its interface is not in use: beside a fault of the interface
 //!    that is its consequence.
+//! 7. Where both VPCs have one block, no rule can be said to be meant for the peer: its mistakes are no faults of their own.
+//! 8. An agent in a container sees nothing of what reaches its host. Of two such agents nobody sees anything.
 
 mod guests;
 mod interfaces;
@@ -60,8 +63,10 @@ pub enum Slot {
     Echo(Side),
     /// Fabric.
     Fabric(Direction),
-    /// The VPCs' blocks.
+    /// The VPCs' blocks, by which the peer is told from the own network.
     Blocks,
+    /// Whether anybody sees what reaches a host.
+    Watch,
 }
 
 /// Whether a fault presupposes that the interfaces were connected.
@@ -84,6 +89,8 @@ pub enum Shown {
     ByFacts(Side),
     /// Packets that die of it.
     ByWire(Vec<Refusal>),
+    /// Some packets of a direction that die in the fabric while others of the same flow pass it and are seen.
+    ByShare(Direction),
 }
 
 /// A cause that must be blamed.
@@ -156,7 +163,8 @@ pub fn conflict(a: &Fault, b: &Fault) -> Option<&'static str> {
         }
     }
     let lacks = |a: &Fault, b: &Fault| a.needs.iter().any(|slot| b.destroys.contains(slot));
-    (lacks(a, b) || lacks(b, a)).then_some("what speaks of the peer's interface needs one (rule 5)")
+    (lacks(a, b) || lacks(b, a))
+        .then_some("what speaks of the peer needs one that is there and told apart (rules 5, 7)")
 }
 
 /// Breaks a world in all these ways. None when it has nothing to break in one of them.
@@ -171,24 +179,49 @@ pub fn broken(world: &World, faults: &[&Fault]) -> Option<(World, Vec<Expected>)
     Some((broken, expected))
 }
 
+/// What the reports of both ends show.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sight {
+    /// What packets die of.
+    pub deaths: BTreeSet<Refusal>,
+    /// Directions in which some packets of a flow are lost and some pass.
+    pub shares: BTreeSet<Direction>,
+}
+
 /// What packets die of, in rounds that are reported.
-pub fn deaths(world: &World) -> BTreeSet<Refusal> {
+pub fn sight(world: &World) -> Sight {
     let reports = |side: Side| world.guest(side).reports && runs(world, side);
-    let mut found = BTreeSet::new();
+    let mut sight = Sight::default();
+    if !Side::BOTH.into_iter().all(reports) {
+        return sight;
+    }
     for flow in Direction::BOTH {
-        if !Side::BOTH.into_iter().all(reports) {
+        let trips = (0..world.rounds)
+            .flat_map(|round| (0..world.probes).map(move |number| (round, number)))
+            .map(|(round, number)| trip(world, flow, round, number));
+        let trips: Vec<_> = trips.collect();
+        let died = |refusal: Refusal| trips.iter().any(|trip| trip.refused == Some(refusal));
+        // From a container nobody sees what reaches the host.
+        if world.guest(flow.destination()).container.is_some() {
+            let own = Refusal::Contained(flow.source());
+            sight.deaths.extend(Some(own).filter(|own| died(*own)));
             continue;
         }
-        for round in 0..world.rounds {
-            found.extend((0..world.probes).filter_map(|number| trip(world, flow, round, number).refused));
+        sight.deaths.extend(trips.iter().filter_map(|trip| trip.refused));
+        for (leg, passes) in
+            [(flow, trips.iter().any(|trip| trip.arrived)), (flow.reverse(), trips.iter().any(|trip| trip.back))]
+        {
+            if passes && died(Refusal::Fabric(leg)) {
+                sight.shares.insert(leg);
+            }
         }
     }
-    found
+    sight
 }
 
 /// Of what is at fault, what the evidence can show. Causes of one segment in both directions are one cause of neither.
 fn visible(world: &World, expected: Vec<Expected>) -> Vec<Expected> {
-    let deaths = deaths(world);
+    let sight = sight(world);
     let silent = evidence(world).silent;
     let heard = |side: Side| world.pair.endpoint(side).agent.as_ref().is_some_and(|agent| !silent.contains(agent));
     let mut seen: Vec<Expected> = vec![];
@@ -196,7 +229,8 @@ fn visible(world: &World, expected: Vec<Expected>) -> Vec<Expected> {
         let shows = match &cause.shown {
             Shown::ByConfig => true,
             Shown::ByFacts(side) => heard(*side),
-            Shown::ByWire(refusals) => refusals.iter().any(|refusal| deaths.contains(refusal)),
+            Shown::ByWire(refusals) => refusals.iter().any(|refusal| sight.deaths.contains(refusal)),
+            Shown::ByShare(direction) => sight.shares.contains(direction),
         };
         let twin = seen.iter_mut().find(|have| cause.code == "fabric-fault" && have.code == cause.code);
         match twin {
