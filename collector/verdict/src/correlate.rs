@@ -30,6 +30,9 @@ const LOST_MIN: u64 = 3;
 /// Share of loss below which it is what any wide-area path has.
 const LOSS_RATE_MIN: f64 = 0.003;
 
+/// Flows that must all pass to refute a dead leg: were one of two legs dead, they would by chance once in 256 times.
+const FLOWS_MIN: u64 = 8;
+
 /// By how much the clocks of two hosts may differ without being out of order, in milliseconds.
 const CLOCKS_DIFFER_MS: i64 = 1_000;
 
@@ -90,7 +93,12 @@ impl Wire<'_> {
             Stops::Answers(side) => self.flow(side.opposite().sends()).is_some_and(Observed::answered),
             Stops::Sending(side) => self.flow(side.sends()).is_some_and(Observed::arrives),
             Stops::Replies(side) => self.flow(side.sends()).is_some_and(Observed::alive),
-            Stops::Some(_) => false,
+            // A share is a share of flows: enough of them without a loss, each round being one, leave none.
+            Stops::Some(_) => {
+                let all: Vec<&Observed> = self.seen.values().collect();
+                let whole = all.iter().all(|seen| seen.rounds == 0 || (seen.valid() && seen.received == seen.sent));
+                whole && all.iter().map(|seen| seen.rounds).sum::<u64>() >= FLOWS_MIN
+            }
         }
     }
 }
@@ -357,8 +365,9 @@ fn loss(model: &Model, direction: Direction, seen: &Seen, standing: &[Finding]) 
     let guest_refuses =
         standing.iter().any(|f| matches!(f.stops, Stops::Arrivals(side) | Stops::Replies(side) if side == receiver))
             || seen.get(&direction).and_then(|seen| seen.accept).is_some_and(|leg| leg.lost() > 0);
-    // Replies that the receiving guest refuses are not lost on the way.
-    let replies = if guest_refuses {
+    // Replies that the receiving guest refuses are not lost on the way; where its interface is looked at, that shows.
+    let unseen = seen.get(&direction.reverse()).is_none_or(|seen| seen.home.is_none());
+    let replies = if guest_refuses && unseen {
         Leg::default()
     } else {
         usable(seen.get(&direction.reverse()).filter(|seen| seen.own_drops == 0).and_then(|seen| seen.reply))

@@ -75,6 +75,18 @@ impl Guest<'_> {
         self.interfaces().iter().find(|i| i.addresses.iter().any(|(address, _)| *address == self.address()))
     }
 
+    /// The card that the host's packets to the peer should leave by: that of the pair's address, else the one that bears an
+    /// address which the cloud gave this instance.
+    fn home(&self) -> Option<&InterfaceFact> {
+        self.card().or_else(|| {
+            let told = self.facts?.metadata.known()?;
+            let given = |address: &IpAddr| {
+                *address == told.private_address || told.interfaces.iter().any(|i| i.addresses.contains(address))
+            };
+            self.interfaces().iter().find(|i| i.addresses.iter().any(|(address, _)| given(address)))
+        })
+    }
+
     fn note(&self, text: Both) -> Note {
         let object = self.object().id;
         let source = self.facts.map(|facts| pingtong_evidence::Source {
@@ -197,36 +209,53 @@ impl Guest<'_> {
         finding
     }
 
-    /// What keeps out the peer's requests, or the replies to this host's own.
-    fn input(&self, overlap: bool) -> Vec<Finding> {
+    /// What keeps out the peer's requests, or the replies to this host's own. `overlap`: the host's routes lead elsewhere;
+    /// `unaddressed`: it lacks the address that requests are for.
+    fn input(&self, overlap: bool, unaddressed: bool) -> Vec<Finding> {
         let shown = self.inbound.cut == Some(Cut::S2);
         let turned_away = self.outbound.cut == Some(Cut::S6);
-        let mut rules = if self.inbound.accepted() { vec![] } else { self.refusing(Asked::Requests, shown) };
-        let requests = shown || !rules.is_empty();
+        let requests = if self.inbound.accepted() { vec![] } else { self.refusing(Asked::Requests, shown) };
         // Where no reply was seen to come through, a rule that names replies surely refuses them, whatever else is in
         // their way; any other is believed when they are seen to be turned away.
-        let replies = if self.outbound.alive() { vec![] } else { self.refusing(Asked::Replies, turned_away) };
-        rules.extend(replies.into_iter().filter(|rule| turned_away || rule.text.contains("echo-reply")));
+        let mut replies = if self.outbound.alive() { vec![] } else { self.refusing(Asked::Replies, turned_away) };
+        replies.retain(|rule| turned_away || rule.text.contains("echo-reply"));
+        let stops = if requests.is_empty() { Stops::Replies(self.side) } else { Stops::Arrivals(self.side) };
+        let mut rules: Vec<&FirewallRule> = requests.iter().chain(&replies).copied().collect();
         rules.sort();
         rules.dedup();
-        let stops = if requests { Stops::Arrivals(self.side) } else { Stops::Replies(self.side) };
+        let mut found = vec![];
         if !rules.is_empty() {
-            return vec![self.firewall(&rules, stops)];
+            found.push(self.firewall(&rules, stops));
         }
-        if !(shown || turned_away) || overlap {
-            return vec![];
+        let open = (shown && requests.is_empty() && !unaddressed, turned_away && replies.is_empty());
+        let stops = match open {
+            (false, false) => return found,
+            (true, _) => Stops::Arrivals(self.side),
+            (false, true) => Stops::Replies(self.side),
+        };
+        if overlap {
+            return found;
         }
-        let strict = self.facts.and_then(|f| f.sysctls.strict_reverse_path.known()).filter(|list| !list.is_empty());
-        let drops = self.facts.and_then(|f| f.counters.known()).map_or(0, |c| c.reverse_path_drops);
-        if let (Some(list), true) = (strict, drops > 0) {
-            let list = list.join(", ");
+        found.push(self.reverse_path(stops).unwrap_or_else(|| self.unseen_by_stack(shown, stops)));
+        found
+    }
+
+    fn reverse_path(&self, stops: Stops) -> Option<Finding> {
+        let strict = self.facts?.sysctls.strict_reverse_path.known().filter(|list| !list.is_empty())?;
+        let drops = self.facts?.counters.known().map_or(0, |c| c.reverse_path_drops);
+        let list = strict.join(", ");
+        (drops > 0).then(|| {
             let text = both!(
                 "strict reverse-path filtering on {list} refused {drops} packets",
                 "{list} 上的严格反向路径过滤拒绝了 {drops} 个报文"
             );
             let command = words(&["sysctl", "-w", "net.ipv4.conf.all.rp_filter=2"]);
-            return vec![self.finding(CauseCode::GuestRpFilter, stops, text, vec![command], None)];
-        }
+            self.finding(CauseCode::GuestRpFilter, stops, text, vec![command], None)
+        })
+    }
+
+    /// What the wire alone shows of a refusal that no fact explains.
+    fn unseen_by_stack(&self, shown: bool, stops: Stops) -> Finding {
         let text = if shown {
             both!("requests reach the interface and the IP stack never sees them", "请求到达了网卡，但协议栈从未收到")
         } else {
@@ -234,7 +263,7 @@ impl Guest<'_> {
         };
         let mut finding = self.finding(CauseCode::GuestFirewall, stops, text, vec![], None);
         finding.direction = Some(self.side.opposite().sends());
-        vec![finding]
+        finding
     }
 
     /// What refuses this host's own requests, or its replies to the peer's.
@@ -303,7 +332,7 @@ impl Guest<'_> {
                 Some(self.finding(CauseCode::GuestRouteOverlap, stops, text, vec![command], None))
             }
             Some(RouteOutcome::Via { interface, prefix, gateway, .. }) => {
-                let card = self.card()?;
+                let card = self.home()?;
                 if *interface == card.name {
                     return None;
                 }
@@ -399,7 +428,7 @@ impl Guest<'_> {
     pub(crate) fn judge(&self) -> Vec<Finding> {
         let route = self.route();
         let addresses = self.addresses();
-        let mut found: Vec<Finding> = self.input(route.is_some() || addresses.is_some());
+        let mut found: Vec<Finding> = self.input(route.is_some(), addresses.is_some());
         found.extend(addresses);
         found.extend(self.echo());
         found.extend(self.output());

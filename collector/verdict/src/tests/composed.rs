@@ -208,3 +208,64 @@ fn a_rule_for_the_own_network_is_no_rule_for_a_part_of_it_that_the_peer_has_too(
     world.wire(Wire::Through, Wire::S1);
     assert_eq!(blamed(&world.verdict()), ["sg-wrong-cidr initiator sgr-a return"]);
 }
+
+#[test]
+fn a_bridge_swallows_what_a_host_sends_from_another_address_too() {
+    let mut world = World::healthy();
+    for interface in known(&mut world.facts(A_SIDE).interfaces) {
+        interface.addresses = vec![(ip("192.168.1.77"), cidr("192.168.1.0/24"))];
+    }
+    if let Known::Known(told) = &mut world.facts(A_SIDE).metadata {
+        told.private_address = ip("192.168.1.77");
+    }
+    world.facts(A_SIDE).routes[0].outcome = Known::Known(RouteOutcome::Via {
+        interface: "br-compose".into(),
+        source: None,
+        gateway: None,
+        prefix: Some(cidr("172.16.0.0/20")),
+    });
+    world.wire(Wire::S1, Wire::S2);
+    let blamed = blamed(&world.verdict());
+    assert_eq!(blamed, ["ip-not-on-eni initiator 192.168.1.10", "guest-route-overlap initiator i-a forward"]);
+}
+
+#[test]
+fn a_reverse_path_filter_is_told_beside_a_rule_that_explains_half() {
+    let mut world = World::healthy();
+    guard(&mut world, B_SIDE, FirewallHook::Input, "meta l4proto icmp icmp type echo-request");
+    world.facts(B_SIDE).sysctls.strict_reverse_path = Known::Known(vec!["eth0".into()]);
+    world.facts(B_SIDE).counters = Known::Known(IcmpCounters { reverse_path_drops: 800, ..IcmpCounters::default() });
+    world.wire(Wire::S2, Wire::S5);
+    for round in world.question.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-b") {
+        round.replied_on_wire = Known::Known(SequenceSet::first(SENT));
+    }
+    assert_eq!(blamed(&world.verdict()), ["guest-firewall acceptor i-b forward", "guest-rp-filter acceptor i-b"]);
+}
+
+#[test]
+fn enough_flows_without_a_loss_refute_a_dead_leg() {
+    let mut world = World::healthy();
+    let mut leg = world.interface(A_SIDE).clone();
+    leg.id = id("ri-leg");
+    leg.status = RouterInterfaceStatus::Inactive;
+    leg.opposite_vpc = Some(id("vpc-far"));
+    known(&mut world.snapshot(A_SIDE).router_interfaces).push(leg);
+    let entries = world.entries(A_SIDE).iter_mut();
+    for entry in entries.filter(|entry| entry.kind == RouteKind::Custom) {
+        let hop = NextHop { kind: NextHopKind::RouterInterface, id: "ri-leg".into(), enabled: None, weight: None };
+        entry.next_hops.push(hop);
+    }
+    assert_eq!(blamed(&world.verdict()), ["ecmp-leg-dead initiator ri-leg forward"], "two flows prove little");
+    let (probes, arrivals) = (world.question.probes.clone(), world.question.arrivals.clone());
+    for n in 1..4 {
+        world.question.probes.extend(probes.iter().cloned().map(|mut round| {
+            round.key.round += n;
+            round
+        }));
+        world.question.arrivals.extend(arrivals.iter().cloned().map(|mut part| {
+            part.key.round += n;
+            part
+        }));
+    }
+    assert_eq!(blamed(&world.verdict()), ["model-contradicted initiator ri-leg forward"]);
+}

@@ -115,7 +115,10 @@ impl<'a> Filter<'a> {
 
     /// Whether a block is there for the peer rather than for everyone.
     fn meant_for_peer(&self, rule: &SecurityRule) -> bool {
-        let own = self.model.blocks(self.side);
+        // A block of this VPC's that the peer's has too says nothing about whom a rule is for.
+        let theirs = self.model.blocks(self.side.opposite());
+        let mut own = self.model.blocks(self.side);
+        own.retain(|own| !theirs.iter().any(|block| block.overlaps(own)));
         let meant = |block: &Cidr| {
             block.contains(self.packet.far(self.side))
                 && !is_everything(block)
