@@ -134,7 +134,7 @@ pub(super) fn container(world: &mut World, side: Side) -> Option<Vec<Expected>> 
     });
     // A container whose host rewrites addresses does no harm: it takes packets that die of the foreign address.
     let mut cause = Expected::by_facts("agent-in-container", side, world);
-    cause.shown = Shown::ByWire(vec![Refusal::Contained(side)]);
+    cause.shown = Shown::ByExclusion(vec![Refusal::Contained(side)]);
     Some(vec![cause])
 }
 
@@ -150,7 +150,7 @@ fn of_fabric(world: &World, code: &'static str, directions: &[Direction]) -> Vec
         [only] => Some(*only),
         _ => None,
     };
-    cause.shown = Shown::ByWire(directions.iter().map(|direction| Refusal::Fabric(*direction)).collect());
+    cause.shown = Shown::ByExclusion(directions.iter().map(|direction| Refusal::Fabric(*direction)).collect());
     vec![cause]
 }
 

@@ -4,7 +4,8 @@
 //! 1. All blockers are named, in both accounts at once: a fault in the configuration is expected whatever else stops the
 //!    packets, a fact of a guest whenever its agent reports ([`Shown::ByConfig`], [`Shown::ByFacts`]).
 //! 2. What only the wire can show is expected when packets of the world die of it and both ends report
-//!    ([`Shown::ByWire`]): behind another blocker there is nothing to see. Loss of a share takes packets that pass
+//!    ([`Shown::ByWire`]): behind another blocker there is nothing to see. What is concluded because nothing else is
+//!    left needs packets that nothing else would take ([`Shown::ByExclusion`]), loss of a share packets that pass
 //!    ([`Shown::ByShare`]).
 //! 3. Two faults that change one thing are one fault: faults with a common [`Slot`] do not compose. An interface built in
 //!    the wrong place or not at all takes its routes and its state with it; a stopped instance hides its guest; an address
@@ -16,7 +17,9 @@
 //! 6. The cloud holds a next hop unusable for as long as its interface is not in use: beside a fault of the interface
 //!    that is its consequence.
 //! 7. Where both VPCs have one block, no rule can be said to be meant for the peer: its mistakes are no faults of their own.
-//! 8. An agent in a container sees nothing of what reaches its host. Of two such agents nobody sees anything.
+//! 8. An agent in a container sees nothing of what reaches its host. Of two such agents nobody sees anything, and of
+//!    packets that bear a foreign address nobody can say that the fabric took them.
+//! 9. Two VPCs each of which has a vSwitch in the other's block overlap: that is one fault of its own.
 
 mod guests;
 mod interfaces;
@@ -28,7 +31,7 @@ pub use registry::registry;
 
 use crate::{
     evidence::evidence,
-    packet::{Refusal, runs, trip},
+    packet::{Refusal, Trip, runs, trip},
     world::World,
 };
 use pingtong_evidence::{Direction, Side};
@@ -89,6 +92,8 @@ pub enum Shown {
     ByFacts(Side),
     /// Packets that die of it.
     ByWire(Vec<Refusal>),
+    /// Packets that die of it and would pass that leg if it were mended: what else would take them is blamed in its stead.
+    ByExclusion(Vec<Refusal>),
     /// Some packets of a direction that die in the fabric while others of the same flow pass it and are seen.
     ByShare(Direction),
 }
@@ -184,37 +189,65 @@ pub fn broken(world: &World, faults: &[&Fault]) -> Option<(World, Vec<Expected>)
 pub struct Sight {
     /// What packets die of.
     pub deaths: BTreeSet<Refusal>,
+    /// Of these, what packets would not die of anything else on the same leg.
+    pub sole: BTreeSet<Refusal>,
     /// Directions in which some packets of a flow are lost and some pass.
     pub shares: BTreeSet<Direction>,
+}
+
+/// The world without what only its effect tells of.
+fn mended(world: &World, refusal: Refusal) -> Option<World> {
+    let mut mended = world.clone();
+    match refusal {
+        Refusal::Fabric(direction) => mended.fabric_mut(direction).dead = false,
+        Refusal::Contained(side) => {
+            let guest = mended.guest_mut(side);
+            (guest.container, guest.devices) = (None, vec![]);
+        }
+        _ => return None,
+    }
+    Some(mended)
+}
+
+/// What the sender alone sees: what becomes of replies at its own interface, and who answers.
+fn seen_by_sender(refusal: Refusal, sender: Side) -> bool {
+    match refusal {
+        Refusal::ReversePath(side) | Refusal::FilterIn(side) | Refusal::Rate(side) | Refusal::Contained(side) => {
+            side == sender
+        }
+        Refusal::Stranger(flow) => flow.source() == sender,
+        _ => false,
+    }
 }
 
 /// What packets die of, in rounds that are reported.
 pub fn sight(world: &World) -> Sight {
     let reports = |side: Side| world.guest(side).reports && runs(world, side);
     let mut sight = Sight::default();
-    if !Side::BOTH.into_iter().all(reports) {
-        return sight;
-    }
-    for flow in Direction::BOTH {
-        let trips = (0..world.rounds)
-            .flat_map(|round| (0..world.probes).map(move |number| (round, number)))
-            .map(|(round, number)| trip(world, flow, round, number));
-        let trips: Vec<_> = trips.collect();
-        let died = |refusal: Refusal| trips.iter().any(|trip| trip.refused == Some(refusal));
+    for flow in Direction::BOTH.into_iter().filter(|flow| reports(flow.source())) {
+        let far = flow.destination();
         // From a container nobody sees what reaches the host.
-        if world.guest(flow.destination()).container.is_some() {
-            let own = Refusal::Contained(flow.source());
-            sight.deaths.extend(Some(own).filter(|own| died(*own)));
-            continue;
-        }
-        sight.deaths.extend(trips.iter().filter_map(|trip| trip.refused));
-        for (leg, passes) in
-            [(flow, trips.iter().any(|trip| trip.arrived)), (flow.reverse(), trips.iter().any(|trip| trip.back))]
-        {
-            if passes && died(Refusal::Fabric(leg)) {
-                sight.shares.insert(leg);
+        let watched = reports(far) && world.guest(far).container.is_none();
+        let places: Vec<(u64, u32)> =
+            (0..world.rounds).flat_map(|round| (0..world.probes).map(move |number| (round, number))).collect();
+        let trips: Vec<Trip> = places.iter().map(|(round, number)| trip(world, flow, *round, *number)).collect();
+        let seen = |refusal: &Refusal| watched || seen_by_sender(*refusal, flow.source());
+        sight.deaths.extend(trips.iter().filter_map(|trip| trip.refused).filter(seen));
+        for (place, died) in places.iter().zip(&trips) {
+            let Some(refusal) = died.refused.filter(seen).filter(|refusal| !sight.sole.contains(refusal)) else {
+                continue;
+            };
+            let again = mended(world, refusal).map(|world| trip(&world, flow, place.0, place.1));
+            if again.is_some_and(
+                |again| if died.replied { again.back } else { again.arrived && !died.arrived || again.back },
+            ) {
+                sight.sole.insert(refusal);
             }
         }
+        let died = |refusal: Refusal| trips.iter().any(|trip| trip.refused == Some(refusal));
+        let legs = [(flow, trips.iter().any(|t| t.arrived)), (flow.reverse(), trips.iter().any(|t| t.back))];
+        let shares = legs.into_iter().filter(|(leg, passes)| watched && *passes && died(Refusal::Fabric(*leg)));
+        sight.shares.extend(shares.map(|(leg, _)| leg));
     }
     sight
 }
@@ -230,6 +263,7 @@ fn visible(world: &World, expected: Vec<Expected>) -> Vec<Expected> {
             Shown::ByConfig => true,
             Shown::ByFacts(side) => heard(*side),
             Shown::ByWire(refusals) => refusals.iter().any(|refusal| sight.deaths.contains(refusal)),
+            Shown::ByExclusion(refusals) => refusals.iter().any(|refusal| sight.sole.contains(refusal)),
             Shown::ByShare(direction) => sight.shares.contains(direction),
         };
         let twin = seen.iter_mut().find(|have| cause.code == "fabric-fault" && have.code == cause.code);

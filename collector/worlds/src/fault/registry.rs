@@ -36,7 +36,7 @@ fn whole_guest(side: Side) -> Vec<Slot> {
 
 fn contained(side: Side) -> Vec<Slot> {
     let mut slots = whole_guest(side);
-    slots.push(Slot::Watch);
+    slots.extend([Slot::Watch, Slot::Fabric(side.sends())]);
     slots
 }
 
@@ -95,7 +95,7 @@ const CONFIGURED: &[Row] = &[
     ("route-wrong-next-hop", "interface", routes::to_other_interface, routes_of),
     ("route-wrong-table", "", routes::wrong_table, routes_of),
     ("route-shadowed", "entry", routes::shadowed, routes_of),
-    ("route-shadowed", "vSwitch", routes::shadowed_by_vswitch, routes_of),
+    ("route-shadowed", "vSwitch", routes::shadowed_by_vswitch, |s| vec![Slot::Routes(s), Slot::Blocks]),
     ("route-not-available", "pending", routes::pending, routes_of),
     ("route-not-available", "disabled", routes::disabled, unusable_hop),
     ("ecmp-leg-dead", "", routes::dead_leg, routes_of),
