@@ -5,7 +5,13 @@
 use nix::sys::time::TimeSpec;
 use pingtong_evidence::Timestamp;
 use pingtong_probe::Now;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// How far the wall clock is put ahead of the host's, in milliseconds; see `clock_ahead_ms` in the settings.
+static AHEAD_MS: AtomicI64 = AtomicI64::new(0);
 
 /// A receive stamp older than this is not believed: the wall clock was stepped between stamp and reading.
 const STAMP_AGE_MAX: Duration = Duration::from_secs(5);
@@ -75,5 +81,11 @@ impl Clock {
 /// The wall clock.
 pub fn wall() -> Timestamp {
     let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX))
+    let millis = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(millis.saturating_add(AHEAD_MS.load(Ordering::Relaxed)))
+}
+
+/// Puts the wall clock ahead of the host's, for the life of the process.
+pub fn put_ahead(millis: i64) {
+    AHEAD_MS.store(millis, Ordering::Relaxed);
 }

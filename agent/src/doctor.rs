@@ -70,6 +70,7 @@ pub async fn examine(config: Option<&Path>, engine: Engine, clock: Clock) -> any
         metadata,
         engine: engine.kind(),
         clock: Known::default(),
+        since: None,
     };
     let facts = tokio::task::spawn_blocking(move || facts::read(order, wall())).await?;
     findings.extend(host(&facts, settings.as_ref()));

@@ -22,6 +22,7 @@ pub mod spool;
 mod backoff;
 mod fresh;
 mod lang;
+mod path_sizes;
 mod plan_watch;
 mod targets;
 mod uplink;

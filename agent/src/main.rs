@@ -4,7 +4,7 @@ use clap::Parser;
 use pingtong_agent::{
     Lang, chain,
     cli::{Cli, Command, LogFormat},
-    clock::Clock,
+    clock::{self, Clock},
     doctor,
     engine::{Engine, Sockets},
     oneshot::{self, Exit, Usage},
@@ -49,6 +49,7 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Run(args) => Some(Settings::load(&args.config)?),
         _ => None,
     };
+    clock::put_ahead(settings.as_ref().map_or(0, |settings| settings.clock_ahead_ms));
     // `doctor` looks at the capabilities, and the second opinion of `check` opens a socket of its own.
     let sockets = Sockets::open();
     if !matches!(cli.command, Command::Doctor(_) | Command::Check(_))

@@ -86,6 +86,7 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
         metadata,
         engine: kind,
         clock: Known::Unknown(WhyUnknown::NotAsked),
+        since: None,
     };
     let facts = tokio::task::spawn_blocking(move || facts::read(order, wall())).await?;
     render::check(&rounds, &facts, &opinions, json, lang)?;
@@ -120,6 +121,7 @@ async fn probe(
             spacing: Duration::from_millis(period_ms.into()),
             timeout: Duration::from_millis(timeout_ms.into()),
             payload_bytes: usize::try_from(size)?,
+            dont_fragment: false,
             request: None,
         });
     }

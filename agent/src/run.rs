@@ -8,8 +8,9 @@ use crate::{
     clock::{Clock, wall},
     collector::{Collector, CollectorError},
     engine::Engine,
-    facts::{self, FactsOrder},
+    facts::{self, FactsOrder, LoadReading},
     fresh::FreshJobs,
+    path_sizes::PathSizes,
     plan_watch::{Planned, introduce, watch_plan},
     probing::{Probing, Yield},
     settings::Settings,
@@ -20,7 +21,7 @@ use crate::{
 use pingtong_cloud::{Client, ClientSettings, Credentials, EndpointRule, GatherScope, MetadataClient, gather};
 use pingtong_evidence::{
     AgentHealth, ClockFact, HostFacts, InstanceId, Known, MetadataFact, Plan, ProbeEngine, Report, ReportBody,
-    ReportId, RequestTag, Snapshot, WhyUnknown,
+    ReportId, RequestTag, Sampling, Snapshot, WhyUnknown,
 };
 use pingtong_probe::{ClockWatch, NonceKey, RoundOrder};
 use std::time::Duration;
@@ -77,6 +78,9 @@ struct Station {
     targets: Targets,
     tasks: JoinSet<Done>,
     fresh: FreshJobs,
+    sizes: PathSizes,
+    /// What the host had done when its load was told last, or when a burst of probes began.
+    load: Option<LoadReading>,
     identity_backoff: Backoff,
     identity_at: Option<Duration>,
     gathering: bool,
@@ -133,6 +137,8 @@ pub async fn run(settings: Settings, engine: Engine, clock: Clock) -> Result<(),
         targets: Targets::default(),
         tasks: JoinSet::new(),
         fresh: FreshJobs::default(),
+        sizes: PathSizes::default(),
+        load: None,
         identity_backoff: Backoff::default(),
         identity_at: Some(Duration::ZERO),
         gathering: false,
@@ -274,7 +280,8 @@ impl Station {
     fn begin_fresh(&mut self, tag: RequestTag) {
         let Some(sampling) = self.plan.as_ref().map(|plan| plan.fresh_sampling) else { return };
         let (orders, lasting) = self.targets.orders(sampling, self.settings.rate_pps_max);
-        let rounds = self.start(orders, Some(&tag));
+        self.load = Some(LoadReading::now());
+        let rounds = self.start(orders, Some(&tag)) + self.search_sizes(sampling, Some(&tag));
         tracing::debug!(request = %tag, rounds, "fresh evidence is asked for");
         self.fresh.begin(tag.clone(), self.clock.mono(), rounds, lasting, self.settings.snapshot);
         if self.settings.snapshot {
@@ -291,6 +298,29 @@ impl Station {
         self.lag_max = self.lag_max.max(now.saturating_sub(due));
         let (orders, _) = self.targets.orders(sampling, self.settings.rate_pps_max);
         self.start(orders, None);
+        if self.sizes.is_due(now) {
+            self.search_sizes(sampling, None);
+        }
+    }
+
+    /// Begins searches for the largest packets that pass; how many there are.
+    fn search_sizes(&mut self, sampling: Sampling, tag: Option<&RequestTag>) -> usize {
+        if self.probing.engine().kind() != ProbeEngine::Raw {
+            return 0;
+        }
+        let timeout = Duration::from_millis(sampling.timeout_ms.into());
+        let count = self.sizes.begin(&self.targets.probed, timeout, tag, self.clock.mono());
+        self.go_on_searching();
+        count
+    }
+
+    fn go_on_searching(&mut self) {
+        for order in self.sizes.orders() {
+            self.probing.start(order);
+        }
+        for tag in self.sizes.finished() {
+            self.fresh.round_done(&tag);
+        }
     }
 
     /// Starts rounds; how many were started.
@@ -326,6 +356,7 @@ impl Station {
             metadata: self.metadata.clone(),
             engine: self.probing.engine().kind(),
             clock: self.clock_fact().map_or_else(Known::default, Known::Known),
+            since: self.load.replace(LoadReading::now()),
         };
         self.tasks.spawn_blocking(move || Done::Facts(Box::new(facts::read(order, wall()))));
     }
@@ -381,6 +412,7 @@ impl Station {
                 }
             }
             Done::Facts(facts) => {
+                self.sizes.learn(&facts);
                 if let Some(tag) = &facts.request {
                     self.fresh.facts_done(tag);
                 }
@@ -403,11 +435,14 @@ impl Station {
 
     fn report_yield(&mut self, out: Yield) {
         for round in out.rounds {
-            if let Some(tag) = &round.request {
+            if round.dont_fragment {
+                self.sizes.take(&round);
+            } else if let Some(tag) = &round.request {
                 self.fresh.round_done(tag);
             }
             self.report(ReportBody::Probe(round));
         }
+        self.go_on_searching();
         for arrival in out.arrivals {
             self.report(ReportBody::Arrival(arrival));
         }

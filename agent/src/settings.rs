@@ -55,6 +55,9 @@ pub struct Settings {
     pub cloud_endpoint: Option<String>,
     /// Whether this agent reads its account's configuration.
     pub snapshot: bool,
+    /// By how much this agent takes the time to be later than the host's clock says. For tests of hosts whose clock is
+    /// wrong, where no clock but the one of the machine can be had.
+    pub clock_ahead_ms: i64,
 }
 
 /// Why there are no settings.
@@ -76,6 +79,8 @@ pub enum SettingsError {
 
 /// Probes per second without `rate_pps_max`.
 const RATE_PPS_DEFAULT: u32 = 2_000;
+/// Most that `clock_ahead_ms` may be, either way: a day.
+const CLOCK_AHEAD_MS_MAX: i64 = 86_400_000;
 /// Most that `rate_pps_max` may be.
 const RATE_PPS_MAX: u32 = 200_000;
 
@@ -128,7 +133,7 @@ pub fn environment_log() -> Option<String> {
     std::env::var("PINGTONG_LOG").ok().or_else(|| std::env::var("RUST_LOG").ok()).filter(|value| !value.is_empty())
 }
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "collector",
     "certificate",
     "agent",
@@ -140,6 +145,7 @@ const KEYS: [&str; 11] = [
     "metadata",
     "cloud_endpoint",
     "snapshot",
+    "clock_ahead_ms",
 ];
 
 struct Reader<'t> {
@@ -197,6 +203,7 @@ impl Reader<'_> {
                 None
             }
         };
+        let clock_ahead_ms = self.clock_ahead(table);
         Some(Settings {
             collector: collector?,
             certificate: certificate?,
@@ -209,6 +216,7 @@ impl Reader<'_> {
             metadata,
             cloud_endpoint,
             snapshot: snapshot?,
+            clock_ahead_ms: clock_ahead_ms?,
         })
     }
 
@@ -260,6 +268,20 @@ impl Reader<'_> {
             }
         }
         (blocks.len() == items.len()).then_some(blocks)
+    }
+
+    fn clock_ahead(&mut self, table: &DeTable<'_>) -> Option<i64> {
+        let Some(value) = table.get("clock_ahead_ms") else { return Some(0) };
+        let ahead = match value.get_ref() {
+            DeValue::Integer(number) => number.to_string().replace('_', "").parse().ok(),
+            _ => None,
+        };
+        let ahead = ahead.filter(|ahead: &i64| ahead.abs() <= CLOCK_AHEAD_MS_MAX);
+        if ahead.is_none() {
+            let what = format!("\"clock_ahead_ms\" is {}; it must be a number of at most a day", shown(value));
+            self.mistake(value.span(), &what);
+        }
+        ahead
     }
 
     fn rate(&mut self, table: &DeTable<'_>) -> Option<u32> {
@@ -319,7 +341,7 @@ spool = "/tmp/spool"
 
     #[test]
     fn every_mistake_is_told_at_once_with_its_line() {
-        let text = "collector = \"http://x\"\nagent = \"a b\"\nallow = [\"10.0.0.1/8\", 7]\nspoool = \"x\"\nrate_pps_max = 0\n";
+        let text = "collector = \"http://x\"\nagent = \"a b\"\nallow = [\"10.0.0.1/8\", 7]\nspoool = \"x\"\nrate_pps_max = 0\nclock_ahead_ms = \"x\"\n";
         let Err(SettingsError::Mistakes(mistakes)) = Settings::parse(text, "a.toml") else { panic!("accepted") };
         let lines: Vec<&str> = mistakes.iter().map(String::as_str).collect();
         for expected in [
@@ -331,6 +353,7 @@ spool = "/tmp/spool"
             "a.toml:3: \"allow\": 7 is no CIDR block",
             "a.toml:4: \"spoool\" is no key",
             "a.toml:5: \"rate_pps_max\" is 0",
+            "a.toml:6: \"clock_ahead_ms\" is \"x\"",
         ] {
             assert!(lines.iter().any(|line| line.starts_with(expected)), "{expected} in {lines:#?}");
         }

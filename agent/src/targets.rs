@@ -74,6 +74,7 @@ impl Targets {
             spacing,
             timeout: Duration::from_millis(sampling.timeout_ms.into()),
             payload_bytes: PAYLOAD_BYTES,
+            dont_fragment: false,
             request: None,
         });
         (orders.collect(), spacing.saturating_mul(probes))

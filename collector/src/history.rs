@@ -1,5 +1,6 @@
 //! What the record tells of a pair that is dead now: the rounds from when it last worked, and what was read of the
-//! configuration and the hosts around the time when it broke. Decides nothing; the verdict engine finds the trigger.
+//! configuration and the hosts around the time when it broke; and what was usual of any pair, sampled. Decides nothing; the
+//! verdict engine finds the trigger and tells the usual from the new.
 //!
 //! Looked for only where every judged round of a sender is unanswered. Where the latest rounds do not reach back to a time
 //! when it worked, the history of verdicts tells when that was.
@@ -8,7 +9,7 @@ use crate::{
     judge,
     store::{Evidence, Store, StoreError},
 };
-use pingtong_evidence::{AgentId, Pair, ProbeRound, Side, Timestamp};
+use pingtong_evidence::{AgentId, LinkId, Pair, ProbeRound, Side, Timestamp};
 use std::{collections::BTreeSet, time::Duration};
 
 /// Latest rounds of one sender looked back over: a minute and more of steady probing.
@@ -17,6 +18,13 @@ const ROUNDS_MAX: u32 = 64;
 const READINGS_MAX: u32 = 16;
 /// A pair that broke is noted within one look's evidence; rounds from this long before the note show it working.
 const NOTED_WITHIN: Duration = Duration::from_mins(2);
+
+/// Rounds of the past are sampled at times from this long ago, each half as far again as the one before,
+const SAMPLE_FIRST: Duration = Duration::from_secs(1);
+/// up to this long ago: twenty-nine samples.
+const SAMPLE_LAST: Duration = Duration::from_hours(24);
+/// One sample: the steady round of every sender, which comes once a second.
+const SAMPLE: Duration = Duration::from_millis(1_500);
 
 /// Between the end of the last answered round and the beginning of the first unanswered one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,13 +69,35 @@ pub(crate) fn add<'p>(
     Ok(())
 }
 
+/// Rounds of a link before a time, by which the usual is told from the new: sampled ever more thinly the further back, so that
+/// both a change of a minute ago and one of an hour ago have enough rounds on either side.
+pub(crate) fn usual(store: &Store, link: &LinkId, before: Timestamp) -> Result<Vec<ProbeRound>, StoreError> {
+    let mut rounds = vec![];
+    let mut back = SAMPLE_FIRST;
+    while back <= SAMPLE_LAST {
+        let at = before.as_millis().saturating_sub(i64::try_from(back.as_millis()).unwrap_or(i64::MAX));
+        let sampled = store.rounds_up_to(link, Timestamp::from_millis(at), SAMPLE)?;
+        rounds.extend(sampled.into_iter().filter(|round| !round.dont_fragment && round.rtt.is_some()));
+        back = back * 3 / 2;
+    }
+    rounds.sort();
+    rounds.dedup();
+    Ok(rounds)
+}
+
+/// When the judged rounds of a link began, if there are any.
+pub(crate) fn began(evidence: &Evidence) -> Option<Timestamp> {
+    evidence.probes.iter().map(|round| round.started_at).min()
+}
+
 fn is_answered(round: &ProbeRound) -> bool {
     !round.replied.is_empty() || !round.late.is_empty()
 }
 
 /// When the first judged round of a sender began, if none of them was answered.
 fn dead_since(evidence: &Evidence, pair: &Pair, agent: &AgentId) -> Option<Timestamp> {
-    let judged = || evidence.probes.iter().filter(|round| round.pair == pair.id && round.key.agent == *agent);
+    let of_sender = |round: &&ProbeRound| round.pair == pair.id && round.key.agent == *agent && !round.dont_fragment;
+    let judged = || evidence.probes.iter().filter(of_sender);
     let dead = judged().all(|round| !is_answered(round));
     judged().map(|round| round.started_at).min().filter(|_| dead)
 }
@@ -85,7 +115,8 @@ fn rounds_back(store: &Store, pair: &Pair, agent: &AgentId, since: Timestamp) ->
 
 fn broke(rounds: &[ProbeRound], since: Timestamp) -> Option<Break> {
     let last_good = rounds.iter().filter(|round| is_answered(round)).map(|round| round.ended_at).max()?;
-    let bad = rounds.iter().filter(|round| !is_answered(round)).map(|round| round.started_at);
+    // A packet that dies for its size says nothing of the pair.
+    let bad = rounds.iter().filter(|round| !is_answered(round) && !round.dont_fragment).map(|round| round.started_at);
     let first_bad = bad.filter(|at| *at >= last_good).min().unwrap_or(since);
     Some(Break { last_good, first_bad })
 }
@@ -93,7 +124,8 @@ fn broke(rounds: &[ProbeRound], since: Timestamp) -> Option<Break> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pingtong_evidence::SequenceSet;
+    use crate::store::Incoming;
+    use pingtong_evidence::{Report, ReportBody, ReportId, SequenceSet};
     use serde_json::json;
 
     fn round(number: u64, started: i64, answered: bool) -> ProbeRound {
@@ -116,5 +148,27 @@ mod tests {
         assert_eq!(broke(&rounds, at(9_000)), Some(Break { last_good: at(3_900), first_bad: at(4_000) }));
         assert_eq!(broke(&rounds[..3], at(9_000)), Some(Break { last_good: at(3_900), first_bad: at(9_000) }));
         assert_eq!(broke(&rounds[1..2], at(9_000)), None);
+    }
+
+    #[test]
+    fn what_was_usual_is_sampled_back_over_a_day_and_searches_are_left_out() {
+        let mut store = Store::open(std::path::Path::new(":memory:")).unwrap();
+        let (link, agent) = (LinkId::parse("p1").unwrap(), AgentId::parse("a").unwrap());
+        let now = 100_000_000_000_i64;
+        let rtt = json!({"samples": 10, "min": 1, "mean": 1, "p50": 1, "p95": 1, "p99": 1, "max": 1, "jitter": 0, "kernel_timestamps": true});
+        for (number, back_s) in (0_u64..).zip([0_i64, 1, 2, 3, 60, 3_600, 80_000, 200_000]) {
+            let ended = now - back_s * 1_000;
+            let mut kept = round(number, ended - 900, true);
+            kept.rtt = Some(serde_json::from_value(rtt.clone()).unwrap());
+            kept.dont_fragment = back_s == 3;
+            let at = Timestamp::from_millis(ended);
+            let id = ReportId::parse(&format!("r{number}")).unwrap();
+            let report = Report { id, at, body: ReportBody::Probe(kept) };
+            store.keep(&agent, &[Incoming { report, link: Some(link.clone()) }], at).unwrap();
+        }
+        let found = usual(&store, &link, Timestamp::from_millis(now)).unwrap();
+        let back: Vec<i64> = found.iter().map(|round| (now - round.started_at.as_millis() - 900) / 1_000).collect();
+        assert!(back.contains(&1) && back.contains(&2), "{back:?}");
+        assert!(!back.contains(&0) && !back.contains(&3) && !back.contains(&200_000), "{back:?}");
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     clock, history, judge,
     store::{StoreError, VerdictRow},
 };
-use pingtong_evidence::{AgentId, LinkId, Pair, PairId, Side, Timestamp};
+use pingtong_evidence::{AgentId, LinkId, Pair, PairId, ProbeRound, Side, Timestamp};
 use pingtong_verdict::{Question, State, Verdict, diagnose};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,6 +20,8 @@ const TOO_FRESH: Duration = Duration::from_millis(1500);
 const SILENT_AFTER: Duration = Duration::from_secs(15);
 /// One that has nothing to probe only asks for its plan, and that may take a minute.
 const SILENT_IDLE_AFTER: Duration = Duration::from_secs(75);
+/// What is usual changes slowly, and looking it up reads a whole day's samples.
+const USUAL_FOR: Duration = Duration::from_mins(1);
 /// Older configuration says nothing about now: five readings were missed.
 const SNAPSHOT_AGE_MAX: Duration = Duration::from_mins(5);
 
@@ -28,6 +30,8 @@ const SNAPSHOT_AGE_MAX: Duration = Duration::from_mins(5);
 pub(crate) struct Watch {
     started_at: Timestamp,
     last: BTreeMap<PairId, Found>,
+    /// What was usual on each link when that was looked up last.
+    usual: BTreeMap<LinkId, (Timestamp, Vec<ProbeRound>)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +42,7 @@ struct Found {
 
 impl Watch {
     pub(crate) fn new(started_at: Timestamp) -> Self {
-        Self { started_at, last: BTreeMap::new() }
+        Self { started_at, last: BTreeMap::new(), usual: BTreeMap::new() }
     }
 
     /// Looks at every pair once.
@@ -70,7 +74,8 @@ impl Watch {
             let wanted = expected.link.clone();
             let pairs: Vec<Pair> = planned.roster.pairs.values().filter(|pair| pair.link.id == link).cloned().collect();
             let asked_of = pairs.clone();
-            let evidence = board
+            let known = self.usual.get(&link).cloned();
+            let (evidence, usual) = board
                 .keeper
                 .read(move |store| {
                     let mut evidence = store.evidence_of_window(&wanted.id, &agents, &places.into(), since, until)?;
@@ -78,9 +83,16 @@ impl Watch {
                     judge::choose(&wanted, &mut evidence);
                     judge::add_history(store, &mut evidence, now, settle_ms)?;
                     history::add(store, asked_of.iter(), &mut evidence)?;
-                    Ok(evidence)
+                    let before = history::began(&evidence).unwrap_or(since);
+                    let usual = match known {
+                        Some((at, rounds)) if now.since(at) < USUAL_FOR => (at, rounds),
+                        _ => (now, history::usual(store, &wanted.id, before)?),
+                    };
+                    evidence.earlier.extend(usual.1.iter().cloned());
+                    Ok((evidence, usual))
                 })
                 .await?;
+            self.usual.insert(link.clone(), usual);
             let questions: Vec<Question> = pairs
                 .iter()
                 .map(|pair| judge::question(pair, &planned.roster, &evidence, &silent, now, settle_ms))

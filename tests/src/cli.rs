@@ -16,6 +16,7 @@ use crate::{
     settings,
     topology::Topology,
     tutorial::{Builder, Operators, STEPS},
+    walkthrough,
 };
 use anyhow::{Context, Result, anyhow};
 use clap::{Parser, Subcommand};
@@ -68,6 +69,18 @@ enum Verb {
         /// Directory for the evidence and the logs of every scenario that fails.
         #[arg(long)]
         keep: Option<PathBuf>,
+    },
+    /// Does the tutorial step by step and shows after each what `pingtong verify` says. 逐步完成教程，每步之后显示验证结果。
+    Tutorial {
+        /// A topology's name or file.
+        #[arg(default_value = "tutorial")]
+        topology: String,
+        /// One JSON line after each step.
+        #[arg(long)]
+        json: bool,
+        /// Language of the texts, zh or en; the locale's by default.
+        #[arg(long)]
+        lang: Option<Lang>,
     },
     /// Boots a topology, prints one JSON line and stays until a signal. 启动一个拓扑并保持运行。
     Up {
@@ -173,7 +186,7 @@ pub fn outside(args: &[OsString]) -> ExitCode {
     let tail = &args[1..];
     let done = match cli.command {
         Verb::Run { files, json, jobs, keep } => run_all(&files, json, jobs, keep.as_deref()),
-        Verb::Demo { .. } | Verb::Up { .. } => {
+        Verb::Demo { .. } | Verb::Tutorial { .. } | Verb::Up { .. } => {
             Programs::find(settings::cargo().as_deref()).and_then(|_| sandbox::run_inside(tail))
         }
         Verb::Check | Verb::Scenario { .. } | Verb::Differential { .. } => sandbox::run_inside(tail),
@@ -203,6 +216,14 @@ pub fn inside(args: &[OsString]) -> ExitCode {
                     let lang = lang.unwrap_or_else(settings::lang);
                     let good = demo::run(&mut Screen::default(), lang, Programs::find(None)?, once).await?;
                     Ok(ExitCode::from(u8::from(!good)))
+                }
+                Verb::Tutorial { topology, json, lang } => {
+                    let show = |moment: &walkthrough::Moment| {
+                        if json { render::json_line(moment) } else { render::moment(moment) }
+                    };
+                    let lang = lang.unwrap_or_else(settings::lang);
+                    walkthrough::run(load_topology(&topology)?, lang, Programs::find(None)?, show).await?;
+                    Ok(ExitCode::SUCCESS)
                 }
                 Verb::Up { topology, unconnected, pace } => up(&topology, unconnected, pace).await,
                 Verb::Differential { seed, cases, json } => {

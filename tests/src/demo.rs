@@ -12,6 +12,7 @@ use crate::{
     tutorial::STEPS,
 };
 use anyhow::{Context, Result, bail};
+use pingtong_evidence::LinkKind;
 use pingtong_verdict::Lang;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -94,7 +95,11 @@ async fn walk_through(screen: &mut Screen, lang: Lang, estate: &mut Estate) -> R
         let done = if step == 0 {
             say(lang, "nothing done yet", "尚未操作")
         } else {
-            format!("{} {}", pingtong_verdict::step_name(step, lang), say(lang, "done", "已完成"))
+            format!(
+                "{} {}",
+                pingtong_verdict::step_name(LinkKind::RouterInterface, step, lang),
+                say(lang, "done", "已完成")
+            )
         };
         screen.row(&format!("{step}"), &marks.join("  "), &done);
     }
@@ -163,8 +168,8 @@ async fn fault(screen: &mut Screen, lang: Lang, estate: &mut Estate, file: &Path
     Ok(good)
 }
 
-/// What the user of `pingtong` sees for a saved question.
-async fn human(estate: &Estate, lang: Lang) -> Result<String> {
+/// What the user of `pingtong` sees for the question asked last.
+pub(crate) async fn human(estate: &Estate, lang: Lang) -> Result<String> {
     let mut command = estate.diagnose();
     command.arg(question_path()).args(["--lang", lang.as_str()]);
     let out = estate.run_in_service(command).await?;

@@ -9,12 +9,13 @@ use crate::{
     cloud::{self, Cloud},
     collector_toml,
     plane::{
-        Place, Plane, PlaneOptions, ServiceSpec,
+        Confinement, Place, Plane, PlaneOptions, ServiceSpec,
         interfaces::{self, UP},
         netlink::Netlink,
         sandbox,
     },
     programs::Programs,
+    scenario::AgentSurroundings,
     symbols::Symbols,
     topology::Topology,
     tutorial::{Builder, Operators},
@@ -253,20 +254,51 @@ impl Estate {
 
     fn start_agents(&self) -> Result<()> {
         for (vpc, instance) in self.topology.instances().filter(|(_, i)| i.agent) {
-            let name = instance.full_name(vpc);
-            let argv: Vec<OsString> = [
-                self.programs.agent.clone().into_os_string(),
-                "run".into(),
-                "--config".into(),
-                agent_settings(&name).into(),
-            ]
-            .into();
-            let service = ServiceSpec { argv, env: vec![], log_path: Some(log_path(&name)) };
-            self.plane
-                .set_services(&name, vec![service])
-                .with_context(|| format!("cannot start the agent on {name}"))?;
+            self.start_agent(&instance.full_name(vpc), &Confinement::default())?;
         }
         Ok(())
+    }
+
+    fn start_agent(&self, name: &str, around: &Confinement) -> Result<()> {
+        let argv: Vec<OsString> = [
+            self.programs.agent.clone().into_os_string(),
+            "run".into(),
+            "--config".into(),
+            agent_settings(name).into(),
+        ]
+        .into();
+        let service = ServiceSpec { argv: around.argv(argv), env: vec![], log_path: Some(log_path(name)) };
+        self.plane.set_services(name, vec![service]).with_context(|| format!("cannot start the agent on {name}"))
+    }
+
+    /// Starts an instance's agent anew in these surroundings, and waits until it reports.
+    ///
+    /// # Errors
+    /// That the instance has none, or that it does not report in time, with the end of its log.
+    pub async fn restart_agent(&mut self, name: &str, surroundings: &AgentSurroundings) -> Result<()> {
+        if !self.topology.instances().any(|(vpc, instance)| instance.agent && instance.full_name(vpc) == name) {
+            bail!("no agent runs on \"{name}\"");
+        }
+        set_clock_ahead(&agent_settings(name), surroundings.clock_ahead_ms)?;
+        let around = Confinement { without: surroundings.without.clone(), container: surroundings.container };
+        let seen_before = self.agent_last_seen(name).await?;
+        self.start_agent(name, &around)?;
+        // One report may have been on its way from the agent that was killed.
+        for _ in 0..2 {
+            let before = self.agent_last_seen(name).await?.max(seen_before);
+            wait_until(&format!("the agent on {name} to report"), COLLECTOR_STARTS_WITHIN, || async {
+                self.agent_last_seen(name).await.is_ok_and(|seen| seen > before)
+            })
+            .await
+            .with_context(|| format!("{name}'s log ends with:\n{}", tail(name)))?;
+        }
+        Ok(())
+    }
+
+    /// When the collector last heard of an agent.
+    async fn agent_last_seen(&self, name: &str) -> Result<Option<i64>> {
+        let agents = self.agents().await?;
+        Ok(agents.iter().find(|agent| agent["name"] == name).and_then(|agent| agent["last_seen"].as_i64()))
     }
 
     /// Waits until every agent has told the collector which host it is on: only then are its pairs known.
@@ -283,13 +315,14 @@ impl Estate {
     }
 
     async fn agents_seen(&self) -> Result<usize> {
+        let agents = self.agents().await?;
+        Ok(agents.iter().filter(|agent| !agent["last_seen"].is_null() && !agent["address"].is_null()).count())
+    }
+
+    async fn agents(&self) -> Result<Vec<serde_json::Value>> {
         let out = self.run_in_service(self.pingtong(["agents", "--json"])).await?;
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
-        Ok(text
-            .lines()
-            .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok())
-            .filter(|agent| !agent["last_seen"].is_null() && !agent["address"].is_null())
-            .count())
+        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
     /// Runs a command in the service network to its end.
@@ -492,6 +525,14 @@ pub fn tail(name: &str) -> String {
 pub(crate) fn loopback_up() -> Result<()> {
     Netlink::route()?.request(&interfaces::set_flags("lo", UP, UP))?;
     Ok(())
+}
+
+/// Writes into an agent's settings by how much its clock is ahead.
+fn set_clock_ahead(settings: &Path, millis: i64) -> Result<()> {
+    let shown = || format!("cannot change {}", settings.display());
+    let mut table: toml::Table = std::fs::read_to_string(settings).with_context(shown)?.parse().with_context(shown)?;
+    table.insert("clock_ahead_ms".into(), millis.into());
+    std::fs::write(settings, table.to_string()).with_context(shown)
 }
 
 /// Waits for a script's end, or ends it when its time is over.

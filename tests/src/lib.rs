@@ -21,3 +21,4 @@ pub mod settings;
 pub mod symbols;
 pub mod topology;
 pub mod tutorial;
+pub mod walkthrough;

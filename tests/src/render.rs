@@ -1,7 +1,7 @@
 //! What the lab prints. Results go to stdout, failures to stderr.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this module is the lab's output")]
 
-use crate::{differential::Report, run::Outcome};
+use crate::{differential::Report, run::Outcome, walkthrough::Moment};
 use std::io::Write;
 use unicode_width::UnicodeWidthStr;
 
@@ -102,7 +102,7 @@ pub fn differential(report: &Report) {
             println!("  {title}:");
             for difference in list {
                 let (predicted, observed) = (difference.predicted.as_str(), difference.observed.as_str());
-                println!("    {}: predicted {predicted}, observed {observed}", difference.flow);
+                println!("    {}: the {} predicted {predicted}, observed {observed}", difference.flow, difference.by);
             }
         }
         println!("  the smallest network:\n{}\n  what is done to it:\n{}", one.topology, one.calls);
@@ -114,6 +114,13 @@ pub fn differential(report: &Report) {
         "{mark} {} of {cases} cases disagree ({flows} flows over {networks} networks in {seconds:.1} s, from seed {})",
         report.disagreeing, report.seed
     );
+    flush();
+}
+
+/// What is said after a step of the tutorial.
+pub fn moment(moment: &Moment) {
+    Screen::default().title(&moment.done.to_string());
+    println!("{}", moment.page.trim_end());
     flush();
 }
 

@@ -11,7 +11,8 @@ use crate::{
     tutorial::field,
 };
 use anyhow::{Context, Result, anyhow, bail};
-use pingtong_verdict::Lang;
+use pingtong_evidence::Side;
+use pingtong_verdict::{Lang, Question};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -21,6 +22,11 @@ use std::{
 
 /// Seconds that `pingtong verify` waits for agents that do not answer.
 const WAIT_S: &str = "4";
+
+/// How long the collector may take to know what is usual: rounds come once a second.
+const USUAL_WITHIN: Duration = Duration::from_secs(30);
+/// Earlier rounds of each end that tell what is usual.
+const USUAL_ROUNDS: usize = 4;
 
 /// What became of one scenario: the JSON line of `pingtong-lab run --json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -120,8 +126,11 @@ async fn attempt(case: &Case, programs: Programs, outcome: &mut Outcome) -> Resu
     let steps = case.scenario.tutorial_steps();
     let mut estate = Estate::boot(case.topology.clone(), &steps, programs).await.context("cannot boot the topology")?;
     outcome.seconds.boot = started.elapsed().as_secs_f64();
-    if case.scenario.expect.onset.is_some() {
+    if case.scenario.expect.onset.is_some() || case.scenario.settle_ms.is_some() {
         verify(&estate).await.context("before anything is done")?;
+    }
+    if case.steps.iter().any(alters_times) {
+        see_usual_times(&estate).await.context("before the steps of the scenario")?;
     }
     for (i, step) in case.steps.iter().enumerate() {
         perform(&mut estate, step).await.with_context(|| format!("step {} of the scenario", i + 1))?;
@@ -142,6 +151,36 @@ async fn attempt(case: &Case, programs: Programs, outcome: &mut Outcome) -> Resu
         restored.context("the printed repairs do not restore the expectation")?;
     }
     Ok(())
+}
+
+/// Whether a step changes how long packets take: then what is usual must be on record before.
+fn alters_times(step: &Step) -> bool {
+    const KEYS: [&str; 3] = ["delay_ms", "jitter_ms", "rate_mbit"];
+    matches!(step, Step::Fabric { with, .. } if KEYS.iter().any(|key| with.contains_key(*key)))
+}
+
+/// Verifies, as one does after setting up, until the collector has seen enough rounds of every probing end to know what is
+/// usual.
+async fn see_usual_times(estate: &Estate) -> Result<()> {
+    let deadline = Instant::now() + USUAL_WITHIN;
+    loop {
+        verify(estate).await?;
+        let asked = std::fs::read_to_string(question_path()).context("cannot read what was asked")?;
+        let questions: Vec<Question> = asked.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        if questions.iter().all(knows_what_is_usual) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("the collector keeps too few rounds to know what is usual");
+        }
+    }
+}
+
+fn knows_what_is_usual(question: &Question) -> bool {
+    Side::BOTH
+        .into_iter()
+        .filter_map(|side| question.pair.endpoint(side).agent.as_ref())
+        .all(|agent| question.earlier.iter().filter(|round| round.key.agent == *agent).count() >= USUAL_ROUNDS)
 }
 
 /// Seconds from `since` to the newest evidence that a verdict rests on. All clocks are this machine's.
@@ -217,6 +256,7 @@ pub async fn perform(estate: &mut Estate, step: &Step) -> Result<()> {
             }
             Ok(())
         }
+        Step::Agent { on, surroundings } => estate.restart_agent(on, surroundings).await,
         Step::Fabric { peering, directions, with } => {
             let link = estate.symbols.get(&format!("{peering}.initiator"))?;
             for direction in directions {

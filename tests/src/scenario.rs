@@ -25,6 +25,10 @@ pub struct Scenario {
     /// The steps of the tutorial that are done before `do`, in order; all six without it.
     #[serde(default)]
     pub tutorial: Option<Vec<Spanned<u8>>>,
+    /// The collector's `settle_ms`; the topology's without it. With it the lab asks for a verdict before anything is
+    /// done, so that there is a configuration that changed.
+    #[serde(default)]
+    pub settle_ms: Option<u64>,
     /// What is done, in order.
     #[serde(rename = "do", default)]
     pub steps: Vec<Spanned<RawStep>>,
@@ -32,7 +36,7 @@ pub struct Scenario {
     pub expect: Expected,
 }
 
-/// A step as written; which of the four kinds it is shows by its keys.
+/// A step as written; which of the kinds it is shows by its keys.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawStep {
@@ -41,6 +45,7 @@ pub struct RawStep {
     call: Option<String>,
     on: Option<String>,
     run: Option<Vec<String>>,
+    agent: Option<AgentSurroundings>,
     fabric: Option<String>,
     api: Option<String>,
     #[serde(default)]
@@ -48,6 +53,18 @@ pub struct RawStep {
     #[serde(default)]
     save: BTreeMap<String, String>,
     fails: Option<String>,
+}
+
+/// How the agent of an instance is run from now on; without a key, plainly.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgentSurroundings {
+    /// Capabilities that it is not given: `cap_net_raw`.
+    pub without: Vec<String>,
+    /// The address, with its block, of the container that it runs in.
+    pub container: Option<ipnet::Ipv4Net>,
+    /// By how much its clock is ahead, in milliseconds.
+    pub clock_ahead_ms: i64,
 }
 
 /// One thing that is done.
@@ -74,6 +91,13 @@ pub enum Step {
         on: String,
         /// Program and arguments.
         argv: Vec<String>,
+    },
+    /// The agent of an instance is started anew.
+    Agent {
+        /// The instance's full name.
+        on: String,
+        /// In what.
+        surroundings: AgentSurroundings,
     },
     /// The fabric itself.
     Fabric {
@@ -206,7 +230,8 @@ impl Case {
             }
             return Err(CaseError::Mistakes(Mistakes::new(path, &text, &mistakes)));
         };
-        let topology = Topology::parse(&found, &read(&found)?).map_err(CaseError::Mistakes)?;
+        let mut topology = Topology::parse(&found, &read(&found)?).map_err(CaseError::Mistakes)?;
+        topology.settle_ms = scenario.settle_ms.unwrap_or(topology.settle_ms);
         Ok(Self { path: path.to_owned(), scenario, steps, topology })
     }
 }
@@ -283,7 +308,7 @@ fn step(raw: &Spanned<RawStep>, mistakes: &mut Vec<Mistake>) -> Option<Step> {
     if kinds.iter().filter(|k| **k).count() != 1 {
         return refuse(
             "a step is of exactly one kind".into(),
-            "as + call, or on + run, or fabric + with, or api + with",
+            "as + call, or on + run, or on + agent, or fabric + with, or api + with",
         );
     }
     if let Some(account) = &raw.account {
@@ -302,6 +327,9 @@ fn step(raw: &Spanned<RawStep>, mistakes: &mut Vec<Mistake>) -> Option<Step> {
             save: raw.save.clone(),
             fails: raw.fails.clone(),
         });
+    }
+    if let (Some(on), Some(surroundings), None) = (&raw.on, &raw.agent, &raw.run) {
+        return Some(Step::Agent { on: on.clone(), surroundings: surroundings.clone() });
     }
     if let Some(on) = &raw.on {
         let Some(argv) = raw.run.clone().filter(|a| !a.is_empty()) else {

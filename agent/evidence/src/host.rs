@@ -28,6 +28,9 @@ pub struct HostFacts {
     pub firewall: Known<FirewallFact>,
     /// Kernel counters since the agent started.
     pub counters: Known<IcmpCounters>,
+    /// How busy the host was while the probes ran.
+    #[serde(default)]
+    pub load: Known<LoadFact>,
     /// Whether the agent runs in a container.
     pub container: Known<Container>,
     /// How the agent probes.
@@ -236,6 +239,27 @@ pub struct IcmpCounters {
     pub out_echo_replies: u64,
     /// Packets refused by the reverse-path filter.
     pub reverse_path_drops: u64,
+}
+
+/// How busy a host was over a short time (`/proc/stat`, `/proc/pressure/cpu`, `/proc/net/softnet_stat`, `/proc/net/dev`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LoadFact {
+    /// Over so many milliseconds.
+    pub over_ms: u64,
+    /// Share of processor time not idle, in thousandths.
+    pub busy_permille: u32,
+    /// Share of processor time that the hypervisor gave to others, in thousandths.
+    pub stolen_permille: u32,
+    /// Share of the time in which something that could run had to wait for a processor, in thousandths; none where the
+    /// kernel does not tell.
+    #[serde(default)]
+    pub waiting_permille: Option<u32>,
+    /// Packets dropped since the processors did not fetch them from their queues in time.
+    pub backlog_drops: u64,
+    /// Bits per second sent by all cards together.
+    pub sent_bits_per_s: u64,
+    /// Bits per second received by them.
+    pub received_bits_per_s: u64,
 }
 
 /// Where the agent runs.

@@ -34,7 +34,8 @@ pub use gap::{Gap, GapCode, Known, WhyUnknown};
 pub use history::{ConfigChange, LinkMetric, LinkMetricKind, MetricPoint};
 pub use host::{
     AddressFact, ClockFact, Container, FirewallFact, FirewallHook, FirewallRule, FirewallVerdict, HostFacts,
-    IcmpCounters, InterfaceFact, InterfaceKind, MetadataFact, ProbeEngine, RouteFact, RouteOutcome, SysctlFacts,
+    IcmpCounters, InterfaceFact, InterfaceKind, LoadFact, MetadataFact, ProbeEngine, RouteFact, RouteOutcome,
+    SysctlFacts,
 };
 pub use ids::{
     AccountId, AgentId, AttachmentId, EniId, IdError, InstanceId, LinkId, NetworkAclEntryId, NetworkAclId, ObjectId,

@@ -104,6 +104,10 @@ pub struct ProbeRound {
     pub ended_at: Timestamp,
     /// Bytes of ICMP payload.
     pub payload_bytes: u32,
+    /// Whether the probes may not be cut on the way: a round of a search for the largest packet that passes. What it
+    /// loses is a matter of its size and no loss.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dont_fragment: bool,
     /// Probes that were due.
     pub planned: u32,
     /// Probes that the kernel took.

@@ -12,6 +12,7 @@ mod payload;
 mod prober;
 mod round;
 mod rtt;
+mod size_search;
 mod wire;
 
 pub use arrivals::{ArrivalLedger, Observers, Sighting};
@@ -19,4 +20,5 @@ pub use nonce::{NonceKey, NonceKeyError};
 pub use now::{ClockWatch, Now};
 pub use payload::{AgentHash, PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN, Payload};
 pub use prober::{Counters, Input, Output, Prober, ProberSettings, RoundOrder, SendProbe};
-pub use wire::{EchoKind, Heard, echo_request, parse_ipv4};
+pub use size_search::{SizeBounds, SizeGoal, SizeSearch};
+pub use wire::{EchoKind, Heard, echo_request, parse_ipv4, unfragmentable};

@@ -61,6 +61,8 @@ pub struct RoundOrder {
     pub timeout: Duration,
     /// Bytes after the ICMP header.
     pub payload_bytes: usize,
+    /// Whether the probes may not be cut on the way.
+    pub dont_fragment: bool,
     /// The request for fresh evidence that this answers.
     pub request: Option<RequestTag>,
 }
@@ -154,6 +156,8 @@ pub struct SendProbe {
     pub timeout: Duration,
     /// What follows the ICMP header.
     pub payload: Vec<u8>,
+    /// Whether it may not be cut on the way.
+    pub dont_fragment: bool,
 }
 
 /// What a prober wants.
@@ -327,6 +331,7 @@ impl Prober {
             identifier,
             order.request,
             order.payload_bytes.clamp(PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX),
+            order.dont_fragment,
             order.probes.min(SequenceSet::NUMBERS_MAX),
             order.spacing,
             order.timeout,
@@ -353,6 +358,7 @@ impl Prober {
             wire_sequence: u16::try_from(sequence & 0xffff).unwrap_or(0),
             timeout: round.timeout,
             payload: payload.encode(&self.settings.key, round.payload_bytes),
+            dont_fragment: round.dont_fragment,
         })
     }
 

@@ -10,6 +10,10 @@ const IPV4_HEADER_BYTES: usize = 20;
 /// Bytes of an ICMP header.
 const ICMP_HEADER_BYTES: usize = 8;
 const PROTOCOL_ICMP: u8 = 1;
+/// The don't-fragment bit in the first byte of flags and offset.
+const DONT_FRAGMENT: u8 = 0x40;
+/// What Linux gives its own packets.
+const TIME_TO_LIVE: u8 = 64;
 
 /// Request or reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +104,19 @@ pub fn echo_request(identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
+/// A whole IPv4 packet that nobody may cut on its way, for a socket that takes headers. Source, identification, length
+/// and checksum are left to the kernel, which fills what is nought.
+pub fn unfragmentable(to: Ipv4Addr, icmp: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0; IPV4_HEADER_BYTES];
+    packet[0] = 0x45;
+    packet[6] = DONT_FRAGMENT;
+    packet[8] = TIME_TO_LIVE;
+    packet[9] = PROTOCOL_ICMP;
+    packet[16..20].copy_from_slice(&to.octets());
+    packet.extend(icmp);
+    packet
+}
+
 /// Header and body of an ICMP packet in IPv4, as far as the total length and the bytes present go.
 fn split_header(packet: &[u8]) -> Option<(&[u8], &[u8])> {
     let first = *packet.first()?;
@@ -186,6 +203,16 @@ mod tests {
                 sequence: 8
             })
         );
+    }
+
+    #[test]
+    fn an_unfragmentable_packet_says_so_and_goes_where_it_should() {
+        let packet = unfragmentable([10, 0, 0, 2].into(), &echo_request(9, 8, b"xyz"));
+        assert_eq!((packet[6], packet[9], &packet[16..20]), (0x40, 1, &[10, 0, 0, 2][..]));
+        let mut sent = packet.clone();
+        let length = u16::try_from(packet.len()).unwrap();
+        sent[2..4].copy_from_slice(&length.to_be_bytes());
+        assert!(matches!(parse_ipv4(&sent), Some(Heard::Echo { identifier: 9, payload: b"xyz", .. })));
     }
 
     #[test]

@@ -44,6 +44,7 @@ fn order(probes: u32, spacing_ms: u64) -> RoundOrder {
         spacing: ms(spacing_ms),
         timeout: ms(1_000),
         payload_bytes: 56,
+        dont_fragment: false,
         request: None,
     }
 }

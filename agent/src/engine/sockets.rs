@@ -13,7 +13,7 @@ use nix::sys::{
     },
     time::TimeSpec,
 };
-use pingtong_probe::{Heard, SendProbe, echo_request, parse_ipv4};
+use pingtong_probe::{Heard, SendProbe, echo_request, parse_ipv4, unfragmentable};
 use socket2::SockRef;
 use std::{
     collections::BTreeMap,
@@ -43,6 +43,8 @@ const HARDWARE_LOOPBACK: u16 = 772;
 pub struct Sockets {
     pub(super) icmp: OwnedFd,
     pub(super) tap: Result<OwnedFd, nix::Error>,
+    /// Takes whole packets, so that a probe may say that nobody is to cut it. Sends only.
+    whole: Result<OwnedFd, nix::Error>,
     window: usize,
     seen: Drops,
     names: BTreeMap<usize, String>,
@@ -103,7 +105,8 @@ impl Sockets {
         if let Ok(tap) = &tap {
             prepare(tap, &filter::echoes());
         }
-        Ok(Self { icmp, tap, window, seen: Drops::default(), names: BTreeMap::new() })
+        let whole = socket(AddressFamily::Inet, SockType::Raw, flags, SockProtocol::Raw);
+        Ok(Self { icmp, tap, whole, window, seen: Drops::default(), names: BTreeMap::new() })
     }
 
     /// Probes that may be on their way at a time.
@@ -114,7 +117,15 @@ impl Sockets {
     pub(super) fn send(&self, probe: &SendProbe) -> Handed {
         let packet = echo_request(probe.identifier, probe.wire_sequence, &probe.payload);
         let to = SockaddrIn::from(SocketAddrV4::new(probe.target, 0));
-        match sendto(self.icmp.as_raw_fd(), &packet, &to, MsgFlags::empty()) {
+        let sent = match &self.whole {
+            Ok(whole) if probe.dont_fragment => {
+                let packet = unfragmentable(probe.target, &packet);
+                sendto(whole.as_raw_fd(), &packet, &to, MsgFlags::empty())
+            }
+            Err(_) if probe.dont_fragment => return Handed::NoRoom,
+            _ => sendto(self.icmp.as_raw_fd(), &packet, &to, MsgFlags::empty()),
+        };
+        match sent {
             Ok(_) => Handed::Taken,
             Err(nix::Error::EAGAIN | nix::Error::ENOBUFS | nix::Error::ENOMEM) => Handed::NoRoom,
             Err(errno) => Handed::Refused(errno as i32),

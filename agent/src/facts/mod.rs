@@ -6,9 +6,12 @@
 mod firewall;
 mod interfaces;
 mod kernel;
+mod load;
 mod netlink;
 mod routes;
 mod rule;
+
+pub use load::LoadReading;
 
 use pingtong_evidence::{
     AgentId, ClockFact, Container, HostFacts, InterfaceFact, Known, MetadataFact, ProbeEngine, RequestTag, SCHEMA,
@@ -31,6 +34,8 @@ pub struct FactsOrder {
     pub engine: ProbeEngine,
     /// The clock against the collector's.
     pub clock: Known<ClockFact>,
+    /// What the host had done when the time began over which its load is told.
+    pub since: Option<LoadReading>,
 }
 
 /// Reads the host.
@@ -55,6 +60,7 @@ pub fn read(order: FactsOrder, at: Timestamp) -> HostFacts {
         sysctls: kernel::sysctls(),
         firewall: firewall::list(),
         counters: kernel::counters(),
+        load: load::since(order.since.as_ref()),
         engine: order.engine,
         clock: order.clock,
         metadata: order.metadata,

@@ -94,6 +94,8 @@ pub(super) async fn verify(
                 judge::choose(&wanted, &mut evidence);
                 judge::add_history(store, &mut evidence, asked_at, settle_ms)?;
                 history::add(store, asked_of.iter(), &mut evidence)?;
+                let before = history::began(&evidence).unwrap_or(asked_at);
+                evidence.earlier.extend(history::usual(store, &wanted.id, before)?);
                 Ok(evidence)
             })
             .await?;

@@ -160,8 +160,7 @@ fn conclusion(out: &mut String, verdict: &Verdict, style: Style) {
         (State::Undecided, Lang::Zh) => "无法判定：观测不足以下结论；下面的缺口说明还需要什么。".to_owned(),
     };
     out.push_str(&wrapped(&sentence, 2, 2));
-    // Where there are repairs, the first of them is the next step.
-    if let Some(next) = verdict.next_step.as_ref().filter(|_| verdict.repairs.set.is_empty()) {
+    if let Some(next) = next_step(verdict, lang) {
         out.push_str(&wrapped(&format!("{}: {next}", pick(lang, "Next step", "下一步")), 2, 4));
     }
     let mut times = format!("{} {}", pick(lang, "asked", "提问"), verdict.asked_at);
@@ -169,6 +168,19 @@ fn conclusion(out: &mut String, verdict: &Verdict, style: Style) {
         let _ = write!(times, ", {} {at}", pick(lang, "evidence", "证据"));
     }
     let _ = writeln!(out, "  {}", style.paint(Tone::Faint, &times));
+}
+
+/// What is to be done next, by whom. A command stands once on the page, with the repairs: here its step is named.
+fn next_step(verdict: &Verdict, lang: Lang) -> Option<String> {
+    let next = verdict.next_step.as_ref()?;
+    let set = &verdict.repairs.set;
+    let commands = set.iter().map(|repair| if repair.cli.is_empty() { &repair.guest } else { &repair.cli });
+    let who = commands.filter(|words| !words.is_empty()).find_map(|words| next.strip_suffix(&words.join(" ")));
+    let open = |step: &&Step| (1..=7).contains(&step.n) && matches!(step.state, StepState::Failed | StepState::NotDone);
+    let Some((who, step)) = who.zip(verdict.steps.iter().find(open)) else { return Some(next.clone()) };
+    let who = who.trim_end_matches([':', '：', ' ']);
+    let comma = pick(lang, ", ", "，");
+    Some(format!("{who}{}{}{comma}{}", pick(lang, ": step ", "：步骤 "), step.n, step.name))
 }
 
 fn causes(out: &mut String, causes: &[Cause], style: Style) {

@@ -202,7 +202,7 @@ impl Store {
         )
     }
 
-    /// The latest rounds of one sender of a pair that began before a time, the latest first.
+    /// The latest rounds of one sender of a pair that began before a time, the latest first, searches for sizes included.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -220,6 +220,26 @@ impl Store {
             "SELECT body FROM probe WHERE link = ?1 AND pair = ?2 AND agent = ?3 AND started_at < ?4
              ORDER BY round DESC LIMIT ?5",
             params![link.as_str(), pair.as_str(), agent.as_str(), before.as_millis(), count],
+        )
+    }
+
+    /// Rounds of a link that were kept up to a time, within `within` before it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn rounds_up_to(
+        &self,
+        link: &LinkId,
+        at: Timestamp,
+        within: std::time::Duration,
+    ) -> Result<Vec<ProbeRound>, StoreError> {
+        let until = at.as_millis();
+        let since = until.saturating_sub(i64::try_from(within.as_millis()).unwrap_or(i64::MAX));
+        bodies(
+            &self.connection,
+            "probe round",
+            "SELECT body FROM probe WHERE link = ?1 AND kept_at BETWEEN ?2 AND ?3",
+            params![link.as_str(), since, until],
         )
     }
 

@@ -8,8 +8,7 @@
 //!    back) is *unexplained*. It is a container's, where the sender's agent lives in one. Where parts of the path could not be looked
 //!    at, their causes are suspects; so are changes made since the configuration was read, where it was read before the packets
 //!    died; where everything was looked at since, the fabric is blamed.
-//! 4. Loss on a leg that passes packets is the fabric's when both of its ends were observed without own drops and at
-//!    least [`LOST_MIN`] packets and [`LOSS_RATE_MIN`] of those sent are missing.
+//! 4. What impairs packets that pass stands beside all that (module `quality`).
 
 use crate::{
     code::CauseCode,
@@ -17,18 +16,13 @@ use crate::{
     lang::{Both, both},
     model::Model,
     observe::{Leg, Observed},
+    quality::{self, Means},
     repair::Fix,
     verdict::{Certainty, Cut, ObjectKind},
     walk::{flows, link_ends},
-    wilson::LossRate,
 };
 use pingtong_evidence::{Direction, Pair, Side};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Lost packets below which a share of loss is no evidence.
-const LOST_MIN: u64 = 3;
-/// Share of loss below which it is what any wide-area path has.
-const LOSS_RATE_MIN: f64 = 0.003;
 
 /// Flows that must all pass to refute a dead leg: were one of two legs dead, they would by chance once in 256 times.
 const FLOWS_MIN: u64 = 8;
@@ -55,6 +49,8 @@ pub(crate) struct Correlated {
     pub(crate) held: Vec<Held>,
     pub(crate) refuted: Vec<Finding>,
     pub(crate) doubts: Vec<Doubt>,
+    /// Whether packets that pass are impaired though no one cause is left.
+    pub(crate) impaired: bool,
     /// Sides whose configuration was read before packets died that it does not explain.
     pub(crate) outdated: BTreeSet<Side>,
 }
@@ -115,12 +111,14 @@ pub(crate) fn seen_text(direction: Direction, seen: &Observed) -> Both {
     )
 }
 
+/// `means` are what impairments of packets that pass are judged by.
 pub(crate) fn correlate(
     model: &Model,
     pair: &Pair,
     walk: &Walk,
     guests: Vec<Finding>,
     contained: &BTreeMap<Side, Finding>,
+    means: &Means<'_>,
     seen: &Seen,
 ) -> Correlated {
     let wire = Wire { seen };
@@ -132,15 +130,14 @@ pub(crate) fn correlate(
     standing.extend(guests);
     let mut doubts = vec![];
     let outdated = beyond(model, pair, walk, contained, seen, &mut standing, &mut doubts);
-    for direction in Direction::BOTH {
-        if let Some(finding) = loss(model, direction, seen, &standing) {
-            standing.push(finding);
-        }
-    }
+    let (impairing, fitting) = quality::judge(means, &standing);
+    standing.extend(impairing);
+    let impaired = !fitting.is_empty();
+    doubts.extend(fitting);
     let mut held: Vec<Held> = standing.into_iter().map(|finding| hold(pair, seen, finding)).collect();
     held.extend(refuted.iter().map(|finding| contradicted(seen, finding)));
     held.sort_by_key(|held| held.finding.order());
-    Correlated { held, refuted, doubts, outdated }
+    Correlated { held, refuted, doubts, impaired, outdated }
 }
 
 fn hold(pair: &Pair, seen: &Seen, mut finding: Finding) -> Held {
@@ -208,7 +205,9 @@ fn beyond(
             Cut::S5 => finding.stops.reply(flow) && !(observed.home.is_some() && at_interface(finding)),
             _ => finding.stops.round_trip(flow),
         };
-        if standing.iter().any(explains) {
+        // Packets between two addresses may all take the dead one of several legs.
+        let leg = |f: &Finding| f.code == CauseCode::EcmpLegDead && matches!(f.stops, Stops::Some(_));
+        if standing.iter().any(|finding| explains(finding) || leg(finding)) {
             continue;
         }
         if let (Cut::S1 | Cut::S5 | Cut::Unanswered, Some(container)) = (cut, contained.get(&flow.source())) {
@@ -355,44 +354,4 @@ fn doubt(cut: Cut, far: Side) -> Doubt {
         ),
     };
     Doubt { codes: codes.iter().copied().collect(), side: Some(side), decided_by }
-}
-
-/// Loss on a leg that passes packets: requests of one flow and replies of the other travel it.
-fn loss(model: &Model, direction: Direction, seen: &Seen, standing: &[Finding]) -> Option<Finding> {
-    let usable = |leg: Option<Leg>| leg.filter(|leg| leg.passed > 0).unwrap_or_default();
-    let requests = usable(seen.get(&direction).and_then(|seen| seen.request));
-    let receiver = direction.destination();
-    let guest_refuses =
-        standing.iter().any(|f| matches!(f.stops, Stops::Arrivals(side) | Stops::Replies(side) if side == receiver))
-            || seen.get(&direction).and_then(|seen| seen.accept).is_some_and(|leg| leg.lost() > 0);
-    // Replies that the receiving guest refuses are not lost on the way; where its interface is looked at, that shows.
-    let unseen = seen.get(&direction.reverse()).is_none_or(|seen| seen.home.is_none());
-    let replies = if guest_refuses && unseen {
-        Leg::default()
-    } else {
-        usable(seen.get(&direction.reverse()).filter(|seen| seen.own_drops == 0).and_then(|seen| seen.reply))
-    };
-    let (of, lost) = (requests.of + replies.of, requests.lost() + replies.lost());
-    let rate = LossRate::new(lost, of)?;
-    // A guest's own limit takes packets that arrived; these never did.
-    let on_the_way = |f: &&Finding| f.code != CauseCode::GuestRateLimit;
-    let known = standing.iter().filter(on_the_way).any(|f| matches!(f.stops, Stops::Some(d) if d == direction));
-    if known || lost < LOST_MIN || rate.rate < LOSS_RATE_MIN {
-        return None;
-    }
-    let interval = rate.text();
-    let way = if direction == Direction::Forward { "正向" } else { "反向" };
-    let text = both!(
-        "{lost} of {of} packets that left one host {direction} never reached the other: {interval}, 95 % interval",
-        "{way}离开一端的 {of} 个报文中有 {lost} 个没有到达另一端：{interval}，95 % 置信区间"
-    );
-    Some(Finding {
-        code: CauseCode::LossInFabric,
-        side: Side::Initiator,
-        direction: Some(direction),
-        object: model.object(Side::Initiator, ObjectKind::Segment, link_ends(model)),
-        stops: Stops::Some(direction),
-        evidence: vec![Note::plain(text)],
-        fix: Fix::Manual,
-    })
 }

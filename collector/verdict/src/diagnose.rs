@@ -9,13 +9,16 @@ use crate::{
     correlate::{self, Correlated, Held, Seen},
     finding::{Blind, Finding, Walk},
     guest::Guest,
+    host_load,
     lang::{Both, Lang, both},
     model::Model,
     observe::{Observed, observe},
     onset::onset,
+    quality::Means,
     question::Question,
     repair::Task,
-    steps,
+    steps::Checklist,
+    usual,
     verdict::{Cause, Cut, Directions, GapNote, State, Suspect, Verdict},
     walk::{blind_because, flows, walk},
 };
@@ -28,6 +31,15 @@ use std::collections::{BTreeMap, BTreeSet};
 const CLOCK_OFFSET_MS_MAX: i64 = 1_000;
 /// Age of a snapshot from which it says little about now, in milliseconds: five missed periods of a minute and one spare.
 const SNAPSHOT_AGE_MS_MAX: u128 = 600_000;
+
+/// Causes by which packets get to others than the peer, who may have its address.
+const LEAD_ELSEWHERE: [CauseCode; 5] = [
+    CauseCode::CidrOverlap,
+    CauseCode::RouteShadowed,
+    CauseCode::RouteWrongNextHop,
+    CauseCode::RouteNotTransitive,
+    CauseCode::RouteLoop,
+];
 
 /// The verdict in English.
 pub fn diagnose(question: &Question) -> Verdict {
@@ -57,8 +69,12 @@ impl<'q> Judged<'q> {
         model.elsewhere.clone_from(&question.elsewhere);
         let walk = walk(&model, &pair, &peers);
         let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(&question, flow, &facts))).collect();
+        unmask(&pair, &walk, &mut seen);
         let (guests, contained) = guests(&model, &pair, &facts, &mut seen);
-        let correlated = correlate::correlate(&model, &pair, &walk, guests, &contained, &seen);
+        let flows = Direction::BOTH.into_iter();
+        let changes = flows.filter_map(|flow| Some((flow, usual::change(&question, flow)?))).collect();
+        let means = Means { model: &model, question: &question, facts: &facts, seen: &seen, changes: &changes };
+        let correlated = correlate::correlate(&model, &pair, &walk, guests, &contained, &means, &seen);
         Self { question, snapshots, peers, model, walk, facts, seen, correlated }
     }
 
@@ -92,6 +108,7 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
     let causes: Vec<Cause> = correlated.held.iter().map(|held| cause(held, lang)).collect();
     let suspects = suspects(correlated, state, lang);
     let predicted = |flow| predict(pair, walk, flow);
+    let checklist = Checklist { model, pair, walk, correlated, seen };
     let mut verdict = Verdict {
         schema: SCHEMA,
         pair: pair.clone(),
@@ -100,7 +117,7 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
             forward: report(seen, Direction::Forward, predicted(Direction::Forward)),
             back: report(seen, Direction::Return, predicted(Direction::Return)),
         },
-        steps: steps::steps(pair, walk, correlated, seen, lang),
+        steps: checklist.steps(lang),
         causes,
         suspects,
         repairs,
@@ -113,7 +130,7 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
     if state == State::Broken && !question.earlier.is_empty() {
         verdict.onset = onset(question, snapshots, &judged.peers, lang);
     }
-    verdict.next_step = steps::next_step(&verdict, lang);
+    verdict.next_step = checklist.next_step(&verdict, lang);
     verdict
 }
 
@@ -164,6 +181,19 @@ fn sort_by_key<T: PartialEq + std::fmt::Debug, K: Ord>(items: &mut [T], key: imp
 
 fn newest_facts(question: &Question) -> BTreeMap<AgentId, HostFacts> {
     question.hosts.iter().map(|facts| (facts.agent.clone(), facts.clone())).collect()
+}
+
+/// Replies that the far end's agent knows nothing of are a stranger's where the configuration sends requests elsewhere,
+/// or where what passes one way for these requests does not pass for the replies to the other side's.
+fn unmask(pair: &Pair, walk: &Walk, seen: &mut Seen) {
+    for flow in flows(pair) {
+        let astray = walk.findings.iter().any(|f| LEAD_ELSEWHERE.contains(&f.code) && f.stops.request(flow));
+        let torn = seen.get(&flow.reverse()).is_some_and(|other| other.cut == Some(Cut::S5));
+        let target = pair.endpoint(flow.destination()).address;
+        if let Some(observed) = seen.get_mut(&flow).filter(|observed| observed.unwitnessed() && (astray || torn)) {
+            *observed = observed.answered_by_stranger(target);
+        }
+    }
 }
 
 /// What the guests' facts explain, and which agents live in containers.
@@ -257,9 +287,11 @@ fn state(pair: &Pair, seen: &Seen, correlated: &Correlated) -> State {
         CauseCode::GuestRateLimit,
         CauseCode::HostOverload,
         CauseCode::BandwidthSaturated,
+        CauseCode::LatencyShift,
+        CauseCode::MtuBlackHole,
     ];
-    let impaired = correlated.held.iter().any(|held| quality.contains(&held.finding.code));
-    if impaired || observed.iter().any(|seen| unsplit_loss(seen)) {
+    let impaired = correlated.impaired || correlated.held.iter().any(|held| quality.contains(&held.finding.code));
+    if impaired || observed.iter().any(|seen| unsplit_loss(seen) || host_load::dies_inside(seen).is_some()) {
         State::Degraded
     } else if probed.len() < observed.len() {
         // The tutorial's own trap: a ping one way proves nothing about the other.

@@ -147,6 +147,17 @@ impl Guest<'_> {
         })
     }
 
+    /// Gives the pair's address to the card of its interface, as the metadata service tells cards apart.
+    fn address_command(&self) -> Vec<Vec<String>> {
+        let address = self.address();
+        let host = Host::find(self.model, self.side, address);
+        let mac = host.eni.map(|eni| eni.mac.as_str());
+        let card = self.interfaces().iter().find(|i| mac.is_some_and(|mac| mac.eq_ignore_ascii_case(&i.mac)));
+        let (Some(card), Some(vswitch)) = (card, host.vswitch) else { return vec![] };
+        let with_length = format!("{address}/{}", vswitch.cidr.prefix_length());
+        vec![words(&["ip", "address", "add", &with_length, "dev", &card.name])]
+    }
+
     /// Whether the agent lives in a container of its own network, to which the pair's address does not belong.
     fn contained(&self) -> bool {
         self.facts.and_then(|f| f.container.known()) == Some(&Container::Yes)
@@ -175,7 +186,7 @@ impl Guest<'_> {
         let text = both!("no interface of the guest has {address}", "系统内没有任何网卡配置了 {address}");
         // Replies to what the host sends come to the address that it sends from.
         let stops = Stops::Requests(self.side.opposite().sends());
-        let mut finding = self.finding(CauseCode::IpNotOnEni, stops, text, vec![], None);
+        let mut finding = self.finding(CauseCode::IpNotOnEni, stops, text, self.address_command(), None);
         finding.object = self.model.object(self.side, ObjectKind::Address, address.to_string());
         Some(finding)
     }
@@ -310,13 +321,16 @@ impl Guest<'_> {
         if self.address() == self.peer() {
             return None;
         }
-        if self.outbound.arrives() || (self.inbound.answered() && self.inbound.elsewhere.is_empty()) {
+        // Its own probes may pass under the other card's address, while replies from there are nobody's.
+        let misled = self.inbound.dead() && !self.inbound.elsewhere.is_empty();
+        let sends = self.outbound.arrives();
+        if (sends && !misled) || (self.inbound.answered() && self.inbound.elsewhere.is_empty()) {
             return None;
         }
         let peer = self.peer();
         let outcome =
             self.facts.into_iter().flat_map(|f| &f.routes).find(|r| r.to == peer).and_then(|r| r.outcome.known());
-        let stops = Stops::Sending(self.side);
+        let stops = if sends { Stops::Answers(self.side) } else { Stops::Sending(self.side) };
         match outcome {
             Some(RouteOutcome::Own) => {
                 let held = self.interfaces().iter().find_map(|i| {
@@ -387,10 +401,10 @@ impl Guest<'_> {
 
     /// A second network card is another case than a bridge or a tunnel.
     fn swallower(&self, interface: &str) -> CauseCode {
-        let macs: Vec<&str> = self
-            .facts
-            .and_then(|f| f.metadata.known())
-            .map_or_else(Vec::new, |m| m.interfaces.iter().map(|i| i.mac.as_str()).collect());
+        // The metadata that an agent read at its start may be older than a card; the account's interfaces are not.
+        let told = self.facts.and_then(|f| f.metadata.known()).into_iter().flat_map(|m| &m.interfaces);
+        let enis = self.model.snapshot(self.side).and_then(|s| s.enis.known()).into_iter().flatten();
+        let macs: Vec<&str> = told.map(|i| i.mac.as_str()).chain(enis.map(|eni| eni.mac.as_str())).collect();
         let card = self.interfaces().iter().any(|i| {
             i.name == interface
                 && i.kind == InterfaceKind::Card

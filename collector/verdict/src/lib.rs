@@ -6,23 +6,31 @@
 //!
 //! Absences, held by the manifest: no I/O, no clock, no randomness, no async, no environment, no vendor wire format.
 
+mod bandwidth;
 mod catalogue;
 mod change;
 mod code;
 mod correlate;
 mod diagnose;
+mod estate;
 mod finding;
 mod firewall;
 mod guest;
+mod host_load;
 mod lang;
+mod latency;
 mod model;
 mod observe;
 mod onset;
+mod path_size;
+mod quality;
 mod question;
 mod repair;
+mod shared;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod usual;
 mod verdict;
 mod walk;
 mod wilson;
@@ -30,6 +38,11 @@ mod wilson;
 pub use catalogue::{CauseDoc, CauseKind, catalogue, explain};
 pub use code::{CauseCode, UnknownCode};
 pub use diagnose::{diagnose, diagnose_in, predicted, smallest_repair_set};
+pub use estate::{
+    Ask, Audit, AuditBlock, AuditCause, Auditor, Decider, Estate, ExpectationAnswer, ExpectationState, Failing, Flow,
+    ForbidAnswer, ForbidState, HostRef, Leaking, Outcome, PathEnd, PathLeg, PathStage, PathState, PathTrace, RoundTrip,
+    Stage, UnknownPart,
+};
 pub use lang::{Lang, Texts};
 pub use onset::{Onset, RecordedCall, Trigger};
 pub use question::{HealthReport, Question};

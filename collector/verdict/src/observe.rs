@@ -10,13 +10,26 @@ use crate::{
     wilson::LossRate,
 };
 use pingtong_evidence::{
-    AgentId, ArrivalRound, Container, Direction, HostFacts, InterfaceFact, Known, Pair, ProbeEngine, ProbeRound,
-    RouteOutcome, RttSummary, SequenceSet, Timestamp,
+    AgentId, ArrivalRound, Container, Direction, HostFacts, IcmpError, InterfaceFact, Known, Pair, ProbeEngine,
+    ProbeRound, RouteOutcome, RttSummary, SequenceSet, Timestamp,
 };
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// Time within which an agent reports what it saw arrive: its ledger gives a part out after 250 ms of quiet.
 const REPORTED_AFTER_MS: u128 = 300;
+
+/// Bytes of the IPv4 and ICMP headers before a probe's payload.
+const HEADER_BYTES: u32 = 28;
+/// ICMP type and code of "fragmentation needed and don't-fragment set".
+const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
+
+/// Lost packets below which a share of loss is no evidence.
+pub(crate) const LOST_MIN: u64 = 3;
+/// Share of loss below which it is what any wide-area path has.
+pub(crate) const LOSS_RATE_MIN: f64 = 0.003;
 
 /// Packets that passed a stage, of those that entered it in rounds where both ends were observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,6 +61,9 @@ pub(crate) struct Observed {
     pub(crate) received: u64,
     pub(crate) errors: BTreeMap<i32, u64>,
     pub(crate) strangers: BTreeMap<IpAddr, u64>,
+    /// Replies to rounds of which the agent at the far end, which watches, reported something, and nothing at all.
+    witnessed: u64,
+    unwitnessed: u64,
     pub(crate) complaints: BTreeMap<IpAddr, u64>,
     pub(crate) own_drops: u64,
     /// Sent to on wire; none when nobody looked.
@@ -67,6 +83,19 @@ pub(crate) struct Observed {
     pub(crate) latest: Option<Timestamp>,
     pub(crate) first: Option<Timestamp>,
     pub(crate) cut: Option<Cut>,
+    /// What became of packets that may not be cut, by their size in bytes with all headers.
+    pub(crate) sizes: BTreeMap<u32, SizeSeen>,
+}
+
+/// Packets of one size that may not be cut on the way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SizeSeen {
+    pub(crate) sent: u64,
+    pub(crate) replied: u64,
+    /// Of those sent, seen at the far interface; none when nobody looked.
+    pub(crate) arrived: Option<u64>,
+    /// Senders of "fragmentation needed": they say what passes, so the sender's kernel knows.
+    pub(crate) told_by: BTreeSet<IpAddr>,
 }
 
 impl Observed {
@@ -83,6 +112,23 @@ impl Observed {
 
     pub(crate) fn dead(&self) -> bool {
         self.valid() && self.received == 0
+    }
+
+    /// Whether the only replies are to probes that the watching far end never saw. It may not have reported yet: on its
+    /// own that proves nothing.
+    pub(crate) fn unwitnessed(&self) -> bool {
+        self.unwitnessed > 0 && self.witnessed == 0
+    }
+
+    /// The same, when those replies came from somebody else who has the target's address: an echo bears the payload of
+    /// whoever asked, nonce included.
+    pub(crate) fn answered_by_stranger(&self, target: IpAddr) -> Self {
+        let nothing = Some(Leg { of: self.sent, passed: 0 });
+        let mut seen = Self { received: 0, rtt: None, request: nothing, ..self.clone() };
+        (seen.accept, seen.answer, seen.reply, seen.home) = (None, None, None, None);
+        *seen.strangers.entry(target).or_default() += self.received;
+        seen.cut = Some(seen.find_cut());
+        seen
     }
 
     /// Whether requests are known to have reached the far interface.
@@ -173,7 +219,16 @@ fn elsewhere(facts: &HostFacts, address: IpAddr) -> bool {
 
 /// The round trips of one direction.
 pub(crate) fn observe(question: &Question, flow: Direction, facts: &BTreeMap<AgentId, HostFacts>) -> Observed {
-    let pair = &question.pair;
+    observe_pair(question, &question.pair, flow, facts)
+}
+
+/// The round trips of one direction of any pair that the question has evidence of.
+pub(crate) fn observe_pair(
+    question: &Question,
+    pair: &Pair,
+    flow: Direction,
+    facts: &BTreeMap<AgentId, HostFacts>,
+) -> Observed {
     let mut seen = Observed::default();
     let observer = pair.endpoint(flow.destination()).agent.as_ref();
     let silent = observer.is_none_or(|agent| question.silent.contains(agent));
@@ -190,7 +245,11 @@ pub(crate) fn observe(question: &Question, flow: Direction, facts: &BTreeMap<Age
             .filter(|part| part.to == round.target)
             .collect();
         let round = if answers_itself { &without_replies(round) } else { round };
-        add_round(&mut seen, round, &parts, watching, spoke);
+        if round.dont_fragment {
+            add_size(&mut seen, round, &parts, watching);
+        } else {
+            add_round(&mut seen, round, &parts, watching, spoke);
+        }
     }
     seen.cut = Some(seen.find_cut());
     seen
@@ -253,6 +312,24 @@ fn belongs(round: &ProbeRound, pair: &Pair, flow: Direction) -> bool {
         && from.agent.as_ref().is_none_or(|agent| *agent == round.key.agent)
 }
 
+/// A round of packets that may not be cut. An end that dropped packets of its own proves nothing of sizes.
+fn add_size(seen: &mut Observed, round: &ProbeRound, parts: &[&ArrivalRound], watching: bool) {
+    if round.own_drops > 0 {
+        return;
+    }
+    let received = round.replied.union(&round.late).intersection(&round.sent);
+    let sized = seen.sizes.entry(round.payload_bytes.saturating_add(HEADER_BYTES)).or_default();
+    sized.sent += round.sent.len();
+    sized.replied += received.len();
+    let told = round.icmp_errors.iter().filter(|error| (error.icmp_type, error.code) == FRAGMENTATION_NEEDED);
+    sized.told_by.extend(told.map(|error| error.from));
+    let on_wire = known_union(parts.iter().map(|part| &part.on_wire));
+    let silence = parts.is_empty() && watching && received.is_empty();
+    if let Some(on_wire) = on_wire.or_else(|| silence.then(SequenceSet::new)) {
+        *sized.arrived.get_or_insert_default() += on_wire.union(&received).intersection(&round.sent).len();
+    }
+}
+
 fn add_round(
     seen: &mut Observed,
     round: &ProbeRound,
@@ -265,13 +342,19 @@ fn add_round(
     seen.sent += round.sent.len();
     seen.received += received.len();
     seen.own_drops += round.own_drops;
+    match (parts.is_empty(), watching) {
+        (false, _) => seen.witnessed += received.len(),
+        (true, true) => seen.unwitnessed += received.len(),
+        (true, false) => {}
+    }
     for error in &round.send_errors {
         *seen.errors.entry(error.errno).or_default() += error.probes.len();
     }
     for stranger in &round.strangers {
         *seen.strangers.entry(stranger.from).or_default() += stranger.count;
     }
-    for error in round.icmp_errors.iter().filter(|error| error.icmp_type != 5) {
+    let complaint = |error: &&IcmpError| error.icmp_type != 5 && (error.icmp_type, error.code) != FRAGMENTATION_NEEDED;
+    for error in round.icmp_errors.iter().filter(complaint) {
         *seen.complaints.entry(error.from).or_default() += error.count;
     }
     seen.first = Some(seen.first.map_or(round.started_at, |at| at.min(round.started_at)));

@@ -153,7 +153,9 @@ fn window(question: &Question) -> Option<(Timestamp, Timestamp)> {
 fn broke(question: &Question, flow: Direction) -> Option<(Timestamp, Timestamp)> {
     let (from, to) = (question.pair.endpoint(flow.source()), question.pair.endpoint(flow.destination()));
     let of_flow = |round: &&ProbeRound| {
-        round.pair == question.pair.id
+        // A packet that dies for its size says nothing of the pair.
+        !round.dont_fragment
+            && round.pair == question.pair.id
             && round.target == to.address
             && from.agent.as_ref().is_none_or(|agent| *agent == round.key.agent)
     };

@@ -1,17 +1,21 @@
 //! The tutorial's steps as a checklist, each with what was seen (`design.md` §1, "Steps").
 //!
-//! A step fails by the causes that belong to it, is unknown by what could not be looked at, and is done only when
-//! something was seen to be right. Says nothing that the walk, the wire or the guests did not say.
+//! A step fails by the causes that belong to it, or is not done where they say so; it is unknown by what could not be
+//! looked at, and is done only when something was seen to be right. Links of other kinds than the tutorial's have steps 1
+//! to 4 of their own. Says nothing that the walk, the wire or the guests did not say.
 
 use crate::{
     code::CauseCode,
     correlate::{Correlated, Seen, seen_text},
-    finding::{Note, Walk},
+    finding::{Blind, Finding, Note, Walk},
     lang::{Lang, Texts},
-    verdict::{Evidence, State, Step, StepState, Verdict},
+    model::Model,
+    path_size,
+    repair::Fix,
+    verdict::{Evidence, ObjectKind, Repair, State, Step, StepState, Verdict},
     walk::flows,
 };
-use pingtong_evidence::Pair;
+use pingtong_evidence::{LinkKind, Pair, Side};
 
 const NAMES: [Texts; 9] = [
     Texts { en: "prerequisites: accounts, CIDRs do not overlap", zh: "前提：账号信息、网段不冲突" },
@@ -25,6 +29,25 @@ const NAMES: [Texts; 9] = [
     Texts { en: "quality: loss, latency", zh: "质量：丢包、时延" },
 ];
 
+/// Steps 1 to 4 where a VPC peering connection joins the VPCs.
+const PEERING_NAMES: [Texts; 4] = [
+    Texts { en: "create the VPC peering connection", zh: "创建VPC对等连接" },
+    Texts { en: "accept it in the other account", zh: "对端账号接受连接" },
+    Texts { en: "nothing to add: one connection serves both sides", zh: "无需添加：两端共用一个连接" },
+    Texts { en: "the connection is activated", zh: "连接已激活" },
+];
+
+/// Steps 1 to 4 where transit routers join them.
+const TRANSIT_NAMES: [Texts; 4] = [
+    Texts { en: "attach the initiator's VPC to a transit router", zh: "将发起端VPC连接到转发路由器" },
+    Texts { en: "attach the acceptor's VPC", zh: "连接接收端VPC" },
+    Texts {
+        en: "join the regions, associate both attachments with a route table",
+        zh: "打通地域，两端连接建立关联转发",
+    },
+    Texts { en: "routes of the transit routers", zh: "转发路由器的路由（路由学习）" },
+];
+
 /// Causes that mean "not done yet" rather than "done wrongly".
 const UNDONE: [CauseCode; 5] = [
     CauseCode::RiMissing,
@@ -34,95 +57,202 @@ const UNDONE: [CauseCode; 5] = [
     CauseCode::SgIngressMissing,
 ];
 
-/// The name of a step; empty beyond the last.
-pub fn step_name(n: u8, lang: Lang) -> &'static str {
-    NAMES.get(usize::from(n)).map_or("", |name| name.get(lang))
+/// The steps that make the connection.
+const CONNECTION: std::ops::RangeInclusive<u8> = 1..=4;
+
+/// The name of a step of a link of this kind; empty beyond the last.
+pub fn step_name(kind: LinkKind, n: u8, lang: Lang) -> &'static str {
+    let own: &[Texts] = match kind {
+        LinkKind::RouterInterface => &[],
+        LinkKind::VpcPeering => &PEERING_NAMES,
+        LinkKind::TransitRouter => &TRANSIT_NAMES,
+    };
+    let at = usize::from(n);
+    let name = at.checked_sub(1).and_then(|at| own.get(at)).or_else(|| NAMES.get(at));
+    name.map_or("", |name| name.get(lang))
 }
 
-pub(crate) fn steps(pair: &Pair, walk: &Walk, correlated: &Correlated, seen: &Seen, lang: Lang) -> Vec<Step> {
-    (0..=8)
-        .map(|n| {
-            let (state, notes) = judge(n, pair, walk, correlated, seen);
-            let mut evidence: Vec<Evidence> = vec![];
-            for note in notes {
-                let line = note.evidence(lang);
-                if !evidence.contains(&line) {
-                    evidence.push(line);
+/// What the checklist is made of.
+pub(crate) struct Checklist<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) pair: &'a Pair,
+    pub(crate) walk: &'a Walk,
+    pub(crate) correlated: &'a Correlated,
+    pub(crate) seen: &'a Seen,
+}
+
+impl Checklist<'_> {
+    /// All steps.
+    pub(crate) fn steps(&self, lang: Lang) -> Vec<Step> {
+        let mut judged: Vec<(StepState, Vec<Note>)> = (0..=8).map(|n| self.judge(n)).collect();
+        self.not_begun(&mut judged);
+        let name = |n| step_name(self.model.link.kind, n, lang).to_owned();
+        (0..)
+            .zip(judged)
+            .map(|(n, (state, notes))| {
+                let mut evidence: Vec<Evidence> = vec![];
+                for note in notes {
+                    let line = note.evidence(lang);
+                    if !evidence.contains(&line) {
+                        evidence.push(line);
+                    }
                 }
-            }
-            Step { n, name: step_name(n, lang).to_owned(), state, evidence }
-        })
-        .collect()
-}
+                Step { n, name: name(n), state, evidence }
+            })
+            .collect()
+    }
 
-fn judge(n: u8, pair: &Pair, walk: &Walk, correlated: &Correlated, seen: &Seen) -> (StepState, Vec<Note>) {
-    let blamed: Vec<_> =
-        correlated.held.iter().map(|h| &h.finding).filter(|f| f.code.step(f.side) == Some(n)).collect();
-    let mut notes: Vec<Note> = blamed.iter().filter_map(|f| f.evidence.first().cloned()).collect();
-    let blind: Vec<_> = walk.blinds.iter().filter(|b| b.step == n || (b.step == 4 && (1..=4).contains(&n))).collect();
-    notes.extend(blind.iter().map(|b| Note::plain(b.what.clone())));
-    let passes: Vec<Note> = walk.passes.iter().filter(|p| p.step == n).map(|p| p.note.clone()).collect();
-    let observed: Vec<_> = flows(pair).into_iter().filter_map(|flow| seen.get(&flow).map(|s| (flow, s))).collect();
-    let wire: Vec<Note> =
-        observed.iter().filter(|(_, s)| s.rounds > 0).map(|(flow, s)| Note::plain(seen_text(*flow, s))).collect();
-    let seen_right = match n {
-        7 => {
-            notes.extend(wire);
-            notes.extend(passes);
-            let dead = observed.iter().any(|(_, s)| s.dead());
-            if dead {
-                return (StepState::Failed, notes);
+    /// Steps are done in order. One of which nothing is seen, though all was looked at, is not done where one before it is
+    /// not; and a ping that cannot get through yet is not one that failed.
+    fn not_begun(&self, judged: &mut [(StepState, Vec<Note>)]) {
+        let mut open = false;
+        for (n, (state, notes)) in (0..).zip(judged.iter_mut()).take(7).skip(1) {
+            if open && *state == StepState::Unknown && notes.is_empty() && self.blinds(n).next().is_none() {
+                *state = StepState::NotDone;
             }
-            !observed.is_empty() && observed.iter().all(|(_, s)| s.valid() && s.alive())
+            open |= *state == StepState::NotDone;
         }
-        8 => {
-            let alive = !observed.is_empty() && observed.iter().all(|(_, s)| s.valid() && s.alive());
-            if alive {
+        let wrong =
+            judged.iter().take(7).any(|(state, _)| *state == StepState::Failed) || self.blamed(7).next().is_some();
+        if let Some((state, _)) = judged.get_mut(7).filter(|(state, _)| *state == StepState::Failed)
+            && open
+            && !wrong
+        {
+            *state = StepState::NotDone;
+        }
+    }
+
+    fn blamed(&self, n: u8) -> impl Iterator<Item = &Finding> {
+        self.correlated.held.iter().map(|held| &held.finding).filter(move |finding| self.step_of(finding) == Some(n))
+    }
+
+    /// The step of the checklist that a finding belongs to: its code's, and for the parts of a connection that other kinds
+    /// of links have, the step that makes the part.
+    fn step_of(&self, finding: &Finding) -> Option<u8> {
+        let side = if finding.side == Side::Initiator { 1 } else { 2 };
+        let of_transit = |id: &str| {
+            let tables = self.model.snapshots().filter_map(|s| s.transit_route_tables.known()).flatten();
+            tables.into_iter().any(|table| table.id.as_str() == id)
+        };
+        let own = || self.model.snapshots().filter_map(|s| s.transit_attachments.known()).flatten();
+        match (self.model.link.kind, finding.code, finding.object.kind) {
+            (LinkKind::VpcPeering, CauseCode::PeeringNotActive, ObjectKind::Vpc) => Some(1),
+            (LinkKind::VpcPeering, CauseCode::PeeringNotActive, _) if accepts(finding) => Some(2),
+            (LinkKind::TransitRouter, CauseCode::PeeringNotActive, ObjectKind::Vpc) => Some(side),
+            (LinkKind::TransitRouter, CauseCode::PeeringNotActive, _) => {
+                Some(if own().any(|a| a.id.as_str() == finding.object.id) { side } else { 3 })
+            }
+            (LinkKind::TransitRouter, _, ObjectKind::TransitAttachment) => Some(3),
+            (LinkKind::TransitRouter, _, ObjectKind::RouteTable) if of_transit(&finding.object.id) => Some(4),
+            _ => finding.code.step(finding.side),
+        }
+    }
+
+    fn undone(&self, finding: &Finding) -> bool {
+        match finding.code {
+            CauseCode::PeeringNotActive => finding.object.kind == ObjectKind::Vpc || accepts(finding),
+            // An enterprise group without any egress rule waits for its first.
+            CauseCode::SgEgressBlocked => {
+                let groups = self.model.snapshot(finding.side).and_then(|s| s.security_groups.known());
+                let group = groups.into_iter().flatten().find(|group| group.id.as_str() == finding.object.id);
+                group.and_then(|group| group.rules.known()).is_some_and(|rules| rules.iter().all(|rule| rule.ingress))
+            }
+            code => UNDONE.contains(&code),
+        }
+    }
+
+    /// What could not be looked at of a step. What is unread of a connection leaves every step open that makes it.
+    fn blinds(&self, n: u8) -> impl Iterator<Item = &Blind> {
+        let of_connection = CONNECTION.contains(&n);
+        self.walk
+            .blinds
+            .iter()
+            .filter(move |blind| blind.step == n || (of_connection && blind.step == *CONNECTION.end()))
+    }
+
+    fn judge(&self, n: u8) -> (StepState, Vec<Note>) {
+        let mut notes: Vec<Note> = self.blamed(n).filter_map(|f| f.evidence.first().cloned()).collect();
+        notes.extend(self.blinds(n).map(|blind| Note::plain(blind.what.clone())));
+        let passes: Vec<Note> = self.walk.passes.iter().filter(|p| p.step == n).map(|p| p.note.clone()).collect();
+        let seen = |flow| self.seen.get(&flow).map(|seen| (flow, seen));
+        let observed: Vec<_> = flows(self.pair).into_iter().filter_map(seen).collect();
+        let wire = observed.iter().filter(|(_, seen)| seen.rounds > 0);
+        let wire = wire.map(|(flow, seen)| Note::plain(seen_text(*flow, seen)));
+        let alive = !observed.is_empty() && observed.iter().all(|(_, seen)| seen.valid() && seen.alive());
+        let seen_right = match n {
+            7 => {
                 notes.extend(wire);
-                notes.extend(observed.iter().filter_map(|(flow, s)| {
-                    let rtt = s.rtt?;
-                    let (p50, p95, max) = (rtt.p50, rtt.p95, rtt.max);
-                    let text = format!("{flow}: RTT p50 {p50}, p95 {p95}, max {max}");
-                    Some(Note::plain(crate::lang::Both::new(text.clone(), text)))
-                }));
+                notes.extend(passes);
+                if observed.iter().any(|(_, seen)| seen.dead()) {
+                    return (StepState::Failed, notes);
+                }
+                alive
             }
-            alive
+            8 => {
+                if alive {
+                    notes.extend(wire);
+                    notes.extend(observed.iter().filter_map(|(flow, seen)| {
+                        let rtt = seen.rtt?;
+                        let (p50, p95, max) = (rtt.p50, rtt.p95, rtt.max);
+                        let text = format!("{flow}: RTT p50 {p50}, p95 {p95}, max {max}");
+                        Some(Note::plain(crate::lang::Both::new(text.clone(), text)))
+                    }));
+                    notes.extend(observed.iter().filter_map(|(flow, seen)| path_size::largest(*flow, seen)));
+                }
+                alive
+            }
+            _ => {
+                let some = !passes.is_empty();
+                notes.extend(passes);
+                some
+            }
+        };
+        let state = if self.blamed(n).any(|finding| !self.undone(finding)) {
+            StepState::Failed
+        } else if self.blamed(n).next().is_some() {
+            StepState::NotDone
+        } else if self.blinds(n).next().is_some() || !seen_right {
+            StepState::Unknown
+        } else {
+            StepState::Ok
+        };
+        (state, notes)
+    }
+
+    /// The one thing to do next: what repairs the first step that is not as it should be.
+    pub(crate) fn next_step(&self, verdict: &Verdict, lang: Lang) -> Option<String> {
+        let set = &verdict.repairs.set;
+        let open = verdict.steps.iter().filter(|step| step.n > 0 && step.n < 8).map(|step| (step.n, step.state));
+        let first = open.into_iter().find(|(_, state)| matches!(state, StepState::Failed | StepState::NotDone));
+        let of_step = first.and_then(|(n, _)| {
+            set.iter().find(|repair| self.blamed(n).any(|f| f.code == repair.code && f.object == repair.object))
+        });
+        if let Some(repair) = of_step.or_else(|| set.first()) {
+            let by_hand = repair.cli.is_empty() && repair.guest.is_empty() && of_step.is_some();
+            // Of what no command does, the step itself says more than a cause's general advice.
+            let step = first.filter(|(n, state)| by_hand && CONNECTION.contains(n) && *state == StepState::NotDone);
+            return Some(said(repair, step.map(|(n, _)| step_name(self.model.link.kind, n, lang)), lang));
         }
-        _ => {
-            let some = !passes.is_empty();
-            notes.extend(passes);
-            some
+        if verdict.state == State::Healthy {
+            return None;
         }
-    };
-    let state = if blamed.iter().any(|f| !UNDONE.contains(&f.code)) {
-        StepState::Failed
-    } else if !blamed.is_empty() {
-        StepState::NotDone
-    } else if !blind.is_empty() || !seen_right {
-        StepState::Unknown
-    } else {
-        StepState::Ok
-    };
-    (state, notes)
+        let gap = verdict.gaps.first().map(|gap| gap.closes_with.clone());
+        gap.or_else(|| verdict.suspects.first().map(|suspect| suspect.decided_by.clone()))
+    }
 }
 
-/// The one thing to do next.
-pub(crate) fn next_step(verdict: &Verdict, lang: Lang) -> Option<String> {
-    if let Some(repair) = verdict.repairs.set.first() {
-        let account = &repair.account;
-        let command = if repair.cli.is_empty() { repair.guest.join(" ") } else { repair.cli.join(" ") };
-        return Some(match (lang, command.is_empty()) {
-            (_, true) => repair.console.clone(),
-            (Lang::En, false) => format!("account {account}: {command}"),
-            (Lang::Zh, false) => format!("账号 {account}：{command}"),
-        });
+/// Whether the connection waits for the other account.
+fn accepts(finding: &Finding) -> bool {
+    matches!(finding.fix, Fix::AcceptPeering { .. })
+}
+
+/// Who does what; `instead` of it when no command does it.
+fn said(repair: &Repair, instead: Option<&str>, lang: Lang) -> String {
+    let account = &repair.account;
+    let command = if repair.cli.is_empty() { repair.guest.join(" ") } else { repair.cli.join(" ") };
+    let what = if command.is_empty() { instead.unwrap_or(&repair.console) } else { &command };
+    match lang {
+        Lang::En => format!("account {account}: {what}"),
+        Lang::Zh => format!("账号 {account}：{what}"),
     }
-    if verdict.state == State::Healthy {
-        return None;
-    }
-    verdict
-        .gaps
-        .first()
-        .map(|gap| gap.closes_with.clone())
-        .or_else(|| verdict.suspects.first().map(|suspect| suspect.decided_by.clone()))
 }

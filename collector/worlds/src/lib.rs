@@ -6,6 +6,7 @@
 //! manifest: the engine, I/O, a clock, other randomness than the seed. Facts: `network-semantics.md` §1–§5, §7.
 
 pub mod draw;
+pub mod estate;
 pub mod evidence;
 pub mod fault;
 pub mod lie;

@@ -318,18 +318,20 @@ fn rule(netlink: &mut Netlink, words: &[&str]) -> Result<(), Refusal> {
             let from = rule.from.map_or("all".to_owned(), |net| net.to_string());
             let to = rule.to.map_or(String::new(), |net| format!(" to {net}"));
             let interface = rule.interface.map_or(String::new(), |name| format!(" iif {name}"));
+            let mark = rule.mark.map_or(String::new(), |mark| format!(" fwmark {mark:#x}"));
             let action = rule.table.map_or("blackhole".to_owned(), |table| format!("lookup {}", table_name(table)));
-            render::line(&format!("{}:\tfrom {from}{to}{interface} {action}", rule.priority));
+            render::line(&format!("{}:\tfrom {from}{to}{interface}{mark} {action}", rule.priority));
         }
         return Ok(());
     }
-    let mut rule = Rule { priority: 32_765, interface: None, from: None, to: None, table: None };
+    let mut rule = Rule { priority: 32_765, interface: None, from: None, to: None, mark: None, table: None };
     let mut words = rest.iter();
     while let Some(word) = words.next() {
         match *word {
             "from" => rule.from = Some(network(value(&mut words, "from")?)?).filter(|net| net.prefix_len() > 0),
             "to" => rule.to = Some(network(value(&mut words, "to")?)?).filter(|net| net.prefix_len() > 0),
             "iif" | "dev" => rule.interface = Some(value(&mut words, "iif")?.to_owned()),
+            "fwmark" => rule.mark = Some(mark(value(&mut words, "fwmark")?)?),
             "table" | "lookup" => rule.table = Some(table(value(&mut words, "table")?)?),
             "priority" | "pref" | "prio" => rule.priority = parse(value(&mut words, "priority")?, "a number")?,
             "blackhole" => rule.table = None,
@@ -341,6 +343,16 @@ fn rule(netlink: &mut Netlink, words: &[&str]) -> Result<(), Refusal> {
         "del" | "delete" | "d" => send(netlink, &rule.remove()),
         other => Err(Refusal::not_understood(other, PACKAGE)),
     }
+}
+
+/// A mark, in decimal or with `0x`.
+fn mark(word: &str) -> Result<u32, Refusal> {
+    word.strip_prefix("0x").map_or_else(
+        || parse(word, "a mark"),
+        |digits| {
+            u32::from_str_radix(digits, 16).map_err(|_| Refusal::new(format!("a mark expected rather than {word:?}")))
+        },
+    )
 }
 
 fn table_name(table: u32) -> String {

@@ -25,7 +25,7 @@ const TCP: u8 = 6;
 const ICMP: u8 = 1;
 
 /// An interface with what filters it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Guarded<'a> {
     /// The router's interface.
     pub interface: &'a str,
@@ -35,6 +35,8 @@ pub(super) struct Guarded<'a> {
     pub egress: &'a Filter,
     /// The vSwitch's id and block, and its ACL.
     pub vswitch: (&'a str, Ipv4Net, Option<&'a AclPlane>),
+    /// Addresses of the same instance's other interfaces: a reply to what came in there is not asked for here.
+    pub siblings: Vec<Ipv4Addr>,
 }
 
 /// What never changes in a router: its own ICMP errors do not leave it, and cloud services see one address per VPC.
@@ -81,6 +83,11 @@ pub(super) fn table(guarded: &[Guarded<'_>]) -> Vec<Message> {
             crossing.push(here().is(Field::FLOW_DIRECTION, &[0]).jump(starts));
             crossing.push(here().is(Field::FLOW_DIRECTION, &[1]).jump(replies));
         }
+        // A group's state is its interface's own (`network-semantics.md` §7.7, F79).
+        crossing.extend(one.siblings.iter().map(|sibling| {
+            let reply = Rule::new().interface(Field::IN, Equal, one.interface).is(Field::FLOW_DIRECTION, &[1]);
+            reply.is(Field::FLOW_DESTINATION, &sibling.octets()).drop()
+        }));
         if let Some(acl) = acl {
             let out = chains.named("a", stateless(&acl.egress, Field::DESTINATION, Field::SOURCE, block));
             let into = chains.named("a", stateless(&acl.ingress, Field::SOURCE, Field::DESTINATION, block));
@@ -212,7 +219,13 @@ mod tests {
     fn equal_filters_share_their_chains() {
         let filter = Filter { accept_by_default: true, ..Filter::default() };
         let block: Ipv4Net = "10.0.0.0/24".parse().unwrap();
-        let one = |interface| Guarded { interface, ingress: &filter, egress: &filter, vswitch: ("vsw-1", block, None) };
+        let one = |interface| Guarded {
+            interface,
+            ingress: &filter,
+            egress: &filter,
+            vswitch: ("vsw-1", block, None),
+            siblings: vec![],
+        };
         let single = table(&[one("v1")]);
         let double = table(&[one("v1"), one("v2")]);
         assert_eq!(double.len() - single.len(), 4); // the jumps, no chain

@@ -395,6 +395,8 @@ pub struct Rule {
     pub from: Option<Ipv4Net>,
     /// For packets to here.
     pub to: Option<Ipv4Net>,
+    /// For packets with this mark.
+    pub mark: Option<u32>,
     /// The table to look up; none drops silently.
     pub table: Option<u32>,
 }
@@ -412,6 +414,9 @@ impl Rule {
         }
         if let Some(interface) = &self.interface {
             attributes = attributes.text(3, interface);
+        }
+        if let Some(mark) = self.mark {
+            attributes = attributes.u32(10, mark);
         }
         if let Some(to) = self.to {
             attributes = attributes.with(1, &to.network().octets());
@@ -451,6 +456,7 @@ pub fn rules(netlink: &mut Netlink) -> io::Result<Vec<Rule>> {
                 interface: attribute(attributes, 3).map(text_of),
                 to: net(1, answer.body[1]),
                 from: net(2, answer.body[2]),
+                mark: number(10).filter(|mark| *mark != 0),
                 table: (answer.body[7] == 1).then_some(table),
             })
         })

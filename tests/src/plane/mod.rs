@@ -5,6 +5,7 @@
 //! the difference. Rules measured for it stand in `network-semantics.md` §9; packets, connection tracking, routes and
 //! ICMP are the kernel's own.
 
+mod confine;
 mod fabric;
 mod factory;
 mod filter;
@@ -19,6 +20,7 @@ pub mod sandbox;
 mod shape;
 mod transit;
 
+pub use confine::Confinement;
 pub use instance::ServiceSpec;
 pub use namespace::Namespace;
 pub use shape::{LinkCounters, checksum};

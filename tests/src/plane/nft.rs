@@ -348,6 +348,14 @@ impl Rule {
             .with("nat", &Attributes::new().be32(1, 0).be32(2, u32::from(IP)).be32(3, 1))
     }
 
+    /// Marks the packet with a number that routing rules may ask for.
+    #[must_use]
+    pub fn mark(self, number: u32) -> Self {
+        let value = Attributes::new().with(1, &number.to_ne_bytes());
+        self.with("immediate", &Attributes::new().be32(1, 1).nest(2, &value))
+            .with("meta", &Attributes::new().be32(2, 3).be32(3, 1))
+    }
+
     fn verdict(self, code: i32, chain: Option<&str>) -> Self {
         let mut verdict = Attributes::new().be32(1, code.cast_unsigned());
         if let Some(chain) = chain {

@@ -235,7 +235,7 @@ impl Router {
                 .iter()
                 .flat_map(|(eni, port)| eni.addresses.iter().map(|at| ((port.index, *at), eni.mac)))
                 .collect(),
-            filter: filters(vpc, &live),
+            filter: filters(vpc, &live, desired),
         };
         self.applied.follow(&self.namespace, wanted)
     }
@@ -247,7 +247,14 @@ impl Router {
     fn rules(&mut self, vpc: &VpcPlane, live: &[(&EniPlane, RouterPort)]) -> BTreeSet<Rule> {
         let mut rules = BTreeSet::new();
         let mut add = |priority, interface: &str, to, table| {
-            rules.insert(Rule { priority, interface: Some(interface.to_owned()), from: None, to, table: Some(table) });
+            rules.insert(Rule {
+                priority,
+                interface: Some(interface.to_owned()),
+                from: None,
+                to,
+                mark: None,
+                table: Some(table),
+            });
         };
         for (eni, port) in live {
             let Some(vswitch) = vpc.vswitches.get(&eni.vswitch) else { continue };
@@ -322,12 +329,17 @@ pub(super) fn number_of(numbers: &mut BTreeMap<String, u32>, id: &str) -> u32 {
 
 /// What no table has a route for is dropped.
 pub(super) fn add_last_rule(netlink: &mut Netlink) -> Result<()> {
-    let last = Rule { priority: LAST_PRIORITY, interface: None, from: None, to: None, table: None };
+    let last = Rule { priority: LAST_PRIORITY, interface: None, from: None, to: None, mark: None, table: None };
     netlink.request(&last.add()).context("cannot add the last rule")?;
     Ok(())
 }
 
-fn filters(vpc: &VpcPlane, live: &[(&EniPlane, RouterPort)]) -> Vec<Message> {
+fn filters(vpc: &VpcPlane, live: &[(&EniPlane, RouterPort)], desired: &Desired) -> Vec<Message> {
+    let several = || desired.instances.values().map(|instance| &instance.enis).filter(|enis| enis.len() > 1);
+    let siblings = |own: &EniPlane| {
+        let beside = several().filter(|enis| enis.iter().any(|eni| eni.id == own.id)).flatten();
+        beside.filter(|eni| eni.id != own.id && eni.vpc == own.vpc).flat_map(|eni| &eni.addresses).copied().collect()
+    };
     let guarded: Vec<Guarded<'_>> = live
         .iter()
         .filter_map(|(eni, port)| {
@@ -337,6 +349,7 @@ fn filters(vpc: &VpcPlane, live: &[(&EniPlane, RouterPort)]) -> Vec<Message> {
                 ingress: &eni.ingress,
                 egress: &eni.egress,
                 vswitch: (&eni.vswitch, vswitch.cidr, vswitch.acl.as_ref()),
+                siblings: siblings(eni),
             })
         })
         .collect();

@@ -7,7 +7,7 @@
 //! learns the lab's pid from the socket's credentials, and enters by `/proc/PID/ns`. A lab that is to stay keeps one door:
 //! a listener on the host's loopback for calls to its control plane.
 
-use super::machine;
+use super::{confine, machine};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::{
     errno::Errno,
@@ -75,6 +75,7 @@ pub fn stage(args: Vec<OsString>) -> Stage {
         SANDBOX => unblocked().and_then(|()| isolate(rest)).map(Stage::Exit),
         INIT => unblocked().and_then(|()| init(rest)).map(Stage::Exit),
         machine::INIT => unblocked().and_then(|()| machine::init()).map(Stage::Exit),
+        confine::CONFINE => unblocked().and_then(|()| confine::confine(rest)).map(Stage::Exit),
         machine::EXEC => unblocked().and_then(|()| machine::exec(rest)).map(Stage::Exit),
         INSIDE => unblocked().and_then(|()| settle(rest)).map(|()| {
             let program = args.first().cloned().unwrap_or_default();

@@ -80,6 +80,7 @@ impl Transit {
                 interface: Some(port.name.clone()),
                 from: None,
                 to: None,
+                mark: None,
                 table: Some(router::number_of(&mut self.table_numbers, table)),
             })
             .collect()

@@ -9,3 +9,4 @@ mod interop;
 mod large;
 mod scenarios;
 mod sdk;
+mod tutorial;

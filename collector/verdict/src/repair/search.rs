@@ -7,7 +7,7 @@
 
 use super::{Fix, Planned, Task, apply};
 use crate::{
-    finding::Finding,
+    finding::{Finding, Stops},
     model::Model,
     walk::{flows, walk},
 };
@@ -37,7 +37,9 @@ impl Task<'_> {
     }
 
     fn stops_pair(&self, finding: &Finding) -> bool {
-        flows(self.pair).into_iter().any(|flow| finding.stops.round_trip(flow))
+        // What stops some of its packets stops the pair that all of them are of.
+        let some = matches!(finding.stops, Stops::Some(_));
+        some || flows(self.pair).into_iter().any(|flow| finding.stops.round_trip(flow))
     }
 
     /// What stops the pair and a command could remove, in the order of work.

@@ -42,6 +42,35 @@ fn an_address_that_the_guest_never_configured_is_named() {
     assert!(!blamed(&verdict).iter().any(|cause| cause.starts_with("agent-in-container")));
 }
 
+/// The host reports from an address that it was given in place of its own: only what is for its own dies there.
+#[test]
+fn an_address_taken_off_its_card_is_put_back() {
+    let mut world = World::healthy();
+    let mac = "00:16:3e:00:00:01";
+    world.facts(B_SIDE).interfaces = Known::Known(vec![card("eth0", mac, "172.16.1.20", "172.16.1.0/24")]);
+    known(&mut world.snapshot(B_SIDE).enis)[0].mac = mac.into();
+    world.wire(Wire::S2, Wire::Through);
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["ip-not-on-eni acceptor 172.16.1.10"]);
+    assert_eq!(verdict.causes[0].certainty, Certainty::Proven);
+    assert_eq!(verdict.repairs.set[0].guest, ["ip", "address", "add", "172.16.1.10/24", "dev", "eth0"]);
+}
+
+/// What leaves a container under its own address dies; what its instance answers proves nothing about the agent.
+#[test]
+fn a_container_whose_address_nobody_knows() {
+    let mut world = World::healthy();
+    world.facts(B_SIDE).interfaces =
+        Known::Known(vec![card("eth0", "02:42:00:00:00:02", "172.18.0.2", "172.18.0.0/24")]);
+    world.facts(B_SIDE).container = Known::Known(Container::Yes);
+    world.wire(Wire::Through, Wire::S1);
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["agent-in-container acceptor i-b"]);
+    world.wire(Wire::Through, Wire::Through);
+    assert_eq!(world.verdict().state, State::Healthy);
+    assert_eq!(blamed(&world.verdict()), Vec::<String>::new());
+}
+
 #[test]
 fn an_agent_in_a_container_is_told_from_a_missing_address() {
     let mut world = World::healthy();
@@ -162,6 +191,39 @@ fn replies_without_a_nonce_are_a_strangers() {
     let verdict = world.verdict();
     assert_eq!(blamed(&verdict), ["stranger-replied acceptor 172.16.1.10"]);
     assert_eq!(verdict.causes[0].certainty, Certainty::Proven);
+}
+
+/// The kernel of whoever has the address answers with the payload it got, nonce and all; only the agent at the far end
+/// knows that it saw none of it.
+#[test]
+fn an_echo_that_the_far_end_knows_nothing_of_is_a_strangers() {
+    let unseen = |world: &mut World| {
+        world.wire(Wire::Through, Wire::S5);
+        world.question.arrivals.retain(|part| part.observer.as_str() != "agent-b");
+    };
+    let mut world = World::healthy();
+    unseen(&mut world);
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["stranger-replied acceptor 172.16.1.10"]);
+    assert_eq!(verdict.state, State::Broken);
+    // A vSwitch of the initiator's own explains where the stranger is.
+    known(&mut world.snapshot(A_SIDE).vpcs)[0].secondary_cidrs.push(cidr("172.16.1.0/24"));
+    let mut own = known(&mut world.snapshot(A_SIDE).vswitches)[0].clone();
+    (own.id, own.cidr) = (id("vsw-own"), cidr("172.16.1.0/24"));
+    known(&mut world.snapshot(A_SIDE).vswitches).push(own);
+    assert_eq!(blamed(&world.verdict()), ["route-shadowed initiator vtb-a"]);
+    // An agent that has not reported yet, or that cannot see, proves nothing.
+    let mut late = World::healthy();
+    late.question.arrivals.retain(|part| part.observer.as_str() != "agent-b");
+    assert_eq!(blamed(&late.verdict()), Vec::<String>::new());
+    let mut blind = World::healthy();
+    unseen(&mut blind);
+    blind.facts(B_SIDE).engine = ProbeEngine::Portable;
+    assert!(
+        !blamed(&blind.verdict()).iter().any(|cause| cause.starts_with("stranger")),
+        "{:?}",
+        blamed(&blind.verdict())
+    );
 }
 
 #[test]

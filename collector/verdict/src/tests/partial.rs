@@ -1,7 +1,7 @@
 //! Evidence that does not cover everything: observers that began late, reports under way, replies seen and not received.
 
 use super::world::*;
-use crate::{CauseCode, Cut, State, Verdict};
+use crate::{CauseCode, Cut, State, StepState, Verdict};
 use pingtong_evidence::*;
 
 const I: Side = Side::Initiator;
@@ -158,4 +158,35 @@ fn a_configuration_from_before_the_packets_died_does_not_clear_itself_and_blames
     world.entries(Side::Acceptor).truncate(1);
     world.wire(Wire::S5, Wire::S1);
     assert_eq!(codes(&world.verdict()), ["route-missing acceptor"]);
+}
+
+#[test]
+fn a_route_that_misses_the_link_is_blamed_where_only_the_peer_tells_of_the_interfaces() {
+    let mut world = World::healthy();
+    world.wire(Wire::S1, Wire::S5);
+    let denied =
+        WhyUnknown::Denied { action: "a:B".to_owned(), code: "Forbidden.RAM".to_owned(), request_id: String::new() };
+    world.snapshot(I).router_interfaces = Known::Unknown(denied);
+    for entry in world.entries(I).iter_mut().filter(|entry| entry.kind == RouteKind::Custom) {
+        entry.next_hops[0].id = "ri-other".to_owned();
+    }
+    assert_eq!(codes(&world.verdict()), ["route-wrong-next-hop initiator"]);
+}
+
+#[test]
+fn a_step_that_nobody_could_look_at_is_unknown_and_one_that_cannot_have_begun_is_not_done() {
+    let states = |w: &World| w.verdict().steps.iter().map(|step| step.state).collect::<Vec<_>>();
+    let mut world = World::healthy();
+    for side in Side::BOTH {
+        known(&mut world.snapshot(side).router_interfaces).clear();
+        world.entries(side).retain(|entry| entry.kind == RouteKind::System);
+        world.rules(side).clear();
+    }
+    world.wire(Wire::S1, Wire::S1);
+    assert_eq!(states(&world)[1..8], [StepState::NotDone; 7]);
+    assert!(world.verdict().next_step.unwrap().contains("CreateRouterInterface"));
+    world.question.snapshots.retain(|snapshot| snapshot.account.as_str() == A);
+    let (unknown, undone) = (StepState::Unknown, StepState::NotDone);
+    let seen_by_one = [unknown, undone, unknown, unknown, unknown, undone, undone, undone, unknown];
+    assert_eq!(states(&world), seen_by_one);
 }

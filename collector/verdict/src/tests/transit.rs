@@ -170,7 +170,7 @@ fn routers_that_send_a_packet_back_and_forth_are_found_out() {
     let mut world = healthy();
     world.wire(Wire::S1, Wire::S5);
     routes(&mut world, C).push(learned("172.16.1.0/28", "tr-attach-between"));
-    assert_eq!(blamed(&world.verdict()), ["route-wrong-next-hop initiator vtb-tr-a cn-qingdao"]);
+    assert_eq!(blamed(&world.verdict()), ["route-loop initiator vtb-tr-b cn-beijing"]);
 }
 
 #[test]
@@ -269,4 +269,15 @@ fn a_route_shows_an_attachment_that_no_listing_does() {
     world.wire(Wire::S1, Wire::S1);
     world.entries(C).retain(|entry| entry.kind == RouteKind::System);
     assert!(blamed(&world.verdict()).contains(&"peering-not-active acceptor vpc-b cn-beijing".to_owned()));
+}
+
+#[test]
+fn a_router_that_sends_a_packet_back_over_the_regions_makes_a_loop() {
+    let mut world = healthy();
+    world.wire(Wire::S1, Wire::S5);
+    let back = TransitRoute { propagated: false, ..learned("172.16.1.0/24", "tr-attach-between") };
+    routes(&mut world, C).push(back);
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["route-loop initiator vtb-tr-b cn-beijing"]);
+    assert!(verdict.repairs.proven, "{:#?}", verdict.repairs);
 }

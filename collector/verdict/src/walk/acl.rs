@@ -12,14 +12,25 @@ use crate::{
     repair::Fix,
     verdict::ObjectKind,
 };
-use pingtong_evidence::{AclEntry, Known, NetworkAcl, Policy, Side};
+use pingtong_evidence::{AclEntry, Known, NetworkAcl, Policy, Protocol, Side, VSwitch};
 
 /// The entry that decides, by its place in the list; none when none matches.
 fn first_match<'a>(entries: &'a [AclEntry], packet: &Packet, side: Side) -> Option<(usize, &'a AclEntry)> {
     entries.iter().enumerate().find(|(_, entry)| {
-        protocol_matches(entry.protocol, packet.protocol)
-            && ports_match(entry.ports, packet.destination_port)
-            && entry.peer.contains(packet.far(side))
+        serves(entry, packet.protocol, packet.destination_port) && entry.peer.contains(packet.far(side))
+    })
+}
+
+/// Whether an entry speaks of packets to this port.
+pub(crate) fn serves(entry: &AclEntry, protocol: Protocol, destination_port: Option<u16>) -> bool {
+    protocol_matches(entry.protocol, protocol) && ports_match(entry.ports, destination_port)
+}
+
+/// The ACL bound to a vSwitch, as either of the two tells.
+pub(crate) fn bound_to<'a>(acls: &'a [NetworkAcl], vswitch: &VSwitch) -> Option<&'a NetworkAcl> {
+    acls.iter().find(|acl| match &vswitch.network_acl {
+        Some(id) => acl.id == *id,
+        None => acl.vswitches.contains(&vswitch.id),
     })
 }
 
@@ -48,11 +59,7 @@ pub(crate) fn judge(model: &Model, packet: &Packet, side: Side, walk: &mut Walk)
         Known::Unknown(_) if vswitch.network_acl.is_none() => return,
         Known::Unknown(why) => return blind(Some(why)),
     };
-    let bound = |acl: &&NetworkAcl| match &vswitch.network_acl {
-        Some(id) => acl.id == *id,
-        None => acl.vswitches.contains(&vswitch.id),
-    };
-    let Some(acl) = acls.iter().find(bound) else { return };
+    let Some(acl) = bound_to(acls, vswitch) else { return };
     let entries = match acl.entries(ingress) {
         Known::Known(entries) => entries,
         Known::Unknown(why) => return blind(Some(why)),

@@ -54,17 +54,17 @@ impl Hops {
         self.unseen.contains(&side)
     }
 
-    /// Whether a next hop is in use at this side, as far as its own description tells.
-    pub(crate) fn carries(model: &Model, side: Side, hop: &NextHop) -> bool {
+    /// Whether a next hop is in use at this side, as far as its own description tells; none when that was not read.
+    pub(crate) fn carries(model: &Model, side: Side, hop: &NextHop) -> Option<bool> {
         if hop.kind != NextHopKind::RouterInterface {
-            return true;
+            return Some(true);
         }
-        let all = model.snapshot(side).and_then(|s| s.router_interfaces.known());
-        all.into_iter().flatten().find(|ri| ri.id.as_str() == hop.id).is_some_and(|ri| {
+        let all = model.snapshot(side)?.router_interfaces.known()?;
+        Some(all.iter().find(|ri| ri.id.as_str() == hop.id).is_some_and(|ri| {
             ri.status == Status::Active
                 && ri.business_status == BusinessStatus::Normal
                 && ri.opposite_status.is_none_or(|status| status == Status::Active)
-        })
+        }))
     }
 }
 
@@ -232,7 +232,10 @@ fn router_interfaces(model: &Model, walk: &mut Walk) -> Hops {
         if let Some(ri) = chosen(side) {
             hops.set(side, NextHopKind::RouterInterface, ri.id.to_string());
         } else if all_at(model, side).is_none() {
-            hops.unseen.push(side);
+            match vouched(model, side) {
+                Some(id) => hops.set(side, NextHopKind::RouterInterface, id),
+                None => hops.unseen.push(side),
+            }
         }
     }
     let mut judge = Judge { model, walk };
@@ -247,6 +250,13 @@ fn router_interfaces(model: &Model, walk: &mut Walk) -> Hops {
     }
     states(&mut judge);
     hops
+}
+
+/// The side's interface as the peer's own description tells it, where both ends are in use.
+fn vouched(model: &Model, side: Side) -> Option<String> {
+    let ri = choose(model, side.opposite())?;
+    let in_use = ri.status == Status::Active && ri.opposite_status == Some(Status::Active);
+    ri.opposite_interface.as_ref().filter(|_| in_use).map(ToString::to_string)
 }
 
 fn exists(judge: &mut Judge<'_>, side: Side) {
@@ -524,9 +534,14 @@ fn vpc_peering(model: &Model, walk: &mut Walk) -> Hops {
         let locked =
             matches!(peering.business_status, BusinessStatus::FinancialLocked | BusinessStatus::SecurityLocked);
         let text = both!("the peering connection {id} is {status}", "对等连接 {id} 的状态为 {status}");
+        let owner = if peering.owner == model.link.initiator.account { Side::Initiator } else { Side::Acceptor };
+        let there = both!("{id} joins {ours} and {theirs}", "{id} 连接 {ours} 与 {theirs}");
+        walk.pass(1, owner, model.note(owner, id.as_str(), peering.provenance, there));
         if peering.status == VpcPeeringStatus::Activated && !locked {
-            let owner = if peering.owner == model.link.initiator.account { Side::Initiator } else { Side::Acceptor };
-            walk.pass(4, owner, model.note(owner, id.as_str(), peering.provenance, text));
+            // It was accepted, and there is nothing to add on either side.
+            for step in [2, 3, 4] {
+                walk.pass(step, owner, model.note(owner, id.as_str(), peering.provenance, text.clone()));
+            }
         } else {
             // Whoever asked, the other account accepts.
             let asked = if peering.vpc == *ours { Side::Initiator } else { Side::Acceptor };

@@ -10,18 +10,24 @@ mod host;
 mod overlap;
 mod route;
 mod security;
+mod third;
 mod transit;
 
+pub(crate) use acl::{bound_to as acl_bound_to, serves as acl_serves};
 pub(crate) use connection::{Hops, link_ends};
 pub(crate) use host::{Host, blind_because};
-pub(crate) use security::rule_text;
+pub(crate) use route::{BadLeg, bad_leg, best_route, route_text};
+pub(crate) use security::{
+    Match, accepts_by_default as group_default, decide as group_decides, rule_text, serves as group_serves,
+    standing as rule_standing,
+};
 
 use crate::{finding::Walk, model::Model};
 use pingtong_evidence::{Cidr, Direction, Pair, PortRange, Protocol, RuleProtocol, Side};
 use std::net::IpAddr;
 
 /// A port of the range that hosts pick for the near end of a flow; stands for all of them.
-const EPHEMERAL_PORT: u16 = 49_152;
+pub(crate) const EPHEMERAL_PORT: u16 = 49_152;
 
 /// One packet of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,5 +161,19 @@ pub(crate) fn walk(model: &Model, pair: &Pair, peers: &[Pair]) -> Walk {
     walk.findings.sort_by_key(crate::finding::Finding::order);
     walk.blinds.sort();
     walk.passes.sort();
+    walk
+}
+
+/// Whether the connection that joins the VPCs works, over configuration alone.
+pub(crate) fn connection(model: &Model) -> (Hops, Walk) {
+    let mut walk = Walk::default();
+    let hops = connection::judge(model, &mut walk);
+    (hops, walk)
+}
+
+/// What transit routers do to a packet.
+pub(crate) fn in_transit(model: &Model, packet: &Packet) -> Walk {
+    let mut walk = Walk::default();
+    transit::judge(model, packet, &mut walk);
     walk
 }

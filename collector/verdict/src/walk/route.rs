@@ -4,7 +4,11 @@
 //! The look-up is per direction, in the sender's VPC: the far side delivers by its own vSwitch route. Facts:
 //! DescribeRouteTableList, DescribeRouteEntryList, DescribeVSwitches (`network-semantics.md` §2).
 
-use super::{Hops, Host, Packet, host::blind_because};
+use super::{
+    Hops, Host, Packet,
+    host::blind_because,
+    third::{self, Third},
+};
 use crate::{
     code::CauseCode,
     finding::{Finding, Stops, Walk},
@@ -37,10 +41,7 @@ impl LookUp<'_> {
     }
 
     fn best(&self) -> Option<&RouteEntry> {
-        self.entries
-            .iter()
-            .filter(|e| e.destination.contains(self.to) && e.status == RouteStatus::Available)
-            .max_by_key(|e| (e.destination.prefix_length(), e.kind == RouteKind::System))
+        best_route(self.entries, self.to).map(|(_, entry)| entry)
     }
 
     /// The entry to the link that would decide if nothing else did, whatever its state.
@@ -78,6 +79,47 @@ impl LookUp<'_> {
     }
 }
 
+/// The entry that decides for an address, with its place in the table.
+pub(crate) fn best_route(entries: &[RouteEntry], to: IpAddr) -> Option<(usize, &RouteEntry)> {
+    let forwards = |e: &RouteEntry| e.destination.contains(to) && e.status == RouteStatus::Available;
+    let rank = |e: &RouteEntry| (e.destination.prefix_length(), e.kind == RouteKind::System);
+    entries.iter().enumerate().filter(|(_, e)| forwards(e)).max_by_key(|(_, e)| rank(e))
+}
+
+/// What keeps an entry that leads to the link from carrying all of its packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadLeg<'a> {
+    /// One of several next hops carries nothing to the peer.
+    Dead(&'a NextHop),
+    /// The cloud holds the only next hop unusable.
+    Disabled,
+    /// Of several next hops none is known to be dead, and some could not be read.
+    Unread,
+}
+
+/// The leg that is bad, when one is.
+pub(crate) fn bad_leg<'a>(model: &Model, side: Side, best: &'a RouteEntry) -> Option<BadLeg<'a>> {
+    if let [_, _, ..] = best.next_hops.as_slice() {
+        let (own, peer) = (&model.link.side(side).vpc, &model.link.side(side.opposite()).vpc);
+        let astray = |hop: &NextHop| third::leads_into(model, own, hop).is_some_and(|vpc| vpc != peer);
+        let legs = || best.next_hops.iter().map(|hop| (hop, Hops::carries(model, side, hop)));
+        // Where another leg is bad as well, what is wrong with the link's own is blamed as the connection's fault.
+        let mut all: Vec<_> = legs().filter(|(hop, carries)| *carries == Some(false) || astray(hop)).collect();
+        all.sort_by_key(|(hop, _)| !astray(hop));
+        let bad = all.into_iter().next();
+        let unread = || legs().any(|(_, carries)| carries.is_none()).then_some(BadLeg::Unread);
+        return bad.map(|(hop, _)| BadLeg::Dead(hop)).or_else(unread);
+    }
+    let hop = best.next_hops.first()?;
+    // A hop disabled because its interface is not in use is that interface's fault, not the route's.
+    (hop.enabled == Some(false) && Hops::carries(model, side, hop) != Some(false)).then_some(BadLeg::Disabled)
+}
+
+/// Words for a route, such as `10.0.0.0/8 → RouterInterface ri-1`.
+pub(crate) fn route_text(entry: &RouteEntry) -> String {
+    format!("{} → {}", entry.destination, hops_text(entry))
+}
+
 fn hops_text(entry: &RouteEntry) -> String {
     let one = |hop: &NextHop| format!("{:?} {}", hop.kind, hop.id).trim_end().to_owned();
     entry.next_hops.iter().map(one).collect::<Vec<_>>().join(", ")
@@ -110,6 +152,12 @@ pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk
     if hops.unseen(side) && look.best().is_some_and(|best| best.kind != RouteKind::System) {
         // Which next hop is the link's cannot be told; the connection's own blind spot says so.
         return;
+    }
+    let leads = |best: &RouteEntry| look.own_vswitch().is_none() && look.leads_to_link(best);
+    if look.best().is_some_and(|best| leads(best) && bad_leg(model, side, best) == Some(BadLeg::Unread)) {
+        let what = ("the router interfaces", "路由器接口");
+        let why = snapshot.router_interfaces.why_unknown();
+        return walk.blind(blind_because(model, side, 5, why, what, vec![stops], vec![CauseCode::EcmpLegDead]));
     }
     let outcomes = match (look.own_vswitch(), look.best()) {
         // What the own vSwitch swallows would need a route all the same.
@@ -170,27 +218,29 @@ fn passed(look: &LookUp<'_>, best: &RouteEntry, vswitch: &VSwitch, walk: &mut Wa
 /// An entry that leads to the link among others, or by a hop that the cloud holds unusable.
 fn dead_leg(look: &LookUp<'_>, best: &RouteEntry) -> Option<Outcome> {
     let (destination, hops) = (best.destination, hops_text(best));
-    if let [_, _, ..] = best.next_hops.as_slice() {
-        // What is wrong with the link's own leg is blamed as the connection's fault.
-        let carries = |hop: &&NextHop| look.is_link(hop) || Hops::carries(look.model, look.side, hop);
-        let dead = best.next_hops.iter().find(|hop| !carries(hop))?;
-        let id = &dead.id;
-        let text = both!(
-            "{destination} is spread over {hops}; {id} carries nothing",
-            "{destination} 分摊到 {hops}，其中 {id} 不转发"
-        );
-        let object = look.model.object(look.side, ObjectKind::RouterInterface, id.clone());
-        return Some((CauseCode::EcmpLegDead, object, text, Fix::Manual));
+    match bad_leg(look.model, look.side, best)? {
+        BadLeg::Dead(dead) => {
+            let id = &dead.id;
+            let text = both!(
+                "{destination} is spread over {hops}; {id} carries nothing to the peer",
+                "{destination} 分摊到 {hops}，其中 {id} 不向对端转发"
+            );
+            let object = look.model.object(look.side, ObjectKind::RouterInterface, id.clone());
+            let fix = match best.kind {
+                RouteKind::Custom => Fix::DeleteRoute { table: look.table.id.clone(), entry: best.clone() },
+                _ => Fix::Manual,
+            };
+            Some((CauseCode::EcmpLegDead, object, text, fix))
+        }
+        BadLeg::Disabled => {
+            let text = both!(
+                "{destination} leads to {hops}, which the cloud holds unusable (Enabled=0)",
+                "{destination} 的下一跳 {hops} 被标记为不可用（Enabled=0）"
+            );
+            Some((CauseCode::RouteNotAvailable, look.object(best), text, Fix::Manual))
+        }
+        BadLeg::Unread => None,
     }
-    let hop = best.next_hops.first()?;
-    // A hop disabled because its interface is not in use is that interface's fault, not the route's.
-    (hop.enabled == Some(false) && Hops::carries(look.model, look.side, hop)).then(|| {
-        let text = both!(
-            "{destination} leads to {hops}, which the cloud holds unusable (Enabled=0)",
-            "{destination} 的下一跳 {hops} 被标记为不可用（Enabled=0）"
-        );
-        (CauseCode::RouteNotAvailable, look.object(best), text, Fix::Manual)
-    })
 }
 
 /// The best entry leads somewhere else.
@@ -219,10 +269,6 @@ fn elsewhere(look: &LookUp<'_>, best: &RouteEntry) -> Outcome {
         let fix = if removable { delete() } else { look.create(narrower) };
         return (CauseCode::RouteShadowed, look.object(best), text, fix);
     }
-    let text = both!(
-        "{destination} decides for {to} and leads to {hops}, which is not this link",
-        "{to} 命中 {destination}，下一跳为 {hops}，不是本连接"
-    );
     let peer = look.peer_block();
     let fix = if destination.prefix_length() < peer.prefix_length() {
         look.create(peer)
@@ -231,7 +277,42 @@ fn elsewhere(look: &LookUp<'_>, best: &RouteEntry) -> Outcome {
     } else {
         look.create(narrower)
     };
-    (CauseCode::RouteWrongNextHop, look.object(best), text, fix)
+    let (code, object, text) = wrong_way(look, best);
+    (code, object, text, fix)
+}
+
+/// An entry that leads over another connection than the link, or to no connection at all.
+fn wrong_way(look: &LookUp<'_>, best: &RouteEntry) -> (CauseCode, Object, Both) {
+    let (destination, hops, to) = (best.destination, hops_text(best), look.to);
+    match third::after(look.model, look.side, best, to) {
+        Some(Third::Back { vpc, view, table, entry }) => {
+            let back = entry.destination;
+            let text = both!(
+                "{destination} leads to {hops} into {vpc}, whose entry {back} sends {to} back: a loop",
+                "{destination} 经 {hops} 通向 {vpc}，而后者的条目 {back} 又把 {to} 送回，形成环路"
+            );
+            let (kind, id) = match &entry.id {
+                Some(id) => (ObjectKind::RouteEntry, id.to_string()),
+                None => (ObjectKind::RouteTable, table.id.to_string()),
+            };
+            let object = Object { kind, id, account: view.account.clone(), region: view.region.clone() };
+            (CauseCode::RouteLoop, object, text)
+        }
+        Some(Third::Between { vpc }) => {
+            let text = both!(
+                "{destination} leads to {hops} into {vpc}; connections pass nothing on to a third VPC",
+                "{destination} 经 {hops} 通向 {vpc}；对等连接不会把流量转发给第三个专有网络"
+            );
+            (CauseCode::RouteNotTransitive, look.object(best), text)
+        }
+        None => {
+            let text = both!(
+                "{destination} decides for {to} and leads to {hops}, which is not this link",
+                "{to} 命中 {destination}，下一跳为 {hops}，不是本连接"
+            );
+            (CauseCode::RouteWrongNextHop, look.object(best), text)
+        }
+    }
 }
 
 /// The address lies in a vSwitch of the sender's own VPC, whose system route is longer than any to the peer may be.

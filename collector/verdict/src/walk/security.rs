@@ -16,17 +16,58 @@ use crate::{
     verdict::{Object, ObjectKind},
 };
 use pingtong_evidence::{
-    Cidr, Known, Pair, Policy, PrefixList, RulePeer, SecurityGroup, SecurityGroupId, SecurityGroupKind, SecurityRule,
-    Side, Snapshot, WhyUnknown,
+    Cidr, Known, Pair, Policy, PrefixList, Protocol, RulePeer, SecurityGroup, SecurityGroupId, SecurityGroupKind,
+    SecurityRule, Side, Snapshot, WhyUnknown,
 };
 
 /// Whether a rule matches, as far as can be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Match {
+pub(crate) enum Match {
     Yes,
     No,
     /// It speaks of something unread.
     Maybe,
+}
+
+/// Where a rule stands among all rules of an interface: the smallest first, drop before accept.
+pub(crate) fn standing(rule: &SecurityRule) -> (u16, bool) {
+    (rule.priority, rule.policy == Policy::Accept)
+}
+
+/// Whether a rule speaks of this service.
+pub(crate) fn serves(
+    rule: &SecurityRule,
+    protocol: Protocol,
+    source_port: Option<u16>,
+    destination_port: Option<u16>,
+) -> bool {
+    protocol_matches(rule.protocol, protocol)
+        && ports_match(rule.ports, destination_port)
+        && rule.source_ports.is_none_or(|ports| ports_match(ports, source_port))
+}
+
+/// Whether the rules pass a packet, and the rule that decides; none for the default. The pool comes in its order. `Err`
+/// when a rule of which something is unread might decide otherwise.
+pub(crate) fn decide<T>(
+    pool: impl IntoIterator<Item = (T, Policy, Match)>,
+    accepts_by_default: bool,
+) -> Result<(bool, Option<T>), ()> {
+    let mut doubtful: Vec<Policy> = vec![];
+    for (rule, policy, matches) in pool {
+        match matches {
+            Match::No => {}
+            Match::Maybe => doubtful.push(policy),
+            Match::Yes if doubtful.iter().any(|other| *other != policy) => return Err(()),
+            Match::Yes => return Ok((policy == Policy::Accept, Some(rule))),
+        }
+    }
+    let contradicts = |policy: &Policy| (*policy == Policy::Accept) != accepts_by_default;
+    if doubtful.iter().any(contradicts) { Err(()) } else { Ok((accepts_by_default, None)) }
+}
+
+/// What the groups of an interface do where no rule matches.
+pub(crate) fn accepts_by_default(ingress: bool, first: Option<&SecurityGroup>) -> bool {
+    !ingress && first.is_none_or(|group| group.kind == SecurityGroupKind::Normal)
 }
 
 /// A rule with the group that holds it.
@@ -51,14 +92,12 @@ impl<'a> Filter<'a> {
             .flat_map(|(group, rules)| rules.iter().map(move |rule| (group, rule)))
             .filter(|(_, rule)| rule.ingress == self.ingress)
             .collect();
-        pool.sort_by_key(|(_, rule)| (rule.priority, rule.policy == Policy::Accept));
+        pool.sort_by_key(|(_, rule)| standing(rule));
         pool
     }
 
     fn service_matches(&self, rule: &SecurityRule) -> bool {
-        protocol_matches(rule.protocol, self.packet.protocol)
-            && ports_match(rule.ports, self.packet.destination_port)
-            && rule.source_ports.is_none_or(|ports| ports_match(ports, self.packet.source_port))
+        serves(rule, self.packet.protocol, self.packet.source_port, self.packet.destination_port)
     }
 
     fn prefix_list(&self, id: &pingtong_evidence::PrefixListId) -> Option<&'a PrefixList> {
@@ -88,22 +127,13 @@ impl<'a> Filter<'a> {
     }
 
     fn accepts_by_default(&self) -> bool {
-        !self.ingress && self.groups.first().is_none_or(|group| group.kind == SecurityGroupKind::Normal)
+        accepts_by_default(self.ingress, self.groups.first().copied())
     }
 
     /// The rule that decides, or none for the default. `Err` when an unread rule might decide otherwise.
     fn decide(&self) -> Result<(bool, Option<Placed<'a>>), ()> {
-        let mut doubtful: Vec<Policy> = vec![];
-        for (group, rule) in self.pool() {
-            match self.matches(rule) {
-                Match::No => {}
-                Match::Maybe => doubtful.push(rule.policy),
-                Match::Yes if doubtful.iter().any(|policy| *policy != rule.policy) => return Err(()),
-                Match::Yes => return Ok((rule.policy == Policy::Accept, Some((group, rule)))),
-            }
-        }
-        let accept = self.accepts_by_default();
-        if doubtful.iter().any(|policy| (*policy == Policy::Accept) != accept) { Err(()) } else { Ok((accept, None)) }
+        let pool = self.pool().into_iter().map(|placed| (placed, placed.1.policy, self.matches(placed.1)));
+        decide(pool, self.accepts_by_default())
     }
 
     /// Whether a matching drop rule is what keeps the packet out. One that no accepting rule would contradict, and that

@@ -78,7 +78,8 @@ pub(super) fn attached(model: &Model, walk: &mut Walk) -> Hops {
             hops.set(side, NextHopKind::Attachment, id.to_string());
             if attachment.attached {
                 let text = both!("{id} attaches {vpc} to {router}", "{id} 将 {vpc} 连接到 {router}");
-                walk.pass(4, side, model.note(side, id.as_str(), ELSEWHERE, text));
+                let step = if side == Side::Initiator { 1 } else { 2 };
+                walk.pass(step, side, model.note(side, id.as_str(), ELSEWHERE, text));
             } else {
                 let text = both!("the attachment {id} is not attached", "连接 {id} 未处于已连接状态");
                 inactive(model, side, ObjectKind::TransitAttachment, id.as_str(), text, walk);
@@ -149,16 +150,14 @@ pub(crate) fn judge(model: &Model, packet: &Packet, walk: &mut Walk) {
     // Without an attachment the connection is blamed already.
     let Some(start) = choose(model, packet.direction.source()) else { return };
     let mut at: Onwards<'_> = (&start.transit_router, &start.id);
-    let mut been = BTreeSet::from([at]);
+    let mut been = BTreeSet::from([at.0]);
     loop {
         let Some(look) = LookUp::at(model, packet, at.0) else {
             return walk.blind(unseen_tables(model, packet));
         };
         let Some((table, next)) = look.follow(at.1, walk) else { return };
-        if !been.insert(next) {
-            let (id, to) = (&table.id, packet.destination);
-            let text = both!("{id} sends {to} back to where it came from", "{id} 将 {to} 送回来处，形成环路");
-            return look.blame(CauseCode::RouteWrongNextHop, table, text, Fix::Manual, walk);
+        if !been.insert(next.0) {
+            return look.send_back(table, walk);
         }
         at = next;
     }
@@ -211,6 +210,11 @@ impl<'a> LookUp<'a> {
     /// Looks the packet up, and tells where it goes on; none when it has arrived, is stopped, or cannot be followed.
     fn follow(&self, by: &AttachmentId, walk: &mut Walk) -> Option<(&'a TransitRouteTable, Onwards<'a>)> {
         let associated = self.own_tables().find(|t| t.associations.known().is_some_and(|all| all.contains(by)));
+        if let Some(table) = associated {
+            let (id, side) = (&table.id, self.side());
+            let text = both!("what comes in by {by} is looked up in {id}", "由 {by} 进入的报文查询 {id}");
+            walk.pass(3, side, self.model.note(side, id.as_str(), self.provenance(table), text));
+        }
         let table = associated.or_else(|| self.unassociated(by, walk))?;
         let routes = match &table.routes {
             Known::Known(routes) => routes,
@@ -221,14 +225,31 @@ impl<'a> LookUp<'a> {
             }
         };
         let covering = || routes.iter().filter(|r| r.destination.contains(self.packet.destination));
-        let best = covering().filter(|r| r.active).max_by_key(|r| (r.destination.prefix_length(), !r.propagated));
-        let next = if let Some(best) = best {
+        let next = if let Some(best) = self.best(routes) {
             self.onwards(table, best, walk)
         } else {
             self.nowhere(table, covering().next(), walk);
             self.presumed(walk)
         };
         next.map(|next| (table, next))
+    }
+
+    /// The route that decides.
+    fn best(&self, routes: &'a [TransitRoute]) -> Option<&'a TransitRoute> {
+        let covering = routes.iter().filter(|r| r.active && r.destination.contains(self.packet.destination));
+        covering.max_by_key(|r| (r.destination.prefix_length(), !r.propagated))
+    }
+
+    /// The table leads to a router that the packet has passed.
+    fn send_back(&self, table: &'a TransitRouteTable, walk: &mut Walk) {
+        let (id, to) = (&table.id, self.packet.destination);
+        let text = both!("{id} sends {to} back to where it came from", "{id} 将 {to} 送回来处，形成环路");
+        let best = table.routes.known().and_then(|routes| self.best(routes));
+        let fix = match best {
+            Some(written) if !written.propagated => delete(table, written),
+            _ => self.create(table),
+        };
+        self.blame(CauseCode::RouteLoop, table, text, fix, walk);
     }
 
     /// Where a route leads.
@@ -244,7 +265,7 @@ impl<'a> LookUp<'a> {
         let peer = choose(self.model, self.packet.direction.destination());
         if peer.is_some_and(|a| a.id == *via) {
             let text = both!("{id} sends {to} by {destination} to {via}", "{id} 按 {destination} 将 {to} 发往 {via}");
-            walk.pass(5, self.side(), self.model.note(self.side(), id.as_str(), self.provenance(table), text));
+            walk.pass(4, self.side(), self.model.note(self.side(), id.as_str(), self.provenance(table), text));
             return None;
         }
         let peering = peerings(self.model).find(|p| p.id == *via && across(p, self.router).is_some());

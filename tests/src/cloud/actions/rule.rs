@@ -208,7 +208,9 @@ fn read(call: &Call<'_>, params: &Params, ingress: bool) -> Result<Rule, Refusal
     let protocol = params.need("IpProtocol")?.to_uppercase();
     let ports = read_protocol(&protocol, params)?;
     let source_ports = params.text("SourcePortRange");
-    if !source_ports.is_empty() && source_ports != "-1/-1" && read_ports(&source_ports).is_none() {
+    // Only TCP and UDP have ports: for others, and for all of them, there is the one word for any.
+    let ported = matches!(protocol.as_str(), "TCP" | "UDP");
+    if !source_ports.is_empty() && source_ports != "-1/-1" && (!ported || read_ports(&source_ports).is_none()) {
         let message = "The specified parameter \"SourcePortRange\" is not valid.";
         return Err(Refusal::new(400, "InvalidSourcePortRange.Malformed", message));
     }

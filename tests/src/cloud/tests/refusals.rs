@@ -132,6 +132,10 @@ async fn security_group_rules_are_checked_as_documented() {
         (format!("IpProtocol=icmp PortRange=-1/-1 SourceGroupId={}", b.group), "InvalidSourceGroupId.NotFound"),
         (format!("IpProtocol=icmp PortRange=-1/-1 SourceGroupId={}", a.group), "InvalidParamter.Conflict"),
         ("IpProtocol=icmp PortRange=1/65535 SourceCidrIp=0.0.0.0/0".to_owned(), "OperationDenied"),
+        (
+            "IpProtocol=all PortRange=-1/-1 SourcePortRange=1/1023 SourceCidrIp=0.0.0.0/0".to_owned(),
+            "InvalidSourcePortRange.Malformed",
+        ),
         ("IpProtocol=tcp PortRange=80 SourceCidrIp=0.0.0.0/0".to_owned(), "InvalidIpProtocol.Malformed"),
         ("IpProtocol=tcp PortRange=80/80 SourceCidrIp=nowhere".to_owned(), "InvalidSourceCidrIp.Malformed"),
         ("IpProtocol=tcp PortRange=80/80".to_owned(), "MissingParameter.Source"),

@@ -194,6 +194,11 @@ fn clause(words: &mut Words, family: u8) -> Result<Vec<Clause>, Refusal> {
         }
         "meta" => {
             let key = words.next("a key")?;
+            if key == "mark" && words.take_if("set") {
+                let text = words.next("a mark")?;
+                let number = mark(&text)?;
+                return one(move |rule| rule.mark(number), &format!("meta mark set {number:#010x}"));
+            }
             matched(words, family, "meta", &key)
         }
         "iifname" | "oifname" | "iif" | "oif" => matched(words, family, "meta", &word),
@@ -203,6 +208,15 @@ fn clause(words: &mut Words, family: u8) -> Result<Vec<Clause>, Refusal> {
         }
         other => Err(Refusal::not_understood(other, PACKAGE)),
     }
+}
+
+/// A mark, in decimal or with `0x`.
+fn mark(text: &str) -> Result<u32, Refusal> {
+    let number = match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    number.map_err(|_| Refusal::new(format!("{text:?} is not a mark")))
 }
 
 fn flow_state(word: &str) -> Result<u32, Refusal> {

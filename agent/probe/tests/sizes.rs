@@ -1,0 +1,152 @@
+//! The size search against paths of a known size, under a clock of its own: exact, bounded, and not fooled by a dead pair
+//! or by chance losses.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use pingtong_evidence::{
+    AgentId, Known, Nanos, PairId, ProbeRound, Protocol, RoundKey, RttSummary, SequenceSet, Timestamp,
+};
+use pingtong_probe::{RoundOrder, SizeBounds, SizeGoal, SizeSearch};
+use proptest::prelude::*;
+use std::time::Duration;
+
+fn goal(mtu: u32) -> SizeGoal {
+    SizeGoal {
+        pair: PairId::parse("p").unwrap(),
+        target: [172, 16, 1, 10].into(),
+        request: None,
+        mtu,
+        timeout: Duration::from_secs(1),
+        known: None,
+    }
+}
+
+/// The round as the prober would close it, with so many of its probes answered.
+fn closed(order: &RoundOrder, replied: u32) -> ProbeRound {
+    let rtt = Nanos(3_000_000);
+    ProbeRound {
+        key: RoundKey { agent: AgentId::parse("a").unwrap(), round: 1 },
+        pair: order.pair.clone(),
+        target: order.target.into(),
+        protocol: Protocol::Icmp,
+        request: order.request.clone(),
+        started_at: Timestamp::from_millis(0),
+        ended_at: Timestamp::from_millis(1),
+        payload_bytes: u32::try_from(order.payload_bytes).unwrap(),
+        dont_fragment: order.dont_fragment,
+        planned: order.probes,
+        sent: SequenceSet::first(order.probes),
+        send_errors: vec![],
+        replied: SequenceSet::first(replied),
+        late: SequenceSet::new(),
+        replied_on_wire: Known::default(),
+        duplicates: 0,
+        reordered: 0,
+        strangers: vec![],
+        icmp_errors: vec![],
+        own_drops: 0,
+        rtt: (replied > 0).then_some(RttSummary {
+            samples: replied.into(),
+            min: rtt,
+            mean: rtt,
+            p50: rtt,
+            p95: rtt,
+            p99: rtt,
+            max: rtt,
+            jitter: Nanos(0),
+            kernel_timestamps: true,
+        }),
+    }
+}
+
+/// Runs a search to its end; what it found, the probes it took, and the longest time that its rounds could take.
+fn run(search: &mut SizeSearch, mut answers: impl FnMut(&RoundOrder) -> u32) -> (Option<SizeBounds>, u32, Duration) {
+    let (mut probes, mut lasting) = (0, Duration::ZERO);
+    for _ in 0..100 {
+        let orders = search.orders();
+        if orders.is_empty() {
+            assert!(search.is_over(), "nothing is under way and nothing is ordered");
+            return (search.found(), probes, lasting);
+        }
+        let longest = orders.iter().map(|order| order.spacing * order.probes + order.timeout).max();
+        lasting += longest.unwrap_or_default();
+        for order in &orders {
+            assert!(order.dont_fragment);
+            probes += order.probes;
+            let replied = answers(order);
+            assert!(search.take(&closed(order, replied)));
+        }
+    }
+    unreachable!("the search does not end")
+}
+
+fn path(passes: u32) -> impl FnMut(&RoundOrder) -> u32 {
+    move |order| if order.payload_bytes + 28 <= passes as usize { order.probes } else { 0 }
+}
+
+proptest! {
+    #[test]
+    fn any_path_is_found_to_the_byte_within_a_bound(mtu in 85u32..=65_535, share in 0u32..=1_000) {
+        let passes = 84 + (mtu - 84) * share / 1_000;
+        let (found, probes, _) = run(&mut SizeSearch::new(goal(mtu)), path(passes));
+        let dies = (passes < mtu).then_some(passes + 1);
+        prop_assert_eq!(found, Some(SizeBounds { passes, dies }));
+        prop_assert!(probes <= 150, "{} probes", probes);
+    }
+
+    #[test]
+    fn one_lost_batch_of_a_size_is_found_out(passes in 400u32..1_500, lost in 0usize..18) {
+        let mut round = 0;
+        let mut truth = path(passes);
+        let (found, ..) = run(&mut SizeSearch::new(goal(1_500)), |order| {
+            let base = order.payload_bytes + 28 == 84;
+            round += 1;
+            // The confirmation at last has more probes; losing all of those by chance is another matter.
+            if round == lost && !base && order.probes == 3 { 0 } else { truth(order) }
+        });
+        prop_assert_eq!(found, Some(SizeBounds { passes, dies: Some(passes + 1) }));
+    }
+}
+
+#[test]
+fn the_usual_search_is_short() {
+    let (found, probes, lasting) = run(&mut SizeSearch::new(goal(1_500)), path(1_400));
+    assert_eq!(found, Some(SizeBounds { passes: 1_400, dies: Some(1_401) }));
+    assert!(probes <= 90 && lasting <= Duration::from_millis(2_200), "{probes} probes, {lasting:?}");
+    let (found, probes, lasting) = run(&mut SizeSearch::new(goal(1_500)), path(1_500));
+    assert_eq!((found, probes), (Some(SizeBounds { passes: 1_500, dies: None }), 6));
+    assert!(lasting <= Duration::from_millis(1_060));
+}
+
+#[test]
+fn a_dead_pair_ends_the_search_at_once() {
+    let (found, probes, _) = run(&mut SizeSearch::new(goal(1_500)), |_| 0);
+    assert_eq!((found, probes), (None, 6));
+    let (found, probes, _) = run(&mut SizeSearch::new(goal(84)), |_| 0);
+    assert_eq!((found, probes), (None, 0));
+}
+
+#[test]
+fn a_known_boundary_is_only_looked_at_again_and_a_moved_one_is_searched_anew() {
+    let known = SizeBounds { passes: 1_400, dies: Some(1_401) };
+    let again = || SizeSearch::new(SizeGoal { known: Some(known), ..goal(1_500) });
+    let (found, probes, _) = run(&mut again(), path(1_400));
+    assert_eq!((found, probes), (Some(known), 18));
+    for passes in [1_200, 1_450, 1_500] {
+        let (found, ..) = run(&mut again(), path(passes));
+        assert_eq!(found.unwrap().passes, passes);
+    }
+}
+
+#[test]
+fn rounds_of_others_are_left_alone() {
+    let mut search = SizeSearch::new(goal(1_500));
+    let orders = search.orders();
+    let mut other = closed(&orders[0], 3);
+    other.dont_fragment = false;
+    assert!(!search.take(&other));
+    other.dont_fragment = true;
+    other.payload_bytes = 999;
+    assert!(!search.take(&other));
+    assert!(search.orders().is_empty(), "a batch is under way");
+}

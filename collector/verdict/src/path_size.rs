@@ -1,0 +1,162 @@
+//! Whether large packets vanish on the way: `mtu-black-hole`.
+//!
+//! Facts: rounds of packets that may not be cut, of sizes that the agents search for (`agent/probe`, size search), and where
+//! they arrived. Rules:
+//! 1. The pair is alive: ordinary probes of the flow are answered, and some packet of a search is.
+//! 2. Every packet above the largest size that passes dies, at least [`DEAD_MIN`] of them, and the flow's own loss makes
+//!    that by chance only with a likelihood below [`CHANCE_MAX`].
+//! 3. Nobody told: a "fragmentation needed" makes it path MTU discovery at work, no fault (`network-semantics.md` F67).
+//!    What the sender's own kernel refuses was not sent and does not count.
+//! 4. Requests that did not reach the far interface died in their own direction; requests that did died as replies, unless
+//!    the far end's own requests of that size pass: replies may be cut, and then that is what became of them. Where nobody
+//!    looked, the direction stays open. Both directions with one size are one cause.
+//!
+//! Does not know what lies on the segment: a tunnel, a card that carries less. A far card's own size is told as evidence.
+
+use crate::{
+    code::CauseCode,
+    correlate::Seen,
+    finding::{Finding, Note, Stops},
+    lang::both,
+    model::Model,
+    observe::Observed,
+    repair::Fix,
+    verdict::ObjectKind,
+    walk::link_ends,
+    wilson::LossRate,
+};
+use pingtong_evidence::{AgentId, Direction, HostFacts, Pair, Side};
+use std::collections::BTreeMap;
+
+/// Dead packets below which a size is not called dead: two rounds of three.
+const DEAD_MIN: u64 = 6;
+/// Likelihood that the flow's ordinary loss took all of them, above which it may have.
+const CHANCE_MAX: f64 = 1e-6;
+/// Dead packets beyond which more change nothing of the likelihood.
+const DEAD_COUNTED_MAX: i32 = 1_000;
+
+/// What passes and what does not, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Limit {
+    passes: u32,
+    dies: u32,
+    dead: u64,
+}
+
+/// The findings, one for each direction, or one for both.
+pub(crate) fn judge(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, seen: &Seen) -> Vec<Finding> {
+    let mut limits: BTreeMap<Option<Direction>, Limit> = BTreeMap::new();
+    for (flow, observed) in seen {
+        let Some(limit) = limit(observed) else { continue };
+        let leg = leg(*flow, observed, limit);
+        let clean = |d: Direction| seen.get(&d).is_some_and(|other| passes_whole(other, limit.dies));
+        // Answers may be cut on their way, and where whole packets of that direction pass, they were not lost for their size.
+        if leg.is_some_and(|leg| leg != *flow && clean(leg)) {
+            continue;
+        }
+        let told = limits.entry(leg).or_insert(limit);
+        if limit.passes < told.passes {
+            *told = limit;
+        }
+    }
+    if limits.keys().any(Option::is_some) {
+        limits.remove(&None);
+    }
+    let forward = limits.get(&Some(Direction::Forward)).copied();
+    let back = limits.get(&Some(Direction::Return)).copied();
+    if let (Some(one), Some(other)) = (forward, back)
+        && one.passes == other.passes
+    {
+        limits = BTreeMap::from([(None, Limit { dead: one.dead + other.dead, ..one })]);
+    }
+    limits.into_iter().map(|(direction, limit)| finding(model, pair, facts, direction, limit)).collect()
+}
+
+fn limit(observed: &Observed) -> Option<Limit> {
+    let sent = observed.sizes.iter().filter(|(_, sized)| sized.sent > 0);
+    let passes = sent.clone().filter(|(_, sized)| sized.replied > 0).map(|(size, _)| *size).max()?;
+    let above = sent.filter(|(size, _)| **size > passes);
+    if above.clone().any(|(_, sized)| !sized.told_by.is_empty()) {
+        return None;
+    }
+    let dead = above.clone().map(|(_, sized)| sized.sent).sum();
+    let dies = *above.map(|(size, _)| size).min()?;
+    let ordinary = LossRate::new(observed.sent.saturating_sub(observed.received), observed.sent)?;
+    let chance = ordinary.high.powi(i32::try_from(dead).unwrap_or(DEAD_COUNTED_MAX).min(DEAD_COUNTED_MAX));
+    (observed.alive() && dead >= DEAD_MIN && chance < CHANCE_MAX).then_some(Limit { passes, dies, dead })
+}
+
+/// In which direction a flow's packets above the limit died.
+fn leg(flow: Direction, observed: &Observed, limit: Limit) -> Option<Direction> {
+    let above = || observed.sizes.range(limit.dies..).map(|(_, sized)| sized).filter(|sized| sized.sent > 0);
+    if above().all(|sized| sized.arrived == Some(0)) {
+        return Some(flow);
+    }
+    above().all(|sized| sized.arrived.is_some_and(|arrived| arrived > 0)).then(|| flow.reverse())
+}
+
+/// Whether packets of at least this size arrive whole.
+fn passes_whole(observed: &Observed, size: u32) -> bool {
+    observed.sizes.range(size..).any(|(_, sized)| sized.replied > 0 || sized.arrived.is_some_and(|arrived| arrived > 0))
+}
+
+fn finding(
+    model: &Model,
+    pair: &Pair,
+    facts: &BTreeMap<AgentId, HostFacts>,
+    direction: Option<Direction>,
+    limit: Limit,
+) -> Finding {
+    let Limit { passes, dies, dead } = limit;
+    let (en, zh) = match direction {
+        Some(Direction::Forward) => (" forward", "正向"),
+        Some(Direction::Return) => (" on the return path", "反向"),
+        None => ("", ""),
+    };
+    let text = both!(
+        "packets of up to {passes} bytes pass{en}; all {dead} of {dies} bytes and more that may not be fragmented vanish, and nobody sends \"fragmentation needed\"",
+        "{zh}不超过 {passes} 字节的报文可通过；{dead} 个 {dies} 字节及以上、不允许分片的报文全部消失，且没有收到“需要分片”的 ICMP 报文"
+    );
+    let mut evidence = vec![Note::plain(text)];
+    evidence.extend(Side::BOTH.into_iter().filter_map(|side| narrow_card(pair, facts, side, limit)));
+    Finding {
+        code: CauseCode::MtuBlackHole,
+        side: Side::Initiator,
+        direction,
+        object: model.object(Side::Initiator, ObjectKind::Segment, link_ends(model)),
+        stops: Stops::Some(direction.unwrap_or(Direction::Forward)),
+        evidence,
+        fix: Fix::Manual,
+    }
+}
+
+/// A host whose own card carries no more than what passes.
+fn narrow_card(pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, side: Side, limit: Limit) -> Option<Note> {
+    let endpoint = pair.endpoint(side);
+    let address = endpoint.address;
+    let cards = facts.get(endpoint.agent.as_ref()?)?.interfaces.known()?;
+    let card = cards.iter().find(|card| card.addresses.iter().any(|(own, _)| *own == address))?;
+    let (name, mtu) = (&card.name, card.mtu);
+    (mtu <= limit.passes).then(|| {
+        Note::plain(both!(
+            "the card {name} of {address} itself carries {mtu} bytes",
+            "{address} 的网卡 {name} 自身 MTU 即为 {mtu} 字节"
+        ))
+    })
+}
+
+/// The largest whole packet that was answered, for the checklist.
+pub(crate) fn largest(flow: Direction, observed: &Observed) -> Option<Note> {
+    let answered = observed.sizes.iter().filter(|(_, sized)| sized.replied > 0);
+    let size = answered.map(|(size, _)| *size).max()?;
+    let told: Vec<String> = observed.sizes.values().flat_map(|sized| &sized.told_by).map(ToString::to_string).collect();
+    let way = if flow == Direction::Forward { "正向" } else { "反向" };
+    let text = match told.first() {
+        None => both!("{flow}: packets of {size} bytes pass unfragmented", "{way}：{size} 字节的报文不分片即可通过"),
+        Some(by) => both!(
+            "{flow}: packets of {size} bytes pass unfragmented; {by} says of larger ones that they need fragmentation",
+            "{way}：{size} 字节的报文不分片即可通过；更大的报文由 {by} 通知需要分片"
+        ),
+    };
+    Some(Note::plain(text))
+}

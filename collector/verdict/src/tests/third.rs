@@ -1,0 +1,89 @@
+//! Routes that lead into a third VPC: connections are not transitive, and some send packets back.
+
+use super::world::*;
+use crate::Verdict;
+use pingtong_evidence::*;
+
+const I: Side = Side::Initiator;
+
+fn blamed(verdict: &Verdict) -> Vec<String> {
+    verdict
+        .causes
+        .iter()
+        .map(|cause| {
+            let way = cause.direction.map_or("both".to_owned(), |d| d.to_string());
+            format!("{} {} {} {way}", cause.code, cause.side, cause.object.id)
+        })
+        .collect()
+}
+
+/// A router interface of account A that joins `vpc` to `far`.
+fn interface(world: &mut World, name: &str, vpc: &str, far: &str) {
+    let mut ri = world.interface(I).clone();
+    (ri.id, ri.vpc, ri.opposite_vpc) = (id(name), Some(id(vpc)), Some(id(far)));
+    (ri.router, ri.opposite_interface) = (id(&format!("vrt-of-{vpc}")), Some(id(&format!("{name}-far"))));
+    known(&mut world.snapshot(I).router_interfaces).push(ri);
+}
+
+/// The initiator's route leads to a hub instead of the link.
+fn by_the_hub() -> World {
+    let mut world = World::healthy();
+    world.wire(Wire::S1, Wire::S5);
+    interface(&mut world, "ri-to-hub", "vpc-a", "vpc-hub");
+    let router = world.interface(I).router.clone();
+    known(&mut world.snapshot(I).router_interfaces)[1].router = router;
+    interface(&mut world, "ri-hub-to-a", "vpc-hub", "vpc-a");
+    world.entries(I)[1].next_hops[0].id = "ri-to-hub".into();
+    world
+}
+
+/// The hub's system table sends the peer's block there.
+fn hub_table(world: &mut World, hop: &str) {
+    let mut table = world.table(I).clone();
+    (table.id, table.vpc, table.vswitches) = (id("vtb-hub"), id("vpc-hub"), vec![]);
+    table.entries = Known::Known(vec![entry("rte-hub", "172.16.0.0/16", NextHopKind::RouterInterface, hop)]);
+    known(&mut world.snapshot(I).route_tables).push(table);
+}
+
+#[test]
+fn a_route_into_a_vpc_that_has_the_peer_behind_it_is_not_transitive() {
+    let mut world = by_the_hub();
+    interface(&mut world, "ri-hub-to-b", "vpc-hub", "vpc-b");
+    hub_table(&mut world, "ri-hub-to-b");
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["route-not-transitive initiator rte-peer-a forward"]);
+    assert!(verdict.repairs.proven, "{:#?}", verdict.repairs);
+}
+
+#[test]
+fn a_third_vpc_that_sends_it_back_makes_a_loop() {
+    let mut world = by_the_hub();
+    interface(&mut world, "ri-hub-to-b", "vpc-hub", "vpc-b");
+    hub_table(&mut world, "ri-hub-to-a");
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["route-loop initiator rte-hub forward"]);
+    assert!(verdict.repairs.proven, "{:#?}", verdict.repairs);
+}
+
+#[test]
+fn a_third_vpc_that_has_nothing_to_do_with_the_peer_is_a_wrong_next_hop() {
+    let mut world = by_the_hub();
+    hub_table(&mut world, "ri-elsewhere");
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["route-wrong-next-hop initiator rte-peer-a forward"]);
+}
+
+/// A leg that ends in another VPC carries nothing to the peer, however sound its interface is.
+#[test]
+fn a_leg_that_leads_into_a_third_vpc_is_dead_for_the_peer() {
+    let mut world = by_the_hub();
+    world.wire(Wire::LosesRequests(20), Wire::Through);
+    let both = ["ri-a", "ri-to-hub"].map(|hop| entry("x", "172.16.0.0/16", NextHopKind::RouterInterface, hop));
+    world.entries(I)[1].next_hops = both.into_iter().flat_map(|entry| entry.next_hops).collect();
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["ecmp-leg-dead initiator ri-to-hub forward"]);
+    assert!(verdict.repairs.proven && verdict.repairs.set.len() == 2, "{:#?}", verdict.repairs);
+    // All packets of two addresses may take the dead leg.
+    world.wire(Wire::S1, Wire::S5);
+    assert_eq!(blamed(&world.verdict()), ["ecmp-leg-dead initiator ri-to-hub forward"]);
+}
