@@ -58,7 +58,7 @@ pub(crate) fn question(
         pair: pair.clone(),
         peers,
         elsewhere: roster.elsewhere_than(pair).into_iter().take(PEERS_MAX).collect(),
-        earlier: evidence.earlier.iter().filter(|round| round.pair == pair.id).cloned().collect(),
+        earlier: evidence.earlier.iter().filter(|round| pair_ids.contains(&round.pair)).cloned().collect(),
         probes,
         arrivals,
         asked_at,
