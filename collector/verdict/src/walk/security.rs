@@ -16,7 +16,7 @@ use crate::{
     verdict::{Object, ObjectKind},
 };
 use pingtong_evidence::{
-    Cidr, Known, Pair, Policy, PrefixList, Protocol, RulePeer, SecurityGroup, SecurityGroupId, SecurityGroupKind,
+    Cidr, Eni, Known, Pair, Policy, PrefixList, Protocol, RulePeer, SecurityGroup, SecurityGroupId, SecurityGroupKind,
     SecurityRule, Side, Snapshot, WhyUnknown,
 };
 
@@ -434,13 +434,17 @@ fn foreign_group(filter: &Filter<'_>, rule: &SecurityRule, all: &[SecurityGroup]
         })
 }
 
-/// A group of the VPC that would accept the packet for the peer's sake and is on no interface in use.
+/// A group of the VPC that would accept the packet for the peer's sake and is on no interface in use, or on no other than
+/// the same instance's.
 fn unattached<'a>(filter: &Filter<'a>, all: &'a [SecurityGroup]) -> Option<&'a SecurityGroup> {
     let vpc = &filter.model.link.side(filter.side).vpc;
     let enis = filter.snapshot.enis.known()?;
+    let near = filter.packet.near(filter.side);
+    let instance = Host::find(filter.model, filter.side, near).eni.and_then(|eni| eni.instance.as_ref());
+    let beside = |eni: &Eni| instance.is_some() && eni.instance.as_ref() == instance && !eni.addresses.contains(&near);
     all.iter().find(|group| {
         group.vpc.as_ref() == Some(vpc)
-            && !enis.iter().any(|eni| eni.security_groups.contains(&group.id))
+            && !enis.iter().any(|eni| eni.security_groups.contains(&group.id) && !beside(eni))
             && group.rules.known().is_some_and(|rules| {
                 rules.iter().any(|rule| {
                     rule.ingress
