@@ -7,29 +7,21 @@
 //! 3. A round trip that dies although nothing found stops it is *unexplained*. Where parts of the path could not be looked
 //!    at, their causes are suspects; so are changes made since the configuration was read, where it was read before the packets
 //!    died; where everything was looked at since, the fabric is blamed.
-//! 4. Loss on a leg that passes packets is the fabric's when both of its ends were observed without own drops and at
-//!    least [`LOST_MIN`] packets and [`LOSS_RATE_MIN`] of those sent are missing.
+//! 4. What impairs packets that pass stands beside all that (module `quality`).
 
 use crate::{
-    bandwidth::{self, Bandwidth, Changes, Facts},
     code::CauseCode,
     finding::{Blind, Finding, Note, Stops, Walk},
     lang::{Both, both},
-    latency,
     model::Model,
     observe::{Leg, Observed},
+    quality::{self, Means},
     repair::Fix,
     verdict::{Certainty, Cut, ObjectKind},
     walk::{flows, link_ends},
-    wilson::LossRate,
 };
 use pingtong_evidence::{Direction, Pair, Side};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Lost packets below which a share of loss is no evidence.
-const LOST_MIN: u64 = 3;
-/// Share of loss below which it is what any wide-area path has.
-const LOSS_RATE_MIN: f64 = 0.003;
 
 /// By how much the clocks of two hosts may differ without being out of order, in milliseconds.
 const CLOCKS_DIFFER_MS: i64 = 1_000;
@@ -53,6 +45,8 @@ pub(crate) struct Correlated {
     pub(crate) held: Vec<Held>,
     pub(crate) refuted: Vec<Finding>,
     pub(crate) doubts: Vec<Doubt>,
+    /// Whether packets that pass are impaired though no one cause is left.
+    pub(crate) impaired: bool,
     /// Sides whose configuration was read before packets died that it does not explain.
     pub(crate) outdated: BTreeSet<Side>,
 }
@@ -108,15 +102,13 @@ pub(crate) fn seen_text(direction: Direction, seen: &Observed) -> Both {
     )
 }
 
-/// `quality` is what impairs packets that pass; it explains no death and stands beside everything else.
+/// `means` are what impairments of packets that pass are judged by.
 pub(crate) fn correlate(
     model: &Model,
     pair: &Pair,
     walk: &Walk,
     guests: Vec<Finding>,
-    quality: Vec<Finding>,
-    changes: &Changes,
-    facts: &Facts,
+    means: &Means<'_>,
     seen: &Seen,
 ) -> Correlated {
     let wire = Wire { seen };
@@ -128,19 +120,14 @@ pub(crate) fn correlate(
     standing.extend(guests);
     let mut doubts = vec![];
     let outdated = beyond(model, pair, walk, seen, &mut standing, &mut doubts);
-    let losses = Direction::BOTH.into_iter().filter_map(|direction| loss(model, direction, seen, &standing)).collect();
-    let Bandwidth { findings, doubts: suspicion, saturated } =
-        bandwidth::instead(model, pair, facts, seen, changes, losses);
-    standing.extend(findings);
-    doubts.extend(suspicion);
-    if !saturated {
-        standing.extend(latency::judge(model, changes));
-    }
-    standing.extend(quality);
+    let (impairing, fitting) = quality::judge(means, &standing);
+    standing.extend(impairing);
+    let impaired = !fitting.is_empty();
+    doubts.extend(fitting);
     let mut held: Vec<Held> = standing.into_iter().map(|finding| hold(pair, seen, finding)).collect();
     held.extend(refuted.iter().map(|finding| contradicted(seen, finding)));
     held.sort_by_key(|held| held.finding.order());
-    Correlated { held, refuted, doubts, outdated }
+    Correlated { held, refuted, doubts, impaired, outdated }
 }
 
 fn hold(pair: &Pair, seen: &Seen, mut finding: Finding) -> Held {
@@ -330,41 +317,4 @@ fn doubt(cut: Cut, far: Side) -> Doubt {
         ),
     };
     Doubt { codes: codes.iter().copied().collect(), side: Some(side), decided_by }
-}
-
-/// Loss on a leg that passes packets: requests of one flow and replies of the other travel it.
-fn loss(model: &Model, direction: Direction, seen: &Seen, standing: &[Finding]) -> Option<Finding> {
-    let usable = |leg: Option<Leg>| leg.filter(|leg| leg.passed > 0).unwrap_or_default();
-    let requests = usable(seen.get(&direction).and_then(|seen| seen.request));
-    let receiver = direction.destination();
-    let guest_refuses =
-        standing.iter().any(|f| matches!(f.stops, Stops::Arrivals(side) | Stops::Replies(side) if side == receiver))
-            || seen.get(&direction).and_then(|seen| seen.accept).is_some_and(|leg| leg.lost() > 0);
-    // Replies that the receiving guest refuses are not lost on the way.
-    let replies = if guest_refuses {
-        Leg::default()
-    } else {
-        usable(seen.get(&direction.reverse()).filter(|seen| seen.own_drops == 0).and_then(|seen| seen.reply))
-    };
-    let (of, lost) = (requests.of + replies.of, requests.lost() + replies.lost());
-    let rate = LossRate::new(lost, of)?;
-    let known = standing.iter().any(|f| matches!(f.stops, Stops::Some(d) if d == direction));
-    if known || lost < LOST_MIN || rate.rate < LOSS_RATE_MIN {
-        return None;
-    }
-    let interval = rate.text();
-    let way = if direction == Direction::Forward { "正向" } else { "反向" };
-    let text = both!(
-        "{lost} of {of} packets that left one host {direction} never reached the other: {interval}, 95 % interval",
-        "{way}离开一端的 {of} 个报文中有 {lost} 个没有到达另一端：{interval}，95 % 置信区间"
-    );
-    Some(Finding {
-        code: CauseCode::LossInFabric,
-        side: Side::Initiator,
-        direction: Some(direction),
-        object: model.object(Side::Initiator, ObjectKind::Segment, link_ends(model)),
-        stops: Stops::Some(direction),
-        evidence: vec![Note::plain(text)],
-        fix: Fix::Manual,
-    })
 }

@@ -9,11 +9,12 @@ use crate::{
     correlate::{self, Correlated, Held, Seen},
     finding::{Blind, Finding, Walk},
     guest::Guest,
+    host_load,
     lang::{Both, Lang, both},
     model::Model,
     observe::{Observed, observe},
     onset::onset,
-    path_size,
+    quality::Means,
     question::Question,
     repair::Task,
     steps::Checklist,
@@ -70,10 +71,10 @@ impl<'q> Judged<'q> {
         let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(&question, flow, &facts))).collect();
         unmask(&pair, &walk, &mut seen);
         let guests = guests(&model, &pair, &facts, &mut seen);
-        let quality = path_size::judge(&model, &pair, &facts, &seen);
         let flows = Direction::BOTH.into_iter();
         let changes = flows.filter_map(|flow| Some((flow, usual::change(&question, flow)?))).collect();
-        let correlated = correlate::correlate(&model, &pair, &walk, guests, quality, &changes, &facts, &seen);
+        let means = Means { model: &model, question: &question, facts: &facts, seen: &seen, changes: &changes };
+        let correlated = correlate::correlate(&model, &pair, &walk, guests, &means, &seen);
         Self { question, snapshots, peers, model, walk, facts, seen, correlated }
     }
 
@@ -281,8 +282,8 @@ fn state(pair: &Pair, seen: &Seen, correlated: &Correlated) -> State {
         CauseCode::LatencyShift,
         CauseCode::MtuBlackHole,
     ];
-    let impaired = correlated.held.iter().any(|held| quality.contains(&held.finding.code));
-    if impaired || observed.iter().any(|seen| unsplit_loss(seen)) {
+    let impaired = correlated.impaired || correlated.held.iter().any(|held| quality.contains(&held.finding.code));
+    if impaired || observed.iter().any(|seen| unsplit_loss(seen) || host_load::dies_inside(seen).is_some()) {
         State::Degraded
     } else if probed.len() < observed.len() {
         // The tutorial's own trap: a ping one way proves nothing about the other.

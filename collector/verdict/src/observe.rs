@@ -26,6 +26,11 @@ const HEADER_BYTES: u32 = 28;
 /// ICMP type and code of "fragmentation needed and don't-fragment set".
 const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
 
+/// Lost packets below which a share of loss is no evidence.
+pub(crate) const LOST_MIN: u64 = 3;
+/// Share of loss below which it is what any wide-area path has.
+pub(crate) const LOSS_RATE_MIN: f64 = 0.003;
+
 /// Packets that passed a stage, of those that entered it in rounds where both ends were observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Leg {
@@ -211,7 +216,16 @@ fn watches(facts: Option<&HostFacts>) -> bool {
 
 /// The round trips of one direction.
 pub(crate) fn observe(question: &Question, flow: Direction, facts: &BTreeMap<AgentId, HostFacts>) -> Observed {
-    let pair = &question.pair;
+    observe_pair(question, &question.pair, flow, facts)
+}
+
+/// The round trips of one direction of any pair that the question has evidence of.
+pub(crate) fn observe_pair(
+    question: &Question,
+    pair: &Pair,
+    flow: Direction,
+    facts: &BTreeMap<AgentId, HostFacts>,
+) -> Observed {
     let mut seen = Observed::default();
     let observer = pair.endpoint(flow.destination()).agent.as_ref();
     let silent = observer.is_none_or(|agent| question.silent.contains(agent));

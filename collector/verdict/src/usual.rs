@@ -5,7 +5,7 @@
 //! another size and those whose prober dropped packets of its own are left out.
 
 use crate::question::Question;
-use pingtong_evidence::{Direction, ProbeRound};
+use pingtong_evidence::{Direction, Pair, ProbeRound};
 use std::time::Duration;
 
 /// Earlier rounds below which nothing is usual.
@@ -54,7 +54,11 @@ pub(crate) struct Change {
 
 /// Of one flow.
 pub(crate) fn change(question: &Question, flow: Direction) -> Option<Change> {
-    let pair = &question.pair;
+    change_of(question, &question.pair, flow)
+}
+
+/// Of one flow of any pair that the question has evidence of.
+pub(crate) fn change_of(question: &Question, pair: &Pair, flow: Direction) -> Option<Change> {
     let (from, to) = (pair.endpoint(flow.source()), pair.endpoint(flow.destination()));
     let of_flow = |round: &&ProbeRound| {
         round.pair == pair.id

@@ -1132,13 +1132,13 @@ pub(super) const PAGES: &[CauseDoc] = &[
             zh: "CPU 或中断负载使报文在主机内丢失或延迟，对所有对端都如此。",
         },
         evidence: Texts {
-            en: "the guest's own facts, and where probes stop: interface, IP stack, reply",
-            zh: "系统自身的信息，以及探测包停在何处：网卡、协议栈、应答",
+            en: "packets that reach the host's interface and die inside it, or an impairment of this host's pairs alone, and the host's own figures: backlog drops, processor time waited for or stolen",
+            zh: "报文到达主机网卡却在主机内丢失，或仅与该主机有关的主机对受影响；且主机自身数据吻合：积压丢包、CPU 等待或被虚拟化层占用",
         },
         repair: Texts { en: "lighten or enlarge the instance", zh: "减轻负载或升级实例规格" },
         doubt: Texts {
-            en: "facts are read at one moment; a rule earlier in the chain may accept what this one refuses",
-            zh: "信息只反映读取的那一刻；链中更靠前的规则可能已放行",
+            en: "the figures are of the fraction of a second in which the probes ran",
+            zh: "这些数据只反映探测进行的那不到一秒的时间",
         },
         console: Texts { en: "ECS > Instances > the instance", zh: "ECS > 实例与镜像 > 实例" },
     },
@@ -1276,16 +1276,16 @@ pub(super) const PAGES: &[CauseDoc] = &[
             zh: "丢包与时延随负载增长，空闲时消失。",
         },
         evidence: Texts {
-            en: "sequence numbers sent, arrived, answered and received, from both ends",
-            zh: "两端记录的发出、到达、应答、收到的序列号",
+            en: "loss in a direction, with packets that the bandwidth limit dropped (CloudMonitor), a connection at least 90 % in use, or a queue in the round-trip times",
+            zh: "某方向丢包，同时云监控显示限速丢包、带宽使用率达 90 % 以上，或往返时延显示存在排队",
         },
         repair: Texts {
             en: "the initiator enlarges the specification (ModifyRouterInterfaceSpec)",
             zh: "由发起端升级规格（ModifyRouterInterfaceSpec）",
         },
         doubt: Texts {
-            en: "an observer that drops packets unnoticed, or a filter that neither API nor guest shows",
-            zh: "观测端未察觉的丢包，或 API 与系统都看不到的过滤",
+            en: "CloudMonitor is minutes behind; a queue in the times alone may stand in a fabric that is slower than the specification",
+            zh: "云监控数据有数分钟延迟；仅凭时延中的排队，也可能是链路本身低于所购规格",
         },
         console: Texts {
             en: "Express Connect > VPC peering connections > VPC-to-VPC > the router interface",
@@ -1325,13 +1325,13 @@ pub(super) const PAGES: &[CauseDoc] = &[
         title: Texts { en: "the round-trip time has shifted", zh: "往返时延发生阶跃" },
         meaning: Texts { en: "The path became longer or queues stand.", zh: "路径变长或有队列堆积。" },
         evidence: Texts {
-            en: "sequence numbers sent, arrived, answered and received, from both ends",
-            zh: "两端记录的发出、到达、应答、收到的序列号",
+            en: "round-trip times of the judged rounds against those of earlier rounds of the same pair, sampled over a day: even the shortest is longer",
+            zh: "本轮往返时延与该主机对此前一天内抽样各轮的对比：连最短时延也变长",
         },
         repair: Texts { en: "compare routes before and after; open a ticket", zh: "对比前后路由；提交工单" },
         doubt: Texts {
-            en: "an observer that drops packets unnoticed, or a filter that neither API nor guest shows",
-            zh: "观测端未察觉的丢包，或 API 与系统都看不到的过滤",
+            en: "a round trip does not tell in which direction it became longer, nor, with one pair alone, the path from a slow host",
+            zh: "往返时延无法说明是哪个方向变长；若只有一对主机，也无法区分路径与主机变慢",
         },
         console: Texts {
             en: "Tickets > Submit Ticket > VPC / Express Connect",

@@ -3,6 +3,7 @@
 use super::world::*;
 use crate::{State, Verdict};
 use pingtong_evidence::*;
+use std::net::IpAddr;
 
 const SEGMENT: &str = "ri-a~ri-b";
 
@@ -346,4 +347,127 @@ fn what_is_usual_is_not_moved_by_a_slow_round_nor_by_most_being_slow_by_now() {
         round.rtt = Some(usual);
     }
     assert_eq!(one_way.verdict().state, State::Healthy, "both flows travel both ways");
+}
+
+/// A second pair of the same link, whose rounds show this wire. `other` is the side whose host is another one.
+fn with_pair(world: &mut World, name: &str, other: Side, forward: Wire, back: Wire) {
+    let mut second = World::healthy();
+    second.wire(forward, back);
+    let mut pair = world.question.pair.clone();
+    pair.id = id(name);
+    let endpoint = match other {
+        Side::Initiator => &mut pair.initiator,
+        Side::Acceptor => &mut pair.acceptor,
+    };
+    let (had, agent) = (endpoint.address, endpoint.agent.clone());
+    endpoint.address = ip(if other == Side::Initiator { "192.168.1.99" } else { "172.16.1.99" });
+    endpoint.instance = Some(id(name));
+    endpoint.agent = Some(id(&format!("agent-{name}")));
+    let (now, renamed) = (endpoint.address, endpoint.agent.clone());
+    let moved = |address: IpAddr| if address == had { now } else { address };
+    let number = 100 + world.question.peers.len() as u64;
+    let named = |who: &AgentId| if Some(who) == agent.as_ref() { renamed.clone().unwrap() } else { who.clone() };
+    for mut round in second.question.probes {
+        round.pair = id(name);
+        round.target = moved(round.target);
+        round.key = RoundKey { agent: named(&round.key.agent), round: number };
+        world.question.probes.push(round);
+    }
+    for mut part in second.question.arrivals {
+        part.observer = named(&part.observer);
+        part.key = RoundKey { agent: named(&part.key.agent), round: number };
+        (part.from, part.to) = (moved(part.from), moved(part.to));
+        world.question.arrivals.push(part);
+    }
+    world.question.peers.push(pair);
+}
+
+fn strain(world: &mut World, side: Side, load: LoadFact) {
+    world.facts(side).load = Known::Known(LoadFact { over_ms: 400, ..load });
+}
+
+const LOSES: (Wire, Wire) = (Wire::LosesRequests(20), Wire::Through);
+
+#[test]
+fn loss_that_other_pairs_share_is_the_segments_and_says_so() {
+    let mut world = lossy();
+    with_pair(&mut world, "x", Side::Initiator, LOSES.0, LOSES.1);
+    with_pair(&mut world, "y", Side::Acceptor, LOSES.0, LOSES.1);
+    let verdict = world.verdict();
+    assert_eq!(causes(&verdict), fabric_loss());
+    let said = &verdict.causes[0].evidence;
+    assert!(said.iter().any(|line| line.text.contains("2 are impaired in the same way and 0 are not")), "{said:#?}");
+}
+
+#[test]
+fn loss_of_one_host_alone_is_that_hosts_when_its_figures_agree() {
+    for (strained, expect) in [(true, vec!["host-overload"]), (false, vec![])] {
+        let mut world = lossy();
+        // The initiator's host loses to both peers; another host to the same peer does not.
+        with_pair(&mut world, "x", Side::Acceptor, LOSES.0, LOSES.1);
+        with_pair(&mut world, "y", Side::Initiator, Wire::Through, Wire::Through);
+        if strained {
+            strain(&mut world, Side::Initiator, LoadFact { backlog_drops: 9, ..LoadFact::default() });
+        }
+        let verdict = world.verdict();
+        let found: Vec<String> = verdict.causes.iter().map(|cause| cause.code.to_string()).collect();
+        assert_eq!(found, expect);
+        let suspected = verdict.suspects.iter().any(|s| s.codes.contains(&crate::CauseCode::HostOverload));
+        assert_eq!(suspected, !strained, "{:#?}", verdict.suspects);
+        if strained {
+            let cause = &verdict.causes[0];
+            assert_eq!((cause.side, cause.object.id.as_str()), (Side::Initiator, "i-a"));
+            assert_eq!(verdict.state, State::Degraded);
+        }
+    }
+}
+
+#[test]
+fn packets_that_die_inside_a_host_are_its_own_when_its_figures_agree() {
+    for (load, blamed) in [
+        (LoadFact { backlog_drops: 3, ..LoadFact::default() }, true),
+        (LoadFact { waiting_permille: Some(600), ..LoadFact::default() }, true),
+        (LoadFact { stolen_permille: 200, ..LoadFact::default() }, true),
+        (LoadFact { busy_permille: 1_000, ..LoadFact::default() }, false),
+    ] {
+        let mut world = World::healthy();
+        let kept: SequenceSet = (0..SENT).filter(|n| n % 10 != 0).collect();
+        for part in world.question.arrivals.iter_mut().filter(|part| part.observer == id("agent-b")) {
+            part.accepted = Known::Known(kept.clone());
+            part.replied = Known::Known(kept.clone());
+        }
+        for round in world.question.probes.iter_mut().filter(|round| round.key.agent == id("agent-a")) {
+            round.replied = kept.clone();
+        }
+        strain(&mut world, Side::Acceptor, load);
+        let verdict = world.verdict();
+        let found: Vec<_> = verdict.causes.iter().map(|c| (c.code.to_string(), c.object.id.as_str())).collect();
+        let expect = if blamed { vec![("host-overload".to_owned(), "i-b")] } else { vec![] };
+        assert_eq!((verdict.state, found), (State::Degraded, expect), "{load:?}");
+        assert_eq!(verdict.suspects.is_empty(), blamed, "{:#?}", verdict.suspects);
+    }
+}
+
+#[test]
+fn a_strained_host_whose_packets_pass_is_no_fault() {
+    let mut world = World::healthy();
+    strain(&mut world, Side::Acceptor, LoadFact { backlog_drops: 3, busy_permille: 1_000, ..LoadFact::default() });
+    assert_eq!((world.verdict().state, causes(&world.verdict())), (State::Healthy, vec![]));
+}
+
+#[test]
+fn a_shift_towards_one_host_alone_is_not_the_segments() {
+    let (usual, slow) = (times(300, 302, 305, 1), times(600, 603, 640, 2));
+    let mut world = World::healthy();
+    with_pair(&mut world, "x", Side::Acceptor, Wire::Through, Wire::Through);
+    with_pair(&mut world, "y", Side::Initiator, Wire::Through, Wire::Through);
+    timed(&mut world, slow, usual, 5);
+    for round in world.question.probes.iter_mut().filter(|round| round.pair == id("y")) {
+        round.rtt = Some(usual);
+    }
+    let verdict = world.verdict();
+    assert_eq!(causes(&verdict), vec![]);
+    assert!(verdict.suspects.iter().any(|s| s.codes.contains(&crate::CauseCode::LatencyShift)), "{verdict:#?}");
+    strain(&mut world, Side::Initiator, LoadFact { stolen_permille: 300, ..LoadFact::default() });
+    assert_eq!(causes(&world.verdict())[0].0, "host-overload");
 }

@@ -1,0 +1,197 @@
+//! What impairs packets that pass: loss, bandwidth, time, size, hosts that cannot keep up. Explains no death.
+//!
+//! Order of the rules: loss on a leg that passes packets is the fabric's when both of its ends were observed without own
+//! drops and at least [`LOST_MIN`] packets and [`LOSS_RATE_MIN`] of those sent are missing; other pairs of the link may clear
+//! the segment (module `shared`), the bandwidth may explain it (module `bandwidth`), else it stays the fabric's. Where no loss
+//! is the bandwidth's, round-trip times are compared with the usual ones (module `latency`). Sizes are looked at by themselves
+//! (module `path_size`), and so is what dies inside a host (module `host_load`).
+
+use crate::{
+    bandwidth::{self, Bandwidth, Changes, Facts},
+    code::CauseCode,
+    correlate::{Doubt, Seen},
+    finding::{Finding, Note, Stops},
+    host_load,
+    lang::both,
+    latency,
+    model::Model,
+    observe::{LOSS_RATE_MIN, LOST_MIN, Leg, observe_pair},
+    path_size,
+    question::Question,
+    repair::Fix,
+    shared::{self, Count, Word},
+    usual,
+    verdict::ObjectKind,
+    walk::link_ends,
+    wilson::LossRate,
+};
+use pingtong_evidence::{Direction, Pair, Side};
+
+/// Packets of another pair below which it clears nothing.
+const CLEARS_MIN: u64 = 100;
+
+/// What is judged by.
+pub(crate) struct Means<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) question: &'a Question,
+    pub(crate) facts: &'a Facts,
+    pub(crate) seen: &'a Seen,
+    pub(crate) changes: &'a Changes,
+}
+
+/// Findings, and what fits without proof. `standing` is what was found before.
+pub(crate) fn judge(means: &Means<'_>, standing: &[Finding]) -> (Vec<Finding>, Vec<Doubt>) {
+    let Means { model, question, facts, seen, changes } = means;
+    let (mut findings, mut doubts) = (vec![], vec![]);
+    let mut take = |shown: host_load::Shown, findings: &mut Vec<Finding>| match shown {
+        Ok(finding) => findings.push(finding),
+        Err(doubt) => doubts.push(doubt),
+    };
+    for shown in host_load::inside(means, standing) {
+        take(shown, &mut findings);
+    }
+    let mut losses = vec![];
+    for direction in Direction::BOTH {
+        let Some((loss, leg)) = loss(model, direction, seen, standing) else { continue };
+        match of_one_host(means, direction, leg) {
+            (Some(side), count) => take(one_host(means, side, direction, count), &mut findings),
+            (None, count) => losses.push(with_others(loss, count)),
+        }
+    }
+    let Bandwidth { findings: losses, doubts: suspicion, saturated } =
+        bandwidth::instead(model, &question.pair, facts, seen, changes, losses);
+    findings.extend(losses);
+    doubts.extend(suspicion);
+    if !saturated && let Some(shift) = latency::judge(model, changes) {
+        match slow_host(means) {
+            (Some(side), count) => match one_host(means, side, Direction::Forward, count) {
+                Ok(finding) => findings.push(finding),
+                Err(doubt) => {
+                    doubts.push(Doubt { codes: [CauseCode::HostOverload, CauseCode::LatencyShift].into(), ..doubt });
+                }
+            },
+            (None, count) => findings.push(with_others(shift, count)),
+        }
+    }
+    findings.extend(path_size::judge(model, &question.pair, facts, seen));
+    // One host may show itself in several ways; it is one cause.
+    let mut said: Vec<_> = vec![];
+    findings.retain(|finding| {
+        let new = !said.contains(&finding.key());
+        said.push(finding.key());
+        new
+    });
+    (findings, doubts)
+}
+
+/// Packets of one direction: requests of one flow and replies of the other travel it.
+fn leg(seen: &Seen, direction: Direction, guest_refuses: bool) -> Leg {
+    let usable = |leg: Option<Leg>| leg.filter(|leg| leg.passed > 0).unwrap_or_default();
+    let requests = usable(seen.get(&direction).and_then(|seen| seen.request));
+    // Replies that the receiving guest refuses are not lost on the way.
+    let replies = if guest_refuses {
+        Leg::default()
+    } else {
+        usable(seen.get(&direction.reverse()).filter(|seen| seen.own_drops == 0).and_then(|seen| seen.reply))
+    };
+    Leg { of: requests.of + replies.of, passed: requests.passed + replies.passed }
+}
+
+/// Loss on a leg that passes packets.
+fn loss(model: &Model, direction: Direction, seen: &Seen, standing: &[Finding]) -> Option<(Finding, Leg)> {
+    let receiver = direction.destination();
+    let guest_refuses =
+        standing.iter().any(|f| matches!(f.stops, Stops::Arrivals(side) | Stops::Replies(side) if side == receiver))
+            || seen.get(&direction).and_then(|seen| seen.accept).is_some_and(|leg| leg.lost() > 0);
+    let leg = leg(seen, direction, guest_refuses);
+    let (of, lost) = (leg.of, leg.lost());
+    let rate = LossRate::new(lost, of)?;
+    let known = standing.iter().any(|f| matches!(f.stops, Stops::Some(d) if d == direction));
+    if known || lost < LOST_MIN || rate.rate < LOSS_RATE_MIN {
+        return None;
+    }
+    let interval = rate.text();
+    let way = if direction == Direction::Forward { "正向" } else { "反向" };
+    let text = both!(
+        "{lost} of {of} packets that left one host {direction} never reached the other: {interval}, 95 % interval",
+        "{way}离开一端的 {of} 个报文中有 {lost} 个没有到达另一端：{interval}，95 % 置信区间"
+    );
+    let finding = Finding {
+        code: CauseCode::LossInFabric,
+        side: Side::Initiator,
+        direction: Some(direction),
+        object: model.object(Side::Initiator, ObjectKind::Segment, link_ends(model)),
+        stops: Stops::Some(direction),
+        evidence: vec![Note::plain(text)],
+        fix: Fix::Manual,
+    };
+    Some((finding, leg))
+}
+
+/// The host that alone loses, as other pairs of the link tell.
+fn of_one_host(means: &Means<'_>, direction: Direction, own: Leg) -> (Option<Side>, Count) {
+    let Some(low) = LossRate::new(own.lost(), own.of).map(|rate| rate.low) else { return (None, Count::default()) };
+    let word = |pair: &Pair| {
+        let seen: Seen = Direction::BOTH
+            .into_iter()
+            .map(|flow| (flow, observe_pair(means.question, pair, flow, means.facts)))
+            .collect();
+        let refuses = seen.get(&direction).and_then(|seen| seen.accept).is_some_and(|leg| leg.lost() > 0);
+        let leg = leg(&seen, direction, refuses);
+        match LossRate::new(leg.lost(), leg.of) {
+            Some(rate) if rate.lost >= LOST_MIN && rate.rate >= LOSS_RATE_MIN => Word::Impaired,
+            Some(rate) if rate.of >= CLEARS_MIN && rate.high < low => Word::Clean,
+            _ => Word::Nothing,
+        }
+    };
+    by_others(means, word)
+}
+
+/// The host that alone is slow, as other pairs of the link tell.
+fn slow_host(means: &Means<'_>) -> (Option<Side>, Count) {
+    let word = |pair: &Pair| {
+        let flows = Direction::BOTH.into_iter().filter_map(|flow| usual::change_of(means.question, pair, flow));
+        let known: Vec<bool> =
+            flows.filter(|change| change.usual.is_some()).map(|change| latency::shift(&change).is_some()).collect();
+        match (known.is_empty(), known.iter().all(|shifted| *shifted), known.iter().any(|shifted| *shifted)) {
+            (false, true, _) => Word::Impaired,
+            (false, _, false) => Word::Clean,
+            _ => Word::Nothing,
+        }
+    };
+    by_others(means, word)
+}
+
+fn by_others(means: &Means<'_>, word: impl Fn(&Pair) -> Word) -> (Option<Side>, Count) {
+    let pair = &means.question.pair;
+    let others: Vec<(&Pair, Word)> = means
+        .question
+        .peers
+        .iter()
+        .filter(|other| other.id != pair.id && other.link.id == pair.link.id)
+        .map(|other| (other, word(other)))
+        .collect();
+    shared::host_alone(pair, &others)
+}
+
+fn one_host(means: &Means<'_>, side: Side, direction: Direction, count: Count) -> host_load::Shown {
+    let address = means.question.pair.endpoint(side).address;
+    let (impaired, clean) = (count.impaired + 1, count.clean);
+    let text = both!(
+        "of the link's pairs, {impaired} with {address} are impaired and {clean} others are not",
+        "该连接上与 {address} 有关的 {impaired} 对主机受影响，其余 {clean} 对正常"
+    );
+    host_load::overload(means, side, Some(direction), text)
+}
+
+/// What other pairs say belongs to the evidence.
+fn with_others(mut finding: Finding, count: Count) -> Finding {
+    let Count { impaired, clean } = count;
+    if impaired + clean > 0 {
+        finding.evidence.push(Note::plain(both!(
+            "of the link's other pairs, {impaired} are impaired in the same way and {clean} are not",
+            "该连接的其他主机对中，{impaired} 对同样受影响，{clean} 对正常"
+        )));
+    }
+    finding
+}
