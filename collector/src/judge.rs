@@ -34,6 +34,7 @@ pub(crate) fn question(
     peers.truncate(PEERS_MAX);
     let pair_ids: BTreeSet<&PairId> = peers.iter().chain([pair]).map(|pair| &pair.id).collect();
     let probes: Vec<_> = evidence.probes.iter().filter(|round| pair_ids.contains(&round.pair)).cloned().collect();
+    let earlier = evidence.earlier.iter().filter(|round| pair_ids.contains(&round.pair)).cloned().collect();
     let keys: BTreeSet<&RoundKey> = probes.iter().map(|round| &round.key).collect();
     let arrivals = evidence.arrivals.iter().filter(|part| keys.contains(&part.key)).cloned().collect();
     let agents: BTreeSet<&AgentId> = peers
@@ -58,7 +59,7 @@ pub(crate) fn question(
         pair: pair.clone(),
         peers,
         elsewhere: roster.elsewhere_than(pair).into_iter().take(PEERS_MAX).collect(),
-        earlier: evidence.earlier.iter().filter(|round| pair_ids.contains(&round.pair)).cloned().collect(),
+        earlier,
         probes,
         arrivals,
         asked_at,
