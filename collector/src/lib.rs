@@ -5,11 +5,12 @@
 //! `board` is what handlers share; `intake` is the HTTP interface; `gathering` follows one request for fresh evidence;
 //! `grants` reads accounts that grant a role; `judge` builds the verdict engine's question; `watch` looks at every pair steadily; `run` owns the server;
 //! `offline` makes questions from saved snapshots; `client`, `bundle`, `enroll`, `snapshot`, `policy`, `cli` are the commands;
-//! `render` is the only module that prints.
+//! `bench` measures the verdict engine against worlds of declared truth; `render` is the only module that prints.
 //!
 //! Absences: nothing but `clock` reads the clock, nothing but `settings` the environment, nothing but `render` prints,
 //! nothing here decides a verdict (`pingtong-verdict` does), nothing but `grants` and `snapshot` calls the cloud, and only to read.
 
+pub mod bench;
 mod board;
 mod bundle;
 pub mod cli;

@@ -19,8 +19,7 @@ pub fn write(topology: &Topology, symbols: &Symbols) -> Result<String, UnknownSy
     let mut root = Table::new();
     root.insert("listen".into(), crate::estate::COLLECTOR.into());
     root.insert("url".into(), format!("https://{}", crate::estate::COLLECTOR).into());
-    // The lab's data plane follows each call before the call returns: nothing has to settle.
-    root.insert("settle_ms".into(), Value::Integer(0));
+    root.insert("settle_ms".into(), Value::Integer(i64::try_from(topology.settle_ms).unwrap_or(i64::MAX)));
     root.insert("cloud_endpoint".into(), crate::estate::openapi_url().into());
     let linked: BTreeSet<&str> = topology
         .peerings

@@ -102,7 +102,7 @@ pub fn differential(report: &Report) {
             println!("  {title}:");
             for difference in list {
                 let (predicted, observed) = (difference.predicted.as_str(), difference.observed.as_str());
-                println!("    {}: predicted {predicted}, observed {observed}", difference.flow);
+                println!("    {}: the {} predicted {predicted}, observed {observed}", difference.flow, difference.by);
             }
         }
         println!("  the smallest network:\n{}\n  what is done to it:\n{}", one.topology, one.calls);

@@ -126,7 +126,7 @@ async fn attempt(case: &Case, programs: Programs, outcome: &mut Outcome) -> Resu
     let steps = case.scenario.tutorial_steps();
     let mut estate = Estate::boot(case.topology.clone(), &steps, programs).await.context("cannot boot the topology")?;
     outcome.seconds.boot = started.elapsed().as_secs_f64();
-    if case.scenario.expect.onset.is_some() {
+    if case.scenario.expect.onset.is_some() || case.scenario.settle_ms.is_some() {
         verify(&estate).await.context("before anything is done")?;
     }
     if case.steps.iter().any(alters_times) {

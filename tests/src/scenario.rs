@@ -25,6 +25,10 @@ pub struct Scenario {
     /// The steps of the tutorial that are done before `do`, in order; all six without it.
     #[serde(default)]
     pub tutorial: Option<Vec<Spanned<u8>>>,
+    /// The collector's `settle_ms`; the topology's without it. With it the lab asks for a verdict before anything is
+    /// done, so that there is a configuration that changed.
+    #[serde(default)]
+    pub settle_ms: Option<u64>,
     /// What is done, in order.
     #[serde(rename = "do", default)]
     pub steps: Vec<Spanned<RawStep>>,
@@ -226,7 +230,8 @@ impl Case {
             }
             return Err(CaseError::Mistakes(Mistakes::new(path, &text, &mistakes)));
         };
-        let topology = Topology::parse(&found, &read(&found)?).map_err(CaseError::Mistakes)?;
+        let mut topology = Topology::parse(&found, &read(&found)?).map_err(CaseError::Mistakes)?;
+        topology.settle_ms = scenario.settle_ms.unwrap_or(topology.settle_ms);
         Ok(Self { path: path.to_owned(), scenario, steps, topology })
     }
 }

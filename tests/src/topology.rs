@@ -17,6 +17,10 @@ use toml::Spanned;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Topology {
+    /// `settle_ms` of the collector: how long after a change probes prove nothing. The lab's data plane follows each
+    /// call before the call returns, so nothing has to settle.
+    #[serde(default)]
+    pub settle_ms: u64,
     /// Accounts.
     #[serde(rename = "account")]
     pub accounts: Vec<Account>,

@@ -3,12 +3,14 @@
 //! Texts are built whole, as plain strings, and then written once; a reader that goes away (`| head`) is no error.
 
 mod agents;
+mod bench;
 mod complaint;
 mod layout;
 mod shell;
 mod verdict;
 
 pub(crate) use agents::agents;
+pub(crate) use bench::bench;
 pub(crate) use layout::Style;
 
 use crate::enroll::Enrolled;

@@ -43,7 +43,7 @@ pub fn topology(random: &mut Random) -> Topology {
             ports: None,
         })
         .collect();
-    Topology { accounts, vpcs, peerings, expects }
+    Topology { accounts, vpcs, peerings, expects, settle_ms: 0 }
 }
 
 /// A VPC before it has anything in it.

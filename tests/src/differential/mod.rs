@@ -1,5 +1,5 @@
 //! The differential test: drawn networks with drawn faults, made through the API; what the verdict engine predicts of
-//! every pair and direction is held against what real packets do.
+//! every pair and direction is held against what real packets do, between joined VPCs, inside one, and between others.
 //!
 //! A seed is one network: as drawn, then with up to three faults, several times over, each a *case*. The engine reads
 //! the cloud through the product's own client; the packets are the kernel's. A disagreement is tried again with more
@@ -59,6 +59,8 @@ pub struct Difference {
     /// Its ends.
     #[serde(skip)]
     hosts: [String; 2],
+    /// Which of the engines said so.
+    pub by: &'static str,
     /// Where it must die.
     pub predicted: Cut,
     /// Where it died.
@@ -95,6 +97,8 @@ pub struct Report {
     pub cases: u64,
     /// Flows tried over all cases.
     pub flows: u64,
+    /// What engines said of them.
+    pub predictions: u64,
     /// Flows by where they died.
     pub cuts: BTreeMap<&'static str, u64>,
     /// Faults made, by what they are.
@@ -177,28 +181,29 @@ async fn one_seed(plane: &Arc<Plane>, seed: u64, cases: u64, report: &mut Report
 /// Where prediction and packets disagree about the ground as it is now.
 async fn differences(ground: &Ground, wire: &mut Wire, flows: &[Flow], report: &mut Report) -> Result<Vec<Difference>> {
     let snapshots = ground.snapshots().await;
-    let predicted = predict::cuts(flows, &snapshots);
+    let predicted = predict::cuts(ground, flows, &snapshots)?;
     let observed = wire.try_all(flows, QUIET)?;
     report.flows += u64::try_from(flows.len()).unwrap_or(u64::MAX);
+    report.predictions += predicted.iter().map(|said| u64::try_from(said.len()).unwrap_or(0)).sum::<u64>();
     for sighting in &observed {
         *report.cuts.entry(sighting.cut().as_str()).or_default() += 1;
     }
-    let doubtful: Vec<usize> = (0..flows.len()).filter(|at| !agree(predicted[*at], observed[*at].cut())).collect();
+    let disagree = |at: usize, cut: Cut| predicted[at].iter().any(|said| !agree(said.cut, cut));
+    let doubtful: Vec<usize> = (0..flows.len()).filter(|at| disagree(*at, observed[*at].cut())).collect();
     if doubtful.is_empty() {
         return Ok(vec![]);
     }
     let again: Vec<Flow> = doubtful.iter().map(|at| flows[*at].clone()).collect();
     let observed = wire.try_all(&again, PATIENT)?;
-    let both = doubtful.iter().zip(observed).map(|(at, sighting)| (*at, sighting.cut()));
-    Ok(both
-        .filter(|(at, observed)| !agree(predicted[*at], *observed))
-        .map(|(at, observed)| Difference {
-            flow: flows[at].shown(),
-            hosts: [flows[at].from.clone(), flows[at].to.clone()],
-            predicted: predicted[at],
-            observed,
-        })
-        .collect())
+    let mut found = vec![];
+    for (at, sighting) in doubtful.into_iter().zip(observed) {
+        let (flow, observed) = (&flows[at], sighting.cut());
+        for said in predicted[at].iter().filter(|said| !agree(said.cut, observed)) {
+            let hosts = [flow.from.clone(), flow.to.clone()];
+            found.push(Difference { flow: flow.shown(), hosts, by: said.by, predicted: said.cut, observed });
+        }
+    }
+    Ok(found)
 }
 
 /// What a sending host refuses by itself is no matter of configuration, but dies before the target all the same.
@@ -207,8 +212,8 @@ fn agree(predicted: Cut, observed: Cut) -> bool {
 }
 
 /// The kinds of disagreement.
-fn kinds(found: &[Difference]) -> Vec<(Cut, Cut)> {
-    found.iter().map(|difference| (difference.predicted, difference.observed)).collect()
+fn kinds(found: &[Difference]) -> Vec<(&'static str, Cut, Cut)> {
+    found.iter().map(|difference| (difference.by, difference.predicted, difference.observed)).collect()
 }
 
 async fn small(

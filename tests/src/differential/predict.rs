@@ -1,74 +1,99 @@
-//! What the verdict engine says of every pair of a topology: the flows to try, and where each must die.
+//! What the verdict engine says of every pair of hosts of a topology: the flows to try, and where each must die.
+//!
+//! Both engines are asked: the walk that explains one pair of a link, and the compiled estate, which also speaks of hosts
+//! inside one VPC and of VPCs that nothing joins.
 
 use super::ground::Ground;
 use crate::topology::{Peering, PeeringKind};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use pingtong_evidence::{
     AccountId, Direction, Endpoint, InstanceId, Link, LinkId, LinkKind, LinkSide, Pair, PairId, Protocol, RegionId,
     Side, Snapshot, Timestamp, VpcId,
 };
-use pingtong_verdict::{Cut, Question, predicted};
+use pingtong_verdict::{Cut, Estate, HostRef, Outcome, Question, RoundTrip, predicted};
+use std::{collections::BTreeMap, net::IpAddr};
 
-/// One flow of a pair: who opens it towards whom.
+/// One flow: who opens it towards whom.
 #[derive(Debug, Clone)]
 pub(super) struct Flow {
-    /// The pair, as the product knows it.
-    pub(super) pair: Pair,
-    /// The direction of its requests.
-    pub(super) direction: Direction,
     /// The instance that opens it, by full name.
     pub(super) from: String,
     /// The instance that is reached.
     pub(super) to: String,
+    /// The address that is reached.
+    pub(super) target: IpAddr,
+    /// Protocol.
+    pub(super) protocol: Protocol,
+    /// Destination port of TCP and UDP.
+    pub(super) port: Option<u16>,
+    /// The pair as the product knows it and the direction of the requests, where a link joins the two VPCs.
+    pub(super) pair: Option<(Pair, Direction)>,
 }
 
 impl Flow {
-    /// The flow as the verdict's reader sees it: `A.ecs1 → B.ecs1 tcp/443 over peering1`.
+    /// The flow for a reader: `A.ecs1 → B.ecs1 tcp/443`.
     pub(super) fn shown(&self) -> String {
-        let port = self.pair.port.map(|port| format!("/{port}")).unwrap_or_default();
-        format!("{} → {} {}{port} over {}", self.from, self.to, self.pair.protocol, self.pair.link.id)
+        let port = self.port.map(|port| format!("/{port}")).unwrap_or_default();
+        format!("{} → {} {}{port}", self.from, self.to, self.protocol)
     }
 }
 
-/// Every ordered pair of hosts of every peering, with ICMP and each of the given ports of TCP and UDP.
+/// Every ordered pair of hosts, with ICMP and each of the given ports of TCP and UDP.
 ///
 /// # Errors
 /// A name that the cloud has not made.
 pub(super) fn flows(ground: &Ground, services: &[(Protocol, u16)]) -> Result<Vec<Flow>> {
+    let hosts: Vec<(&str, String)> =
+        ground.topology.instances().map(|(vpc, i)| (vpc.name.get_ref().as_str(), i.full_name(vpc))).collect();
+    let icmp = (Protocol::Icmp, None);
+    let services: Vec<_> = std::iter::once(icmp).chain(services.iter().map(|(p, n)| (*p, Some(*n)))).collect();
     let mut found = vec![];
-    for peering in &ground.topology.peerings {
-        let link = link(ground, peering)?;
-        let hosts = |vpc: &str| -> Result<Vec<(String, Endpoint)>> {
-            let vpc = ground.topology.vpc(vpc).context("a peering's VPC")?;
-            vpc.instances.iter().map(|i| Ok((i.full_name(vpc), endpoint(ground, &i.full_name(vpc))?))).collect()
-        };
-        for (initiator, near) in hosts(peering.initiator.get_ref())? {
-            for (acceptor, far) in &hosts(peering.acceptor.get_ref())? {
-                let icmp = (Protocol::Icmp, None);
-                for (protocol, port) in std::iter::once(icmp).chain(services.iter().map(|(p, n)| (*p, Some(*n)))) {
-                    for direction in Direction::BOTH {
-                        let opened_by = if port.is_none() { Side::Initiator } else { direction.source() };
-                        let id = format!("p{}", found.len());
-                        let pair = Pair {
-                            id: PairId::parse(&id)?,
-                            link: link.clone(),
-                            initiator: near.clone(),
-                            acceptor: far.clone(),
-                            protocol,
-                            port,
-                            opened_by,
-                        };
-                        let (from, to) = match direction {
-                            Direction::Forward => (initiator.clone(), acceptor.clone()),
-                            Direction::Return => (acceptor.clone(), initiator.clone()),
-                        };
-                        found.push(Flow { pair, direction, from, to });
-                    }
+    for (from_vpc, from) in &hosts {
+        for (to_vpc, to) in hosts.iter().filter(|(_, to)| to != from) {
+            let joined = ground.topology.peerings.iter().find_map(|peering| {
+                match (peering.initiator.get_ref().as_str(), peering.acceptor.get_ref().as_str()) {
+                    (i, a) if (i, a) == (*from_vpc, *to_vpc) => Some((peering, Direction::Forward)),
+                    (i, a) if (i, a) == (*to_vpc, *from_vpc) => Some((peering, Direction::Return)),
+                    _ => None,
                 }
+            });
+            for (protocol, port) in &services {
+                let pair = match joined {
+                    Some((peering, way)) => {
+                        let id = PairId::parse(&format!("p{}", found.len()))?;
+                        Some((pair(ground, peering, (way, from, to), id, (*protocol, *port))?, way))
+                    }
+                    None => None,
+                };
+                let target = endpoint(ground, to)?.address;
+                let (from, to) = (from.clone(), to.clone());
+                found.push(Flow { from, to, target, protocol: *protocol, port: *port, pair });
             }
         }
     }
     Ok(found)
+}
+
+fn pair(
+    ground: &Ground,
+    peering: &Peering,
+    (way, from, to): (Direction, &str, &str),
+    id: PairId,
+    (protocol, port): (Protocol, Option<u16>),
+) -> Result<Pair> {
+    let (initiator, acceptor) = match way {
+        Direction::Forward => (from, to),
+        Direction::Return => (to, from),
+    };
+    Ok(Pair {
+        id,
+        link: link(ground, peering)?,
+        initiator: endpoint(ground, initiator)?,
+        acceptor: endpoint(ground, acceptor)?,
+        protocol,
+        port,
+        opened_by: if port.is_none() { Side::Initiator } else { way.source() },
+    })
 }
 
 fn endpoint(ground: &Ground, name: &str) -> Result<Endpoint> {
@@ -100,29 +125,76 @@ fn link(ground: &Ground, peering: &Peering) -> Result<Link> {
     })
 }
 
-/// Where each flow must die, as these snapshots say. In order.
-pub(super) fn cuts(flows: &[Flow], snapshots: &[Snapshot]) -> Vec<Cut> {
-    let question = |flow: &Flow| Question {
-        pair: flow.pair.clone(),
+/// What an engine says of a flow.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Prediction {
+    /// Which engine: the explaining walk of one pair, or the compiled estate.
+    pub(super) by: &'static str,
+    /// Where the flow must die.
+    pub(super) cut: Cut,
+}
+
+/// Where each flow must die, as these snapshots say. In order; by each engine that speaks of it.
+pub(super) fn cuts(ground: &Ground, flows: &[Flow], snapshots: &[Snapshot]) -> Result<Vec<Vec<Prediction>>> {
+    let links = ground.topology.peerings.iter().map(|peering| link(ground, peering)).collect::<Result<Vec<_>>>()?;
+    let estate = Estate::new(snapshots.iter().cloned(), &links);
+    let by_instance: BTreeMap<(String, IpAddr), HostRef> = estate
+        .hosts()
+        .filter_map(|host| Some(((estate.instance(host)?.to_string(), estate.address(host)?), host)))
+        .collect();
+    let host = |name: &str| -> Result<Option<HostRef>> {
+        let end = endpoint(ground, name)?;
+        let instance = end.instance.map(|id| id.to_string()).unwrap_or_default();
+        Ok(by_instance.get(&(instance, end.address)).copied())
+    };
+    flows
+        .iter()
+        .map(|flow| {
+            let mut said = vec![];
+            if let Some((pair, direction)) = &flow.pair {
+                let cut = predicted(&question(flows, pair, snapshots), *direction);
+                said.push(Prediction { by: "walk", cut });
+            }
+            if let (Some(source), Some(destination)) = (host(&flow.from)?, host(&flow.to)?) {
+                let asked = pingtong_verdict::Flow { source, destination, protocol: flow.protocol, port: flow.port };
+                let cut = estate.walk(&asked).map_or(Cut::Unknown, |trip| cut_of(&trip));
+                said.push(Prediction { by: "estate", cut });
+            }
+            Ok(said)
+        })
+        .collect()
+}
+
+fn cut_of(trip: &RoundTrip) -> Cut {
+    match (trip.request, trip.reply) {
+        (Outcome::Stopped { .. }, _) => Cut::S1,
+        (Outcome::Delivered, Outcome::Stopped { .. }) => Cut::S5,
+        (Outcome::Delivered, Outcome::Delivered) => Cut::None,
+        _ => Cut::Unknown,
+    }
+}
+
+fn question(flows: &[Flow], pair: &Pair, snapshots: &[Snapshot]) -> Question {
+    Question {
+        pair: pair.clone(),
         peers: vec![],
-        elsewhere: elsewhere(flows, &flow.pair),
+        elsewhere: elsewhere(flows, pair),
+        earlier: vec![],
         snapshots: snapshots.to_vec(),
         probes: vec![],
-        earlier: vec![],
         arrivals: vec![],
         hosts: vec![],
         silent: vec![],
         healths: vec![],
         asked_at: Timestamp::from_millis(0),
         settle_ms: 0,
-    };
-    flows.iter().map(|flow| predicted(&question(flow), flow.direction)).collect()
+    }
 }
 
 /// One pair of each other link.
 fn elsewhere(flows: &[Flow], pair: &Pair) -> Vec<Pair> {
     let mut found: Vec<Pair> = vec![];
-    for other in flows.iter().map(|flow| &flow.pair) {
+    for (other, _) in flows.iter().filter_map(|flow| flow.pair.as_ref()) {
         if other.link.id != pair.link.id && !found.iter().any(|have| have.link.id == other.link.id) {
             found.push(other.clone());
         }

@@ -96,15 +96,13 @@ impl Wire {
         let mut wanted: BTreeMap<Key, usize> = BTreeMap::new();
         self.look(&wanted, &mut sightings, flows);
         for (at, flow) in flows.iter().enumerate() {
-            let (Some(source), IpAddr::V4(target)) =
-                (self.hosts.get(&flow.from), flow.pair.endpoint(flow.direction.destination()).address)
-            else {
+            let (Some(source), IpAddr::V4(target)) = (self.hosts.get(&flow.from), flow.target) else {
                 continue;
             };
             self.next = self.next.wrapping_add(1) % 40_000;
             let ident = FIRST_PORT + self.next;
-            wanted.insert((number(flow.pair.protocol), source.address, target, ident), at);
-            sightings[at].sent = source.send(flow.pair.protocol, target, flow.pair.port.unwrap_or(0), ident)?;
+            wanted.insert((number(flow.protocol), source.address, target, ident), at);
+            sightings[at].sent = source.send(flow.protocol, target, flow.port.unwrap_or(0), ident)?;
             if at % BATCH == BATCH - 1 {
                 self.look(&wanted, &mut sightings, flows);
             }

@@ -9,11 +9,11 @@ use super::{
     groups::{Members, Pool, PoolKey, own_rules},
     links::{self, Joint},
     place::{Place, Shown, deciding},
-    span::{Cells, Span},
+    span::{Cells, Span, bits},
 };
 use crate::walk::{BadLeg, bad_leg};
 use pingtong_evidence::{Instance, InstanceStatus, Known, Link, Side, Snapshot, VSwitch, VpcId};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 /// A route table of an estate.
 #[derive(Debug)]
@@ -46,11 +46,14 @@ pub(super) fn newest(snapshots: impl IntoIterator<Item = Snapshot>) -> Vec<Arc<S
     newest.into_values().map(Arc::new).collect()
 }
 
+/// An ACL by its place, its id and the direction.
+pub(super) type AclKey = (u32, pingtong_evidence::NetworkAclId, bool);
+
 /// What every compiled thing is looked up by while an estate is made.
 pub(super) struct Making {
     estate: Estate,
     pools: BTreeMap<PoolKey, u32>,
-    acls: BTreeMap<(u32, pingtong_evidence::NetworkAclId, bool), u32>,
+    acls: BTreeMap<AclKey, u32>,
     tables: BTreeMap<(u32, usize), u32>,
     profiles: BTreeMap<Profile, u32>,
 }
@@ -71,6 +74,7 @@ pub(super) fn make(snapshots: Vec<Arc<Snapshot>>, given: &[Link]) -> Estate {
     making.networks();
     making.hosts();
     making.join(links);
+    making.estate.acl_keys = making.acls.into_iter().map(|(key, at)| (at, key)).collect();
     making.estate.pool_keys = making.pools.into_iter().map(|(key, at)| (at, key)).collect();
     making.estate
 }
@@ -161,8 +165,13 @@ impl Making {
             self.estate.profiles.push(profile);
             next
         });
+        let first = |addresses: &[IpAddr]| addresses.first().copied().and_then(bits) == Some(address);
+        let primary = match (eni, instance) {
+            (Some(eni), _) => eni.primary && first(&eni.addresses),
+            (None, instance) => instance.is_some_and(|instance| first(&instance.addresses)),
+        };
         let instance = instance.map(|i| i.id.clone()).or_else(|| eni.and_then(|e| e.instance.clone()));
-        self.estate.hosts.push(Host { address, profile: at, instance, eni: eni.map(|e| e.id.clone()) });
+        self.estate.hosts.push(Host { address, profile: at, instance, eni: eni.map(|e| e.id.clone()), primary });
     }
 
     /// As `walk::acl` finds it.

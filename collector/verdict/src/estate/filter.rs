@@ -72,7 +72,6 @@ impl Column {
     }
 
     /// Last ports of steps.
-    #[expect(dead_code, reason = "sets of packets are next")]
     pub(crate) fn ends(&self, protocol: Protocol) -> impl Iterator<Item = u16> {
         self.steps(protocol).iter().map(|(last, _)| *last)
     }

@@ -39,7 +39,6 @@ pub(crate) type RuleAt = (u32, u32);
 pub(crate) struct Pool {
     pub(crate) filter: Filter,
     /// The rules that decisions name.
-    #[expect(dead_code, reason = "sets of packets are next")]
     pub(crate) names: Vec<RuleAt>,
 }
 

@@ -6,19 +6,28 @@
 //! snapshots that `walk` reads; inside one VPC, where `walk` does not go, `network-semantics.md` §1.1 and §4: vSwitches reach
 //! each other by system routes, ACLs filter between vSwitches, members of basic groups talk unless isolated.
 
+mod audit;
 mod compile;
+mod decider;
 mod filter;
 mod groups;
 mod links;
+mod path;
 mod place;
+mod sets;
 mod span;
 #[cfg(test)]
 mod tests;
 
+pub use audit::{
+    Ask, Audit, AuditBlock, AuditCause, Auditor, Decider, ExpectationAnswer, ExpectationState, Failing, ForbidAnswer,
+    ForbidState, Leaking, UnknownPart,
+};
 use compile::Table;
-use filter::{Column, DEFAULT, Filter, Say};
+use filter::{Column, DEFAULT, Filter, INNER, Say};
 use groups::{Pool, PoolKey};
 use links::Joint;
+pub use path::{PathEnd, PathLeg, PathStage, PathState, PathTrace};
 use pingtong_evidence::{Direction, EniId, InstanceId, Link, Protocol, Side, Snapshot, VpcId};
 use place::Place;
 use serde::{Deserialize, Serialize};
@@ -126,6 +135,8 @@ struct Host {
     profile: u32,
     instance: Option<InstanceId>,
     eni: Option<EniId>,
+    /// The first address of a primary interface, or of an instance whose interfaces do not show.
+    primary: bool,
 }
 
 /// A VPC.
@@ -154,6 +165,7 @@ pub struct Estate {
     pools: Vec<Pool>,
     pool_keys: BTreeMap<u32, PoolKey>,
     acls: Vec<Filter>,
+    acl_keys: BTreeMap<u32, compile::AclKey>,
     tables: Vec<Table>,
     joints: Vec<Joint>,
     /// Counts how often everything was made anew.
@@ -353,6 +365,14 @@ impl Estate {
         self.hosts().filter(|host| self.host(*host).is_some_and(|h| h.address == bits)).collect()
     }
 
+    /// The hosts that are an instance's addresses, the primary one first.
+    pub fn hosts_of_instance(&self, instance: &str) -> Vec<HostRef> {
+        let own = |host: &HostRef| self.instance(*host).is_some_and(|id| id.as_str() == instance);
+        let mut hosts: Vec<HostRef> = self.hosts().filter(own).collect();
+        hosts.sort_by_key(|host| self.host(*host).is_none_or(|found| !found.primary));
+        hosts
+    }
+
     /// A host's address.
     pub fn address(&self, host: HostRef) -> Option<IpAddr> {
         Some(span::address(self.host(host)?.address))
@@ -398,6 +418,11 @@ impl Estate {
         let between = Between::new(self, self.profile(source)?, self.profile(destination)?)?;
         let (out, inward) = (between.outward(destination.address), between.inward(source.address));
         Some(between.round_trip(&out, &inward, flow.protocol, flow.port))
+    }
+
+    fn place_of(&self, profile: &Profile) -> Option<&Place> {
+        let network = self.networks.get(profile.vpc as usize)?;
+        self.places.get(network.place as usize)
     }
 
     fn direction_from(&self, joint: &Joint, vpc: u32) -> Direction {

@@ -16,7 +16,7 @@ mod transit;
 pub(crate) use acl::{bound_to as acl_bound_to, serves as acl_serves};
 pub(crate) use connection::{Hops, link_ends};
 pub(crate) use host::{Host, blind_because};
-pub(crate) use route::{BadLeg, bad_leg, best_route};
+pub(crate) use route::{BadLeg, bad_leg, best_route, route_text};
 pub(crate) use security::{
     Match, accepts_by_default as group_default, decide as group_decides, rule_text, serves as group_serves,
     standing as rule_standing,

@@ -112,6 +112,11 @@ pub(crate) fn bad_leg<'a>(model: &Model, side: Side, best: &'a RouteEntry) -> Op
     (hop.enabled == Some(false) && Hops::carries(model, side, hop) != Some(false)).then_some(BadLeg::Disabled)
 }
 
+/// Words for a route, such as `10.0.0.0/8 → RouterInterface ri-1`.
+pub(crate) fn route_text(entry: &RouteEntry) -> String {
+    format!("{} → {}", entry.destination, hops_text(entry))
+}
+
 fn hops_text(entry: &RouteEntry) -> String {
     let one = |hop: &NextHop| format!("{:?} {}", hop.kind, hop.id).trim_end().to_owned();
     entry.next_hops.iter().map(one).collect::<Vec<_>>().join(", ")

@@ -1,0 +1,66 @@
+//! The figures of `bench`, for people and as JSON.
+
+use super::{line_of, print};
+use crate::bench::{Accuracy, Miss, Report};
+use pingtong_verdict::Lang;
+use std::fmt::Write as _;
+
+/// Misses shown to people; JSON has more.
+const SHOWN_MAX: usize = 12;
+
+/// Shows the figures.
+pub(crate) fn bench(report: &Report, json: bool, lang: Lang) {
+    print(&if json { line_of(report) + "\n" } else { page(report, lang) });
+}
+
+fn page(report: &Report, lang: Lang) -> String {
+    let say = |en: &'static str, zh: &'static str| if lang == Lang::Zh { zh } else { en };
+    let mut out = String::new();
+    for (name, accuracy) in [
+        (say("single faults", "单个故障"), &report.singles),
+        (say("pairs of faults", "两个故障"), &report.pairs),
+        (say("three faults", "三个故障"), &report.triples),
+    ] {
+        let Accuracy { exact, total, rate, impossible, .. } = accuracy;
+        let (percent, of, not) = (rate * 100.0, say("exact of", "完全一致，共"), say("cannot be drawn", "无法构造"));
+        let _ = writeln!(out, "{name}: {exact} {of} {total} ({percent:.2} %); {not}: {impossible}");
+        misses(&mut out, &accuracy.misses, lang);
+    }
+    let healthy = &report.healthy;
+    let (name, blamed, not) = (
+        say("healthy networks", "健康网络"),
+        say("causes blamed", "被指认的原因"),
+        say("not found healthy", "未判为健康"),
+    );
+    let _ = writeln!(out, "{name}: {}; {blamed}: {}; {not}: {}", healthy.sets, healthy.causes, healthy.not_healthy);
+    misses(&mut out, &healthy.misses, lang);
+    let (determinism, diagnose) = (&report.determinism, &report.diagnose);
+    let name = say("same verdict on shuffled evidence", "证据乱序后结论不变");
+    let _ = writeln!(out, "{name}: {} / {}", determinism.identical, determinism.sets);
+    let name = say("one verdict", "一次结论耗时");
+    let _ = writeln!(out, "{name}: p50 {:.3} ms, p99 {:.3} ms", diagnose.p50_ms, diagnose.p99_ms);
+    if report.met {
+        let _ = writeln!(out, "{}", say("every target is met", "全部目标达成"));
+    } else {
+        let _ = writeln!(out, "{}: {}", say("targets missed", "未达目标"), report.missed.join("; "));
+    }
+    out
+}
+
+fn misses(out: &mut String, misses: &[Miss], lang: Lang) {
+    let (missing, unexpected) = if lang == Lang::Zh { ("缺少", "多出") } else { ("missing", "unexpected") };
+    for miss in misses.iter().take(SHOWN_MAX) {
+        let _ = writeln!(
+            out,
+            "  [{}] {}\n    {missing}: {}\n    {unexpected}: {}\n    {}",
+            miss.seed,
+            miss.faults.join(" + "),
+            miss.missing.join(", "),
+            miss.unexpected.join(", "),
+            miss.why
+        );
+    }
+    if misses.len() > SHOWN_MAX {
+        let _ = writeln!(out, "  … {}", misses.len() - SHOWN_MAX);
+    }
+}

@@ -1,0 +1,757 @@
+//! Expectations and forbids over whole sets of hosts, decided exactly.
+//!
+//! Rules. 1. Hosts of a set are the addresses of interfaces that the snapshots show inside it; an address that no interface has
+//! yet is in no set. 2. An expectation holds when every flow's first packet and its reply get through; of ICMP, in both
+//! directions. It fails for those flows that something stops, and is unknown for those that nothing stops but something
+//! unread may. 3. A forbid leaks when a first packet gets through, whether or not an answer comes back. 4. A set without hosts
+//! is unknown, unless it names one instance whose address no interface has: then the explaining walk says why. 5. What names
+//! a link speaks of pairs with one host at each side of it; what names none, of all pairs. Causes are the explaining
+//! walk's, for one pair of each set of flows that every stage treats alike. Guests are not looked at.
+
+use super::{
+    Estate, Flow, HostRef, Outcome, Stage,
+    decider::{Ends, Leg},
+    filter::Say,
+    links::views,
+    outcome,
+    sets::{self, Detail, FlowSet},
+    span::{Span, bits},
+};
+use crate::{
+    CauseCode, GapNote, Lang,
+    finding::{Blind, Finding, Stops, Walk},
+    lang::{Both, both},
+    model::Model,
+    verdict::Object,
+    walk,
+};
+use pingtong_evidence::{
+    Direction, Endpoint, EndpointSet, Expectation, GapCode, Link, LinkId, LinkKind, LinkSide, Pair, PairId, PortRange,
+    Protocol, SCHEMA, Side, VpcId,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::IpAddr};
+
+/// What is asked about one expectation or forbid.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Ask {
+    /// From which hosts to which, and what.
+    pub expectation: Expectation,
+    /// The link that it is about; none for whatever joins the hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<Link>,
+}
+
+/// Hosts of one VPC from the first address to the last: all of the set that lie in between.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AuditBlock {
+    /// The VPC; none for an address that none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<VpcId>,
+    /// First address.
+    pub first: IpAddr,
+    /// Last address.
+    pub last: IpAddr,
+    /// How many hosts.
+    pub hosts: usize,
+}
+
+/// Why flows fail.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AuditCause {
+    /// Code of `causes.md`.
+    pub code: CauseCode,
+    /// The side of the link that must act; none inside one VPC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<Side>,
+    /// Which way packets die of it; none when both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    /// The object.
+    pub object: Object,
+}
+
+/// Flows that fail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// From where.
+    pub source: Vec<AuditBlock>,
+    /// To where.
+    pub destination: Vec<AuditBlock>,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// First and last port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<PortRange>,
+    /// Which way they are opened, in the link's terms; none inside one VPC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    /// Why.
+    pub causes: Vec<AuditCause>,
+}
+
+/// Flows of which it is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownPart {
+    /// From where.
+    pub source: Vec<AuditBlock>,
+    /// To where.
+    pub destination: Vec<AuditBlock>,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// First and last port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<PortRange>,
+    /// Which way they are opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    /// What was not read.
+    pub gaps: Vec<GapNote>,
+}
+
+/// Flows that get through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaking {
+    /// From where.
+    pub source: Vec<AuditBlock>,
+    /// To where.
+    pub destination: Vec<AuditBlock>,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// First and last port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<PortRange>,
+    /// Which way they are opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    /// What lets them.
+    pub by: Vec<Decider>,
+}
+
+/// What decides at a stage.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Decider {
+    /// The stage.
+    pub stage: Stage,
+    /// The rule, entry, route or link end; the group, ACL or table where its default does.
+    pub object: Object,
+}
+
+/// How an expectation fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExpectationState {
+    /// Every flow gets through and back.
+    Holds,
+    /// Some do not.
+    Fails,
+    /// None is known to fail, and of some it is not known.
+    Unknown,
+}
+
+/// How a forbid fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ForbidState {
+    /// No flow gets through.
+    Holds,
+    /// Some do.
+    Leaks,
+    /// None is known to, and of some it is not known.
+    Unknown,
+}
+
+/// The answer to an expectation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectationAnswer {
+    /// What was asked.
+    #[serde(flatten)]
+    pub asked: Expectation,
+    /// The link that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkId>,
+    /// How it fares.
+    pub state: ExpectationState,
+    /// Ordered pairs of hosts that were decided.
+    pub pairs: u64,
+    /// What fails.
+    pub failing: Vec<Failing>,
+    /// What is not known.
+    pub unknown: Vec<UnknownPart>,
+}
+
+/// The answer to a forbid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForbidAnswer {
+    /// What was asked.
+    #[serde(flatten)]
+    pub asked: Expectation,
+    /// The link that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkId>,
+    /// How it fares.
+    pub state: ForbidState,
+    /// Ordered pairs of hosts that were decided.
+    pub pairs: u64,
+    /// What gets through.
+    pub leaking: Vec<Leaking>,
+    /// What is not known.
+    pub unknown: Vec<UnknownPart>,
+}
+
+/// The answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// Format version.
+    pub schema: u32,
+    /// For each expectation.
+    pub expectations: Vec<ExpectationAnswer>,
+    /// For each forbid.
+    pub forbids: Vec<ForbidAnswer>,
+    /// What was not read or left out, over all.
+    pub gaps: Vec<GapNote>,
+}
+
+/// Versions of the networks that an answer depends on, and of the whole.
+type Basis = (u64, Vec<(u32, u64)>);
+
+/// Answers, and remembers them as long as nothing that they depend on changes.
+#[derive(Debug, Default)]
+pub struct Auditor {
+    expectations: BTreeMap<(Ask, Lang), (Basis, ExpectationAnswer)>,
+    forbids: BTreeMap<(Ask, Lang), (Basis, ForbidAnswer)>,
+}
+
+impl Auditor {
+    /// Decides every expectation and forbid.
+    pub fn audit(&mut self, estate: &Estate, expectations: &[Ask], forbids: &[Ask], lang: Lang) -> Audit {
+        let mut explainer = Explainer::new(estate);
+        let expectations: Vec<ExpectationAnswer> = expectations
+            .iter()
+            .map(|ask| {
+                let scope = Scope::of(estate, ask);
+                let basis = scope.basis(estate);
+                let key = (ask.clone(), lang);
+                match self.expectations.get(&key) {
+                    Some((have, answer)) if *have == basis => answer.clone(),
+                    _ => {
+                        let answer = scope.expectation(&mut explainer, lang);
+                        self.expectations.insert(key, (basis, answer.clone()));
+                        answer
+                    }
+                }
+            })
+            .collect();
+        let forbids: Vec<ForbidAnswer> = forbids
+            .iter()
+            .map(|ask| {
+                let scope = Scope::of(estate, ask);
+                let basis = scope.basis(estate);
+                let key = (ask.clone(), lang);
+                match self.forbids.get(&key) {
+                    Some((have, answer)) if *have == basis => answer.clone(),
+                    _ => {
+                        let answer = scope.forbid(&mut explainer, lang);
+                        self.forbids.insert(key, (basis, answer.clone()));
+                        answer
+                    }
+                }
+            })
+            .collect();
+        let unknown = expectations.iter().map(|answer| &answer.unknown).chain(forbids.iter().map(|a| &a.unknown));
+        let mut gaps: Vec<GapNote> = vec![];
+        for gap in unknown.flatten().flat_map(|part| &part.gaps) {
+            if !gaps.contains(gap) {
+                gaps.push(gap.clone());
+            }
+        }
+        gaps.extend(left_out(estate, lang));
+        Audit { schema: SCHEMA, expectations, forbids, gaps }
+    }
+}
+
+fn left_out(estate: &Estate, lang: Lang) -> Option<GapNote> {
+    let count = estate.links_left_out();
+    let what = both!(
+        "{count} pairs of VPCs that transit routers join were left out",
+        "有 {count} 对经转发路由器互通的专有网络未纳入"
+    );
+    let closes_with = both!("name the links that matter in the settings", "在配置文件中写明需要关注的链路");
+    (count > 0).then(|| note(GapCode::ConfigDenied, &what, &closes_with, None, lang))
+}
+
+fn note(code: GapCode, what: &Both, closes_with: &Both, side: Option<Side>, lang: Lang) -> GapNote {
+    GapNote { code, what: what.get(lang), closes_with: closes_with.get(lang), side }
+}
+
+/// What is asked, with the hosts that it is about.
+struct Scope<'a> {
+    ask: &'a Ask,
+    /// The networks at the link's sides, when it names a link.
+    ends: Option<[Option<u32>; 2]>,
+    from: Vec<HostRef>,
+    to: Vec<HostRef>,
+}
+
+impl<'a> Scope<'a> {
+    fn of(estate: &Estate, ask: &'a Ask) -> Self {
+        let ends = ask.link.as_ref().map(|link| Side::BOTH.map(|side| estate.network_of(link.side(side))));
+        let within = ends.map(|ends| ends.into_iter().flatten().collect::<Vec<u32>>());
+        let hosts = |set: &EndpointSet| estate.hosts_of(set, within.as_deref());
+        Self { ask, ends, from: hosts(&ask.expectation.from), to: hosts(&ask.expectation.to) }
+    }
+
+    fn basis(&self, estate: &Estate) -> Basis {
+        let mut networks: Vec<u32> =
+            self.from.iter().chain(&self.to).filter_map(|host| estate.network_at(*host)).collect();
+        networks.extend(self.ends.into_iter().flatten().flatten());
+        networks.sort_unstable();
+        networks.dedup();
+        let version = |at: u32| estate.networks.get(at as usize).map_or(0, |network| network.version);
+        (estate.version, networks.into_iter().map(|at| (at, version(at))).collect())
+    }
+
+    /// Pairs of host sets to decide: of a link, those with one end at each side.
+    fn crossings(&self, estate: &Estate) -> Vec<(Vec<HostRef>, Vec<HostRef>)> {
+        let Some(ends) = self.ends else { return vec![(self.from.clone(), self.to.clone())] };
+        let at = |hosts: &[HostRef], end: Option<u32>| -> Vec<HostRef> {
+            hosts.iter().copied().filter(|host| end.is_some() && estate.network_at(*host) == end).collect()
+        };
+        let [a, b] = ends;
+        let all = [(at(&self.from, a), at(&self.to, b)), (at(&self.from, b), at(&self.to, a))];
+        all.into_iter().filter(|(from, to)| !from.is_empty() && !to.is_empty()).collect()
+    }
+
+    fn expectation(&self, explainer: &mut Explainer<'_>, lang: Lang) -> ExpectationAnswer {
+        let estate = explainer.estate;
+        let Expectation { protocol, ports, .. } = self.ask.expectation;
+        let (mut failing, mut unknown, mut pairs) = (vec![], vec![], 0);
+        for (from, to) in self.crossings(estate) {
+            pairs += pair_count(&from, &to);
+            let back = (protocol == Protocol::Icmp).then_some((&to, &from));
+            for (from, to) in [(&from, &to)].into_iter().chain(back) {
+                for set in sets::flows(estate, (from, to), protocol, ports, Detail::Blockers) {
+                    let [request, reply] = set.fate.map(|stages| outcome(&stages));
+                    let stopped = [request, reply].iter().any(|o| matches!(o, Outcome::Stopped { .. }));
+                    let hidden = [request, reply].iter().any(|o| matches!(o, Outcome::Unknown { .. }));
+                    if stopped {
+                        failing.push(explainer.failing(&set, protocol, (from, to)));
+                    } else if hidden {
+                        unknown.push(explainer.unknown(&set, protocol, (from, to), lang));
+                    }
+                }
+            }
+        }
+        if pairs == 0 {
+            self.nobody(explainer, &mut failing, &mut unknown, lang);
+        }
+        let state = match (failing.is_empty(), unknown.is_empty()) {
+            (false, _) => ExpectationState::Fails,
+            (true, false) => ExpectationState::Unknown,
+            (true, true) => ExpectationState::Holds,
+        };
+        ExpectationAnswer {
+            asked: self.ask.expectation.clone(),
+            link: self.ask.link.as_ref().map(|link| link.id.clone()),
+            state,
+            pairs,
+            failing,
+            unknown,
+        }
+    }
+
+    fn forbid(&self, explainer: &mut Explainer<'_>, lang: Lang) -> ForbidAnswer {
+        let estate = explainer.estate;
+        let Expectation { protocol, ports, .. } = self.ask.expectation;
+        let (mut leaking, mut unknown, mut pairs) = (vec![], vec![], 0);
+        for (from, to) in self.crossings(estate) {
+            pairs += pair_count(&from, &to);
+            for set in sets::flows(estate, (&from, &to), protocol, ports, Detail::Request) {
+                let [request, _] = set.fate;
+                match outcome(&request) {
+                    Outcome::Delivered => leaking.extend(explainer.leaking(&set, protocol, (&from, &to))),
+                    Outcome::Unknown { .. } => {
+                        unknown.push(explainer.unknown(&set, protocol, (&from, &to), lang));
+                    }
+                    Outcome::Stopped { .. } => {}
+                }
+            }
+        }
+        if pairs == 0 {
+            unknown.push(self.empty(lang));
+        }
+        let state = match (leaking.is_empty(), unknown.is_empty()) {
+            (false, _) => ForbidState::Leaks,
+            (true, false) => ForbidState::Unknown,
+            (true, true) => ForbidState::Holds,
+        };
+        ForbidAnswer {
+            asked: self.ask.expectation.clone(),
+            link: self.ask.link.as_ref().map(|link| link.id.clone()),
+            state,
+            pairs,
+            leaking,
+            unknown,
+        }
+    }
+
+    /// A set has no hosts: an instance that is named is looked for all the same.
+    fn nobody(
+        &self,
+        explainer: &Explainer<'_>,
+        failing: &mut Vec<Failing>,
+        unknown: &mut Vec<UnknownPart>,
+        lang: Lang,
+    ) {
+        let Expectation { protocol, ports, .. } = self.ask.expectation;
+        let named = |set: &EndpointSet, hosts: &[HostRef]| match set {
+            EndpointSet::Instance { address, .. } => Some(*address),
+            _ => explainer.estate.address(*hosts.first()?),
+        };
+        let ends = named(&self.ask.expectation.from, &self.from).zip(named(&self.ask.expectation.to, &self.to));
+        let Some((link, (from, to))) = self.ask.link.as_ref().zip(ends) else { return unknown.push(self.empty(lang)) };
+        let source_side = self.side_of_from(explainer.estate, from, to);
+        let port = ports.map(PortRange::first);
+        let Some(pair) = pair(link, source_side, [from, to], protocol, port) else {
+            return unknown.push(self.empty(lang));
+        };
+        let snapshots = views(link, &explainer.estate.places, false);
+        let walk = walk::walk(&Model::new(link, snapshots), &pair, &[]);
+        let (source, destination) = (vec![lone(from)], vec![lone(to)]);
+        let direction = Some(source_side.sends());
+        let causes = causes(&walk, source_side.sends());
+        if causes.is_empty() {
+            let gaps = gaps(&walk, source_side.sends(), lang);
+            let gaps = if gaps.is_empty() { vec![self.nobody_note(lang)] } else { gaps };
+            unknown.push(UnknownPart { source, destination, protocol, ports, direction, gaps });
+        } else {
+            failing.push(Failing { source, destination, protocol, ports, direction, causes });
+        }
+    }
+
+    /// The side of the link that the source is at: as its host shows, or as the destination's does, or by the VPCs' blocks.
+    fn side_of_from(&self, estate: &Estate, from: IpAddr, to: IpAddr) -> Side {
+        let shown = |hosts: &[HostRef]| {
+            let at = hosts.first().and_then(|host| estate.network_at(*host));
+            let [initiator, acceptor] = self.ends?;
+            match at {
+                None => None,
+                at if at == initiator => Some(Side::Initiator),
+                at if at == acceptor => Some(Side::Acceptor),
+                Some(_) => None,
+            }
+        };
+        let Some(link) = &self.ask.link else { return Side::Initiator };
+        let model = Model::new(link, views(link, &estate.places, true));
+        let inside = |address: IpAddr| {
+            Side::BOTH.into_iter().find(|side| model.blocks(*side).iter().any(|block| block.contains(address)))
+        };
+        shown(&self.from)
+            .or_else(|| shown(&self.to).map(Side::opposite))
+            .or_else(|| inside(from))
+            .or_else(|| inside(to).map(Side::opposite))
+            .unwrap_or(Side::Initiator)
+    }
+
+    fn empty(&self, lang: Lang) -> UnknownPart {
+        let Expectation { protocol, ports, .. } = self.ask.expectation;
+        let (source, destination) = (vec![], vec![]);
+        UnknownPart { source, destination, protocol, ports, direction: None, gaps: vec![self.nobody_note(lang)] }
+    }
+
+    fn nobody_note(&self, lang: Lang) -> GapNote {
+        let set = if self.from.is_empty() { &self.ask.expectation.from } else { &self.ask.expectation.to };
+        let name = match set {
+            EndpointSet::Instance { id, address } => format!("{id} ({address})"),
+            EndpointSet::VSwitch(id) => id.to_string(),
+            EndpointSet::Vpc(id) => id.to_string(),
+            EndpointSet::Cidr(block) => block.to_string(),
+        };
+        let what = both!("the snapshots show no host of {name}", "快照中没有 {name} 的主机");
+        let closes_with = both!("give a snapshot of the account and region that has it", "提供其所在账号和地域的快照");
+        note(GapCode::AccountNotVisible, &what, &closes_with, None, lang)
+    }
+}
+
+fn pair_count(from: &[HostRef], to: &[HostRef]) -> u64 {
+    let (rows, columns) = (u64::try_from(from.len()), u64::try_from(to.len()));
+    rows.ok().zip(columns.ok()).map_or(u64::MAX, |(rows, columns)| rows.saturating_mul(columns))
+}
+
+fn lone(address: IpAddr) -> AuditBlock {
+    AuditBlock { vpc: None, first: address, last: address, hosts: 1 }
+}
+
+fn pair(
+    link: &Link,
+    source_side: Side,
+    [from, to]: [IpAddr; 2],
+    protocol: Protocol,
+    port: Option<u16>,
+) -> Option<Pair> {
+    let endpoint = |address| Endpoint { address, instance: None, agent: None };
+    let (initiator, acceptor) = if source_side == Side::Initiator { (from, to) } else { (to, from) };
+    Some(Pair {
+        id: PairId::parse(&format!("{initiator}-{acceptor}")).ok()?,
+        link: link.clone(),
+        initiator: endpoint(initiator),
+        acceptor: endpoint(acceptor),
+        protocol,
+        port,
+        opened_by: source_side,
+    })
+}
+
+fn dies(stops: Stops, flow: Direction) -> bool {
+    stops.round_trip(flow) || matches!(stops, Stops::Some(_))
+}
+
+pub(super) fn causes(walk: &Walk, flow: Direction) -> Vec<AuditCause> {
+    let ours = walk.findings.iter().filter(|finding| dies(finding.stops, flow));
+    let mut causes: Vec<AuditCause> = ours.map(AuditCause::of).collect();
+    causes.sort();
+    causes.dedup();
+    causes
+}
+
+impl AuditCause {
+    fn of(finding: &Finding) -> Self {
+        Self {
+            code: finding.code,
+            side: Some(finding.side),
+            direction: finding.direction,
+            object: finding.object.clone(),
+        }
+    }
+}
+
+fn gaps(walk: &Walk, flow: Direction, lang: Lang) -> Vec<GapNote> {
+    let ours = walk.blinds.iter().filter(|blind| blind.stops.iter().any(|stops| dies(*stops, flow)));
+    let mut all: Vec<GapNote> = vec![];
+    for Blind { gap, side, what, closes_with, .. } in ours {
+        let note = note(*gap, what, closes_with, Some(*side), lang);
+        if !all.contains(&note) {
+            all.push(note);
+        }
+    }
+    all
+}
+
+/// Explains sets of flows by one of their pairs.
+pub(super) struct Explainer<'e> {
+    estate: &'e Estate,
+    /// By link.
+    models: BTreeMap<LinkId, Model>,
+}
+
+impl<'e> Explainer<'e> {
+    pub(super) fn new(estate: &'e Estate) -> Self {
+        Self { estate, models: BTreeMap::new() }
+    }
+
+    /// The explaining walk of a flow between two VPCs; none inside one.
+    pub(super) fn walk(&mut self, flow: &Flow) -> Option<(Walk, Direction)> {
+        let ends = Ends::of(self.estate, flow)?;
+        if ends.same_vpc {
+            return None;
+        }
+        let link = self.estate.link_of(&ends)?;
+        let model = self
+            .models
+            .entry(link.id.clone())
+            .or_insert_with(|| Model::new(&link, views(&link, &self.estate.places, false)));
+        let source = self.estate.network_at(flow.source)?;
+        let side = if self.estate.networks.get(source as usize)?.id == link.initiator.vpc {
+            Side::Initiator
+        } else {
+            Side::Acceptor
+        };
+        let addresses = [self.estate.address(flow.source)?, self.estate.address(flow.destination)?];
+        let pair = pair(&link, side, addresses, flow.protocol, flow.port)?;
+        Some((walk::walk(model, &pair, &[]), side.sends()))
+    }
+
+    fn failing(&mut self, set: &FlowSet, protocol: Protocol, hosts: (&[HostRef], &[HostRef])) -> Failing {
+        let flow = set.sample(protocol);
+        let told = flow.and_then(|flow| self.walk(&flow));
+        let mut causes = told.as_ref().map_or_else(Vec::new, |(walk, flow)| causes(walk, *flow));
+        if causes.is_empty() {
+            causes = flow.map_or_else(Vec::new, |flow| self.plain_causes(&flow, set));
+        }
+        Failing {
+            source: self.estate.blocks(hosts.0, set, true),
+            destination: self.estate.blocks(hosts.1, set, false),
+            protocol,
+            ports: set.ports,
+            direction: told.map(|(_, direction)| direction),
+            causes,
+        }
+    }
+
+    /// Causes where the explaining walk does not go: inside one VPC.
+    fn plain_causes(&self, flow: &Flow, set: &FlowSet) -> Vec<AuditCause> {
+        let Some(ends) = Ends::of(self.estate, flow) else { return vec![] };
+        let mut causes = vec![];
+        for (leg, stages) in [Leg::Request, Leg::Reply].into_iter().zip(set.fate) {
+            for (stage, say) in stages {
+                let Say::Stop(by) = say else { continue };
+                let code = plain_code(stage, by);
+                causes.extend(ends.decider(leg, stage, say).map(|object| AuditCause {
+                    code,
+                    side: None,
+                    direction: None,
+                    object,
+                }));
+            }
+        }
+        causes.sort();
+        causes.dedup();
+        causes
+    }
+
+    fn unknown(
+        &mut self,
+        set: &FlowSet,
+        protocol: Protocol,
+        hosts: (&[HostRef], &[HostRef]),
+        lang: Lang,
+    ) -> UnknownPart {
+        let told = set.sample(protocol).and_then(|flow| self.walk(&flow));
+        let mut all = told.as_ref().map_or_else(Vec::new, |(walk, flow)| gaps(walk, *flow, lang));
+        if all.is_empty() {
+            let what = both!("part of the configuration on the way", "途经的部分配置");
+            let closes_with = both!("read the snapshots again with the permission to", "授权后重新读取快照");
+            all.push(note(GapCode::ConfigDenied, &what, &closes_with, None, lang));
+        }
+        UnknownPart {
+            source: self.estate.blocks(hosts.0, set, true),
+            destination: self.estate.blocks(hosts.1, set, false),
+            protocol,
+            ports: set.ports,
+            direction: told.map(|(_, direction)| direction),
+            gaps: all,
+        }
+    }
+
+    fn leaking(&mut self, set: &FlowSet, protocol: Protocol, hosts: (&[HostRef], &[HostRef])) -> Option<Leaking> {
+        let ends = Ends::of(self.estate, &set.sample(protocol)?)?;
+        let [request, _] = set.fate;
+        let telling = request.into_iter().filter(|(stage, _)| !matches!(stage, Stage::Source | Stage::Destination));
+        let by = telling
+            .filter_map(|(stage, say)| ends.decider(Leg::Request, stage, say).map(|object| Decider { stage, object }));
+        Some(Leaking {
+            by: by.collect(),
+            source: self.estate.blocks(hosts.0, set, true),
+            destination: self.estate.blocks(hosts.1, set, false),
+            protocol,
+            ports: set.ports,
+            direction: ends.direction(),
+        })
+    }
+}
+
+/// The code of a stage that stops a packet inside one VPC.
+pub(super) fn plain_code(stage: Stage, by: u32) -> CauseCode {
+    match stage {
+        Stage::Source | Stage::Destination => CauseCode::InstanceStopped,
+        Stage::EgressGroup => CauseCode::SgEgressBlocked,
+        Stage::IngressGroup if by == super::DEFAULT => CauseCode::SgIngressMissing,
+        Stage::IngressGroup => CauseCode::SgDropWins,
+        Stage::EgressAcl => CauseCode::NaclEgressBlocked,
+        Stage::IngressAcl => CauseCode::NaclIngressBlocked,
+        Stage::Route | Stage::Connection | Stage::Transit => CauseCode::RouteMissing,
+    }
+}
+
+impl Estate {
+    /// The link that a flow goes over or would; where nothing joins the two VPCs, the one that the tutorial would make.
+    pub(super) fn link_of(&self, ends: &Ends<'_>) -> Option<Link> {
+        if let Some(link) = ends.link(Leg::Request) {
+            return Some(self.joints.get(link as usize)?.link.clone());
+        }
+        let side = |vpc: u32| {
+            let network = self.networks.get(vpc as usize)?;
+            let snapshot = &self.places.get(network.place as usize)?.snapshot;
+            let (account, region) = (snapshot.account.clone(), snapshot.region.clone());
+            Some(LinkSide { account, region, vpc: network.id.clone() })
+        };
+        let (initiator, acceptor) = (side(ends.source.vpc)?, side(ends.destination.vpc)?);
+        let id = LinkId::parse(&format!("{}~{}", initiator.vpc, acceptor.vpc)).ok()?;
+        Some(Link { id, kind: LinkKind::RouterInterface, initiator, acceptor })
+    }
+
+    fn network_of(&self, side: &LinkSide) -> Option<u32> {
+        let found = self.networks.iter().position(|network| {
+            let place = self.places.get(network.place as usize).map(|place| &place.snapshot);
+            network.id == side.vpc && place.is_some_and(|s| s.account == side.account && s.region == side.region)
+        });
+        found.and_then(|at| u32::try_from(at).ok())
+    }
+
+    pub(super) fn network_at(&self, host: HostRef) -> Option<u32> {
+        Some(self.profile(self.host(host)?)?.vpc)
+    }
+
+    /// The hosts of a set, within some networks when they are given.
+    pub(super) fn hosts_of(&self, set: &EndpointSet, within: Option<&[u32]>) -> Vec<HostRef> {
+        let mut hosts = vec![];
+        for (at, network) in (0u32..).zip(&self.networks) {
+            let whole = match set {
+                EndpointSet::Vpc(vpc) => network.id == *vpc,
+                EndpointSet::Cidr(_) | EndpointSet::VSwitch(_) | EndpointSet::Instance { .. } => true,
+            };
+            if !whole || within.is_some_and(|within| !within.contains(&at)) {
+                continue;
+            }
+            let all =
+                (super::compile::number(network.hosts.start)..super::compile::number(network.hosts.end)).map(HostRef);
+            hosts.extend(all.filter(|host| self.is_in(*host, set)));
+        }
+        // An address may have moved to another instance than the one named: the named one comes first, else whoever has it.
+        if let EndpointSet::Instance { id, .. } = set
+            && hosts.iter().any(|host| self.instance(*host) == Some(id))
+        {
+            hosts.retain(|host| self.instance(*host) == Some(id));
+        }
+        hosts
+    }
+
+    fn is_in(&self, at: HostRef, set: &EndpointSet) -> bool {
+        let Some(host) = self.host(at) else { return false };
+        match set {
+            EndpointSet::Vpc(_) => true,
+            EndpointSet::Cidr(block) => Span::of(block).is_some_and(|span| span.contains(host.address)),
+            EndpointSet::Instance { address, .. } => bits(*address) == Some(host.address),
+            EndpointSet::VSwitch(id) => {
+                let found = self.profile(host).and_then(|profile| {
+                    let vswitches = self.place_of(profile)?.snapshot.vswitches.known()?;
+                    vswitches.get(profile.vswitch? as usize)
+                });
+                found.is_some_and(|vswitch| vswitch.id == *id)
+            }
+        }
+    }
+
+    /// The hosts of one end of a set of flows, as blocks: runs of the whole set's hosts, VPC by VPC.
+    fn blocks(&self, whole: &[HostRef], set: &FlowSet, source: bool) -> Vec<AuditBlock> {
+        let part = if source { &set.sources } else { &set.destinations };
+        let mut blocks: Vec<AuditBlock> = vec![];
+        let mut open: Option<u32> = None;
+        for host in whole {
+            let (Some(network), Some(address)) = (self.network_at(*host), self.address(*host)) else { continue };
+            if !part.contains(host) {
+                open = None;
+                continue;
+            }
+            if let Some(block) = blocks.last_mut().filter(|_| open == Some(network)) {
+                block.last = address;
+                block.hosts += 1;
+            } else {
+                let vpc = self.vpc(*host).cloned();
+                blocks.push(AuditBlock { vpc, first: address, last: address, hosts: 1 });
+            }
+            open = Some(network);
+        }
+        blocks
+    }
+}
