@@ -5,8 +5,8 @@
 //! must be blamed, [`packet`] says what packets do, [`evidence`] what agents and APIs report of it. Absences, held by the
 //! manifest: the engine, I/O, a clock, other randomness than the seed. Facts: `network-semantics.md` §1–§5, §7.
 
-pub mod estate;
 pub mod draw;
+pub mod estate;
 pub mod evidence;
 pub mod fault;
 pub mod packet;
