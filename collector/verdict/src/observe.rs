@@ -85,6 +85,16 @@ pub(crate) struct Observed {
     pub(crate) cut: Option<Cut>,
     /// What became of packets that may not be cut, by their size in bytes with all headers.
     pub(crate) sizes: BTreeMap<u32, SizeSeen>,
+    /// What each round, which is a flow of its own, brought to the far interface; only of those that were observed there.
+    pub(crate) flows: Vec<FlowSeen>,
+}
+
+/// One flow's packets on their way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FlowSeen {
+    pub(crate) began: Timestamp,
+    pub(crate) ended: Timestamp,
+    pub(crate) leg: Leg,
 }
 
 /// Packets of one size that may not be cut on the way.
@@ -397,6 +407,11 @@ fn add_round(
     };
     let home = round.replied_on_wire.known().map(|set| set.union(&received).intersection(&round.sent));
     if let Some(arrived) = &arrived {
+        if !drops {
+            let mut leg = Leg::default();
+            leg.add(&round.sent.intersection(&proven), arrived);
+            seen.flows.push(FlowSeen { began: round.started_at, ended: round.ended_at, leg });
+        }
         count(&mut seen.request, &round.sent, arrived);
         if let Some(accepted) = &accepted {
             count(&mut seen.accept, arrived, accepted);

@@ -2,7 +2,7 @@
 //!
 //! Order of the rules: loss on a leg that passes packets is the fabric's when both of its ends were observed without own
 //! drops and at least [`LOST_MIN`] packets and [`LOSS_RATE_MIN`] of those sent are missing; other pairs of the link may clear
-//! the segment (module `shared`), the bandwidth may explain it (module `bandwidth`), else it stays the fabric's. Where no loss
+//! the segment (module `shared`), it may go by flow (module `per_flow`), the bandwidth may explain it (module `bandwidth`), else it stays the fabric's. Where no loss
 //! is the bandwidth's, round-trip times are compared with the usual ones (module `latency`). Sizes are looked at by themselves
 //! (module `path_size`), and so is what dies inside a host (module `host_load`).
 
@@ -16,7 +16,7 @@ use crate::{
     latency,
     model::Model,
     observe::{LOSS_RATE_MIN, LOST_MIN, Leg, observe_pair},
-    path_size,
+    path_size, per_flow,
     question::Question,
     repair::Fix,
     shared::{self, Count, Word},
@@ -53,6 +53,18 @@ pub(crate) fn judge(means: &Means<'_>, standing: &[Finding]) -> (Vec<Finding>, V
     let mut losses = vec![];
     for direction in Direction::BOTH {
         let Some((loss, leg)) = loss(model, direction, seen, standing) else { continue };
+        let by_flow = seen.get(&direction).and_then(|seen| per_flow::told(model, &question.pair, direction, seen));
+        match by_flow {
+            Some(Ok(note)) => {
+                losses.push(Finding { evidence: loss.evidence.into_iter().chain([note]).collect(), ..loss });
+                continue;
+            }
+            Some(Err(doubt)) => {
+                take(Err(doubt), &mut findings);
+                continue;
+            }
+            None => {}
+        }
         match of_one_host(means, direction, leg) {
             (Some(side), count) => take(one_host(means, side, direction, count), &mut findings),
             (None, count) => losses.push(with_others(loss, count)),
