@@ -31,6 +31,7 @@ pub use path::{PathEnd, PathLeg, PathStage, PathState, PathTrace};
 use pingtong_evidence::{Direction, EniId, InstanceId, Link, Protocol, Side, Snapshot, VpcId};
 use place::Place;
 use serde::{Deserialize, Serialize};
+pub(crate) use sets::{Detail, FlowSet, flows as flow_sets};
 use span::Span;
 use std::{collections::BTreeMap, net::IpAddr, ops::Range};
 

@@ -24,6 +24,12 @@ pub(crate) struct FlowSet {
 }
 
 impl FlowSet {
+    /// Whether the first packet of its flows arrives, as far as can be told.
+    pub(crate) fn request_passes(&self) -> bool {
+        let [request, _] = &self.fate;
+        request.iter().all(|(_, say)| matches!(say, Say::Pass(_)))
+    }
+
     /// One of its flows.
     pub(crate) fn sample(&self, protocol: Protocol) -> Option<Flow> {
         let source = *self.sources.iter().next()?;

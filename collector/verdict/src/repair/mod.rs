@@ -199,7 +199,7 @@ impl Task<'_> {
             instance: None,
             save: std::collections::BTreeMap::default(),
         }));
-        let opens = opens::opens(self.model, self.pair, plan.iter().map(|p| (p.side, &p.fix)));
+        let opens = opens::opens(self.model, &model, self.pair, plan.iter().map(|p| (p.side, &p.fix)));
         Repairs { minimal: restores, proven, set, opens }
     }
 }

@@ -121,3 +121,52 @@ fn no_subset_of_the_candidates_is_smaller() {
     }
     assert!(compared > 300, "only {compared} of 400 had at most {MOST} candidates");
 }
+
+/// Another host beside the pair's, in the same vSwitch and group.
+fn neighbour(world: &mut World, side: Side, address: &str) {
+    let mut eni = known(&mut world.snapshot(side).enis)[0].clone();
+    (eni.id, eni.instance, eni.addresses) = (id(&format!("eni-{address}")), Some(id("i-neighbour")), vec![ip(address)]);
+    known(&mut world.snapshot(side).enis).push(eni);
+    let mut instance = known(&mut world.snapshot(side).instances)[0].clone();
+    (instance.id, instance.addresses) = (id("i-neighbour"), vec![ip(address)]);
+    known(&mut world.snapshot(side).instances).push(instance);
+}
+
+fn opened(repairs: &Repairs) -> Vec<String> {
+    let told = |o: &crate::Opening| format!("{} > {} {} {}", o.source, o.destination, o.protocol, o.ports);
+    repairs.opens.iter().map(told).collect()
+}
+
+#[test]
+fn a_route_opens_what_its_table_carries_for_other_hosts() {
+    let mut world = World::healthy();
+    neighbour(&mut world, Side::Initiator, "192.168.1.11");
+    world.entries(Side::Initiator).truncate(1);
+    world.wire(Wire::S1, Wire::S5);
+    // The other direction's requests arrived before; TCP is let in by no rule.
+    assert_eq!(opened(&world.verdict().repairs), ["192.168.1.11/32 > 172.16.1.10/32 icmp -1/-1"]);
+    world.rules(Side::Acceptor).push(SecurityRule {
+        ports: PortRange::new(22, 23).unwrap(),
+        ..rule("sgr-ssh", Policy::Accept, 1, RuleProtocol::Tcp, RulePeer::Cidr(cidr("192.168.1.0/28")))
+    });
+    let expected = ["192.168.1.10/31 > 172.16.1.10/32 tcp 22/23", "192.168.1.11/32 > 172.16.1.10/32 icmp -1/-1"]
+        .map(str::to_owned);
+    let opened: std::collections::BTreeSet<_> = opened(&world.verdict().repairs).into_iter().collect();
+    assert_eq!(opened, expected.into_iter().collect());
+}
+
+#[test]
+fn a_rule_opens_its_block_to_every_member_of_its_group() {
+    let mut world = World::healthy();
+    neighbour(&mut world, Side::Acceptor, "172.16.1.12");
+    world.rules(Side::Acceptor).clear();
+    world.wire(Wire::S1, Wire::Through);
+    assert_eq!(opened(&world.verdict().repairs), ["192.168.0.0/16 > 172.16.1.8/29 icmp -1/-1"]);
+    // A host outside the group stays closed: a block that holds it would say too much.
+    let mut outsider = known(&mut world.snapshot(Side::Acceptor).enis)[0].clone();
+    (outsider.id, outsider.addresses, outsider.security_groups) =
+        (id("eni-out"), vec![ip("172.16.1.11")], vec![id("sg-other")]);
+    known(&mut world.snapshot(Side::Acceptor).enis).push(outsider);
+    let members = ["192.168.0.0/16 > 172.16.1.10/32 icmp -1/-1", "192.168.0.0/16 > 172.16.1.12/32 icmp -1/-1"];
+    assert_eq!(opened(&world.verdict().repairs), members);
+}
