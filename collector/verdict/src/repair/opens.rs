@@ -42,7 +42,7 @@ impl Flows {
     fn without(self, other: &Self) -> Vec<Self> {
         let meets = self.sources.iter().any(|source| other.sources.contains(source))
             && self.destinations.iter().any(|destination| other.destinations.contains(destination))
-            && overlap(self.ports, other.ports).is_some();
+            && meet(self.ports, other.ports);
         if !meets {
             return vec![self];
         }
@@ -63,15 +63,12 @@ impl Flows {
     }
 }
 
-/// The ports of both; a protocol without ports has one of them.
-fn overlap(a: Option<(u16, u16)>, b: Option<(u16, u16)>) -> Option<Option<(u16, u16)>> {
+/// Whether the two have a port in common; a protocol without ports has one of them.
+fn meet(a: Option<(u16, u16)>, b: Option<(u16, u16)>) -> bool {
     match (a, b) {
-        (Some(a), Some(b)) => {
-            let (first, last) = (a.0.max(b.0), a.1.min(b.1));
-            (first <= last).then_some(Some((first, last)))
-        }
-        (None, None) => Some(None),
-        _ => None,
+        (Some(a), Some(b)) => a.0.max(b.0) <= a.1.min(b.1),
+        (None, None) => true,
+        _ => false,
     }
 }
 
