@@ -6,6 +6,7 @@
 
 mod accuracy;
 mod blame;
+mod estate;
 mod matching;
 mod repairs;
 mod speed;
@@ -15,10 +16,12 @@ mod workers;
 
 pub use accuracy::Accuracy;
 pub use blame::{Blame, Lying};
+pub use estate::EstateSpeed;
 pub use matching::Miss;
 pub use repairs::{Failure, Repairs};
 pub use speed::{Determinism, Latency};
 
+use pingtong_worlds::estate::Shape;
 use serde::Serialize;
 
 /// Share of single faults that must be exact.
@@ -51,6 +54,8 @@ pub struct Size {
     repairs: usize,
     shuffled: usize,
     timed: usize,
+    estate: Shape,
+    walks: usize,
 }
 
 impl Size {
@@ -64,10 +69,22 @@ impl Size {
         repairs: 1_000,
         shuffled: 500,
         timed: 2_000,
+        estate: Shape::LARGE,
+        walks: 2_000_000,
     };
     /// A look in passing.
-    pub const QUICK: Self =
-        Self { worlds: 1, pair_step: 19, triples: 60, healthy: 300, lying: 300, repairs: 60, shuffled: 20, timed: 100 };
+    pub const QUICK: Self = Self {
+        worlds: 1,
+        pair_step: 19,
+        triples: 60,
+        healthy: 300,
+        lying: 300,
+        repairs: 60,
+        shuffled: 20,
+        timed: 100,
+        estate: Shape { vpcs: 100, peerings: 50, ..Shape::LARGE },
+        walks: 100_000,
+    };
 }
 
 /// All figures.
@@ -93,6 +110,8 @@ pub struct Report {
     pub determinism: Determinism,
     /// Time of one verdict on a pair of the tutorial's size.
     pub diagnose: Latency,
+    /// Walks and audits over a whole estate.
+    pub estate: EstateSpeed,
     /// Targets that were missed.
     pub missed: Vec<String>,
     /// Whether every target was met.
@@ -112,6 +131,7 @@ pub fn verdict(seed: u64, size: Size) -> Report {
         repairs: repairs::repairs(seed, size.repairs),
         determinism: speed::determinism(seed, size.shuffled),
         diagnose: speed::diagnose_latency(size.timed),
+        estate: estate::speed(seed, size.estate, size.walks),
         missed: vec![],
         met: false,
     };
@@ -148,5 +168,22 @@ fn missed(report: &Report) -> Vec<String> {
         format!("determinism {} of {}", determinism.identical, determinism.sets),
     );
     check(report.diagnose.p99_ms <= DIAGNOSE_MS_P99_MAX, format!("diagnose.p99_ms {:.3}", report.diagnose.p99_ms));
+    let estate = &report.estate;
+    check(estate.sound, "estate.sound".to_owned());
+    check(
+        estate.walks_per_second >= estate::WALKS_PER_SECOND_MIN,
+        format!("estate.walks_per_second {:.0}", estate.walks_per_second),
+    );
+    check(
+        estate.audit_seconds <= estate::AUDIT_SECONDS_MAX,
+        format!("estate.audit_seconds {:.3}", estate.audit_seconds),
+    );
+    check(estate.reaudit_ms <= estate::REAUDIT_MS_MAX, format!("estate.reaudit_ms {:.1}", estate.reaudit_ms));
+    // A smaller estate, for a look in passing, has fewer pairs.
+    let whole = estate.vpcs >= Shape::LARGE.vpcs;
+    check(
+        !whole || estate.audit_pairs >= estate::AUDIT_PAIRS_MIN,
+        format!("estate.audit_pairs {}", estate.audit_pairs),
+    );
     missed
 }

@@ -64,6 +64,15 @@ fn page(report: &Report, lang: Lang) -> String {
     let _ = writeln!(out, "{name}: {} / {}", determinism.identical, determinism.sets);
     let name = say("one verdict", "一次结论耗时");
     let _ = writeln!(out, "{name}: p50 {:.3} ms, p99 {:.3} ms", diagnose.p50_ms, diagnose.p99_ms);
+    let estate = &report.estate;
+    let (vpcs, walks, pairs) =
+        (say("VPCs", "个专有网络"), say("walks/s", "次走查/秒"), say("pairs audited in", "对主机审计用时"));
+    let again = say("again after one changed rule", "改一条规则后重新审计");
+    let _ = writeln!(
+        out,
+        "{} {vpcs}: {:.0} {walks}; {} {pairs} {:.3} s; {again}: {:.1} ms",
+        estate.vpcs, estate.walks_per_second, estate.audit_pairs, estate.audit_seconds, estate.reaudit_ms
+    );
     if report.met {
         let _ = writeln!(out, "{}", say("every target is met", "全部目标达成"));
     } else {

@@ -68,7 +68,8 @@ impl<'e> Ends<'e> {
             Stage::EgressAcl => self.entry(sender, false, by),
             Stage::IngressAcl => self.entry(receiver, true, by),
             Stage::Route => self.route(sender, by),
-            Stage::Connection | Stage::Transit => self.joint(sender, leg),
+            Stage::Connection => self.joint(sender, leg),
+            Stage::Transit => self.joint(sender, leg).filter(|object| object.kind == ObjectKind::TransitAttachment),
         }
     }
 

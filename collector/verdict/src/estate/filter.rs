@@ -24,12 +24,33 @@ pub(crate) const DEFAULT: u32 = u32::MAX;
 /// A rule that does not stand in the group: members of one group reach each other.
 pub(crate) const INNER: u32 = u32::MAX - 1;
 
-/// What happens at each port, one list for a protocol: the last port of each step and what is said.
+/// What happens at each port of a protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Steps {
+    /// The same at every port, which is the rule.
+    One(Say),
+    /// The last port of each step and what is said.
+    Many(Vec<(u16, Say)>),
+}
+
+impl Steps {
+    fn say(&self, port: u16) -> Say {
+        match self {
+            Self::One(say) => *say,
+            Self::Many(steps) => {
+                let at = steps.partition_point(|(last, _)| *last < port);
+                steps.get(at).map_or(Say::Unknown, |(_, say)| *say)
+            }
+        }
+    }
+}
+
+/// What happens to packets from or to one cell of addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Column {
     icmp: Say,
-    tcp: Vec<(u16, Say)>,
-    udp: Vec<(u16, Say)>,
+    tcp: Steps,
+    udp: Steps,
 }
 
 impl Column {
@@ -51,29 +72,34 @@ impl Column {
                     _ => steps.push((last, says)),
                 }
             }
-            steps
+            match steps.as_slice() {
+                [(_, say)] => Steps::One(*say),
+                _ => Steps::Many(steps),
+            }
         };
         Self { icmp: say(Protocol::Icmp, None), tcp: steps(Protocol::Tcp), udp: steps(Protocol::Udp) }
     }
 
-    fn steps(&self, protocol: Protocol) -> &[(u16, Say)] {
-        match protocol {
-            Protocol::Icmp => &[],
-            Protocol::Tcp => &self.tcp,
-            Protocol::Udp => &self.udp,
-        }
-    }
-
     pub(crate) fn say(&self, protocol: Protocol, port: Option<u16>) -> Say {
-        let Some(port) = port.filter(|_| protocol != Protocol::Icmp) else { return self.icmp };
-        let steps = self.steps(protocol);
-        let at = if steps.len() < 2 { 0 } else { steps.partition_point(|(last, _)| *last < port) };
-        steps.get(at).map_or(Say::Unknown, |(_, say)| *say)
+        match (protocol, port) {
+            (Protocol::Tcp, Some(port)) => self.tcp.say(port),
+            (Protocol::Udp, Some(port)) => self.udp.say(port),
+            _ => self.icmp,
+        }
     }
 
     /// Last ports of steps.
     pub(crate) fn ends(&self, protocol: Protocol) -> impl Iterator<Item = u16> {
-        self.steps(protocol).iter().map(|(last, _)| *last)
+        let steps = match protocol {
+            Protocol::Icmp => None,
+            Protocol::Tcp => Some(&self.tcp),
+            Protocol::Udp => Some(&self.udp),
+        };
+        let many = steps.into_iter().flat_map(|steps| match steps {
+            Steps::One(_) => &[][..],
+            Steps::Many(steps) => steps,
+        });
+        many.map(|(last, _)| *last)
     }
 }
 

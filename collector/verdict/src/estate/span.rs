@@ -46,15 +46,14 @@ pub(crate) fn address(bits: u32) -> IpAddr {
 /// A number for each cell of the address space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cells {
-    /// First address of each cell, ascending, the first being 0.
-    starts: Vec<u32>,
-    values: Vec<u32>,
+    /// First address of each cell, ascending, the first being 0, with its value: beside each other, since one look reads both.
+    cells: Vec<(u32, u32)>,
 }
 
 impl Cells {
     /// The coarsest cells with one value each; `value` is asked for the first address of each cell.
     pub(crate) fn cut(spans: impl IntoIterator<Item = Span>, mut value: impl FnMut(u32) -> u32) -> Self {
-        let mut cells = Self { starts: vec![], values: vec![] };
+        let mut cells = Self { cells: vec![] };
         for start in cuts(spans) {
             cells.push(start, value(start));
         }
@@ -77,7 +76,7 @@ impl Cells {
             }
         }
         let mut numbers: BTreeMap<Vec<u32>, u32> = BTreeMap::new();
-        let mut cells = Self { starts: vec![], values: vec![] };
+        let mut cells = Self { cells: vec![] };
         for (start, list) in starts.into_iter().zip(covering) {
             let known = numbers.get(&list).copied();
             let value = known.unwrap_or_else(|| number(&list));
@@ -90,15 +89,17 @@ impl Cells {
     }
 
     fn push(&mut self, start: u32, value: u32) {
-        if self.values.last() != Some(&value) {
-            self.starts.push(start);
-            self.values.push(value);
+        if self.cells.last().is_none_or(|(_, last)| *last != value) {
+            self.cells.push((start, value));
         }
     }
 
     pub(crate) fn at(&self, address: u32) -> u32 {
-        let after = self.starts.partition_point(|start| *start <= address);
-        self.values.get(after.saturating_sub(1)).copied().unwrap_or_default()
+        if let [(_, only)] = self.cells.as_slice() {
+            return *only;
+        }
+        let after = self.cells.partition_point(|(start, _)| *start <= address);
+        self.cells.get(after.saturating_sub(1)).map_or(0, |(_, value)| *value)
     }
 }
 
