@@ -13,3 +13,15 @@ fn the_order_of_evidence_changes_no_byte() {
     let determinism = speed::determinism(7, 20);
     assert_eq!(determinism.identical, determinism.sets);
 }
+
+#[test]
+fn every_single_fault_is_blamed_exactly() {
+    let singles = accuracy::singles(1, 1);
+    assert_eq!((singles.exact, singles.impossible), (singles.total, 0), "{:#?}", singles.misses);
+}
+
+#[test]
+fn lying_evidence_of_healthy_networks_blames_nothing() {
+    let lying = blame::lies(1, 150);
+    assert_eq!(lying.fault_causes, 0, "{:#?}", lying.misses);
+}
