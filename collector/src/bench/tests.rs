@@ -25,3 +25,11 @@ fn lying_evidence_of_healthy_networks_blames_nothing() {
     let lying = blame::lies(1, 150);
     assert_eq!(lying.fault_causes, 0, "{:#?}", lying.misses);
 }
+
+#[test]
+fn printed_repairs_restore_the_world_and_no_part_of_them_does() {
+    let repairs = repairs::repairs(1, 30);
+    assert!(repairs.cases > 0);
+    assert_eq!(repairs.restored, repairs.cases, "{:#?}", repairs.misses);
+    assert_eq!(repairs.minimal_by_brute_force, repairs.tried_by_parts, "{:#?}", repairs.misses);
+}

@@ -219,9 +219,12 @@ fn connect(world: &mut World, side: Side, call: &Call) -> Answer {
     };
     // "Forbidden.OnlyOneConnection": whether a pair that was only begun counts is not documented; the strict reading is
     // that it does, and what works under it works under the other.
-    let begun =
-        |ri: &&RouterInterface| ri.id != own.id && ri.router == own.router && ri.opposite_router == own.opposite_router;
-    if list(&world.config(side).router_interfaces).iter().any(|ri| begun(&ri)) {
+    let begun = |at: Side, joined: &RouterInterface, far: &RouterInterface| {
+        list(&world.config(at).router_interfaces).iter().any(|ri| {
+            ri.id != joined.id && ri.router == joined.router && ri.opposite_router.as_ref() == Some(&far.router)
+        })
+    };
+    if begun(side, &own, &peer) || begun(other, &peer, &own) {
         return refused("Forbidden.OnlyOneConnection");
     }
     let (us, them) = (world.config(side), world.config(other));
