@@ -217,6 +217,16 @@ fn connect(world: &mut World, side: Side, call: &Call) -> Answer {
     let Some(peer) = own.opposite_interface.as_ref().and_then(|id| world.interface(other, id.as_str())).cloned() else {
         return refused("IncorrectOppositeInterfaceInfo.NotSet");
     };
+    // "Forbidden.OnlyOneConnection": whether a pair that was only begun counts is not documented; the strict reading is
+    // that it does, and what works under it works under the other.
+    let begun = |at: Side, joined: &RouterInterface, far: &RouterInterface| {
+        list(&world.config(at).router_interfaces).iter().any(|ri| {
+            ri.id != joined.id && ri.router == joined.router && ri.opposite_router.as_ref() == Some(&far.router)
+        })
+    };
+    if begun(side, &own, &peer) || begun(other, &peer, &own) {
+        return refused("Forbidden.OnlyOneConnection");
+    }
     let (us, them) = (world.config(side), world.config(other));
     let right = names(&own, &peer, &them.account, them.region.as_str())
         && names(&peer, &own, &us.account, us.region.as_str())
@@ -380,6 +390,7 @@ fn start(world: &mut World, side: Side, call: &Call) -> Answer {
 
 fn in_guest(world: &mut World, side: Side, words: &[String]) -> Result<(), Refused> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let address = world.address(side);
     let guest = world.guest_mut(side);
     match words.as_slice() {
         ["sysctl", "-w", "net.ipv4.icmp_echo_ignore_all=0"] => guest.ignores_echo = false,
@@ -391,6 +402,13 @@ fn in_guest(world: &mut World, side: Side, words: &[String]) -> Result<(), Refus
             if guest.rules.len() == before {
                 return refused("no such rule");
             }
+        }
+        ["ip", "address", "add", block, "dev", device] => {
+            let ours = block.split('/').next().and_then(|text| text.parse().ok());
+            if *device != guest.card || ours != Some(address) {
+                return refused("another card's, or not this host's address");
+            }
+            guest.has_address = true;
         }
         ["ip", "route", "replace", prefix, "via", gateway, "dev", device] => {
             let prefix = Cidr::parse(prefix).map_err(|error| Refused(error.to_string()))?;

@@ -240,7 +240,7 @@ impl Making {
                     let entries = entries.and_then(|table| table.entries.known()).into_iter().flatten();
                     for ((entry, leads), name) in entries.zip(&mut table.leads).zip(0u32..) {
                         if entry.next_hops.iter().any(|hop| joint.hops.is_link(side, hop)) {
-                            let say = match bad_leg(&model, side, entry) {
+                            let say = match bad_leg(&model, side, entry, |hop| joint.hops.is_link(side, hop)) {
                                 None => Say::Pass(name),
                                 Some(BadLeg::Unread) => Say::Unknown,
                                 Some(BadLeg::Dead(_) | BadLeg::Disabled) => Say::Stop(name),

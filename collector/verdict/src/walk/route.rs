@@ -98,15 +98,19 @@ pub(crate) enum BadLeg<'a> {
 }
 
 /// The leg that is bad, when one is.
-pub(crate) fn bad_leg<'a>(model: &Model, side: Side, best: &'a RouteEntry) -> Option<BadLeg<'a>> {
+///
+/// What is wrong with the link's own leg, `link`, is the connection's fault and blamed there.
+pub(crate) fn bad_leg<'a>(
+    model: &Model,
+    side: Side,
+    best: &'a RouteEntry,
+    link: impl Fn(&NextHop) -> bool,
+) -> Option<BadLeg<'a>> {
     if let [_, _, ..] = best.next_hops.as_slice() {
         let (own, peer) = (&model.link.side(side).vpc, &model.link.side(side.opposite()).vpc);
         let astray = |hop: &NextHop| third::leads_into(model, own, hop).is_some_and(|vpc| vpc != peer);
         let legs = || best.next_hops.iter().map(|hop| (hop, Hops::carries(model, side, hop)));
-        // Where another leg is bad as well, what is wrong with the link's own is blamed as the connection's fault.
-        let mut all: Vec<_> = legs().filter(|(hop, carries)| *carries == Some(false) || astray(hop)).collect();
-        all.sort_by_key(|(hop, _)| !astray(hop));
-        let bad = all.into_iter().next();
+        let bad = legs().find(|(hop, carries)| !link(hop) && (*carries == Some(false) || astray(hop)));
         let unread = || legs().any(|(_, carries)| carries.is_none()).then_some(BadLeg::Unread);
         return bad.map(|(hop, _)| BadLeg::Dead(hop)).or_else(unread);
     }
@@ -154,7 +158,10 @@ pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk
         return;
     }
     let leads = |best: &RouteEntry| look.own_vswitch().is_none() && look.leads_to_link(best);
-    if look.best().is_some_and(|best| leads(best) && bad_leg(model, side, best) == Some(BadLeg::Unread)) {
+    if look
+        .best()
+        .is_some_and(|best| leads(best) && bad_leg(model, side, best, |hop| look.is_link(hop)) == Some(BadLeg::Unread))
+    {
         let what = ("the router interfaces", "路由器接口");
         let why = snapshot.router_interfaces.why_unknown();
         return walk.blind(blind_because(model, side, 5, why, what, vec![stops], vec![CauseCode::EcmpLegDead]));
@@ -218,7 +225,7 @@ fn passed(look: &LookUp<'_>, best: &RouteEntry, vswitch: &VSwitch, walk: &mut Wa
 /// An entry that leads to the link among others, or by a hop that the cloud holds unusable.
 fn dead_leg(look: &LookUp<'_>, best: &RouteEntry) -> Option<Outcome> {
     let (destination, hops) = (best.destination, hops_text(best));
-    match bad_leg(look.model, look.side, best)? {
+    match bad_leg(look.model, look.side, best, |hop| look.is_link(hop))? {
         BadLeg::Dead(dead) => {
             let id = &dead.id;
             let text = both!(
