@@ -18,6 +18,9 @@ const SEARCHES_MAX: usize = 4;
 /// Between two searches beside the steady rounds: shorter than what the collector looks at of them, so that it always has one.
 const PERIOD: Duration = Duration::from_secs(8);
 
+/// After the beginning of a burst: large packets fill a slow path at once, and then the burst could not show that it does.
+const AFTER_BURST: Duration = Duration::from_millis(250);
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct PathSizes {
@@ -27,6 +30,8 @@ pub(crate) struct PathSizes {
     /// What was found on a path, with what the card carried then.
     found: BTreeMap<Ipv4Addr, (u32, SizeBounds)>,
     next_at: Duration,
+    /// Nothing is sent before: the burst of probes has the path for itself first.
+    quiet_until: Option<Duration>,
     turn: usize,
 }
 
@@ -58,6 +63,7 @@ impl PathSizes {
         now: Duration,
     ) -> usize {
         self.next_at = now.saturating_add(PERIOD);
+        self.quiet_until = request.map(|_| now.saturating_add(AFTER_BURST));
         let count = targets.len().min(SEARCHES_MAX);
         let mut begun = 0;
         for at in 0..count {
@@ -84,8 +90,17 @@ impl PathSizes {
         }
     }
 
+    /// When rounds that wait may start.
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.quiet_until
+    }
+
     /// Rounds to start now.
-    pub(crate) fn orders(&mut self) -> Vec<RoundOrder> {
+    pub(crate) fn orders(&mut self, now: Duration) -> Vec<RoundOrder> {
+        if self.quiet_until.is_some_and(|until| now < until) {
+            return vec![];
+        }
+        self.quiet_until = None;
         self.running.iter_mut().flat_map(SizeSearch::orders).collect()
     }
 

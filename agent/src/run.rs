@@ -15,7 +15,7 @@ use crate::{
     probing::{Probing, Yield},
     settings::Settings,
     spool::{SPOOL_BYTES_MAX, Spool},
-    targets::Targets,
+    targets::{Targets, as_flows},
     uplink::{QUEUE_MAX, Sender, Uplink, UplinkState},
 };
 use pingtong_cloud::{Client, ClientSettings, Credentials, EndpointRule, GatherScope, MetadataClient, gather};
@@ -219,6 +219,9 @@ impl Station {
         if self.snapshot_at.is_some_and(|at| at <= now.mono) {
             self.steady_readings(now.mono);
         }
+        if self.sizes.next_deadline().is_some_and(|at| at <= now.mono) {
+            self.go_on_searching();
+        }
         while let Some(tag) = self.fresh.facts_due(now.mono) {
             self.read_facts(Some(tag));
         }
@@ -233,10 +236,17 @@ impl Station {
 
     fn next_deadline(&self) -> Option<Duration> {
         let health = self.plan.is_some().then_some(self.health_at);
-        [self.identity_at, self.round_at, self.snapshot_at, self.fresh.next_deadline(), health]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.identity_at,
+            self.round_at,
+            self.snapshot_at,
+            self.fresh.next_deadline(),
+            self.sizes.next_deadline(),
+            health,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn take_plan(&mut self, planned: Planned) {
@@ -281,7 +291,7 @@ impl Station {
         let Some(sampling) = self.plan.as_ref().map(|plan| plan.fresh_sampling) else { return };
         let (orders, lasting) = self.targets.orders(sampling, self.settings.rate_pps_max);
         self.load = Some(LoadReading::now());
-        let rounds = self.start(orders, Some(&tag)) + self.search_sizes(sampling, Some(&tag));
+        let rounds = self.start(as_flows(orders), Some(&tag)) + self.search_sizes(sampling, Some(&tag));
         tracing::debug!(request = %tag, rounds, "fresh evidence is asked for");
         self.fresh.begin(tag.clone(), self.clock.mono(), rounds, lasting, self.settings.snapshot);
         if self.settings.snapshot {
@@ -315,7 +325,7 @@ impl Station {
     }
 
     fn go_on_searching(&mut self) {
-        for order in self.sizes.orders() {
+        for order in self.sizes.orders(self.clock.mono()) {
             self.probing.start(order);
         }
         for tag in self.sizes.finished() {

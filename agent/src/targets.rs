@@ -13,6 +13,25 @@ use std::{
 /// Bytes of a steady probe after the ICMP header: those of an ordinary ping.
 const PAYLOAD_BYTES: usize = 56;
 
+/// Flows of one burst. Where a route has several next hops each flow goes by one of them, and a single flow shows a single
+/// way; four see a dead one of two fifteen times in sixteen.
+const FLOWS: u32 = 4;
+/// Probes of one flow at least: fewer measure nothing.
+const FLOW_PROBES_MIN: u32 = 10;
+
+/// The same probes in the same time, as several flows: each round has an identifier of its own.
+pub(crate) fn as_flows(orders: Vec<RoundOrder>) -> Vec<RoundOrder> {
+    let split = |order: RoundOrder| {
+        let flows = (order.probes / FLOW_PROBES_MIN).clamp(1, FLOWS);
+        (0..flows).map(move |n| RoundOrder {
+            probes: order.probes / flows + u32::from(n < order.probes % flows),
+            spacing: order.spacing * flows,
+            ..order.clone()
+        })
+    };
+    orders.into_iter().flat_map(split).collect()
+}
+
 /// What a plan comes to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Targets {
@@ -117,6 +136,20 @@ mod tests {
         assert_eq!(targets.probed.len(), 1);
         assert_eq!(targets.refused, [IpAddr::from([10, 0, 0, 1])]);
         assert_eq!(targets.peers.len(), 2);
+    }
+
+    #[test]
+    fn a_burst_is_several_flows_of_the_same_probes_in_the_same_time() {
+        let allow = [Cidr::parse("0.0.0.0/0").unwrap()];
+        let plan = plan(&["10.0.0.1"]);
+        let (orders, _) = Targets::of(&plan, &allow).orders(plan.steady, 2_000);
+        let whole = orders[0].clone();
+        let flows = as_flows(orders);
+        assert_eq!((flows.len(), flows.iter().map(|flow| flow.probes).sum::<u32>()), (4, whole.probes));
+        assert!(flows.iter().all(|flow| flow.spacing == whole.spacing * 4));
+        let few = as_flows(vec![RoundOrder { probes: 25, ..whole.clone() }]);
+        assert_eq!(few.iter().map(|flow| flow.probes).collect::<Vec<_>>(), [13, 12]);
+        assert_eq!(as_flows(vec![RoundOrder { probes: 3, ..whole }]).len(), 1);
     }
 
     #[test]

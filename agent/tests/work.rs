@@ -211,13 +211,17 @@ async fn a_request_for_fresh_evidence_is_answered_at_once_and_completely() {
     let health = health.unwrap();
     assert_eq!(health.targets_refused, ["192.0.2.1".parse::<std::net::IpAddr>().unwrap()]);
     if raw_permitted() {
-        let round = kept[..at].iter().find_map(|(_, body)| match body {
-            ReportBody::Probe(round) if round.request.as_ref() == Some(&tag) => Some(round),
+        let rounds = kept[..at].iter().filter_map(|(_, body)| match body {
+            ReportBody::Probe(round) if round.request.as_ref() == Some(&tag) && !round.dont_fragment => Some(round),
             _ => None,
         });
-        let round = round.expect("the burst comes before the end is told");
-        assert_eq!((round.planned, round.sent.len(), round.replied.len()), (100, 100, 100));
-        assert!(round.rtt.unwrap().kernel_timestamps);
+        let rounds: Vec<_> = rounds.collect();
+        let sum =
+            |count: fn(&pingtong_evidence::ProbeRound) -> u64| rounds.iter().map(|round| count(round)).sum::<u64>();
+        let counts = [sum(|r| r.planned.into()), sum(|r| r.sent.len()), sum(|r| r.replied.len())];
+        assert_eq!(counts, [100; 3], "the burst comes before the end is told");
+        assert_eq!(rounds.len(), 4, "each of its flows has an identifier of its own");
+        assert!(rounds.iter().all(|round| round.rtt.unwrap().kernel_timestamps));
     } else {
         assert!(health.degraded.is_some(), "what is not permitted is told");
     }

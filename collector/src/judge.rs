@@ -34,6 +34,7 @@ pub(crate) fn question(
     peers.truncate(PEERS_MAX);
     let pair_ids: BTreeSet<&PairId> = peers.iter().chain([pair]).map(|pair| &pair.id).collect();
     let probes: Vec<_> = evidence.probes.iter().filter(|round| pair_ids.contains(&round.pair)).cloned().collect();
+    let earlier = evidence.earlier.iter().filter(|round| pair_ids.contains(&round.pair)).cloned().collect();
     let keys: BTreeSet<&RoundKey> = probes.iter().map(|round| &round.key).collect();
     let arrivals = evidence.arrivals.iter().filter(|part| keys.contains(&part.key)).cloned().collect();
     let agents: BTreeSet<&AgentId> = peers
@@ -56,9 +57,9 @@ pub(crate) fn question(
         silent: silent.iter().filter(|agent| own.contains(agent)).cloned().collect(),
         healths: evidence.healths.iter().filter(|health| agents.contains(&health.agent)).cloned().collect(),
         pair: pair.clone(),
-        earlier: evidence.earlier.iter().filter(|round| pair_ids.contains(&round.pair)).cloned().collect(),
-        peers,
         elsewhere: roster.elsewhere_than(pair).into_iter().take(PEERS_MAX).collect(),
+        earlier,
+        peers,
         probes,
         arrivals,
         asked_at,

@@ -14,6 +14,8 @@ use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 const HEADER_BYTES: u32 = 28;
 /// The size that every path carries: an ordinary ping, as the steady rounds send it.
 const BASE_BYTES: u32 = 84;
+/// No IPv4 packet is larger, whatever a loopback says that it carries.
+const PACKET_BYTES_MAX: u32 = 65_535;
 /// Sizes tried at a time. Six packets of 1 500 bytes take 36 ms of the smallest connection that is sold, 2 Mbit/s.
 const SIZES_MAX: u32 = 6;
 /// Probes of each size: one lost packet must not look like a size that dies.
@@ -80,7 +82,8 @@ pub struct SizeSearch {
 
 impl SizeSearch {
     /// A search that has not begun. A card that carries no more than an ordinary ping leaves nothing to search.
-    pub fn new(goal: SizeGoal) -> Self {
+    pub fn new(mut goal: SizeGoal) -> Self {
+        goal.mtu = goal.mtu.min(PACKET_BYTES_MAX);
         let stage = if goal.mtu > BASE_BYTES { Stage::Ends } else { Stage::Over };
         let (low, high, timeout) = (BASE_BYTES, goal.mtu, goal.timeout);
         Self { goal, stage, batches: 0, low, high, timeout, batch: BTreeMap::new(), found: None }

@@ -122,6 +122,8 @@ fn the_usual_search_is_short() {
 fn a_dead_pair_ends_the_search_at_once() {
     let (found, probes, _) = run(&mut SizeSearch::new(goal(1_500)), |_| 0);
     assert_eq!((found, probes), (None, 6));
+    let (found, ..) = run(&mut SizeSearch::new(goal(65_536)), path(70_000));
+    assert_eq!(found.unwrap().passes, 65_535, "a loopback's size is no packet's");
     let (found, probes, _) = run(&mut SizeSearch::new(goal(84)), |_| 0);
     assert_eq!((found, probes), (None, 0));
 }

@@ -40,8 +40,8 @@ const SIZEABLE_PERCENT: u64 = 75;
 const QUEUE_MIN: Duration = Duration::from_millis(20);
 /// Above the usual time from which a queue may stand.
 const QUEUE_STANDS: Duration = Duration::from_millis(30);
-/// A climbing queue moves little from one probe to the next: a twentieth of its whole climb at most.
-const SMOOTH_PART: u32 = 20;
+/// A climbing queue moves little from one probe to the next: an eighth of its whole climb at most.
+const SMOOTH_PART: u32 = 8;
 const BITS_PER_MEGABIT: u64 = 1_000_000;
 const MILLI: u64 = 1_000;
 

@@ -23,6 +23,7 @@ mod model;
 mod observe;
 mod onset;
 mod path_size;
+mod per_flow;
 mod quality;
 mod question;
 mod repair;

@@ -2,7 +2,7 @@
 //!
 //! Order of the rules: loss on a leg that passes packets is the fabric's when both of its ends were observed without own
 //! drops and at least [`LOST_MIN`] packets and [`LOSS_RATE_MIN`] of those sent are missing; other pairs of the link may clear
-//! the segment (module `shared`), the bandwidth may explain it (module `bandwidth`), else it stays the fabric's. Where no loss
+//! the segment (module `shared`), it may go by flow (module `per_flow`), the bandwidth may explain it (module `bandwidth`), else it stays the fabric's. Where no loss
 //! is the bandwidth's, round-trip times are compared with the usual ones (module `latency`). Sizes are looked at by themselves
 //! (module `path_size`), and so is what dies inside a host (module `host_load`).
 
@@ -16,7 +16,7 @@ use crate::{
     latency,
     model::Model,
     observe::{LOSS_RATE_MIN, LOST_MIN, Leg, observe_pair},
-    path_size,
+    path_size, per_flow,
     question::Question,
     repair::Fix,
     shared::{self, Count, Word},
@@ -53,6 +53,18 @@ pub(crate) fn judge(means: &Means<'_>, standing: &[Finding]) -> (Vec<Finding>, V
     let mut losses = vec![];
     for direction in Direction::BOTH {
         let Some((loss, leg)) = loss(model, direction, seen, standing) else { continue };
+        let by_flow = seen.get(&direction).and_then(|seen| per_flow::told(model, &question.pair, direction, seen));
+        match by_flow {
+            Some(Ok(note)) => {
+                losses.push(Finding { evidence: loss.evidence.into_iter().chain([note]).collect(), ..loss });
+                continue;
+            }
+            Some(Err(doubt)) => {
+                take(Err(doubt), &mut findings);
+                continue;
+            }
+            None => {}
+        }
         match of_one_host(means, direction, leg) {
             (Some(side), count) => take(one_host(means, side, direction, count), &mut findings),
             (None, count) => losses.push(with_others(loss, count)),
@@ -88,8 +100,9 @@ pub(crate) fn judge(means: &Means<'_>, standing: &[Finding]) -> (Vec<Finding>, V
 fn leg(seen: &Seen, direction: Direction, guest_refuses: bool) -> Leg {
     let usable = |leg: Option<Leg>| leg.filter(|leg| leg.passed > 0).unwrap_or_default();
     let requests = usable(seen.get(&direction).and_then(|seen| seen.request));
-    // Replies that the receiving guest refuses are not lost on the way.
-    let replies = if guest_refuses {
+    // Replies that the receiving guest refuses are not lost on the way; where its interface is looked at, that shows.
+    let unseen = seen.get(&direction.reverse()).is_none_or(|seen| seen.home.is_none());
+    let replies = if guest_refuses && unseen {
         Leg::default()
     } else {
         usable(seen.get(&direction.reverse()).filter(|seen| seen.own_drops == 0).and_then(|seen| seen.reply))
@@ -106,7 +119,9 @@ fn loss(model: &Model, direction: Direction, seen: &Seen, standing: &[Finding]) 
     let leg = leg(seen, direction, guest_refuses);
     let (of, lost) = (leg.of, leg.lost());
     let rate = LossRate::new(lost, of)?;
-    let known = standing.iter().any(|f| matches!(f.stops, Stops::Some(d) if d == direction));
+    // A guest's own limit takes packets that arrived; these never did.
+    let on_the_way = |f: &&Finding| f.code != CauseCode::GuestRateLimit;
+    let known = standing.iter().filter(on_the_way).any(|f| matches!(f.stops, Stops::Some(d) if d == direction));
     if known || lost < LOST_MIN || rate.rate < LOSS_RATE_MIN {
         return None;
     }

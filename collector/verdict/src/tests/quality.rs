@@ -471,3 +471,69 @@ fn a_shift_towards_one_host_alone_is_not_the_segments() {
     strain(&mut world, Side::Initiator, LoadFact { stolen_permille: 300, ..LoadFact::default() });
     assert_eq!(causes(&world.verdict())[0].0, "host-overload");
 }
+
+/// The forward burst as four flows at once, of which the first `dead` lose all requests.
+fn flows(world: &mut World, dead: u64, at_once: bool) {
+    let from_a = |agent: &AgentId| *agent == id("agent-a");
+    let probe = world.question.probes.iter().find(|round| from_a(&round.key.agent)).unwrap().clone();
+    let part = world.question.arrivals.iter().find(|part| from_a(&part.key.agent)).unwrap().clone();
+    world.question.probes.retain(|round| !from_a(&round.key.agent));
+    world.question.arrivals.retain(|part| !from_a(&part.key.agent));
+    for n in 0..4u64 {
+        let key = RoundKey { round: 50 + n, ..probe.key.clone() };
+        let later = if at_once { 0 } else { i64::try_from(n).unwrap() * 5_000 };
+        let all = SequenceSet::first(100);
+        let passed = if n < dead { SequenceSet::new() } else { all.clone() };
+        world.question.probes.push(ProbeRound {
+            key: key.clone(),
+            started_at: at(1_000 + later),
+            ended_at: at(3_600 + later),
+            planned: 100,
+            sent: all,
+            replied: passed.clone(),
+            ..probe.clone()
+        });
+        if !passed.is_empty() {
+            world.question.arrivals.push(ArrivalRound {
+                key,
+                first_at: at(1_000 + later),
+                last_at: at(2_600 + later),
+                on_wire: Known::Known(passed.clone()),
+                accepted: Known::Known(passed.clone()),
+                replied: Known::Known(passed),
+                ..part.clone()
+            });
+        }
+    }
+}
+
+#[test]
+fn loss_by_flow_is_told_from_random_loss_and_suspects_the_next_hops() {
+    let mut one_hop = World::healthy();
+    flows(&mut one_hop, 2, true);
+    let verdict = one_hop.verdict();
+    assert_eq!(causes(&verdict), fabric_loss());
+    let said = &verdict.causes[0].evidence;
+    assert!(said.iter().any(|line| line.text.contains("2 of 4 flows lose everything")), "{said:#?}");
+    let mut apart = World::healthy();
+    flows(&mut apart, 2, false);
+    let said = &apart.verdict().causes[0].evidence;
+    assert!(!said.iter().any(|line| line.text.contains("flows lose everything")), "an outage that ended: {said:#?}");
+    let mut two_hops = World::healthy();
+    flows(&mut two_hops, 2, true);
+    let mut second = known(&mut two_hops.snapshot(Side::Initiator).router_interfaces)[0].clone();
+    second.id = id("ri-a2");
+    known(&mut two_hops.snapshot(Side::Initiator).router_interfaces).push(second);
+    two_hops.entries(Side::Initiator)[1].next_hops.push(NextHop {
+        kind: NextHopKind::RouterInterface,
+        id: "ri-a2".into(),
+        enabled: None,
+        weight: None,
+    });
+    let verdict = two_hops.verdict();
+    assert_eq!((verdict.state, causes(&verdict)), (State::Degraded, vec![]));
+    assert!(verdict.suspects.iter().any(|s| s.codes == [crate::CauseCode::EcmpLegDead]), "{:#?}", verdict.suspects);
+    let mut whole = World::healthy();
+    flows(&mut whole, 0, true);
+    assert_eq!(whole.verdict().state, State::Healthy);
+}

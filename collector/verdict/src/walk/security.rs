@@ -145,9 +145,22 @@ impl<'a> Filter<'a> {
 
     /// Whether a block is there for the peer rather than for everyone.
     fn meant_for_peer(&self, rule: &SecurityRule) -> bool {
-        let RulePeer::Cidr(block) = &rule.peer else { return false };
-        let own = self.model.blocks(self.side);
-        block.contains(self.packet.far(self.side)) && !is_everything(block) && !own.iter().any(|vpc| block.covers(vpc))
+        // A block of this VPC's that the peer's has too says nothing about whom a rule is for.
+        let theirs = self.model.blocks(self.side.opposite());
+        let mut own = self.model.blocks(self.side);
+        own.retain(|own| !theirs.iter().any(|block| block.overlaps(own)));
+        let meant = |block: &Cidr| {
+            block.contains(self.packet.far(self.side))
+                && !is_everything(block)
+                && !own.iter().any(|vpc| block.covers(vpc))
+        };
+        match &rule.peer {
+            RulePeer::Cidr(block) => meant(block),
+            RulePeer::PrefixList(id) => {
+                self.prefix_list(id).and_then(|list| list.entries.known()).is_some_and(|list| list.iter().any(meant))
+            }
+            RulePeer::Any | RulePeer::Group { .. } => false,
+        }
     }
 
     /// Whether a block was probably meant for the peer and misses it: a part of its VPC, the own VPC by mistake, or a
