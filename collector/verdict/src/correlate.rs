@@ -123,7 +123,10 @@ pub(crate) fn correlate(
 ) -> Correlated {
     let wire = Wire { seen };
     let (refuted, mut standing): (Vec<Finding>, Vec<Finding>) =
-        walk.findings.iter().cloned().partition(|finding| wire.refutes(finding.stops));
+        // A leg may be chosen by addresses alone: one pair that is whole refutes nothing while others of the link are dead.
+        walk.findings.iter().cloned().partition(|finding| {
+            wire.refutes(finding.stops) && !(matches!(finding.stops, Stops::Some(_)) && others_dead(pair, means))
+        });
     // A pair of addresses that is in no network, or a host that is down, needs no guest facts to be so.
     let told = |guest: &Finding| standing.iter().any(|have| have.code == guest.code && have.object == guest.object);
     let guests: Vec<Finding> = guests.into_iter().filter(|guest| !told(guest)).collect();
@@ -138,6 +141,12 @@ pub(crate) fn correlate(
     held.extend(refuted.iter().map(|finding| contradicted(seen, finding)));
     held.sort_by_key(|held| held.finding.order());
     Correlated { held, refuted, doubts, impaired, outdated }
+}
+
+/// Whether some round of another pair of the link was answered by nobody.
+fn others_dead(pair: &Pair, means: &Means<'_>) -> bool {
+    let mut others = means.question.probes.iter().filter(|round| round.pair != pair.id && round.own_drops == 0);
+    others.any(|round| !round.sent.is_empty() && round.replied.is_empty() && round.late.is_empty())
 }
 
 fn hold(pair: &Pair, seen: &Seen, mut finding: Finding) -> Held {
