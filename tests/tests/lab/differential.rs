@@ -4,8 +4,8 @@
 
 use super::scenarios::{lab, lab_runs};
 
-/// Some ten seconds for a hundred.
-const CASES: &str = "150";
+/// Some twenty seconds for a hundred.
+const CASES: &str = "120";
 const SEED: &str = "1";
 
 #[test]
