@@ -1,7 +1,7 @@
 //! The commands, and what each does with what it finds. The exit code is decided here.
 
 use crate::{
-    bench, bundle, client,
+    audit, bench, bundle, client,
     data_dir::DataDir,
     enroll::{self, EnrollError, Enrolment},
     intake::VerifyRequest,
@@ -67,6 +67,10 @@ enum Command {
     Verify(VerifyArgs),
     /// Give the verdict that follows from kept evidence, without a network. 根据保存的证据给出结论，不需要网络。
     Diagnose(DiagnoseArgs),
+    /// Decide every expectation and forbid of the settings for whole sets of hosts, from configuration alone. 仅凭配置，对整组主机判定配置文件中的每个期望和禁止项。
+    Audit(audit::AuditArgs),
+    /// Show the way of one flow through the configuration, stage by stage, there and back. 逐段显示一条流在配置中的去程与回程。
+    Path(audit::PathArgs),
     /// Read an account's configuration, or import or redact what was saved, without a collector. 读取账号配置，或导入、脱敏已保存的内容，不需要收集端。
     Snapshot(Box<snapshot::SnapshotArgs>),
     /// Print a RAM policy to paste into the console, the least that a role needs. 打印可粘贴到控制台的最小权限 RAM 策略。
@@ -114,16 +118,27 @@ pub(crate) struct Place {
 pub(crate) type Failed = (Exit, anyhow::Error);
 
 #[derive(Debug, Args)]
-struct Output {
+pub(crate) struct Output {
     /// JSON, one object per line. 以 JSON 输出，每行一个对象。
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
     /// Language of texts: zh or en; the locale's when left out. 文本语言，缺省按系统区域设置。
     #[arg(long, value_name = "zh|en", value_parser = parse_lang)]
     lang: Option<Lang>,
     /// All evidence, with the API call, request id and time that each line comes from. 显示全部证据及其来源。
     #[arg(long, short)]
     verbose: bool,
+}
+
+impl Output {
+    pub(crate) fn language(&self) -> Lang {
+        self.lang.unwrap_or_else(settings::lang_of_environment)
+    }
+
+    pub(crate) fn style(&self) -> Style {
+        let colour = std::io::stdout().is_terminal() && !settings::no_colour();
+        Style { lang: self.language(), colour, verbose: self.verbose }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -238,6 +253,8 @@ pub async fn run(cli: Cli) -> Result<Exit, (Exit, anyhow::Error)> {
             };
             Ok(show(&questions, &args.output))
         }
+        Command::Audit(args) => audit::audit(&args),
+        Command::Path(args) => audit::path(&args),
         Command::Snapshot(args) => snapshot::run(&args).await,
         Command::Policy(args) => policy::run(&args),
         Command::Explain(args) => explain_code(&args),
@@ -266,7 +283,7 @@ fn enroll_agent(args: EnrollArgs) -> Result<Exit, (Exit, anyhow::Error)> {
         EnrollError::Account { .. } | EnrollError::Out { .. } => usage(error),
         EnrollError::DataDir(_) | EnrollError::Store(_) | EnrollError::Random(_) => ours(error),
     })?;
-    render::enrolled(&name, &out, &enrolled, args.output.json, language(&args.output));
+    render::enrolled(&name, &out, &enrolled, args.output.json, args.output.language());
     Ok(Exit::Fine)
 }
 
@@ -275,7 +292,7 @@ fn list_agents(args: &AgentsArgs) -> Result<Exit, (Exit, anyhow::Error)> {
     load(&args.place.config)?;
     let dir = DataDir::existing(&args.place.data).map_err(usage)?;
     let agents = Store::open(&dir.store_path()).and_then(|store| store.agents()).map_err(ours)?;
-    render::agents(&agents, args.output.json, language(&args.output));
+    render::agents(&agents, args.output.json, args.output.language());
     Ok(Exit::Fine)
 }
 
@@ -286,7 +303,7 @@ async fn verify(args: VerifyArgs) -> Result<Exit, (Exit, anyhow::Error)> {
     let wait_ms = (args.wait * 1000.0) as u64;
     let request = VerifyRequest { pair: args.pair, wait_ms };
     if std::io::stderr().is_terminal() {
-        render::asking(args.wait, language(&args.output));
+        render::asking(args.wait, args.output.language());
     }
     let questions = client::ask(&settings, &dir, &request).await.map_err(|error| match error {
         client::ClientError::Broken { .. } | client::ClientError::Failed { .. } => ours(error),
@@ -299,16 +316,10 @@ async fn verify(args: VerifyArgs) -> Result<Exit, (Exit, anyhow::Error)> {
 }
 
 fn show(questions: &[Question], output: &Output) -> Exit {
-    let lang = language(output);
-    let colour = std::io::stdout().is_terminal() && !settings::no_colour();
-    let style = Style { lang, colour, verbose: output.verbose };
-    let verdicts: Vec<Verdict> = questions.iter().map(|question| diagnose_in(question, lang)).collect();
+    let style = output.style();
+    let verdicts: Vec<Verdict> = questions.iter().map(|question| diagnose_in(question, style.lang)).collect();
     render::verdicts(&verdicts, output.json, style);
     exit_of(&verdicts)
-}
-
-fn language(output: &Output) -> Lang {
-    output.lang.unwrap_or_else(settings::lang_of_environment)
 }
 
 /// The worst state counts: broken or degraded before undecided before healthy.
@@ -324,7 +335,7 @@ fn exit_of(verdicts: &[Verdict]) -> Exit {
 }
 
 fn explain_code(args: &ExplainArgs) -> Result<Exit, (Exit, anyhow::Error)> {
-    let lang = language(&args.output);
+    let lang = args.output.language();
     let Some(code) = &args.code else {
         render::catalogue(catalogue(), args.output.json, lang);
         return Ok(Exit::Fine);

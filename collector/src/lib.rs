@@ -10,6 +10,7 @@
 //! Absences: nothing but `clock` reads the clock, nothing but `settings` the environment, nothing but `render` prints,
 //! nothing here decides a verdict (`pingtong-verdict` does), nothing but `grants` and `snapshot` calls the cloud, and only to read.
 
+mod audit;
 pub mod bench;
 mod board;
 mod bundle;

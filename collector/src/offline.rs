@@ -73,7 +73,7 @@ fn named(places: &BTreeSet<(String, RegionId)>) -> String {
 
 fn roster(links: &[ExpectedLink], snapshots: &[Snapshot]) -> Roster {
     let mut roster = Roster::default();
-    for ExpectedLink { link, expectations } in links {
+    for ExpectedLink { link, expectations, .. } in links {
         for expectation in expectations {
             let hosts = |set| hosts_of(set, link, snapshots);
             roster.add_hosts(link, expectation, &hosts(&expectation.from), &hosts(&expectation.to));

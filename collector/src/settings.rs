@@ -75,6 +75,8 @@ pub struct ExpectedLink {
     pub link: Link,
     /// What must hold.
     pub expectations: Vec<Expectation>,
+    /// What must not get through.
+    pub forbids: Vec<Expectation>,
 }
 
 /// A role that an account's owner grants, so that the collector itself may read the account's configuration.
@@ -265,6 +267,10 @@ fn read_link(reader: &mut Reader<'_>, mut table: Table<'_, '_>) -> Option<Expect
     for expect in reader.tables(&mut table, "expect", "[[link.expect]] tables") {
         expectations.extend(read_expectation(reader, expect));
     }
+    let mut forbids = vec![];
+    for forbid in reader.tables(&mut table, "forbid", "[[link.forbid]] tables") {
+        forbids.extend(read_expectation(reader, forbid));
+    }
     let at = table.at();
     reader.close(&table);
     let [Some(initiator), Some(acceptor)] = sides else { return None };
@@ -272,7 +278,7 @@ fn read_link(reader: &mut Reader<'_>, mut table: Table<'_, '_>) -> Option<Expect
         reader.mistake(&at, "initiator and acceptor are the same VPC; a link joins two");
         return None;
     }
-    Some(ExpectedLink { link: Link { id: id?, kind: kind?, initiator, acceptor }, expectations })
+    Some(ExpectedLink { link: Link { id: id?, kind: kind?, initiator, acceptor }, expectations, forbids })
 }
 
 fn link_kind(text: &str) -> Result<LinkKind, &'static str> {
@@ -390,6 +396,11 @@ from = { cidr = "192.168.0.0/16" }
 to = { vswitch = "vsw-b" }
 protocol = "tcp"
 ports = [443, 443]
+[[link.forbid]]
+from = { vpc = "vpc-b" }
+to = { vswitch = "vsw-a" }
+protocol = "tcp"
+ports = [22, 22]
 "#;
 
     #[test]
@@ -399,6 +410,7 @@ ports = [443, 443]
         assert_eq!(settings.url.host(), "100.100.0.10");
         assert_eq!(settings.links[0].expectations.len(), 2);
         assert_eq!(settings.links[0].expectations[1].ports, PortRange::new(443, 443));
+        assert_eq!(settings.links[0].forbids[0].ports, PortRange::new(22, 22));
         assert_eq!(settings.accounts().len(), 2);
     }
 
@@ -416,6 +428,11 @@ initiator = { account = "1", region = "r", vpc = "v", zone = "z" }
 from = { cidr = "10.0.0.1/8" }
 to = { vpc = "v", cidr = "10.0.0.0/8" }
 protocol = "tcp"
+[[link.forbid]]
+from = { vpc = "v" }
+to = { vpc = "w" }
+protocol = "icmp"
+ports = [1, 2]
 "#;
         let mistakes = Settings::parse(bad, "c.toml").unwrap_err();
         insta::assert_snapshot!(mistakes.to_string(), @r##"
@@ -429,6 +446,7 @@ c.toml:8: unknown key "link[0].initiator.zone"; accepted here: account, region, 
 c.toml:9: link[0].expect[0]: tcp and udp need ports, such as ports = [443, 443]
 c.toml:10: link[0].expect[0].from.cidr = "10.0.0.1/8": "10.0.0.1/8" has host bits set; probably 10.0.0.0/8 was meant; accepted: a block such as "10.0.0.0/8"
 c.toml:11: link[0].expect[0].to: exactly one set of hosts is needed; accepted: { instance = { id = "i-…", address = "192.168.1.10" } }, { vswitch = "vsw-…" }, { vpc = "vpc-…" } or { cidr = "10.0.0.0/8" }
+c.toml:13: link[0].forbid[0]: icmp has no ports; leave them out
 "##);
     }
 

@@ -63,6 +63,13 @@ fn link(peering: &Peering, topology: &Topology, symbols: &Symbols) -> Result<Tab
         expects.push(Value::Table(expectation(expect, topology, symbols)?));
     }
     link.insert("expect".into(), Value::Array(expects));
+    let mut forbids = vec![];
+    for forbid in topology.forbids.iter().filter(|e| lies_on(e, &ends, topology)) {
+        forbids.push(Value::Table(expectation(forbid, topology, symbols)?));
+    }
+    if !forbids.is_empty() {
+        link.insert("forbid".into(), Value::Array(forbids));
+    }
     Ok(link)
 }
 

@@ -1,6 +1,6 @@
 //! A topology: what is true once every step of the tutorial is done.
 //!
-//! The format is a public contract (`[[account]]`, `[[vpc]]`, `[[peering]]`, `[[expect]]`); files live outside the
+//! The format is a public contract (`[[account]]`, `[[vpc]]`, `[[peering]]`, `[[expect]]`, `[[forbid]]`); files live outside the
 //! repository too, so nothing here knows a name. This module reads, checks and writes; `tutorial` creates.
 
 use crate::diagnostics::{Mistake, Mistakes};
@@ -33,6 +33,9 @@ pub struct Topology {
     /// What must hold.
     #[serde(rename = "expect", default)]
     pub expects: Vec<Expect>,
+    /// What must not get through; `pingtong audit` decides it.
+    #[serde(rename = "forbid", default, skip_serializing_if = "Vec::is_empty")]
+    pub forbids: Vec<Expect>,
 }
 
 /// An account.
@@ -382,7 +385,7 @@ impl Check {
                 }
             }
         }
-        for expect in &t.expects {
+        for expect in t.expects.iter().chain(&t.forbids) {
             self.expect(expect, t);
         }
         self.mistakes

@@ -7,14 +7,16 @@
 mod accuracy;
 mod blame;
 mod matching;
+mod repairs;
 mod speed;
 #[cfg(test)]
 mod tests;
 mod workers;
 
 pub use accuracy::Accuracy;
-pub use blame::Blame;
+pub use blame::{Blame, Lying};
 pub use matching::Miss;
+pub use repairs::{Failure, Repairs};
 pub use speed::{Determinism, Latency};
 
 use serde::Serialize;
@@ -31,6 +33,8 @@ pub const TRIPLES_RATE_MIN: f64 = 0.97;
 pub const HEALTHY_CAUSES: usize = 0;
 /// Fault causes that may be blamed where evidence lies and the network is healthy.
 pub const LYING_CAUSES: usize = 0;
+/// Milliseconds that 99 of 100 verdicts may take with the search for repairs of up to three faults.
+pub const REPAIRS_MS_P99_MAX: f64 = 50.0;
 /// Milliseconds that 99 of 100 verdicts on a pair of the tutorial's size may take.
 pub const DIAGNOSE_MS_P99_MAX: f64 = 2.0;
 
@@ -43,16 +47,27 @@ pub struct Size {
     pair_step: usize,
     triples: usize,
     healthy: usize,
+    lying: usize,
+    repairs: usize,
     shuffled: usize,
     timed: usize,
 }
 
 impl Size {
     /// What the targets are stated for.
-    pub const FULL: Self =
-        Self { worlds: 8, pair_step: 1, triples: 1_000, healthy: 10_000, shuffled: 500, timed: 2_000 };
+    pub const FULL: Self = Self {
+        worlds: 8,
+        pair_step: 1,
+        triples: 1_000,
+        healthy: 10_000,
+        lying: 10_000,
+        repairs: 1_000,
+        shuffled: 500,
+        timed: 2_000,
+    };
     /// A look in passing.
-    pub const QUICK: Self = Self { worlds: 1, pair_step: 19, triples: 60, healthy: 300, shuffled: 20, timed: 100 };
+    pub const QUICK: Self =
+        Self { worlds: 1, pair_step: 19, triples: 60, healthy: 300, lying: 300, repairs: 60, shuffled: 20, timed: 100 };
 }
 
 /// All figures.
@@ -70,6 +85,10 @@ pub struct Report {
     pub triples: Accuracy,
     /// Networks without a fault.
     pub healthy: Blame,
+    /// Healthy networks, evidence that lies.
+    pub lying: Lying,
+    /// Repairs as printed, carried out.
+    pub repairs: Repairs,
     /// The same evidence in another order.
     pub determinism: Determinism,
     /// Time of one verdict on a pair of the tutorial's size.
@@ -89,6 +108,8 @@ pub fn verdict(seed: u64, size: Size) -> Report {
         pairs: accuracy::pairs(seed, size.pair_step),
         triples: accuracy::triples(seed, size.triples),
         healthy: blame::healthy(seed, size.healthy),
+        lying: blame::lies(seed, size.lying),
+        repairs: repairs::repairs(seed, size.repairs),
         determinism: speed::determinism(seed, size.shuffled),
         diagnose: speed::diagnose_latency(size.timed),
         missed: vec![],
@@ -115,6 +136,12 @@ fn missed(report: &Report) -> Vec<String> {
     }
     check(report.pairs.faults >= FAULTS_MIN, format!("pairs.faults {} < {FAULTS_MIN}", report.pairs.faults));
     check(report.healthy.causes == HEALTHY_CAUSES, format!("healthy.causes {}", report.healthy.causes));
+    check(report.lying.fault_causes == LYING_CAUSES, format!("lying.fault_causes {}", report.lying.fault_causes));
+    let repairs = &report.repairs;
+    check(repairs.restored == repairs.cases, format!("repairs.restored {} of {}", repairs.restored, repairs.cases));
+    let (minimal, tried) = (repairs.minimal_by_brute_force, repairs.tried_by_parts);
+    check(minimal == tried, format!("repairs.minimal_by_brute_force {minimal} of {tried}"));
+    check(repairs.time.p99_ms <= REPAIRS_MS_P99_MAX, format!("repairs.time.p99_ms {:.3}", repairs.time.p99_ms));
     let determinism = &report.determinism;
     check(
         determinism.identical == determinism.sets,

@@ -34,6 +34,31 @@ fn page(report: &Report, lang: Lang) -> String {
     );
     let _ = writeln!(out, "{name}: {}; {blamed}: {}; {not}: {}", healthy.sets, healthy.causes, healthy.not_healthy);
     misses(&mut out, &healthy.misses, lang);
+    let lying = &report.lying;
+    let (name, blamed) =
+        (say("lying evidence of healthy networks", "健康网络的失实证据"), say("faults blamed", "被指认的故障"));
+    let _ = writeln!(out, "{name}: {}; {blamed}: {}", lying.sets, lying.fault_causes);
+    misses(&mut out, &lying.misses, lang);
+    let repairs = &report.repairs;
+    let (name, of, minimal) = (
+        say("repairs carried out as printed", "按原样执行修复"),
+        say("restored of", "恢复，共"),
+        say("minimal", "最小"),
+    );
+    let _ = writeln!(
+        out,
+        "{name}: {} {of} {}; {minimal}: {} / {}; p50 {:.3} ms, p99 {:.3} ms",
+        repairs.restored,
+        repairs.cases,
+        repairs.minimal_by_brute_force,
+        repairs.tried_by_parts,
+        repairs.time.p50_ms,
+        repairs.time.p99_ms
+    );
+    for failure in repairs.misses.iter().take(SHOWN_MAX) {
+        let (seed, faults, why) = (failure.seed, failure.faults.join(" + "), &failure.why);
+        let _ = writeln!(out, "  [{seed}] {faults}\n    {why}\n    {}", failure.commands.join("\n    "));
+    }
     let (determinism, diagnose) = (&report.determinism, &report.diagnose);
     let name = say("same verdict on shuffled evidence", "证据乱序后结论不变");
     let _ = writeln!(out, "{name}: {} / {}", determinism.identical, determinism.sets);

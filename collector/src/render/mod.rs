@@ -5,12 +5,14 @@
 mod agents;
 mod bench;
 mod complaint;
+mod estate;
 mod layout;
 mod shell;
 mod verdict;
 
 pub(crate) use agents::agents;
 pub(crate) use bench::bench;
+pub(crate) use estate::{audit, path};
 pub(crate) use layout::Style;
 
 use crate::enroll::Enrolled;

@@ -4,7 +4,8 @@
 //! 1. A finding is *refuted* when a packet that it stops was seen to pass; it becomes `model-contradicted`.
 //! 2. A finding that survives is *proven* when some round trip that it stops is observed dead and none alive; otherwise
 //!    it is *supported*.
-//! 3. A round trip that dies although nothing found stops it is *unexplained*. Where parts of the path could not be looked
+//! 3. A round trip that dies although nothing found stops it there (requests that never arrive, replies that never come
+//!    back) is *unexplained*. It is a container's, where the sender's agent lives in one. Where parts of the path could not be looked
 //!    at, their causes are suspects; so are changes made since the configuration was read, where it was read before the packets
 //!    died; where everything was looked at since, the fabric is blamed.
 //! 4. What impairs packets that pass stands beside all that (module `quality`).
@@ -22,6 +23,9 @@ use crate::{
 };
 use pingtong_evidence::{Direction, Pair, Side};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Flows that must all pass to refute a dead leg: were one of two legs dead, they would by chance once in 256 times.
+const FLOWS_MIN: u64 = 8;
 
 /// By how much the clocks of two hosts may differ without being out of order, in milliseconds.
 const CLOCKS_DIFFER_MS: i64 = 1_000;
@@ -85,7 +89,12 @@ impl Wire<'_> {
             Stops::Answers(side) => self.flow(side.opposite().sends()).is_some_and(Observed::answered),
             Stops::Sending(side) => self.flow(side.sends()).is_some_and(Observed::arrives),
             Stops::Replies(side) => self.flow(side.sends()).is_some_and(Observed::alive),
-            Stops::Some(_) => false,
+            // A share is a share of flows: enough of them without a loss, each round being one, leave none.
+            Stops::Some(_) => {
+                let all: Vec<&Observed> = self.seen.values().collect();
+                let whole = all.iter().all(|seen| seen.rounds == 0 || (seen.valid() && seen.received == seen.sent));
+                whole && all.iter().map(|seen| seen.rounds).sum::<u64>() >= FLOWS_MIN
+            }
         }
     }
 }
@@ -108,6 +117,7 @@ pub(crate) fn correlate(
     pair: &Pair,
     walk: &Walk,
     guests: Vec<Finding>,
+    contained: &BTreeMap<Side, Finding>,
     means: &Means<'_>,
     seen: &Seen,
 ) -> Correlated {
@@ -119,7 +129,7 @@ pub(crate) fn correlate(
     let guests: Vec<Finding> = guests.into_iter().filter(|guest| !told(guest)).collect();
     standing.extend(guests);
     let mut doubts = vec![];
-    let outdated = beyond(model, pair, walk, seen, &mut standing, &mut doubts);
+    let outdated = beyond(model, pair, walk, contained, seen, &mut standing, &mut doubts);
     let (impairing, fitting) = quality::judge(means, &standing);
     standing.extend(impairing);
     let impaired = !fitting.is_empty();
@@ -163,6 +173,7 @@ fn beyond(
     model: &Model,
     pair: &Pair,
     walk: &Walk,
+    contained: &BTreeMap<Side, Finding>,
     seen: &Seen,
     standing: &mut Vec<Finding>,
     doubts: &mut Vec<Doubt>,
@@ -185,12 +196,24 @@ fn beyond(
                 decided_by: blind.closes_with.clone(),
             });
         }
+        let cut = observed.cut.unwrap_or(Cut::Unknown);
+        // What stops replies does not explain requests that never arrive, nor the reverse; and what a guest refuses is
+        // seen at its interface first, by whoever looks.
+        let at_interface = |finding: &Finding| matches!(finding.stops, Stops::Arrivals(_) | Stops::Replies(_));
+        let explains = |finding: &Finding| match cut {
+            Cut::S1 => finding.stops.request(flow) && !at_interface(finding),
+            Cut::S5 => finding.stops.reply(flow) && !(observed.home.is_some() && at_interface(finding)),
+            _ => finding.stops.round_trip(flow),
+        };
         // Packets between two addresses may all take the dead one of several legs.
         let leg = |f: &Finding| f.code == CauseCode::EcmpLegDead && matches!(f.stops, Stops::Some(_));
-        if standing.iter().any(|finding| finding.stops.round_trip(flow) || leg(finding)) {
+        if standing.iter().any(|finding| explains(finding) || leg(finding)) {
             continue;
         }
-        let cut = observed.cut.unwrap_or(Cut::Unknown);
+        if let (Cut::S1 | Cut::S5 | Cut::Unanswered, Some(container)) = (cut, contained.get(&flow.source())) {
+            standing.push(container.clone());
+            continue;
+        }
         let far = flow.destination();
         let leg = match cut {
             Cut::S1 => flow,
@@ -267,11 +290,25 @@ fn strangers(model: &Model, pair: &Pair, seen: &Seen, standing: &mut Vec<Finding
     for flow in flows(pair) {
         let Some(observed) = seen.get(&flow).filter(|seen| seen.dead()) else { continue };
         if let Some((address, count)) = observed.strangers.first_key_value()
-            && !standing.iter().any(|finding| finding.stops.round_trip(flow))
+            && !standing.iter().any(|finding| finding.stops.request(flow) && diverts(finding.code))
         {
             standing.push(stranger(model, flow, &address.to_string(), *count));
         }
     }
+}
+
+/// Whether a cause brings requests to another host, which may answer: what merely drops them makes nobody answer.
+fn diverts(code: CauseCode) -> bool {
+    matches!(
+        code,
+        CauseCode::CidrOverlap
+            | CauseCode::RouteShadowed
+            | CauseCode::RouteWrongNextHop
+            | CauseCode::GuestRouteOverlap
+            | CauseCode::GuestMultiEni
+            | CauseCode::IpNotOnEni
+            | CauseCode::RiWrongVpc
+    )
 }
 
 fn stranger(model: &Model, flow: Direction, address: &str, count: u64) -> Finding {

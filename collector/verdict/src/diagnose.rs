@@ -70,11 +70,11 @@ impl<'q> Judged<'q> {
         let walk = walk(&model, &pair, &peers);
         let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(&question, flow, &facts))).collect();
         unmask(&pair, &walk, &mut seen);
-        let guests = guests(&model, &pair, &facts, &mut seen);
+        let (guests, contained) = guests(&model, &pair, &facts, &mut seen);
         let flows = Direction::BOTH.into_iter();
         let changes = flows.filter_map(|flow| Some((flow, usual::change(&question, flow)?))).collect();
         let means = Means { model: &model, question: &question, facts: &facts, seen: &seen, changes: &changes };
-        let correlated = correlate::correlate(&model, &pair, &walk, guests, &means, &seen);
+        let correlated = correlate::correlate(&model, &pair, &walk, guests, &contained, &means, &seen);
         Self { question, snapshots, peers, model, walk, facts, seen, correlated }
     }
 
@@ -196,8 +196,14 @@ fn unmask(pair: &Pair, walk: &Walk, seen: &mut Seen) {
     }
 }
 
-fn guests(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, seen: &mut Seen) -> Vec<Finding> {
-    let mut found = vec![];
+/// What the guests' facts explain, and which agents live in containers.
+fn guests(
+    model: &Model,
+    pair: &Pair,
+    facts: &BTreeMap<AgentId, HostFacts>,
+    seen: &mut Seen,
+) -> (Vec<Finding>, BTreeMap<Side, Finding>) {
+    let (mut found, mut contained) = (vec![], BTreeMap::new());
     let mut cuts: Vec<(Direction, Cut)> = vec![];
     let nothing = Observed::default();
     for side in Side::BOTH {
@@ -211,6 +217,7 @@ fn guests(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, seen
             outbound: seen.get(&side.sends()).unwrap_or(&nothing),
         };
         let mine = guest.judge();
+        contained.extend(guest.container().map(|finding| (side, finding)));
         if guest.outbound.cut == Some(Cut::S1) && guest.swallows() {
             cuts.push((side.sends(), Cut::S0));
         }
@@ -219,7 +226,8 @@ fn guests(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, seen
             cuts.push((side.opposite().sends(), Cut::S4));
         }
         let refuses = mine.iter().any(|f| f.stops == crate::finding::Stops::Arrivals(side));
-        if guest.outbound.cut == Some(Cut::S5) && refuses {
+        // Where replies were looked for at the interface, the cut is where they were last seen.
+        if guest.outbound.cut == Some(Cut::S5) && refuses && guest.outbound.home.is_none() {
             cuts.push((side.sends(), Cut::S6));
         }
         found.extend(mine);
@@ -229,7 +237,7 @@ fn guests(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, seen
             observed.cut = Some(cut);
         }
     }
-    found
+    (found, contained)
 }
 
 fn report(seen: &Seen, flow: Direction, predicted: Cut) -> crate::verdict::DirectionReport {

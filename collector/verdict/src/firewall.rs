@@ -21,8 +21,10 @@ pub(crate) enum Asked {
     Requests,
     /// The replies to our own, coming in.
     Replies,
-    /// Whatever we send.
+    /// Our own requests, going out.
     Sent,
+    /// Our replies, going out.
+    Answers,
 }
 
 /// Words that say nothing beyond the conditions judged below. Any other word narrows the rule by something unjudged.
@@ -48,7 +50,7 @@ pub(crate) fn applies(rule: &FirewallRule, protocol: Protocol, peer: IpAddr, own
     }
     let text = rule.text.replace(['"', '{', '}', ','], " ");
     let words: Vec<&str> = text.split_whitespace().collect();
-    let inbound = asked != Asked::Sent;
+    let inbound = matches!(asked, Asked::Requests | Asked::Replies);
     let (source, destination) = if inbound { (peer, own) } else { (own, peer) };
     let mut sure = rule.protocol.is_some() && rule.handle.is_some();
     for (at, word) in words.iter().enumerate() {
@@ -57,13 +59,11 @@ pub(crate) fn applies(rule: &FirewallRule, protocol: Protocol, peer: IpAddr, own
             "saddr" => matches_address(rest, source),
             "daddr" => matches_address(rest, destination),
             "l4proto" => matches_word(rest, &protocol.to_string(), &["icmp", "tcp", "udp"]),
-            // A rule for replies alone leaves requests alone; on the way out either may be meant.
-            "type" if protocol == Protocol::Icmp && asked == Asked::Requests => {
+            // A rule for replies alone leaves requests alone.
+            "type" if protocol == Protocol::Icmp && matches!(asked, Asked::Requests | Asked::Sent) => {
                 matches_word(rest, "echo-request", &["echo-reply"])
             }
-            "type" if protocol == Protocol::Icmp && asked == Asked::Replies => {
-                matches_word(rest, "echo-reply", &["echo-request"])
-            }
+            "type" if protocol == Protocol::Icmp => matches_word(rest, "echo-reply", &["echo-request"]),
             "nfproto" => matches_word(rest, family(peer), &["ipv4", "ipv6"]),
             "tcp" | "udp" | "dport" | "sport" if protocol == Protocol::Icmp && !after(&words, at, "l4proto") => {
                 Some(false)

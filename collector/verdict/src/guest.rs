@@ -75,6 +75,18 @@ impl Guest<'_> {
         self.interfaces().iter().find(|i| i.addresses.iter().any(|(address, _)| *address == self.address()))
     }
 
+    /// The card that the host's packets to the peer should leave by: that of the pair's address, else the one that bears an
+    /// address which the cloud gave this instance.
+    fn home(&self) -> Option<&InterfaceFact> {
+        self.card().or_else(|| {
+            let told = self.facts?.metadata.known()?;
+            let given = |address: &IpAddr| {
+                *address == told.private_address || told.interfaces.iter().any(|i| i.addresses.contains(address))
+            };
+            self.interfaces().iter().find(|i| i.addresses.iter().any(|(address, _)| given(address)))
+        })
+    }
+
     fn note(&self, text: Both) -> Note {
         let object = self.object().id;
         let source = self.facts.map(|facts| pingtong_evidence::Source {
@@ -146,28 +158,33 @@ impl Guest<'_> {
         vec![words(&["ip", "address", "add", &with_length, "dev", &card.name])]
     }
 
-    fn addresses(&self) -> Option<Finding> {
-        let facts = self.facts?;
-        if self.interfaces().is_empty() || self.card().is_some() {
-            return None;
-        }
+    /// Whether the agent lives in a container of its own network, to which the pair's address does not belong.
+    fn contained(&self) -> bool {
+        self.facts.and_then(|f| f.container.known()) == Some(&Container::Yes)
+            && !self.interfaces().is_empty()
+            && self.card().is_none()
+    }
+
+    /// What the agent's packets die of where nothing else explains it: they bear the container's address. A container whose
+    /// host rewrites addresses does no harm, so that nothing is blamed for being one.
+    pub(crate) fn container(&self) -> Option<Finding> {
         let address = self.address();
-        if facts.container.known() == Some(&Container::Yes) {
-            // The instance answers in any case; what comes out of the container, bears the container's address.
-            if self.outbound.alive() {
-                return None;
-            }
+        self.contained().then(|| {
             let text = both!(
                 "the agent runs in a container of its own network; {address} is not among its addresses",
                 "agent 运行在独立网络的容器中，其地址不含 {address}"
             );
-            return Some(self.finding(CauseCode::AgentInContainer, Stops::Sending(self.side), text, vec![], None));
-        }
-        if self.inbound.answered() {
+            self.finding(CauseCode::AgentInContainer, Stops::Sending(self.side), text, vec![], None)
+        })
+    }
+
+    fn addresses(&self) -> Option<Finding> {
+        if self.interfaces().is_empty() || self.card().is_some() || self.inbound.answered() || self.contained() {
             return None;
         }
+        let address = self.address();
         let text = both!("no interface of the guest has {address}", "系统内没有任何网卡配置了 {address}");
-        // What the host sends from its other addresses may pass all the same.
+        // Replies to what the host sends come to the address that it sends from.
         let stops = Stops::Requests(self.side.opposite().sends());
         let mut finding = self.finding(CauseCode::IpNotOnEni, stops, text, self.address_command(), None);
         finding.object = self.model.object(self.side, ObjectKind::Address, address.to_string());
@@ -179,7 +196,9 @@ impl Guest<'_> {
         let all = self.facts.and_then(|f| f.firewall.known()).map_or(&[][..], |f| f.refusing.as_slice());
         let of = |wanted: Applies| -> Vec<&FirewallRule> {
             all.iter()
-                .filter(|rule| (asked == Asked::Sent) == OUTWARD.contains(&rule.hook) && !rule.limited)
+                .filter(|rule| {
+                    matches!(asked, Asked::Sent | Asked::Answers) == OUTWARD.contains(&rule.hook) && !rule.limited
+                })
                 .filter(|rule| applies(rule, self.pair.protocol, self.peer(), self.address(), asked) == wanted)
                 .collect()
         };
@@ -188,49 +207,66 @@ impl Guest<'_> {
     }
 
     fn firewall(&self, rules: &[&FirewallRule], stops: Stops) -> Finding {
-        let (en, zh) = if matches!(stops, Stops::Sending(_)) { ("output", "出口") } else { ("input", "入口") };
+        let outward = matches!(stops, Stops::Sending(_) | Stops::Answers(_));
+        let (en, zh) = if outward { ("output", "出口") } else { ("input", "入口") };
         let list = rules.iter().map(|rule| rule_words(rule)).collect::<Vec<_>>().join("; ");
         let text =
             both!("the guest's packet filter refuses at hook {en}: {list}", "系统防火墙在{zh}（{en}）处拒绝：{list}");
         let commands = rules.iter().map(|rule| removal(rule)).collect();
         let mut finding =
             self.finding(CauseCode::GuestFirewall, stops, text, commands, Some(&self.pair.protocol.to_string()));
-        if matches!(stops, Stops::Replies(_)) {
-            finding.direction = Some(self.side.opposite().sends());
-        }
+        // The direction is that of the packets which the hook sees.
+        finding.direction = Some(if outward { self.side.sends() } else { self.side.opposite().sends() });
         finding
     }
 
-    /// What keeps out the peer's requests, or the replies to this host's own.
-    fn input(&self, explained: bool) -> Vec<Finding> {
+    /// What keeps out the peer's requests, or the replies to this host's own. `overlap`: the host's routes lead elsewhere;
+    /// `unaddressed`: it lacks the address that requests are for.
+    fn input(&self, overlap: bool, unaddressed: bool) -> Vec<Finding> {
         let shown = self.inbound.cut == Some(Cut::S2);
         let turned_away = self.outbound.cut == Some(Cut::S6);
-        let mut rules = if self.inbound.accepted() { vec![] } else { self.refusing(Asked::Requests, shown) };
-        let requests = shown || !rules.is_empty();
-        // Before replies are seen at the interface, only a rule that names them is suspected of refusing them.
-        let unseen = self.outbound.cut == Some(Cut::S5) && self.outbound.home.is_none() && !requests;
-        let replies = if turned_away || unseen { self.refusing(Asked::Replies, turned_away) } else { vec![] };
-        rules.extend(replies.into_iter().filter(|rule| turned_away || rule.text.contains("echo-reply")));
+        let requests = if self.inbound.accepted() { vec![] } else { self.refusing(Asked::Requests, shown) };
+        // Where no reply was seen to come through, a rule that names replies surely refuses them, whatever else is in
+        // their way; any other is believed when they are seen to be turned away.
+        let mut replies = if self.outbound.alive() { vec![] } else { self.refusing(Asked::Replies, turned_away) };
+        replies.retain(|rule| turned_away || rule.text.contains("echo-reply"));
+        let stops = if requests.is_empty() { Stops::Replies(self.side) } else { Stops::Arrivals(self.side) };
+        let mut rules: Vec<&FirewallRule> = requests.iter().chain(&replies).copied().collect();
         rules.sort();
         rules.dedup();
-        let stops = if requests { Stops::Arrivals(self.side) } else { Stops::Replies(self.side) };
+        let mut found = vec![];
         if !rules.is_empty() {
-            return vec![self.firewall(&rules, stops)];
+            found.push(self.firewall(&rules, stops));
         }
-        if !(shown || turned_away) || explained {
-            return vec![];
+        let open = (shown && requests.is_empty() && !unaddressed, turned_away && replies.is_empty());
+        let stops = match open {
+            (false, false) => return found,
+            (true, _) => Stops::Arrivals(self.side),
+            (false, true) => Stops::Replies(self.side),
+        };
+        if overlap {
+            return found;
         }
-        let strict = self.facts.and_then(|f| f.sysctls.strict_reverse_path.known()).filter(|list| !list.is_empty());
-        let drops = self.facts.and_then(|f| f.counters.known()).map_or(0, |c| c.reverse_path_drops);
-        if let (Some(list), true) = (strict, drops > 0) {
-            let list = list.join(", ");
+        found.push(self.reverse_path(stops).unwrap_or_else(|| self.unseen_by_stack(shown, stops)));
+        found
+    }
+
+    fn reverse_path(&self, stops: Stops) -> Option<Finding> {
+        let strict = self.facts?.sysctls.strict_reverse_path.known().filter(|list| !list.is_empty())?;
+        let drops = self.facts?.counters.known().map_or(0, |c| c.reverse_path_drops);
+        let list = strict.join(", ");
+        (drops > 0).then(|| {
             let text = both!(
                 "strict reverse-path filtering on {list} refused {drops} packets",
                 "{list} 上的严格反向路径过滤拒绝了 {drops} 个报文"
             );
             let command = words(&["sysctl", "-w", "net.ipv4.conf.all.rp_filter=2"]);
-            return vec![self.finding(CauseCode::GuestRpFilter, stops, text, vec![command], None)];
-        }
+            self.finding(CauseCode::GuestRpFilter, stops, text, vec![command], None)
+        })
+    }
+
+    /// What the wire alone shows of a refusal that no fact explains.
+    fn unseen_by_stack(&self, shown: bool, stops: Stops) -> Finding {
         let text = if shown {
             both!("requests reach the interface and the IP stack never sees them", "请求到达了网卡，但协议栈从未收到")
         } else {
@@ -238,21 +274,33 @@ impl Guest<'_> {
         };
         let mut finding = self.finding(CauseCode::GuestFirewall, stops, text, vec![], None);
         finding.direction = Some(self.side.opposite().sends());
-        vec![finding]
+        finding
     }
 
+    /// What refuses this host's own requests, or its replies to the peer's.
     fn output(&self) -> Option<Finding> {
         let unanswered = self.inbound.cut == Some(Cut::S3) && !self.ignores_echo();
-        let shown = self.outbound.errors.contains_key(&EPERM) || unanswered;
-        let refuted = self.outbound.alive() || self.inbound.answered() || self.outbound.arrives();
-        let rules = if refuted && !shown { vec![] } else { self.refusing(Asked::Sent, shown) };
-        let stops = Stops::Sending(self.side);
-        let found = (!rules.is_empty()).then(|| self.firewall(&rules, stops));
-        if found.is_none() && self.outbound.errors.contains_key(&EPERM) && self.outbound.sent == 0 {
-            let text = both!("the kernel refuses to send (EPERM)", "内核拒绝发送（EPERM）");
-            return Some(self.finding(CauseCode::GuestFirewall, stops, text, vec![], None));
+        let unsent = self.outbound.errors.contains_key(&EPERM);
+        let leaves = self.outbound.alive() || self.outbound.arrives();
+        let requests = if leaves && !unsent { vec![] } else { self.refusing(Asked::Sent, unsent) };
+        let answers = if self.inbound.answered() { vec![] } else { self.refusing(Asked::Answers, unanswered) };
+        let stops = if requests.is_empty() { Stops::Answers(self.side) } else { Stops::Sending(self.side) };
+        // A rule for all that is sent is refuted by either kind that gets out.
+        let mut rules: Vec<&FirewallRule> = requests.iter().chain(&answers).copied().collect();
+        rules.retain(|rule| {
+            let (asked, answering) = (requests.contains(rule), answers.contains(rule));
+            let of_both = names_no_type(rule);
+            !of_both || ((asked || unsent || !leaves) && (answering || !self.inbound.answered()))
+        });
+        rules.sort();
+        rules.dedup();
+        if !rules.is_empty() {
+            return Some(self.firewall(&rules, stops));
         }
-        found
+        (unsent && self.outbound.sent == 0).then(|| {
+            let text = both!("the kernel refuses to send (EPERM)", "内核拒绝发送（EPERM）");
+            self.finding(CauseCode::GuestFirewall, Stops::Sending(self.side), text, vec![], None)
+        })
     }
 
     fn ignores_echo(&self) -> bool {
@@ -298,7 +346,7 @@ impl Guest<'_> {
                 Some(self.finding(CauseCode::GuestRouteOverlap, stops, text, vec![command], None))
             }
             Some(RouteOutcome::Via { interface, prefix, gateway, .. }) => {
-                let card = self.card()?;
+                let card = self.home()?;
                 if *interface == card.name {
                     return None;
                 }
@@ -394,7 +442,7 @@ impl Guest<'_> {
     pub(crate) fn judge(&self) -> Vec<Finding> {
         let route = self.route();
         let addresses = self.addresses();
-        let mut found: Vec<Finding> = self.input(route.is_some() || addresses.is_some());
+        let mut found: Vec<Finding> = self.input(route.is_some(), addresses.is_some());
         found.extend(addresses);
         found.extend(self.echo());
         found.extend(self.output());
@@ -409,6 +457,11 @@ impl Guest<'_> {
             self.interfaces().iter().flat_map(|i| &i.addresses).any(|(a, _)| self.outbound.complaints.contains_key(a));
         complains || self.route().is_some()
     }
+}
+
+/// Whether a rule speaks of requests and replies alike.
+fn names_no_type(rule: &FirewallRule) -> bool {
+    !rule.text.contains("echo-request") && !rule.text.contains("echo-reply")
 }
 
 fn words(words: &[&str]) -> Vec<String> {

@@ -10,8 +10,8 @@ use crate::{
     wilson::LossRate,
 };
 use pingtong_evidence::{
-    AgentId, ArrivalRound, Direction, HostFacts, IcmpError, Known, Pair, ProbeEngine, ProbeRound, RouteOutcome,
-    RttSummary, SequenceSet, Timestamp,
+    AgentId, ArrivalRound, Container, Direction, HostFacts, IcmpError, InterfaceFact, Known, Pair, ProbeEngine,
+    ProbeRound, RouteOutcome, RttSummary, SequenceSet, Timestamp,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -216,12 +216,15 @@ fn known_union<'a>(parts: impl Iterator<Item = &'a Known<SequenceSet>>) -> Optio
         .fold(None, |all: Option<SequenceSet>, part| Some(all.map_or_else(|| part.clone(), |all| all.union(part))))
 }
 
-/// Whether an agent's absence of arrivals means that nothing arrived. One in a container's network sees none of what
-/// its instance gets.
-fn watches(facts: Option<&HostFacts>) -> bool {
-    facts.is_some_and(|facts| {
-        facts.engine == ProbeEngine::Raw && facts.container.known() != Some(&pingtong_evidence::Container::Yes)
-    })
+/// Whether an agent's absence of arrivals means that nothing arrived.
+fn watches(facts: Option<&HostFacts>, address: IpAddr) -> bool {
+    facts.is_some_and(|facts| facts.engine == ProbeEngine::Raw && !elsewhere(facts, address))
+}
+
+/// Whether the observer lives in a container to which the address does not belong: it sees nothing of what reaches it.
+fn elsewhere(facts: &HostFacts, address: IpAddr) -> bool {
+    let holds = |all: &Vec<InterfaceFact>| all.iter().any(|i| i.addresses.iter().any(|(held, _)| *held == address));
+    facts.container.known() == Some(&Container::Yes) && facts.interfaces.known().is_some_and(|all| !holds(all))
 }
 
 /// The round trips of one direction.
@@ -239,7 +242,8 @@ pub(crate) fn observe_pair(
     let mut seen = Observed::default();
     let observer = pair.endpoint(flow.destination()).agent.as_ref();
     let silent = observer.is_none_or(|agent| question.silent.contains(agent));
-    let watching = !silent && watches(observer.and_then(|agent| facts.get(agent)));
+    let watching =
+        !silent && watches(observer.and_then(|agent| facts.get(agent)), pair.endpoint(flow.destination()).address);
     let sender = pair.endpoint(flow.source()).agent.as_ref().and_then(|agent| facts.get(agent));
     let answers_itself = sender.is_some_and(|facts| holds_target(facts, pair.endpoint(flow.destination()).address));
     let spoke = observer.and_then(|agent| last_word(question, agent));

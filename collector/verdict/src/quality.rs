@@ -100,8 +100,9 @@ pub(crate) fn judge(means: &Means<'_>, standing: &[Finding]) -> (Vec<Finding>, V
 fn leg(seen: &Seen, direction: Direction, guest_refuses: bool) -> Leg {
     let usable = |leg: Option<Leg>| leg.filter(|leg| leg.passed > 0).unwrap_or_default();
     let requests = usable(seen.get(&direction).and_then(|seen| seen.request));
-    // Replies that the receiving guest refuses are not lost on the way.
-    let replies = if guest_refuses {
+    // Replies that the receiving guest refuses are not lost on the way; where its interface is looked at, that shows.
+    let unseen = seen.get(&direction.reverse()).is_none_or(|seen| seen.home.is_none());
+    let replies = if guest_refuses && unseen {
         Leg::default()
     } else {
         usable(seen.get(&direction.reverse()).filter(|seen| seen.own_drops == 0).and_then(|seen| seen.reply))
@@ -118,7 +119,9 @@ fn loss(model: &Model, direction: Direction, seen: &Seen, standing: &[Finding]) 
     let leg = leg(seen, direction, guest_refuses);
     let (of, lost) = (leg.of, leg.lost());
     let rate = LossRate::new(lost, of)?;
-    let known = standing.iter().any(|f| matches!(f.stops, Stops::Some(d) if d == direction));
+    // A guest's own limit takes packets that arrived; these never did.
+    let on_the_way = |f: &&Finding| f.code != CauseCode::GuestRateLimit;
+    let known = standing.iter().filter(on_the_way).any(|f| matches!(f.stops, Stops::Some(d) if d == direction));
     if known || lost < LOST_MIN || rate.rate < LOSS_RATE_MIN {
         return None;
     }

@@ -154,6 +154,11 @@ fn enters(world: &World, packet: Packet) -> Result<(), Refusal> {
     if !guest.has_address && !packet.reply {
         return Err(Refusal::NotMine(side));
     }
+    // The check belongs to the routing of what comes in, which the filter's input hook is behind.
+    let asymmetric = guest.routed_by_mark || !matches!(lookup(world, side), Out::Card);
+    if guest.strict_reverse_path && asymmetric {
+        return Err(Refusal::ReversePath(side));
+    }
     for rule in guest.rules.iter().filter(|rule| rule.inward && speaks_of(rule, packet.reply)) {
         if !rule.limited {
             return Err(Refusal::FilterIn(side));
@@ -161,10 +166,6 @@ fn enters(world: &World, packet: Packet) -> Result<(), Refusal> {
         if packet.number % 2 == 1 {
             return Err(Refusal::Rate(side));
         }
-    }
-    let asymmetric = guest.routed_by_mark || !matches!(lookup(world, side), Out::Card);
-    if guest.strict_reverse_path && asymmetric {
-        return Err(Refusal::ReversePath(side));
     }
     Ok(())
 }

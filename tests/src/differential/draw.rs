@@ -43,7 +43,7 @@ pub fn topology(random: &mut Random) -> Topology {
             ports: None,
         })
         .collect();
-    Topology { accounts, vpcs, peerings, expects, settle_ms: 0 }
+    Topology { accounts, vpcs, peerings, expects, forbids: vec![], settle_ms: 0 }
 }
 
 /// A VPC before it has anything in it.
@@ -121,7 +121,7 @@ impl Draw<'_> {
     }
 
     fn peerings(&mut self) -> Vec<Peering> {
-        let transit = self.joined.len() == 1 && self.random.percent(15);
+        let transit = self.joined.len() == 1 && self.random.percent(35);
         let joined = self.joined.clone();
         let mut made = vec![];
         for (at, (one, other)) in joined.into_iter().enumerate() {

@@ -78,7 +78,10 @@ pub fn faults(random: &mut Random, topology: &Topology) -> Vec<Fault> {
     let mut made = vec![];
     for _ in 0..count {
         for _ in 0..8 {
-            if let Some(fault) = draw.random.pick(&KINDS).and_then(|kind| kind(&mut draw)) {
+            // What only transit routers have would else be rare.
+            let own = draw.percent(25).then(|| connections::black_hole(&mut draw)).flatten();
+            let fault = own.or_else(|| draw.random.pick(&KINDS).and_then(|kind| kind(&mut draw)));
+            if let Some(fault) = fault {
                 made.push(fault);
                 break;
             }

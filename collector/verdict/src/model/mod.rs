@@ -117,7 +117,11 @@ impl Model {
                 .into_iter()
                 .any(|at| pair.link.side(at).vpc == *vpc && block.contains(pair.endpoint(at.opposite()).address))
         });
-        by_link || self.blocks(side.opposite()).iter().any(|other| !other.contains(to) && block.covers(other))
+        // A block of the peer's that lies in this VPC's own is never reached over the link.
+        let own = self.blocks(side);
+        let theirs = self.blocks(side.opposite());
+        let apart = |other: &&Cidr| !own.iter().any(|own| own.overlaps(other));
+        by_link || theirs.iter().filter(apart).any(|other| !other.contains(to) && block.covers(other))
     }
 
     pub(crate) fn vswitches(&self, side: Side) -> Option<Vec<&VSwitch>> {

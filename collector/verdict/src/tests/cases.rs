@@ -252,6 +252,21 @@ fn security_groups() {
         },
         "sg-not-attached acceptor sg-unused forward",
     );
+    // On the instance's second card it is as good as nowhere; on another host's it is there for that host.
+    let elsewhere = |instance: &'static str| {
+        move |w: &mut World| {
+            let mut other = w.group(C).clone();
+            other.id = id("sg-beside");
+            known(&mut w.snapshot(C).security_groups).push(other);
+            let mut eni = known(&mut w.snapshot(C).enis)[0].clone();
+            (eni.id, eni.instance, eni.primary) = (id("eni-second"), Some(id(instance)), false);
+            (eni.addresses, eni.security_groups) = (vec![ip("172.16.1.20")], vec![id("sg-beside")]);
+            known(&mut w.snapshot(C).enis).push(eni);
+            w.rules(C).clear();
+        }
+    };
+    case(&elsewhere("i-b"), "sg-not-attached acceptor sg-beside forward");
+    case(&elsewhere("i-other"), "sg-ingress-missing acceptor sg-b forward");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! says what is broken and what must be blamed, and nothing else.
 
 mod cases;
+mod composed;
 mod guests;
 mod house;
 mod links;

@@ -87,3 +87,29 @@ fn a_leg_that_leads_into_a_third_vpc_is_dead_for_the_peer() {
     world.wire(Wire::S1, Wire::S5);
     assert_eq!(blamed(&world.verdict()), ["ecmp-leg-dead initiator ri-to-hub forward"]);
 }
+
+/// Without a connection of their own, both sides rely on the VPC between them: its interfaces are where they belong.
+#[test]
+fn an_interface_of_a_vpc_between_the_two_is_not_misplaced() {
+    const C: Side = Side::Acceptor;
+    let mut world = by_the_hub();
+    world.wire(Wire::S1, Wire::S1);
+    interface(&mut world, "ri-hub-to-b", "vpc-hub", "vpc-b");
+    let own = known(&mut world.snapshot(I).router_interfaces);
+    own.retain(|ri| ri.id.as_str() != "ri-a");
+    for ri in own.iter_mut().filter(|ri| ri.id.as_str() == "ri-hub-to-b") {
+        ri.opposite_interface = Some(id("ri-b"));
+    }
+    let far = world.interface(C);
+    (far.opposite_interface, far.opposite_vpc) = (Some(id("ri-hub-to-b")), Some(id("vpc-hub")));
+    far.opposite_router = Some(id("vrt-of-vpc-hub"));
+    assert_eq!(
+        blamed(&world.verdict()),
+        [
+            "ri-missing initiator vpc-a both",
+            "ri-missing acceptor vpc-b both",
+            "route-not-transitive initiator rte-peer-a forward",
+            "route-not-transitive acceptor rte-peer-b return",
+        ]
+    );
+}

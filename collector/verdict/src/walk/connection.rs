@@ -4,7 +4,7 @@
 //! roles, regions, the opposite fields, locks and states are judged on both ends, each on its own account's view, and on
 //! the opposite's view where the own is missing. Transit routers are judged in `transit`. Facts: DescribeRouterInterfaces (`network-semantics.md` §3, F01–F19).
 
-use super::{host::blind_because, transit};
+use super::{host::blind_because, third, transit};
 use crate::{
     code::CauseCode,
     finding::{Finding, Note, Stops, Walk},
@@ -176,13 +176,16 @@ fn choose(model: &Model, side: Side) -> Option<&RouterInterface> {
         .max_by(|a, b| fitness(model, side, a).cmp(&fitness(model, side, b)).then_with(|| b.id.cmp(&a.id)))
 }
 
-/// An interface on another VPC of the account that is joined to the peer's: built in the wrong place.
+/// An interface on another VPC of the account that is joined to the peer's: built in the wrong place. Not where that VPC
+/// has a connection of its own to the right one: then it stands between the two.
 fn misplaced(model: &Model, side: Side) -> Option<&RouterInterface> {
     let peers = all_at(model, side.opposite())?;
     all_at(model, side)?.iter().find(|ri| {
         !on_vpc(model, side, ri)
             && ri.router_kind == RouterKind::VRouter
-            && !ri.vpc.as_ref().is_some_and(|vpc| model.joined_elsewhere(side, vpc))
+            && !ri.vpc.as_ref().is_some_and(|vpc| {
+                model.joined_elsewhere(side, vpc) || third::joined(model, vpc, &model.link.side(side).vpc)
+            })
             && peers.iter().any(|p| {
                 on_vpc(model, side.opposite(), p)
                     && ri.opposite_interface.as_ref() == Some(&p.id)

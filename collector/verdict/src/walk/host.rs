@@ -135,7 +135,8 @@ pub(crate) fn judge(model: &Model, pair: &Pair, side: Side, walk: &mut Walk) {
             side,
             direction: None,
             object: model.object(side, ObjectKind::Address, address.to_string()),
-            stops,
+            // Its host may live on under another address, and have answers to what it sends from there.
+            stops: Stops::Requests(side.opposite().sends()),
             evidence: vec![model.note(side, &address.to_string(), pingtong_evidence::Provenance::default(), text)],
             fix: Fix::Manual,
         });

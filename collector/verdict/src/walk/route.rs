@@ -103,7 +103,10 @@ pub(crate) fn bad_leg<'a>(model: &Model, side: Side, best: &'a RouteEntry) -> Op
         let (own, peer) = (&model.link.side(side).vpc, &model.link.side(side.opposite()).vpc);
         let astray = |hop: &NextHop| third::leads_into(model, own, hop).is_some_and(|vpc| vpc != peer);
         let legs = || best.next_hops.iter().map(|hop| (hop, Hops::carries(model, side, hop)));
-        let bad = legs().find(|(hop, carries)| *carries == Some(false) || astray(hop));
+        // Where another leg is bad as well, what is wrong with the link's own is blamed as the connection's fault.
+        let mut all: Vec<_> = legs().filter(|(hop, carries)| *carries == Some(false) || astray(hop)).collect();
+        all.sort_by_key(|(hop, _)| !astray(hop));
+        let bad = all.into_iter().next();
         let unread = || legs().any(|(_, carries)| carries.is_none()).then_some(BadLeg::Unread);
         return bad.map(|(hop, _)| BadLeg::Dead(hop)).or_else(unread);
     }

@@ -16,7 +16,7 @@ use crate::{
     verdict::{Object, ObjectKind},
 };
 use pingtong_evidence::{
-    Cidr, Known, Pair, Policy, PrefixList, Protocol, RulePeer, SecurityGroup, SecurityGroupId, SecurityGroupKind,
+    Cidr, Eni, Known, Pair, Policy, PrefixList, Protocol, RulePeer, SecurityGroup, SecurityGroupId, SecurityGroupKind,
     SecurityRule, Side, Snapshot, WhyUnknown,
 };
 
@@ -145,9 +145,22 @@ impl<'a> Filter<'a> {
 
     /// Whether a block is there for the peer rather than for everyone.
     fn meant_for_peer(&self, rule: &SecurityRule) -> bool {
-        let RulePeer::Cidr(block) = &rule.peer else { return false };
-        let own = self.model.blocks(self.side);
-        block.contains(self.packet.far(self.side)) && !is_everything(block) && !own.iter().any(|vpc| block.covers(vpc))
+        // A block of this VPC's that the peer's has too says nothing about whom a rule is for.
+        let theirs = self.model.blocks(self.side.opposite());
+        let mut own = self.model.blocks(self.side);
+        own.retain(|own| !theirs.iter().any(|block| block.overlaps(own)));
+        let meant = |block: &Cidr| {
+            block.contains(self.packet.far(self.side))
+                && !is_everything(block)
+                && !own.iter().any(|vpc| block.covers(vpc))
+        };
+        match &rule.peer {
+            RulePeer::Cidr(block) => meant(block),
+            RulePeer::PrefixList(id) => {
+                self.prefix_list(id).and_then(|list| list.entries.known()).is_some_and(|list| list.iter().any(meant))
+            }
+            RulePeer::Any | RulePeer::Group { .. } => false,
+        }
     }
 
     /// Whether a block was probably meant for the peer and misses it: a part of its VPC, the own VPC by mistake, or a
@@ -421,13 +434,17 @@ fn foreign_group(filter: &Filter<'_>, rule: &SecurityRule, all: &[SecurityGroup]
         })
 }
 
-/// A group of the VPC that would accept the packet for the peer's sake and is on no interface in use.
+/// A group of the VPC that would accept the packet for the peer's sake and is on no interface in use, or on no other than
+/// the same instance's.
 fn unattached<'a>(filter: &Filter<'a>, all: &'a [SecurityGroup]) -> Option<&'a SecurityGroup> {
     let vpc = &filter.model.link.side(filter.side).vpc;
     let enis = filter.snapshot.enis.known()?;
+    let near = filter.packet.near(filter.side);
+    let instance = Host::find(filter.model, filter.side, near).eni.and_then(|eni| eni.instance.as_ref());
+    let beside = |eni: &Eni| instance.is_some() && eni.instance.as_ref() == instance && !eni.addresses.contains(&near);
     all.iter().find(|group| {
         group.vpc.as_ref() == Some(vpc)
-            && !enis.iter().any(|eni| eni.security_groups.contains(&group.id))
+            && !enis.iter().any(|eni| eni.security_groups.contains(&group.id) && !beside(eni))
             && group.rules.known().is_some_and(|rules| {
                 rules.iter().any(|rule| {
                     rule.ingress

@@ -47,7 +47,7 @@ pub(super) fn leads_into<'a>(model: &'a Model, from: &VpcId, hop: &NextHop) -> O
 }
 
 /// Whether two VPCs are joined by a connection that some snapshot shows, or by a link that is expected.
-fn joined(model: &Model, one: &VpcId, other: &VpcId) -> bool {
+pub(super) fn joined(model: &Model, one: &VpcId, other: &VpcId) -> bool {
     let same =
         |a: Option<&VpcId>, b: Option<&VpcId>| (a, b) == (Some(one), Some(other)) || (a, b) == (Some(other), Some(one));
     let interfaces = model.snapshots().filter_map(|s| s.router_interfaces.known()).flatten();

@@ -134,7 +134,7 @@ pub(super) fn container(world: &mut World, side: Side) -> Option<Vec<Expected>> 
     });
     // A container whose host rewrites addresses does no harm: it takes packets that die of the foreign address.
     let mut cause = Expected::by_facts("agent-in-container", side, world);
-    cause.shown = Shown::ByWire(vec![Refusal::Contained(side)]);
+    cause.shown = Shown::ByExclusion(vec![Refusal::Contained(side)]);
     Some(vec![cause])
 }
 
@@ -150,13 +150,15 @@ fn of_fabric(world: &World, code: &'static str, directions: &[Direction]) -> Vec
         [only] => Some(*only),
         _ => None,
     };
-    cause.shown = Shown::ByWire(directions.iter().map(|direction| Refusal::Fabric(*direction)).collect());
+    cause.shown = Shown::ByExclusion(directions.iter().map(|direction| Refusal::Fabric(*direction)).collect());
     vec![cause]
 }
 
 pub(super) fn loss(world: &mut World, side: Side) -> Option<Vec<Expected>> {
     world.fabric_mut(side.sends()).loses_every = 7;
-    Some(of_fabric(world, "loss-in-fabric", &[side.sends()]))
+    let mut causes = of_fabric(world, "loss-in-fabric", &[side.sends()]);
+    causes[0].shown = Shown::ByShare(side.sends());
+    Some(causes)
 }
 
 pub(super) fn dead(world: &mut World, side: Side) -> Option<Vec<Expected>> {

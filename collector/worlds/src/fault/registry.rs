@@ -34,6 +34,12 @@ fn whole_guest(side: Side) -> Vec<Slot> {
     [Slot::Host, Slot::FilterIn, Slot::FilterOut, Slot::GuestRoutes, Slot::Echo].map(|slot| at(slot)(side)).to_vec()
 }
 
+fn contained(side: Side) -> Vec<Slot> {
+    let mut slots = whole_guest(side);
+    slots.extend([Slot::Watch, Slot::Fabric(side.sends())]);
+    slots
+}
+
 fn unaddressed(side: Side) -> Vec<Slot> {
     vec![Slot::Host(side), Slot::GroupIn(side), Slot::GroupOut(side)]
 }
@@ -55,8 +61,7 @@ fn unusable_hop(side: Side) -> Vec<Slot> {
 }
 
 fn everyones_routes(_: Side) -> Vec<Slot> {
-    let mut slots = vec![Slot::Blocks];
-    slots.extend(Side::BOTH.map(Slot::Routes));
+    let mut slots = Side::BOTH.map(Slot::Routes).to_vec();
     slots.extend(Side::BOTH.map(Slot::GuestRoutes));
     slots
 }
@@ -90,7 +95,7 @@ const CONFIGURED: &[Row] = &[
     ("route-wrong-next-hop", "interface", routes::to_other_interface, routes_of),
     ("route-wrong-table", "", routes::wrong_table, routes_of),
     ("route-shadowed", "entry", routes::shadowed, routes_of),
-    ("route-shadowed", "vSwitch", routes::shadowed_by_vswitch, routes_of),
+    ("route-shadowed", "vSwitch", routes::shadowed_by_vswitch, |s| vec![Slot::Routes(s), Slot::Blocks]),
     ("route-not-available", "pending", routes::pending, routes_of),
     ("route-not-available", "disabled", routes::disabled, unusable_hop),
     ("ecmp-leg-dead", "", routes::dead_leg, routes_of),
@@ -124,7 +129,7 @@ const CONFIGURED: &[Row] = &[
     ("guest-route-overlap", "tunnel", tunnel, |s| vec![Slot::GuestRoutes(s)]),
     ("guest-multi-eni", "", second_card, |s| vec![Slot::GuestRoutes(s), Slot::Host(s)]),
     ("guest-rp-filter", "", reverse_path, |s| vec![Slot::GuestRoutes(s)]),
-    ("agent-in-container", "", container, whole_guest),
+    ("agent-in-container", "", container, contained),
     ("stranger-replied", "", stranger, |s| vec![Slot::Fabric(s.opposite().sends())]),
     ("loss-in-fabric", "", loss, |s| vec![Slot::Fabric(s.sends())]),
     ("fabric-fault", "", dead, |s| vec![Slot::Fabric(s.sends())]),
@@ -136,10 +141,12 @@ fn fault(row: &Row, side: Side, phase: Option<Phase>) -> Fault {
     let peers = Slot::Interface(side.opposite());
     let destroys = match code {
         "ri-missing" | "ri-wrong-vpc" => vec![Slot::Interface(side)],
+        "cidr-overlap" => vec![Slot::Blocks],
         _ => vec![],
     };
     let needs = match code {
         "ri-opposite-mismatch" | "ri-role-conflict" | "ri-wrong-vpc" => vec![peers],
+        "sg-wrong-protocol" | "sg-wrong-cidr" | "sg-wrong-direction" | "sg-not-attached" => vec![Slot::Blocks],
         _ => vec![],
     };
     Fault { name, code, side, edits: edits(side), destroys, needs, phase, overlap: code == "cidr-overlap", breaks }

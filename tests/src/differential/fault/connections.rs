@@ -96,7 +96,12 @@ pub(super) fn black_hole(draw: &mut Draw<'_>) -> Option<Fault> {
     let (of, _) = *draw.random.pick(&ends)?;
     let (here, owner) = (topology.vpc(at.get_ref())?, topology.vpc(peering.initiator.get_ref())?);
     let target = topology.vpc(of.get_ref())?;
-    let part = if draw.percent(50) { draw.part_of(target)? } else { draw.block_of(target) };
+    // What is learned are the blocks of vSwitches: a written route of the same block wins over it.
+    let part = match draw.random.below(4) {
+        0 => draw.part_of(target)?,
+        1 => draw.block_of(target),
+        _ => draw.random.pick(&target.vswitches)?.cidr.get_ref().clone(),
+    };
     let name = peering.name.get_ref();
     let with = [
         ("TransitRouterRouteTableId", named(&format!("{name}.{side}.route_table"))),

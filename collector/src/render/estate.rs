@@ -1,0 +1,167 @@
+//! Audits and paths for people: what fails or leaks first, each with its causes; a path stage by stage.
+
+use super::{
+    layout::{Style, Tone, columns, pick, wrapped},
+    line_of, print,
+};
+use pingtong_evidence::{EndpointSet, Expectation, PortRange, Protocol};
+use pingtong_verdict::{
+    Audit, AuditBlock, ExpectationState, ForbidState, Lang, Object, PathLeg, PathState, PathTrace, UnknownPart,
+};
+use std::fmt::Write as _;
+
+/// Shows an audit.
+pub(crate) fn audit(audit: &Audit, json: bool, style: Style) {
+    print(&if json { line_of(audit) + "\n" } else { audit_page(audit, style) });
+}
+
+fn audit_page(audit: &Audit, style: Style) -> String {
+    let lang = style.lang;
+    let mut out = String::new();
+    for answer in &audit.expectations {
+        let (mark, tone, word) = match answer.state {
+            ExpectationState::Holds => ("✓", Tone::Good, pick(lang, "holds", "成立")),
+            ExpectationState::Fails => ("✗", Tone::Bad, pick(lang, "fails", "不成立")),
+            ExpectationState::Unknown => ("?", Tone::Open, pick(lang, "unknown", "未知")),
+        };
+        let title = format!("{} {}", pick(lang, "expect", "期望"), asked(&answer.asked));
+        head(&mut out, style, (mark, tone, word), &title, answer.pairs);
+        for failing in &answer.failing {
+            flows(&mut out, (&failing.source, &failing.destination), failing.protocol, failing.ports);
+            for cause in &failing.causes {
+                let side = cause.side.map_or_else(String::new, |side| format!(" {side}"));
+                let direction = cause.direction.map_or_else(String::new, |direction| format!(" {direction}"));
+                let text = format!(
+                    "{}{side}{direction}: {}",
+                    style.paint(Tone::Bad, cause.code.as_str()),
+                    named(&cause.object, lang)
+                );
+                out.push_str(&wrapped(&text, 6, 8));
+            }
+        }
+        unknown_parts(&mut out, &answer.unknown);
+    }
+    for answer in &audit.forbids {
+        let (mark, tone, word) = match answer.state {
+            ForbidState::Holds => ("✓", Tone::Good, pick(lang, "holds", "成立")),
+            ForbidState::Leaks => ("✗", Tone::Bad, pick(lang, "leaks", "有泄漏")),
+            ForbidState::Unknown => ("?", Tone::Open, pick(lang, "unknown", "未知")),
+        };
+        let title = format!("{} {}", pick(lang, "forbid", "禁止"), asked(&answer.asked));
+        head(&mut out, style, (mark, tone, word), &title, answer.pairs);
+        for leaking in &answer.leaking {
+            flows(&mut out, (&leaking.source, &leaking.destination), leaking.protocol, leaking.ports);
+            for by in &leaking.by {
+                let text = format!("{}: {}", by.stage.name(lang), named(&by.object, lang));
+                out.push_str(&wrapped(&text, 6, 8));
+            }
+        }
+        unknown_parts(&mut out, &answer.unknown);
+    }
+    out
+}
+
+fn head(out: &mut String, style: Style, (mark, tone, word): (&str, Tone, &str), title: &str, pairs: u64) {
+    let count = match style.lang {
+        Lang::En => format!("{pairs} pairs of hosts"),
+        Lang::Zh => format!("{pairs} 对主机"),
+    };
+    let _ = writeln!(out, "{} {} {title} ({count})", style.paint(tone, mark), style.paint(tone, word));
+}
+
+fn asked(expectation: &Expectation) -> String {
+    let set = |set: &EndpointSet| match set {
+        EndpointSet::Instance { id, .. } => id.to_string(),
+        EndpointSet::VSwitch(id) => id.to_string(),
+        EndpointSet::Vpc(id) => id.to_string(),
+        EndpointSet::Cidr(block) => block.to_string(),
+    };
+    let service = service(expectation.protocol, expectation.ports);
+    format!("{} → {} {service}", set(&expectation.from), set(&expectation.to))
+}
+
+fn service(protocol: Protocol, ports: Option<PortRange>) -> String {
+    match ports {
+        Some(ports) if ports.first() == ports.last() => format!("{protocol}/{}", ports.first()),
+        Some(ports) => format!("{protocol}/{}-{}", ports.first(), ports.last()),
+        None => protocol.to_string(),
+    }
+}
+
+fn flows(
+    out: &mut String,
+    (source, destination): (&[AuditBlock], &[AuditBlock]),
+    protocol: Protocol,
+    ports: Option<PortRange>,
+) {
+    let text = format!("{} → {} {}", blocks(source), blocks(destination), service(protocol, ports));
+    out.push_str(&wrapped(&text, 4, 6));
+}
+
+fn blocks(blocks: &[AuditBlock]) -> String {
+    let one = |block: &AuditBlock| {
+        if block.first == block.last { block.first.to_string() } else { format!("{}-{}", block.first, block.last) }
+    };
+    if blocks.is_empty() { "-".to_owned() } else { blocks.iter().map(one).collect::<Vec<_>>().join(", ") }
+}
+
+fn unknown_parts(out: &mut String, parts: &[UnknownPart]) {
+    for part in parts {
+        flows(out, (&part.source, &part.destination), part.protocol, part.ports);
+        for gap in &part.gaps {
+            out.push_str(&wrapped(&format!("{}: {} ({})", gap.code, gap.what, gap.closes_with), 6, 8));
+        }
+    }
+}
+
+fn named(object: &Object, lang: Lang) -> String {
+    format!("{} {} ({}, {})", object.kind.name(lang), object.id, object.account, object.region)
+}
+
+/// Shows a path.
+pub(crate) fn path(trace: &PathTrace, json: bool, style: Style) {
+    print(&if json { line_of(trace) + "\n" } else { path_page(trace, style) });
+}
+
+fn path_page(trace: &PathTrace, style: Style) -> String {
+    let lang = style.lang;
+    let mut out = String::new();
+    let port = trace.port.map_or_else(String::new, |port| format!("/{port}"));
+    let link = trace.link.as_ref().map_or_else(String::new, |link| format!("  [{link}]"));
+    let title = format!("{} → {} {}{port}{link}", trace.source.address, trace.destination.address, trace.protocol);
+    let _ = writeln!(out, "{title}  {}", painted(trace.state, style));
+    let there = format!("{} → {}", trace.source.address, trace.destination.address);
+    let back = format!("{} → {}", trace.destination.address, trace.source.address);
+    leg(&mut out, pick(lang, "request", "请求"), &there, &trace.request, style);
+    leg(&mut out, pick(lang, "reply", "应答"), &back, &trace.reply, style);
+    out
+}
+
+fn painted(state: PathState, style: Style) -> String {
+    let tone = match state {
+        PathState::Passes => Tone::Good,
+        PathState::Stopped => Tone::Bad,
+        PathState::Unknown => Tone::Open,
+    };
+    style.paint(tone, state.name(style.lang))
+}
+
+fn leg(out: &mut String, name: &str, way: &str, leg: &PathLeg, style: Style) {
+    let _ = writeln!(out, "{name} {way}  {}", painted(leg.state, style));
+    for stage in &leg.stages {
+        let (mark, tone) = match stage.state {
+            PathState::Passes => ("✓", Tone::Good),
+            PathState::Stopped => ("✗", Tone::Bad),
+            PathState::Unknown => ("?", Tone::Open),
+        };
+        let object = stage.object.as_ref().map_or_else(String::new, |object| object.id.clone());
+        let cells = columns(&[(stage.stage.name(style.lang), 24), (&object, 0)]);
+        let codes: Vec<&str> = stage.codes.iter().map(|code| code.as_str()).collect();
+        let codes =
+            if codes.is_empty() { String::new() } else { format!("  {}", style.paint(Tone::Bad, &codes.join(", "))) };
+        let _ = writeln!(out, "  {} {cells}{codes}", style.paint(tone, mark));
+        if !stage.detail.is_empty() {
+            out.push_str(&wrapped(&stage.detail, 28, 28));
+        }
+    }
+}
