@@ -314,7 +314,6 @@ fn facts(world: &World, side: Side, arrived: u64, turned_away: u64) -> HostFacts
         at: moment(49_000),
         request: None,
         metadata: Known::Known(metadata(world, side)),
-        load: Known::default(),
         interfaces: Known::Known(interfaces(world, side, guest)),
         routes: vec![route_fact(world, side)],
         sysctls: SysctlFacts {
