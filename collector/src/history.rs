@@ -90,6 +90,11 @@ pub(crate) fn began(evidence: &Evidence) -> Option<Timestamp> {
     evidence.probes.iter().map(|round| round.started_at).min()
 }
 
+/// A round that is answered in part may have run while the pair broke.
+fn is_whole(round: &ProbeRound) -> bool {
+    round.sent.missing_from(&round.replied.union(&round.late)) == 0
+}
+
 fn is_answered(round: &ProbeRound) -> bool {
     !round.replied.is_empty() || !round.late.is_empty()
 }
@@ -114,7 +119,8 @@ fn rounds_back(store: &Store, pair: &Pair, agent: &AgentId, since: Timestamp) ->
 }
 
 fn broke(rounds: &[ProbeRound], since: Timestamp) -> Option<Break> {
-    let last_good = rounds.iter().filter(|round| is_answered(round)).map(|round| round.ended_at).max()?;
+    let answered = rounds.iter().filter(|round| is_answered(round));
+    let last_good = answered.map(|round| if is_whole(round) { round.ended_at } else { round.started_at }).max()?;
     // A packet that dies for its size says nothing of the pair.
     let bad = rounds.iter().filter(|round| !is_answered(round) && !round.dont_fragment).map(|round| round.started_at);
     let first_bad = bad.filter(|at| *at >= last_good).min().unwrap_or(since);
@@ -148,6 +154,10 @@ mod tests {
         assert_eq!(broke(&rounds, at(9_000)), Some(Break { last_good: at(3_900), first_bad: at(4_000) }));
         assert_eq!(broke(&rounds[..3], at(9_000)), Some(Break { last_good: at(3_900), first_bad: at(9_000) }));
         assert_eq!(broke(&rounds[1..2], at(9_000)), None);
+        let mut partly = round(5, 5_000, true);
+        partly.replied = SequenceSet::first(3);
+        let during = [round(3, 3_000, true), partly, round(6, 6_000, false)];
+        assert_eq!(broke(&during, at(9_000)), Some(Break { last_good: at(5_000), first_bad: at(6_000) }));
     }
 
     #[test]

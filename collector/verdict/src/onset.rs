@@ -165,7 +165,11 @@ fn broke(question: &Question, flow: Direction) -> Option<(Timestamp, Timestamp)>
     rounds.sort_by_key(|round| (round.started_at, round.ended_at));
     let alive = |round: &ProbeRound| !round.replied.is_empty() || !round.late.is_empty();
     let last = rounds.iter().rposition(|round| alive(round))?;
-    Some((rounds.get(last)?.ended_at, rounds.get(last + 1)?.started_at))
+    let worked = rounds.get(last)?;
+    // A round that is answered in part may have run while it broke: of its end nothing is known.
+    let whole = worked.sent.missing_from(&worked.replied.union(&worked.late)) == 0;
+    let last_good = if whole { worked.ended_at } else { worked.started_at };
+    Some((last_good, rounds.get(last + 1)?.started_at))
 }
 
 /// What was on record before and after.

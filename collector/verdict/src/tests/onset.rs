@@ -99,6 +99,20 @@ fn a_setting_of_a_guest_is_found_as_well() {
 }
 
 #[test]
+fn a_round_that_ran_while_it_broke_does_not_hide_the_change() {
+    let mut bad = World::healthy();
+    bad.facts(Side::Acceptor).sysctls.echo_ignore_all = Known::Known(true);
+    bad.wire(Wire::S3, Wire::Through);
+    let mut world = history(World::healthy(), bad);
+    for (n, whole) in world.question.earlier.clone().into_iter().enumerate() {
+        let key = RoundKey { round: 1_000 + n as u64, ..whole.key.clone() };
+        let replied = SequenceSet::first(SENT / 2);
+        world.question.earlier.push(ProbeRound { key, started_at: at(0), ended_at: at(4_150), replied, ..whole });
+    }
+    assert!(onset(&world).explained);
+}
+
+#[test]
 fn what_no_change_explains_is_said_to_be_so() {
     let mut bad = World::healthy();
     bad.rules(Side::Initiator).push(rule("sgr-other", Policy::Accept, 1, RuleProtocol::Tcp, RulePeer::Any));
