@@ -9,6 +9,11 @@
 //!    at, their causes are suspects; so are changes made since the configuration was read, where it was read before the packets
 //!    died; where everything was looked at since, the fabric is blamed.
 //! 4. What impairs packets that pass stands beside all that (module `quality`).
+//!
+//! The line between causes and suspects: a *cause* is one code on one object that configuration, a host's fact, or the wire
+//! with everything else looked at leaves as the only candidate. Where several codes or objects fit what is known, all of
+//! them are *suspects*, with the reading or test that would decide, and none is blamed. What could not be looked at is a
+//! *gap*; it makes suspects and never a cause.
 
 use crate::{
     code::CauseCode,
