@@ -42,28 +42,50 @@ fn count<T>(known: &Known<Vec<T>>) -> String {
     known.known().map_or_else(|| "?".to_owned(), |all| all.len().to_string())
 }
 
-impl Item for Vpc {
-    fn key(&self) -> String {
-        self.id.to_string()
-    }
-    fn bare(&mut self) {
-        self.provenance = Provenance::default();
-    }
-    fn told(&self) -> String {
-        format!("{} {}", self.cidr, list(&self.secondary_cidrs))
-    }
+/// Items that are known by their id, and of which only where they were read is no change.
+macro_rules! by_id {
+    ($($item:ident($this:ident) $told:block)+) => {$(
+        impl Item for $item {
+            fn key(&self) -> String {
+                self.id.to_string()
+            }
+            fn bare(&mut self) {
+                self.provenance = Provenance::default();
+            }
+            fn told(&self) -> String {
+                let $this = self;
+                $told
+            }
+        }
+    )+};
 }
 
-impl Item for VSwitch {
-    fn key(&self) -> String {
-        self.id.to_string()
+by_id! {
+    Vpc(it) {
+        format!("{} {}", it.cidr, list(&it.secondary_cidrs))
     }
-    fn bare(&mut self) {
-        self.provenance = Provenance::default();
+    VSwitch(it) {
+        let (table, acl) = (or_none(it.route_table.as_ref()), or_none(it.network_acl.as_ref()));
+        format!("{} RouteTable {table} NetworkAcl {acl}", it.cidr)
     }
-    fn told(&self) -> String {
-        let (table, acl) = (or_none(self.route_table.as_ref()), or_none(self.network_acl.as_ref()));
-        format!("{} RouteTable {table} NetworkAcl {acl}", self.cidr)
+    RouterInterface(it) {
+        let opposite = or_none(it.opposite_interface.as_ref());
+        format!("{:?} {:?} {} OppositeInterface {opposite}", it.status, it.business_status, it.spec)
+    }
+    VpcPeering(it) {
+        format!("{:?} {:?}", it.status, it.business_status)
+    }
+    TransitAttachment(it) {
+        format!("{} {} Attached={}", it.transit_router, it.vpc, it.attached)
+    }
+    TransitPeering(it) {
+        format!("{} {} Attached={}", it.transit_router, it.peer_transit_router, it.attached)
+    }
+    Instance(it) {
+        format!("{:?} {} SecurityGroups {}", it.status, list(&it.addresses), list(&it.security_groups))
+    }
+    Eni(it) {
+        format!("{:?} {} SecurityGroups {}", it.status, list(&it.addresses), list(&it.security_groups))
     }
 }
 
@@ -95,55 +117,6 @@ impl Item for RouteEntry {
         let hop = |hop: &NextHop| format!("{:?} {}", hop.kind, hop.id).trim_end().to_owned();
         let hops: Vec<String> = self.next_hops.iter().map(hop).collect();
         format!("{} {} {:?}", self.destination, hops.join(", "), self.status)
-    }
-}
-
-impl Item for RouterInterface {
-    fn key(&self) -> String {
-        self.id.to_string()
-    }
-    fn bare(&mut self) {
-        self.provenance = Provenance::default();
-    }
-    fn told(&self) -> String {
-        let opposite = or_none(self.opposite_interface.as_ref());
-        format!("{:?} {:?} {} OppositeInterface {opposite}", self.status, self.business_status, self.spec)
-    }
-}
-
-impl Item for VpcPeering {
-    fn key(&self) -> String {
-        self.id.to_string()
-    }
-    fn bare(&mut self) {
-        self.provenance = Provenance::default();
-    }
-    fn told(&self) -> String {
-        format!("{:?} {:?}", self.status, self.business_status)
-    }
-}
-
-impl Item for TransitAttachment {
-    fn key(&self) -> String {
-        self.id.to_string()
-    }
-    fn bare(&mut self) {
-        self.provenance = Provenance::default();
-    }
-    fn told(&self) -> String {
-        format!("{} {} Attached={}", self.transit_router, self.vpc, self.attached)
-    }
-}
-
-impl Item for TransitPeering {
-    fn key(&self) -> String {
-        self.id.to_string()
-    }
-    fn bare(&mut self) {
-        self.provenance = Provenance::default();
-    }
-    fn told(&self) -> String {
-        format!("{} {} Attached={}", self.transit_router, self.peer_transit_router, self.attached)
     }
 }
 
@@ -232,29 +205,5 @@ impl Item for PrefixList {
     }
     fn told(&self) -> String {
         self.entries.known().map_or_else(|| "?".to_owned(), |entries| list(entries))
-    }
-}
-
-impl Item for Instance {
-    fn key(&self) -> String {
-        self.id.to_string()
-    }
-    fn bare(&mut self) {
-        self.provenance = Provenance::default();
-    }
-    fn told(&self) -> String {
-        format!("{:?} {} SecurityGroups {}", self.status, list(&self.addresses), list(&self.security_groups))
-    }
-}
-
-impl Item for Eni {
-    fn key(&self) -> String {
-        self.id.to_string()
-    }
-    fn bare(&mut self) {
-        self.provenance = Provenance::default();
-    }
-    fn told(&self) -> String {
-        format!("{:?} {} SecurityGroups {}", self.status, list(&self.addresses), list(&self.security_groups))
     }
 }
