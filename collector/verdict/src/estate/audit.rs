@@ -225,7 +225,7 @@ pub struct Auditor {
 impl Auditor {
     /// Decides every expectation and forbid.
     pub fn audit(&mut self, estate: &Estate, expectations: &[Ask], forbids: &[Ask], lang: Lang) -> Audit {
-        let mut explainer = Explainer::new(estate);
+        let mut explainer = Explainer::new(estate).expecting(expectations);
         let expectations: Vec<ExpectationAnswer> = expectations
             .iter()
             .map(|ask| {
@@ -542,11 +542,40 @@ pub(super) struct Explainer<'e> {
     estate: &'e Estate,
     /// By link.
     models: BTreeMap<LinkId, Model>,
+    /// One pair of each expectation, by link: what else rules are there for.
+    expected: Vec<Pair>,
 }
 
 impl<'e> Explainer<'e> {
     pub(super) fn new(estate: &'e Estate) -> Self {
-        Self { estate, models: BTreeMap::new() }
+        Self { estate, models: BTreeMap::new(), expected: vec![] }
+    }
+
+    /// Knowing what else is expected: a rule that serves another expectation is no mistaken attempt at this one.
+    fn expecting(mut self, asks: &[Ask]) -> Self {
+        for ask in asks {
+            let Some(link) = &ask.link else { continue };
+            let Expectation { protocol, ports, .. } = ask.expectation;
+            for (from, to) in Scope::of(self.estate, ask).crossings(self.estate) {
+                let flow = from.first().zip(to.first()).map(|(source, destination)| Flow {
+                    source: *source,
+                    destination: *destination,
+                    protocol,
+                    port: ports.map(PortRange::first),
+                });
+                self.expected.extend(flow.and_then(|flow| self.pair_of(link, &flow)));
+            }
+        }
+        self
+    }
+
+    /// The flow as a pair of the link.
+    fn pair_of(&self, link: &Link, flow: &Flow) -> Option<Pair> {
+        let source = self.estate.network_at(flow.source)?;
+        let at_initiator = self.estate.networks.get(source as usize)?.id == link.initiator.vpc;
+        let side = if at_initiator { Side::Initiator } else { Side::Acceptor };
+        let addresses = [self.estate.address(flow.source)?, self.estate.address(flow.destination)?];
+        pair(link, side, addresses, flow.protocol, flow.port)
     }
 
     /// The explaining walk of a flow between two VPCs; none inside one.
@@ -556,19 +585,15 @@ impl<'e> Explainer<'e> {
             return None;
         }
         let link = self.estate.link_of(&ends)?;
+        let pair = self.pair_of(&link, flow)?;
+        let ours =
+            |peer: &&Pair| Side::BOTH.into_iter().all(|side| peer.link.side(side) == link.side(side)) && **peer != pair;
+        let peers: Vec<Pair> = self.expected.iter().filter(ours).cloned().collect();
         let model = self
             .models
             .entry(link.id.clone())
             .or_insert_with(|| Model::new(&link, views(&link, &self.estate.places, false)));
-        let source = self.estate.network_at(flow.source)?;
-        let side = if self.estate.networks.get(source as usize)?.id == link.initiator.vpc {
-            Side::Initiator
-        } else {
-            Side::Acceptor
-        };
-        let addresses = [self.estate.address(flow.source)?, self.estate.address(flow.destination)?];
-        let pair = pair(&link, side, addresses, flow.protocol, flow.port)?;
-        Some((walk::walk(model, &pair, &[]), side.sends()))
+        Some((walk::walk(model, &pair, &peers), pair.opened_by.sends()))
     }
 
     fn failing(&mut self, set: &FlowSet, protocol: Protocol, hosts: (&[HostRef], &[HostRef])) -> Failing {

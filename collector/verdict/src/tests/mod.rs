@@ -16,4 +16,4 @@ mod redacted;
 mod repairs;
 mod third;
 mod transit;
-mod world;
+pub(crate) mod world;

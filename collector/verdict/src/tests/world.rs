@@ -4,26 +4,26 @@ use crate::{HealthReport, Question, Verdict, diagnose};
 use pingtong_evidence::*;
 use std::net::IpAddr;
 
-pub(super) const A: &str = "1000000000000001";
-pub(super) const B: &str = "1000000000000002";
+pub(crate) const A: &str = "1000000000000001";
+pub(crate) const B: &str = "1000000000000002";
 /// Probes of one direction's round.
-pub(super) const SENT: u32 = 400;
+pub(crate) const SENT: u32 = 400;
 
-pub(super) fn id<T: std::str::FromStr>(text: &str) -> T {
+pub(crate) fn id<T: std::str::FromStr>(text: &str) -> T {
     text.parse().unwrap_or_else(|_| panic!("bad id {text}"))
 }
 
-pub(super) fn ip(text: &str) -> IpAddr {
+pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-pub(super) fn at(millis: i64) -> Timestamp {
+pub(crate) fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + millis)
 }
 
 /// How far the round trips begun in one direction get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(crate) enum Wire {
     Through,
     S0(i32),
     S1,
@@ -35,19 +35,19 @@ pub(super) enum Wire {
     LosesRequests(u32),
 }
 
-pub(super) struct World {
-    pub(super) question: Question,
+pub(crate) struct World {
+    pub(crate) question: Question,
 }
 
 impl World {
-    pub(super) fn side(side: Side) -> (&'static str, &'static str, &'static str, &'static str, &'static str) {
+    pub(crate) fn side(side: Side) -> (&'static str, &'static str, &'static str, &'static str, &'static str) {
         match side {
             Side::Initiator => ("a", A, "cn-qingdao", "192.168.0.0/16", "192.168.1.10"),
             Side::Acceptor => ("b", B, "cn-beijing", "172.16.0.0/16", "172.16.1.10"),
         }
     }
 
-    pub(super) fn healthy() -> Self {
+    pub(crate) fn healthy() -> Self {
         let link_side = |side| {
             let (x, account, region, ..) = Self::side(side);
             LinkSide { account: id(account), region: id(region), vpc: id(&format!("vpc-{x}")) }
@@ -95,7 +95,7 @@ impl World {
     }
 
     /// Replaces what the wire shows.
-    pub(super) fn wire(&mut self, forward: Wire, back: Wire) {
+    pub(crate) fn wire(&mut self, forward: Wire, back: Wire) {
         self.question.probes.clear();
         self.question.arrivals.clear();
         for (direction, wire) in [(Direction::Forward, forward), (Direction::Return, back)] {
@@ -105,38 +105,38 @@ impl World {
         }
     }
 
-    pub(super) fn snapshot(&mut self, side: Side) -> &mut Snapshot {
+    pub(crate) fn snapshot(&mut self, side: Side) -> &mut Snapshot {
         let account = Self::side(side).1;
         self.question.snapshots.iter_mut().find(|s| s.account.as_str() == account).unwrap()
     }
 
-    pub(super) fn facts(&mut self, side: Side) -> &mut HostFacts {
+    pub(crate) fn facts(&mut self, side: Side) -> &mut HostFacts {
         let agent = format!("agent-{}", Self::side(side).0);
         self.question.hosts.iter_mut().find(|h| h.agent.as_str() == agent).unwrap()
     }
 
-    pub(super) fn interface(&mut self, side: Side) -> &mut RouterInterface {
+    pub(crate) fn interface(&mut self, side: Side) -> &mut RouterInterface {
         known(&mut self.snapshot(side).router_interfaces).first_mut().unwrap()
     }
 
-    pub(super) fn table(&mut self, side: Side) -> &mut RouteTable {
+    pub(crate) fn table(&mut self, side: Side) -> &mut RouteTable {
         known(&mut self.snapshot(side).route_tables).first_mut().unwrap()
     }
 
-    pub(super) fn entries(&mut self, side: Side) -> &mut Vec<RouteEntry> {
+    pub(crate) fn entries(&mut self, side: Side) -> &mut Vec<RouteEntry> {
         known(&mut self.table(side).entries)
     }
 
-    pub(super) fn group(&mut self, side: Side) -> &mut SecurityGroup {
+    pub(crate) fn group(&mut self, side: Side) -> &mut SecurityGroup {
         known(&mut self.snapshot(side).security_groups).first_mut().unwrap()
     }
 
-    pub(super) fn rules(&mut self, side: Side) -> &mut Vec<SecurityRule> {
+    pub(crate) fn rules(&mut self, side: Side) -> &mut Vec<SecurityRule> {
         known(&mut self.group(side).rules)
     }
 
     /// Binds an ACL with these entries to the side's vSwitch; the other direction lets everything pass.
-    pub(super) fn acl(&mut self, side: Side, ingress: bool, entries: Vec<AclEntry>) {
+    pub(crate) fn acl(&mut self, side: Side, ingress: bool, entries: Vec<AclEntry>) {
         let x = Self::side(side).0;
         let name: NetworkAclId = id(&format!("nacl-{x}"));
         let open = vec![acl_entry("nae-open", Policy::Accept, RuleProtocol::All, "0.0.0.0/0")];
@@ -154,7 +154,7 @@ impl World {
         }]);
     }
 
-    pub(super) fn refuse(&mut self, side: Side, hook: FirewallHook, protocol: Option<u8>, handle: Option<u64>) {
+    pub(crate) fn refuse(&mut self, side: Side, hook: FirewallHook, protocol: Option<u8>, handle: Option<u64>) {
         let rule = FirewallRule {
             family: "inet".into(),
             table: "guard".into(),
@@ -170,11 +170,11 @@ impl World {
             Known::Known(FirewallFact { refusing: vec![rule], base_chains: 1, legacy_tables: false });
     }
 
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         diagnose(&self.question)
     }
 
-    pub(super) fn silence(&mut self, side: Side) {
+    pub(crate) fn silence(&mut self, side: Side) {
         let agent: AgentId = id(&format!("agent-{}", Self::side(side).0));
         self.question.silent.push(agent.clone());
         self.question.hosts.retain(|h| h.agent != agent);
@@ -184,18 +184,18 @@ impl World {
     }
 }
 
-pub(super) fn known<T>(known: &mut Known<T>) -> &mut T {
+pub(crate) fn known<T>(known: &mut Known<T>) -> &mut T {
     match known {
         Known::Known(value) => value,
         Known::Unknown(why) => panic!("unknown: {why}"),
     }
 }
 
-pub(super) fn cidr(text: &str) -> Cidr {
+pub(crate) fn cidr(text: &str) -> Cidr {
     Cidr::parse(text).unwrap()
 }
 
-pub(super) fn rule(name: &str, policy: Policy, priority: u16, protocol: RuleProtocol, peer: RulePeer) -> SecurityRule {
+pub(crate) fn rule(name: &str, policy: Policy, priority: u16, protocol: RuleProtocol, peer: RulePeer) -> SecurityRule {
     SecurityRule {
         id: Some(id(name)),
         ingress: true,
@@ -209,11 +209,11 @@ pub(super) fn rule(name: &str, policy: Policy, priority: u16, protocol: RuleProt
     }
 }
 
-pub(super) fn acl_entry(name: &str, policy: Policy, protocol: RuleProtocol, peer: &str) -> AclEntry {
+pub(crate) fn acl_entry(name: &str, policy: Policy, protocol: RuleProtocol, peer: &str) -> AclEntry {
     AclEntry { id: Some(id(name)), policy, protocol, ports: PortRange::ALL, peer: cidr(peer), system: false }
 }
 
-pub(super) fn entry(name: &str, destination: &str, kind: NextHopKind, hop: &str) -> RouteEntry {
+pub(crate) fn entry(name: &str, destination: &str, kind: NextHopKind, hop: &str) -> RouteEntry {
     RouteEntry {
         id: Some(id(name)),
         destination: cidr(destination),

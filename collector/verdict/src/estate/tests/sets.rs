@@ -189,3 +189,26 @@ fn a_path_names_every_cause_at_a_stage_that_it_stops() {
     }
     assert!(met.iter().all(|count| *count >= 20), "{met:?}");
 }
+
+#[test]
+fn a_rule_that_another_expectation_needs_is_no_mistaken_attempt_at_this_one() {
+    use crate::tests::world::World;
+    let question = World::healthy().question;
+    let estate = Estate::new(question.snapshots, std::slice::from_ref(&question.pair.link));
+    let ask = |protocol, ports| Ask {
+        expectation: Expectation {
+            from: EndpointSet::Cidr("192.168.0.0/16".parse().unwrap()),
+            to: EndpointSet::Cidr("172.16.0.0/16".parse().unwrap()),
+            protocol,
+            ports,
+        },
+        link: Some(question.pair.link.clone()),
+    };
+    let web = ask(Protocol::Tcp, PortRange::new(443, 443));
+    let codes = |asks: &[Ask]| -> Vec<&'static str> {
+        let audit = Auditor::default().audit(&estate, asks, &[], Lang::En);
+        audit.expectations.iter().flat_map(|e| &e.failing).flat_map(|f| &f.causes).map(|c| c.code.as_str()).collect()
+    };
+    assert_eq!(codes(std::slice::from_ref(&web)), ["sg-wrong-protocol"]);
+    assert_eq!(codes(&[web, ask(Protocol::Icmp, None)]), ["sg-ingress-missing"]);
+}
