@@ -190,3 +190,23 @@ fn a_step_that_nobody_could_look_at_is_unknown_and_one_that_cannot_have_begun_is
     let seen_by_one = [unknown, undone, unknown, unknown, unknown, undone, undone, undone, unknown];
     assert_eq!(states(&world), seen_by_one);
 }
+
+#[test]
+fn loss_that_nobody_could_split_degrades_from_three_packets_and_three_in_a_thousand() {
+    let state = |sent: u32, lost: u32| {
+        let mut world = World::healthy();
+        world.question.arrivals.clear();
+        for side in Side::BOTH {
+            world.facts(side).engine = ProbeEngine::Portable;
+        }
+        for round in world.question.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
+            (round.planned, round.sent) = (sent, SequenceSet::first(sent));
+            round.replied = SequenceSet::first(sent - lost);
+        }
+        world.verdict().state
+    };
+    assert_eq!(state(400, 2), State::Healthy);
+    assert_eq!(state(400, 3), State::Degraded);
+    assert_eq!(state(1_001, 3), State::Healthy);
+    assert_eq!(state(1_000, 3), State::Degraded);
+}
