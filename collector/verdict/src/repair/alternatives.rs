@@ -29,6 +29,13 @@ impl Task<'_> {
                         .map(|destination| Fix::CreateRoute { table: table.clone(), destination }),
                 );
             }
+            // What was built in the wrong place, or is joined to such, may stay there unused: one call instead of several, and
+            // tried first so that the search has a small set early.
+            Fix::RemoveInterface { .. }
+                if matches!(finding.code, CauseCode::RiWrongVpc | CauseCode::RiOppositeMismatch) =>
+            {
+                all.insert(0, Fix::CreateInterface);
+            }
             Fix::RemoveRule { group, rule } if rule.policy == Policy::Drop && rule.priority > 1 => {
                 let service = (self.pair.protocol, self.pair.port);
                 all.push(Fix::AcceptRule {

@@ -317,8 +317,7 @@ fn create_peering(model: &mut Model, side: Side) -> Option<Call> {
 }
 
 fn create_interface(model: &mut Model, side: Side) -> Option<Call> {
-    // Two routers have one connection at most: what stands in the place must be deleted before.
-    if walk::hops(model).get(side).is_some() {
+    if !walk::has_room(model, side) {
         return None;
     }
     let name = format!("ri_{side}");

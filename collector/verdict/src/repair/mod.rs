@@ -106,6 +106,9 @@ pub(crate) enum Fix {
 }
 
 impl Fix {
+    /// Rank of new routes; what comes before is about connections.
+    const ROUTES: u8 = 5;
+
     /// Order of work: what is in the way goes first (routes before the interface that they hold), then connections
     /// before routes, routes before filters, the cloud before the guests.
     fn rank(&self) -> u8 {
@@ -119,7 +122,7 @@ impl Fix {
             Self::SetOpposite { .. } => 2,
             Self::Connect { .. } | Self::Activate { .. } | Self::AcceptPeering { .. } => 3,
             Self::AssociateTransit { .. } => 4,
-            Self::CreateRoute { .. } | Self::CreateTransitRoute { .. } => 5,
+            Self::CreateRoute { .. } | Self::CreateTransitRoute { .. } => Self::ROUTES,
             Self::AcceptRule { .. } | Self::RemoveRule { .. } => 6,
             Self::AclAccept { .. } => 7,
             Self::StartInstance { .. } => 8,

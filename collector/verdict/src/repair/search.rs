@@ -1,8 +1,8 @@
 //! The search for the smallest set: depth first over the fixes of whatever still stops the pair.
 //!
 //! Rules. 1. The blocker whose fix comes first in the order of work is removed next, by each of its alternatives in turn: any
-//! set that restores the pair removes it somehow. 2. A branch that cannot become smaller than the best set is left.
-//! 3. Of a set that restores, members without which it restores as well are dropped. 4. After [`NODES_MAX`] configurations the best
+//! set that restores the pair removes it somehow. 2. A branch that cannot become smaller than the best set is left ([`at_least`]).
+//! 3. Of the smallest that restores, members without which it restores as well are dropped. 4. After [`NODES_MAX`] configurations the best
 //! so far is taken. Held against every subset of the candidates in the tests.
 
 use super::{Fix, Planned, Task, apply};
@@ -11,11 +11,21 @@ use crate::{
     model::Model,
     walk::{flows, walk},
 };
+use pingtong_evidence::Side;
+use std::collections::BTreeSet;
 
 /// Configurations tried for one pair; each costs one walk. Two VPCs with all ten kinds of faults need some thirty.
 const NODES_MAX: usize = 400;
 /// Members of a set: far more than any configuration of two VPCs needs.
 const FIXES_MAX: usize = 48;
+
+/// How many more members any set needs: of routes, rules, ACLs, instances and guests one for each side and kind, since a fix of
+/// one mends no other; of connections one, since removing an interface may mend much.
+fn at_least(blockers: &[Finding]) -> usize {
+    let ranks: BTreeSet<(u8, Side)> = blockers.iter().map(|finding| (finding.fix.rank(), finding.side)).collect();
+    let (connections, others): (Vec<_>, Vec<_>) = ranks.into_iter().partition(|(rank, _)| *rank < Fix::ROUTES);
+    others.len() + usize::from(!connections.is_empty())
+}
 
 /// A set in an order that works.
 pub(super) struct Plan {
@@ -66,16 +76,15 @@ impl Task<'_> {
     fn descend(&self, search: &mut Search, model: &Model, blockers: &[Finding], plan: &mut Vec<Planned>) {
         search.nodes += 1;
         if blockers.is_empty() {
-            let set = self.minimise(plan.clone());
-            if search.best.as_ref().is_none_or(|best| set.len() < best.len()) {
-                search.best = Some(set);
+            if search.best.as_ref().is_none_or(|best| plan.len() < best.len()) {
+                search.best = Some(plan.clone());
             }
             return;
         }
         if plan.len() > search.furthest.len() {
             search.furthest.clone_from(plan);
         }
-        let hopeless = search.best.as_ref().is_some_and(|best| plan.len() + 1 >= best.len());
+        let hopeless = search.best.as_ref().is_some_and(|best| plan.len() + at_least(blockers) >= best.len());
         if hopeless || search.nodes >= NODES_MAX || plan.len() >= FIXES_MAX {
             return;
         }
@@ -108,7 +117,7 @@ impl Task<'_> {
         let mut search = Search { nodes: 0, best: None, furthest: vec![] };
         self.descend(&mut search, self.model, &self.removable(self.model), &mut vec![]);
         let restores = search.best.is_some();
-        let mut fixes = search.best.unwrap_or(search.furthest);
+        let mut fixes = search.best.map_or(search.furthest, |best| self.minimise(best));
         // Guests' commands change no configuration: each removes what no other can.
         for finding in self.others {
             if let Fix::Guest { .. } = finding.fix {

@@ -14,7 +14,7 @@ use crate::{
     verdict::ObjectKind,
 };
 use pingtong_evidence::{
-    BusinessStatus, LinkKind, NextHop, NextHopKind, RouterInterface, RouterInterfaceRole,
+    BusinessStatus, LinkKind, NextHop, NextHopKind, RouterInterface, RouterInterfaceId, RouterInterfaceRole,
     RouterInterfaceStatus as Status, RouterKind, Side, VpcPeering, VpcPeeringStatus,
 };
 
@@ -118,7 +118,7 @@ fn was_connected(ri: &RouterInterface) -> bool {
 }
 
 /// Whether an interface was certainly made for another peer.
-fn for_another_peer(model: &Model, side: Side, ri: &RouterInterface) -> bool {
+fn for_another_peer(model: &Model, side: Side, ri: &RouterInterface, astray: Option<&RouterInterfaceId>) -> bool {
     let peer = model.link.side(side.opposite());
     let set_elsewhere =
         ri.opposite_interface.is_some() && ri.opposite_owner.as_ref().is_some_and(|o| *o != peer.account);
@@ -126,7 +126,7 @@ fn for_another_peer(model: &Model, side: Side, ri: &RouterInterface) -> bool {
         all.iter().find(|p| Some(&p.id) == ri.opposite_interface.as_ref()).map(|p| on_vpc(model, side.opposite(), p))
     });
     // What is joined to an interface that was built in the wrong place was made for this peer.
-    let to_misplaced = misplaced(model, side.opposite()).is_some_and(|p| ri.opposite_interface.as_ref() == Some(&p.id));
+    let to_misplaced = joined_astray(ri, astray);
     was_connected(ri)
         && !to_misplaced
         && (ri.opposite_vpc.as_ref().is_some_and(|vpc| *vpc != peer.vpc) || set_elsewhere || peer_knows == Some(false))
@@ -148,8 +148,29 @@ fn for_another_link(model: &Model, side: Side, ri: &RouterInterface) -> bool {
         })
 }
 
+/// Whether an interface is joined to the one of the peer's account that was built in the wrong place.
+fn joined_astray(ri: &RouterInterface, astray: Option<&RouterInterfaceId>) -> bool {
+    astray.is_some_and(|other| ri.opposite_interface.as_ref() == Some(other))
+}
+
+/// The interface of the peer's account that was built in the wrong place.
+fn astray_from(model: &Model, side: Side) -> Option<&RouterInterfaceId> {
+    misplaced(model, side.opposite()).map(|ri| &ri.id)
+}
+
+/// Whether an interface for this link may be made at a side: two routers have one connection at most, and what stands in
+/// the place must go first. What is joined to another router than the peer's is no connection of these two.
+pub(crate) fn has_room(model: &Model, side: Side) -> bool {
+    choose(model, side).is_none_or(|ri| joined_astray(ri, astray_from(model, side)))
+}
+
 /// How well an interface fits this link; the greatest is the one meant.
-fn fitness(model: &Model, side: Side, ri: &RouterInterface) -> (bool, bool, bool, bool, bool) {
+fn fitness(
+    model: &Model,
+    side: Side,
+    ri: &RouterInterface,
+    astray: Option<&RouterInterfaceId>,
+) -> (bool, bool, bool, bool, bool, bool) {
     let peer = model.link.side(side.opposite());
     let peers = all_at(model, side.opposite());
     let opposite = peers.into_iter().flatten().find(|p| Some(&p.id) == ri.opposite_interface.as_ref());
@@ -158,6 +179,7 @@ fn fitness(model: &Model, side: Side, ri: &RouterInterface) -> (bool, bool, bool
         .flatten()
         .any(|p| on_vpc(model, side.opposite(), p) && p.opposite_interface.as_ref() == Some(&ri.id));
     (
+        !joined_astray(ri, astray),
         opposite.is_some_and(|p| on_vpc(model, side.opposite(), p)) || ri.opposite_vpc.as_ref() == Some(&peer.vpc),
         named_by_peer,
         ri.opposite_region.as_ref().is_none_or(|region| *region == peer.region),
@@ -167,13 +189,16 @@ fn fitness(model: &Model, side: Side, ri: &RouterInterface) -> (bool, bool, bool
 }
 
 fn choose(model: &Model, side: Side) -> Option<&RouterInterface> {
+    let astray = astray_from(model, side);
     all_at(model, side)?
         .iter()
         .filter(|ri| {
-            on_vpc(model, side, ri) && !for_another_peer(model, side, ri) && !for_another_link(model, side, ri)
+            on_vpc(model, side, ri) && !for_another_peer(model, side, ri, astray) && !for_another_link(model, side, ri)
         })
         .filter(|ri| !matches!(ri.status, Status::Deleting | Status::Deleted))
-        .max_by(|a, b| fitness(model, side, a).cmp(&fitness(model, side, b)).then_with(|| b.id.cmp(&a.id)))
+        .max_by(|a, b| {
+            fitness(model, side, a, astray).cmp(&fitness(model, side, b, astray)).then_with(|| b.id.cmp(&a.id))
+        })
 }
 
 /// An interface on another VPC of the account that is joined to the peer's: built in the wrong place. Not where that VPC

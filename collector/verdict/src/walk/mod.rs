@@ -14,7 +14,7 @@ mod third;
 mod transit;
 
 pub(crate) use acl::{bound_to as acl_bound_to, serves as acl_serves};
-pub(crate) use connection::{Hops, link_ends};
+pub(crate) use connection::{Hops, has_room, link_ends};
 pub(crate) use host::{Host, blind_because};
 pub(crate) use route::{BadLeg, bad_leg, best_route, route_text};
 pub(crate) use security::{
