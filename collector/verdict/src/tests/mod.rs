@@ -5,6 +5,7 @@
 
 mod cases;
 mod composed;
+mod counts;
 mod guests;
 mod house;
 mod links;

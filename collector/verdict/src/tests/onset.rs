@@ -136,3 +136,46 @@ fn a_pair_that_never_worked_on_record_has_no_onset() {
 fn a_pair_that_works_has_no_onset() {
     assert_eq!(history(World::healthy(), World::healthy()).verdict().onset, None);
 }
+
+#[test]
+fn facts_that_stayed_as_they_were_are_no_trigger() {
+    // The route is gone; every fact of the hosts is the same in both readings, whatever else was read of them.
+    let mut bad = World::healthy();
+    bad.entries(Side::Initiator).truncate(1);
+    bad.facts(Side::Acceptor).counters =
+        Known::Known(IcmpCounters { in_echos: 9, out_echo_replies: 9, reverse_path_drops: 0 });
+    bad.wire(Wire::S1, Wire::S5);
+    let onset = onset(&history(World::healthy(), bad));
+    let ids: Vec<_> = onset.triggers.iter().map(|trigger| trigger.object.id.as_str()).collect();
+    assert_eq!(ids, ["vtb-a"]);
+}
+
+#[test]
+fn every_kind_of_guest_change_is_told_from_the_others() {
+    let broken = |change: fn(&mut HostFacts), wire: Wire| {
+        let mut bad = World::healthy();
+        change(bad.facts(Side::Acceptor));
+        bad.wire(wire, Wire::S1);
+        onset(&history(World::healthy(), bad)).triggers.iter().map(|trigger| trigger.what.clone()).collect::<Vec<_>>()
+    };
+    let refuse = |facts: &mut HostFacts| {
+        facts.firewall = Known::Known(FirewallFact {
+            refusing: vec![FirewallRule {
+                family: "inet".into(),
+                table: "guard".into(),
+                chain: "in".into(),
+                hook: FirewallHook::Input,
+                handle: Some(4),
+                verdict: FirewallVerdict::Drop,
+                protocol: Some(1),
+                limited: false,
+                text: String::new(),
+            }],
+            base_chains: 1,
+            legacy_tables: false,
+        });
+    };
+    assert_eq!(broken(refuse, Wire::S2), ["the guest's packet filter changed"]);
+    let unroute = |facts: &mut HostFacts| facts.routes[0].outcome = Known::Known(RouteOutcome::Refused { errno: 101 });
+    assert_eq!(broken(unroute, Wire::S3), ["the guest's route to the peer changed"]);
+}
