@@ -131,3 +131,20 @@ fn the_index_says_what_the_explaining_walk_says() {
         assert!(seen.get(combination).is_some_and(|count| *count >= 10), "{combination}: {seen:?}");
     }
 }
+
+#[test]
+fn hosts_bear_the_interface_and_the_instance_that_the_snapshots_show() {
+    let (snapshots, estate) = small(1);
+    let enis: Vec<&Eni> = snapshots.iter().filter_map(|s| s.enis.known()).flatten().collect();
+    let mut shown = 0;
+    for host in estate.hosts() {
+        let (address, vpc) = (estate.address(host).unwrap(), estate.vpc(host).unwrap());
+        let own = enis.iter().find(|eni| eni.addresses.contains(&address) && eni.vpc.as_ref() == Some(vpc));
+        if let Some(eni) = own {
+            shown += 1;
+            assert_eq!(estate.interface(host), Some(&eni.id));
+            assert_eq!(estate.instance(host), eni.instance.as_ref());
+        }
+    }
+    assert!(shown > 0, "the generator shows interfaces");
+}

@@ -125,3 +125,25 @@ fn a_peering_connection_that_does_not_exist_is_made_and_accepted() {
     let wanted = ["CreateVpcPeerConnection", "AcceptVpcPeerConnection", "CreateRouteEntry", "CreateRouteEntry"];
     assert_eq!(actions, wanted);
 }
+
+#[test]
+fn another_link_joins_a_vpc_only_where_accounts_and_both_vpcs_agree() {
+    let mut world = World::healthy();
+    let joined = |world: &World, side, vpc: &str| {
+        let mut model = crate::model::Model::new(&world.question.pair.link, &world.question.snapshots);
+        model.elsewhere.clone_from(&world.question.elsewhere);
+        model.joined_elsewhere(side, &id(vpc))
+    };
+    let other = other_link(&world, "vpc-a2", "192.168.7.10");
+    world.question.elsewhere = vec![other.clone()];
+    assert!(joined(&world, I, "vpc-a2"));
+    assert!(!joined(&world, C, "vpc-a2"), "it is the initiator's");
+    let mut foreign = other.clone();
+    foreign.link.initiator.account = id("1000000000000009");
+    world.question.elsewhere = vec![foreign];
+    assert!(!joined(&world, I, "vpc-a2"), "of another account");
+    let mut astray = other;
+    astray.link.acceptor.vpc = id("vpc-x");
+    world.question.elsewhere = vec![astray];
+    assert!(!joined(&world, I, "vpc-a2"), "to another VPC");
+}
