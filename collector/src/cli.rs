@@ -93,7 +93,7 @@ struct BenchArgs {
     /// Seed that all networks are drawn from. 生成全部网络所用的种子。
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// A tenth or less of the cases, in some twenty seconds. 只做十分之一或更少的用例，约二十秒。
+    /// A tenth or less of the cases. 只做十分之一或更少的用例。
     #[arg(long)]
     quick: bool,
     /// One JSON object. 输出一个 JSON 对象。

@@ -63,7 +63,7 @@ fn audit_page(audit: &Audit, style: Style) -> String {
 
 fn head(out: &mut String, style: Style, (mark, tone, word): (&str, Tone, &str), title: &str, pairs: u64) {
     let count = match style.lang {
-        Lang::En => format!("{pairs} pairs of hosts"),
+        Lang::En => format!("{pairs} {} of hosts", if pairs == 1 { "pair" } else { "pairs" }),
         Lang::Zh => format!("{pairs} 对主机"),
     };
     let _ = writeln!(out, "{} {} {title} ({count})", style.paint(tone, mark), style.paint(tone, word));

@@ -171,8 +171,8 @@ pub(super) const PAGES: &[CauseDoc] = &[
             zh: "API 返回的对象字段（含请求ID与时间），以及观测到的探测计数",
         },
         repair: Texts {
-            en: "delete it and create one on the right VPC's router",
-            zh: "删除后在正确的专有网络路由器上重建",
+            en: "create one on the right VPC's router and connect it; the wrong one may be deleted then",
+            zh: "在正确的专有网络的路由器上创建并连接；之后可删除建错的",
         },
         doubt: Texts {
             en: "the snapshot may be older than a change just made, or the object may serve another purpose",

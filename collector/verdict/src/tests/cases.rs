@@ -9,14 +9,7 @@ const I: Side = Side::Initiator;
 const C: Side = Side::Acceptor;
 
 fn causes(verdict: &Verdict) -> BTreeSet<String> {
-    verdict
-        .causes
-        .iter()
-        .map(|cause| {
-            let way = cause.direction.map_or("both".to_owned(), |d| d.to_string());
-            format!("{} {} {} {way}", cause.code, cause.side, cause.object.id)
-        })
-        .collect()
+    blamed_ways(verdict).into_iter().collect()
 }
 
 /// Breaks the tutorial, shows it this wire, and expects exactly these causes, and repairs that are proven when asked.

@@ -1,21 +1,9 @@
 //! Routes that lead into a third VPC: connections are not transitive, and some send packets back.
 
 use super::world::*;
-use crate::Verdict;
 use pingtong_evidence::*;
 
 const I: Side = Side::Initiator;
-
-fn blamed(verdict: &Verdict) -> Vec<String> {
-    verdict
-        .causes
-        .iter()
-        .map(|cause| {
-            let way = cause.direction.map_or("both".to_owned(), |d| d.to_string());
-            format!("{} {} {} {way}", cause.code, cause.side, cause.object.id)
-        })
-        .collect()
-}
 
 /// A router interface of account A that joins `vpc` to `far`.
 fn interface(world: &mut World, name: &str, vpc: &str, far: &str) {
@@ -51,7 +39,7 @@ fn a_route_into_a_vpc_that_has_the_peer_behind_it_is_not_transitive() {
     interface(&mut world, "ri-hub-to-b", "vpc-hub", "vpc-b");
     hub_table(&mut world, "ri-hub-to-b");
     let verdict = world.verdict();
-    assert_eq!(blamed(&verdict), ["route-not-transitive initiator rte-peer-a forward"]);
+    assert_eq!(blamed_ways(&verdict), ["route-not-transitive initiator rte-peer-a forward"]);
     assert!(verdict.repairs.proven, "{:#?}", verdict.repairs);
 }
 
@@ -61,7 +49,7 @@ fn a_third_vpc_that_sends_it_back_makes_a_loop() {
     interface(&mut world, "ri-hub-to-b", "vpc-hub", "vpc-b");
     hub_table(&mut world, "ri-hub-to-a");
     let verdict = world.verdict();
-    assert_eq!(blamed(&verdict), ["route-loop initiator rte-hub forward"]);
+    assert_eq!(blamed_ways(&verdict), ["route-loop initiator rte-hub forward"]);
     assert!(verdict.repairs.proven, "{:#?}", verdict.repairs);
 }
 
@@ -70,7 +58,7 @@ fn a_third_vpc_that_has_nothing_to_do_with_the_peer_is_a_wrong_next_hop() {
     let mut world = by_the_hub();
     hub_table(&mut world, "ri-elsewhere");
     let verdict = world.verdict();
-    assert_eq!(blamed(&verdict), ["route-wrong-next-hop initiator rte-peer-a forward"]);
+    assert_eq!(blamed_ways(&verdict), ["route-wrong-next-hop initiator rte-peer-a forward"]);
 }
 
 /// A leg that ends in another VPC carries nothing to the peer, however sound its interface is.
@@ -81,11 +69,11 @@ fn a_leg_that_leads_into_a_third_vpc_is_dead_for_the_peer() {
     let both = ["ri-a", "ri-to-hub"].map(|hop| entry("x", "172.16.0.0/16", NextHopKind::RouterInterface, hop));
     world.entries(I)[1].next_hops = both.into_iter().flat_map(|entry| entry.next_hops).collect();
     let verdict = world.verdict();
-    assert_eq!(blamed(&verdict), ["ecmp-leg-dead initiator ri-to-hub forward"]);
+    assert_eq!(blamed_ways(&verdict), ["ecmp-leg-dead initiator ri-to-hub forward"]);
     assert!(verdict.repairs.proven && verdict.repairs.set.len() == 2, "{:#?}", verdict.repairs);
     // All packets of two addresses may take the dead leg.
     world.wire(Wire::S1, Wire::S5);
-    assert_eq!(blamed(&world.verdict()), ["ecmp-leg-dead initiator ri-to-hub forward"]);
+    assert_eq!(blamed_ways(&world.verdict()), ["ecmp-leg-dead initiator ri-to-hub forward"]);
 }
 
 /// Without a connection of their own, both sides rely on the VPC between them: its interfaces are where they belong.
@@ -104,7 +92,7 @@ fn an_interface_of_a_vpc_between_the_two_is_not_misplaced() {
     (far.opposite_interface, far.opposite_vpc) = (Some(id("ri-hub-to-b")), Some(id("vpc-hub")));
     far.opposite_router = Some(id("vrt-of-vpc-hub"));
     assert_eq!(
-        blamed(&world.verdict()),
+        blamed_ways(&world.verdict()),
         [
             "ri-missing initiator vpc-a both",
             "ri-missing acceptor vpc-b both",

@@ -449,3 +449,15 @@ fn round(pair: &Pair, direction: Direction, wire: Wire) -> (ProbeRound, Option<A
     });
     (probe, arrival)
 }
+
+/// Every cause in one line: code, side, object, direction.
+pub(crate) fn blamed_ways(verdict: &Verdict) -> Vec<String> {
+    verdict
+        .causes
+        .iter()
+        .map(|cause| {
+            let way = cause.direction.map_or("both".to_owned(), |d| d.to_string());
+            format!("{} {} {} {way}", cause.code, cause.side, cause.object.id)
+        })
+        .collect()
+}
