@@ -7,6 +7,7 @@
 mod acl;
 mod connection;
 mod host;
+mod meant;
 mod overlap;
 mod route;
 mod security;
@@ -14,8 +15,9 @@ mod third;
 mod transit;
 
 pub(crate) use acl::{bound_to as acl_bound_to, serves as acl_serves};
-pub(crate) use connection::{Hops, has_room, link_ends};
+pub(crate) use connection::{Hops, link_ends};
 pub(crate) use host::{Host, blind_because};
+pub(crate) use meant::has_room;
 pub(crate) use route::{BadLeg, bad_leg, best_route, route_text};
 pub(crate) use security::{
     Match, accepts_by_default as group_default, decide as group_decides, rule_text, serves as group_serves,
