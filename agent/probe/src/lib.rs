@@ -2,7 +2,8 @@
 //! the ledger of probes that arrive from others.
 //!
 //! Two machines, each driven by three verbs: `handle(now, Input)`, `poll(now) -> Option<Output>` and
-//! `next_deadline()`. Nothing here opens a socket, reads a clock or draws a random number: time comes in as [`Now`],
+//! `next_deadline()`; and [`Sweep`], the mass machine, whose inputs are methods since each comes a hundred thousand
+//! times a second. Nothing here opens a socket, reads a clock or draws a random number: time comes in as [`Now`],
 //! randomness as a seed. That is what lets the tests run hours of rounds under a virtual clock.
 
 mod arrivals;
@@ -13,6 +14,7 @@ mod prober;
 mod round;
 mod rtt;
 mod size_search;
+mod sweep;
 mod wire;
 
 pub use arrivals::{ArrivalLedger, Observers, Sighting};
@@ -21,4 +23,8 @@ pub use now::{ClockWatch, Now};
 pub use payload::{AgentHash, PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN, Payload};
 pub use prober::{Counters, Input, Output, Prober, ProberSettings, RoundOrder, SendProbe};
 pub use size_search::{SizeBounds, SizeGoal, SizeSearch};
+pub use sweep::{
+    ErrorKind, Fate, Handover, Oddities, RELATIVE_ERROR, RttFigures, SeriesError, Share, Sweep, SweepProbe,
+    SweepSettings, TICK, Tally, TargetFigures, What,
+};
 pub use wire::{EchoKind, Heard, echo_request, parse_ipv4, unfragmentable};
