@@ -21,4 +21,4 @@ pub use now::{ClockWatch, Now};
 pub use payload::{AgentHash, PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN, Payload};
 pub use prober::{Counters, Input, Output, Prober, ProberSettings, RoundOrder, SendProbe};
 pub use size_search::{SizeBounds, SizeGoal, SizeSearch};
-pub use wire::{EchoKind, Heard, echo_request, parse_ipv4, unfragmentable};
+pub use wire::{EchoKind, Heard, IPV4_HEADER_BYTES, echo_request, parse_ipv4, unfragmentable_header};
