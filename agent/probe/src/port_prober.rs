@@ -229,18 +229,12 @@ impl PortProber {
                 self.decide(round, sequence, PortFate::NotSent);
             }
             PortInput::Answered { round, sequence, took, by_kernel, resent } => {
-                if !by_kernel && let Some(round) = self.rounds.get_mut(&round) {
-                    round.kernel_times = false;
-                }
                 let fate = if resent { PortFate::Resent } else { PortFate::Answered(took.into()) };
-                self.decide(round, sequence, fate);
+                self.answer(round, sequence, took, by_kernel, fate);
             }
             PortInput::Closed { round, sequence, took, resent } => {
-                if let Some(round) = self.rounds.get_mut(&round) {
-                    round.kernel_times = false;
-                }
                 let fate = if resent { PortFate::Resent } else { PortFate::Closed(took.into()) };
-                self.decide(round, sequence, fate);
+                self.answer(round, sequence, took, false, fate);
             }
             PortInput::Rejected { round, sequence, from, icmp_type, code } => {
                 let Some(state) = self.rounds.get_mut(&round) else { return };
@@ -373,6 +367,16 @@ impl PortProber {
             port: round.port,
             payload,
         })
+    }
+
+    /// Judged by when the answer came, where the kernel tells, and not by when we got round to reading it.
+    fn answer(&mut self, round: u64, sequence: u32, took: Duration, by_kernel: bool, fate: PortFate) {
+        let Some(state) = self.rounds.get_mut(&round) else { return };
+        let in_time = took <= state.timeout;
+        if let Some(open) = state.open_mut(sequence) {
+            *open = if in_time || fate == PortFate::Resent { fate } else { PortFate::Late };
+            state.kernel_times &= by_kernel || !in_time || fate == PortFate::Resent;
+        }
     }
 
     fn decide(&mut self, round: u64, sequence: u32, fate: PortFate) {

@@ -21,6 +21,7 @@ pub(crate) enum PortFate {
     Silent,
     Answered(Nanos),
     Closed(Nanos),
+    Late,
     Resent,
     Rejected,
     Refused(i32),
@@ -123,7 +124,7 @@ impl PortRound {
         ProbeRound {
             sent: self.numbers(|fate| !matches!(fate, PortFate::Refused(_) | PortFate::NotSent)),
             replied: self.numbers(|fate| matches!(fate, PortFate::Answered(_) | PortFate::Closed(_))),
-            late: SequenceSet::new(),
+            late: self.numbers(|fate| fate == PortFate::Late),
             replied_on_wire: Known::default(),
             rtt: rtt::summarise(&samples, self.kernel_times),
             ports: Some(PortFates {

@@ -1,5 +1,7 @@
 //! The machine of TCP and UDP probes under a virtual clock.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use pingtong_evidence::{AgentId, PairId, ProbeRound, Protocol, SequenceSet, Timestamp};
 use pingtong_probe::{
     AgentHash, NonceKey, Now, Payload, PortInput, PortOrder, PortOutput, PortProber, PortProberSettings, PortSend,
