@@ -105,7 +105,7 @@ pub(crate) fn judge(rounds: &[ProbeRound]) -> Exit {
 /// Whether what is unanswered is lost: errors are no losses, and port unreachables come at a limited rate.
 pub(crate) fn counts_loss(round: &ProbeRound) -> bool {
     let Some(ports) = &round.ports else { return true };
-    round.icmp_errors.is_empty() && !(round.protocol == Protocol::Udp && !ports.closed.is_empty())
+    round.icmp_errors.is_empty() && (round.protocol != Protocol::Udp || ports.closed.is_empty())
 }
 
 /// What the ends of a round's probes mean; empty for a round of ICMP.
