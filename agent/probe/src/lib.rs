@@ -27,4 +27,4 @@ pub use sweep::{
     ErrorKind, Fate, Handover, Oddities, RELATIVE_ERROR, RttFigures, SeriesError, Share, Sweep, SweepProbe,
     SweepSettings, TICK, Tally, TargetFigures, What,
 };
-pub use wire::{EchoKind, Heard, echo_request, parse_ipv4, unfragmentable};
+pub use wire::{EchoKind, Heard, IPV4_HEADER_BYTES, echo_request, parse_ipv4, unfragmentable_header};
