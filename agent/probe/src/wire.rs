@@ -6,7 +6,7 @@
 use std::net::Ipv4Addr;
 
 /// Bytes of an IPv4 header without options.
-const IPV4_HEADER_BYTES: usize = 20;
+pub const IPV4_HEADER_BYTES: usize = 20;
 /// Bytes of an ICMP header.
 const ICMP_HEADER_BYTES: usize = 8;
 const PROTOCOL_ICMP: u8 = 1;
@@ -104,17 +104,16 @@ pub fn echo_request(identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// A whole IPv4 packet that nobody may cut on its way, for a socket that takes headers. Source, identification, length
-/// and checksum are left to the kernel, which fills what is nought.
-pub fn unfragmentable(to: Ipv4Addr, icmp: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0; IPV4_HEADER_BYTES];
-    packet[0] = 0x45;
-    packet[6] = DONT_FRAGMENT;
-    packet[8] = TIME_TO_LIVE;
-    packet[9] = PROTOCOL_ICMP;
-    packet[16..20].copy_from_slice(&to.octets());
-    packet.extend(icmp);
-    packet
+/// The header of an IPv4 packet that nobody may cut on its way, for a socket that takes headers. Source, identification,
+/// length and checksum are left to the kernel, which fills what is nought.
+pub fn unfragmentable_header(to: Ipv4Addr, hop_limit: Option<u8>) -> [u8; IPV4_HEADER_BYTES] {
+    let mut header = [0; IPV4_HEADER_BYTES];
+    header[0] = 0x45;
+    header[6] = DONT_FRAGMENT;
+    header[8] = hop_limit.unwrap_or(TIME_TO_LIVE);
+    header[9] = PROTOCOL_ICMP;
+    header[16..20].copy_from_slice(&to.octets());
+    header
 }
 
 /// Header and body of an ICMP packet in IPv4, as far as the total length and the bytes present go.
@@ -207,12 +206,13 @@ mod tests {
 
     #[test]
     fn an_unfragmentable_packet_says_so_and_goes_where_it_should() {
-        let packet = unfragmentable([10, 0, 0, 2].into(), &echo_request(9, 8, b"xyz"));
-        assert_eq!((packet[6], packet[9], &packet[16..20]), (0x40, 1, &[10, 0, 0, 2][..]));
-        let mut sent = packet.clone();
+        let mut packet = unfragmentable_header([10, 0, 0, 2].into(), None).to_vec();
+        packet.extend(echo_request(9, 8, b"xyz"));
+        assert_eq!((packet[6], packet[8], packet[9], &packet[16..20]), (0x40, 64, 1, &[10, 0, 0, 2][..]));
+        assert_eq!(unfragmentable_header([10, 0, 0, 2].into(), Some(3))[8], 3);
         let length = u16::try_from(packet.len()).unwrap();
-        sent[2..4].copy_from_slice(&length.to_be_bytes());
-        assert!(matches!(parse_ipv4(&sent), Some(Heard::Echo { identifier: 9, payload: b"xyz", .. })));
+        packet[2..4].copy_from_slice(&length.to_be_bytes());
+        assert!(matches!(parse_ipv4(&packet), Some(Heard::Echo { identifier: 9, payload: b"xyz", .. })));
     }
 
     #[test]

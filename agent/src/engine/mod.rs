@@ -1,16 +1,21 @@
 //! How probes leave and come back: exactly through raw sockets, portably through surge-ping, or not at all.
 
+mod batch;
+mod departures;
 mod filter;
 mod portable;
+mod reading;
+mod sending;
 mod sockets;
 
 pub use portable::{Portable, second_opinion};
-pub use sockets::{Event, Handed, Sockets};
+pub use sending::{Handed, Outgoing};
+pub use sockets::{Event, Sockets, Stamps};
 
 use crate::clock::Clock;
 use nix::errno::Errno;
 use pingtong_evidence::{ProbeEngine, WhyUnknown};
-use pingtong_probe::{ArrivalLedger, Input, Observers, Prober, SendProbe, Sighting};
+use pingtong_probe::{ArrivalLedger, Input, Observers, Prober, SendProbe, Sighting, echo_request};
 use portable::{Outcome, What};
 use std::os::fd::OwnedFd;
 use tokio::{io::Interest, net::UdpSocket};
@@ -110,7 +115,7 @@ impl Engine {
     /// Hands one probe over.
     pub fn send(&mut self, probe: SendProbe) -> Handed {
         match self {
-            Self::Raw(raw) => raw.sockets.send(&probe),
+            Self::Raw(raw) => raw.send(&probe),
             Self::Portable(portable) => portable.send(probe),
             Self::None(_) => Handed::NoRoom,
         }
@@ -135,6 +140,7 @@ impl Engine {
                 raw.more = raw.sockets.drain(clock, DRAIN_MAX, |event| {
                     let now = clock.now();
                     match event {
+                        Event::Left { .. } => {}
                         Event::Icmp { packet, at, stamped } => {
                             prober.handle(now, Input::Heard { packet, at, stamped });
                             ledger.handle(now, Sighting::Raw { packet });
@@ -163,12 +169,27 @@ impl Engine {
 }
 
 impl RawEngine {
-    fn new(sockets: Sockets) -> std::io::Result<Self> {
+    fn new(mut sockets: Sockets) -> std::io::Result<Self> {
+        sockets.stamp_departures(false);
         // The run time watches any socket that it is given as a datagram socket; reading stays with `Sockets`.
         let watch = |fd: &OwnedFd| UdpSocket::from_std(std::net::UdpSocket::from(fd.try_clone()?));
-        let icmp = watch(&sockets.icmp)?;
-        let tap = sockets.tap.as_ref().ok().map(watch).transpose()?;
+        let icmp = watch(&sockets.icmp.fd)?;
+        let tap = sockets.tap.as_ref().ok().map(|tap| watch(&tap.fd)).transpose()?;
         Ok(Self { icmp, tap, sockets, more: false })
+    }
+
+    fn send(&mut self, probe: &SendProbe) -> Handed {
+        let packet = echo_request(probe.identifier, probe.wire_sequence, &probe.payload);
+        let probe = Outgoing {
+            to: probe.target.into(),
+            packet: &packet,
+            dont_fragment: probe.dont_fragment,
+            hop_limit: None,
+            token: 0,
+        };
+        let mut handed = Handed::NoRoom;
+        self.sockets.send_batch(&[probe], &mut |_, became| handed = became);
+        handed
     }
 
     async fn ready(&mut self) {
