@@ -11,6 +11,7 @@ mod house;
 mod links;
 mod onset;
 mod partial;
+mod ports;
 mod properties;
 mod quality;
 mod redacted;
