@@ -27,4 +27,5 @@ mod repairs;
 mod third;
 mod told;
 mod transit;
+mod unread;
 pub(crate) mod world;
