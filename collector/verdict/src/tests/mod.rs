@@ -4,17 +4,20 @@
 //! says what is broken and what must be blamed, and nothing else.
 
 mod cases;
+mod changes;
 mod composed;
 mod counts;
 mod guests;
 mod house;
-mod links;
+pub(crate) mod links;
 mod onset;
 mod partial;
+mod path_stops;
+pub(crate) mod paths;
 mod properties;
 mod quality;
 mod redacted;
 mod repairs;
 mod third;
-mod transit;
+pub(crate) mod transit;
 pub(crate) mod world;
