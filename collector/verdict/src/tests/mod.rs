@@ -5,6 +5,7 @@
 
 mod arrivals;
 mod cases;
+mod changes;
 mod checklist;
 mod composed;
 mod counts;
@@ -19,6 +20,7 @@ mod next;
 mod observed;
 mod onset;
 mod partial;
+mod path_stops;
 mod peerings;
 mod ports;
 mod properties;
