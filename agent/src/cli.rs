@@ -154,6 +154,12 @@ pub struct CheckArgs {
     /// Probes per address. / 探测次数
     #[arg(long, short = 'c', default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=131_072))]
     pub count: u32,
+    /// Also connect to these TCP ports; a refusal proves the path. / 同时探测这些 TCP 端口
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    pub tcp: Vec<u16>,
+    /// Also send datagrams to these UDP ports; a refusal proves the path. / 同时探测这些 UDP 端口
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    pub udp: Vec<u16>,
     /// Ask surge-ping too. / 同时用 surge-ping 复核
     #[arg(long)]
     pub second_opinion: bool,

@@ -25,6 +25,9 @@ mod fresh;
 mod lang;
 mod path_sizes;
 mod plan_watch;
+mod port_check;
+mod port_probing;
+mod port_sockets;
 mod targets;
 mod uplink;
 

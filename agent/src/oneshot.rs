@@ -6,6 +6,7 @@ use crate::{
     clock::{Clock, wall},
     engine::{Engine, second_opinion},
     facts::{self, FactsOrder},
+    port_check::{self, PortCheck},
     probing::Probing,
     render::{self, Opinion},
 };
@@ -48,6 +49,14 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
     } else {
         probe(&targets, args.count, 50, 1_000, 56, 2_000, engine, clock).await?
     };
+    let ports = PortCheck {
+        targets: targets.iter().map(|target| IpAddr::V4(*target)).collect(),
+        tcp: args.tcp.clone(),
+        udp: args.udp.clone(),
+        probes: args.count,
+        timeout: Duration::from_secs(1),
+    };
+    let port_rounds = ports.run(clock).await?;
     let mut opinions = vec![];
     if args.second_opinion {
         for &target in &targets {
@@ -65,8 +74,10 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
         since: None,
     };
     let facts = tokio::task::spawn_blocking(move || facts::read(order, wall())).await?;
+    let (echoes, by_port) = (judge(&rounds), port_check::judge(&port_rounds));
+    let rounds: Vec<ProbeRound> = rounds.into_iter().chain(port_rounds).collect();
     render::check(&rounds, &facts, &opinions, json, lang)?;
-    Ok(judge(&rounds))
+    Ok([Exit::Broken, Exit::Undecided].into_iter().find(|exit| [echoes, by_port].contains(exit)).unwrap_or(echoes))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the numbers of one command line, each named at both callers")]
@@ -141,6 +152,6 @@ fn judge(rounds: &[ProbeRound]) -> Exit {
     if all { Exit::Healthy } else { Exit::Broken }
 }
 
-fn local_agent() -> anyhow::Result<AgentId> {
+pub(crate) fn local_agent() -> anyhow::Result<AgentId> {
     AgentId::parse("local").map_err(|error| anyhow::anyhow!(chain(&error)))
 }

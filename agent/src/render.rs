@@ -1,6 +1,6 @@
 //! What users read on standard output, in both languages. The only module that writes there.
 
-use crate::{Lang, doctor::Finding};
+use crate::{Lang, doctor::Finding, port_check};
 use pingtong_evidence::{Container, HostFacts, InterfaceKind, Known, ProbeEngine, ProbeRound, RouteOutcome, SCHEMA};
 use std::{
     fmt::Write as _,
@@ -101,7 +101,10 @@ fn line(round: &ProbeRound, lang: Lang) -> String {
         Lang::Zh => format!("{:<15}  发送 {sent}  收到 {received}", round.target),
         Lang::En => format!("{:<15}  sent {sent}  received {received}", round.target),
     };
-    if let Some(lost) = (sent.saturating_sub(received) * 1_000).checked_div(sent) {
+    line.push_str(&port_check::words(round, lang));
+    if port_check::counts_loss(round)
+        && let Some(lost) = (sent.saturating_sub(received) * 1_000).checked_div(sent)
+    {
         let _ = write!(line, "  {} {}.{}%", lang.pick("丢失", "lost"), lost / 10, lost % 10);
     }
     if let Some(rtt) = &round.rtt {

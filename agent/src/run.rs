@@ -12,6 +12,7 @@ use crate::{
     fresh::FreshJobs,
     path_sizes::PathSizes,
     plan_watch::{Planned, introduce, watch_plan},
+    port_probing::PortProbing,
     probing::{Probing, Yield},
     settings::Settings,
     spool::{SPOOL_BYTES_MAX, Spool},
@@ -23,7 +24,7 @@ use pingtong_evidence::{
     AgentHealth, ClockFact, HostFacts, InstanceId, Known, MetadataFact, Plan, ProbeEngine, Report, ReportBody,
     ReportId, RequestTag, Sampling, Snapshot, WhyUnknown,
 };
-use pingtong_probe::{ClockWatch, NonceKey, RoundOrder};
+use pingtong_probe::{ClockWatch, NonceKey, PortOrder, RoundOrder};
 use std::time::Duration;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -66,6 +67,8 @@ struct Station {
     settings: Settings,
     clock: Clock,
     probing: Probing,
+    /// Probes of ports; none, and why, where the kernel refuses what they need.
+    ports: Result<PortProbing, String>,
     metadata_client: MetadataClient,
     cloud: Client,
     metadata: Known<MetadataFact>,
@@ -124,6 +127,8 @@ pub async fn run(settings: Settings, engine: Engine, clock: Clock) -> Result<(),
     services.spawn(Uplink { collector, sender, spool, reports: report_receiver, state: state_sender, clock }.run());
     let key = NonceKey::from_bytes([0; 32]);
     let mut station = Station {
+        ports: PortProbing::new(clock, settings.agent.clone(), key.clone(), settings.rate_pps_max)
+            .map_err(|error| format!("no probes of ports: {error}")),
         probing: Probing::new(clock, engine, settings.agent.clone(), key, settings.rate_pps_max),
         metadata_client,
         cloud,
@@ -164,6 +169,7 @@ pub async fn run(settings: Settings, engine: Engine, clock: Clock) -> Result<(),
         };
         tokio::select! {
             () = station.probing.wait() => {}
+            () = port_probes(&station.ports) => {}
             Some(planned) = plans.recv() => station.take_plan(planned),
             Some(done) = station.tasks.join_next() => {
                 if let Ok(done) = done {
@@ -183,6 +189,14 @@ pub async fn run(settings: Settings, engine: Engine, clock: Clock) -> Result<(),
         tracing::warn!("ended without waiting for the collector");
     }
     Ok(())
+}
+
+/// Waits until the probes of ports have something to do.
+async fn port_probes(ports: &Result<PortProbing, String>) {
+    match ports {
+        Ok(ports) => ports.wait().await,
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// The client that reads this account's configuration with the instance's RAM role.
@@ -207,7 +221,10 @@ impl Station {
             }
         }
         self.lag_max = self.lag_max.max(self.probing.lag());
-        let out = self.probing.pump();
+        let mut out = self.probing.pump();
+        if let Ok(ports) = &mut self.ports {
+            out.rounds.extend(ports.pump());
+        }
         self.report_yield(out);
         if self.identity_at.is_some_and(|at| at <= now.mono) {
             self.identity_at = None;
@@ -266,6 +283,9 @@ impl Station {
                 tracing::warn!(addresses = ?targets.refused, "not probed: outside \"allow\" of the settings");
             }
         }
+        if let Ok(ports) = &mut self.ports {
+            ports.rekey(key.clone());
+        }
         self.probing.plan(key, targets.senders.clone());
         let now = self.clock.mono();
         let first = self.plan.is_none();
@@ -291,7 +311,9 @@ impl Station {
         let Some(sampling) = self.plan.as_ref().map(|plan| plan.fresh_sampling) else { return };
         let (orders, lasting) = self.targets.orders(sampling, self.settings.rate_pps_max);
         self.load = Some(LoadReading::now());
-        let rounds = self.start(as_flows(orders), Some(&tag)) + self.search_sizes(sampling, Some(&tag));
+        let rounds = self.start(as_flows(orders), Some(&tag))
+            + self.start_ports(sampling, Some(&tag))
+            + self.search_sizes(sampling, Some(&tag));
         tracing::debug!(request = %tag, rounds, "fresh evidence is asked for");
         self.fresh.begin(tag.clone(), self.clock.mono(), rounds, lasting, self.settings.snapshot);
         if self.settings.snapshot {
@@ -308,6 +330,7 @@ impl Station {
         self.lag_max = self.lag_max.max(now.saturating_sub(due));
         let (orders, _) = self.targets.orders(sampling, self.settings.rate_pps_max);
         self.start(orders, None);
+        self.start_ports(sampling, None);
         if self.sizes.is_due(now) {
             self.search_sizes(sampling, None);
         }
@@ -341,6 +364,17 @@ impl Station {
         let count = orders.len();
         for order in orders {
             self.probing.start(RoundOrder { request: tag.cloned(), ..order });
+        }
+        count
+    }
+
+    /// Starts rounds of probes of ports; how many were started.
+    fn start_ports(&mut self, sampling: Sampling, tag: Option<&RequestTag>) -> usize {
+        let Ok(ports) = &mut self.ports else { return 0 };
+        let orders = self.targets.port_orders(sampling, tag.is_some());
+        let count = orders.len();
+        for order in orders {
+            ports.start(PortOrder { request: tag.cloned(), ..order });
         }
         count
     }
@@ -459,11 +493,15 @@ impl Station {
     }
 
     fn report_health(&mut self, fresh_done: Option<RequestTag>) {
-        let degraded: Vec<String> =
-            [self.probing.engine().degraded(), self.targets.unsupported.clone()].into_iter().flatten().collect();
+        let no_ports = self.ports.as_ref().err().filter(|_| !self.targets.ports.is_empty()).cloned();
+        let degraded: Vec<String> = [self.probing.engine().degraded(), self.targets.unsupported.clone(), no_ports]
+            .into_iter()
+            .flatten()
+            .collect();
         let health = AgentHealth {
             reports_dropped: self.uplink.borrow().dropped + self.queue_dropped,
-            probes_not_sent: self.probing.counters().probes_not_sent,
+            probes_not_sent: self.probing.counters().probes_not_sent
+                + self.ports.as_ref().map_or(0, PortProbing::not_sent),
             targets_refused: self.targets.refused.clone(),
             clock_steps_ms: self.steps_ms.clone(),
             loop_lag_ms_max: u64::try_from(std::mem::take(&mut self.lag_max).as_millis()).unwrap_or(u64::MAX),
@@ -488,7 +526,10 @@ impl Station {
 
     /// Gives everything out; dropping the queue's end tells the uplink to say farewell.
     fn end(mut self) {
-        let out = self.probing.finish();
+        let mut out = self.probing.finish();
+        if let Ok(ports) = &mut self.ports {
+            out.rounds.extend(ports.finish());
+        }
         self.report_yield(out);
         self.report_health(None);
     }

@@ -3,7 +3,7 @@
 //! The plan proposes; the allow list and the rate cap of `agent.toml` decide. What is refused is named in the report.
 
 use pingtong_evidence::{AgentId, Cidr, PairId, Plan, Protocol, Sampling};
-use pingtong_probe::RoundOrder;
+use pingtong_probe::{PortOrder, RoundOrder};
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr},
@@ -19,6 +19,13 @@ const FLOWS: u32 = 4;
 /// Probes of one flow at least: fewer measure nothing.
 const FLOW_PROBES_MIN: u32 = 10;
 
+/// Probes of one port in one round, and the time between two: each opens a connection at somebody's service, and ten a second
+/// trouble none. A round for fresh evidence may send more of them, closer together.
+const PORT_PROBES_STEADY: u32 = 2;
+const PORT_SPACING_STEADY: Duration = Duration::from_millis(500);
+const PORT_PROBES_FRESH: u32 = 40;
+const PORT_SPACING_FRESH: Duration = Duration::from_millis(25);
+
 /// The same probes in the same time, as several flows: each round has an identifier of its own.
 pub(crate) fn as_flows(orders: Vec<RoundOrder>) -> Vec<RoundOrder> {
     let split = |order: RoundOrder| {
@@ -32,11 +39,22 @@ pub(crate) fn as_flows(orders: Vec<RoundOrder>) -> Vec<RoundOrder> {
     orders.into_iter().flat_map(split).collect()
 }
 
+/// A port to be probed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PortTarget {
+    pair: PairId,
+    address: IpAddr,
+    protocol: Protocol,
+    port: u16,
+}
+
 /// What a plan comes to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Targets {
     /// To be probed.
     pub(crate) probed: Vec<(PairId, Ipv4Addr)>,
+    /// Ports to be probed.
+    pub(crate) ports: Vec<PortTarget>,
     /// Outside the allow list.
     pub(crate) refused: Vec<IpAddr>,
     /// Every address of the plan, for route look-ups.
@@ -60,18 +78,41 @@ impl Targets {
                     refused.insert(address);
                 }
                 (IpAddr::V4(address), Protocol::Icmp) => targets.probed.push((target.pair.clone(), address)),
-                (address, protocol) => {
-                    others.insert(format!("{protocol} towards {address}"));
-                }
+                (address, protocol) => match (protocol, target.port) {
+                    (Protocol::Tcp | Protocol::Udp, Some(port)) => {
+                        targets.ports.push(PortTarget { pair: target.pair.clone(), address, protocol, port });
+                    }
+                    _ => {
+                        others.insert(format!("{protocol} towards {address}"));
+                    }
+                },
             }
         }
         targets.peers = peers.into_iter().collect();
         targets.refused = refused.into_iter().collect();
         if !others.is_empty() {
             let list = others.into_iter().collect::<Vec<_>>().join(", ");
-            targets.unsupported = Some(format!("only ICMP over IPv4 is probed, not {list}"));
+            targets.unsupported =
+                Some(format!("only ICMP over IPv4, and TCP and UDP with a port are probed, not {list}"));
         }
         targets
+    }
+
+    /// One round towards each port.
+    pub(crate) fn port_orders(&self, sampling: Sampling, fresh: bool) -> Vec<PortOrder> {
+        let (probes, spacing) =
+            if fresh { (PORT_PROBES_FRESH, PORT_SPACING_FRESH) } else { (PORT_PROBES_STEADY, PORT_SPACING_STEADY) };
+        let order = |target: &PortTarget| PortOrder {
+            pair: target.pair.clone(),
+            target: target.address,
+            protocol: target.protocol,
+            port: target.port,
+            probes: sampling.probes.min(probes),
+            spacing: spacing.max(Duration::from_millis(sampling.spacing_ms.into())),
+            timeout: Duration::from_millis(sampling.timeout_ms.into()),
+            request: None,
+        };
+        self.ports.iter().map(order).collect()
     }
 
     /// One round towards each, such that all together keep the rate cap: a plan that asks for more gets fewer probes in

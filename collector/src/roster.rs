@@ -88,8 +88,12 @@ impl Roster {
         pairs.flat_map(|pair| Side::BOTH.map(|side| pair.endpoint(side).agent.clone())).flatten().collect()
     }
 
-    /// Whether an agent lives at the far end of a round, so that arrivals of it can be expected.
+    /// Whether an agent lives at the far end of a round, so that arrivals of it can be expected. Only echoes bear what makes
+    /// them one round's for every agent that sees them.
     pub(crate) fn has_observer(&self, round: &ProbeRound) -> bool {
+        if round.protocol != Protocol::Icmp {
+            return false;
+        }
         let Some(pair) = self.pairs.get(&round.pair) else { return false };
         Side::BOTH.iter().any(|&side| {
             let end = pair.endpoint(side);

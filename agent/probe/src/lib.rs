@@ -1,15 +1,17 @@
 //! Sans-IO prober: schedule, in-flight probes, classification of what comes back, arithmetic of round-trip times, and
 //! the ledger of probes that arrive from others.
 //!
-//! Two machines, each driven by three verbs: `handle(now, Input)`, `poll(now) -> Option<Output>` and
-//! `next_deadline()`; and [`Sweep`], the mass machine, whose inputs are methods since each comes a hundred thousand
-//! times a second. Nothing here opens a socket, reads a clock or draws a random number: time comes in as [`Now`],
+//! Three machines (ICMP, ports, arrivals), each driven by three verbs: `handle(now, Input)`, `poll(now) ->
+//! Option<Output>` and `next_deadline()`; and [`Sweep`], the mass machine, whose inputs are methods since each comes a
+//! hundred thousand times a second. Nothing here opens a socket, reads a clock or draws a random number: time comes in as [`Now`],
 //! randomness as a seed. That is what lets the tests run hours of rounds under a virtual clock.
 
 mod arrivals;
 mod nonce;
 mod now;
 mod payload;
+mod port_prober;
+mod port_round;
 mod prober;
 mod round;
 mod rtt;
@@ -21,6 +23,7 @@ pub use arrivals::{ArrivalLedger, Observers, Sighting};
 pub use nonce::{NonceKey, NonceKeyError};
 pub use now::{ClockWatch, Now};
 pub use payload::{AgentHash, PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN, Payload};
+pub use port_prober::{PortInput, PortOrder, PortOutput, PortProber, PortProberSettings, PortSend};
 pub use prober::{Counters, Input, Output, Prober, ProberSettings, RoundOrder, SendProbe};
 pub use size_search::{SizeBounds, SizeGoal, SizeSearch};
 pub use sweep::{

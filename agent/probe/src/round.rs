@@ -257,6 +257,7 @@ impl Round {
                 .map(|((from, icmp_type, code), count)| IcmpError { from, icmp_type, code, count })
                 .collect(),
             own_drops: self.own_drops,
+            ports: None,
         }
     }
 

@@ -56,6 +56,7 @@ fn closed(order: &RoundOrder, replied: u32) -> ProbeRound {
             jitter: Nanos(0),
             kernel_timestamps: true,
         }),
+        ports: None,
     }
 }
 

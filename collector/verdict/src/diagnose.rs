@@ -74,7 +74,7 @@ impl<'q> Judged<'q> {
         let flows = Direction::BOTH.into_iter();
         let changes = flows.filter_map(|flow| Some((flow, usual::change(&question, flow)?))).collect();
         let means = Means { model: &model, question: &question, facts: &facts, seen: &seen, changes: &changes };
-        let correlated = correlate::correlate(&model, &pair, &walk, guests, &contained, &means, &seen);
+        let correlated = correlate::correlate(&pair, &walk, guests, &contained, &means, &seen);
         Self { question, snapshots, peers, model, walk, facts, seen, correlated }
     }
 

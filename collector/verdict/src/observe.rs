@@ -11,7 +11,7 @@ use crate::{
 };
 use pingtong_evidence::{
     AgentId, ArrivalRound, Container, Direction, HostFacts, IcmpError, InterfaceFact, Known, Pair, ProbeEngine,
-    ProbeRound, RouteOutcome, RttSummary, SequenceSet, Timestamp,
+    ProbeRound, Protocol, RouteOutcome, RttSummary, SequenceSet, Timestamp,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -65,6 +65,12 @@ pub(crate) struct Observed {
     witnessed: u64,
     unwitnessed: u64,
     pub(crate) complaints: BTreeMap<IpAddr, u64>,
+    /// Of the replies, those by which the target itself refused a port: the path is fine both ways.
+    pub(crate) closed: u64,
+    /// Probes answered only to a second SYN of the kernel's.
+    pub(crate) resent: u64,
+    /// Datagrams whose silence proves nothing: no listener need answer them.
+    mute: bool,
     pub(crate) own_drops: u64,
     /// Sent to on wire; none when nobody looked.
     pub(crate) request: Option<Leg>,
@@ -114,6 +120,7 @@ impl Observed {
         self.rounds > 0
             && (self.sent > 0 || !self.errors.is_empty())
             && (self.own_drops == 0 || self.received >= self.sent)
+            && !self.mute
     }
 
     pub(crate) fn alive(&self) -> bool {
@@ -246,6 +253,8 @@ pub(crate) fn observe_pair(
         !silent && watches(observer.and_then(|agent| facts.get(agent)), pair.endpoint(flow.destination()).address);
     let sender = pair.endpoint(flow.source()).agent.as_ref().and_then(|agent| facts.get(agent));
     let answers_itself = sender.is_some_and(|facts| holds_target(facts, pair.endpoint(flow.destination()).address));
+    // Only echoes are watched for by every agent; of others only what was reported tells.
+    let watching = watching && pair.protocol == Protocol::Icmp;
     let spoke = observer.and_then(|agent| last_word(question, agent));
     for round in question.probes.iter().filter(|round| belongs(round, pair, flow)) {
         let parts: Vec<&ArrivalRound> = question
@@ -261,6 +270,9 @@ pub(crate) fn observe_pair(
             add_round(&mut seen, round, &parts, watching, spoke);
         }
     }
+    let never_came = seen.request.is_some_and(|leg| leg.of > 0 && leg.passed == 0);
+    seen.mute =
+        pair.protocol == Protocol::Udp && seen.sent > 0 && !seen.alive() && seen.complaints.is_empty() && !never_came;
     seen.cut = Some(seen.find_cut());
     seen
 }
@@ -348,8 +360,14 @@ fn add_round(
     spoke: Option<Timestamp>,
 ) {
     let received = round.replied.union(&round.late).intersection(&round.sent);
+    // Port unreachables come at a limited rate: those that did not come are no loss.
+    let limited = round.protocol == Protocol::Udp && round.ports.as_ref().is_some_and(|ports| !ports.closed.is_empty());
     seen.rounds += 1;
-    seen.sent += round.sent.len();
+    seen.sent += if limited { received.len() } else { round.sent.len() };
+    if let Some(ports) = &round.ports {
+        seen.closed += ports.closed.len();
+        seen.resent += ports.resent.len();
+    }
     seen.received += received.len();
     seen.own_drops += round.own_drops;
     match (parts.is_empty(), watching) {
@@ -407,7 +425,7 @@ fn add_round(
     };
     let home = round.replied_on_wire.known().map(|set| set.union(&received).intersection(&round.sent));
     if let Some(arrived) = &arrived {
-        if !drops {
+        if !drops && round.ports.is_none() {
             let mut leg = Leg::default();
             leg.add(&round.sent.intersection(&proven), arrived);
             seen.flows.push(FlowSeen { began: round.started_at, ended: round.ended_at, leg });
@@ -416,7 +434,7 @@ fn add_round(
         if let Some(accepted) = &accepted {
             count(&mut seen.accept, arrived, accepted);
         }
-        if let Some(answered) = &answered {
+        if let Some(answered) = answered.as_ref().filter(|_| !limited) {
             count(&mut seen.answer, accepted.as_ref().unwrap_or(arrived), answered);
         }
         if let Some(left) = &left {

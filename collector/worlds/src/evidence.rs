@@ -154,6 +154,7 @@ fn probe_round(world: &World, flow: Direction, round: u64, trips: &[Trip]) -> Pr
             .collect(),
         own_drops: 0,
         rtt: rtt(received.len()),
+        ports: None,
         replied: received,
     }
 }

@@ -431,6 +431,7 @@ fn round(pair: &Pair, direction: Direction, wire: Wire) -> (ProbeRound, Option<A
         icmp_errors: vec![],
         own_drops: 0,
         rtt: None,
+        ports: None,
     };
     let arrival = (!reached(1).is_empty()).then(|| ArrivalRound {
         observer: to.agent.clone().unwrap(),
