@@ -3,7 +3,7 @@
 mod batch;
 mod departures;
 mod filter;
-mod portable;
+pub(crate) mod portable;
 mod reading;
 mod sending;
 mod sockets;

@@ -12,18 +12,18 @@ use surge_ping::{Client, Config, IcmpPacket, PingIdentifier, PingSequence, Surge
 use tokio::task::JoinSet;
 
 /// Probes on their way: replies to so many fit the default receive buffer, which holds 256.
-pub(super) const WINDOW: usize = 200;
+pub(crate) const WINDOW: usize = 200;
 
 /// What became of one probe.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) round: u64,
-    pub(super) sequence: u32,
-    pub(super) what: What,
+pub(crate) struct Outcome {
+    pub(crate) round: u64,
+    pub(crate) sequence: u32,
+    pub(crate) what: What,
 }
 
 #[derive(Debug)]
-pub(super) enum What {
+pub(crate) enum What {
     Answered(Duration),
     Error { from: Ipv4Addr, icmp_type: u8, code: u8 },
     Refused(i32),
@@ -58,7 +58,7 @@ impl Portable {
         if self.client.get_socket().get_type() == socket2::Type::RAW { "raw" } else { "datagram" }
     }
 
-    pub(super) fn send(&mut self, probe: SendProbe) -> Handed {
+    pub(crate) fn send(&mut self, probe: SendProbe) -> Handed {
         let client = self.client.clone();
         self.next = self.next.wrapping_add(1);
         let wire_sequence = PingSequence(self.next);
@@ -75,7 +75,7 @@ impl Portable {
         Handed::Taken
     }
 
-    pub(super) async fn next(&mut self) -> Option<Outcome> {
+    pub(crate) async fn next(&mut self) -> Option<Outcome> {
         loop {
             if let Ok(outcome) = self.tasks.join_next().await? {
                 return Some(outcome);
@@ -83,7 +83,7 @@ impl Portable {
         }
     }
 
-    pub(super) fn try_next(&mut self) -> Option<Outcome> {
+    pub(crate) fn try_next(&mut self) -> Option<Outcome> {
         loop {
             if let Ok(outcome) = self.tasks.try_join_next()? {
                 return Some(outcome);
