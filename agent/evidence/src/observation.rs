@@ -44,7 +44,8 @@ impl Ord for SequenceSet {
 pub struct IcmpError {
     /// Who sent it: the source host itself, a router, or the destination.
     pub from: IpAddr,
-    /// ICMP type: 3 unreachable, 5 redirect (informational), 11 time exceeded, 12 parameter problem.
+    /// ICMP type: 3 unreachable, 5 redirect (informational), 11 time exceeded, 12 parameter problem; from an IPv6 address
+    /// that of ICMPv6: 1 unreachable, 2 packet too big, 3 time exceeded, 4 parameter problem.
     pub icmp_type: u8,
     /// ICMP code.
     pub code: u8,

@@ -9,11 +9,7 @@ use pingtong_evidence::{
     IcmpError, Known, Nanos, PairId, ProbeRound, Protocol, RequestTag, RoundKey, SendErrors, SequenceSet,
     StrangerReply, Timestamp, WhyUnknown,
 };
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 /// Senders of ICMP errors and stranger replies kept per round; a hostile network can invent any number of them.
 const SENDERS_MAX: usize = 64;
@@ -34,7 +30,7 @@ pub(crate) enum Fate {
 pub(crate) struct Round {
     pub(crate) key: RoundKey,
     pub(crate) pair: PairId,
-    pub(crate) target: Ipv4Addr,
+    pub(crate) target: IpAddr,
     pub(crate) identifier: u16,
     pub(crate) request: Option<RequestTag>,
     pub(crate) payload_bytes: usize,
@@ -62,7 +58,7 @@ impl Round {
     pub(crate) fn new(
         key: RoundKey,
         pair: PairId,
-        target: Ipv4Addr,
+        target: IpAddr,
         identifier: u16,
         request: Option<RequestTag>,
         payload_bytes: usize,
@@ -239,7 +235,7 @@ impl Round {
             rtt: rtt::summarise(&samples, self.all_stamped),
             key: self.key,
             pair: self.pair,
-            target: self.target.into(),
+            target: self.target,
             protocol: Protocol::Icmp,
             request: self.request,
             started_at: self.started_at,

@@ -5,11 +5,15 @@
 
 use pingtong_evidence::{AgentId, IcmpError, PairId, ProbeRound, Timestamp};
 use pingtong_probe::{EchoKind, Heard, Input, NonceKey, Now, Output, Prober, ProberSettings, RoundOrder, SendProbe};
-use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
-const HERE: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 10);
-const PEER: Ipv4Addr = Ipv4Addr::new(172, 16, 1, 10);
-const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 255, 1);
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 1, 10));
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 16, 1, 10));
+const ROUTER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 255, 1));
 const STEPS_MAX: usize = 1_000_000;
 
 fn ms(millis: u64) -> Duration {
@@ -184,7 +188,7 @@ fn duplicates_late_and_reordered_replies_are_counted_apart() {
 #[test]
 fn errors_of_third_parties_describe_the_series_and_end_nothing() {
     let round = one(|probe| if probe.sequence < 3 { Fate::Error(5, 1) } else { Fate::Error(3, 13) }, 5);
-    let error = |icmp_type, code, count| IcmpError { from: ROUTER.into(), icmp_type, code, count };
+    let error = |icmp_type, code, count| IcmpError { from: ROUTER, icmp_type, code, count };
     assert_eq!(round.icmp_errors, [error(3, 13, 2), error(5, 1, 3)]);
     assert_eq!((round.sent.len(), round.replied.len()), (5, 0));
 }
@@ -193,7 +197,7 @@ fn errors_of_third_parties_describe_the_series_and_end_nothing() {
 fn a_reply_without_our_tag_is_a_strangers() {
     let round = one(|_| Fate::Forged, 4);
     assert_eq!(round.replied.len(), 0);
-    assert_eq!((round.strangers[0].from, round.strangers[0].count), (PEER.into(), 4));
+    assert_eq!((round.strangers[0].from, round.strangers[0].count), (PEER, 4));
 }
 
 #[test]
@@ -233,7 +237,7 @@ fn identifiers_differ_between_rounds_and_round_numbers_grow() {
 fn the_rate_cap_holds_over_every_tenth_of_a_second() {
     let mut prober = prober(1_000, 10_000);
     for target in 1..=20u8 {
-        let target = Ipv4Addr::new(10, 0, 0, target);
+        let target = IpAddr::from([10, 0, 0, target]);
         prober.handle(now(ms(0)), Input::Start(RoundOrder { target, timeout: ms(5_000), ..order(50, 1) }));
     }
     let (_, sent) = drive(&mut prober, |_| Fate::Replies(vec![ms(1)]));

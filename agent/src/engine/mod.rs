@@ -15,9 +15,9 @@ pub use sockets::{Event, Sockets, Stamps};
 use crate::clock::Clock;
 use nix::errno::Errno;
 use pingtong_evidence::{ProbeEngine, WhyUnknown};
-use pingtong_probe::{ArrivalLedger, Input, Observers, Prober, SendProbe, Sighting, echo_request};
+use pingtong_probe::{ArrivalLedger, Input, Observers, Prober, SendProbe, Sighting, echo_request_to};
 use portable::{Outcome, What};
-use std::os::fd::OwnedFd;
+use std::{os::fd::OwnedFd, task::Poll};
 use tokio::{io::Interest, net::UdpSocket};
 
 /// Packets read from one socket before the prober gets its turn.
@@ -40,8 +40,7 @@ pub enum Engine {
 /// Raw sockets under a run time.
 #[derive(Debug)]
 pub struct RawEngine {
-    icmp: UdpSocket,
-    tap: Option<UdpSocket>,
+    watched: Vec<UdpSocket>,
     sockets: Sockets,
     more: bool,
 }
@@ -85,6 +84,18 @@ impl Engine {
                 portable.socket_type()
             )),
             Self::None(why) => Some(format!("no probes: {why}")),
+        }
+    }
+
+    /// Whether ICMP over IPv6 is probed; else why not, in words.
+    ///
+    /// # Errors
+    /// Those words.
+    pub fn ipv6(&self) -> Result<(), String> {
+        match self {
+            Self::Raw(raw) => raw.sockets.ipv6().map_err(|errno| errno.desc().to_owned()),
+            Self::Portable(portable) => portable.ipv6(),
+            Self::None(why) => Err(why.clone()),
         }
     }
 
@@ -173,15 +184,14 @@ impl RawEngine {
         sockets.stamp_departures(false);
         // The run time watches any socket that it is given as a datagram socket; reading stays with `Sockets`.
         let watch = |fd: &OwnedFd| UdpSocket::from_std(std::net::UdpSocket::from(fd.try_clone()?));
-        let icmp = watch(&sockets.icmp.fd)?;
-        let tap = sockets.tap.as_ref().ok().map(|tap| watch(&tap.fd)).transpose()?;
-        Ok(Self { icmp, tap, sockets, more: false })
+        let watched = sockets.readable().into_iter().map(watch).collect::<Result<_, _>>()?;
+        Ok(Self { watched, sockets, more: false })
     }
 
     fn send(&mut self, probe: &SendProbe) -> Handed {
-        let packet = echo_request(probe.identifier, probe.wire_sequence, &probe.payload);
+        let packet = echo_request_to(probe.target, probe.identifier, probe.wire_sequence, &probe.payload);
         let probe = Outgoing {
-            to: probe.target.into(),
+            to: probe.target,
             packet: &packet,
             dont_fragment: probe.dont_fragment,
             hop_limit: None,
@@ -196,26 +206,18 @@ impl RawEngine {
         if self.more {
             return;
         }
-        // The drain that follows reads both sockets to their end, or notes that it did not.
-        let icmp = async {
-            if self.icmp.readable().await.is_ok() {
-                forget_readiness(&self.icmp);
-            }
-        };
-        let tap = async {
-            match &self.tap {
-                Some(tap) => {
-                    if tap.readable().await.is_ok() {
-                        forget_readiness(tap);
-                    }
+        // The drain that follows reads all sockets to their end, or notes that it did not.
+        std::future::poll_fn(|context| {
+            let mut ready = false;
+            for socket in &self.watched {
+                while socket.poll_recv_ready(context).is_ready() {
+                    ready = true;
+                    forget_readiness(socket);
                 }
-                None => std::future::pending().await,
             }
-        };
-        tokio::select! {
-            () = icmp => {}
-            () = tap => {}
-        }
+            if ready { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }
 

@@ -7,11 +7,11 @@
 
 use super::{
     batch::{BATCH, Inbox, Message, Note, Queue},
-    sockets::{Event, Lane, Sockets, Tap, drops_of},
+    sockets::{Event, Lane, Sockets, Tap, Version, drops_of},
 };
 use crate::clock::{Clock, Pair};
-use pingtong_probe::parse_ipv4;
-use std::collections::BTreeMap;
+use pingtong_probe::{parse_icmpv6, parse_ipv4, parse_packet};
+use std::{collections::BTreeMap, net::Ipv6Addr};
 
 /// `PACKET_HOST` and `PACKET_OUTGOING` of `linux/if_packet.h`, `ARPHRD_LOOPBACK` of `linux/if_arp.h`.
 const PACKET_HOST: u8 = 0;
@@ -24,8 +24,11 @@ impl Sockets {
         let pair = clock.pair(self.pair);
         self.pair = Some(pair);
         let mut more = self.icmp.drain(&mut self.inbox, &mut self.errors, packets_max, &pair, clock, &mut take);
-        if let Ok(whole) = &mut self.whole {
-            whole.tell_departures(&mut self.errors, &pair, &mut take);
+        if let Ok(lane) = &mut self.icmpv6 {
+            more |= lane.drain(&mut self.inbox, &mut self.errors, packets_max, &pair, clock, &mut take);
+        }
+        for lane in [&mut self.whole, &mut self.whole_v6].into_iter().flatten() {
+            lane.tell_departures(&mut self.errors, &pair, &mut take);
         }
         if let Ok(tap) = &mut self.tap {
             more |= tap.drain(&mut self.inbox, &mut self.names, packets_max, &mut take);
@@ -47,10 +50,11 @@ impl Lane {
         let mut read = 0;
         loop {
             let wanted = BATCH.min(packets_max - read);
-            let count = inbox.receive(&self.fd, Queue::Packets, wanted).unwrap_or_default();
+            let queue = if self.version == Version::V4 { Queue::Packets } else { Queue::Named };
+            let count = inbox.receive(&self.fd, queue, wanted).unwrap_or_default();
             self.tell_departures(errors, pair, take);
             for message in (0..count).filter_map(|index| inbox.message(index)) {
-                tell_packet(&message, pair, clock, take);
+                tell_packet(&message, self.version, pair, clock, take);
             }
             read += count;
             if count < wanted || read == packets_max {
@@ -119,9 +123,20 @@ impl Tap {
     }
 }
 
-fn tell_packet(message: &Message<'_>, pair: &Pair, clock: &Clock, take: &mut impl FnMut(Event<'_>)) {
-    let Some(packet) = parse_ipv4(message.packet) else { return };
-    let stamp = message.notes().find_map(|note| if let Note::Stamp(at) = note { pair.mono_of(at) } else { None });
+fn tell_packet(message: &Message<'_>, version: Version, pair: &Pair, clock: &Clock, take: &mut impl FnMut(Event<'_>)) {
+    let (mut stamp, mut to) = (None, Ipv6Addr::UNSPECIFIED);
+    for note in message.notes() {
+        match note {
+            Note::Stamp(at) => stamp = pair.mono_of(at),
+            Note::To(address) => to = address.into(),
+            Note::Key(_) | Note::Drops(_) => {}
+        }
+    }
+    let packet = match version {
+        Version::V4 => parse_ipv4(message.packet),
+        Version::V6 => sender_v6(message.name).and_then(|from| parse_icmpv6(from, to, message.packet)),
+    };
+    let Some(packet) = packet else { return };
     let at = stamp.unwrap_or_else(|| clock.mono());
     take(Event::Icmp { packet, at, stamped: stamp.is_some() });
 }
@@ -135,10 +150,15 @@ fn tell_frame(message: &Message<'_>, names: &mut BTreeMap<i32, String>, take: &m
         PACKET_OUTGOING => true,
         _ => return,
     };
-    if let Some(packet) = parse_ipv4(message.packet) {
+    if let Some(packet) = parse_packet(message.packet) {
         let interface = names.entry(index).or_insert_with(|| name_of(index));
         take(Event::Wire { packet, interface, outgoing });
     }
+}
+
+/// The address of a `sockaddr_in6`: family, port, flow, address.
+fn sender_v6(name: &[u8]) -> Option<Ipv6Addr> {
+    Some(Ipv6Addr::from(*name.get(8..)?.first_chunk::<16>()?))
 }
 
 /// Interface, hardware type and packet type of a `sockaddr_ll`.
