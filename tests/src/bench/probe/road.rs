@@ -31,8 +31,7 @@ pub(super) const SHAPED: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 18, 0,
 pub(super) const SHAPED_NAME: &str = "shaped";
 /// The table with the counters and the dice.
 const TABLE: &str = "bench";
-/// `RTN_LOCAL`, and the table of such routes.
-const LOCAL: u8 = 2;
+/// The table of routes to the host's own addresses.
 const LOCAL_TABLE: u32 = 255;
 
 /// The namespaces.
@@ -211,7 +210,7 @@ fn own(namespace: &Namespace, block: Ipv4Net) -> Result<()> {
     namespace.run(move || -> Result<()> {
         let mut netlink = Netlink::route()?;
         let index = interfaces::index_of(&mut netlink, "lo")?;
-        let route = Route { kind: LOCAL, ..Route::to(LOCAL_TABLE, block) }.via(index, None);
+        let route = Route { kind: interfaces::LOCAL, ..Route::to(LOCAL_TABLE, block) }.via(index, None);
         netlink.request(&route.add())?;
         Ok(())
     })
