@@ -83,6 +83,10 @@ pub struct RttSummary {
     pub jitter: Nanos,
     /// Whether the receive times are the kernel's; otherwise they include our own scheduling.
     pub kernel_timestamps: bool,
+    /// Whether the send times are the kernel's too; otherwise they were read just before the probes were handed over, so
+    /// that the times include what the sender's own kernel needed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kernel_departures: bool,
 }
 
 /// One round of probes as its sender saw it.

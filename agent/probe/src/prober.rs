@@ -83,6 +83,15 @@ pub enum Input<'a> {
         /// When, on the monotonic clock.
         at: Duration,
     },
+    /// The kernel's own word of when a probe left; comes before its reply is heard.
+    Left {
+        /// Its round.
+        round: u64,
+        /// Its number.
+        sequence: u32,
+        /// When, on the monotonic clock.
+        at: Duration,
+    },
     /// The kernel refused a probe.
     Refused {
         /// Its round.
@@ -236,7 +245,12 @@ impl Prober {
             Input::Rekey(key) => self.settings.key = key,
             Input::Sent { round, sequence, at } => {
                 if let Some(round) = self.rounds.get_mut(&round) {
-                    round.stamp(sequence, at);
+                    round.stamp(sequence, at, false);
+                }
+            }
+            Input::Left { round, sequence, at } => {
+                if let Some(round) = self.rounds.get_mut(&round) {
+                    round.stamp(sequence, at, true);
                 }
             }
             Input::Refused { round, sequence, errno } => self.take_back(round, sequence, Fate::Refused(errno)),

@@ -151,6 +151,39 @@ fn one(fate: impl FnMut(&SendProbe) -> Fate, probes: u32) -> ProbeRound {
     rounds.remove(0)
 }
 
+/// A probe sent at nought, whose departure the kernel stamps at `left` and whose reply comes at `back`.
+fn round_trip(left: Option<Duration>, back: Duration) -> ProbeRound {
+    let mut prober = prober(100_000, 1_000);
+    prober.handle(now(ms(0)), Input::Start(order(1, 10)));
+    let Some(Output::Send(probe)) = prober.poll(now(ms(0))) else { unreachable!("nothing to send") };
+    let (round, sequence) = (probe.round, probe.sequence);
+    prober.handle(now(ms(0)), Input::Sent { round, sequence, at: ms(0) });
+    if let Some(at) = left {
+        prober.handle(now(ms(0)), Input::Left { round, sequence, at });
+    }
+    let packet = Heard::Echo {
+        kind: EchoKind::Reply,
+        from: PEER,
+        to: HERE,
+        identifier: probe.identifier,
+        sequence: probe.wire_sequence,
+        payload: &probe.payload,
+    };
+    prober.handle(now(back), Input::Heard { packet, at: back, stamped: true });
+    let Some(Output::Closed(round)) = prober.poll(now(back)) else { unreachable!("the round is not over") };
+    round
+}
+
+#[test]
+fn the_kernels_word_of_a_departure_goes_before_ours() {
+    let rtt = round_trip(Some(ms(3)), ms(28)).rtt.unwrap();
+    assert_eq!((rtt.min, rtt.kernel_timestamps, rtt.kernel_departures), (ms(25).into(), true, true));
+    let rtt = round_trip(None, ms(28)).rtt.unwrap();
+    assert_eq!((rtt.min, rtt.kernel_timestamps, rtt.kernel_departures), (ms(28).into(), true, false));
+    let late = round_trip(Some(ms(30)), ms(1_020));
+    assert_eq!((late.replied.len(), late.late.len()), (1, 0), "it had been on its way for less than its time-out");
+}
+
 #[test]
 fn a_healthy_round_closes_with_its_last_reply() {
     let round = one(|_| Fate::Replies(vec![ms(28)]), 10);
@@ -276,7 +309,7 @@ fn a_step_of_the_wall_clock_moves_no_round_trip_time() {
     let mut prober = prober(1_000, 10);
     let stepped = |mono: u64, wall: i64| Now { mono: ms(mono), wall: Timestamp::from_millis(wall) };
     prober.handle(stepped(0, 1_000_000), Input::Start(order(1, 1)));
-    let Some(Output::Send(probe)) = prober.poll(stepped(0, 1_000_000)) else { panic!("nothing to send") };
+    let Some(Output::Send(probe)) = prober.poll(stepped(0, 1_000_000)) else { unreachable!("nothing to send") };
     let packet = Heard::Echo {
         kind: EchoKind::Reply,
         from: PEER,
@@ -294,7 +327,7 @@ fn a_step_of_the_wall_clock_moves_no_round_trip_time() {
 fn own_drops_reach_every_round_under_way_and_finish_ends_them() {
     let mut prober = prober(1_000, 10);
     prober.handle(now(ms(0)), Input::Start(order(3, 10)));
-    let Some(Output::Send(_)) = prober.poll(now(ms(0))) else { panic!("nothing to send") };
+    let Some(Output::Send(_)) = prober.poll(now(ms(0))) else { unreachable!("nothing to send") };
     prober.handle(now(ms(1)), Input::OwnDrops(4));
     prober.handle(now(ms(2)), Input::Finish);
     let Some(Output::Closed(round)) = prober.poll(now(ms(2))) else { panic!("not closed") };

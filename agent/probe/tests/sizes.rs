@@ -55,6 +55,7 @@ fn closed(order: &RoundOrder, replied: u32) -> ProbeRound {
             max: rtt,
             jitter: Nanos(0),
             kernel_timestamps: true,
+            kernel_departures: true,
         }),
         ports: None,
     }

@@ -18,17 +18,24 @@ const PACKET_HOST: u8 = 0;
 const PACKET_OUTGOING: u8 = 4;
 const HARDWARE_LOOPBACK: u16 = 772;
 
+/// What reading a socket needs beside the socket.
+struct Post<'a> {
+    inbox: &'a mut Inbox,
+    errors: &'a mut Inbox,
+    packets_max: usize,
+    pair: Pair,
+    clock: &'a Clock,
+}
+
 impl Sockets {
     /// Reads what is there, `packets_max` of each socket at most; true when one may have more.
     pub fn drain(&mut self, clock: &Clock, packets_max: usize, mut take: impl FnMut(Event<'_>)) -> bool {
         let pair = clock.pair(self.pair);
         self.pair = Some(pair);
-        let mut more = self.icmp.drain(&mut self.inbox, &mut self.errors, packets_max, &pair, clock, &mut take);
+        let mut post = Post { inbox: &mut self.inbox, errors: &mut self.errors, packets_max, pair, clock };
+        let mut more = self.icmp.drain(self.whole.as_mut().ok(), &mut post, &mut take);
         if let Ok(lane) = &mut self.icmpv6 {
-            more |= lane.drain(&mut self.inbox, &mut self.errors, packets_max, &pair, clock, &mut take);
-        }
-        for lane in [&mut self.whole, &mut self.whole_v6].into_iter().flatten() {
-            lane.tell_departures(&mut self.errors, &pair, &mut take);
+            more |= lane.drain(self.whole_v6.as_mut().ok(), &mut post, &mut take);
         }
         if let Ok(tap) = &mut self.tap {
             more |= tap.drain(&mut self.inbox, &mut self.names, packets_max, &mut take);
@@ -38,36 +45,32 @@ impl Sockets {
 }
 
 impl Lane {
-    fn drain(
-        &mut self,
-        inbox: &mut Inbox,
-        errors: &mut Inbox,
-        packets_max: usize,
-        pair: &Pair,
-        clock: &Clock,
-        take: &mut impl FnMut(Event<'_>),
-    ) -> bool {
+    /// Reads packets; those to what `whole` sent come here too.
+    fn drain(&mut self, mut whole: Option<&mut Self>, post: &mut Post<'_>, take: &mut impl FnMut(Event<'_>)) -> bool {
         let mut read = 0;
         loop {
-            let wanted = BATCH.min(packets_max - read);
+            let wanted = BATCH.min(post.packets_max - read);
             let queue = if self.version == Version::V4 { Queue::Packets } else { Queue::Named };
-            let count = inbox.receive(&self.fd, queue, wanted).unwrap_or_default();
-            self.tell_departures(errors, pair, take);
-            for message in (0..count).filter_map(|index| inbox.message(index)) {
-                tell_packet(&message, self.version, pair, clock, take);
+            let count = post.inbox.receive(&self.fd, queue, wanted).unwrap_or_default();
+            self.tell_departures(post, take);
+            if let Some(whole) = whole.as_deref_mut() {
+                whole.tell_departures(post, take);
+            }
+            for message in (0..count).filter_map(|index| post.inbox.message(index)) {
+                tell_packet(&message, self.version, post, take);
             }
             read += count;
-            if count < wanted || read == packets_max {
+            if count < wanted || read == post.packets_max {
                 report_drops(&mut self.drops, drops_of(&self.fd).filter(|_| read > 0), take);
                 return count == wanted;
             }
         }
     }
 
-    fn tell_departures(&mut self, errors: &mut Inbox, pair: &Pair, take: &mut impl FnMut(Event<'_>)) {
-        self.read_departures(errors);
+    fn tell_departures(&mut self, post: &mut Post<'_>, take: &mut impl FnMut(Event<'_>)) {
+        self.read_departures(post.errors);
         for (token, stamp) in self.left.drain(..) {
-            if let Some(at) = pair.mono_of(stamp) {
+            if let Some(at) = post.pair.mono_of(stamp) {
                 take(Event::Left { token, at });
             }
         }
@@ -75,7 +78,7 @@ impl Lane {
 
     /// Reads the stamps that are there, whose number the receive buffer bounds.
     pub(super) fn read_departures(&mut self, errors: &mut Inbox) {
-        while self.stamping {
+        while self.stamping && self.departures.awaited() {
             let count = errors.receive(&self.fd, Queue::Errors, BATCH).unwrap_or_default();
             for message in (0..count).filter_map(|index| errors.message(index)) {
                 let (mut stamp, mut key) = (None, None);
@@ -123,11 +126,11 @@ impl Tap {
     }
 }
 
-fn tell_packet(message: &Message<'_>, version: Version, pair: &Pair, clock: &Clock, take: &mut impl FnMut(Event<'_>)) {
+fn tell_packet(message: &Message<'_>, version: Version, post: &Post<'_>, take: &mut impl FnMut(Event<'_>)) {
     let (mut stamp, mut to) = (None, Ipv6Addr::UNSPECIFIED);
     for note in message.notes() {
         match note {
-            Note::Stamp(at) => stamp = pair.mono_of(at),
+            Note::Stamp(at) => stamp = post.pair.mono_of(at),
             Note::To(address) => to = address.into(),
             Note::Key(_) | Note::Drops(_) => {}
         }
@@ -137,7 +140,7 @@ fn tell_packet(message: &Message<'_>, version: Version, pair: &Pair, clock: &Clo
         Version::V6 => sender_v6(message.name).and_then(|from| parse_icmpv6(from, to, message.packet)),
     };
     let Some(packet) = packet else { return };
-    let at = stamp.unwrap_or_else(|| clock.mono());
+    let at = stamp.unwrap_or_else(|| post.clock.mono());
     take(Event::Icmp { packet, at, stamped: stamp.is_some() });
 }
 

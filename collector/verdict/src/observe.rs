@@ -395,7 +395,7 @@ fn add_round(
         *seen.strangers.entry(stranger.from).or_default() += stranger.count;
     }
     let complaint =
-        |error: &&IcmpError| !is_about_size(error) && !(error.from.is_ipv4() && error.icmp_type == REDIRECT);
+        |error: &&IcmpError| !(is_about_size(error) || (error.from.is_ipv4() && error.icmp_type == REDIRECT));
     for error in round.icmp_errors.iter().filter(complaint) {
         *seen.complaints.entry(error.from).or_default() += error.count;
     }
