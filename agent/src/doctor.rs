@@ -69,6 +69,7 @@ pub async fn examine(config: Option<&Path>, engine: Engine, clock: Clock) -> any
         peers: vec![],
         metadata,
         engine: engine.kind(),
+        observes: vec![],
         clock: Known::default(),
         since: None,
     };

@@ -8,6 +8,7 @@ use pingtong_agent::{
     doctor,
     engine::{Engine, Sockets},
     oneshot::{self, Exit, Usage},
+    port_tap::PortTap,
     privilege, render, run,
     settings::{Settings, SettingsError, environment_lang, environment_log},
     snapshot,
@@ -52,26 +53,33 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
     clock::put_ahead(settings.as_ref().map_or(0, |settings| settings.clock_ahead_ms));
     // `doctor` looks at the capabilities, and the second opinion of `check` opens a socket of its own.
     let sockets = Sockets::open();
+    let tap = match &cli.command {
+        Command::Run(_) => {
+            PortTap::open().map_err(|error| tracing::debug!(%error, "no probes of ports are seen arriving")).ok()
+        }
+        _ => None,
+    };
     if !matches!(cli.command, Command::Doctor(_) | Command::Check(_))
         && let Err(error) = privilege::drop_all_but_listing()
     {
         tracing::debug!(%error, "capabilities are kept");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(work(cli, settings, sockets, clock, lang))
+    runtime.block_on(work(cli, settings, sockets, tap, clock, lang))
 }
 
 async fn work(
     cli: &Cli,
     settings: Option<Settings>,
     sockets: Result<Sockets, nix::Error>,
+    tap: Option<PortTap>,
     clock: Clock,
     lang: Lang,
 ) -> anyhow::Result<Exit> {
     let engine = Engine::start(sockets);
     match (&cli.command, settings) {
         (Command::Run(_), Some(settings)) => {
-            run::run(settings, engine, clock).await?;
+            run::run(settings, engine, tap, clock).await?;
             Ok(Exit::Healthy)
         }
         (Command::Run(_), None) => Ok(Exit::Undecided),

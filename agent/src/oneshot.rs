@@ -94,6 +94,7 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
         peers: targets.into_iter().map(IpAddr::V4).collect(),
         metadata,
         engine: kind,
+        observes: vec![],
         clock: Known::Unknown(WhyUnknown::NotAsked),
         since: None,
     };
