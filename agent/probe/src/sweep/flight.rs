@@ -79,9 +79,11 @@ impl Slot {
 /// What a decided probe left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Past {
+    /// In time or late; the next answer is a duplicate either way.
     Answered = 0,
     Expired = 1,
-    Late = 2,
+    /// Expired, and an ICMP error spoke of it.
+    Rejected = 2,
     Refused = 3,
 }
 
@@ -127,7 +129,7 @@ impl Flight {
         let ring = self.slots.len() as u64;
         if let Some(leaving) = number.checked_sub(ring) {
             let slot = self.slots[self.index(leaving)];
-            match past_of(slot.state()) {
+            match past_of(slot) {
                 Some(past) => self.remember(leaving, past),
                 None => self.stragglers.push_back((leaving, slot)),
             }
@@ -173,13 +175,13 @@ impl Flight {
     /// The oldest probe on its way; those decided before it are let go.
     pub(crate) fn oldest_open(&mut self) -> Option<(u64, Slot)> {
         while let Some((number, slot)) = self.stragglers.front().copied() {
-            let Some(past) = past_of(slot.state()) else { return Some((number, slot)) };
+            let Some(past) = past_of(slot) else { return Some((number, slot)) };
             self.stragglers.pop_front();
             self.remember(number, past);
         }
         while self.oldest < self.next {
             let slot = self.slots[self.index(self.oldest)];
-            if past_of(slot.state()).is_none() {
+            if past_of(slot).is_none() {
                 return Some((self.oldest, slot));
             }
             self.oldest += 1;
@@ -195,7 +197,7 @@ impl Flight {
         Some(match self.history[word] >> shift & 3 {
             0 => Past::Answered,
             1 => Past::Expired,
-            2 => Past::Late,
+            2 => Past::Rejected,
             _ => Past::Refused,
         })
     }
@@ -208,12 +210,12 @@ impl Flight {
     }
 }
 
-fn past_of(state: State) -> Option<Past> {
-    match state {
+fn past_of(slot: Slot) -> Option<Past> {
+    match slot.state() {
         State::Unsent | State::Open => None,
-        State::Answered => Some(Past::Answered),
+        State::Answered | State::Late => Some(Past::Answered),
+        State::Expired if slot.rejected() => Some(Past::Rejected),
         State::Expired => Some(Past::Expired),
-        State::Late => Some(Past::Late),
         State::Refused => Some(Past::Refused),
     }
 }
@@ -260,7 +262,7 @@ mod tests {
         }
         assert_eq!(flight.oldest_open().unwrap().0, 1);
         assert!(matches!(flight.find(0), Some(Place::Past(Past::Answered))));
-        assert!(matches!(flight.find(2), Some(Place::Past(Past::Late))));
+        assert!(matches!(flight.find(2), Some(Place::Past(Past::Answered))));
         flight.slot(1).unwrap().set_state(State::Expired);
         assert!(flight.oldest_open().is_none());
         assert!(matches!(flight.find(1), Some(Place::Past(Past::Expired))));

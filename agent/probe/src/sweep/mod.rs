@@ -456,11 +456,12 @@ impl Sweep {
         let target = self.target_of(number);
         let timeout = nanos(self.order.timeout);
         let unstampable = !self.order.stamps_departures;
-        let (state, slot) = match self.flight.find(number) {
-            Some(Place::Slot(slot)) => (slot.state(), Some(slot)),
-            Some(Place::Past(Past::Answered | Past::Late)) => (State::Late, None),
-            Some(Place::Past(Past::Expired)) => (State::Expired, None),
-            Some(Place::Past(Past::Refused)) => (State::Refused, None),
+        let (state, was_rejected, slot) = match self.flight.find(number) {
+            Some(Place::Slot(slot)) => (slot.state(), slot.rejected(), Some(slot)),
+            Some(Place::Past(Past::Answered)) => (State::Answered, false, None),
+            Some(Place::Past(Past::Expired)) => (State::Expired, false, None),
+            Some(Place::Past(Past::Rejected)) => (State::Expired, true, None),
+            Some(Place::Past(Past::Refused)) => (State::Refused, false, None),
             Some(Place::Forgotten) | None => {
                 self.oddities.forgotten += 1;
                 return;
@@ -468,10 +469,9 @@ impl Sweep {
         };
         match state {
             State::Open | State::Expired => {
-                let was_rejected = slot.as_ref().is_some_and(|slot| slot.rejected());
                 let Some(slot) = slot else {
-                    self.flight.remember(number, Past::Late);
-                    self.settle(target, State::Expired, false, false);
+                    self.flight.remember(number, Past::Answered);
+                    self.settle(target, State::Expired, false, was_rejected);
                     self.tell(number, 0, What::Late(None));
                     return;
                 };
@@ -546,21 +546,21 @@ impl Sweep {
         let target = self.by_address[at] as usize;
         let Some(number) = self.number_of(target, sequence) else { return };
         let kind = ErrorKind::Icmp { v6: to.is_ipv6(), icmp_type, code };
-        let Some(slot) = self.flight.slot(number) else {
-            self.errors.heard(target, from, kind);
-            return;
+        let newly_rejected = match self.flight.find(number) {
+            Some(Place::Slot(slot)) if slot.state() == State::Unsent => return,
+            Some(Place::Slot(slot)) if !kind.is_informational() && !slot.rejected() => {
+                let state = slot.state();
+                slot.set_rejected(matches!(state, State::Open | State::Expired));
+                state == State::Expired
+            }
+            Some(Place::Past(Past::Expired)) if !kind.is_informational() => {
+                self.flight.remember(number, Past::Rejected);
+                true
+            }
+            _ => false,
         };
-        if slot.state() == State::Unsent {
-            return;
-        }
         self.errors.heard(target, from, kind);
-        if kind.is_informational() || slot.rejected() {
-            return;
-        }
-        if matches!(slot.state(), State::Open | State::Expired) {
-            slot.set_rejected(true);
-        }
-        if slot.state() == State::Expired {
+        if newly_rejected {
             let book = &mut self.books[target];
             book.rejected = book.rejected.saturating_add(1);
             self.total.tally.rejected += 1;
