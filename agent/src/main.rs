@@ -87,7 +87,7 @@ async fn work(
         (Command::Check(args), _) => oneshot::check(args, engine, clock, cli.json, lang).await,
         (Command::Snapshot(args), _) => snapshot::run(args, cli.json, lang).await,
         (Command::Doctor(args), _) => {
-            let (findings, exit) = doctor::examine(args.config.as_deref(), engine, clock).await?;
+            let (findings, exit) = doctor::examine(args, engine, clock).await?;
             render::doctor(&findings, cli.json, lang)?;
             Ok(exit)
         }
