@@ -5,13 +5,16 @@
 
 mod arrivals;
 mod cases;
+mod changes;
 mod checklist;
 mod composed;
 mod counts;
+mod estates;
 mod facts;
 mod gateways;
 mod guests;
 mod house;
+mod inside;
 mod joins;
 mod links;
 mod meant;
@@ -19,6 +22,7 @@ mod next;
 mod observed;
 mod onset;
 mod partial;
+mod paths;
 mod peerings;
 mod properties;
 mod quality;
