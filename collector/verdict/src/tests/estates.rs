@@ -1,8 +1,8 @@
 //! Estates: which hosts and links snapshots show, and what a walk between hosts says.
 
 use super::{
-    paths::{estate, host, neighbour},
     transit,
+    ways::{estate, host, neighbour},
     world::*,
 };
 use crate::{Estate, Flow, Outcome, Stage};
@@ -42,7 +42,7 @@ fn hosts_are_found_by_address_and_by_instance_the_primary_address_first() {
     let mut unread = World::healthy();
     unread.snapshot(C).enis = Known::default();
     known(&mut unread.snapshot(C).instances)[0].addresses = vec![ip("172.16.1.10"), ip("172.16.1.3")];
-    let estate = super::paths::estate(&unread);
+    let estate = super::ways::estate(&unread);
     let of_instance = estate.hosts_of_instance("i-b");
     assert_eq!(estate.address(of_instance[0]), Some(ip("172.16.1.10")), "the first that the instance tells");
 }

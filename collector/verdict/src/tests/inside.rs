@@ -1,8 +1,8 @@
 //! Ways inside one VPC, and over transit routers.
 
 use super::{
-    paths::{host, neighbour},
     transit,
+    ways::{host, neighbour},
     world::*,
 };
 use crate::{Estate, Flow, Lang, PathLeg, PathState, Stage};

@@ -5,10 +5,10 @@
 
 mod arrivals;
 mod cases;
-mod changes;
 mod checklist;
 mod composed;
 mod counts;
+mod edits;
 mod estates;
 mod facts;
 mod gateways;
@@ -22,7 +22,6 @@ mod next;
 mod observed;
 mod onset;
 mod partial;
-mod paths;
 mod peerings;
 mod properties;
 mod quality;
@@ -32,4 +31,5 @@ mod third;
 mod told;
 mod transit;
 mod unread;
+mod ways;
 pub(crate) mod world;
