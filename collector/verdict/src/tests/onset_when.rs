@@ -124,15 +124,22 @@ fn of_a_hosts_facts_those_right_after_the_outage_began_count() {
 
 #[test]
 fn a_setting_that_was_not_read_before_is_no_change() {
-    let mut world = record(&[(-700_000, I, whole), (-700_000, C, whole)]);
-    world.wire(Wire::S2, Wire::S1);
-    world.refuse(C, FirewallHook::Input, Some(1), Some(4));
-    let mut before = World::healthy().facts(C).clone();
-    (before.at, before.firewall) = (at(-700_000), Known::default());
-    before.sysctls.echo_ignore_all = Known::default();
-    world.question.hosts.push(before);
-    let found = onset(&world);
-    assert!(!found.explained && found.triggers.is_empty(), "{}", found.text);
+    type Set = fn(&mut World);
+    let settings: [(Wire, Set); 2] = [
+        (Wire::S2, |world| world.refuse(C, FirewallHook::Input, Some(1), Some(4))),
+        (Wire::S3, |world| world.facts(C).sysctls.echo_ignore_all = Known::Known(true)),
+    ];
+    for (wire, set) in settings {
+        let mut world = record(&[(-700_000, I, whole), (-700_000, C, whole)]);
+        world.wire(wire, Wire::S1);
+        set(&mut world);
+        let mut before = World::healthy().facts(C).clone();
+        (before.at, before.firewall) = (at(-700_000), Known::default());
+        before.sysctls.echo_ignore_all = Known::default();
+        world.question.hosts.push(before);
+        let found = onset(&world);
+        assert!(!found.explained && found.triggers.is_empty(), "{}", found.text);
+    }
 }
 
 #[test]

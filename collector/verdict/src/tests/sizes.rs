@@ -68,6 +68,8 @@ fn answers_die_in_the_other_direction_unless_whole_packets_pass_there() {
     assert_eq!(told(&[(THERE, &ANSWERS_DIE)]), [(Some(BACK), vanish(1400, " on the return path", 12, 1401))]);
     let small: [Sized; 1] = [(84, 6, 6, Some(6))];
     assert_eq!(told(&[(THERE, &ANSWERS_DIE), (BACK, &small)]).len(), 1, "small ones say nothing of large ones");
+    let few: [Sized; 2] = [(84, 6, 6, Some(6)), (1500, 3, 0, Some(0))];
+    assert_eq!(told(&[(THERE, &ANSWERS_DIE), (BACK, &few)]).len(), 1, "nor do large ones that do not arrive");
     assert_eq!(told(&[(THERE, &ANSWERS_DIE), (BACK, &WHOLE)]), [], "whole packets of that direction pass");
     let arrive: [Sized; 2] = [(84, 6, 6, Some(6)), (1450, 6, 0, Some(6))];
     assert_eq!(told(&[(THERE, &ANSWERS_DIE), (BACK, &arrive)]).first().map(|(way, _)| *way), None, "they arrive");
