@@ -10,6 +10,7 @@ fn rtt(min: u64, p50: u64) -> RttSummary {
     RttSummary {
         samples: 400,
         kernel_timestamps: true,
+        kernel_departures: true,
         min: ms(min),
         mean: ms(p50),
         p50: ms(p50),

@@ -3,21 +3,31 @@
 //! The builder makes the tutorial's configuration and derives what the wire would show from a fault list, so that a case
 //! says what is broken and what must be blamed, and nothing else.
 
+mod arrivals;
 mod cases;
 mod changes;
+mod checklist;
 mod composed;
 mod counts;
 mod customs;
+mod facts;
+mod gateways;
 mod guests;
 mod house;
 mod impaired;
+mod joins;
 pub(crate) mod links;
+mod meant;
 mod names;
+mod next;
+mod observed;
 mod onset;
 mod onset_when;
 mod partial;
 mod path_stops;
 pub(crate) mod paths;
+mod peerings;
+mod ports;
 mod properties;
 mod quality;
 mod redacted;
@@ -25,6 +35,8 @@ mod repairs;
 mod sizes;
 mod stages;
 mod third;
+mod told;
 pub(crate) mod transit;
 mod transit_choice;
+mod unread;
 pub(crate) mod world;

@@ -12,7 +12,7 @@ fn blamed(verdict: &Verdict) -> Vec<String> {
     causes.map(|cause| format!("{} {} {} {}", cause.code, cause.side, cause.object.id, cause.object.region)).collect()
 }
 
-fn attachment(side: Side) -> TransitAttachment {
+pub(super) fn attachment(side: Side) -> TransitAttachment {
     let (x, account, region, ..) = World::side(side);
     TransitAttachment {
         id: id(&format!("tr-attach-{x}")),
@@ -25,7 +25,7 @@ fn attachment(side: Side) -> TransitAttachment {
     }
 }
 
-fn peering(near: Side) -> TransitPeering {
+pub(super) fn peering(near: Side) -> TransitPeering {
     let (near, far) = (World::side(near), World::side(near.opposite()));
     TransitPeering {
         id: id("tr-attach-between"),
@@ -40,7 +40,7 @@ fn peering(near: Side) -> TransitPeering {
     }
 }
 
-fn learned(destination: &str, attachment: &str) -> TransitRoute {
+pub(super) fn learned(destination: &str, attachment: &str) -> TransitRoute {
     TransitRoute { destination: cidr(destination), attachment: Some(id(attachment)), active: true, propagated: true }
 }
 
@@ -60,7 +60,7 @@ fn table(side: Side) -> TransitRouteTable {
     }
 }
 
-fn refused() -> WhyUnknown {
+pub(super) fn refused() -> WhyUnknown {
     let action = "cen:ListTransitRouterRouteTables".into();
     WhyUnknown::Denied { action, code: "Forbidden.RAM".into(), request_id: String::new() }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     code::CauseCode,
-    finding::{Finding, Stops, Walk},
+    finding::{Blind, Finding, Stops, Walk},
     lang::{Both, both},
     model::Model,
     repair::Fix,
@@ -154,8 +154,8 @@ pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk
     };
     let look = LookUp { model, side, to: packet.destination, table, entries, hops };
     if hops.unseen(side) && look.best().is_some_and(|best| best.kind != RouteKind::System) {
-        // Which next hop is the link's cannot be told; the connection's own blind spot says so.
-        return;
+        // Which next hop is the link's cannot be told, whether or not packets are seen to pass the connection.
+        return walk.blind(unseen_hop(model, snapshot, side, stops));
     }
     let leads = |best: &RouteEntry| look.own_vswitch().is_none() && look.leads_to_link(best);
     if look
@@ -395,4 +395,19 @@ fn common_bits(a: IpAddr, b: IpAddr) -> u32 {
         (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
         _ => 0,
     }
+}
+
+/// An entry leads somewhere, and what would tell whether that is the link was not read.
+fn unseen_hop(model: &Model, snapshot: &pingtong_evidence::Snapshot, side: Side, stops: Stops) -> Blind {
+    use pingtong_evidence::LinkKind;
+    let (why, what) = match model.link.kind {
+        LinkKind::RouterInterface => {
+            (snapshot.router_interfaces.why_unknown(), ("the router interfaces", "路由器接口"))
+        }
+        LinkKind::VpcPeering => (snapshot.vpc_peerings.why_unknown(), ("the VPC peering connections", "VPC对等连接")),
+        LinkKind::TransitRouter => {
+            (snapshot.transit_attachments.why_unknown(), ("the transit router attachments", "转发路由器连接"))
+        }
+    };
+    blind_because(model, side, 5, why, what, vec![stops], vec![CauseCode::RouteWrongNextHop])
 }

@@ -1,0 +1,24 @@
+//! What a verdict tells, in as few words as a test compares.
+
+use crate::{Suspect, Verdict};
+
+/// Every cause: code, side, object.
+pub(crate) fn blamed(verdict: &Verdict) -> Vec<String> {
+    verdict.causes.iter().map(|cause| format!("{} {} {}", cause.code, cause.side, cause.object.id)).collect()
+}
+
+/// The codes that each suspicion leaves open.
+pub(crate) fn suspected(verdict: &Verdict) -> Vec<String> {
+    let codes = |suspect: &Suspect| suspect.codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(" ");
+    verdict.suspects.iter().map(codes).collect()
+}
+
+/// The commands of the repair set, the cloud's or the guest's; what is done by hand is told by its code.
+pub(crate) fn commands(verdict: &Verdict) -> Vec<String> {
+    let one = |repair: &crate::Repair| match (repair.cli.as_slice(), repair.guest.as_slice()) {
+        ([], []) => format!("by hand: {}", repair.code),
+        ([], guest) => guest.join(" "),
+        (cli, _) => cli.join(" "),
+    };
+    verdict.repairs.set.iter().map(one).collect()
+}

@@ -1,0 +1,24 @@
+//! What could not be looked at leaves its causes open, whatever else was seen to pass.
+
+use super::{told, world::*};
+use pingtong_evidence::*;
+
+fn denied(action: &str) -> WhyUnknown {
+    WhyUnknown::Denied { action: action.into(), code: "Forbidden.RAM".into(), request_id: String::new() }
+}
+
+/// The other side's packets pass the connection, so it works; where this side's route leads is still not known.
+#[test]
+fn a_route_whose_next_hop_nobody_could_look_at_is_suspected_before_the_fabric() {
+    let mut world = World::healthy();
+    world.wire(Wire::S1, Wire::S5);
+    world.entries(Side::Initiator)[1].next_hops[0].id = "ri-other".into();
+    for side in Side::BOTH {
+        world.snapshot(side).router_interfaces = Known::Unknown(denied("vpc:DescribeRouterInterfaces"));
+    }
+    let verdict = world.verdict();
+    assert_eq!(told::blamed(&verdict), Vec::<String>::new());
+    assert!(told::suspected(&verdict).contains(&"route-wrong-next-hop".to_owned()), "{:?}", told::suspected(&verdict));
+    let gaps: Vec<_> = verdict.gaps.iter().map(|gap| (gap.code, gap.side)).collect();
+    assert_eq!(gaps, [(GapCode::ConfigDenied, Some(Side::Initiator)), (GapCode::ConfigDenied, Some(Side::Acceptor))]);
+}
