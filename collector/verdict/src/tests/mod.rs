@@ -4,6 +4,7 @@
 //! says what is broken and what must be blamed, and nothing else.
 
 mod arrivals;
+mod asks;
 mod cases;
 mod checklist;
 mod composed;
