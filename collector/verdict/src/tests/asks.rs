@@ -60,6 +60,20 @@ fn ranges_that_fail_are_told_apart_by_the_ports_between_them() {
     assert_eq!(ports, [Some((70, 79)), Some((90, 99))]);
 }
 
+#[test]
+fn ports_that_fail_alike_are_one_range_whatever_lets_them_pass_before() {
+    let mut world = World::healthy();
+    let entry = |name: &str, first, last| AclEntry {
+        ports: PortRange::new(first, last).unwrap(),
+        ..acl_entry(name, Policy::Accept, RuleProtocol::Tcp, "0.0.0.0/0")
+    };
+    world.acl(Side::Initiator, false, vec![entry("nae-1", 1, 84), entry("nae-2", 85, 65_535)]);
+    let (from, to) = (instance("i-a", "192.168.1.10"), instance("i-b", "172.16.1.10"));
+    let answer = answer(&world, ask(from, to, Protocol::Tcp, Some((70, 99))));
+    let ports: Vec<_> = answer.failing.iter().map(|f| f.ports.map(|p| (p.first(), p.last()))).collect();
+    assert_eq!(ports, [Some((70, 99))]);
+}
+
 /// Of an address that nobody has, the other end tells the direction, whatever blocks the networks have.
 #[test]
 fn an_address_that_no_host_has_is_missed_in_the_direction_of_the_flow() {
