@@ -2,7 +2,6 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the shell that hands time to the machines")]
 
-use nix::sys::time::TimeSpec;
 use pingtong_evidence::Timestamp;
 use pingtong_probe::Now;
 use std::{
@@ -13,12 +12,17 @@ use std::{
 /// How far the wall clock is put ahead of the host's, in milliseconds; see `clock_ahead_ms` in the settings.
 static AHEAD_MS: AtomicI64 = AtomicI64::new(0);
 
-/// A receive stamp older than this is not believed: the wall clock was stepped between stamp and reading.
+/// A stamp older than this is not believed: the wall clock was stepped between stamp and reading.
 const STAMP_AGE_MAX: Duration = Duration::from_secs(5);
+/// Nor one that was made so long after the clocks were read.
+const STAMP_AFTER_MAX: Duration = Duration::from_millis(100);
 
 /// Two readings that took longer than this are not of one instant.
 const READING_MAX: Duration = Duration::from_micros(2);
 const READINGS_MAX: usize = 4;
+/// What moves the wall clock by more than this was a step, once slewing (500 ppm at most, doubled here) is counted off.
+const STEP_MIN: Duration = Duration::from_millis(1);
+const SLEW_PART: u32 = 1_000;
 
 /// Both clocks of the host, the monotonic one counted from when this was made.
 #[derive(Debug, Clone, Copy)]
@@ -47,34 +51,67 @@ impl Clock {
         tokio::time::Instant::from_std(self.origin + mono)
     }
 
-    /// Both clocks at one instant: read again when we were interrupted between the readings.
-    fn both(&self) -> (Duration, SystemTime) {
-        let mut best = (Duration::MAX, self.mono(), SystemTime::now());
+    /// Both clocks at one instant, for turning the kernel's stamps into times of the monotonic clock.
+    ///
+    /// Read anew, their distance moves by what passes between two readings; as long as it may be the same distance, the
+    /// one of `last` is kept, so that the two stamps of one probe are turned by the same.
+    pub fn pair(&self, last: Option<Pair>) -> Pair {
+        let (mono, system, took) = self.both();
+        let Some(last) = last else { return Pair { mono, system, believed: true } };
+        let passed = mono.saturating_sub(last.mono);
+        let expected = last.system.saturating_add(passed);
+        let off = expected.abs_diff(system);
+        if off <= took.max(READING_MAX) {
+            return Pair { mono, system: expected, believed: true };
+        }
+        Pair { mono, system, believed: off <= STEP_MIN + passed / SLEW_PART }
+    }
+
+    /// Read again when we were interrupted between the readings; how long the reading took comes last.
+    fn both(&self) -> (Duration, Duration, Duration) {
+        let mut best = (Duration::ZERO, Duration::ZERO, Duration::MAX);
         for _ in 0..READINGS_MAX {
             let before = self.mono();
             let system = SystemTime::now();
             let took = self.mono().saturating_sub(before);
-            if took < best.0 {
-                best = (took, before + took / 2, system);
+            if took < best.2 {
+                best = (before + took / 2, system.duration_since(UNIX_EPOCH).unwrap_or_default(), took);
             }
             if took <= READING_MAX {
                 break;
             }
         }
-        (best.1, best.2)
+        best
+    }
+}
+
+/// Both clocks at one instant.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair {
+    mono: Duration,
+    /// Since 1970.
+    system: Duration,
+    /// Whether the wall clock was not stepped since the last pair: a stamp from before a step tells nothing.
+    believed: bool,
+}
+
+impl Pair {
+    /// The monotonic reading.
+    pub fn mono(&self) -> Duration {
+        self.mono
     }
 
-    /// When a packet came, on the monotonic clock, and whether the kernel told.
-    pub fn received(&self, stamp: Option<TimeSpec>) -> (Duration, bool) {
-        let (mono, system) = self.both();
-        let age = stamp.and_then(|stamp| {
-            let stamp = Duration::new(u64::try_from(stamp.tv_sec()).ok()?, u32::try_from(stamp.tv_nsec()).ok()?);
-            system.duration_since(UNIX_EPOCH).ok()?.checked_sub(stamp)
-        });
-        match age.filter(|age| *age <= STAMP_AGE_MAX) {
-            Some(age) => (mono.saturating_sub(age), true),
-            None => (mono, false),
+    /// When on the monotonic clock a stamp of the wall clock was made; none when it cannot be believed.
+    pub fn mono_of(&self, stamp: Duration) -> Option<Duration> {
+        if !self.believed {
+            return None;
         }
+        if let Some(age) = self.system.checked_sub(stamp) {
+            return (age <= STAMP_AGE_MAX).then(|| self.mono.saturating_sub(age));
+        }
+        // Made after the reading, which comes before the packets are taken.
+        let after = stamp.saturating_sub(self.system);
+        (after <= STAMP_AFTER_MAX).then(|| self.mono.saturating_add(after))
     }
 }
 
@@ -88,4 +125,44 @@ pub fn wall() -> Timestamp {
 /// Puts the wall clock ahead of the host's, for the life of the process.
 pub fn put_ahead(millis: i64) {
     AHEAD_MS.store(millis, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_turned_by_the_distance_of_the_clocks() {
+        let pair = Pair { mono: Duration::from_secs(10), system: Duration::from_secs(1_000), believed: true };
+        assert_eq!(pair.mono_of(Duration::from_millis(999_750)), Some(Duration::from_millis(9_750)));
+        assert_eq!(pair.mono_of(Duration::from_millis(1_000_050)), Some(Duration::from_millis(10_050)));
+        for unbelievable in [990_000, 1_000_500] {
+            assert_eq!(pair.mono_of(Duration::from_millis(unbelievable)), None, "{unbelievable}");
+        }
+        assert_eq!(Pair { believed: false, ..pair }.mono_of(Duration::from_millis(999_750)), None);
+    }
+
+    #[test]
+    fn a_step_of_the_wall_clock_is_noticed_and_forgotten() {
+        let clock = Clock::start();
+        let first = clock.pair(None);
+        assert!(clock.pair(Some(first)).believed);
+        let stepped = Pair { system: first.system + Duration::from_millis(1_500), ..first };
+        let after = clock.pair(Some(stepped));
+        assert!(!after.believed);
+        assert!(clock.pair(Some(after)).believed);
+    }
+
+    #[test]
+    fn two_stamps_of_one_probe_are_turned_by_the_same_distance() {
+        let clock = Clock::start();
+        let mut pair = clock.pair(None);
+        let distance = |pair: &Pair| pair.system.abs_diff(pair.mono);
+        let first = distance(&pair);
+        // Within what a reading may be off; not over hours, in which the clocks drift.
+        for _ in 0..100 {
+            pair = clock.pair(Some(pair));
+        }
+        assert!(distance(&pair).abs_diff(first) <= Duration::from_micros(200), "{:?}", distance(&pair).abs_diff(first));
+    }
 }

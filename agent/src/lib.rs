@@ -11,6 +11,8 @@ pub mod doctor;
 pub mod engine;
 pub mod facts;
 pub mod oneshot;
+pub mod ping;
+pub mod port_tap;
 pub mod privilege;
 pub mod probing;
 pub mod render;
@@ -24,6 +26,9 @@ mod fresh;
 mod lang;
 mod path_sizes;
 mod plan_watch;
+mod port_check;
+mod port_probing;
+mod port_sockets;
 mod targets;
 mod uplink;
 

@@ -1,11 +1,15 @@
 //! What users read on standard output, in both languages. The only module that writes there.
 
-use crate::{Lang, doctor::Finding};
+use crate::{
+    Lang,
+    doctor::{Finding, Standing},
+    port_check,
+};
 use pingtong_evidence::{Container, HostFacts, InterfaceKind, Known, ProbeEngine, ProbeRound, RouteOutcome, SCHEMA};
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
-    net::Ipv4Addr,
+    net::IpAddr,
     time::Duration,
 };
 
@@ -13,7 +17,7 @@ use std::{
 #[derive(Debug)]
 pub struct Opinion {
     /// The address.
-    pub target: Ipv4Addr,
+    pub target: IpAddr,
     /// Its round-trip time, or what came instead.
     pub result: Result<Duration, String>,
 }
@@ -33,27 +37,14 @@ pub fn aside(text: &str) {
     eprintln!("{text}");
 }
 
-/// Rounds of `ping`: one line a target and a summary.
+/// A frame of a table that is drawn again and again.
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn ping(rounds: &[ProbeRound], json: bool, lang: Lang) -> io::Result<()> {
-    let (sent, received) = totals(rounds);
-    if json {
-        for round in rounds {
-            text(&serde_json::json!({"schema": SCHEMA, "target": round.target, "round": round}).to_string())?;
-        }
-        let alive = rounds.iter().filter(|round| !round.replied.is_empty()).count();
-        let summary = serde_json::json!({"targets": rounds.len(), "alive": alive, "sent": sent, "received": received});
-        return text(&serde_json::json!({"schema": SCHEMA, "summary": summary}).to_string());
-    }
-    let mut lines: Vec<String> = rounds.iter().map(|round| line(round, lang)).collect();
-    let alive = rounds.iter().filter(|round| !round.replied.is_empty()).count();
-    lines.push(match lang {
-        Lang::Zh => format!("共 {} 个目标，{alive} 个有应答；发送 {sent}，收到 {received}", rounds.len()),
-        Lang::En => format!("{} targets, {alive} answer; {sent} sent, {received} received", rounds.len()),
-    });
-    text(&lines.join("\n"))
+pub fn frame(frame: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(frame.as_bytes())?;
+    out.flush()
 }
 
 /// Result of `check`.
@@ -92,14 +83,18 @@ pub fn doctor(findings: &[Finding], json: bool, lang: Lang) -> io::Result<()> {
         let findings: Vec<_> = findings
             .iter()
             .map(|finding| {
-                serde_json::json!({"code": finding.code, "ok": finding.ok, "what": lang.pick(&finding.zh, &finding.en), "next": finding.next})
+                serde_json::json!({"code": finding.code, "ok": finding.standing == Standing::Good, "state": finding.standing.as_str(), "what": lang.pick(&finding.zh, &finding.en), "next": finding.next})
             })
             .collect();
         return text(&serde_json::json!({"schema": SCHEMA, "findings": findings}).to_string());
     }
     let mut out = String::new();
     for finding in findings {
-        let mark = if finding.ok { '✓' } else { '✗' };
+        let mark = match finding.standing {
+            Standing::Good => '✓',
+            Standing::Wrong => '✗',
+            Standing::Unknown => '?',
+        };
         let _ = writeln!(out, "{mark} {}", lang.pick(&finding.zh, &finding.en));
         if let Some(next) = &finding.next {
             let _ = writeln!(out, "    {} {next}", lang.pick("下一步：", "next:"));
@@ -108,17 +103,16 @@ pub fn doctor(findings: &[Finding], json: bool, lang: Lang) -> io::Result<()> {
     text(out.trim_end())
 }
 
-fn totals(rounds: &[ProbeRound]) -> (u64, u64) {
-    rounds.iter().fold((0, 0), |(sent, received), round| (sent + round.sent.len(), received + round.replied.len()))
-}
-
 fn line(round: &ProbeRound, lang: Lang) -> String {
     let (sent, received) = (round.sent.len(), round.replied.len());
     let mut line = match lang {
         Lang::Zh => format!("{:<15}  发送 {sent}  收到 {received}", round.target),
         Lang::En => format!("{:<15}  sent {sent}  received {received}", round.target),
     };
-    if let Some(lost) = (sent.saturating_sub(received) * 1_000).checked_div(sent) {
+    line.push_str(&port_check::words(round, lang));
+    if port_check::counts_loss(round)
+        && let Some(lost) = (sent.saturating_sub(received) * 1_000).checked_div(sent)
+    {
         let _ = write!(line, "  {} {}.{}%", lang.pick("丢失", "lost"), lost / 10, lost % 10);
     }
     if let Some(rtt) = &round.rtt {

@@ -12,6 +12,8 @@ use crate::{
     fresh::FreshJobs,
     path_sizes::PathSizes,
     plan_watch::{Planned, introduce, watch_plan},
+    port_probing::PortProbing,
+    port_tap::PortTap,
     probing::{Probing, Yield},
     settings::Settings,
     spool::{SPOOL_BYTES_MAX, Spool},
@@ -20,10 +22,10 @@ use crate::{
 };
 use pingtong_cloud::{Client, ClientSettings, Credentials, EndpointRule, GatherScope, MetadataClient, gather};
 use pingtong_evidence::{
-    AgentHealth, ClockFact, HostFacts, InstanceId, Known, MetadataFact, Plan, ProbeEngine, Report, ReportBody,
-    ReportId, RequestTag, Sampling, Snapshot, WhyUnknown,
+    AgentHealth, ClockFact, HostFacts, InstanceId, Known, MetadataFact, Plan, ProbeEngine, Protocol, Report,
+    ReportBody, ReportId, RequestTag, Sampling, Snapshot, WhyUnknown,
 };
-use pingtong_probe::{ClockWatch, NonceKey, RoundOrder};
+use pingtong_probe::{AgentHash, ClockWatch, NonceKey, PortOrder, RoundOrder};
 use std::time::Duration;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -66,6 +68,11 @@ struct Station {
     settings: Settings,
     clock: Clock,
     probing: Probing,
+    /// Probes of ports; none, and why, where the kernel refuses what they need.
+    ports: Result<PortProbing, String>,
+    /// What sees probes of ports arrive; none without the capability.
+    tap: Option<PortTap>,
+    hash: AgentHash,
     metadata_client: MetadataClient,
     cloud: Client,
     metadata: Known<MetadataFact>,
@@ -97,7 +104,7 @@ struct Station {
 ///
 /// # Errors
 /// [`RunError`] when it cannot begin.
-pub async fn run(settings: Settings, engine: Engine, clock: Clock) -> Result<(), RunError> {
+pub async fn run(settings: Settings, engine: Engine, tap: Option<PortTap>, clock: Clock) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let collector = Collector::new(&settings)?;
@@ -124,6 +131,10 @@ pub async fn run(settings: Settings, engine: Engine, clock: Clock) -> Result<(),
     services.spawn(Uplink { collector, sender, spool, reports: report_receiver, state: state_sender, clock }.run());
     let key = NonceKey::from_bytes([0; 32]);
     let mut station = Station {
+        hash: AgentHash::of(&settings.agent),
+        tap,
+        ports: PortProbing::new(clock, settings.agent.clone(), key.clone(), settings.rate_pps_max)
+            .map_err(|error| format!("no probes of ports: {error}")),
         probing: Probing::new(clock, engine, settings.agent.clone(), key, settings.rate_pps_max),
         metadata_client,
         cloud,
@@ -164,6 +175,8 @@ pub async fn run(settings: Settings, engine: Engine, clock: Clock) -> Result<(),
         };
         tokio::select! {
             () = station.probing.wait() => {}
+            () = port_probes(&station.ports) => {}
+            () = port_arrivals(station.tap.as_mut()) => {}
             Some(planned) = plans.recv() => station.take_plan(planned),
             Some(done) = station.tasks.join_next() => {
                 if let Ok(done) = done {
@@ -183,6 +196,22 @@ pub async fn run(settings: Settings, engine: Engine, clock: Clock) -> Result<(),
         tracing::warn!("ended without waiting for the collector");
     }
     Ok(())
+}
+
+/// Waits until probes of ports may have arrived.
+async fn port_arrivals(tap: Option<&mut PortTap>) {
+    match tap {
+        Some(tap) => tap.ready().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the probes of ports have something to do.
+async fn port_probes(ports: &Result<PortProbing, String>) {
+    match ports {
+        Ok(ports) => ports.wait().await,
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// The client that reads this account's configuration with the instance's RAM role.
@@ -207,7 +236,14 @@ impl Station {
             }
         }
         self.lag_max = self.lag_max.max(self.probing.lag());
-        let out = self.probing.pump();
+        if let Some(tap) = &mut self.tap {
+            let probing = &mut self.probing;
+            tap.drain(self.hash, |sighting| probing.sight(sighting));
+        }
+        let mut out = self.probing.pump();
+        if let Ok(ports) = &mut self.ports {
+            out.rounds.extend(ports.pump());
+        }
         self.report_yield(out);
         if self.identity_at.is_some_and(|at| at <= now.mono) {
             self.identity_at = None;
@@ -259,12 +295,15 @@ impl Station {
                 return;
             }
         };
-        let targets = Targets::of(&plan, &self.settings.allow);
+        let targets = Targets::of(&plan, &self.settings.allow, self.probing.engine().ipv6());
         if targets != self.targets {
             tracing::info!(revision = plan.revision, targets = targets.probed.len(), "a new plan");
             if !targets.refused.is_empty() {
                 tracing::warn!(addresses = ?targets.refused, "not probed: outside \"allow\" of the settings");
             }
+        }
+        if let Ok(ports) = &mut self.ports {
+            ports.rekey(key.clone());
         }
         self.probing.plan(key, targets.senders.clone());
         let now = self.clock.mono();
@@ -291,7 +330,9 @@ impl Station {
         let Some(sampling) = self.plan.as_ref().map(|plan| plan.fresh_sampling) else { return };
         let (orders, lasting) = self.targets.orders(sampling, self.settings.rate_pps_max);
         self.load = Some(LoadReading::now());
-        let rounds = self.start(as_flows(orders), Some(&tag)) + self.search_sizes(sampling, Some(&tag));
+        let rounds = self.start(as_flows(orders), Some(&tag))
+            + self.start_ports(sampling, Some(&tag))
+            + self.search_sizes(sampling, Some(&tag));
         tracing::debug!(request = %tag, rounds, "fresh evidence is asked for");
         self.fresh.begin(tag.clone(), self.clock.mono(), rounds, lasting, self.settings.snapshot);
         if self.settings.snapshot {
@@ -308,6 +349,7 @@ impl Station {
         self.lag_max = self.lag_max.max(now.saturating_sub(due));
         let (orders, _) = self.targets.orders(sampling, self.settings.rate_pps_max);
         self.start(orders, None);
+        self.start_ports(sampling, None);
         if self.sizes.is_due(now) {
             self.search_sizes(sampling, None);
         }
@@ -345,6 +387,17 @@ impl Station {
         count
     }
 
+    /// Starts rounds of probes of ports; how many were started.
+    fn start_ports(&mut self, sampling: Sampling, tag: Option<&RequestTag>) -> usize {
+        let Ok(ports) = &mut self.ports else { return 0 };
+        let orders = self.targets.port_orders(sampling, tag.is_some());
+        let count = orders.len();
+        for order in orders {
+            ports.start(PortOrder { request: tag.cloned(), ..order });
+        }
+        count
+    }
+
     fn steady_readings(&mut self, now: Duration) {
         let Some(plan) = &self.plan else { return };
         self.snapshot_at = Some(now + Duration::from_millis(plan.snapshot_period_ms.max(1_000).into()));
@@ -365,6 +418,7 @@ impl Station {
             peers: self.targets.peers.clone(),
             metadata: self.metadata.clone(),
             engine: self.probing.engine().kind(),
+            observes: self.tap.iter().map(|_| Protocol::Udp).collect(),
             clock: self.clock_fact().map_or_else(Known::default, Known::Known),
             since: self.load.replace(LoadReading::now()),
         };
@@ -459,11 +513,15 @@ impl Station {
     }
 
     fn report_health(&mut self, fresh_done: Option<RequestTag>) {
-        let degraded: Vec<String> =
-            [self.probing.engine().degraded(), self.targets.unsupported.clone()].into_iter().flatten().collect();
+        let no_ports = self.ports.as_ref().err().filter(|_| !self.targets.ports.is_empty()).cloned();
+        let degraded: Vec<String> = [self.probing.engine().degraded(), self.targets.unsupported.clone(), no_ports]
+            .into_iter()
+            .flatten()
+            .collect();
         let health = AgentHealth {
             reports_dropped: self.uplink.borrow().dropped + self.queue_dropped,
-            probes_not_sent: self.probing.counters().probes_not_sent,
+            probes_not_sent: self.probing.counters().probes_not_sent
+                + self.ports.as_ref().map_or(0, PortProbing::not_sent),
             targets_refused: self.targets.refused.clone(),
             clock_steps_ms: self.steps_ms.clone(),
             loop_lag_ms_max: u64::try_from(std::mem::take(&mut self.lag_max).as_millis()).unwrap_or(u64::MAX),
@@ -488,7 +546,10 @@ impl Station {
 
     /// Gives everything out; dropping the queue's end tells the uplink to say farewell.
     fn end(mut self) {
-        let out = self.probing.finish();
+        let mut out = self.probing.finish();
+        if let Ok(ports) = &mut self.ports {
+            out.rounds.extend(ports.finish());
+        }
         self.report_yield(out);
         self.report_health(None);
     }

@@ -3,12 +3,8 @@
 //! The plan proposes; the allow list and the rate cap of `agent.toml` decide. What is refused is named in the report.
 
 use pingtong_evidence::{AgentId, Cidr, PairId, Plan, Protocol, Sampling};
-use pingtong_probe::RoundOrder;
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use pingtong_probe::{PortOrder, RoundOrder};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 /// Bytes of a steady probe after the ICMP header: those of an ordinary ping.
 const PAYLOAD_BYTES: usize = 56;
@@ -18,6 +14,13 @@ const PAYLOAD_BYTES: usize = 56;
 const FLOWS: u32 = 4;
 /// Probes of one flow at least: fewer measure nothing.
 const FLOW_PROBES_MIN: u32 = 10;
+
+/// Probes of one port in one round, and the time between two: each opens a connection at somebody's service, and ten a second
+/// trouble none. A round for fresh evidence may send more of them, closer together.
+const PORT_PROBES_STEADY: u32 = 2;
+const PORT_SPACING_STEADY: Duration = Duration::from_millis(500);
+const PORT_PROBES_FRESH: u32 = 40;
+const PORT_SPACING_FRESH: Duration = Duration::from_millis(25);
 
 /// The same probes in the same time, as several flows: each round has an identifier of its own.
 pub(crate) fn as_flows(orders: Vec<RoundOrder>) -> Vec<RoundOrder> {
@@ -32,11 +35,22 @@ pub(crate) fn as_flows(orders: Vec<RoundOrder>) -> Vec<RoundOrder> {
     orders.into_iter().flat_map(split).collect()
 }
 
+/// A port to be probed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PortTarget {
+    pair: PairId,
+    address: IpAddr,
+    protocol: Protocol,
+    port: u16,
+}
+
 /// What a plan comes to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Targets {
     /// To be probed.
-    pub(crate) probed: Vec<(PairId, Ipv4Addr)>,
+    pub(crate) probed: Vec<(PairId, IpAddr)>,
+    /// Ports to be probed.
+    pub(crate) ports: Vec<PortTarget>,
     /// Outside the allow list.
     pub(crate) refused: Vec<IpAddr>,
     /// Every address of the plan, for route look-ups.
@@ -48,8 +62,8 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// Sorts a plan's targets.
-    pub(crate) fn of(plan: &Plan, allow: &[Cidr]) -> Self {
+    /// Sorts a plan's targets; `ipv6` tells why there are no probes over it.
+    pub(crate) fn of(plan: &Plan, allow: &[Cidr], ipv6: Result<(), String>) -> Self {
         let mut targets = Self::default();
         let (mut peers, mut refused, mut others) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for target in &plan.targets {
@@ -59,19 +73,45 @@ impl Targets {
                 (address, _) if !allow.iter().any(|block| block.contains(address)) => {
                     refused.insert(address);
                 }
-                (IpAddr::V4(address), Protocol::Icmp) => targets.probed.push((target.pair.clone(), address)),
-                (address, protocol) => {
-                    others.insert(format!("{protocol} towards {address}"));
+                (address, Protocol::Icmp) if address.is_ipv4() || ipv6.is_ok() => {
+                    targets.probed.push((target.pair.clone(), address));
                 }
+                (address, protocol) => match (protocol, target.port) {
+                    (Protocol::Tcp | Protocol::Udp, Some(port)) => {
+                        targets.ports.push(PortTarget { pair: target.pair.clone(), address, protocol, port });
+                    }
+                    _ => {
+                        others.insert(format!("{protocol} towards {address}"));
+                    }
+                },
             }
         }
+        targets.senders.extend(plan.senders.iter().cloned());
         targets.peers = peers.into_iter().collect();
         targets.refused = refused.into_iter().collect();
         if !others.is_empty() {
             let list = others.into_iter().collect::<Vec<_>>().join(", ");
-            targets.unsupported = Some(format!("only ICMP over IPv4 is probed, not {list}"));
+            let why = ipv6.err().map(|why| format!(" (no ICMP over IPv6: {why})")).unwrap_or_default();
+            targets.unsupported = Some(format!("only ICMP, and TCP and UDP with a port are probed, not {list}{why}"));
         }
         targets
+    }
+
+    /// One round towards each port.
+    pub(crate) fn port_orders(&self, sampling: Sampling, fresh: bool) -> Vec<PortOrder> {
+        let (probes, spacing) =
+            if fresh { (PORT_PROBES_FRESH, PORT_SPACING_FRESH) } else { (PORT_PROBES_STEADY, PORT_SPACING_STEADY) };
+        let order = |target: &PortTarget| PortOrder {
+            pair: target.pair.clone(),
+            target: target.address,
+            protocol: target.protocol,
+            port: target.port,
+            probes: sampling.probes.min(probes),
+            spacing: spacing.max(Duration::from_millis(sampling.spacing_ms.into())),
+            timeout: Duration::from_millis(sampling.timeout_ms.into()),
+            request: None,
+        };
+        self.ports.iter().map(order).collect()
     }
 
     /// One round towards each, such that all together keep the rate cap: a plan that asks for more gets fewer probes in
@@ -121,6 +161,7 @@ mod tests {
                     port: None,
                 })
                 .collect(),
+            senders: vec![],
             steady: sampling,
             snapshot_period_ms: 1,
             fresh: None,
@@ -132,17 +173,40 @@ mod tests {
     #[test]
     fn addresses_outside_the_allow_list_are_refused_by_name() {
         let allow = [Cidr::parse("172.16.0.0/16").unwrap()];
-        let targets = Targets::of(&plan(&["172.16.1.10", "10.0.0.1"]), &allow);
+        let targets = Targets::of(&plan(&["172.16.1.10", "10.0.0.1"]), &allow, Ok(()));
         assert_eq!(targets.probed.len(), 1);
         assert_eq!(targets.refused, [IpAddr::from([10, 0, 0, 1])]);
         assert_eq!(targets.peers.len(), 2);
     }
 
     #[test]
+    fn ports_are_probed_few_at_a_time_and_their_senders_may_arrive() {
+        let allow = [Cidr::parse("0.0.0.0/0").unwrap()];
+        let mut plan = plan(&["10.0.0.1", "10.0.0.2"]);
+        (plan.targets[0].protocol, plan.targets[0].port) = (Protocol::Tcp, Some(443));
+        plan.senders = vec![AgentId::parse("far").unwrap()];
+        let targets = Targets::of(&plan, &allow, Ok(()));
+        assert_eq!((targets.probed.len(), targets.ports.len(), targets.unsupported.clone()), (1, 1, None));
+        assert_eq!(targets.senders, plan.senders);
+        let one = |fresh| targets.port_orders(plan.fresh_sampling, fresh)[0].clone();
+        assert_eq!((one(false).probes, one(false).spacing), (2, Duration::from_millis(500)));
+        assert_eq!((one(true).probes, one(true).spacing, one(true).port), (40, Duration::from_millis(25), 443));
+        // A plan that asks for less gets less, and one without a port cannot be followed.
+        let less = Sampling { probes: 1, spacing_ms: 2_000, ..plan.steady };
+        assert_eq!(
+            (targets.port_orders(less, true)[0].probes, targets.port_orders(less, true)[0].spacing.as_secs()),
+            (1, 2)
+        );
+        plan.targets[0].port = None;
+        assert!(Targets::of(&plan, &allow, Ok(())).unsupported.unwrap().contains("tcp towards 10.0.0.1"));
+        assert_eq!(Targets::of(&plan, &[], Ok(())).ports.len(), 0);
+    }
+
+    #[test]
     fn a_burst_is_several_flows_of_the_same_probes_in_the_same_time() {
         let allow = [Cidr::parse("0.0.0.0/0").unwrap()];
         let plan = plan(&["10.0.0.1"]);
-        let (orders, _) = Targets::of(&plan, &allow).orders(plan.steady, 2_000);
+        let (orders, _) = Targets::of(&plan, &allow, Ok(())).orders(plan.steady, 2_000);
         let whole = orders[0].clone();
         let flows = as_flows(orders);
         assert_eq!((flows.len(), flows.iter().map(|flow| flow.probes).sum::<u32>()), (4, whole.probes));
@@ -156,7 +220,7 @@ mod tests {
     fn the_rate_cap_thins_a_burst_without_stretching_it() {
         let allow = [Cidr::parse("0.0.0.0/0").unwrap()];
         let plan = plan(&["10.0.0.1", "10.0.0.2"]);
-        let targets = Targets::of(&plan, &allow);
+        let targets = Targets::of(&plan, &allow, Ok(()));
         let (orders, lasting) = targets.orders(plan.steady, 2_000);
         assert_eq!((orders[0].probes, lasting), (400, Duration::from_millis(1_600)));
         let (orders, lasting) = targets.orders(plan.steady, 100);

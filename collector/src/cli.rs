@@ -235,7 +235,7 @@ pub async fn run(cli: Cli) -> Result<Exit, (Exit, anyhow::Error)> {
         Command::Serve(place) => {
             let settings = load(&place.config)?;
             run::serve(settings, &place.data).await.map_err(|error| match error {
-                run::ServeError::Grants(_) => usage(error),
+                run::ServeError::Service(_) | run::ServeError::Grants(_) => usage(error),
                 _ => ours(error),
             })?;
             Ok(Exit::Fine)
@@ -280,7 +280,7 @@ fn enroll_agent(args: EnrollArgs) -> Result<Exit, (Exit, anyhow::Error)> {
         out: args.out,
     };
     let enrolled = enroll::enroll(&settings, &args.place.data, &wanted).map_err(|error| match error {
-        EnrollError::Account { .. } | EnrollError::Out { .. } => usage(error),
+        EnrollError::Service(_) | EnrollError::Account { .. } | EnrollError::Out { .. } => usage(error),
         EnrollError::DataDir(_) | EnrollError::Store(_) | EnrollError::Random(_) => ours(error),
     })?;
     render::enrolled(&name, &out, &enrolled, args.output.json, args.output.language());

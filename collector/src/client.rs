@@ -3,7 +3,7 @@
 use crate::{
     data_dir::{DataDir, DataDirError},
     intake::{QuestionsReply, RefusalBody, SnapshotsReply, SnapshotsRequest, VerifyRequest},
-    settings::Settings,
+    settings::{NoService, Settings},
 };
 use pingtong_evidence::{SCHEMA, Snapshot};
 use pingtong_verdict::Question;
@@ -18,6 +18,9 @@ const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
+    /// The settings name no service.
+    #[error(transparent)]
+    Service(#[from] NoService),
     /// The data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -95,7 +98,7 @@ async fn post<Reply: DeserializeOwned>(
     request: &impl Serialize,
     within: Duration,
 ) -> Result<Reply, ClientError> {
-    let url = settings.url.as_str();
+    let url = settings.service()?.url.as_str();
     let broken = |source| ClientError::Broken { url: url.to_owned(), source };
     let certificate = reqwest::Certificate::from_pem(dir.certificate_pem()?.as_bytes()).map_err(broken)?;
     let client = reqwest::Client::builder()

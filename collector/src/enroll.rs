@@ -8,7 +8,7 @@ use crate::{
     credential::Secret,
     data_dir::{DataDir, DataDirError, write_whole},
     roster,
-    settings::Settings,
+    settings::{NoService, Service, Settings},
     store::{AgentRow, Store, StoreError, hash_of},
 };
 use pingtong_evidence::{AccountId, AgentId, Cidr, EndpointSet, InstanceId, Snapshot, Timestamp};
@@ -58,6 +58,9 @@ pub(crate) struct Enrolled {
 /// Why an agent could not be enrolled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnrollError {
+    /// The settings name no service.
+    #[error(transparent)]
+    Service(#[from] NoService),
     /// The account is on no link.
     #[error("account \"{account}\" is on no link of the settings; accepted: {accepted}")]
     Account {
@@ -96,9 +99,10 @@ pub(crate) fn enroll(settings: &Settings, data: &Path, wanted: &Enrolment) -> Re
         let accepted = accounts.iter().map(AccountId::as_str).collect::<Vec<_>>().join(", ");
         return Err(EnrollError::Account { account: wanted.account.clone(), accepted });
     }
+    let service = settings.service()?;
     let dir = DataDir::create(data)?;
     let store = Store::open(&dir.store_path())?;
-    let (identity, _) = dir.prepare(&store, &settings.url)?;
+    let (identity, _) = dir.prepare(&store, &service.url)?;
     let secret = Secret::generate().map_err(EnrollError::Random)?;
     let now = clock::now();
     let row = AgentRow {
@@ -115,7 +119,7 @@ pub(crate) fn enroll(settings: &Settings, data: &Path, wanted: &Enrolment) -> Re
     } else {
         (wanted.allow.iter().copied().collect(), vec![])
     };
-    let text = agent_toml(settings, &identity.certificate_pem, wanted, secret.expose(), &allow);
+    let text = agent_toml(service, &identity.certificate_pem, wanted, secret.expose(), &allow);
     // The file first: a failed write must not have replaced a credential that works.
     write_whole(&wanted.out, 0o600, &text).map_err(|source| EnrollError::Out { path: wanted.out.clone(), source })?;
     let replaced = store.enroll(&row.id, &row.account, row.instance.as_ref(), &row.secret_hash, now)?;
@@ -178,7 +182,7 @@ fn blocks_of(set: &EndpointSet, snapshots: &[Snapshot]) -> Vec<Cidr> {
 }
 
 fn agent_toml(
-    settings: &Settings,
+    service: &Service,
     certificate: &str,
     wanted: &Enrolment,
     secret: &str,
@@ -188,7 +192,7 @@ fn agent_toml(
     let spool = wanted.spool.clone().unwrap_or_else(|| PathBuf::from("/var/lib/pingtong-agent/spool"));
     let allow: Vec<String> = allow.iter().map(|cidr| quoted(&cidr.to_string())).collect();
     let mut text = String::from("# For one agent only: it holds the agent's secret.\n");
-    let _ = writeln!(text, "collector = {}", quoted(settings.url.as_str()));
+    let _ = writeln!(text, "collector = {}", quoted(service.url.as_str()));
     let _ = writeln!(text, "certificate = \"\"\"\n{}\n\"\"\"", certificate.trim());
     let _ = writeln!(text, "agent = {}", quoted(wanted.name.as_str()));
     let _ = writeln!(text, "secret = {}", quoted(secret));

@@ -7,7 +7,7 @@ use crate::{
     grants::{GrantError, Grants},
     intake,
     keeper::Keeper,
-    settings::Settings,
+    settings::{NoService, Settings},
     store::{Store, StoreError},
     watch::Watch,
 };
@@ -39,6 +39,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Why `serve` could not run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
+    /// The settings name no service.
+    #[error(transparent)]
+    Service(#[from] NoService),
     /// The data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -78,15 +81,16 @@ pub(crate) enum ServeError {
 /// # Errors
 /// [`ServeError`].
 pub(crate) async fn serve(settings: Settings, data: &Path) -> Result<(), ServeError> {
+    let service = settings.service()?.clone();
     let grants = Grants::new(&settings)?;
     let dir = DataDir::create(data)?;
     let _held = dir.hold()?;
-    let (identity, admin) = dir.prepare(&Store::open(&dir.store_path())?, &settings.url)?;
+    let (identity, admin) = dir.prepare(&Store::open(&dir.store_path())?, &service.url)?;
     let tls = RustlsConfig::from_pem(identity.certificate_pem.into_bytes(), identity.key_pem.into_bytes())
         .await
         .map_err(|source| ServeError::Tls { path: dir.certificate_path().display().to_string(), source })?;
-    let listen = |source| ServeError::Listen { address: settings.listen, source };
-    let listener = TcpListener::bind(settings.listen).map_err(listen)?;
+    let listen = |source| ServeError::Listen { address: service.listen, source };
+    let listener = TcpListener::bind(service.listen).map_err(listen)?;
     listener.set_nonblocking(true).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let keeper = Keeper::start(&dir.store_path())?;
@@ -96,7 +100,7 @@ pub(crate) async fn serve(settings: Settings, data: &Path) -> Result<(), ServeEr
     let handle = Handle::new();
     let server = axum_server::from_tcp_rustls(listener, tls).map_err(ServeError::Server)?.handle(handle.clone());
     let mut server = tasks.spawn(server.serve(intake::router(Arc::clone(&board)).into_make_service()));
-    tracing::info!(listen = %address, url = %board.settings.url, "serving");
+    tracing::info!(listen = %address, url = %service.url, "serving");
     let outcome = run_loop(&board, &tasks, &mut server).await;
 
     board.stop.cancel();

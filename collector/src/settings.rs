@@ -90,13 +90,27 @@ pub struct Grant {
     pub external_id: Option<String>,
 }
 
-/// `collector.toml`.
+/// Where the collector serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct Service {
     /// Where `serve` listens.
     pub listen: SocketAddr,
     /// Where agents and commands find it.
     pub url: ServiceUrl,
+}
+
+/// A command needs the service, and the settings name none.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error(
+    "the settings do not say where the collector serves; add listen = \"ADDRESS:PORT\" and url = \"https://HOST:PORT\", as agents reach it"
+)]
+pub struct NoService;
+
+/// `collector.toml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where the collector serves; what works on files alone needs none.
+    pub service: Option<Service>,
     /// A configuration change within this time before the probes makes them inconclusive.
     pub settle_ms: u64,
     /// The links.
@@ -159,8 +173,7 @@ impl Settings {
             return Err(reader.finish(file));
         }
         let mut root = Table::root(&document);
-        let listen = reader.text(&mut root, "listen", "ADDRESS:PORT, such as \"100.100.0.10:7443\"", str::parse);
-        let url = reader.text(&mut root, "url", "\"https://HOST:PORT\", as agents reach it", ServiceUrl::parse);
+        let service = read_service(&mut reader, &mut root);
         let settle_ms = reader.number(&mut root, "settle_ms", 0..=SETTLE_MS_MAX, SETTLE_MS_DEFAULT);
         let endpoint = reader
             .text_if_given(&mut root, "cloud_endpoint", "a base address such as \"http://100.100.0.2\"", |text| {
@@ -188,17 +201,35 @@ impl Settings {
         }
         let grants = read_grants(&mut reader, &mut root, &links);
         reader.close(&root);
-        let clean = reader.is_clean();
-        match (listen, url) {
-            (Some(listen), Some(url)) if clean => Ok(Self { listen, url, settle_ms, links, grants, endpoint, profile }),
-            _ => Err(reader.finish(file)),
+        if !reader.is_clean() {
+            return Err(reader.finish(file));
         }
+        Ok(Self { service, settle_ms, links, grants, endpoint, profile })
+    }
+
+    /// Where the collector serves.
+    ///
+    /// # Errors
+    /// That the settings do not say.
+    pub fn service(&self) -> Result<&Service, NoService> {
+        self.service.as_ref().ok_or(NoService)
     }
 
     /// The accounts of all links.
     pub fn accounts(&self) -> BTreeSet<AccountId> {
         accounts_of(&self.links)
     }
+}
+
+/// Both or neither: one without the other is a mistake.
+fn read_service(reader: &mut Reader<'_>, root: &mut Table<'_, '_>) -> Option<Service> {
+    let given = ["listen", "url"].map(|key| root.has(key));
+    if given == [false; 2] {
+        return None;
+    }
+    let listen = reader.text(root, "listen", "ADDRESS:PORT, such as \"100.100.0.10:7443\"", str::parse);
+    let url = reader.text(root, "url", "\"https://HOST:PORT\", as agents reach it", ServiceUrl::parse);
+    Some(Service { listen: listen?, url: url? })
 }
 
 fn accounts_of(links: &[ExpectedLink]) -> BTreeSet<AccountId> {
@@ -407,11 +438,24 @@ ports = [22, 22]
     fn reads_a_whole_file() {
         let settings = Settings::parse(GOOD, "collector.toml").unwrap();
         assert_eq!(settings.settle_ms, 0);
-        assert_eq!(settings.url.host(), "100.100.0.10");
+        assert_eq!(settings.service().unwrap().url.host(), "100.100.0.10");
         assert_eq!(settings.links[0].expectations.len(), 2);
         assert_eq!(settings.links[0].expectations[1].ports, PortRange::new(443, 443));
         assert_eq!(settings.links[0].forbids[0].ports, PortRange::new(22, 22));
         assert_eq!(settings.accounts().len(), 2);
+    }
+
+    #[test]
+    fn what_works_on_files_alone_needs_no_service_and_half_of_one_is_a_mistake() {
+        let without = |left_out: &[&str]| {
+            let kept = GOOD.lines().filter(|line| !left_out.iter().any(|key| line.starts_with(key)));
+            Settings::parse(&kept.collect::<Vec<_>>().join("\n"), "c.toml")
+        };
+        let settings = without(&["listen", "url"]).unwrap();
+        assert!(settings.service().unwrap_err().to_string().contains("listen = \"ADDRESS:PORT\""));
+        for (half, missing) in [("listen", "\"listen\" is missing"), ("url", "\"url\" is missing")] {
+            assert!(without(&[half]).unwrap_err().to_string().contains(missing), "{half}");
+        }
     }
 
     #[test]

@@ -162,6 +162,27 @@ enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// The probe engine: rate, cost, loss, times and direction beside the kernel's limit, fping and tcpdump; build with --release. 探测引擎：与内核极限、fping、tcpdump 对照的速率、开销、计数与时延。
+    Probe {
+        /// One JSON line. 输出一行 JSON。
+        #[arg(long)]
+        json: bool,
+        /// Rounds of each rate; the median counts. 每项速率的轮数，取中位数。
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Probes whose losses are accounted for, in all. 核对丢包计数的探测总数。
+        #[arg(long, default_value_t = 10_000_000)]
+        probes: u64,
+        /// Runs in which the direction of loss is found. 丢包方向判定的轮数。
+        #[arg(long, default_value_t = 1_000)]
+        directions: usize,
+        /// Seconds for which an idle agent is watched. 空闲代理的观察秒数。
+        #[arg(long, default_value_t = 60)]
+        idle_seconds: u64,
+        /// Seed of what is drawn. 随机种子。
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 fn parse_jobs(text: &str) -> Result<usize, String> {
@@ -190,6 +211,9 @@ pub fn outside(args: &[OsString]) -> ExitCode {
             Programs::find(settings::cargo().as_deref()).and_then(|_| sandbox::run_inside(tail))
         }
         Verb::Check | Verb::Scenario { .. } | Verb::Differential { .. } => sandbox::run_inside(tail),
+        Verb::Bench { what: Bench::Probe { .. } } => {
+            Programs::find(settings::cargo().as_deref()).and_then(|_| sandbox::run_inside(tail))
+        }
         Verb::Bench { what: Bench::Gather { json } } => {
             Programs::find(settings::cargo().as_deref()).and_then(|programs| bench_gather(&programs, json))
         }
@@ -236,6 +260,9 @@ pub fn inside(args: &[OsString]) -> ExitCode {
                     Ok(ExitCode::from(u8::from(report.disagreeing > 0)))
                 }
                 Verb::Scenario { file, keep } => scenario(&file, keep.as_deref()).await,
+                Verb::Bench { what: Bench::Probe { json, rounds, probes, directions, idle_seconds, seed } } => {
+                    bench_probe(bench::probe::Size { rounds, probes, directions, idle_seconds, seed }, json).await
+                }
                 Verb::Check => {
                     crate::plane::Plane::boot(crate::plane::PlaneOptions { seed: 1 })?;
                     Ok(ExitCode::SUCCESS)
@@ -387,6 +414,19 @@ fn bench_gather(programs: &Programs, json: bool) -> Result<ExitCode> {
         render::figures(&figures);
     }
     Ok(ExitCode::from(u8::from(figures["complete"] != true)))
+}
+
+/// Inside the sandbox, whose files are its own and gone with it.
+async fn bench_probe(size: bench::probe::Size, json: bool) -> Result<ExitCode> {
+    let directory = Path::new("/run/bench-probe");
+    std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let report = bench::probe::run(size, &Programs::find(None)?, directory).await?;
+    if json {
+        render::json_line(&report);
+    } else {
+        render::probe_targets(&report);
+    }
+    Ok(ExitCode::from(u8::from(!report.met())))
 }
 
 async fn scenario(file: &Path, keep: Option<&Path>) -> Result<ExitCode> {

@@ -94,6 +94,19 @@ pub fn figures(figures: &serde_json::Value) {
     let _ = std::io::stdout().flush();
 }
 
+/// The probe engine's targets, for a reader.
+pub fn probe_targets(report: &crate::bench::probe::Report) {
+    for target in report.targets() {
+        let mark = if target.met { "✓" } else { "✗" };
+        let value = target.value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
+        println!("{mark} {value:>12}  {:<64} (limit {})", target.what, target.limit);
+    }
+    for miss in report.misses() {
+        println!("  {miss}");
+    }
+    flush();
+}
+
 /// What the differential test found, for a reader.
 pub fn differential(report: &Report) {
     for one in &report.disagreements {

@@ -49,7 +49,9 @@ pub use interconnect::{
 };
 pub use link::{Direction, Endpoint, EndpointSet, Expectation, Link, LinkKind, LinkSide, Pair, Side};
 pub use network::{VSwitch, Vpc};
-pub use observation::{ArrivalRound, IcmpError, ProbeRound, RoundKey, RttSummary, SendErrors, StrangerReply};
+pub use observation::{
+    ArrivalRound, IcmpError, PortFates, ProbeRound, RoundKey, RttSummary, SendErrors, StrangerReply,
+};
 pub use packet::{PortRange, Protocol};
 pub use redact::{KeyedFunction, redact};
 pub use report::{Ack, AgentHealth, AgentHello, Plan, PlanTarget, Rejected, Report, ReportBatch, ReportBody, Sampling};

@@ -44,7 +44,8 @@ impl Ord for SequenceSet {
 pub struct IcmpError {
     /// Who sent it: the source host itself, a router, or the destination.
     pub from: IpAddr,
-    /// ICMP type: 3 unreachable, 5 redirect (informational), 11 time exceeded, 12 parameter problem.
+    /// ICMP type: 3 unreachable, 5 redirect (informational), 11 time exceeded, 12 parameter problem; from an IPv6 address
+    /// that of ICMPv6: 1 unreachable, 2 packet too big, 3 time exceeded, 4 parameter problem.
     pub icmp_type: u8,
     /// ICMP code.
     pub code: u8,
@@ -82,6 +83,10 @@ pub struct RttSummary {
     pub jitter: Nanos,
     /// Whether the receive times are the kernel's; otherwise they include our own scheduling.
     pub kernel_timestamps: bool,
+    /// Whether the send times are the kernel's too; otherwise they were read just before the probes were handed over, so
+    /// that the times include what the sender's own kernel needed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kernel_departures: bool,
 }
 
 /// One round of probes as its sender saw it.
@@ -141,6 +146,28 @@ pub struct ProbeRound {
     /// Round-trip times, when there was a reply.
     #[serde(default)]
     pub rtt: Option<RttSummary>,
+    /// What only a round of TCP or UDP tells; none for ICMP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<PortFates>,
+}
+
+/// What a round of TCP or UDP tells beyond one of ICMP. Every probe has a socket and a source port of its own, and is one
+/// packet: answered, refused by the target, rejected by somebody (in `icmp_errors`, one for each such probe), or silent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct PortFates {
+    /// The port probed.
+    pub port: u16,
+    /// Of the probes replied to, those that the target itself refused: by an RST, or for UDP by a port unreachable from its
+    /// own address. The path is fine both ways and nobody listens, or a filter of the target refuses in these very words.
+    #[serde(default)]
+    pub closed: SequenceSet,
+    /// TCP probes answered only after the kernel had sent the SYN a second time: the first, or its answer, was lost. They
+    /// are among neither the replied nor the late.
+    #[serde(default)]
+    pub resent: SequenceSet,
+    /// The source port of each probe in order of its number; zero for one that was not sent.
+    #[serde(default)]
+    pub source_ports: Vec<u16>,
 }
 
 /// Probes of one round as the probed end saw them. May come in parts: sets of the same round are united.

@@ -1,24 +1,38 @@
 //! Sans-IO prober: schedule, in-flight probes, classification of what comes back, arithmetic of round-trip times, and
 //! the ledger of probes that arrive from others.
 //!
-//! Two machines, each driven by three verbs: `handle(now, Input)`, `poll(now) -> Option<Output>` and
-//! `next_deadline()`. Nothing here opens a socket, reads a clock or draws a random number: time comes in as [`Now`],
+//! Three machines (ICMP, ports, arrivals), each driven by three verbs: `handle(now, Input)`, `poll(now) ->
+//! Option<Output>` and `next_deadline()`; and [`Sweep`], the mass machine, whose inputs are methods since each comes a
+//! hundred thousand times a second. Nothing here opens a socket, reads a clock or draws a random number: time comes in as [`Now`],
 //! randomness as a seed. That is what lets the tests run hours of rounds under a virtual clock.
 
 mod arrivals;
+mod datagram;
 mod nonce;
 mod now;
 mod payload;
+mod port_prober;
+mod port_round;
 mod prober;
 mod round;
 mod rtt;
 mod size_search;
+mod sweep;
 mod wire;
 
 pub use arrivals::{ArrivalLedger, Observers, Sighting};
+pub use datagram::{Datagram, parse_datagram};
 pub use nonce::{NonceKey, NonceKeyError};
 pub use now::{ClockWatch, Now};
 pub use payload::{AgentHash, PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN, Payload};
+pub use port_prober::{PortInput, PortOrder, PortOutput, PortProber, PortProberSettings, PortSend};
 pub use prober::{Counters, Input, Output, Prober, ProberSettings, RoundOrder, SendProbe};
 pub use size_search::{SizeBounds, SizeGoal, SizeSearch};
-pub use wire::{EchoKind, Heard, echo_request, parse_ipv4, unfragmentable};
+pub use sweep::{
+    ErrorKind, Fate, Handover, Oddities, RELATIVE_ERROR, RttFigures, SeriesError, Share, Sweep, SweepProbe,
+    SweepSettings, TICK, Tally, TargetFigures, What,
+};
+pub use wire::{
+    EchoKind, Heard, IPV4_HEADER_BYTES, echo_request, echo_request_to, parse_icmpv6, parse_ipv4, parse_ipv6,
+    parse_packet, unfragmentable_header,
+};

@@ -1,64 +1,115 @@
-//! The raw ICMP socket and the packet socket: opened early, while the capability is there, and read without blocking.
+//! The raw ICMP sockets and the packet socket: opened early, while the capability is there, and never waited on here.
 //!
-//! The raw socket sends probes and sees replies, errors, and requests that the guest let in. The packet socket takes
+//! A raw socket sends probes and sees replies, errors, and requests that the guest let in. The packet socket takes
 //! every EtherType without a binding, so that it sees what a filter on the ingress hook drops (`probe-engine.md` §3),
-//! requests as they come in and replies as they leave, by interface. Both report what their queues dropped.
+//! requests as they come in and replies as they leave, by interface. Both report what their queues dropped. How packets
+//! leave is in `sending`, how they are read in `reading`.
 
-use super::filter;
-use crate::clock::Clock;
-use nix::sys::{
-    socket::{
-        AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn,
-        SockaddrLike, recvmsg, sendto, setsockopt, socket, sockopt,
-    },
-    time::TimeSpec,
+use super::{
+    batch::{Inbox, read_option, set_option},
+    departures::Departures,
+    filter::{self, Op, Wanted},
 };
-use pingtong_probe::{Heard, SendProbe, echo_request, parse_ipv4, unfragmentable};
+use crate::clock::Pair;
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, ppoll},
+    sys::{
+        socket::{AddressFamily, SockFlag, SockProtocol, SockType, setsockopt, socket, sockopt},
+        time::TimeSpec,
+    },
+};
+use pingtong_probe::Heard;
 use socket2::SockRef;
 use std::{
     collections::BTreeMap,
-    io::{self, IoSliceMut},
-    net::SocketAddrV4,
-    os::fd::{AsRawFd, OwnedFd},
+    io,
+    ops::RangeInclusive,
+    os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
 
-/// Receive buffer asked for; the kernel cuts it without `CAP_NET_ADMIN`.
+/// Receive buffer asked for; the kernel cuts it without `CAP_NET_ADMIN`, and doubles what it grants.
 const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
-/// What one small packet occupies of a receive buffer (`probe-engine.md` §1).
+/// What one small packet occupies of a receive buffer (`probe-engine.md` §1), and what a departure stamp does.
 const PACKET_BUFFER_BYTES: usize = 832;
-/// Probes on their way at least. Below it a plan of a few silent targets would be held back; own drops are counted
-/// exactly, so the smaller buffer can make a round unattributable and never wrong.
-const WINDOW_MIN: usize = 2_048;
+const STAMP_BUFFER_BYTES: usize = 832;
+/// `ICMPV6_FILTER` of `linux/icmpv6.h`.
+const ICMPV6_FILTER: i32 = 1;
+const WINDOW_MIN: usize = 128;
 const WINDOW_MAX: usize = 65_536;
-/// Largest packet read whole; longer ones are cut, which their tag survives.
-const PACKET_BYTES_MAX: usize = 2_048;
-/// `PACKET_HOST` and `PACKET_OUTGOING` of `linux/if_packet.h`, `ARPHRD_LOOPBACK` of `linux/if_arp.h`.
-const PACKET_HOST: u8 = 0;
-const PACKET_OUTGOING: u8 = 4;
-const HARDWARE_LOOPBACK: u16 = 772;
+
+const STAMP_ARRIVALS: libc::c_uint = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
+/// Stamps of packets that leave come alone, with a number to know them by.
+const STAMP_DEPARTURES: libc::c_uint =
+    libc::SOF_TIMESTAMPING_TX_SOFTWARE | libc::SOF_TIMESTAMPING_OPT_TSONLY | libc::SOF_TIMESTAMPING_OPT_ID;
 
 /// Sockets as opened, before there is a run time.
 #[derive(Debug)]
 pub struct Sockets {
-    pub(super) icmp: OwnedFd,
-    pub(super) tap: Result<OwnedFd, nix::Error>,
+    pub(super) icmp: Lane,
+    pub(super) icmpv6: Result<Lane, Errno>,
+    pub(super) tap: Result<Tap, Errno>,
     /// Takes whole packets, so that a probe may say that nobody is to cut it. Sends only.
-    whole: Result<OwnedFd, nix::Error>,
-    window: usize,
-    seen: Drops,
-    names: BTreeMap<usize, String>,
+    pub(super) whole: Result<Lane, Errno>,
+    /// Cuts nothing. Sends only.
+    pub(super) whole_v6: Result<Lane, Errno>,
+    pub(super) inbox: Inbox,
+    pub(super) errors: Inbox,
+    pub(super) pair: Option<Pair>,
+    pub(super) names: BTreeMap<i32, String>,
+    wanted: Wanted,
+    arrivals_stamped: bool,
 }
 
-#[derive(Debug, Default)]
-struct Drops {
-    icmp: u32,
-    tap: u32,
+/// A socket that probes leave by.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) fd: OwnedFd,
+    pub(super) version: Version,
+    pub(super) departures: Departures,
+    /// Whether the kernel stamps departures now.
+    pub(super) stamping: bool,
+    /// Stamps that were read while sending.
+    pub(super) left: Vec<(u64, Duration)>,
+    pub(super) drops: u32,
+}
+
+/// Of the Internet Protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    V4,
+    V6,
+}
+
+/// The packet socket.
+#[derive(Debug)]
+pub(super) struct Tap {
+    pub(super) fd: OwnedFd,
+    pub(super) drops: u32,
+}
+
+/// What tells when a probe left and when its reply came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stamps {
+    /// The kernel tells both.
+    TxAndRx,
+    /// The kernel tells when the reply came; when the probe left is read just before it is handed over.
+    RxOnly,
+    /// Both are read by this process.
+    None,
 }
 
 /// What the sockets show.
 #[derive(Debug)]
 pub enum Event<'a> {
+    /// The kernel stamped a probe's departure. Comes before the reply to the same probe.
+    Left {
+        /// The number that the caller gave the probe.
+        token: u64,
+        /// When it left, on the monotonic clock.
+        at: Duration,
+    },
     /// A packet on the raw socket.
     Icmp {
         /// The packet.
@@ -81,147 +132,202 @@ pub enum Event<'a> {
     Drops(u64),
 }
 
-/// What became of a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handed {
-    /// The kernel took it.
-    Taken,
-    /// The kernel refused it.
-    Refused(i32),
-    /// There was no room for it.
-    NoRoom,
-}
-
 impl Sockets {
     /// Opens both; without the packet socket there are no arrivals on the wire, without the raw socket nothing.
     ///
     /// # Errors
     /// What the kernel said about the raw socket.
-    pub fn open() -> Result<Self, nix::Error> {
+    pub fn open() -> Result<Self, Errno> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-        let icmp = socket(AddressFamily::Inet, SockType::Raw, flags, SockProtocol::Icmp)?;
-        let window = prepare(&icmp, &filter::icmp());
-        let tap = socket(AddressFamily::Packet, SockType::Datagram, flags, SockProtocol::EthAll);
-        if let Ok(tap) = &tap {
-            prepare(tap, &filter::echoes());
-        }
-        let whole = socket(AddressFamily::Inet, SockType::Raw, flags, SockProtocol::Raw);
-        Ok(Self { icmp, tap, whole, window, seen: Drops::default(), names: BTreeMap::new() })
-    }
-
-    /// Probes that may be on their way at a time.
-    pub fn window(&self) -> usize {
-        self.window
-    }
-
-    pub(super) fn send(&self, probe: &SendProbe) -> Handed {
-        let packet = echo_request(probe.identifier, probe.wire_sequence, &probe.payload);
-        let to = SockaddrIn::from(SocketAddrV4::new(probe.target, 0));
-        let sent = match &self.whole {
-            Ok(whole) if probe.dont_fragment => {
-                let packet = unfragmentable(probe.target, &packet);
-                sendto(whole.as_raw_fd(), &packet, &to, MsgFlags::empty())
-            }
-            Err(_) if probe.dont_fragment => return Handed::NoRoom,
-            _ => sendto(self.icmp.as_raw_fd(), &packet, &to, MsgFlags::empty()),
+        let raw = |version: Version, protocol| {
+            socket(version.family(), SockType::Raw, flags, protocol).map(|fd| Lane::new(fd, version))
         };
-        match sent {
-            Ok(_) => Handed::Taken,
-            Err(nix::Error::EAGAIN | nix::Error::ENOBUFS | nix::Error::ENOMEM) => Handed::NoRoom,
-            Err(errno) => Handed::Refused(errno as i32),
+        let wanted = Wanted { identifiers: None, requests: true };
+        let icmp = raw(Version::V4, SockProtocol::Icmp)?;
+        prepare(&icmp.fd, &filter::icmp(&wanted));
+        let icmpv6 = raw(Version::V6, SockProtocol::IcmpV6);
+        if let Ok(lane) = &icmpv6 {
+            prepare(&lane.fd, &filter::icmpv6(&wanted));
+            set_v6(lane, &wanted);
+        }
+        let whole_v6 = raw(Version::V6, SockProtocol::IcmpV6);
+        if let Ok(lane) = &whole_v6 {
+            set_whole_v6(lane);
+        }
+        let arrivals_stamped = option_was_set("stamps of arrivals", icmp.stamp(false));
+        let tap = socket(AddressFamily::Packet, SockType::Datagram, flags, SockProtocol::EthAll);
+        let tap = tap.map(|fd| Tap { fd, drops: 0 });
+        if let Ok(tap) = &tap {
+            prepare(&tap.fd, &filter::echoes());
+        }
+        let mut sockets = Self {
+            icmp,
+            icmpv6,
+            tap,
+            whole: raw(Version::V4, SockProtocol::Raw),
+            whole_v6,
+            inbox: Inbox::new(),
+            errors: Inbox::new(),
+            pair: None,
+            names: BTreeMap::new(),
+            wanted,
+            arrivals_stamped,
+        };
+        sockets.stamp_departures(true);
+        Ok(sockets)
+    }
+
+    /// Probes that may be on their way at a time: so many that their replies, and the stamps of their departures, fit
+    /// the receive buffer if nobody reads.
+    pub fn window(&self) -> usize {
+        let bytes = SockRef::from(&self.icmp.fd).recv_buffer_size().unwrap_or_default();
+        let each = PACKET_BUFFER_BYTES + if self.icmp.stamping { STAMP_BUFFER_BYTES } else { 0 };
+        (bytes / each).clamp(WINDOW_MIN, WINDOW_MAX)
+    }
+
+    /// What the stamps are, as far as is known: that a driver tells no departures shows once probes were sent.
+    pub fn stamps(&self) -> Stamps {
+        match (self.arrivals_stamped, self.icmp.stamping && self.icmp.departures.come()) {
+            (true, true) => Stamps::TxAndRx,
+            (true, false) => Stamps::RxOnly,
+            (false, _) => Stamps::None,
         }
     }
 
-    /// Reads what is there, `packets_max` of each socket at most; true when one may have more.
-    pub(super) fn drain(&mut self, clock: &Clock, packets_max: usize, mut take: impl FnMut(Event<'_>)) -> bool {
-        let mut more = false;
-        let mut buffer = [0; PACKET_BYTES_MAX];
-        for read in 0..=packets_max {
-            more |= read == packets_max;
-            let Ok(seen) = receive::<SockaddrIn>(&self.icmp, &mut buffer) else { break };
-            report_drops(&mut self.seen.icmp, seen.drops, &mut take);
-            let (at, stamped) = clock.received(seen.stamp);
-            if let Some(packet) = buffer.get(..seen.bytes).and_then(parse_ipv4) {
-                take(Event::Icmp { packet, at, stamped });
-            }
-        }
-        let Ok(tap) = &self.tap else { return more };
-        for read in 0..=packets_max {
-            more |= read == packets_max;
-            let Ok(seen) = receive::<LinkAddr>(tap, &mut buffer) else { break };
-            report_drops(&mut self.seen.tap, seen.drops, &mut take);
-            let Some(link) = seen.from.filter(|link| link.hatype() != HARDWARE_LOOPBACK) else { continue };
-            let outgoing = match link.pkttype() {
-                PACKET_HOST => false,
-                PACKET_OUTGOING => true,
-                _ => continue,
-            };
-            if let Some(packet) = buffer.get(..seen.bytes).and_then(parse_ipv4) {
-                let interface = self.names.entry(link.ifindex()).or_insert_with(|| name_of(link.ifindex()));
-                take(Event::Wire { packet, interface, outgoing });
-            }
-        }
-        more
-    }
-}
-
-struct Received<S> {
-    bytes: usize,
-    from: Option<S>,
-    stamp: Option<TimeSpec>,
-    drops: Option<u32>,
-}
-
-fn receive<S: SockaddrLike + Copy>(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<Received<S>> {
-    let mut control = nix::cmsg_space!(TimeSpec, u32);
-    let mut slices = [IoSliceMut::new(buffer)];
-    let message = recvmsg::<S>(fd.as_raw_fd(), &mut slices, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
-    let (mut stamp, mut drops) = (None, None);
-    for part in message.cmsgs()? {
-        match part {
-            ControlMessageOwned::ScmTimestampns(time) => stamp = Some(time),
-            ControlMessageOwned::RxqOvfl(count) => drops = Some(count),
-            _ => {}
+    /// Has departures stamped by the kernel, or not: it costs about an eighth of the work of a probe.
+    pub fn stamp_departures(&mut self, wanted: bool) {
+        let others =
+            [&mut self.icmpv6, &mut self.whole, &mut self.whole_v6].into_iter().filter_map(|lane| lane.as_mut().ok());
+        for lane in std::iter::once(&mut self.icmp).chain(others) {
+            let done = lane.stamp(wanted);
+            lane.stamping = option_was_set("stamps of departures", done) && wanted;
+            lane.departures.restart();
         }
     }
-    Ok(Received { bytes: message.bytes, from: message.address, stamp, drops })
-}
 
-fn report_drops(seen: &mut u32, now: Option<u32>, take: &mut impl FnMut(Event<'_>)) {
-    // The kernel's counter is a total that wraps; it comes with a packet, and only once there was a drop.
-    let Some(now) = now else { return };
-    let new = now.wrapping_sub(*seen);
-    *seen = now;
-    if new > 0 {
-        take(Event::Drops(u64::from(new)));
+    /// Has the kernel hand over replies and errors only that concern these identifiers.
+    pub fn only(&mut self, identifiers: RangeInclusive<u16>) {
+        self.wanted.identifiers = Some(identifiers);
+        self.attach_filters();
+    }
+
+    /// Stops looking at what arrives from others: no packet socket, no echo requests.
+    pub fn unobserved(&mut self) {
+        self.tap = Err(Errno::ENOTCONN);
+        self.wanted.requests = false;
+        self.attach_filters();
+    }
+
+    fn attach_filters(&self) {
+        attach(&self.icmp.fd, &filter::icmp(&self.wanted));
+        if let Ok(lane) = &self.icmpv6 {
+            attach(&lane.fd, &filter::icmpv6(&self.wanted));
+            set_v6(lane, &self.wanted);
+        }
+    }
+
+    /// Whether IPv6 is probed, or why not.
+    ///
+    /// # Errors
+    /// What the kernel said about the raw socket.
+    pub fn ipv6(&self) -> Result<(), Errno> {
+        self.icmpv6.as_ref().map(drop).map_err(|errno| *errno)
+    }
+
+    /// The sockets that may have something to read.
+    pub(super) fn readable(&self) -> Vec<&OwnedFd> {
+        let (icmpv6, tap) = (self.icmpv6.as_ref().ok().map(|lane| &lane.fd), self.tap.as_ref().ok().map(|tap| &tap.fd));
+        [Some(&self.icmp.fd), icmpv6, tap].into_iter().flatten().collect()
+    }
+
+    /// Waits until there is something to read, for callers without a run time.
+    ///
+    /// # Errors
+    /// What the kernel said; an interruption by a signal is none.
+    pub fn ready_within(&self, timeout: Duration) -> io::Result<()> {
+        let timeout = Some(TimeSpec::from_duration(timeout));
+        let mut sockets: Vec<_> = self.readable().into_iter().map(watch).collect();
+        match ppoll(&mut sockets, timeout, None) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
     }
 }
 
-/// Options that make the socket better and whose absence makes it no worse than counted: buffer, stamps, filter.
-fn prepare(fd: &OwnedFd, program: &[socket2::SockFilter]) -> usize {
-    let reference = SockRef::from(fd);
-    if let Err(error) = reference.attach_filter(program) {
-        tracing::debug!(%error, "no packet filter on the socket");
+impl Version {
+    fn family(self) -> AddressFamily {
+        match self {
+            Self::V4 => AddressFamily::Inet,
+            Self::V6 => AddressFamily::Inet6,
+        }
     }
+}
+
+impl Lane {
+    fn new(fd: OwnedFd, version: Version) -> Self {
+        Self { fd, version, departures: Departures::default(), stamping: false, left: Vec::new(), drops: 0 }
+    }
+
+    /// Switches stamps; the kernel's numbering of departures begins at nought whenever it is switched on.
+    pub(super) fn stamp(&self, departures: bool) -> Result<(), Errno> {
+        let set = |name: i32, value: libc::c_uint| set_option(&self.fd, libc::SOL_SOCKET, name, &value.to_ne_bytes());
+        // One stamp is a third of the bytes of the three that come otherwise, so arrivals alone are asked for this way.
+        set(libc::SO_TIMESTAMPING, 0)?;
+        set(libc::SO_TIMESTAMPNS, libc::c_uint::from(!departures))?;
+        if departures { set(libc::SO_TIMESTAMPING, STAMP_ARRIVALS | STAMP_DEPARTURES) } else { Ok(()) }
+    }
+}
+
+/// What the raw ICMPv6 socket hands over, and whether it tells to whom a packet came: with requests only that matters.
+fn set_v6(lane: &Lane, wanted: &Wanted) {
+    let blocked = filter::blocked_types(wanted).map(u32::to_ne_bytes).concat();
+    let done = set_option(&lane.fd, libc::SOL_ICMPV6, ICMPV6_FILTER, &blocked);
+    option_was_set("filter of ICMPv6 types", done);
+    let done = set_option(&lane.fd, libc::SOL_IPV6, libc::IPV6_RECVPKTINFO, &i32::from(wanted.requests).to_ne_bytes());
+    option_was_set("destination of ICMPv6 packets", done);
+}
+
+/// Has the socket send packets of any size as they are, and hear nothing.
+fn set_whole_v6(lane: &Lane) {
+    let set = |level, name, value: i32| set_option(&lane.fd, level, name, &value.to_ne_bytes());
+    option_was_set("uncut packets", set(libc::SOL_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE));
+    option_was_set("refusal of what is too large", set(libc::SOL_IPV6, libc::IPV6_DONTFRAG, 1));
+    option_was_set("deafness", set_option(&lane.fd, libc::SOL_ICMPV6, ICMPV6_FILTER, &[u8::MAX; 32]));
+}
+
+/// Packets that the socket's queue dropped since it was opened; wraps.
+pub(super) fn drops_of(fd: &OwnedFd) -> Option<u32> {
+    let mut words = [0; 16];
+    let words = read_option(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut words).ok()?;
+    words.get(usize::try_from(libc::SK_MEMINFO_DROPS).ok()?).copied()
+}
+
+/// Options that make the socket better and whose absence makes it no worse than counted: buffer, drops, filter.
+fn prepare(fd: &OwnedFd, program: &[Op]) {
+    attach(fd, program);
     if setsockopt(fd, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err()
-        && let Err(error) = reference.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)
+        && let Err(error) = SockRef::from(fd).set_recv_buffer_size(RECEIVE_BUFFER_BYTES)
     {
         tracing::debug!(%error, "the receive buffer keeps its size");
-    }
-    if let Err(error) = setsockopt(fd, sockopt::ReceiveTimestampns, &true) {
-        tracing::debug!(%error, "no kernel time stamps");
     }
     if let Err(error) = setsockopt(fd, sockopt::RxqOvfl, &1) {
         tracing::warn!(%error, "the kernel will not tell what the receive queue dropped");
     }
-    let bytes = reference.recv_buffer_size().unwrap_or_default();
-    (bytes / PACKET_BUFFER_BYTES).clamp(WINDOW_MIN, WINDOW_MAX)
 }
 
-fn name_of(index: usize) -> String {
-    u32::try_from(index)
-        .ok()
-        .and_then(|index| nix::net::if_::if_indextoname(index).ok())
-        .and_then(|name| name.into_string().ok())
-        .unwrap_or_else(|| format!("if{index}"))
+fn attach(fd: &OwnedFd, program: &[Op]) {
+    if let Err(error) = filter::attach(fd, program) {
+        tracing::debug!(%error, "no packet filter on the socket");
+    }
+}
+
+fn option_was_set(what: &str, done: Result<(), Errno>) -> bool {
+    if let Err(error) = done {
+        tracing::debug!(%error, "the kernel gives no {what}");
+    }
+    done.is_ok()
+}
+
+fn watch(fd: &OwnedFd) -> PollFd<'_> {
+    PollFd::new(fd.as_fd(), PollFlags::POLLIN)
 }

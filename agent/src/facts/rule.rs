@@ -15,6 +15,8 @@ const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
 const VERDICT_CHAIN: u16 = 2;
 const PROTOCOL_ICMP: u8 = 1;
+/// `NFT_CMP_EQ`; 1 to 5 are not equal, less, less or equal, greater, greater or equal.
+const EQUAL: u32 = 0;
 
 /// A jump or goto to a chain of the same table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,11 +75,11 @@ pub(super) fn read(expressions: Attributes<'_>) -> Meaning {
             "cmp" => {
                 let held = data.u32_net(1).and_then(|register| registers.get(&register).copied());
                 let value = data.nested(3).and_then(|data| data.get(DATA_VALUE)).unwrap_or_default();
-                let equal = data.u32_net(2) == Some(0);
-                if let (Some(Held::Protocol), true, Some(&protocol)) = (held, equal, value.first()) {
+                let comparison = data.u32_net(2).unwrap_or(u32::MAX);
+                if let (Some(Held::Protocol), EQUAL, Some(&protocol)) = (held, comparison, value.first()) {
                     meaning.protocol = Some(protocol);
                 }
-                words.push(condition(held, equal, value, mask.take().as_deref()));
+                words.push(condition(held, comparison, value, mask.take().as_deref()));
             }
             "lookup" => {
                 let held = data.u32_net(2).and_then(|register| registers.get(&register).copied());
@@ -147,8 +149,17 @@ fn payload(data: Attributes<'_>, protocol: Option<u8>) -> Held {
     }
 }
 
-fn condition(held: Option<Held>, equal: bool, value: &[u8], mask: Option<&[u8]>) -> String {
-    let operator = if equal { "" } else { "!= " };
+fn condition(held: Option<Held>, comparison: u32, value: &[u8], mask: Option<&[u8]>) -> String {
+    let operator = match comparison {
+        EQUAL => "",
+        1 => "!= ",
+        2 => "< ",
+        3 => "<= ",
+        4 => "> ",
+        5 => ">= ",
+        _ => "? ",
+    };
+    let equal = comparison == EQUAL;
     let byte = || value.first().copied().unwrap_or_default();
     let port = || u16::from_be_bytes([byte(), value.get(1).copied().unwrap_or_default()]);
     let interface = || String::from_utf8_lossy(value).trim_end_matches('\0').to_owned();
@@ -284,7 +295,11 @@ pub(super) mod sample {
     }
 
     pub(in super::super) fn cmp(value: &[u8]) -> Vec<u8> {
-        let mut data = numbers(&[(1, 1), (2, 0)]);
+        compare(super::EQUAL, value)
+    }
+
+    pub(in super::super) fn compare(how: u32, value: &[u8]) -> Vec<u8> {
+        let mut data = numbers(&[(1, 1), (2, how)]);
         let mut nested = vec![];
         push(&mut nested, super::DATA_VALUE, value);
         push(&mut data, 3, &nested);
@@ -337,6 +352,19 @@ mod tests {
         ]);
         assert_eq!((read.verdict, read.protocol, read.limited), (FirewallVerdict::Drop, Some(1), false));
         assert_eq!(read.text, "meta l4proto icmp icmp type echo-request ip saddr 192.168.0.0/16 drop");
+    }
+
+    #[test]
+    fn a_range_of_ports_is_not_its_ends() {
+        let read = meaning(&[
+            sample::meta_l4proto(),
+            sample::cmp(&[6]),
+            sample::payload(2, 2, 2),
+            sample::compare(5, &[1, 187]),
+            sample::compare(3, &[1, 188]),
+            sample::verdict(0),
+        ]);
+        assert_eq!(read.text, "meta l4proto tcp dport >= 443 dport <= 444 drop");
     }
 
     #[test]

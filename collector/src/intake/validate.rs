@@ -128,6 +128,18 @@ fn probe_link(round: &ProbeRound, agent: &AgentId, roster: &Roster) -> Result<Li
     if !within(&round.sent, &planned) || !within(&round.replied, &round.sent) || !within(&round.late, &round.sent) {
         return Err("probes are answered that were not sent, or sent that were not planned".to_owned());
     }
+    match (&round.ports, pair.port) {
+        (Some(ports), Some(port)) if ports.port == port => {
+            if !within(&ports.closed, &round.replied) || !within(&ports.resent, &round.sent) {
+                return Err("probes are refused or resent that were not sent".to_owned());
+            }
+            if ports.source_ports.len() > usize::try_from(round.planned).unwrap_or(usize::MAX) {
+                return Err("there are more source ports than probes".to_owned());
+            }
+        }
+        (None, None) => {}
+        _ => return Err("the round's port is not the pair's".to_owned()),
+    }
     Ok(pair.link.id.clone())
 }
 
@@ -190,6 +202,30 @@ mod tests {
     }
 
     #[test]
+    fn a_round_of_a_port_is_of_the_pairs_port_and_its_ends_are_of_probes_sent() {
+        let mut roster = roster();
+        for pair in roster.pairs.values_mut() {
+            (pair.protocol, pair.port) = (pingtong_evidence::Protocol::Tcp, Some(443));
+        }
+        let agent = AgentId::parse("a").unwrap();
+        let why = |ports: Value| {
+            let body = probe(&[("protocol", json!("tcp")), ("ports", ports), ("replied", json!([[0, 4]]))]);
+            let round: ProbeRound = serde_json::from_value(body["probe"].clone()).unwrap();
+            probe_link(&round, &agent, &roster).err()
+        };
+        assert_eq!(why(json!({"port": 443, "closed": [[0, 4]], "resent": [[5, 9]], "source_ports": [1, 2]})), None);
+        for (ports, words) in [
+            (Value::Null, "not the pair's"),
+            (json!({"port": 80}), "not the pair's"),
+            (json!({"port": 443, "closed": [[0, 5]]}), "not sent"),
+            (json!({"port": 443, "resent": [[9, 10]]}), "not sent"),
+            (json!({"port": 443, "source_ports": vec![1; 11]}), "more source ports"),
+        ] {
+            assert!(why(ports.clone()).is_some_and(|why| why.contains(words)), "{ports}");
+        }
+    }
+
+    #[test]
     fn an_agent_speaks_for_itself_its_account_and_its_pairs_only() {
         assert_eq!(why_rejected(&probe(&[])), None);
         assert_eq!(why_rejected(&arrival("a", "b")), None);
@@ -201,6 +237,7 @@ mod tests {
             (probe(&[("replied", json!([[0, 10]]))]), "were not sent"),
             (probe(&[("planned", json!(9))]), "were not sent"),
             (probe(&[("ended_at", json!(0))]), "ends before it starts"),
+            (probe(&[("ports", json!({"port": 443}))]), "not the pair's"),
             (arrival("b", "a"), "not by itself"),
             (arrival("a", "stranger"), "no pair joins"),
             (

@@ -2,8 +2,14 @@
 //! is listed here, beside the causes that follow in the words of whoever raised them.
 
 use crate::{
-    bundle::BundleError, client::ClientError, data_dir::DataDirError, enroll::EnrollError, grants::GrantError,
-    offline::OfflineError, run::ServeError, settings::SettingsError,
+    bundle::BundleError,
+    client::ClientError,
+    data_dir::DataDirError,
+    enroll::EnrollError,
+    grants::GrantError,
+    offline::OfflineError,
+    run::ServeError,
+    settings::{NoService, SettingsError},
 };
 use pingtong_cloud::{ChoiceError, PolicyError, SurveyError};
 use pingtong_verdict::Lang;
@@ -19,6 +25,7 @@ pub(super) fn headline(error: &anyhow::Error, lang: Lang) -> String {
 
 fn in_chinese(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     None.or_else(|| error.downcast_ref().and_then(client))
+        .or_else(|| error.downcast_ref().copied().map(no_service))
         .or_else(|| error.downcast_ref().and_then(data_dir))
         .or_else(|| error.downcast_ref().and_then(enroll))
         .or_else(|| error.downcast_ref().and_then(serve))
@@ -32,6 +39,7 @@ fn in_chinese(error: &(dyn std::error::Error + 'static)) -> Option<String> {
 
 fn client(error: &ClientError) -> Option<String> {
     match error {
+        ClientError::Service(inner) => Some(no_service(*inner)),
         ClientError::DataDir(inner) => data_dir(inner),
         ClientError::NotRunning { url, .. } => {
             Some(format!("{url} 没有收集端应答；请用相同的 --config 和 --data 运行“pingtong serve”"))
@@ -43,6 +51,10 @@ fn client(error: &ClientError) -> Option<String> {
         ClientError::Failed { status, text } => Some(format!("收集端出错，状态 {status}：{text}")),
         ClientError::Refused(_) => None,
     }
+}
+
+fn no_service(_: NoService) -> String {
+    "配置文件没有写明收集端在哪里提供服务；请加上 listen = \"ADDRESS:PORT\" 和 agent 访问它所用的 url = \"https://HOST:PORT\"".to_owned()
 }
 
 fn data_dir(error: &DataDirError) -> Option<String> {
@@ -69,6 +81,7 @@ fn enroll(error: &EnrollError) -> Option<String> {
             Some(format!("账号“{account}”不在任何一条链路上；可用：{accepted}"))
         }
         EnrollError::Out { path, .. } => Some(format!("无法写入“{}”；请用 --out 换一个文件", path.display())),
+        EnrollError::Service(inner) => Some(no_service(*inner)),
         EnrollError::DataDir(inner) => data_dir(inner),
         EnrollError::Store(_) | EnrollError::Random(_) => None,
     }
@@ -76,6 +89,7 @@ fn enroll(error: &EnrollError) -> Option<String> {
 
 fn serve(error: &ServeError) -> Option<String> {
     match error {
+        ServeError::Service(inner) => Some(no_service(*inner)),
         ServeError::DataDir(inner) => data_dir(inner),
         ServeError::Listen { address, .. } => {
             Some(format!("无法监听 {address}；是否有别的程序占用，该地址是否属于本机？"))

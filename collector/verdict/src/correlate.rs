@@ -20,13 +20,13 @@ use crate::{
     finding::{Blind, Finding, Note, Stops, Walk},
     lang::{Both, both},
     model::Model,
-    observe::{Leg, Observed},
+    observe::{Leg, Observed, observe_pair},
     quality::{self, Means},
     repair::Fix,
     verdict::{Certainty, Cut, ObjectKind},
     walk::{flows, link_ends},
 };
-use pingtong_evidence::{Direction, Pair, Side};
+use pingtong_evidence::{Direction, Pair, Protocol, Side};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Flows that must all pass to refute a dead leg: were one of two legs dead, they would by chance once in 256 times.
@@ -118,7 +118,6 @@ pub(crate) fn seen_text(direction: Direction, seen: &Observed) -> Both {
 
 /// `means` are what impairments of packets that pass are judged by.
 pub(crate) fn correlate(
-    model: &Model,
     pair: &Pair,
     walk: &Walk,
     guests: Vec<Finding>,
@@ -137,7 +136,7 @@ pub(crate) fn correlate(
     let guests: Vec<Finding> = guests.into_iter().filter(|guest| !told(guest)).collect();
     standing.extend(guests);
     let mut doubts = vec![];
-    let outdated = beyond(model, pair, walk, contained, seen, &mut standing, &mut doubts);
+    let outdated = beyond(means, walk, contained, &mut standing, &mut doubts);
     let (impairing, fitting) = quality::judge(means, &standing);
     standing.extend(impairing);
     let impaired = !fitting.is_empty();
@@ -184,14 +183,13 @@ fn contradicted(seen: &Seen, finding: &Finding) -> Held {
 
 /// Round trips that die although nothing found stops them.
 fn beyond(
-    model: &Model,
-    pair: &Pair,
+    means: &Means<'_>,
     walk: &Walk,
     contained: &BTreeMap<Side, Finding>,
-    seen: &Seen,
     standing: &mut Vec<Finding>,
     doubts: &mut Vec<Doubt>,
 ) -> BTreeSet<Side> {
+    let (model, pair, seen) = (means.model, &means.question.pair, means.seen);
     let mut outdated = BTreeSet::new();
     let wire = Wire { seen };
     let mut dead_legs: BTreeMap<Direction, Vec<Note>> = BTreeMap::new();
@@ -233,7 +231,11 @@ fn beyond(
             Cut::S1 => flow,
             Cut::S5 => flow.reverse(),
             _ => {
-                doubts.push(doubt(cut, far));
+                doubts.push(if echoes_pass(means, flow) {
+                    by_port_alone(pair, far)
+                } else {
+                    doubt(cut, far, pair.protocol)
+                });
                 continue;
             }
         };
@@ -342,8 +344,34 @@ fn stranger(model: &Model, flow: Direction, address: &str, count: u64) -> Findin
     }
 }
 
+/// Whether echoes of the same two hosts pass where the probes of a port do not: then link, routes and both hosts are alive.
+fn echoes_pass(means: &Means<'_>, flow: Direction) -> bool {
+    let pair = &means.question.pair;
+    let ends = |pair: &Pair| Side::BOTH.map(|side| pair.endpoint(side).address);
+    let mut echoes =
+        means.question.peers.iter().filter(|other| {
+            other.protocol == Protocol::Icmp && other.link.id == pair.link.id && ends(other) == ends(pair)
+        });
+    pair.protocol != Protocol::Icmp
+        && echoes.any(|other| observe_pair(means.question, other, flow, means.facts).alive())
+}
+
+/// Silence of one port between hosts that answer each other's pings: what is left is what tells ports apart.
+fn by_port_alone(pair: &Pair, far: Side) -> Doubt {
+    let address = pair.endpoint(far).address;
+    let (protocol, port) = (pair.protocol, pair.port.map_or_else(String::new, |port| port.to_string()));
+    Doubt {
+        codes: BTreeSet::from([CauseCode::GuestFirewall, CauseCode::FabricFault]),
+        side: Some(far),
+        decided_by: both!(
+            "pings between the two hosts pass and {protocol} port {port} is silent: what the packet filter of {address} says (nft list ruleset), and a capture there (tcpdump {protocol} port {port})",
+            "两台主机之间 ping 正常，只有 {protocol} {port} 端口无应答：查看 {address} 的防火墙（nft list ruleset），并在该主机抓包（tcpdump {protocol} port {port}）"
+        ),
+    }
+}
+
 /// What fits a cut that no fact explains.
-fn doubt(cut: Cut, far: Side) -> Doubt {
+fn doubt(cut: Cut, far: Side, protocol: Protocol) -> Doubt {
     let (codes, side, decided_by): (&[CauseCode], Side, Both) = match cut {
         Cut::S0 => (
             &[CauseCode::GuestFirewall, CauseCode::GuestRouteMissing],
@@ -367,5 +395,7 @@ fn doubt(cut: Cut, far: Side) -> Doubt {
             Both::new("a report of the agent at the far end", "对端 agent 的报告"),
         ),
     };
-    Doubt { codes: codes.iter().copied().collect(), side: Some(side), decided_by }
+    // Only echoes are ignored by a setting.
+    let fits = |code: &CauseCode| protocol == Protocol::Icmp || *code != CauseCode::GuestEchoIgnored;
+    Doubt { codes: codes.iter().copied().filter(fits).collect(), side: Some(side), decided_by }
 }

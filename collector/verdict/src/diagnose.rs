@@ -74,7 +74,7 @@ impl<'q> Judged<'q> {
         let flows = Direction::BOTH.into_iter();
         let changes = flows.filter_map(|flow| Some((flow, usual::change(&question, flow)?))).collect();
         let means = Means { model: &model, question: &question, facts: &facts, seen: &seen, changes: &changes };
-        let correlated = correlate::correlate(&model, &pair, &walk, guests, &contained, &means, &seen);
+        let correlated = correlate::correlate(&pair, &walk, guests, &contained, &means, &seen);
         Self { question, snapshots, peers, model, walk, facts, seen, correlated }
     }
 
@@ -231,6 +231,11 @@ fn guests(
             cuts.push((side.sends(), Cut::S6));
         }
         found.extend(mine);
+    }
+    for finding in found.iter().filter(|finding| finding.code == CauseCode::GuestFirewall) {
+        for flow in flows(pair).into_iter().filter(|flow| finding.stops.round_trip(*flow)) {
+            seen.entry(flow).and_modify(Observed::refused_by_guest);
+        }
     }
     for (flow, cut) in cuts {
         if let Some(observed) = seen.get_mut(&flow) {

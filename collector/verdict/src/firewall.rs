@@ -44,7 +44,14 @@ fn number(protocol: Protocol) -> u8 {
     }
 }
 
-pub(crate) fn applies(rule: &FirewallRule, protocol: Protocol, peer: IpAddr, own: IpAddr, asked: Asked) -> Applies {
+/// `port` is the service's; the other end's is the kernel's choice and unknown.
+pub(crate) fn applies(
+    rule: &FirewallRule,
+    (protocol, port): (Protocol, Option<u16>),
+    peer: IpAddr,
+    own: IpAddr,
+    asked: Asked,
+) -> Applies {
     if rule.protocol.is_some_and(|bound| bound != number(protocol)) {
         return Applies::No;
     }
@@ -52,6 +59,7 @@ pub(crate) fn applies(rule: &FirewallRule, protocol: Protocol, peer: IpAddr, own
     let words: Vec<&str> = text.split_whitespace().collect();
     let inbound = matches!(asked, Asked::Requests | Asked::Replies);
     let (source, destination) = if inbound { (peer, own) } else { (own, peer) };
+    let to_service = matches!(asked, Asked::Requests | Asked::Sent);
     let mut sure = rule.protocol.is_some() && rule.handle.is_some();
     for (at, word) in words.iter().enumerate() {
         let rest = &words[at + 1..];
@@ -68,6 +76,13 @@ pub(crate) fn applies(rule: &FirewallRule, protocol: Protocol, peer: IpAddr, own
             "tcp" | "udp" | "dport" | "sport" if protocol == Protocol::Icmp && !after(&words, at, "l4proto") => {
                 Some(false)
             }
+            "icmp" if protocol != Protocol::Icmp && !after(&words, at, "l4proto") => Some(false),
+            "tcp" | "udp" if *word != protocol.to_string() && !after(&words, at, "l4proto") => Some(false),
+            "dport" | "sport" if (*word == "dport") == to_service => port.and_then(|port| matches_port(rest, port)),
+            word if word.parse::<u16>().is_ok() && ["dport", "sport"].iter().any(|name| after(&words, at, name)) => {
+                Some(true)
+            }
+            "<" | "<=" | ">" | ">=" => words.get(at.wrapping_sub(1)).map(|name| matches!(*name, "dport" | "sport")),
             "type" | "echo-request" | "echo-reply" | "tcp" | "udp" | "ipv4" | "ipv6" => Some(true),
             word if PLAIN.contains(&word.to_ascii_lowercase().as_str()) || Cidr::parse_masked(word).is_ok() => {
                 Some(true)
@@ -85,7 +100,26 @@ pub(crate) fn applies(rule: &FirewallRule, protocol: Protocol, peer: IpAddr, own
 
 /// Whether the word at `at` is the value of the condition `name`.
 fn after(words: &[&str], at: usize, name: &str) -> bool {
-    words[..at].iter().rev().find(|word| !matches!(**word, "!=" | "==" | "=")) == Some(&name)
+    let value =
+        |word: &&&str| !matches!(**word, "!=" | "==" | "=" | "<" | "<=" | ">" | ">=") && word.parse::<u16>().is_err();
+    words[..at].iter().rev().find(value) == Some(&name)
+}
+
+/// Whether the port fits the comparison that follows; none when it is none with a number.
+fn matches_port(words: &[&str], port: u16) -> Option<bool> {
+    let number = |at: usize| words.get(at)?.parse::<u16>().ok();
+    match *words.first()? {
+        "!=" => Some(port != number(1)?),
+        "<" => Some(port < number(1)?),
+        "<=" => Some(port <= number(1)?),
+        ">" => Some(port > number(1)?),
+        ">=" => Some(port >= number(1)?),
+        _ => {
+            // Several values stand for a set.
+            let values: Vec<u16> = words.iter().map_while(|word| word.parse().ok()).collect();
+            (!values.is_empty()).then(|| values.contains(&port))
+        }
+    }
 }
 
 /// Whether the value that follows is `ours`; none when it is none of the values known.
@@ -122,7 +156,7 @@ mod tests {
             text: text.into(),
         };
         let (peer, own) = ("192.168.1.10".parse().unwrap(), "172.16.1.10".parse().unwrap());
-        let ask = |protocol, text| applies(&rule(protocol, text), Protocol::Icmp, peer, own, Asked::Requests);
+        let ask = |protocol, text| applies(&rule(protocol, text), (Protocol::Icmp, None), peer, own, Asked::Requests);
         assert_eq!(ask(Some(1), "icmp type echo-request"), Applies::Surely);
         assert_eq!(ask(Some(1), ""), Applies::Surely);
         assert_eq!(ask(Some(6), ""), Applies::No);
@@ -135,7 +169,7 @@ mod tests {
         assert_eq!(ask(Some(1), "meta l4proto icmp icmp type echo-reply"), Applies::No);
         assert_eq!(ask(Some(1), "meta nfproto ipv4 meta l4proto icmp icmp type echo-request drop"), Applies::Surely);
         assert_eq!(ask(Some(1), "meta nfproto ipv6"), Applies::No);
-        let reply = |text| applies(&rule(Some(1), text), Protocol::Icmp, peer, own, Asked::Replies);
+        let reply = |text| applies(&rule(Some(1), text), (Protocol::Icmp, None), peer, own, Asked::Replies);
         assert_eq!(reply("icmp type echo-reply"), Applies::Surely);
         assert_eq!(reply("icmp type echo-request"), Applies::No);
         assert_eq!(ask(None, "meta l4proto != icmp"), Applies::No);
@@ -143,5 +177,25 @@ mod tests {
         assert_eq!(ask(Some(1), "iifname docker0 meta l4proto icmp"), Applies::Perhaps);
         assert_eq!(ask(None, "ip saddr 192.168.0.0/16"), Applies::Perhaps);
         assert_eq!(ask(None, ""), Applies::Perhaps);
+        let port = |bound, text, asked| applies(&rule(bound, text), (Protocol::Tcp, Some(443)), peer, own, asked);
+        let request = |text| port(Some(6), text, Asked::Requests);
+        assert_eq!(request("meta l4proto tcp dport 443 drop"), Applies::Surely);
+        assert_eq!(request("meta l4proto tcp tcp dport 443 drop"), Applies::Surely);
+        assert_eq!(request("meta l4proto tcp drop"), Applies::Surely);
+        assert_eq!(request("meta l4proto tcp dport 22 drop"), Applies::No);
+        assert_eq!(request("meta l4proto tcp dport != 443 drop"), Applies::No);
+        assert_eq!(request("meta l4proto tcp dport { 22, 443 } drop"), Applies::Surely);
+        assert_eq!(request("meta l4proto tcp dport >= 443 dport <= 444 drop"), Applies::Surely);
+        assert_eq!(request("meta l4proto tcp dport >= 444 dport <= 450 drop"), Applies::No);
+        assert_eq!(request("meta l4proto tcp dport @web drop"), Applies::Perhaps);
+        // From which port the peer comes nobody here chose.
+        assert_eq!(request("meta l4proto tcp sport 443 drop"), Applies::Perhaps);
+        assert_eq!(port(Some(6), "meta l4proto tcp sport 443 drop", Asked::Answers), Applies::Surely);
+        assert_eq!(port(Some(6), "meta l4proto tcp dport 443 drop", Asked::Answers), Applies::Perhaps);
+        assert_eq!(port(Some(6), "meta l4proto tcp sport 443 drop", Asked::Replies), Applies::Surely);
+        assert_eq!(port(Some(17), "meta l4proto udp dport 443 drop", Asked::Requests), Applies::No);
+        assert_eq!(port(None, "udp dport 443 drop", Asked::Requests), Applies::No);
+        assert_eq!(port(None, "icmp type echo-request drop", Asked::Requests), Applies::No);
+        assert_eq!(port(Some(1), "meta l4proto icmp drop", Asked::Requests), Applies::No);
     }
 }

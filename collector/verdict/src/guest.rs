@@ -54,6 +54,10 @@ impl Guest<'_> {
         self.pair.endpoint(self.side.opposite()).address
     }
 
+    fn service(&self) -> (Protocol, Option<u16>) {
+        (self.pair.protocol, self.pair.port)
+    }
+
     fn instance(&self) -> Option<InstanceId> {
         let named = self.pair.endpoint(self.side).instance.clone();
         named
@@ -193,13 +197,18 @@ impl Guest<'_> {
 
     /// Rules that refuse the packets asked about: first the sure ones, else, when asked, the possible ones.
     fn refusing(&self, asked: Asked, possible_too: bool) -> Vec<&FirewallRule> {
+        let opens = self.side == self.pair.opened_by;
+        // Connections have one direction: their far end sends no requests and gets no replies.
+        if self.pair.protocol != Protocol::Icmp && opens != matches!(asked, Asked::Sent | Asked::Replies) {
+            return vec![];
+        }
         let all = self.facts.and_then(|f| f.firewall.known()).map_or(&[][..], |f| f.refusing.as_slice());
         let of = |wanted: Applies| -> Vec<&FirewallRule> {
             all.iter()
                 .filter(|rule| {
                     matches!(asked, Asked::Sent | Asked::Answers) == OUTWARD.contains(&rule.hook) && !rule.limited
                 })
-                .filter(|rule| applies(rule, self.pair.protocol, self.peer(), self.address(), asked) == wanted)
+                .filter(|rule| applies(rule, self.service(), self.peer(), self.address(), asked) == wanted)
                 .collect()
         };
         let sure = of(Applies::Surely);
@@ -229,7 +238,7 @@ impl Guest<'_> {
         // Where no reply was seen to come through, a rule that names replies surely refuses them, whatever else is in
         // their way; any other is believed when they are seen to be turned away.
         let mut replies = if self.outbound.alive() { vec![] } else { self.refusing(Asked::Replies, turned_away) };
-        replies.retain(|rule| turned_away || rule.text.contains("echo-reply"));
+        replies.retain(|rule| turned_away || rule.text.contains("echo-reply") || rule.text.contains("sport"));
         let stops = if requests.is_empty() { Stops::Replies(self.side) } else { Stops::Arrivals(self.side) };
         let mut rules: Vec<&FirewallRule> = requests.iter().chain(&replies).copied().collect();
         rules.sort();
@@ -427,8 +436,7 @@ impl Guest<'_> {
         let leg = self.inbound.accept.filter(|leg| leg.passed > 0 && leg.lost() >= LOST_MIN)?;
         let rules = &self.facts?.firewall.known()?.refusing;
         let rule = rules.iter().find(|rule| {
-            rule.limited
-                && applies(rule, self.pair.protocol, self.peer(), self.address(), Asked::Requests) != Applies::No
+            rule.limited && applies(rule, self.service(), self.peer(), self.address(), Asked::Requests) != Applies::No
         })?;
         let (words, lost, of) = (rule_words(rule), leg.lost(), leg.of);
         let text = both!(

@@ -11,7 +11,7 @@ use crate::{
 };
 use pingtong_evidence::{
     AgentId, ArrivalRound, Container, Direction, HostFacts, IcmpError, InterfaceFact, Known, Pair, ProbeEngine,
-    ProbeRound, RouteOutcome, RttSummary, SequenceSet, Timestamp,
+    ProbeRound, Protocol, RouteOutcome, RttSummary, SequenceSet, Timestamp,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,10 +21,14 @@ use std::{
 /// Time within which an agent reports what it saw arrive: its ledger gives a part out after 250 ms of quiet.
 const REPORTED_AFTER_MS: u128 = 300;
 
-/// Bytes of the IPv4 and ICMP headers before a probe's payload.
+/// Bytes of the IP and ICMP headers before a probe's payload, in IPv4 and in IPv6.
 const HEADER_BYTES: u32 = 28;
-/// ICMP type and code of "fragmentation needed and don't-fragment set".
+const HEADER_V6_BYTES: u32 = 48;
+/// ICMP type and code of "fragmentation needed and don't-fragment set", and the type of ICMPv6's "packet too big".
 const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
+const PACKET_TOO_BIG: u8 = 2;
+/// ICMP type of a redirect, which is advice.
+const REDIRECT: u8 = 5;
 
 /// Lost packets below which a share of loss is no evidence.
 pub(crate) const LOST_MIN: u64 = 3;
@@ -65,6 +69,12 @@ pub(crate) struct Observed {
     witnessed: u64,
     unwitnessed: u64,
     pub(crate) complaints: BTreeMap<IpAddr, u64>,
+    /// Of the replies, those by which the target itself refused a port: the path is fine both ways.
+    pub(crate) closed: u64,
+    /// Probes answered only to a second SYN of the kernel's.
+    pub(crate) resent: u64,
+    /// Datagrams whose silence proves nothing: no listener need answer them.
+    mute: bool,
     pub(crate) own_drops: u64,
     /// Sent to on wire; none when nobody looked.
     pub(crate) request: Option<Leg>,
@@ -114,6 +124,7 @@ impl Observed {
         self.rounds > 0
             && (self.sent > 0 || !self.errors.is_empty())
             && (self.own_drops == 0 || self.received >= self.sent)
+            && !self.mute
     }
 
     pub(crate) fn alive(&self) -> bool {
@@ -186,6 +197,13 @@ impl Observed {
         }
     }
 
+    /// Datagrams died that a rule of the far guest surely refuses, so that their silence does prove something.
+    pub(crate) fn refused_by_guest(&mut self) {
+        if std::mem::take(&mut self.mute) {
+            self.cut = Some(if self.request.is_some_and(|leg| leg.passed > 0) { Cut::S2 } else { self.find_cut() });
+        }
+    }
+
     pub(crate) fn report(&self, predicted: Cut) -> DirectionReport {
         DirectionReport {
             sent: self.sent,
@@ -216,9 +234,15 @@ fn known_union<'a>(parts: impl Iterator<Item = &'a Known<SequenceSet>>) -> Optio
         .fold(None, |all: Option<SequenceSet>, part| Some(all.map_or_else(|| part.clone(), |all| all.union(part))))
 }
 
-/// Whether an agent's absence of arrivals means that nothing arrived.
-fn watches(facts: Option<&HostFacts>, address: IpAddr) -> bool {
-    facts.is_some_and(|facts| facts.engine == ProbeEngine::Raw && !elsewhere(facts, address))
+/// Whether an agent's absence of arrivals of this protocol means that nothing arrived.
+fn watches(facts: Option<&HostFacts>, address: IpAddr, protocol: Protocol) -> bool {
+    facts.is_some_and(|facts| {
+        let sees = match protocol {
+            Protocol::Icmp => facts.engine == ProbeEngine::Raw,
+            Protocol::Tcp | Protocol::Udp => facts.observes.contains(&protocol),
+        };
+        sees && !elsewhere(facts, address)
+    })
 }
 
 /// Whether the observer lives in a container to which the address does not belong: it sees nothing of what reaches it.
@@ -242,8 +266,8 @@ pub(crate) fn observe_pair(
     let mut seen = Observed::default();
     let observer = pair.endpoint(flow.destination()).agent.as_ref();
     let silent = observer.is_none_or(|agent| question.silent.contains(agent));
-    let watching =
-        !silent && watches(observer.and_then(|agent| facts.get(agent)), pair.endpoint(flow.destination()).address);
+    let far = pair.endpoint(flow.destination()).address;
+    let watching = !silent && watches(observer.and_then(|agent| facts.get(agent)), far, pair.protocol);
     let sender = pair.endpoint(flow.source()).agent.as_ref().and_then(|agent| facts.get(agent));
     let answers_itself = sender.is_some_and(|facts| holds_target(facts, pair.endpoint(flow.destination()).address));
     let spoke = observer.and_then(|agent| last_word(question, agent));
@@ -261,6 +285,9 @@ pub(crate) fn observe_pair(
             add_round(&mut seen, round, &parts, watching, spoke);
         }
     }
+    let never_came = seen.request.is_some_and(|leg| leg.of > 0 && leg.passed == 0);
+    seen.mute =
+        pair.protocol == Protocol::Udp && seen.sent > 0 && !seen.alive() && seen.complaints.is_empty() && !never_came;
     seen.cut = Some(seen.find_cut());
     seen
 }
@@ -322,16 +349,25 @@ fn belongs(round: &ProbeRound, pair: &Pair, flow: Direction) -> bool {
         && from.agent.as_ref().is_none_or(|agent| *agent == round.key.agent)
 }
 
+fn is_about_size(error: &IcmpError) -> bool {
+    if error.from.is_ipv4() {
+        (error.icmp_type, error.code) == FRAGMENTATION_NEEDED
+    } else {
+        error.icmp_type == PACKET_TOO_BIG
+    }
+}
+
 /// A round of packets that may not be cut. An end that dropped packets of its own proves nothing of sizes.
 fn add_size(seen: &mut Observed, round: &ProbeRound, parts: &[&ArrivalRound], watching: bool) {
     if round.own_drops > 0 {
         return;
     }
     let received = round.replied.union(&round.late).intersection(&round.sent);
-    let sized = seen.sizes.entry(round.payload_bytes.saturating_add(HEADER_BYTES)).or_default();
+    let headers = if round.target.is_ipv4() { HEADER_BYTES } else { HEADER_V6_BYTES };
+    let sized = seen.sizes.entry(round.payload_bytes.saturating_add(headers)).or_default();
     sized.sent += round.sent.len();
     sized.replied += received.len();
-    let told = round.icmp_errors.iter().filter(|error| (error.icmp_type, error.code) == FRAGMENTATION_NEEDED);
+    let told = round.icmp_errors.iter().filter(|error| is_about_size(error));
     sized.told_by.extend(told.map(|error| error.from));
     let on_wire = known_union(parts.iter().map(|part| &part.on_wire));
     let silence = parts.is_empty() && watching && received.is_empty();
@@ -348,8 +384,14 @@ fn add_round(
     spoke: Option<Timestamp>,
 ) {
     let received = round.replied.union(&round.late).intersection(&round.sent);
+    // Port unreachables come at a limited rate: those that did not come are no loss.
+    let limited = round.protocol == Protocol::Udp && round.ports.as_ref().is_some_and(|ports| !ports.closed.is_empty());
     seen.rounds += 1;
-    seen.sent += round.sent.len();
+    seen.sent += if limited { received.len() } else { round.sent.len() };
+    if let Some(ports) = &round.ports {
+        seen.closed += ports.closed.len();
+        seen.resent += ports.resent.len();
+    }
     seen.received += received.len();
     seen.own_drops += round.own_drops;
     match (parts.is_empty(), watching) {
@@ -363,7 +405,8 @@ fn add_round(
     for stranger in &round.strangers {
         *seen.strangers.entry(stranger.from).or_default() += stranger.count;
     }
-    let complaint = |error: &&IcmpError| error.icmp_type != 5 && (error.icmp_type, error.code) != FRAGMENTATION_NEEDED;
+    let complaint =
+        |error: &&IcmpError| !(is_about_size(error) || (error.from.is_ipv4() && error.icmp_type == REDIRECT));
     for error in round.icmp_errors.iter().filter(complaint) {
         *seen.complaints.entry(error.from).or_default() += error.count;
     }
@@ -381,7 +424,8 @@ fn add_round(
     };
     let any = !parts.is_empty();
     let on_wire = read(known_union(parts.iter().map(|p| &p.on_wire)), any);
-    let accepted = read(known_union(parts.iter().map(|p| &p.accepted)), any);
+    // The raw socket that tells what a guest let in hears echoes only.
+    let accepted = if round.ports.is_none() { read(known_union(parts.iter().map(|p| &p.accepted)), any) } else { None };
     let replied = read(known_union(parts.iter().map(|p| &p.replied)), any);
     let mut elsewhere = SequenceSet::new();
     for (interface, set) in parts.iter().flat_map(|part| &part.replied_elsewhere) {
@@ -407,7 +451,7 @@ fn add_round(
     };
     let home = round.replied_on_wire.known().map(|set| set.union(&received).intersection(&round.sent));
     if let Some(arrived) = &arrived {
-        if !drops {
+        if !drops && round.ports.is_none() {
             let mut leg = Leg::default();
             leg.add(&round.sent.intersection(&proven), arrived);
             seen.flows.push(FlowSeen { began: round.started_at, ended: round.ended_at, leg });
@@ -416,7 +460,7 @@ fn add_round(
         if let Some(accepted) = &accepted {
             count(&mut seen.accept, arrived, accepted);
         }
-        if let Some(answered) = &answered {
+        if let Some(answered) = answered.as_ref().filter(|_| !limited) {
             count(&mut seen.answer, accepted.as_ref().unwrap_or(arrived), answered);
         }
         if let Some(left) = &left {

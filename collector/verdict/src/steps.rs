@@ -8,14 +8,15 @@ use crate::{
     code::CauseCode,
     correlate::{Correlated, Seen, seen_text},
     finding::{Blind, Finding, Note, Walk},
-    lang::{Lang, Texts},
+    lang::{Lang, Texts, both},
     model::Model,
+    observe::Observed,
     path_size,
     repair::Fix,
     verdict::{Evidence, ObjectKind, Repair, State, Step, StepState, Verdict},
     walk::flows,
 };
-use pingtong_evidence::{LinkKind, Pair, Side};
+use pingtong_evidence::{Direction, LinkKind, Pair, Side};
 
 const NAMES: [Texts; 9] = [
     Texts { en: "prerequisites: accounts, CIDRs do not overlap", zh: "前提：账号信息、网段不冲突" },
@@ -182,6 +183,7 @@ impl Checklist<'_> {
         let seen_right = match n {
             7 => {
                 notes.extend(wire);
+                notes.extend(observed.iter().filter_map(|(flow, seen)| by_port(self.pair, *flow, seen)));
                 notes.extend(passes);
                 if observed.iter().any(|(_, seen)| seen.dead()) {
                     return (StepState::Failed, notes);
@@ -239,6 +241,24 @@ impl Checklist<'_> {
         let gap = verdict.gaps.first().map(|gap| gap.closes_with.clone());
         gap.or_else(|| verdict.suspects.first().map(|suspect| suspect.decided_by.clone()))
     }
+}
+
+/// What only probes of ports tell: a refusal by the target itself is the path's health and nobody's service.
+fn by_port(pair: &Pair, flow: Direction, seen: &Observed) -> Option<Note> {
+    let (protocol, port, closed, resent) = (pair.protocol, pair.port?, seen.closed, seen.resent);
+    let way = if flow == Direction::Forward { "正向" } else { "反向" };
+    if closed > 0 {
+        return Some(Note::plain(both!(
+            "{flow}: the target itself refused {closed} probes of {protocol} port {port}: the path is fine both ways, and nobody listens there (or a filter of that host answers in the same words)",
+            "{way}：目标主机自身拒绝了 {closed} 个 {protocol} {port} 端口的探测：路径双向正常，只是该端口无人监听（或该主机的防火墙以同样方式拒绝）"
+        )));
+    }
+    (resent > 0).then(|| {
+        Note::plain(both!(
+            "{flow}: {resent} connections were answered only to a second SYN: the first packet, or its answer, was lost",
+            "{way}：{resent} 个连接在内核重发 SYN 后才有应答：首个报文或其应答丢失"
+        ))
+    })
 }
 
 /// Whether the connection waits for the other account.

@@ -154,6 +154,7 @@ fn probe_round(world: &World, flow: Direction, round: u64, trips: &[Trip]) -> Pr
             .collect(),
         own_drops: 0,
         rtt: rtt(received.len()),
+        ports: None,
         replied: received,
     }
 }
@@ -170,6 +171,7 @@ fn rtt(samples: u64) -> Option<RttSummary> {
         max: ms(305),
         jitter: ms(3),
         kernel_timestamps: true,
+        kernel_departures: true,
     })
 }
 
@@ -334,6 +336,7 @@ fn facts(world: &World, side: Side, arrived: u64, turned_away: u64) -> HostFacts
         load: Known::default(),
         container: Known::Known(if guest.container.is_some() { Container::Yes } else { Container::No }),
         engine: ProbeEngine::Raw,
+        observes: vec![],
         clock: Known::Known(ClockFact { offset_ms: guest.clock_offset_ms, error_ms: 5 }),
     }
 }

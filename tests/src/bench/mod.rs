@@ -2,4 +2,5 @@
 
 pub mod gather;
 pub mod large;
+pub mod probe;
 mod rough;

@@ -48,7 +48,7 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Where an end is plugged in.
 #[derive(Debug, Clone)]
-pub(super) struct Port {
+pub struct Port {
     /// The router's namespace, as an open file.
     pub namespace: RawFd,
     /// The interface's name there.
@@ -57,7 +57,7 @@ pub(super) struct Port {
 
 /// A running link.
 #[derive(Debug)]
-pub(super) struct Fabric {
+pub struct Fabric {
     lanes: Arc<Mutex<[Lane; 2]>>,
     wake: UnixStream,
     thread: Option<JoinHandle<()>>,
@@ -70,7 +70,10 @@ struct End {
 
 impl Fabric {
     /// Plugs a link in at the initiator's and the acceptor's router and starts carrying.
-    pub(super) fn plug(name: &str, ports: [Port; 2], seed: u64) -> Result<Self> {
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn plug(name: &str, ports: [Port; 2], seed: u64) -> Result<Self> {
         let lanes = Arc::new(Mutex::new([Lane::new(seed), Lane::new(seed ^ u64::MAX)]));
         let (wake, woken) = UnixStream::pair().context("cannot make a link's waker")?;
         wake.set_nonblocking(true)?;
@@ -102,7 +105,7 @@ impl Fabric {
     }
 
     /// What the fabric does to one direction from now on.
-    pub(super) fn set_shape(&self, direction: Direction, shape: Shape) {
+    pub fn set_shape(&self, direction: Direction, shape: Shape) {
         self.lanes()[lane_of(direction)].set_shape(shape);
         self.wake();
     }
@@ -114,7 +117,7 @@ impl Fabric {
     }
 
     /// What one direction did so far.
-    pub(super) fn counters(&self, direction: Direction) -> LinkCounters {
+    pub fn counters(&self, direction: Direction) -> LinkCounters {
         self.lanes()[lane_of(direction)].counters()
     }
 

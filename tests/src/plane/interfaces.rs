@@ -32,6 +32,8 @@ pub const NO_ARP: u32 = 0x80;
 
 /// `RTN_UNICAST`.
 pub const UNICAST: u8 = 1;
+/// `RTN_LOCAL`.
+pub const LOCAL: u8 = 2;
 /// `RTN_BLACKHOLE`.
 pub const BLACKHOLE: u8 = 6;
 /// `RTN_UNREACHABLE`.
@@ -279,7 +281,11 @@ impl Route {
 
     fn message(&self, kind: u16, flags: u16) -> Message {
         let linked = self.kind == UNICAST && self.hops.iter().all(|hop| hop.gateway.is_none());
-        let scope = if linked && !self.hops.is_empty() { 253 } else { 0 };
+        let scope = match self.kind {
+            LOCAL => 254,
+            _ if linked && !self.hops.is_empty() => 253,
+            _ => 0,
+        };
         // Whoever added it and to whatever reach, it is removed.
         let (origin, scope) = if kind == DELETE_ROUTE { (0, 255) } else { (4, scope) };
         let onlink: u32 = if self.on_link { 4 } else { 0 };

@@ -21,13 +21,13 @@ mod shape;
 mod transit;
 
 pub use confine::Confinement;
+pub use fabric::{Fabric, Port};
 pub use instance::ServiceSpec;
 pub use namespace::Namespace;
 pub use shape::{LinkCounters, checksum};
 
 use crate::desired::{BothWays, Carried, Desired, EniPlane, InstancePlane, LinkPlane, Shape};
 use anyhow::{Context, Result, anyhow};
-use fabric::{Fabric, Port};
 use instance::{Instance, Interface};
 use ipnet::Ipv4Net;
 use netlink::Netlink;

@@ -3,9 +3,9 @@
 //! Numbers from `linux/netfilter/nf_tables.h`. Addresses and ports are in network order, `ct state` and marks in host
 //! order. Used by the routers of the lab and by the stand-in for `nft` in guests; decides nothing itself.
 
-use super::netlink::{APPEND, Attributes, CREATE, Message};
+use super::netlink::{APPEND, Attributes, CREATE, DUMP, Message, Netlink, attribute, attributes, text_of};
 use ipnet::Ipv4Net;
-use std::net::Ipv4Addr;
+use std::{io, net::Ipv4Addr};
 
 /// `NFPROTO_IPV4`.
 pub const IP: u8 = 2;
@@ -15,6 +15,7 @@ const DELETE_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 const DELETE_CHAIN: u16 = 5;
 const NEW_RULE: u16 = 6;
+const GET_RULE: u16 = 7;
 const DELETE_RULE: u16 = 8;
 
 /// Creates a table; no mistake if it is there.
@@ -133,6 +134,26 @@ pub fn remove_rules(family: u8, table: &str, chain: Option<&str>, handle: Option
         attributes = attributes.with(3, &handle.to_be_bytes());
     }
     Message::netfilter(DELETE_RULE, 0, family, &attributes)
+}
+
+/// Packets counted by the rules of a table that count, in the order of the rules.
+pub fn counted(netlink: &mut Netlink, family: u8, table: &str) -> io::Result<Vec<u64>> {
+    let answers = netlink.ask(&Message::netfilter(GET_RULE, DUMP, family, &Attributes::new()))?;
+    let of_table = answers
+        .iter()
+        .filter_map(|answer| answer.body.get(4..))
+        .filter(|body| attribute(body, 1).is_some_and(|name| text_of(name) == table));
+    Ok(of_table.flat_map(|body| attribute(body, 4).map(expressions).unwrap_or_default()).collect())
+}
+
+/// What the counters among a rule's expressions say.
+fn expressions(list: &[u8]) -> Vec<u64> {
+    let counters = attributes(list).into_iter().filter_map(|(_, expression)| {
+        let name = attribute(expression, 1)?;
+        let packets = attribute(attribute(expression, 2)?, 2)?;
+        (text_of(name) == "counter").then(|| packets.try_into().map(u64::from_be_bytes).ok())?
+    });
+    counters.collect()
 }
 
 /// How a field is compared.
@@ -320,6 +341,17 @@ impl Rule {
     #[must_use]
     pub fn counter(self) -> Self {
         self.with("counter", &Attributes::new().with(1, &[0; 8]).with(2, &[0; 8]))
+    }
+
+    /// Only so many of a million packets, drawn anew for each.
+    #[must_use]
+    pub fn at_random(self, of_a_million: u32) -> Self {
+        const RANDOM: u32 = 1;
+        const TO_NETWORK_ORDER: u32 = 1;
+        let draw = Attributes::new().be32(1, 1).be32(2, 1_000_000).be32(3, RANDOM);
+        // The draw is a number of this host's order, and comparisons go byte by byte.
+        let order = Attributes::new().be32(1, 1).be32(2, 1).be32(3, TO_NETWORK_ORDER).be32(4, 4).be32(5, 4);
+        self.with("numgen", &draw).with("byteorder", &order).compare(Comparison::Less, &of_a_million.to_be_bytes())
     }
 
     /// Only so many packets per span of seconds; with `over`, only those beyond it.

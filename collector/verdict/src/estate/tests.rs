@@ -11,6 +11,7 @@ use pingtong_worlds::{estate::Shape, random::Random};
 use std::net::IpAddr;
 
 mod naive;
+mod refresh;
 mod renewal;
 mod sets;
 

@@ -20,15 +20,13 @@ fn a_route_for_another_block_of_the_peer_is_not_wrong() {
     assert_eq!(blamed(&world.verdict()), ["route-missing initiator vtb-a"]);
 }
 
-#[test]
-fn a_peering_connection_that_waits_is_accepted_by_the_other_account() {
-    let mut world = World::healthy();
-    world.wire(Wire::S1, Wire::S1);
+/// Makes the link a peering connection in a state, and routes lead to it.
+pub(crate) fn peered(world: &mut World, status: VpcPeeringStatus) {
     world.question.pair.link.kind = LinkKind::VpcPeering;
     for side in Side::BOTH {
         let peering = VpcPeering {
             id: id("pcc-1"),
-            status: VpcPeeringStatus::Accepting,
+            status,
             business_status: BusinessStatus::Normal,
             bandwidth_mbps: None,
             owner: id(World::side(I).1),
@@ -43,6 +41,13 @@ fn a_peering_connection_that_waits_is_accepted_by_the_other_account() {
         let hop = &mut world.entries(side)[1].next_hops[0];
         (hop.kind, hop.id) = (NextHopKind::VpcPeering, "pcc-1".into());
     }
+}
+
+#[test]
+fn a_peering_connection_that_waits_is_accepted_by_the_other_account() {
+    let mut world = World::healthy();
+    world.wire(Wire::S1, Wire::S1);
+    peered(&mut world, VpcPeeringStatus::Accepting);
     let verdict = world.verdict();
     assert_eq!(blamed(&verdict), ["peering-not-active acceptor pcc-1"]);
     assert!(verdict.repairs.proven);

@@ -82,7 +82,7 @@ fn asked(protocol: Protocol, bound: Option<u8>, text: &str, asked: Asked) -> App
         limited: false,
         text: text.into(),
     };
-    applies(&rule, protocol, ip("192.168.1.10"), ip("172.16.1.10"), asked)
+    applies(&rule, (protocol, None), ip("192.168.1.10"), ip("172.16.1.10"), asked)
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub(super) fn refused() -> WhyUnknown {
     WhyUnknown::Denied { action, code: "Forbidden.RAM".into(), request_id: String::new() }
 }
 
-pub(super) fn healthy() -> World {
+pub(crate) fn healthy() -> World {
     let mut world = World::healthy();
     world.question.pair.link.kind = LinkKind::TransitRouter;
     for side in Side::BOTH {
@@ -85,11 +85,11 @@ pub(super) fn healthy() -> World {
     world
 }
 
-pub(super) fn tables(world: &mut World) -> &mut Vec<TransitRouteTable> {
+pub(crate) fn tables(world: &mut World) -> &mut Vec<TransitRouteTable> {
     known(&mut world.snapshot(I).transit_route_tables)
 }
 
-pub(super) fn routes(world: &mut World, side: Side) -> &mut Vec<TransitRoute> {
+pub(crate) fn routes(world: &mut World, side: Side) -> &mut Vec<TransitRoute> {
     known(&mut tables(world)[usize::from(side == C)].routes)
 }
 

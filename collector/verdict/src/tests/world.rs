@@ -381,6 +381,7 @@ fn facts(side: Side) -> HostFacts {
         load: Known::default(),
         container: Known::Known(Container::No),
         engine: ProbeEngine::Raw,
+        observes: vec![],
         clock: Known::Known(ClockFact { offset_ms: 0, error_ms: 1 }),
     }
 }
@@ -431,6 +432,7 @@ fn round(pair: &Pair, direction: Direction, wire: Wire) -> (ProbeRound, Option<A
         icmp_errors: vec![],
         own_drops: 0,
         rtt: None,
+        ports: None,
     };
     let arrival = (!reached(1).is_empty()).then(|| ArrivalRound {
         observer: to.agent.clone().unwrap(),

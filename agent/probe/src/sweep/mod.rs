@@ -1,0 +1,629 @@
+//! The mass machine: any number of probes to many targets, in memory that does not grow with their number.
+//!
+//! It decides when the next probe leaves and to whom, what it carries, and what became of it. It opens no socket and
+//! reads no clock; times are nanoseconds and durations on the caller's monotonic clock. What it holds, always:
+//!
+//! 1. `sent = received + late + lost + open`, for every target and in total; a duplicate counts as nothing but that.
+//! 2. An answer is known by agent, run, probe number and keyed tag *and* by coming from the address that was asked.
+//!    Identifier and ICMP sequence number only keep other people's packets away early.
+//! 3. A probe is given up only once everything that came within its time-out, and a grace after it, has been read: see
+//!    [`Sweep::drained`]. An answer that turns up even later, by a kernel stamp that proves it in time, takes the loss
+//!    back.
+//! 4. ICMP errors decide nothing: their senders limit their rate. They are counted by kind and sender, and a probe
+//!    that stays unanswered and was spoken of by one is lost *and* rejected.
+
+mod errors;
+mod figures;
+mod flight;
+mod pace;
+mod sketch;
+mod template;
+
+pub use errors::{ErrorKind, SeriesError};
+pub use figures::{RttFigures, Share, Tally, TargetFigures};
+pub use pace::TICK;
+pub use sketch::RELATIVE_ERROR;
+
+use crate::{AgentHash, EchoKind, Heard, NonceKey, Payload};
+use errors::Errors;
+use figures::{Book, Total};
+use flight::{Flight, Past, Place, Slot, State};
+use pace::Pace;
+use std::{collections::VecDeque, net::IpAddr, time::Duration};
+use template::{Template, Varying, Version};
+
+/// How long after its time-out a probe is still waited for: a stamped packet may lie in a queue of the kernel that
+/// reading the socket does not show yet.
+const GRACE_NANOS: u64 = 20_000_000;
+/// Time before what found no room is offered again.
+const ROOM_NANOS: u64 = 1_000_000;
+
+/// What a sweep is to do.
+#[derive(Debug, Clone)]
+pub struct SweepSettings {
+    /// Whom to probe; at least one, none twice.
+    pub targets: Vec<IpAddr>,
+    /// Probes per target; none goes on until [`Sweep::finish_sending`].
+    pub count: Option<u64>,
+    /// Time between two probes to one target; zero for no bound of its own.
+    pub period: Duration,
+    /// Probes per second over all targets; 0 is as fast as the window allows.
+    pub rate_pps: u32,
+    /// Until when an answer counts as received.
+    pub timeout: Duration,
+    /// Probes on their way at most: what their answers occupy must fit the receive buffer.
+    pub window: usize,
+    /// Bytes after the ICMP header.
+    pub payload_bytes: usize,
+    /// Who probes.
+    pub agent: AgentHash,
+    /// ICMP identifier, fresh for each run.
+    pub identifier: u16,
+    /// Number of the run, drawn at random.
+    pub run: u32,
+    /// Seed of the jitter.
+    pub seed: u64,
+    /// Key of the tags.
+    pub key: NonceKey,
+    /// Whether the kernel will tell when each probe left.
+    pub stamps_departures: bool,
+    /// Whether [`Sweep::take_fates`] is used.
+    pub keeps_fates: bool,
+}
+
+/// A probe to be handed to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SweepProbe {
+    /// Its number in the run.
+    pub number: u64,
+    /// Whither.
+    pub to: IpAddr,
+}
+
+/// What the kernel did with a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handover {
+    /// It took it.
+    Taken,
+    /// It refused, with this error number.
+    Refused(i32),
+    /// It had no room; the probe will be offered again.
+    NoRoom,
+}
+
+/// What became of a probe, for whoever wants to know of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fate {
+    /// Index of the target.
+    pub target: usize,
+    /// Which probe to that target, from 0.
+    pub sequence: u64,
+    /// When it was sent.
+    pub sent: Duration,
+    /// What became of it. After `Lost` there may come a second word, when an answer turns up after all.
+    pub what: What,
+}
+
+/// The word of a [`Fate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// Answered in time, after so long.
+    Received(Duration),
+    /// Answered too late, after so long where that is still known.
+    Late(Option<Duration>),
+    /// Not answered.
+    Lost,
+    /// Refused by this host.
+    Refused(i32),
+}
+
+/// Answers and errors that belong to no probe's count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Oddities {
+    /// Echo replies with our identifier that are no answer of ours: another pinger's, or forged.
+    pub foreign: u64,
+    /// Genuine answers from an address that was not asked.
+    pub misdirected: u64,
+    /// Genuine answers to probes older than is remembered: late or duplicate, nobody can tell.
+    pub forgotten: u64,
+    /// Genuine answers to probes that the kernel said it did not send.
+    pub unsent_answered: u64,
+    /// Packets that this host's receive queues dropped. While not 0, losses cannot be attributed to the network.
+    pub own_drops: u64,
+    /// Round-trip times that had to be measured without the kernel's word on when the probe left.
+    pub unstamped: u64,
+    /// Probes that never found room in the kernel.
+    pub unsent: u64,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Sweep {
+    order: SweepSettings,
+    template: Template,
+    pace: Pace,
+    flight: Flight,
+    books: Vec<Book>,
+    total: Total,
+    errors: Errors,
+    oddities: Oddities,
+    /// Targets by address.
+    by_address: Vec<u32>,
+    end: u64,
+    /// Numbered and neither decided nor refused.
+    outstanding: usize,
+    again: VecDeque<u64>,
+    again_at: u64,
+    /// Answered, and still without the word on when they left: number, when sent by our own clock, when answered.
+    unstamped: Vec<(u64, u64, u64)>,
+    /// How many of these were there before the last reading of all queues.
+    unstamped_before: usize,
+    fates: Vec<Fate>,
+    stopped: bool,
+}
+
+impl Sweep {
+    /// A sweep that has not begun.
+    pub fn new(order: SweepSettings) -> Self {
+        let targets = order.targets.len() as u64;
+        let end = order.count.map_or(u64::MAX, |count| count.saturating_mul(targets));
+        let ring = (order.window.saturating_mul(2) as u64).min(end).max(2);
+        let first = Payload { agent: order.agent, round: 0, sequence: 0 };
+        let mut by_address: Vec<u32> = (0..).take(order.targets.len()).collect();
+        by_address.sort_unstable_by_key(|&at| order.targets[at as usize]);
+        Self {
+            template: Template::new(order.identifier, first, &order.key, order.payload_bytes),
+            pace: Pace::new(targets, order.period, order.rate_pps, order.seed),
+            flight: Flight::new(usize::try_from(ring).unwrap_or(usize::MAX)),
+            books: vec![Book::default(); order.targets.len()],
+            total: Total::new(),
+            errors: Errors::default(),
+            oddities: Oddities::default(),
+            by_address,
+            end: if targets == 0 { 0 } else { end },
+            outstanding: 0,
+            again: VecDeque::new(),
+            again_at: 0,
+            unstamped: vec![],
+            unstamped_before: 0,
+            fates: vec![],
+            stopped: false,
+            order,
+        }
+    }
+
+    /// Bytes of a probe from the ICMP header on.
+    pub fn packet_bytes(&self) -> usize {
+        self.template.bytes()
+    }
+
+    /// The next probe if one may leave now, written into `packet`, which must have [`Self::packet_bytes`]; `fresh` when
+    /// that buffer holds no probe of this sweep yet.
+    pub fn poll(&mut self, now: Duration, packet: &mut [u8], fresh: bool) -> Option<SweepProbe> {
+        let now = nanos(now);
+        if self.stopped {
+            return None;
+        }
+        if !self.again.is_empty() {
+            if now < self.again_at {
+                return None;
+            }
+            let number = self.again.pop_front()?;
+            return Some(self.write(number, now, packet, fresh));
+        }
+        let number = self.flight.next();
+        if self.outstanding >= self.order.window || number >= self.end || !self.pace.take(now, number) {
+            return None;
+        }
+        self.flight.allot();
+        self.outstanding += 1;
+        Some(self.write(number, now, packet, fresh))
+    }
+
+    /// What the kernel did with a probe that was polled.
+    pub fn handed(&mut self, now: Duration, number: u64, what: Handover) {
+        let target = self.target_of(number);
+        let Some(slot) = self.flight.slot(number).filter(|slot| slot.state() == State::Unsent) else { return };
+        match what {
+            Handover::Taken => {
+                slot.set_state(State::Open);
+                let book = &mut self.books[target];
+                (book.sent, book.open) = (book.sent + 1, book.open + 1);
+                (self.total.tally.sent, self.total.tally.open) = (self.total.tally.sent + 1, self.total.tally.open + 1);
+            }
+            Handover::Refused(errno) => {
+                slot.set_state(State::Refused);
+                let sent = slot.sent();
+                self.outstanding -= 1;
+                self.count_refusal(target, errno);
+                self.tell(number, sent, What::Refused(errno));
+            }
+            Handover::NoRoom => {
+                self.again.push_back(number);
+                self.again_at = nanos(now) + ROOM_NANOS;
+            }
+        }
+    }
+
+    /// The kernel's word on when a probe left.
+    pub fn left(&mut self, number: u64, at: Duration) {
+        let at = nanos(at);
+        let Some(slot) = self.flight.slot(number) else { return };
+        slot.set_sent(at, true);
+        if let Some(waiting) = self.unstamped.iter().position(|(waiting, ..)| *waiting == number) {
+            let (_, _, answered) = self.unstamped.remove(waiting);
+            self.unstamped_before -= usize::from(waiting < self.unstamped_before);
+            self.measure(number, at, answered);
+        }
+    }
+
+    /// A packet, and when it came by the kernel's word.
+    pub fn heard(&mut self, at: Duration, packet: &Heard<'_>) {
+        match *packet {
+            Heard::Echo { kind: EchoKind::Reply, from, identifier, payload, .. } => {
+                if identifier == self.order.identifier {
+                    self.answer(nanos(at), from, payload);
+                }
+            }
+            Heard::Error { from, icmp_type, code, quoted_to, identifier, sequence } => {
+                if identifier == self.order.identifier {
+                    self.rejection(from, icmp_type, code, quoted_to, sequence);
+                }
+            }
+            Heard::Echo { .. } => {}
+        }
+    }
+
+    /// An answer that another engine vouches for, with the time that it measured.
+    pub fn vouched(&mut self, number: u64, rtt: Duration) {
+        let Some(slot) = self.flight.slot(number) else { return };
+        let sent = slot.sent();
+        slot.set_sent(sent, true);
+        self.decide(number, sent.saturating_add(nanos(rtt)));
+    }
+
+    /// An ICMP error that another engine vouches for.
+    pub fn vouched_error(&mut self, number: u64, from: IpAddr, icmp_type: u8, code: u8) {
+        let to = self.order.targets[self.target_of(number)];
+        let sequence = self.sequence_of(number);
+        self.rejection(from, icmp_type, code, to, wire_sequence(sequence));
+    }
+
+    /// An engine that took a probe says that the kernel refused it.
+    pub fn refused_after_all(&mut self, number: u64, errno: i32) {
+        let target = self.target_of(number);
+        let Some(slot) = self.flight.slot(number).filter(|slot| slot.state() == State::Open) else { return };
+        slot.set_state(State::Refused);
+        let sent = slot.sent();
+        self.outstanding -= 1;
+        let (book, total) = (&mut self.books[target], &mut self.total.tally);
+        (book.sent, book.open) = (book.sent - 1, book.open - 1);
+        (total.sent, total.open) = (total.sent - 1, total.open - 1);
+        self.count_refusal(target, errno);
+        self.tell(number, sent, What::Refused(errno));
+    }
+
+    /// This host's receive queues dropped so many packets more.
+    pub fn own_drops(&mut self, packets: u64) {
+        self.oddities.own_drops += packets;
+    }
+
+    /// Everything that had come before `since` has been handed over: the queues were read to their end, beginning not
+    /// before `since`. Only this gives probes up.
+    pub fn drained(&mut self, since: Duration) {
+        for (number, sent, at) in self.unstamped.drain(..self.unstamped_before).collect::<Vec<_>>() {
+            self.oddities.unstamped += 1;
+            self.measure(number, sent, at);
+        }
+        self.unstamped_before = self.unstamped.len();
+        let since = nanos(since);
+        while let Some((number, slot)) = self.flight.oldest_open() {
+            if slot.state() != State::Open || self.given_up_at(slot) > since {
+                break;
+            }
+            self.expire(number);
+        }
+    }
+
+    /// When [`Self::poll`] or [`Self::drained`] next has something to do; none when everything is decided, and none
+    /// when nothing but a packet can change anything.
+    pub fn next_deadline(&mut self, now: Duration) -> Option<Duration> {
+        let now = nanos(now);
+        let number = self.flight.next();
+        let send = if self.stopped {
+            None
+        } else if !self.again.is_empty() {
+            Some(self.again_at)
+        } else if number < self.end && self.outstanding < self.order.window {
+            Some(self.pace.due(now, number))
+        } else {
+            None
+        };
+        let expiry = self
+            .flight
+            .oldest_open()
+            .filter(|(_, slot)| slot.state() == State::Open)
+            .map(|(_, slot)| self.given_up_at(slot));
+        send.into_iter().chain(expiry).min().map(Duration::from_nanos)
+    }
+
+    /// Sends no more, and waits for what is on its way.
+    pub fn finish_sending(&mut self) {
+        self.end = self.flight.next();
+        self.oddities.unsent += self.again.len() as u64;
+        self.outstanding -= self.again.len();
+        for number in std::mem::take(&mut self.again) {
+            if let Some(slot) = self.flight.slot(number) {
+                slot.set_state(State::Refused);
+            }
+        }
+    }
+
+    /// Sends no more and waits no more. What is on its way stays open: nobody can tell what would have become of it.
+    pub fn stop(&mut self) {
+        self.finish_sending();
+        self.stopped = true;
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_done(&self) -> bool {
+        self.stopped || (self.flight.next() >= self.end && self.outstanding == 0 && self.unstamped.is_empty())
+    }
+
+    /// Whether probes leave as fast as they can.
+    pub fn is_flat_out(&self) -> bool {
+        self.pace.cell().is_none()
+    }
+
+    /// Counts of the whole.
+    pub fn total(&self) -> Tally {
+        self.total.tally
+    }
+
+    /// Round-trip times of the whole.
+    pub fn total_rtt(&self) -> Option<RttFigures> {
+        self.total.rtt()
+    }
+
+    /// The addresses, in order.
+    pub fn targets(&self) -> &[IpAddr] {
+        &self.order.targets
+    }
+
+    /// Counts of one target.
+    pub fn tally(&self, target: usize) -> Option<Tally> {
+        self.books.get(target).map(Book::tally)
+    }
+
+    /// All that is known of one target but its errors.
+    pub fn figures(&self, target: usize) -> Option<TargetFigures> {
+        let (book, address) = (self.books.get(target)?, *self.order.targets.get(target)?);
+        Some(TargetFigures { address, tally: book.tally(), rtt: book.rtt() })
+    }
+
+    /// Errors of one target, by kind and sender.
+    pub fn errors_of(&self, target: usize) -> Vec<SeriesError> {
+        self.errors.of(target)
+    }
+
+    /// Errors of the whole by kind.
+    pub fn errors(&self) -> Vec<(ErrorKind, u64)> {
+        self.errors.by_kind()
+    }
+
+    /// Answers and errors that belong to no probe's count.
+    pub fn oddities(&self) -> Oddities {
+        self.oddities
+    }
+
+    /// What was decided since the last call; empty unless `keeps_fates`.
+    pub fn take_fates(&mut self) -> Vec<Fate> {
+        std::mem::take(&mut self.fates)
+    }
+
+    fn count_refusal(&mut self, target: usize, errno: i32) {
+        self.books[target].refused = self.books[target].refused.saturating_add(1);
+        self.total.tally.refused += 1;
+        self.errors.refused(target, errno);
+    }
+
+    fn write(&mut self, number: u64, now: u64, packet: &mut [u8], fresh: bool) -> SweepProbe {
+        let to = self.order.targets[self.target_of(number)];
+        let version = if to.is_ipv4() { Version::V4 } else { Version::V6 };
+        let sequence = wire_sequence(self.sequence_of(number));
+        let round = u64::from(self.order.run) << 32 | number >> 32;
+        let varying = Varying { version, sequence, round, number: low_half(number) };
+        let tag = self.template.write(packet, fresh, &self.order.key, varying);
+        if let Some(slot) = self.flight.slot(number) {
+            slot.tag = tag;
+            slot.set_sent(now, false);
+        }
+        SweepProbe { number, to }
+    }
+
+    fn answer(&mut self, at: u64, from: IpAddr, payload: &[u8]) {
+        let Some(number) = self.number_in(payload) else {
+            self.oddities.foreign += 1;
+            return;
+        };
+        let genuine = match self.flight.find(number) {
+            None => false,
+            Some(Place::Slot(slot)) => slot.state() != State::Unsent && payload[24..32] == slot.tag.to_be_bytes(),
+            Some(Place::Past(_) | Place::Forgotten) => Payload::parse(payload, &self.order.key).is_some(),
+        };
+        if !genuine {
+            self.oddities.foreign += 1;
+        } else if self.order.targets[self.target_of(number)] == from {
+            self.decide(number, at);
+        } else {
+            self.oddities.misdirected += 1;
+        }
+    }
+
+    /// The number that a payload of this run claims. Agent, run and number name the probe; its tag is checked later.
+    fn number_in(&self, payload: &[u8]) -> Option<u64> {
+        if !Payload::marks(payload) || payload[4..12] != self.order.agent.0.to_be_bytes() {
+            return None;
+        }
+        let word = |at: usize| payload.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes);
+        (word(12)? == self.order.run).then_some(u64::from(word(16)?) << 32 | u64::from(word(20)?))
+    }
+
+    /// A genuine answer of the target.
+    fn decide(&mut self, number: u64, at: u64) {
+        let target = self.target_of(number);
+        let timeout = nanos(self.order.timeout);
+        let unstampable = !self.order.stamps_departures;
+        let (state, was_rejected, slot) = match self.flight.find(number) {
+            Some(Place::Slot(slot)) => (slot.state(), slot.rejected(), Some(slot)),
+            Some(Place::Past(Past::Answered)) => (State::Answered, false, None),
+            Some(Place::Past(Past::Expired)) => (State::Expired, false, None),
+            Some(Place::Past(Past::Rejected)) => (State::Expired, true, None),
+            Some(Place::Past(Past::Refused)) => (State::Refused, false, None),
+            Some(Place::Forgotten) | None => {
+                self.oddities.forgotten += 1;
+                return;
+            }
+        };
+        match state {
+            State::Open | State::Expired => {
+                let Some(slot) = slot else {
+                    self.flight.remember(number, Past::Answered);
+                    self.settle(target, State::Expired, false, was_rejected);
+                    self.tell(number, 0, What::Late(None));
+                    return;
+                };
+                let sent = slot.sent();
+                let in_time = at.saturating_sub(sent) <= timeout;
+                slot.set_state(if in_time { State::Answered } else { State::Late });
+                let measurable = slot.stamped() || unstampable;
+                self.settle(target, state, in_time, was_rejected);
+                if measurable {
+                    self.measure(number, sent, at);
+                } else {
+                    self.unstamped.push((number, sent, at));
+                }
+            }
+            State::Answered | State::Late => {
+                self.books[target].duplicates = self.books[target].duplicates.saturating_add(1);
+                self.total.tally.duplicates += 1;
+            }
+            State::Refused | State::Unsent => self.oddities.unsent_answered += 1,
+        }
+    }
+
+    /// Moves one probe from open or lost to received or late.
+    fn settle(&mut self, target: usize, from: State, in_time: bool, was_rejected: bool) {
+        let (book, total) = (&mut self.books[target], &mut self.total.tally);
+        if from == State::Open {
+            (book.open, total.open) = (book.open - 1, total.open - 1);
+            self.outstanding -= 1;
+        } else {
+            (book.lost, total.lost) = (book.lost - 1, total.lost - 1);
+            if was_rejected {
+                (book.rejected, total.rejected) = (book.rejected - 1, total.rejected - 1);
+            }
+        }
+        if in_time {
+            (book.received, total.received) = (book.received + 1, total.received + 1);
+        } else {
+            (book.late, total.late) = (book.late.saturating_add(1), total.late + 1);
+        }
+    }
+
+    fn expire(&mut self, number: u64) {
+        let target = self.target_of(number);
+        let Some(slot) = self.flight.slot(number) else { return };
+        slot.set_state(State::Expired);
+        let (rejected, sent) = (slot.rejected(), slot.sent());
+        let (book, total) = (&mut self.books[target], &mut self.total.tally);
+        (book.open, total.open) = (book.open - 1, total.open - 1);
+        (book.lost, total.lost) = (book.lost + 1, total.lost + 1);
+        if rejected {
+            (book.rejected, total.rejected) = (book.rejected + 1, total.rejected + 1);
+        }
+        self.outstanding -= 1;
+        self.tell(number, sent, What::Lost);
+    }
+
+    fn measure(&mut self, number: u64, sent: u64, at: u64) {
+        let rtt = at.saturating_sub(sent);
+        let target = self.target_of(number);
+        let difference = self.books[target].add_rtt(rtt);
+        self.total.add_rtt(rtt, difference);
+        if self.order.keeps_fates {
+            let rtt = Duration::from_nanos(rtt);
+            let in_time = rtt <= self.order.timeout;
+            self.tell(number, sent, if in_time { What::Received(rtt) } else { What::Late(Some(rtt)) });
+        }
+    }
+
+    fn rejection(&mut self, from: IpAddr, icmp_type: u8, code: u8, to: IpAddr, sequence: u16) {
+        let order = &self.order;
+        let Ok(at) = self.by_address.binary_search_by_key(&to, |&at| order.targets[at as usize]) else { return };
+        let target = self.by_address[at] as usize;
+        let Some(number) = self.number_of(target, sequence) else { return };
+        let kind = ErrorKind::Icmp { v6: to.is_ipv6(), icmp_type, code };
+        let newly_rejected = match self.flight.find(number) {
+            Some(Place::Slot(slot)) if slot.state() == State::Unsent => return,
+            Some(Place::Slot(slot)) if !kind.is_informational() && !slot.rejected() => {
+                let state = slot.state();
+                slot.set_rejected(matches!(state, State::Open | State::Expired));
+                state == State::Expired
+            }
+            Some(Place::Past(Past::Expired)) if !kind.is_informational() => {
+                self.flight.remember(number, Past::Rejected);
+                true
+            }
+            _ => false,
+        };
+        self.errors.heard(target, from, kind);
+        if newly_rejected {
+            let book = &mut self.books[target];
+            book.rejected = book.rejected.saturating_add(1);
+            self.total.tally.rejected += 1;
+        }
+    }
+
+    /// The latest probe to a target that carried a sequence number: an error need not quote more.
+    fn number_of(&self, target: usize, sequence: u16) -> Option<u64> {
+        let (targets, target) = (self.order.targets.len() as u64, target as u64);
+        let latest = self.flight.next().checked_sub(target + 1)? / targets;
+        let back = wire_sequence(latest).wrapping_sub(sequence);
+        Some(latest.checked_sub(back.into())? * targets + target)
+    }
+
+    fn given_up_at(&self, slot: Slot) -> u64 {
+        slot.sent().saturating_add(nanos(self.order.timeout)).saturating_add(GRACE_NANOS)
+    }
+
+    fn tell(&mut self, number: u64, sent: u64, what: What) {
+        if self.order.keeps_fates {
+            let (target, sequence) = (self.target_of(number), self.sequence_of(number));
+            self.fates.push(Fate { target, sequence, sent: Duration::from_nanos(sent), what });
+        }
+    }
+
+    fn target_of(&self, number: u64) -> usize {
+        // A remainder of the number of targets, which is a usize; no number is given out when there are none.
+        usize::try_from(number % (self.order.targets.len() as u64).max(1)).unwrap_or_default()
+    }
+
+    fn sequence_of(&self, number: u64) -> u64 {
+        number / (self.order.targets.len() as u64).max(1)
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the wire has 16 bits; what is above them is known otherwise")]
+fn wire_sequence(sequence: u64) -> u16 {
+    sequence as u16
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the high half travels in the payload's round")]
+fn low_half(number: u64) -> u32 {
+    number as u32
+}

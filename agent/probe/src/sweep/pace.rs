@@ -1,0 +1,138 @@
+//! When the next probe is due.
+//!
+//! Probes go round the targets, one each, and are spread evenly: a *cell* is the time from one probe to the next, over
+//! all targets. Probes due within one tick leave together, since a wake-up for each costs more than the probe. Where
+//! probes are further apart than a tick, each is moved by a seeded share of its cell, so that probers started together
+//! do not stay together. A prober that fell behind makes up for two ticks at most; what it is further behind moves the
+//! schedule, so that no policer on the way ever sees more than three ticks' worth at once.
+
+use std::time::Duration;
+
+/// Probes due within so much of each other leave together.
+pub const TICK: Duration = Duration::from_millis(1);
+
+const TICK_NANOS: u64 = 1_000_000;
+/// Share of its cell by which a probe may come later: a tenth.
+const JITTER_SHARE: u64 = 10;
+/// Probes worth so much time may leave at once; being later than that moves the schedule.
+const BURST_NANOS: u64 = 3_000_000;
+/// Of that, what is left to the way from here to the wire.
+const MARGIN_NANOS: u64 = 500_000;
+/// Cells are counted in 2^-20 ns, so that a million probes stay within a nanosecond.
+const FRACTION_BITS: u32 = 20;
+
+#[derive(Debug)]
+pub(crate) enum Pace {
+    Even(Even),
+    /// As fast as the window allows; with a period of its own, each target's turn comes no sooner.
+    Flat {
+        targets: u64,
+        period: u64,
+        start: Option<u64>,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct Even {
+    cell: u128,
+    cell_nanos: u64,
+    seed: u64,
+    start: u64,
+    due: u128,
+    started: bool,
+}
+
+impl Pace {
+    pub(crate) fn new(targets: u64, period: Duration, rate_pps: u32, seed: u64) -> Self {
+        let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
+        if rate_pps == 0 {
+            return Self::Flat { targets, period, start: None };
+        }
+        let by_period = (u128::from(period) << FRACTION_BITS) / u128::from(targets.max(1));
+        let by_rate = (1_000_000_000 << FRACTION_BITS) / u128::from(rate_pps);
+        let cell = by_period.max(by_rate);
+        let cell_nanos = u64::try_from(cell >> FRACTION_BITS).unwrap_or(u64::MAX).max(1);
+        Self::Even(Even { cell, cell_nanos, seed, start: 0, due: 0, started: false })
+    }
+
+    /// Whether the probe of this number, the next one, may leave now; if so it is taken to have left.
+    pub(crate) fn take(&mut self, now: u64, number: u64) -> bool {
+        match self {
+            Self::Even(even) => even.take(now, number),
+            Self::Flat { targets, period, start } => {
+                let start = *start.get_or_insert(now);
+                *period == 0 || now >= start + number / *targets * *period
+            }
+        }
+    }
+
+    /// When the probe of this number, the next one, may leave.
+    pub(crate) fn due(&self, now: u64, number: u64) -> u64 {
+        match self {
+            Self::Even(even) => even.may_leave(now, number),
+            Self::Flat { targets, period, start } => match start {
+                Some(start) if *period > 0 => start + number / *targets * *period,
+                _ => now,
+            },
+        }
+    }
+
+    /// Time from one probe to the next; none when there is no plan.
+    pub(crate) fn cell(&self) -> Option<u64> {
+        match self {
+            Self::Even(even) => Some(even.cell_nanos),
+            Self::Flat { .. } => None,
+        }
+    }
+}
+
+impl Even {
+    fn take(&mut self, now: u64, number: u64) -> bool {
+        if !self.started {
+            (self.started, self.start) = (true, now);
+        }
+        let due = self.due_at(number);
+        if now < due {
+            return false;
+        }
+        self.start += (now - due).saturating_sub(self.lag_max());
+        self.due += self.cell;
+        true
+    }
+
+    /// One probe leaves when its time comes, and those of the lag with it. Where a probe is worth more than that, being
+    /// one late is allowed all the same, or slow paces would never be kept.
+    fn lag_max(&self) -> u64 {
+        let jittered = self.cell_nanos + self.cell_nanos / JITTER_SHARE;
+        BURST_NANOS.saturating_sub(jittered).min(BURST_NANOS - MARGIN_NANOS).max(self.cell_nanos)
+    }
+
+    fn due_at(&self, number: u64) -> u64 {
+        let planned = self.start + u64::try_from(self.due >> FRACTION_BITS).unwrap_or(u64::MAX);
+        if self.cell_nanos < TICK_NANOS { planned } else { planned + self.jitter(number) }
+    }
+
+    /// The first probe leaves at once.
+    fn jitter(&self, number: u64) -> u64 {
+        if number == 0 { 0 } else { mixed(self.seed ^ number) % (self.cell_nanos / JITTER_SHARE + 1) }
+    }
+
+    fn may_leave(&self, now: u64, number: u64) -> u64 {
+        if !self.started {
+            return now;
+        }
+        let due = self.due_at(number);
+        if self.cell_nanos >= TICK_NANOS {
+            return due;
+        }
+        self.start + (due - self.start).div_ceil(TICK_NANOS) * TICK_NANOS
+    }
+}
+
+/// SplitMix64: neighbouring numbers give unrelated ones.
+fn mixed(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}

@@ -1,0 +1,212 @@
+//! Percentiles of round-trip times in little memory: counts in buckets whose bounds grow geometrically.
+//!
+//! A value is answered by the middle of its bucket, which is off by [`RELATIVE_ERROR`] at most. [`Sparse`] keeps only
+//! the buckets that occur and suits thousands of targets; [`Dense`] keeps all and serves the total. A sparse sketch
+//! that would outgrow its bound makes its buckets twice as wide instead, and says so by [`Sparse::relative_error`].
+
+/// By how much a percentile may be off, as a share of it.
+pub const RELATIVE_ERROR: f64 = 0.01;
+
+/// The logarithm of the ratio of two bounds: (1 + e) / (1 - e) for that error.
+const STEP: f64 = 0.020_000_666_706_669_435;
+/// Buckets up to 2^64 ns.
+const BUCKETS: usize = 2_220;
+/// Entries of a sparse sketch: a distribution that fills a range of 1 to 46 without a hole.
+const ENTRIES_MAX: usize = 192;
+/// Entries that a sparse sketch grows by; doubling would waste half of what thousands of targets need.
+const ENTRIES_GROWTH: usize = 8;
+
+const COUNT_BITS: u32 = 20;
+const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a logarithm of at least 1 over the step lies between 0 and the number of buckets"
+)]
+fn bucket_of(nanos: u64) -> u32 {
+    ((nanos.max(1) as f64).ln() / STEP) as u32
+}
+
+/// The value that is off by the same share from both bounds of a bucket.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "positive, and the cast saturates at the largest number"
+)]
+fn middle_of(bucket: u32, shift: u8) -> u64 {
+    let bound = |bucket: u32| (f64::from(bucket) * STEP).exp();
+    let (low, high) = (bound(bucket << shift), bound((bucket + 1) << shift));
+    (2.0 * low * high / (low + high)).round() as u64
+}
+
+/// One number of 32 bits for every bucket that occurs: the bucket above, the count below, sorted by bucket.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sparse {
+    entries: Vec<u32>,
+    shift: u8,
+}
+
+impl Sparse {
+    pub(crate) fn add(&mut self, nanos: u64) {
+        let bucket = bucket_of(nanos) >> self.shift;
+        let after = self.entries.partition_point(|entry| entry >> COUNT_BITS <= bucket);
+        if let Some(entry) = after.checked_sub(1).and_then(|last| self.entries.get_mut(last))
+            && *entry >> COUNT_BITS == bucket
+            && *entry & COUNT_MAX < COUNT_MAX
+        {
+            *entry += 1;
+            return;
+        }
+        // A full entry is followed by another one of its bucket.
+        if self.entries.len() == self.entries.capacity() {
+            self.entries.reserve_exact(ENTRIES_GROWTH);
+        }
+        self.entries.insert(after, bucket << COUNT_BITS | 1);
+        if self.distinct_beyond_bound() {
+            self.coarsen();
+        }
+    }
+
+    /// By how much a percentile of this sketch may be off, as a share of it.
+    pub(crate) fn relative_error(&self) -> f64 {
+        (STEP * f64::from(1u32 << self.shift) / 2.0).tanh()
+    }
+
+    /// The values of the given ranks, which must rise; the first value has rank 1.
+    pub(crate) fn at_ranks<const N: usize>(&self, ranks: [u64; N]) -> [u64; N] {
+        let counts = self.entries.iter().map(|entry| (entry >> COUNT_BITS, u64::from(entry & COUNT_MAX)));
+        walk(counts, self.shift, ranks)
+    }
+
+    fn distinct_beyond_bound(&self) -> bool {
+        // Full entries do not count: they say how much was measured, not how widely it spreads.
+        self.entries.len() > ENTRIES_MAX
+            && self.entries.iter().filter(|entry| **entry & COUNT_MAX < COUNT_MAX).count() > ENTRIES_MAX
+    }
+
+    fn coarsen(&mut self) {
+        self.shift += 1;
+        let mut merged: Vec<u32> = Vec::with_capacity(self.entries.len() / 2 + ENTRIES_GROWTH);
+        for entry in &self.entries {
+            let (bucket, mut count) = (entry >> COUNT_BITS >> 1, entry & COUNT_MAX);
+            if let Some(last) = merged.last_mut().filter(|last| **last >> COUNT_BITS == bucket) {
+                let fits = count.min(COUNT_MAX - (*last & COUNT_MAX));
+                *last += fits;
+                count -= fits;
+            }
+            if count > 0 {
+                merged.push(bucket << COUNT_BITS | count);
+            }
+        }
+        self.entries = merged;
+    }
+}
+
+/// A count for every bucket.
+#[derive(Debug, Clone)]
+pub(crate) struct Dense(Box<[u64]>);
+
+impl Dense {
+    pub(crate) fn new() -> Self {
+        Self(vec![0; BUCKETS].into_boxed_slice())
+    }
+
+    pub(crate) fn add(&mut self, nanos: u64) {
+        if let Some(count) = self.0.get_mut(bucket_of(nanos) as usize) {
+            *count += 1;
+        }
+    }
+
+    pub(crate) fn at_ranks<const N: usize>(&self, ranks: [u64; N]) -> [u64; N] {
+        walk((0..).zip(self.0.iter().copied()), 0, ranks)
+    }
+}
+
+fn walk<const N: usize>(counts: impl Iterator<Item = (u32, u64)>, shift: u8, ranks: [u64; N]) -> [u64; N] {
+    let mut values = [0; N];
+    let (mut at, mut passed) = (0, 0);
+    for (bucket, count) in counts {
+        passed += count;
+        while at < N && ranks[at] <= passed {
+            values[at] = middle_of(bucket, shift);
+            at += 1;
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn off_by(found: u64, truth: u64) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a share")]
+        let share = found.abs_diff(truth) as f64 / truth as f64;
+        share
+    }
+
+    proptest! {
+        #[test]
+        fn percentiles_are_off_by_a_hundredth_at_most(
+            mut values in proptest::collection::vec(1_000u64..40_000, 1..400)
+        ) {
+            let (mut sparse, mut dense) = (Sparse::default(), Dense::new());
+            for &value in &values {
+                sparse.add(value);
+                dense.add(value);
+            }
+            values.sort_unstable();
+            let count = values.len();
+            let ranks = [50, 95, 99].map(|percent| (count * percent).div_ceil(100));
+            let found = sparse.at_ranks(ranks.map(|rank| rank as u64));
+            prop_assert_eq!(found, dense.at_ranks(ranks.map(|rank| rank as u64)));
+            for (found, rank) in found.into_iter().zip(ranks) {
+                // Half a nanosecond of rounding comes on top.
+                prop_assert!(off_by(found, values[rank - 1]) <= RELATIVE_ERROR + 0.000_5);
+            }
+        }
+    }
+
+    #[test]
+    fn a_sketch_that_would_outgrow_its_bound_gets_coarser_and_says_so() {
+        let mut sketch = Sparse::default();
+        let mut value = 100.0f64;
+        let mut values = vec![];
+        while value < 1e11 {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 2^64")]
+            let nanos = value as u64;
+            values.push(nanos);
+            sketch.add(nanos);
+            value *= 1.01;
+        }
+        assert!(sketch.entries.len() <= ENTRIES_MAX && sketch.relative_error() > RELATIVE_ERROR);
+        let rank = values.len().div_ceil(2);
+        assert!(off_by(sketch.at_ranks([rank as u64])[0], values[rank - 1]) <= sketch.relative_error() + 0.000_5);
+    }
+
+    #[test]
+    fn counts_beyond_one_entry_are_kept() {
+        let mut sketch = Sparse::default();
+        for _ in 0..2_500_000 {
+            sketch.add(5_000);
+        }
+        sketch.add(9_000_000);
+        assert_eq!(sketch.entries.len(), 4);
+        assert!(off_by(sketch.at_ranks([2_500_000])[0], 5_000) <= RELATIVE_ERROR);
+        assert!(off_by(sketch.at_ranks([2_500_001])[0], 9_000_000) <= RELATIVE_ERROR);
+    }
+
+    #[test]
+    fn every_number_has_a_bucket() {
+        let mut dense = Dense::new();
+        for value in [0, 1, u64::MAX] {
+            dense.add(value);
+        }
+        assert_eq!(dense.0.iter().sum::<u64>(), 3);
+        assert!(bucket_of(u64::MAX) < 1 << (32 - COUNT_BITS));
+        assert!((RELATIVE_ERROR - Sparse::default().relative_error()).abs() < 1e-12);
+    }
+}

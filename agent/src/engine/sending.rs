@@ -1,0 +1,175 @@
+//! How probes leave: in batches, each answered for by name.
+//!
+//! `sendmmsg` tells an error only when it is the first message's; later on it tells a short count and forgets why. The
+//! message at which it stopped is therefore sent alone, so that its refusal gets its errno and a passing trouble its
+//! second try. The kernel's want of room is no refusal: it says nothing about the network.
+
+use super::{
+    batch::{BATCH, Inbox, Letter, NUMBER_CONTROL_BYTES, number_control, send},
+    sockets::{Lane, Sockets},
+};
+use nix::errno::Errno;
+use pingtong_probe::{IPV4_HEADER_BYTES, unfragmentable_header};
+use std::net::IpAddr;
+
+/// A probe to hand over.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// Where to.
+    pub to: IpAddr,
+    /// The ICMP message; the checksum of ICMPv6 is the kernel's to fill.
+    pub packet: &'a [u8],
+    /// Whether it may not be cut on the way.
+    pub dont_fragment: bool,
+    /// Routers that it may pass; the host's usual number when there is none.
+    pub hop_limit: Option<u8>,
+    /// A number of the caller's, given back with the stamp of its departure.
+    pub token: u64,
+}
+
+/// What became of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handed {
+    /// The kernel took it.
+    Taken,
+    /// The kernel refused it.
+    Refused(i32),
+    /// There was no room for it.
+    NoRoom,
+}
+
+/// Bytes of a `sockaddr_in` and of a `sockaddr_in6`.
+const NAME4_BYTES: usize = 16;
+const NAME6_BYTES: usize = 28;
+
+/// What a letter borrows from.
+#[derive(Debug, Clone, Copy)]
+struct Envelope {
+    name: [u8; NAME6_BYTES],
+    header: [u8; IPV4_HEADER_BYTES],
+    control: [u8; NUMBER_CONTROL_BYTES],
+}
+
+impl Sockets {
+    /// Hands probes over and says of each, by its place in `probes`, what became of it.
+    pub fn send_batch(&mut self, probes: &[Outgoing<'_>], became: &mut impl FnMut(usize, Handed)) {
+        let mut first = 0;
+        while let Some(probe) = probes.get(first) {
+            let way = |probe: &Outgoing<'_>| (probe.to.is_ipv6(), probe.dont_fragment);
+            let alike = probes[first..].iter().take(BATCH).take_while(|other| way(other) == way(probe)).count();
+            let batch = &probes[first..first + alike];
+            let mut tell = |index: usize, handed| became(first + index, handed);
+            let lane = match (probe.to, probe.dont_fragment) {
+                (IpAddr::V4(_), false) => Ok(&mut self.icmp),
+                (IpAddr::V4(_), true) => self.whole.as_mut().map_err(|_| Handed::NoRoom),
+                (IpAddr::V6(_), false) => self.icmpv6.as_mut().map_err(|_| Handed::NoRoom),
+                (IpAddr::V6(_), true) => self.whole_v6.as_mut().map_err(|_| Handed::NoRoom),
+            };
+            match lane {
+                Ok(lane) => lane.send(batch, &mut self.errors, &mut tell),
+                Err(handed) => (0..alike).for_each(|index| tell(index, handed)),
+            }
+            first += alike;
+        }
+    }
+}
+
+impl Lane {
+    /// Hands over a batch of one kind.
+    fn send(&mut self, probes: &[Outgoing<'_>], errors: &mut Inbox, became: &mut impl FnMut(usize, Handed)) {
+        let mut envelopes = [Envelope::EMPTY; BATCH];
+        let mut letters = [Letter::default(); BATCH];
+        for ((envelope, letter), probe) in envelopes.iter_mut().zip(&mut letters).zip(probes) {
+            *letter = envelope.letter(probe);
+        }
+        let letters = &letters[..probes.len().min(BATCH)];
+        let mut done = 0;
+        let mut alone = false;
+        while done < letters.len() {
+            let end = if alone { done + 1 } else { letters.len() };
+            let sent = send(&self.fd, &letters[done..end]);
+            let taken = sent.unwrap_or_default();
+            for (index, probe) in probes.iter().enumerate().skip(done).take(taken) {
+                self.note_handed(probe.token);
+                became(index, Handed::Taken);
+            }
+            done += taken;
+            match sent {
+                Ok(_) if done == end => alone = false,
+                // It stopped at a message and does not say why; the next call says, being about that message.
+                Ok(_) => {
+                    self.number_anew(errors);
+                    alone = true;
+                }
+                Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    self.number_anew(errors);
+                    if is_want_of_room(errno) {
+                        return (done..letters.len()).for_each(|index| became(index, Handed::NoRoom));
+                    }
+                    became(done, Handed::Refused(errno as i32));
+                    done += 1;
+                    alone = false;
+                }
+            }
+        }
+    }
+
+    fn note_handed(&mut self, token: u64) {
+        if self.stamping {
+            self.departures.handed(token);
+        }
+    }
+
+    /// After a send that failed nobody knows the kernel's next number: reads what is there and has it count from nought.
+    fn number_anew(&mut self, errors: &mut Inbox) {
+        if !self.stamping {
+            return;
+        }
+        self.read_departures(errors);
+        self.stamping = self.stamp(true).is_ok();
+        self.departures.restart();
+    }
+}
+
+impl Envelope {
+    const EMPTY: Self =
+        Self { name: [0; NAME6_BYTES], header: [0; IPV4_HEADER_BYTES], control: [0; NUMBER_CONTROL_BYTES] };
+
+    fn letter<'a>(&'a mut self, probe: &Outgoing<'a>) -> Letter<'a> {
+        let (name, level, kind) = match probe.to {
+            IpAddr::V4(to) => {
+                self.name[..2].copy_from_slice(&address_family(libc::AF_INET));
+                self.name[4..8].copy_from_slice(&to.octets());
+                if probe.dont_fragment {
+                    self.header = unfragmentable_header(to, probe.hop_limit);
+                }
+                (NAME4_BYTES, libc::SOL_IP, libc::IP_TTL)
+            }
+            IpAddr::V6(to) => {
+                self.name[..2].copy_from_slice(&address_family(libc::AF_INET6));
+                self.name[8..24].copy_from_slice(&to.octets());
+                (NAME6_BYTES, libc::SOL_IPV6, libc::IPV6_HOPLIMIT)
+            }
+        };
+        let headed = probe.to.is_ipv4() && probe.dont_fragment;
+        let limit = probe.hop_limit.filter(|_| !headed);
+        if let Some(limit) = limit {
+            self.control = number_control(level, kind, i32::from(limit));
+        }
+        Letter {
+            head: if headed { &self.header } else { &[] },
+            body: probe.packet,
+            name: &self.name[..name],
+            control: if limit.is_some() { &self.control } else { &[] },
+        }
+    }
+}
+
+fn address_family(family: i32) -> [u8; 2] {
+    u16::try_from(family).unwrap_or_default().to_ne_bytes()
+}
+
+fn is_want_of_room(errno: Errno) -> bool {
+    matches!(errno, Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM)
+}

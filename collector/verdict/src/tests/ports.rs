@@ -1,0 +1,249 @@
+//! Pairs of TCP and UDP: what their probes' ends prove, and what a silent port beside a living ping leaves open.
+
+use super::world::*;
+use crate::{CauseCode, Certainty, Cut, Lang, State, Verdict, diagnose_in};
+use pingtong_evidence::*;
+
+const PROBES: u32 = 40;
+
+/// What became of every probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Open,
+    Closed,
+    Silent,
+    /// Rejected by the router of the sender's side.
+    Rejected,
+    /// The target refuses as fast as its rate of errors lets it: six of forty.
+    FewClosed,
+}
+
+/// The tutorial with a service behind port 443 of the acceptor's host; `echoes` adds the pair of pings between the hosts.
+fn world(protocol: Protocol, end: End, echoes: Option<Wire>) -> World {
+    let mut world = World::healthy();
+    let icmp = world.question.pair.clone();
+    let sibling = world.question.probes.first().cloned();
+    world.wire(echoes.unwrap_or(Wire::Through), echoes.unwrap_or(Wire::Through));
+    if echoes.is_some() {
+        world.question.peers.push(icmp);
+    } else {
+        world.question.probes.clear();
+        world.question.arrivals.clear();
+    }
+    let rule_protocol = if protocol == Protocol::Tcp { RuleProtocol::Tcp } else { RuleProtocol::Udp };
+    let icmp_rule = rule("sgr-ping", Policy::Accept, 1, RuleProtocol::Icmp, RulePeer::Any);
+    *world.rules(Side::Acceptor) = vec![
+        icmp_rule,
+        SecurityRule {
+            ports: PortRange::new(443, 443).unwrap(),
+            ..rule("sgr-port", Policy::Accept, 1, rule_protocol, RulePeer::Cidr(cidr("192.168.0.0/16")))
+        },
+    ];
+    let pair = &mut world.question.pair;
+    pair.id = id("pair1/port");
+    (pair.protocol, pair.port) = (protocol, Some(443));
+    let all = SequenceSet::first(PROBES);
+    let some = match end {
+        End::Open | End::Closed => all.clone(),
+        End::FewClosed => SequenceSet::first(6),
+        End::Silent | End::Rejected => SequenceSet::new(),
+    };
+    let closed = if matches!(end, End::Closed | End::FewClosed) { some.clone() } else { SequenceSet::new() };
+    let error = IcmpError { from: ip("192.168.1.253"), icmp_type: 3, code: 13, count: PROBES.into() };
+    world.question.probes.push(ProbeRound {
+        key: RoundKey { agent: id("agent-a"), round: 1 << 62 },
+        pair: id("pair1/port"),
+        protocol,
+        planned: PROBES,
+        sent: all,
+        replied: some,
+        late: SequenceSet::new(),
+        icmp_errors: if end == End::Rejected { vec![error] } else { vec![] },
+        ports: Some(PortFates { port: 443, closed, ..PortFates::default() }),
+        ..sibling.unwrap()
+    });
+    world
+}
+
+fn blamed(verdict: &Verdict) -> Vec<CauseCode> {
+    verdict.causes.iter().map(|cause| cause.code).collect()
+}
+
+fn drop_port(world: &mut World, side: Side, hook: FirewallHook, text: &str) {
+    world.refuse(side, hook, Some(6), Some(4));
+    let Known::Known(firewall) = &mut world.facts(side).firewall else { panic!() };
+    firewall.refusing.last_mut().unwrap().text = text.to_owned();
+}
+
+#[test]
+fn an_open_port_and_a_refused_one_are_both_a_healthy_path() {
+    for (protocol, end) in [
+        (Protocol::Tcp, End::Open),
+        (Protocol::Tcp, End::Closed),
+        (Protocol::Udp, End::Closed),
+        (Protocol::Udp, End::FewClosed),
+    ] {
+        let world = world(protocol, end, None);
+        let verdict = world.verdict();
+        assert_eq!((verdict.state, blamed(&verdict)), (State::Healthy, vec![]), "{protocol} {end:?}");
+        let says = |lang: Lang, word: &str| {
+            let step = diagnose_in(&world.question, lang).steps.remove(7);
+            step.evidence.iter().any(|line| line.text.contains(word))
+        };
+        let refused = end != End::Open;
+        assert_eq!((says(Lang::En, "nobody listens"), says(Lang::Zh, "无人监听")), (refused, refused));
+    }
+}
+
+#[test]
+fn the_rate_of_port_unreachables_is_no_loss() {
+    let verdict = world(Protocol::Udp, End::FewClosed, None).verdict();
+    let forward = verdict.directions.forward;
+    assert_eq!((forward.sent, forward.received, forward.cut), (6, 6, Cut::None));
+}
+
+#[test]
+fn a_silent_tcp_port_is_broken_and_a_missing_rule_for_it_is_proven() {
+    let mut world = world(Protocol::Tcp, End::Silent, Some(Wire::Through));
+    world.rules(Side::Acceptor).pop();
+    let verdict = world.verdict();
+    assert_eq!((verdict.state, blamed(&verdict)), (State::Broken, vec![CauseCode::SgIngressMissing]));
+    assert_eq!(verdict.causes[0].certainty, Certainty::Proven);
+}
+
+#[test]
+fn a_silent_port_beside_living_pings_leaves_what_tells_ports_apart() {
+    let verdict = world(Protocol::Tcp, End::Silent, Some(Wire::Through)).verdict();
+    assert_eq!((verdict.state, blamed(&verdict)), (State::Broken, vec![]));
+    assert_eq!(verdict.suspects[0].codes, [CauseCode::GuestFirewall, CauseCode::FabricFault]);
+    assert!(verdict.suspects[0].decided_by.contains("443"), "{}", verdict.suspects[0].decided_by);
+    // Without pings, or with dead ones, hosts and paths are not cleared.
+    for echoes in [None, Some(Wire::S1)] {
+        let verdict = world(Protocol::Tcp, End::Silent, echoes).verdict();
+        let codes: Vec<CauseCode> = verdict.suspects.iter().flat_map(|suspect| suspect.codes.clone()).collect();
+        assert!(codes.contains(&CauseCode::InstanceStopped), "{echoes:?}: {codes:?}");
+        assert!(!codes.contains(&CauseCode::GuestEchoIgnored), "{echoes:?}: {codes:?}");
+    }
+}
+
+#[test]
+fn a_guest_that_drops_the_port_is_blamed_and_one_that_drops_another_is_not() {
+    let mut world = world(Protocol::Tcp, End::Silent, None);
+    drop_port(&mut world, Side::Acceptor, FirewallHook::Input, "meta l4proto tcp dport 443 drop");
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), [CauseCode::GuestFirewall]);
+    assert_eq!((verdict.causes[0].side, verdict.causes[0].direction), (Side::Acceptor, Some(Direction::Forward)));
+    for (side, hook, text) in [
+        (Side::Acceptor, FirewallHook::Input, "meta l4proto tcp dport 22 drop"),
+        // Its own connections are none of this pair's.
+        (Side::Acceptor, FirewallHook::Output, "meta l4proto tcp dport 443 drop"),
+        (Side::Initiator, FirewallHook::Input, "meta l4proto tcp dport 443 drop"),
+    ] {
+        let mut world = self::world(Protocol::Tcp, End::Silent, None);
+        drop_port(&mut world, side, hook, text);
+        assert_eq!(blamed(&world.verdict()), [], "{text} at {hook:?}");
+    }
+    // Those that do concern it: its own requests, the replies to them, and the service's answers.
+    for (side, hook, text) in [
+        (Side::Initiator, FirewallHook::Output, "meta l4proto tcp dport 443 drop"),
+        (Side::Initiator, FirewallHook::Input, "meta l4proto tcp sport 443 drop"),
+        (Side::Acceptor, FirewallHook::Output, "meta l4proto tcp sport 443 drop"),
+    ] {
+        let mut world = self::world(Protocol::Tcp, End::Silent, None);
+        drop_port(&mut world, side, hook, text);
+        assert_eq!(blamed(&world.verdict()), [CauseCode::GuestFirewall], "{text} at {hook:?}");
+    }
+}
+
+#[test]
+fn silence_of_udp_proves_nothing_and_a_rejection_does() {
+    let verdict = world(Protocol::Udp, End::Silent, Some(Wire::Through)).verdict();
+    assert_eq!((verdict.state, blamed(&verdict)), (State::Undecided, vec![]));
+    let verdict = world(Protocol::Udp, End::Rejected, Some(Wire::Through)).verdict();
+    assert_eq!(verdict.state, State::Broken);
+    // A rule that the configuration lacks is still named, though the wire cannot prove it.
+    let mut world = world(Protocol::Udp, End::Silent, None);
+    world.rules(Side::Acceptor).pop();
+    let verdict = world.verdict();
+    assert_eq!((verdict.state, verdict.causes[0].certainty), (State::Undecided, Certainty::Supported));
+}
+
+#[test]
+fn loss_of_connections_is_loss() {
+    let mut world = world(Protocol::Tcp, End::Closed, None);
+    let round = world.question.probes.last_mut().unwrap();
+    let kept: SequenceSet = (0..PROBES).filter(|n| n % 4 != 0).collect();
+    let resent = (0..PROBES).filter(|n| n % 4 == 0).collect();
+    round.replied = kept.clone();
+    round.ports = Some(PortFates { port: 443, closed: kept, resent, ..PortFates::default() });
+    let verdict = world.verdict();
+    assert_eq!((verdict.state, verdict.directions.forward.received), (State::Degraded, 30));
+}
+
+/// What the far agent saw of the probes; none at all when nothing came.
+fn arrivals(world: &mut World, came: u32, answered: u32) {
+    world.facts(Side::Acceptor).observes = vec![Protocol::Udp];
+    let key = world.question.probes.last().unwrap().key.clone();
+    if came == 0 {
+        return;
+    }
+    world.question.arrivals.push(ArrivalRound {
+        observer: id("agent-b"),
+        key,
+        from: ip("192.168.1.10"),
+        to: ip("172.16.1.10"),
+        first_at: at(1_000),
+        last_at: at(2_600),
+        watching_ms: Some(60_000),
+        interface: "eth0".into(),
+        on_wire: Known::Known(SequenceSet::first(came)),
+        accepted: Known::Known(SequenceSet::new()),
+        replied: Known::Known(SequenceSet::first(answered)),
+        replied_elsewhere: vec![],
+        own_drops: 0,
+    });
+}
+
+#[test]
+fn datagrams_that_a_watching_agent_never_saw_died_on_the_way() {
+    let mut world = world(Protocol::Udp, End::Silent, None);
+    arrivals(&mut world, 0, 0);
+    let mut unwatched = self::world(Protocol::Udp, End::Silent, None);
+    unwatched.facts(Side::Acceptor).observes = vec![];
+    let verdict = world.verdict();
+    assert_eq!((verdict.state, verdict.directions.forward.cut), (State::Broken, Cut::S1));
+    assert_eq!(unwatched.verdict().state, State::Undecided);
+    world.rules(Side::Acceptor).pop();
+    let verdict = world.verdict();
+    let cause = &verdict.causes[0];
+    assert_eq!((cause.code, cause.certainty), (CauseCode::SgIngressMissing, Certainty::Proven));
+}
+
+#[test]
+fn datagrams_that_arrive_and_stay_unanswered_prove_a_refusal_only_where_a_rule_surely_refuses() {
+    let mut world = world(Protocol::Udp, End::Silent, None);
+    arrivals(&mut world, PROBES, 0);
+    let verdict = world.verdict();
+    assert_eq!((verdict.state, verdict.directions.forward.arrived), (State::Undecided, Some(40)));
+    world.refuse(Side::Acceptor, FirewallHook::Input, Some(17), Some(4));
+    let Known::Known(firewall) = &mut world.facts(Side::Acceptor).firewall else { panic!() };
+    firewall.refusing[0].text = "meta l4proto udp dport 443 drop".into();
+    let verdict = world.verdict();
+    assert_eq!((verdict.state, blamed(&verdict)), (State::Broken, vec![CauseCode::GuestFirewall]));
+    assert_eq!(verdict.directions.forward.cut, Cut::S2);
+    let Known::Known(firewall) = &mut world.facts(Side::Acceptor).firewall else { panic!() };
+    firewall.refusing[0].text = "meta l4proto udp dport 22 drop".into();
+    assert_eq!(world.verdict().state, State::Undecided);
+}
+
+#[test]
+fn loss_on_the_way_out_is_seen_beside_refusals_that_are_rare() {
+    let mut world = world(Protocol::Udp, End::FewClosed, None);
+    arrivals(&mut world, PROBES, 6);
+    let part = world.question.arrivals.last_mut().unwrap();
+    // The last one came, so that the observer can tell what did not come before it.
+    part.on_wire = Known::Known((0..PROBES).filter(|n| *n < 6 || n % 2 == 1).collect());
+    let verdict = world.verdict();
+    let loss = verdict.directions.forward.loss.request.unwrap();
+    assert_eq!((loss.lost, loss.of, verdict.state), (17, 40, State::Degraded));
+}

@@ -1,0 +1,131 @@
+//! Whether every reply that the kernel delivered was counted, once: the truth is the kernel's own counter of replies.
+//!
+//! A reply too few is a false loss; one too many is the 120 % of other pingers. Both count here as miscounts. Replies
+//! of a pinger that runs beside ours are taken off by that pinger's own count.
+
+use super::{
+    measure::Running,
+    pinger::{Agent, Order, installed, write_targets},
+    road::{NEAR, Road, SHAPED, replies_in},
+};
+use crate::desired::Shape;
+use anyhow::{Context, Result};
+use ipnet::Ipv4Net;
+use serde::Serialize;
+use std::{path::Path, process::Command};
+
+/// Targets of a burst.
+const BURST: usize = 32_768;
+
+/// One trial.
+#[derive(Debug, Serialize)]
+pub struct Trial {
+    /// What was special.
+    pub name: &'static str,
+    /// Probes sent.
+    pub sent: u64,
+    /// Replies that the kernel delivered for them.
+    pub delivered: u64,
+    /// Replies counted: in time, late and duplicate.
+    pub counted: u64,
+    /// Probes called lost though their reply was delivered, and replies counted that never came.
+    pub miscounts: u64,
+    /// Packets that the prober says it dropped itself.
+    pub own_drops: u64,
+}
+
+struct Case<'a> {
+    name: &'static str,
+    block: Ipv4Net,
+    targets: usize,
+    count: u32,
+    rate: u32,
+    timeout_ms: u32,
+    shape: Option<Shape>,
+    beside: Option<&'a str>,
+}
+
+/// All trials; `probes` is how many they send together, at least.
+pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path, probes: u64) -> Result<Vec<Trial>> {
+    let plain = Shape::default();
+    let shaped = |name, shape| Case {
+        name,
+        block: SHAPED,
+        targets: 100,
+        count: 1_000,
+        rate: 5_000,
+        timeout_ms: 1_000,
+        shape: Some(shape),
+        beside: None,
+    };
+    let near = |name, targets, count| Case {
+        name,
+        block: NEAR,
+        targets,
+        count,
+        rate: 0,
+        timeout_ms: 1_000,
+        shape: None,
+        beside: None,
+    };
+    let mut cases = vec![
+        near("one burst to 32,768 targets", BURST, 1),
+        shaped("answers delayed by 5 ms", Shape { delay_ms: 5.0, ..plain }),
+        shaped("every tenth answer twice", Shape { duplicate: 0.05, ..plain }),
+        shaped("answers overtaken", Shape { delay_ms: 2.0, jitter_ms: 4.0, reorder: 0.1, ..plain }),
+        shaped("every twentieth lost each way", Shape { loss: 0.05, delay_ms: 1.0, ..plain }),
+        Case {
+            timeout_ms: 8,
+            ..shaped("answers later than the time-out", Shape { delay_ms: 1.0, jitter_ms: 12.0, ..plain })
+        },
+    ];
+    if installed("fping") {
+        cases.push(Case { beside: Some("fping"), ..near("fping to the same targets beside", 1_000, 100) });
+    }
+    let so_far: u64 = cases.iter().map(|case| case.targets as u64 * u64::from(case.count)).sum();
+    // The number on the wire has 16 bits; the rest of the probes goes round it many times.
+    let wraps = u32::try_from(probes.saturating_sub(so_far).max(200_000))?;
+    cases.push(near("one target, the sequence number wraps", 1, wraps));
+    cases.iter().map(|case| try_out(road, agent, directory, case).with_context(|| case.name)).collect()
+}
+
+fn try_out(road: &Road, agent: &Agent, directory: &Path, case: &Case<'_>) -> Result<Trial> {
+    let file = directory.join("targets-loss");
+    write_targets(&file, case.block, case.targets)?;
+    if let Some(shape) = case.shape {
+        road.shape(shape);
+    }
+    let before = replies_in(&road.here)?;
+    let beside = case.beside.map(|program| {
+        let mut command = Command::new(program);
+        command.args(["-c", "20", "-p", "100", "-i", "0", "-f"]).arg(&file);
+        Running::start(&road.here, command)
+    });
+    let order = Order {
+        targets: &file,
+        count: case.count,
+        period_ms: "0",
+        rate: case.rate,
+        timeout_ms: case.timeout_ms,
+        more: &[],
+    };
+    let told = agent.ping(&road.here, &order)?;
+    // fping prints a line for every reply.
+    let others = match beside.transpose()? {
+        Some(running) => running.finish()?.lines().filter(|line| line.contains(" bytes, ")).count() as u64,
+        None => 0,
+    };
+    if case.shape.is_some() {
+        road.shape(Shape::default());
+    }
+    let delivered = (replies_in(&road.here)? - before).saturating_sub(others);
+    let counted = told.count("received")? + told.count("late")? + told.count("duplicates")?;
+    Ok(Trial {
+        name: case.name,
+        sent: told.count("sent")?,
+        delivered,
+        counted,
+        miscounts: delivered.abs_diff(counted),
+        own_drops: told.count("own_drops")?,
+    })
+}

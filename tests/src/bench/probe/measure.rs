@@ -1,0 +1,180 @@
+//! What a program costs: a process of its own in a namespace, its time by the clock and on the processor.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures")]
+
+use crate::plane::Namespace;
+use anyhow::{Context, Result, bail};
+use nix::{
+    sys::{
+        resource::{UsageWho, getrusage},
+        signal::{Signal, kill},
+        time::{TimeVal, TimeValLike as _},
+    },
+    unistd::Pid,
+};
+use std::{
+    io::Read as _,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// No program runs longer.
+const WITHIN: Duration = Duration::from_mins(5);
+/// How long one is waited for that was to begin or to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A program that ended.
+#[derive(Debug)]
+pub(super) struct Ran {
+    /// By the clock.
+    pub seconds: f64,
+    /// User and system time.
+    pub cpu_seconds: f64,
+    pub stdout: String,
+    pub stderr: String,
+    pub status: ExitStatus,
+}
+
+/// A program that runs beside others.
+#[derive(Debug)]
+pub(super) struct Running {
+    child: Child,
+    output: thread::JoinHandle<std::io::Result<String>>,
+}
+
+/// Runs one program to its end. Nothing else may end meanwhile: the kernel adds up what ended children cost.
+pub(super) fn run(namespace: &Namespace, mut command: Command) -> Result<Ran> {
+    let name = command.get_program().to_owned();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let before = cpu_of_children()?;
+    let begun = Instant::now();
+    let child = namespace.spawn(command).with_context(|| format!("cannot start {}", name.display()))?;
+    let pid = Pid::from_raw(i32::try_from(child.id())?);
+    let (ended, still_running) = mpsc::channel::<()>();
+    let guard = thread::spawn(move || {
+        if still_running.recv_timeout(WITHIN) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    });
+    let output = child.wait_with_output()?;
+    let seconds = begun.elapsed().as_secs_f64();
+    drop(ended);
+    let _ = guard.join();
+    Ok(Ran {
+        seconds,
+        cpu_seconds: cpu_of_children()? - before,
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        status: output.status,
+    })
+}
+
+impl Running {
+    /// Starts a program.
+    pub(super) fn start(namespace: &Namespace, mut command: Command) -> Result<Self> {
+        let name = command.get_program().to_owned();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = namespace.spawn(command).with_context(|| format!("cannot start {}", name.display()))?;
+        let mut stdout = child.stdout.take().context("a child without standard output")?;
+        let output = thread::spawn(move || {
+            let mut text = String::new();
+            stdout.read_to_string(&mut text).map(|_| text)
+        });
+        Ok(Self { child, output })
+    }
+
+    /// Processor time so far, user and system, as `/proc` shows it.
+    pub(super) fn cpu_seconds(&self) -> Result<f64> {
+        cpu_of(self.child.id())
+    }
+
+    /// Processor time once it has done what it had to do: half a second without any.
+    pub(super) fn cpu_until_quiet(&self) -> Result<f64> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut before = self.cpu_seconds()?;
+        loop {
+            thread::sleep(Duration::from_millis(500));
+            let now = self.cpu_seconds()?;
+            // A hundredth of a second is the least that is told.
+            if now - before < 0.015 || Instant::now() > deadline {
+                return Ok(now);
+            }
+            before = now;
+        }
+    }
+
+    /// Waits until it has a packet socket open, for what it is to see must not come before.
+    pub(super) fn until_watching(&self) -> Result<()> {
+        let table = format!("/proc/{}/net/packet", self.child.id());
+        let deadline = Instant::now() + PATIENCE;
+        while std::fs::read_to_string(&table)?.lines().count() < 2 {
+            if Instant::now() > deadline {
+                bail!("a program that was to watch opened no packet socket");
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Asks it to end and returns what it printed.
+    pub(super) fn interrupt(self) -> Result<String> {
+        kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGINT)?;
+        self.finish()
+    }
+
+    /// Waits until it ends and returns what it printed.
+    pub(super) fn finish(mut self) -> Result<String> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                self.child.kill()?;
+                self.child.wait()?;
+                bail!("a program did not end");
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.output.join().map_err(|_| anyhow::anyhow!("a reader of output panicked"))?.context("cannot read output")
+    }
+}
+
+/// Processor time of a process so far, user and system, as `/proc` shows it: to a hundredth of a second.
+pub(super) fn cpu_of(pid: u32) -> Result<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let after_name = text.rsplit_once(") ").map(|(_, rest)| rest).context("a strange /proc/PID/stat")?;
+    let ticks: Vec<u64> = after_name.split(' ').skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    let [user, system] = ticks[..] else { bail!("a strange /proc/PID/stat") };
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.unwrap_or(100);
+    #[expect(clippy::cast_precision_loss, reason = "ticks of a run of minutes")]
+    Ok((user + system) as f64 / per_second as f64)
+}
+
+/// Resident memory of a process in KiB.
+pub(super) fn rss_kib(pid: u32) -> Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    line.trim().trim_end_matches(" kB").parse().context("a strange VmRSS")
+}
+
+fn cpu_of_children() -> Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    Ok(seconds_of(usage.user_time()) + seconds_of(usage.system_time()))
+}
+
+/// Processor time of the calling thread.
+pub(super) fn cpu_of_thread() -> Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
+    Ok(seconds_of(usage.user_time()) + seconds_of(usage.system_time()))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "microseconds of minutes")]
+fn seconds_of(time: TimeVal) -> f64 {
+    time.num_microseconds() as f64 / 1e6
+}
+
+/// The middle of the values; of an even number the lower of the two.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+}
