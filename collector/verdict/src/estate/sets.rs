@@ -32,7 +32,7 @@ impl FlowSet {
 
     /// One of its flows.
     pub(crate) fn sample(&self, protocol: Protocol) -> Option<Flow> {
-        let (source, destination) = apart(self)?;
+        let (source, destination) = two_hosts(self)?;
         let port = self.ports.map(PortRange::first);
         Some(Flow { source, destination, protocol, port })
     }
@@ -136,7 +136,7 @@ fn flows_between(
             let ports = range.and_then(|(first, last)| PortRange::new(first, last));
             let set = FlowSet { sources: sources.clone(), destinations: destinations.clone(), ports, fate };
             // A host alone with itself is no pair.
-            if apart(&set).is_some() {
+            if set.sample(protocol).is_some() {
                 sets.push(set);
             }
         }
@@ -144,9 +144,9 @@ fn flows_between(
     sets
 }
 
-/// A source with another host as its destination: the first source may be the only destination, and no pair with itself.
-fn apart(set: &FlowSet) -> Option<(HostRef, HostRef)> {
-    set.sources.iter().find_map(|from| Some((*from, *set.destinations.iter().find(|to| *to != from)?)))
+/// The first source that has another host among the destinations, and that host.
+fn two_hosts(set: &FlowSet) -> Option<(HostRef, HostRef)> {
+    set.sources.iter().find_map(|source| Some((*source, *set.destinations.iter().find(|host| *host != source)?)))
 }
 
 /// First and last port; none where the protocol has none.

@@ -605,3 +605,6 @@ impl Estate {
         blocks
     }
 }
+
+#[cfg(test)]
+mod tests;
