@@ -2,7 +2,7 @@
 
 use crate::Lang;
 use clap::{Args, Parser, Subcommand};
-use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// The agent of pingtong: probes, sees arrivals, reads its host and its account, reports.
 #[derive(Debug, Parser)]
@@ -162,7 +162,7 @@ fn millis_above_nought(text: &str) -> Result<Span, String> {
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Addresses to probe. / 要探测的地址
-    pub target: Vec<Ipv4Addr>,
+    pub target: Vec<IpAddr>,
     /// Probes per address. / 探测次数
     #[arg(long, short = 'c', default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=131_072))]
     pub count: u32,

@@ -14,11 +14,7 @@ use anyhow::bail;
 use pingtong_cloud::MetadataClient;
 use pingtong_evidence::{AgentId, Known, PairId, ProbeRound, WhyUnknown};
 use pingtong_probe::{NonceKey, RoundOrder};
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Exit codes of `design.md` §5.
@@ -42,15 +38,15 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
         Err(error) => Known::Unknown(error.why()),
     };
     let kind = engine.kind();
-    let targets: BTreeSet<Ipv4Addr> = args.target.iter().copied().collect();
-    let targets: Vec<Ipv4Addr> = targets.into_iter().collect();
+    let targets: BTreeSet<IpAddr> = args.target.iter().copied().collect();
+    let targets: Vec<IpAddr> = targets.into_iter().collect();
     let rounds = if targets.is_empty() {
         vec![]
     } else {
         probe(&targets, args.count, 50, 1_000, 56, 2_000, engine, clock).await?
     };
     let ports = PortCheck {
-        targets: targets.iter().map(|target| IpAddr::V4(*target)).collect(),
+        targets: targets.clone(),
         tcp: args.tcp.clone(),
         udp: args.udp.clone(),
         probes: args.count,
@@ -60,14 +56,14 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
     let mut opinions = vec![];
     if args.second_opinion {
         for &target in &targets {
-            let result = second_opinion(IpAddr::V4(target), Duration::from_secs(1)).await;
+            let result = second_opinion(target, Duration::from_secs(1)).await;
             opinions.push(Opinion { target, result });
         }
     }
     let order = FactsOrder {
         agent: local_agent()?,
         request: None,
-        peers: targets.into_iter().map(IpAddr::V4).collect(),
+        peers: targets,
         metadata,
         engine: kind,
         clock: Known::Unknown(WhyUnknown::NotAsked),
@@ -82,7 +78,7 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
 
 #[expect(clippy::too_many_arguments, reason = "the numbers of one command line, each named at both callers")]
 async fn probe(
-    targets: &[Ipv4Addr],
+    targets: &[IpAddr],
     count: u32,
     period_ms: u32,
     timeout_ms: u32,

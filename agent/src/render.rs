@@ -5,7 +5,7 @@ use pingtong_evidence::{Container, HostFacts, InterfaceKind, Known, ProbeEngine,
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
-    net::Ipv4Addr,
+    net::IpAddr,
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use std::{
 #[derive(Debug)]
 pub struct Opinion {
     /// The address.
-    pub target: Ipv4Addr,
+    pub target: IpAddr,
     /// Its round-trip time, or what came instead.
     pub result: Result<Duration, String>,
 }

@@ -3,7 +3,7 @@
 
 use super::session::Session;
 use crate::engine::{
-    Portable,
+    Handed, Portable,
     portable::{Outcome, What},
 };
 use pingtong_probe::{Handover, SendProbe, Sweep};
@@ -59,7 +59,7 @@ fn take(sweep: &mut Sweep, outcome: &Outcome) {
     let number = outcome.round << 32 | u64::from(outcome.sequence);
     match outcome.what {
         What::Answered(rtt) => sweep.vouched(number, rtt),
-        What::Error { from, icmp_type, code } => sweep.vouched_error(number, from.into(), icmp_type, code),
+        What::Error { from, icmp_type, code } => sweep.vouched_error(number, from, icmp_type, code),
         What::Refused(errno) => sweep.refused_after_all(number, errno),
         What::Silent => {}
     }
@@ -73,16 +73,20 @@ fn send(
     timeout: Duration,
     payload: &[u8],
 ) -> Handover {
-    let IpAddr::V4(target) = to else { return Handover::Refused(nix::errno::Errno::EAFNOSUPPORT as i32) };
-    portable.send(SendProbe {
+    let handed = portable.send(SendProbe {
         round: number >> 32,
         sequence: u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default(),
-        target,
+        target: to,
         identifier,
         wire_sequence: 0,
         timeout,
         payload: payload.to_vec(),
         dont_fragment: false,
     });
-    Handover::Taken
+    match handed {
+        // Without a socket of the family there is none to come.
+        Handed::NoRoom => Handover::Refused(nix::errno::Errno::EAFNOSUPPORT as i32),
+        Handed::Refused(errno) => Handover::Refused(errno),
+        Handed::Taken => Handover::Taken,
+    }
 }

@@ -262,12 +262,12 @@ impl Sweep {
         match *packet {
             Heard::Echo { kind: EchoKind::Reply, from, identifier, payload, .. } => {
                 if identifier == self.order.identifier {
-                    self.answer(nanos(at), from.into(), payload);
+                    self.answer(nanos(at), from, payload);
                 }
             }
             Heard::Error { from, icmp_type, code, quoted_to, identifier, sequence } => {
                 if identifier == self.order.identifier {
-                    self.rejection(from.into(), icmp_type, code, quoted_to.into(), sequence);
+                    self.rejection(from, icmp_type, code, quoted_to, sequence);
                 }
             }
             Heard::Echo { .. } => {}
