@@ -12,6 +12,7 @@ pub mod engine;
 pub mod facts;
 pub mod oneshot;
 pub mod ping;
+pub mod port_tap;
 pub mod privilege;
 pub mod probing;
 pub mod render;

@@ -66,6 +66,7 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
         peers: targets,
         metadata,
         engine: kind,
+        observes: vec![],
         clock: Known::Unknown(WhyUnknown::NotAsked),
         since: None,
     };

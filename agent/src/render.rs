@@ -1,6 +1,10 @@
 //! What users read on standard output, in both languages. The only module that writes there.
 
-use crate::{Lang, doctor::Finding, port_check};
+use crate::{
+    Lang,
+    doctor::{Finding, Standing},
+    port_check,
+};
 use pingtong_evidence::{Container, HostFacts, InterfaceKind, Known, ProbeEngine, ProbeRound, RouteOutcome, SCHEMA};
 use std::{
     fmt::Write as _,
@@ -79,14 +83,18 @@ pub fn doctor(findings: &[Finding], json: bool, lang: Lang) -> io::Result<()> {
         let findings: Vec<_> = findings
             .iter()
             .map(|finding| {
-                serde_json::json!({"code": finding.code, "ok": finding.ok, "what": lang.pick(&finding.zh, &finding.en), "next": finding.next})
+                serde_json::json!({"code": finding.code, "ok": finding.standing == Standing::Good, "state": finding.standing.as_str(), "what": lang.pick(&finding.zh, &finding.en), "next": finding.next})
             })
             .collect();
         return text(&serde_json::json!({"schema": SCHEMA, "findings": findings}).to_string());
     }
     let mut out = String::new();
     for finding in findings {
-        let mark = if finding.ok { '✓' } else { '✗' };
+        let mark = match finding.standing {
+            Standing::Good => '✓',
+            Standing::Wrong => '✗',
+            Standing::Unknown => '?',
+        };
         let _ = writeln!(out, "{mark} {}", lang.pick(&finding.zh, &finding.en));
         if let Some(next) = &finding.next {
             let _ = writeln!(out, "    {} {next}", lang.pick("下一步：", "next:"));

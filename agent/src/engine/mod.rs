@@ -71,6 +71,14 @@ impl Engine {
         }
     }
 
+    /// What its times are worth; none where the kernel's sockets are not ours.
+    pub fn stamps(&self) -> Option<Stamps> {
+        match self {
+            Self::Raw(raw) => Some(raw.sockets.stamps()),
+            Self::Portable(_) | Self::None(_) => None,
+        }
+    }
+
     /// Why it is less than exact, in words with the next step; none when it is exact.
     pub fn degraded(&self) -> Option<String> {
         match self {
