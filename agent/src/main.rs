@@ -8,6 +8,8 @@ use pingtong_agent::{
     doctor,
     engine::{Engine, Sockets},
     oneshot::{self, Exit, Usage},
+    ping,
+    port_tap::PortTap,
     privilege, render, run,
     settings::{Settings, SettingsError, environment_lang, environment_log},
     snapshot,
@@ -44,6 +46,11 @@ fn main() -> ExitCode {
 
 fn start(cli: &Cli) -> anyhow::Result<Exit> {
     let lang = cli.lang.unwrap_or_else(environment_lang);
+    match &cli.command {
+        Command::Man => return Ok(ping::man().map(|()| Exit::Healthy)?),
+        Command::Completions { shell } => return Ok(ping::completions(*shell).map(|()| Exit::Healthy)?),
+        _ => {}
+    }
     let clock = Clock::start();
     let settings = match &cli.command {
         Command::Run(args) => Some(Settings::load(&args.config)?),
@@ -52,34 +59,43 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
     clock::put_ahead(settings.as_ref().map_or(0, |settings| settings.clock_ahead_ms));
     // `doctor` looks at the capabilities, and the second opinion of `check` opens a socket of its own.
     let sockets = Sockets::open();
+    let tap = match &cli.command {
+        Command::Run(_) => {
+            PortTap::open().map_err(|error| tracing::debug!(%error, "no probes of ports are seen arriving")).ok()
+        }
+        _ => None,
+    };
     if !matches!(cli.command, Command::Doctor(_) | Command::Check(_))
         && let Err(error) = privilege::drop_all_but_listing()
     {
         tracing::debug!(%error, "capabilities are kept");
     }
+    if let Command::Ping(args) = &cli.command {
+        return ping::ping(args, sockets, clock, cli.json, lang);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(work(cli, settings, sockets, clock, lang))
+    runtime.block_on(work(cli, settings, sockets, tap, clock, lang))
 }
 
 async fn work(
     cli: &Cli,
     settings: Option<Settings>,
     sockets: Result<Sockets, nix::Error>,
+    tap: Option<PortTap>,
     clock: Clock,
     lang: Lang,
 ) -> anyhow::Result<Exit> {
     let engine = Engine::start(sockets);
     match (&cli.command, settings) {
         (Command::Run(_), Some(settings)) => {
-            run::run(settings, engine, clock).await?;
+            run::run(settings, engine, tap, clock).await?;
             Ok(Exit::Healthy)
         }
-        (Command::Run(_), None) => Ok(Exit::Undecided),
-        (Command::Ping(args), _) => oneshot::ping(args, engine, clock, cli.json, lang).await,
+        (Command::Run(_) | Command::Ping(_) | Command::Man | Command::Completions { .. }, _) => Ok(Exit::Undecided),
         (Command::Check(args), _) => oneshot::check(args, engine, clock, cli.json, lang).await,
         (Command::Snapshot(args), _) => snapshot::run(args, cli.json, lang).await,
         (Command::Doctor(args), _) => {
-            let (findings, exit) = doctor::examine(args.config.as_deref(), engine, clock).await?;
+            let (findings, exit) = doctor::examine(args, engine, clock).await?;
             render::doctor(&findings, cli.json, lang)?;
             Ok(exit)
         }

@@ -76,6 +76,11 @@ impl Probing {
         self.ledger.handle(now, Sighting::Plan { key, senders });
     }
 
+    /// Takes what another socket than the engine's saw arrive or leave.
+    pub fn sight(&mut self, sighting: Sighting<'_>) {
+        self.ledger.handle(self.clock.now(), sighting);
+    }
+
     /// Ends everything and gives out what there is.
     pub fn finish(&mut self) -> Yield {
         let now = self.clock.now();

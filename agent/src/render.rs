@@ -1,6 +1,10 @@
 //! What users read on standard output, in both languages. The only module that writes there.
 
-use crate::{Lang, doctor::Finding, port_check};
+use crate::{
+    Lang,
+    doctor::{Finding, Standing},
+    port_check,
+};
 use pingtong_evidence::{Container, HostFacts, InterfaceKind, Known, ProbeEngine, ProbeRound, RouteOutcome, SCHEMA};
 use std::{
     fmt::Write as _,
@@ -33,27 +37,14 @@ pub fn aside(text: &str) {
     eprintln!("{text}");
 }
 
-/// Rounds of `ping`: one line a target and a summary.
+/// A frame of a table that is drawn again and again.
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn ping(rounds: &[ProbeRound], json: bool, lang: Lang) -> io::Result<()> {
-    let (sent, received) = totals(rounds);
-    if json {
-        for round in rounds {
-            text(&serde_json::json!({"schema": SCHEMA, "target": round.target, "round": round}).to_string())?;
-        }
-        let alive = rounds.iter().filter(|round| !round.replied.is_empty()).count();
-        let summary = serde_json::json!({"targets": rounds.len(), "alive": alive, "sent": sent, "received": received});
-        return text(&serde_json::json!({"schema": SCHEMA, "summary": summary}).to_string());
-    }
-    let mut lines: Vec<String> = rounds.iter().map(|round| line(round, lang)).collect();
-    let alive = rounds.iter().filter(|round| !round.replied.is_empty()).count();
-    lines.push(match lang {
-        Lang::Zh => format!("共 {} 个目标，{alive} 个有应答；发送 {sent}，收到 {received}", rounds.len()),
-        Lang::En => format!("{} targets, {alive} answer; {sent} sent, {received} received", rounds.len()),
-    });
-    text(&lines.join("\n"))
+pub fn frame(frame: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(frame.as_bytes())?;
+    out.flush()
 }
 
 /// Result of `check`.
@@ -92,24 +83,24 @@ pub fn doctor(findings: &[Finding], json: bool, lang: Lang) -> io::Result<()> {
         let findings: Vec<_> = findings
             .iter()
             .map(|finding| {
-                serde_json::json!({"code": finding.code, "ok": finding.ok, "what": lang.pick(&finding.zh, &finding.en), "next": finding.next})
+                serde_json::json!({"code": finding.code, "ok": finding.standing == Standing::Good, "state": finding.standing.as_str(), "what": lang.pick(&finding.zh, &finding.en), "next": finding.next})
             })
             .collect();
         return text(&serde_json::json!({"schema": SCHEMA, "findings": findings}).to_string());
     }
     let mut out = String::new();
     for finding in findings {
-        let mark = if finding.ok { '✓' } else { '✗' };
+        let mark = match finding.standing {
+            Standing::Good => '✓',
+            Standing::Wrong => '✗',
+            Standing::Unknown => '?',
+        };
         let _ = writeln!(out, "{mark} {}", lang.pick(&finding.zh, &finding.en));
         if let Some(next) = &finding.next {
             let _ = writeln!(out, "    {} {next}", lang.pick("下一步：", "next:"));
         }
     }
     text(out.trim_end())
-}
-
-fn totals(rounds: &[ProbeRound]) -> (u64, u64) {
-    rounds.iter().fold((0, 0), |(sent, received), round| (sent + round.sent.len(), received + round.replied.len()))
 }
 
 fn line(round: &ProbeRound, lang: Lang) -> String {

@@ -13,6 +13,7 @@ use crate::{
     path_sizes::PathSizes,
     plan_watch::{Planned, introduce, watch_plan},
     port_probing::PortProbing,
+    port_tap::PortTap,
     probing::{Probing, Yield},
     settings::Settings,
     spool::{SPOOL_BYTES_MAX, Spool},
@@ -21,10 +22,10 @@ use crate::{
 };
 use pingtong_cloud::{Client, ClientSettings, Credentials, EndpointRule, GatherScope, MetadataClient, gather};
 use pingtong_evidence::{
-    AgentHealth, ClockFact, HostFacts, InstanceId, Known, MetadataFact, Plan, ProbeEngine, Report, ReportBody,
-    ReportId, RequestTag, Sampling, Snapshot, WhyUnknown,
+    AgentHealth, ClockFact, HostFacts, InstanceId, Known, MetadataFact, Plan, ProbeEngine, Protocol, Report,
+    ReportBody, ReportId, RequestTag, Sampling, Snapshot, WhyUnknown,
 };
-use pingtong_probe::{ClockWatch, NonceKey, PortOrder, RoundOrder};
+use pingtong_probe::{AgentHash, ClockWatch, NonceKey, PortOrder, RoundOrder};
 use std::time::Duration;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -69,6 +70,9 @@ struct Station {
     probing: Probing,
     /// Probes of ports; none, and why, where the kernel refuses what they need.
     ports: Result<PortProbing, String>,
+    /// What sees probes of ports arrive; none without the capability.
+    tap: Option<PortTap>,
+    hash: AgentHash,
     metadata_client: MetadataClient,
     cloud: Client,
     metadata: Known<MetadataFact>,
@@ -100,7 +104,7 @@ struct Station {
 ///
 /// # Errors
 /// [`RunError`] when it cannot begin.
-pub async fn run(settings: Settings, engine: Engine, clock: Clock) -> Result<(), RunError> {
+pub async fn run(settings: Settings, engine: Engine, tap: Option<PortTap>, clock: Clock) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let collector = Collector::new(&settings)?;
@@ -127,6 +131,8 @@ pub async fn run(settings: Settings, engine: Engine, clock: Clock) -> Result<(),
     services.spawn(Uplink { collector, sender, spool, reports: report_receiver, state: state_sender, clock }.run());
     let key = NonceKey::from_bytes([0; 32]);
     let mut station = Station {
+        hash: AgentHash::of(&settings.agent),
+        tap,
         ports: PortProbing::new(clock, settings.agent.clone(), key.clone(), settings.rate_pps_max)
             .map_err(|error| format!("no probes of ports: {error}")),
         probing: Probing::new(clock, engine, settings.agent.clone(), key, settings.rate_pps_max),
@@ -170,6 +176,7 @@ pub async fn run(settings: Settings, engine: Engine, clock: Clock) -> Result<(),
         tokio::select! {
             () = station.probing.wait() => {}
             () = port_probes(&station.ports) => {}
+            () = port_arrivals(station.tap.as_mut()) => {}
             Some(planned) = plans.recv() => station.take_plan(planned),
             Some(done) = station.tasks.join_next() => {
                 if let Ok(done) = done {
@@ -189,6 +196,14 @@ pub async fn run(settings: Settings, engine: Engine, clock: Clock) -> Result<(),
         tracing::warn!("ended without waiting for the collector");
     }
     Ok(())
+}
+
+/// Waits until probes of ports may have arrived.
+async fn port_arrivals(tap: Option<&mut PortTap>) {
+    match tap {
+        Some(tap) => tap.ready().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until the probes of ports have something to do.
@@ -221,6 +236,10 @@ impl Station {
             }
         }
         self.lag_max = self.lag_max.max(self.probing.lag());
+        if let Some(tap) = &mut self.tap {
+            let probing = &mut self.probing;
+            tap.drain(self.hash, |sighting| probing.sight(sighting));
+        }
         let mut out = self.probing.pump();
         if let Ok(ports) = &mut self.ports {
             out.rounds.extend(ports.pump());
@@ -399,6 +418,7 @@ impl Station {
             peers: self.targets.peers.clone(),
             metadata: self.metadata.clone(),
             engine: self.probing.engine().kind(),
+            observes: self.tap.iter().map(|_| Protocol::Udp).collect(),
             clock: self.clock_fact().map_or_else(Known::default, Known::Known),
             since: self.load.replace(LoadReading::now()),
         };

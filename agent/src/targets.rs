@@ -86,6 +86,7 @@ impl Targets {
                 },
             }
         }
+        targets.senders.extend(plan.senders.iter().cloned());
         targets.peers = peers.into_iter().collect();
         targets.refused = refused.into_iter().collect();
         if !others.is_empty() {
@@ -160,6 +161,7 @@ mod tests {
                     port: None,
                 })
                 .collect(),
+            senders: vec![],
             steady: sampling,
             snapshot_period_ms: 1,
             fresh: None,
@@ -175,6 +177,29 @@ mod tests {
         assert_eq!(targets.probed.len(), 1);
         assert_eq!(targets.refused, [IpAddr::from([10, 0, 0, 1])]);
         assert_eq!(targets.peers.len(), 2);
+    }
+
+    #[test]
+    fn ports_are_probed_few_at_a_time_and_their_senders_may_arrive() {
+        let allow = [Cidr::parse("0.0.0.0/0").unwrap()];
+        let mut plan = plan(&["10.0.0.1", "10.0.0.2"]);
+        (plan.targets[0].protocol, plan.targets[0].port) = (Protocol::Tcp, Some(443));
+        plan.senders = vec![AgentId::parse("far").unwrap()];
+        let targets = Targets::of(&plan, &allow, Ok(()));
+        assert_eq!((targets.probed.len(), targets.ports.len(), targets.unsupported.clone()), (1, 1, None));
+        assert_eq!(targets.senders, plan.senders);
+        let one = |fresh| targets.port_orders(plan.fresh_sampling, fresh)[0].clone();
+        assert_eq!((one(false).probes, one(false).spacing), (2, Duration::from_millis(500)));
+        assert_eq!((one(true).probes, one(true).spacing, one(true).port), (40, Duration::from_millis(25), 443));
+        // A plan that asks for less gets less, and one without a port cannot be followed.
+        let less = Sampling { probes: 1, spacing_ms: 2_000, ..plan.steady };
+        assert_eq!(
+            (targets.port_orders(less, true)[0].probes, targets.port_orders(less, true)[0].spacing.as_secs()),
+            (1, 2)
+        );
+        plan.targets[0].port = None;
+        assert!(Targets::of(&plan, &allow, Ok(())).unsupported.unwrap().contains("tcp towards 10.0.0.1"));
+        assert_eq!(Targets::of(&plan, &[], Ok(())).ports.len(), 0);
     }
 
     #[test]

@@ -88,10 +88,10 @@ impl Roster {
         pairs.flat_map(|pair| Side::BOTH.map(|side| pair.endpoint(side).agent.clone())).flatten().collect()
     }
 
-    /// Whether an agent lives at the far end of a round, so that arrivals of it can be expected. Only echoes bear what makes
-    /// them one round's for every agent that sees them.
+    /// Whether an agent lives at the far end of a round, so that arrivals of it can be expected. A SYN bears
+    /// nothing by which an agent could tell whose probe it is.
     pub(crate) fn has_observer(&self, round: &ProbeRound) -> bool {
-        if round.protocol != Protocol::Icmp {
+        if round.protocol == Protocol::Tcp {
             return false;
         }
         let Some(pair) = self.pairs.get(&round.pair) else { return false };
@@ -130,12 +130,23 @@ impl Roster {
             revision,
             nonce_key: nonce_key.to_owned(),
             targets,
+            senders: self.senders_to(agent),
             steady,
             snapshot_period_ms: SNAPSHOT_PERIOD_MS,
             fresh,
             fresh_sampling,
             now,
         })
+    }
+
+    /// Agents that probe this one and are not probed by it.
+    fn senders_to(&self, agent: &AgentId) -> Vec<AgentId> {
+        let connections = self.pairs.values().filter(|pair| pair.protocol != Protocol::Icmp);
+        let senders = connections.filter_map(|pair| {
+            let (opens, serves) = (pair.endpoint(pair.opened_by), pair.endpoint(pair.opened_by.opposite()));
+            opens.agent.clone().filter(|_| serves.agent.as_ref() == Some(agent))
+        });
+        senders.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn add(&mut self, link: &Link, expectation: &Expectation, agents: &[AgentRow]) {
@@ -439,6 +450,9 @@ ports = [443, 444]
         assert!(roster.pairs.values().filter(|pair| pair.port.is_some()).all(|pair| pair.opened_by == Side::Acceptor));
         assert_eq!(roster.targets[&agents[0].id].len(), 1, "tcp is opened by the acceptor only");
         assert_eq!(roster.targets[&agents[1].id].len(), 3);
+        let senders =
+            |agent: &AgentRow| roster.plan_of(&agent.id, 1, "00", None, Timestamp::default()).unwrap().senders;
+        assert_eq!((senders(&agents[0]), senders(&agents[1])), (vec![agents[1].id.clone()], vec![]));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Whether expectations hold for real: the kernel's own packets between the instances, nothing of the product's.
 //!
 //! ICMP by single echoes, each with an identifier of its own so that no firewall's state helps; TCP by a connection to
-//! the port, where a refusal also proves the path; both directions always.
+//! the port and UDP by datagrams to it, where a refusal also proves the path; both directions always.
 #![expect(clippy::disallowed_methods, reason = "a shell of the lab: it waits for states with a deadline and measures")]
 
 use crate::estate::Estate;
@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     fmt,
     io::{ErrorKind, Read},
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket},
     time::{Duration, Instant},
 };
 
@@ -21,6 +21,9 @@ const ECHOES: u16 = 5;
 const REPLIES_MIN: u16 = 2;
 /// How long an echo may take.
 const ECHO_WITHIN: Duration = Duration::from_millis(800);
+
+/// How long the first answer to datagrams may take.
+const DATAGRAMS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A direction that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +71,7 @@ pub async fn check(estate: &Estate) -> Result<Vec<Unreached>> {
         checks.push(tokio::task::spawn_blocking(move || {
             let what = namespace.run(move || match (protocol.as_str(), port) {
                 ("tcp", Some(port)) => connect(address, port),
+                ("udp", Some(port)) => datagrams(address, port),
                 ("icmp", _) => echoes(address),
                 _ => Some(format!("the lab cannot check {protocol} with packets")),
             });
@@ -88,6 +92,31 @@ fn connect(address: Ipv4Addr, port: u16) -> Option<String> {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => None,
         Err(error) => Some(format!("tcp {port}: {error}")),
     }
+}
+
+/// Port unreachables come once a second at most, and other probes of the port want theirs too.
+fn datagrams(address: Ipv4Addr, port: u16) -> Option<String> {
+    let each = Duration::from_millis(100);
+    let open = || -> std::io::Result<UdpSocket> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect((address, port))?;
+        socket.set_read_timeout(Some(each))?;
+        Ok(socket)
+    };
+    let socket = match open() {
+        Ok(socket) => socket,
+        Err(error) => return Some(format!("cannot open a socket: {error}")),
+    };
+    let deadline = Instant::now() + DATAGRAMS_WITHIN;
+    while Instant::now() < deadline {
+        let answered = socket.send(b"pingtong-lab").and_then(|_| socket.recv(&mut [0; 64]));
+        match answered {
+            Ok(_) => return None,
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return None,
+            Err(_) => {}
+        }
+    }
+    Some(format!("udp {port}: neither an answer nor a refusal"))
 }
 
 /// None when enough echoes came back.

@@ -1,6 +1,8 @@
 //! What a host tells about itself: the facts that explain a cut inside a guest.
 
-use crate::{AccountId, AgentId, Cidr, EniId, InstanceId, Known, RegionId, RequestTag, Timestamp, VSwitchId, VpcId};
+use crate::{
+    AccountId, AgentId, Cidr, EniId, InstanceId, Known, Protocol, RegionId, RequestTag, Timestamp, VSwitchId, VpcId,
+};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -35,6 +37,9 @@ pub struct HostFacts {
     pub container: Known<Container>,
     /// How the agent probes.
     pub engine: ProbeEngine,
+    /// Protocols beside ICMP whose probes the agent sees reach its interfaces: of these, what did not come is absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observes: Vec<Protocol>,
     /// The clock against the collector's.
     pub clock: Known<ClockFact>,
 }

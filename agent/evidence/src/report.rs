@@ -65,6 +65,9 @@ pub struct Plan {
     pub nonce_key: String,
     /// Whom to probe. Addresses outside the agent's own allow list are refused and reported.
     pub targets: Vec<PlanTarget>,
+    /// Agents whose probes may arrive here though none of ours go there: connections have one direction.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub senders: Vec<AgentId>,
     /// The steady rounds.
     pub steady: Sampling,
     /// Milliseconds between two readings of configuration and host facts.

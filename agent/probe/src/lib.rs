@@ -7,6 +7,7 @@
 //! randomness as a seed. That is what lets the tests run hours of rounds under a virtual clock.
 
 mod arrivals;
+mod datagram;
 mod nonce;
 mod now;
 mod payload;
@@ -20,6 +21,7 @@ mod sweep;
 mod wire;
 
 pub use arrivals::{ArrivalLedger, Observers, Sighting};
+pub use datagram::{Datagram, parse_datagram};
 pub use nonce::{NonceKey, NonceKeyError};
 pub use now::{ClockWatch, Now};
 pub use payload::{AgentHash, PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN, Payload};

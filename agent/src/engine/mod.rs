@@ -3,7 +3,7 @@
 mod batch;
 mod departures;
 mod filter;
-mod portable;
+pub(crate) mod portable;
 mod reading;
 mod ring;
 mod sending;
@@ -76,6 +76,14 @@ impl Engine {
             Self::Raw(_) => ProbeEngine::Raw,
             Self::Portable(_) => ProbeEngine::Portable,
             Self::None(_) => ProbeEngine::None,
+        }
+    }
+
+    /// What its times are worth; none where the kernel's sockets are not ours.
+    pub fn stamps(&self) -> Option<Stamps> {
+        match self {
+            Self::Raw(raw) => Some(raw.sockets.stamps()),
+            Self::Portable(_) | Self::None(_) => None,
         }
     }
 

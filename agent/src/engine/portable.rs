@@ -12,7 +12,7 @@ use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence,
 use tokio::task::JoinSet;
 
 /// Probes on their way: replies to so many fit the default receive buffer, which holds 256, twice over.
-pub(super) const WINDOW: usize = 128;
+pub(crate) const WINDOW: usize = 128;
 /// Receive buffer asked for; the kernel grants what this process may have.
 const RECEIVE_BUFFER_BYTES: i32 = 1 << 20;
 
@@ -22,14 +22,14 @@ const REPLY_V6: u8 = 129;
 
 /// What became of one probe.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) round: u64,
-    pub(super) sequence: u32,
-    pub(super) what: What,
+pub(crate) struct Outcome {
+    pub(crate) round: u64,
+    pub(crate) sequence: u32,
+    pub(crate) what: What,
 }
 
 #[derive(Debug)]
-pub(super) enum What {
+pub(crate) enum What {
     Answered(Duration),
     Error { from: IpAddr, icmp_type: u8, code: u8 },
     Refused(i32),
@@ -73,7 +73,7 @@ impl Portable {
         self.client_v6.as_ref().map(drop).map_err(Clone::clone)
     }
 
-    pub(super) fn send(&mut self, probe: SendProbe) -> Handed {
+    pub(crate) fn send(&mut self, probe: SendProbe) -> Handed {
         let client = match (probe.target, &self.client_v6) {
             (IpAddr::V4(_), _) => self.client.clone(),
             (IpAddr::V6(_), Ok(client)) => client.clone(),
@@ -94,7 +94,7 @@ impl Portable {
         Handed::Taken
     }
 
-    pub(super) async fn next(&mut self) -> Option<Outcome> {
+    pub(crate) async fn next(&mut self) -> Option<Outcome> {
         loop {
             if let Ok(outcome) = self.tasks.join_next().await? {
                 return Some(outcome);
@@ -102,7 +102,7 @@ impl Portable {
         }
     }
 
-    pub(super) fn try_next(&mut self) -> Option<Outcome> {
+    pub(crate) fn try_next(&mut self) -> Option<Outcome> {
         loop {
             if let Ok(outcome) = self.tasks.try_join_next()? {
                 return Some(outcome);

@@ -14,8 +14,8 @@ mod rule;
 pub use load::LoadReading;
 
 use pingtong_evidence::{
-    AgentId, ClockFact, Container, HostFacts, InterfaceFact, Known, MetadataFact, ProbeEngine, RequestTag, SCHEMA,
-    Timestamp, WhyUnknown,
+    AgentId, ClockFact, Container, HostFacts, InterfaceFact, Known, MetadataFact, ProbeEngine, Protocol, RequestTag,
+    SCHEMA, Timestamp, WhyUnknown,
 };
 use std::net::IpAddr;
 
@@ -32,6 +32,8 @@ pub struct FactsOrder {
     pub metadata: Known<MetadataFact>,
     /// How the agent probes.
     pub engine: ProbeEngine,
+    /// Protocols beside ICMP whose probes it sees arrive.
+    pub observes: Vec<Protocol>,
     /// The clock against the collector's.
     pub clock: Known<ClockFact>,
     /// What the host had done when the time began over which its load is told.
@@ -62,6 +64,7 @@ pub fn read(order: FactsOrder, at: Timestamp) -> HostFacts {
         counters: kernel::counters(),
         load: load::since(order.since.as_ref()),
         engine: order.engine,
+        observes: order.observes,
         clock: order.clock,
         metadata: order.metadata,
     }

@@ -232,6 +232,11 @@ fn guests(
         }
         found.extend(mine);
     }
+    for finding in found.iter().filter(|finding| finding.code == CauseCode::GuestFirewall) {
+        for flow in flows(pair).into_iter().filter(|flow| finding.stops.round_trip(*flow)) {
+            seen.entry(flow).and_modify(Observed::refused_by_guest);
+        }
+    }
     for (flow, cut) in cuts {
         if let Some(observed) = seen.get_mut(&flow) {
             observed.cut = Some(cut);

@@ -197,6 +197,13 @@ impl Observed {
         }
     }
 
+    /// Datagrams died that a rule of the far guest surely refuses, so that their silence does prove something.
+    pub(crate) fn refused_by_guest(&mut self) {
+        if std::mem::take(&mut self.mute) {
+            self.cut = Some(if self.request.is_some_and(|leg| leg.passed > 0) { Cut::S2 } else { self.find_cut() });
+        }
+    }
+
     pub(crate) fn report(&self, predicted: Cut) -> DirectionReport {
         DirectionReport {
             sent: self.sent,
@@ -227,9 +234,15 @@ fn known_union<'a>(parts: impl Iterator<Item = &'a Known<SequenceSet>>) -> Optio
         .fold(None, |all: Option<SequenceSet>, part| Some(all.map_or_else(|| part.clone(), |all| all.union(part))))
 }
 
-/// Whether an agent's absence of arrivals means that nothing arrived.
-fn watches(facts: Option<&HostFacts>, address: IpAddr) -> bool {
-    facts.is_some_and(|facts| facts.engine == ProbeEngine::Raw && !elsewhere(facts, address))
+/// Whether an agent's absence of arrivals of this protocol means that nothing arrived.
+fn watches(facts: Option<&HostFacts>, address: IpAddr, protocol: Protocol) -> bool {
+    facts.is_some_and(|facts| {
+        let sees = match protocol {
+            Protocol::Icmp => facts.engine == ProbeEngine::Raw,
+            Protocol::Tcp | Protocol::Udp => facts.observes.contains(&protocol),
+        };
+        sees && !elsewhere(facts, address)
+    })
 }
 
 /// Whether the observer lives in a container to which the address does not belong: it sees nothing of what reaches it.
@@ -253,12 +266,10 @@ pub(crate) fn observe_pair(
     let mut seen = Observed::default();
     let observer = pair.endpoint(flow.destination()).agent.as_ref();
     let silent = observer.is_none_or(|agent| question.silent.contains(agent));
-    let watching =
-        !silent && watches(observer.and_then(|agent| facts.get(agent)), pair.endpoint(flow.destination()).address);
+    let far = pair.endpoint(flow.destination()).address;
+    let watching = !silent && watches(observer.and_then(|agent| facts.get(agent)), far, pair.protocol);
     let sender = pair.endpoint(flow.source()).agent.as_ref().and_then(|agent| facts.get(agent));
     let answers_itself = sender.is_some_and(|facts| holds_target(facts, pair.endpoint(flow.destination()).address));
-    // Only echoes are watched for by every agent; of others only what was reported tells.
-    let watching = watching && pair.protocol == Protocol::Icmp;
     let spoke = observer.and_then(|agent| last_word(question, agent));
     for round in question.probes.iter().filter(|round| belongs(round, pair, flow)) {
         let parts: Vec<&ArrivalRound> = question
@@ -413,7 +424,8 @@ fn add_round(
     };
     let any = !parts.is_empty();
     let on_wire = read(known_union(parts.iter().map(|p| &p.on_wire)), any);
-    let accepted = read(known_union(parts.iter().map(|p| &p.accepted)), any);
+    // The raw socket that tells what a guest let in hears echoes only.
+    let accepted = if round.ports.is_none() { read(known_union(parts.iter().map(|p| &p.accepted)), any) } else { None };
     let replied = read(known_union(parts.iter().map(|p| &p.replied)), any);
     let mut elsewhere = SequenceSet::new();
     for (interface, set) in parts.iter().flat_map(|part| &part.replied_elsewhere) {

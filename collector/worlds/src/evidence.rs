@@ -336,6 +336,7 @@ fn facts(world: &World, side: Side, arrived: u64, turned_away: u64) -> HostFacts
         load: Known::default(),
         container: Known::Known(if guest.container.is_some() { Container::Yes } else { Container::No }),
         engine: ProbeEngine::Raw,
+        observes: vec![],
         clock: Known::Known(ClockFact { offset_ms: guest.clock_offset_ms, error_ms: 5 }),
     }
 }

@@ -179,3 +179,71 @@ fn loss_of_connections_is_loss() {
     let verdict = world.verdict();
     assert_eq!((verdict.state, verdict.directions.forward.received), (State::Degraded, 30));
 }
+
+/// What the far agent saw of the probes; none at all when nothing came.
+fn arrivals(world: &mut World, came: u32, answered: u32) {
+    world.facts(Side::Acceptor).observes = vec![Protocol::Udp];
+    let key = world.question.probes.last().unwrap().key.clone();
+    if came == 0 {
+        return;
+    }
+    world.question.arrivals.push(ArrivalRound {
+        observer: id("agent-b"),
+        key,
+        from: ip("192.168.1.10"),
+        to: ip("172.16.1.10"),
+        first_at: at(1_000),
+        last_at: at(2_600),
+        watching_ms: Some(60_000),
+        interface: "eth0".into(),
+        on_wire: Known::Known(SequenceSet::first(came)),
+        accepted: Known::Known(SequenceSet::new()),
+        replied: Known::Known(SequenceSet::first(answered)),
+        replied_elsewhere: vec![],
+        own_drops: 0,
+    });
+}
+
+#[test]
+fn datagrams_that_a_watching_agent_never_saw_died_on_the_way() {
+    let mut world = world(Protocol::Udp, End::Silent, None);
+    arrivals(&mut world, 0, 0);
+    let mut unwatched = self::world(Protocol::Udp, End::Silent, None);
+    unwatched.facts(Side::Acceptor).observes = vec![];
+    let verdict = world.verdict();
+    assert_eq!((verdict.state, verdict.directions.forward.cut), (State::Broken, Cut::S1));
+    assert_eq!(unwatched.verdict().state, State::Undecided);
+    world.rules(Side::Acceptor).pop();
+    let verdict = world.verdict();
+    let cause = &verdict.causes[0];
+    assert_eq!((cause.code, cause.certainty), (CauseCode::SgIngressMissing, Certainty::Proven));
+}
+
+#[test]
+fn datagrams_that_arrive_and_stay_unanswered_prove_a_refusal_only_where_a_rule_surely_refuses() {
+    let mut world = world(Protocol::Udp, End::Silent, None);
+    arrivals(&mut world, PROBES, 0);
+    let verdict = world.verdict();
+    assert_eq!((verdict.state, verdict.directions.forward.arrived), (State::Undecided, Some(40)));
+    world.refuse(Side::Acceptor, FirewallHook::Input, Some(17), Some(4));
+    let Known::Known(firewall) = &mut world.facts(Side::Acceptor).firewall else { panic!() };
+    firewall.refusing[0].text = "meta l4proto udp dport 443 drop".into();
+    let verdict = world.verdict();
+    assert_eq!((verdict.state, blamed(&verdict)), (State::Broken, vec![CauseCode::GuestFirewall]));
+    assert_eq!(verdict.directions.forward.cut, Cut::S2);
+    let Known::Known(firewall) = &mut world.facts(Side::Acceptor).firewall else { panic!() };
+    firewall.refusing[0].text = "meta l4proto udp dport 22 drop".into();
+    assert_eq!(world.verdict().state, State::Undecided);
+}
+
+#[test]
+fn loss_on_the_way_out_is_seen_beside_refusals_that_are_rare() {
+    let mut world = world(Protocol::Udp, End::FewClosed, None);
+    arrivals(&mut world, PROBES, 6);
+    let part = world.question.arrivals.last_mut().unwrap();
+    // The last one came, so that the observer can tell what did not come before it.
+    part.on_wire = Known::Known((0..PROBES).filter(|n| *n < 6 || n % 2 == 1).collect());
+    let verdict = world.verdict();
+    let loss = verdict.directions.forward.loss.request.unwrap();
+    assert_eq!((loss.lost, loss.of, verdict.state), (17, 40, State::Degraded));
+}

@@ -381,6 +381,7 @@ fn facts(side: Side) -> HostFacts {
         load: Known::default(),
         container: Known::Known(Container::No),
         engine: ProbeEngine::Raw,
+        observes: vec![],
         clock: Known::Known(ClockFact { offset_ms: 0, error_ms: 1 }),
     }
 }

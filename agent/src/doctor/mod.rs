@@ -1,0 +1,302 @@
+//! `doctor`: what works here, and the next step for what does not.
+//!
+//! Looks at what each cut point of a round trip needs, from the sockets to the collector. A thing is good, wrong, or could
+//! not be looked at, and the last reads as neither of the others.
+
+mod host;
+mod limits;
+
+use crate::{
+    chain,
+    cli::DoctorArgs,
+    clock::{Clock, wall},
+    collector::Collector,
+    engine::{CAPABILITY_ADVICE, Engine, Stamps},
+    facts::{self, FactsOrder},
+    oneshot::Exit,
+    port_tap::PortTap,
+    privilege,
+    settings::Settings,
+    spool::Spool,
+};
+use caps::Capability;
+use limits::Limits;
+use pingtong_cloud::MetadataClient;
+use pingtong_evidence::{AgentId, Known, Plan, ProbeEngine};
+use std::{collections::BTreeSet, net::IpAddr};
+
+/// Offset of the clocks beyond which stamps of two hosts cannot be laid side by side.
+const OFFSET_MS_MAX: i64 = 1_000;
+
+/// Findings that leave the agent at work: without raw sockets it probes less exactly, and a rule that refuses something, a
+/// small buffer or a limit may concern none of its packets.
+const ADVISORY: [&str; 9] = [
+    "net-raw",
+    "net-admin",
+    "firewall",
+    "firewall-refuses",
+    "firewall-legacy",
+    "rp-filter",
+    "receive-buffer",
+    "open-files",
+    "udp-arrivals",
+];
+
+/// How something stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// As it should be.
+    Good,
+    /// Not as it should be.
+    Wrong,
+    /// It could not be looked at.
+    Unknown,
+}
+
+impl Standing {
+    /// As scripts read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Wrong => "wrong",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    fn of(good: bool) -> Self {
+        if good { Self::Good } else { Self::Wrong }
+    }
+}
+
+/// One thing looked at.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// Stable, for scripts.
+    pub code: &'static str,
+    /// How it stands.
+    pub standing: Standing,
+    /// In Chinese.
+    pub zh: String,
+    /// In English.
+    pub en: String,
+    /// What to do about it: a command or a place.
+    pub next: Option<String>,
+}
+
+impl Finding {
+    fn new(code: &'static str, standing: Standing, zh: impl Into<String>, en: impl Into<String>, next: &str) -> Self {
+        let next = (standing != Standing::Good && !next.is_empty()).then(|| next.to_owned());
+        Self { code, standing, zh: zh.into(), en: en.into(), next }
+    }
+}
+
+/// Looks at everything that an agent needs.
+///
+/// # Errors
+/// When the settings cannot be read.
+pub async fn examine(args: &DoctorArgs, engine: Engine, clock: Clock) -> anyhow::Result<(Vec<Finding>, Exit)> {
+    let settings = args.config.as_deref().map(Settings::load).transpose()?;
+    let mut findings =
+        vec![capability("net-raw", Capability::CAP_NET_RAW), capability("net-admin", Capability::CAP_NET_ADMIN)];
+    findings.push(sockets(engine.kind(), engine.stamps(), engine.degraded()));
+    findings.push(arrivals(PortTap::open().err().map(|errno| errno.desc().to_owned()).as_deref()));
+    findings.extend(Limits::read(privilege::has(Capability::CAP_NET_ADMIN)).findings());
+    let metadata_client = MetadataClient::new(settings.as_ref().and_then(|settings| settings.metadata.as_deref()))?;
+    let metadata = match metadata_client.identity().await {
+        Ok(fact) => Known::Known(fact),
+        Err(error) => {
+            findings.push(Finding::new(
+                "metadata",
+                Standing::Wrong,
+                format!("元数据服务没有应答：{}", chain(&error)),
+                format!("the metadata service does not answer: {}", chain(&error)),
+                "curl -s http://100.100.100.200/latest/meta-data/instance-id",
+            ));
+            Known::Unknown(error.why())
+        }
+    };
+    let mut peers: BTreeSet<IpAddr> = args.peer.iter().copied().collect();
+    if let Some(settings) = &settings {
+        let (told, plan) = collector(settings, &clock).await;
+        findings.extend(told);
+        findings.push(spool(settings));
+        peers.extend(plan.iter().flat_map(|plan| &plan.targets).map(|target| target.address));
+    }
+    let order = FactsOrder {
+        agent: AgentId::parse("local")?,
+        request: None,
+        peers: peers.into_iter().collect(),
+        metadata,
+        engine: engine.kind(),
+        observes: vec![],
+        clock: Known::default(),
+        since: None,
+    };
+    let facts = tokio::task::spawn_blocking(move || facts::read(order, wall())).await?;
+    findings.extend(host::findings(&facts, settings.as_ref()));
+    let exit = verdict(&findings);
+    Ok((findings, exit))
+}
+
+/// Only what stops the work makes the exit code.
+fn verdict(findings: &[Finding]) -> Exit {
+    let stops = |finding: &&Finding| finding.standing == Standing::Wrong && !ADVISORY.contains(&finding.code);
+    if findings.iter().any(|finding| stops(&finding)) { Exit::Broken } else { Exit::Healthy }
+}
+
+fn capability(code: &'static str, capability: Capability) -> Finding {
+    let has = privilege::has(capability);
+    let (zh, en) = if has { ("有权限", "may use") } else { ("没有权限", "may not use") };
+    let (zh, en) = (format!("{zh} {capability}"), format!("{en} {capability}"));
+    Finding::new(code, Standing::of(has), zh, en, CAPABILITY_ADVICE)
+}
+
+/// The engine chosen, and how exact it is.
+fn sockets(kind: ProbeEngine, stamps: Option<Stamps>, degraded: Option<String>) -> Finding {
+    let (zh, en) = match stamps {
+        Some(Stamps::TxAndRx) => ("收发时间均由内核记录", "the kernel stamps departures and arrivals"),
+        Some(Stamps::RxOnly) => (
+            "接收时间由内核记录，发送时间为发送前读取",
+            "the kernel stamps arrivals, departures are read just before sending",
+        ),
+        Some(Stamps::None) | None => ("时间由本进程读取", "times are read by this process"),
+    };
+    match (kind, degraded) {
+        (ProbeEngine::Raw, None) => Finding::new(
+            "sockets",
+            Standing::Good,
+            format!("原始 ICMP 套接字和抓包套接字可用，{zh}"),
+            format!("raw ICMP and packet sockets work, {en}"),
+            "",
+        ),
+        (kind, why) => {
+            let zh = match kind {
+                ProbeEngine::Raw => "没有抓包套接字：被本机拒绝的到达看不到",
+                ProbeEngine::Portable => "没有原始套接字，改用 surge-ping：看不到到达和 ICMP 错误，时间精度约 1 毫秒",
+                ProbeEngine::None => "不能打开任何 ICMP 套接字，无法探测；代理仍会上报配置和本机事实",
+            };
+            Finding::new("sockets", Standing::Wrong, zh, why.unwrap_or_default(), CAPABILITY_ADVICE)
+        }
+    }
+}
+
+/// Whether UDP probes of other agents would be seen arriving.
+fn arrivals(refused: Option<&str>) -> Finding {
+    match refused {
+        None => Finding::new(
+            "udp-arrivals",
+            Standing::Good,
+            "能观测到其他 agent 的 UDP 探测到达",
+            "UDP probes of other agents are seen arriving",
+            "",
+        ),
+        Some(why) => Finding::new(
+            "udp-arrivals",
+            Standing::Wrong,
+            format!("看不到其他 agent 的 UDP 探测到达：{why}"),
+            format!("UDP probes of other agents are not seen arriving: {why}"),
+            CAPABILITY_ADVICE,
+        ),
+    }
+}
+
+async fn collector(settings: &Settings, clock: &Clock) -> (Vec<Finding>, Option<Plan>) {
+    let collector = match Collector::new(settings) {
+        Ok(collector) => collector,
+        Err(error) => {
+            let wrong = Finding::new("collector", Standing::Wrong, chain(&error), chain(&error), "pingtong enroll …");
+            return (vec![wrong], None);
+        }
+    };
+    let (asked_at, started) = (wall(), clock.mono());
+    match collector.plan(None).await {
+        Ok(plan) => {
+            let sample = crate::uplink::sample(asked_at, clock.mono().saturating_sub(started), plan.now);
+            let offset = sample.offset_ms;
+            let ok = offset.saturating_abs() <= OFFSET_MS_MAX.saturating_add(sample.error_ms);
+            let findings = vec![
+                Finding::new(
+                    "collector",
+                    Standing::Good,
+                    format!("采集端应答，计划中有 {} 个目标", plan.targets.len()),
+                    format!("the collector answers, its plan has {} targets", plan.targets.len()),
+                    "",
+                ),
+                clock_against(offset, ok),
+            ];
+            (findings, Some(plan))
+        }
+        Err(error) => {
+            let wrong = Finding::new(
+                "collector",
+                Standing::Wrong,
+                format!("采集端：{}", chain(&error)),
+                chain(&error),
+                "pingtong serve --config collector.toml --data DIR",
+            );
+            (vec![wrong], None)
+        }
+    }
+}
+
+fn clock_against(offset_ms: i64, ok: bool) -> Finding {
+    Finding::new(
+        "clock",
+        Standing::of(ok),
+        format!("时钟比采集端快 {offset_ms} ms"),
+        format!("the clock is {offset_ms} ms ahead of the collector's"),
+        "chronyc makestep",
+    )
+}
+
+fn spool(settings: &Settings) -> Finding {
+    let shown = settings.spool.display();
+    match Spool::open(&settings.spool, crate::spool::SPOOL_BYTES_MAX) {
+        Ok(spool) => Finding::new(
+            "spool",
+            Standing::Good,
+            format!("{shown} 可用，待发 {} 份", spool.len()),
+            format!("{shown} works, {} reports wait", spool.len()),
+            "",
+        ),
+        Err(error) => Finding::new(
+            "spool",
+            Standing::Wrong,
+            format!("{shown} 不可用：{error}"),
+            format!("{shown} cannot be used: {error}"),
+            &format!("mkdir -p {shown}"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_its_stamps_and_what_it_lacks_are_told() {
+        let exact = sockets(ProbeEngine::Raw, Some(Stamps::TxAndRx), None);
+        let less = sockets(ProbeEngine::Raw, Some(Stamps::RxOnly), None);
+        assert_eq!((exact.standing, less.standing), (Standing::Good, Standing::Good));
+        assert_ne!((&exact.en, &exact.zh), (&less.en, &less.zh));
+        for kind in [ProbeEngine::Raw, ProbeEngine::Portable, ProbeEngine::None] {
+            let finding = sockets(kind, None, Some("why".into()));
+            assert_eq!((finding.standing, finding.en.as_str(), finding.next.is_some()), (Standing::Wrong, "why", true));
+        }
+        assert_eq!((arrivals(None).standing, arrivals(Some("x")).standing), (Standing::Good, Standing::Wrong));
+        assert_eq!(
+            (clock_against(3, true).standing, clock_against(9_000, false).standing),
+            (Standing::Good, Standing::Wrong)
+        );
+    }
+
+    #[test]
+    fn what_is_advice_or_unknown_stops_nothing() {
+        let one = |code, standing| verdict(&[Finding::new(code, standing, "", "", "")]);
+        for code in ADVISORY {
+            assert_eq!(one(code, Standing::Wrong), Exit::Healthy, "{code}");
+        }
+        assert_eq!(one("echo", Standing::Wrong), Exit::Broken);
+        assert_eq!((one("echo", Standing::Unknown), one("echo", Standing::Good)), (Exit::Healthy, Exit::Healthy));
+    }
+}
