@@ -1,4 +1,4 @@
-//! Many messages by one system call: the only place of the agent that is `unsafe`.
+//! Many messages by one system call: the one of the two places of the agent that are `unsafe`.
 //!
 //! nix offers `recvmmsg` too, but keeps the shrunken control length of one call for the next, so that later control
 //! messages are cut, and it hides the key of a departure stamp. Each block here is sound for the reasons beside it: the
