@@ -16,6 +16,8 @@ use std::{
 
 /// Probes handed over before the sockets are read again.
 const BATCH: usize = 64;
+/// Probes of a small batch.
+const FEW: usize = 8;
 /// Packets read before probes get their turn.
 const DRAIN_MAX: usize = 1_024;
 /// Longest wait; a signal is noticed after it.
@@ -87,12 +89,32 @@ impl Batch {
         if count == 0 {
             return 0;
         }
-        let (packets, probes, hop_limit) = (&self.packets, &self.probes, self.ttl);
-        let outgoing: [Outgoing<'_>; BATCH] = std::array::from_fn(|at| Outgoing {
+        let taken = if count <= FEW {
+            self.hand_over::<FEW>(count, now, session, sockets)
+        } else {
+            self.hand_over::<BATCH>(count, now, session, sockets)
+        };
+        if taken {
+            session.first_sent.get_or_insert(now);
+            session.last_sent = Some(session.clock.mono());
+        }
+        count
+    }
+
+    /// Whether any was taken. `N` bounds the room that is laid out, which costs more than few probes themselves.
+    fn hand_over<const N: usize>(
+        &self,
+        count: usize,
+        now: Duration,
+        session: &mut Session,
+        sockets: &mut Sockets,
+    ) -> bool {
+        let (packets, probes) = (&self.packets, &self.probes);
+        let outgoing: [Outgoing<'_>; N] = std::array::from_fn(|at| Outgoing {
             to: probes[at].to,
             packet: &packets[at],
             dont_fragment: false,
-            hop_limit,
+            hop_limit: self.ttl,
             token: probes[at].number,
         });
         let mut taken = false;
@@ -105,11 +127,7 @@ impl Batch {
             taken |= what == Handover::Taken;
             session.sweep.handed(now, probes[at].number, what);
         });
-        if taken {
-            session.first_sent.get_or_insert(now);
-            session.last_sent = Some(session.clock.mono());
-        }
-        count
+        taken
     }
 }
 
