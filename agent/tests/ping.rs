@@ -81,6 +81,23 @@ fn refusals_of_this_host_are_named_and_are_no_losses() {
 }
 
 #[test]
+fn probes_leave_by_the_interface_and_from_the_address_that_were_asked_for() {
+    if !possible() {
+        return;
+    }
+    let observed = |arguments: &[&str]| {
+        let mut all = vec!["127.0.0.1", "-c", "2", "-p", "5", "--json"];
+        all.extend(arguments);
+        run("", &all)
+    };
+    assert_eq!(code(&observed(&["-I", "lo", "-S", "127.0.0.9"])), Some(0));
+    for wrong in [["-I", "none0"], ["-S", "192.0.2.1"]] {
+        let output = observed(&wrong);
+        assert_eq!(code(&output), Some(64), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
 fn silence_is_loss_and_each_probe_is_written_down() {
     if !possible() {
         return;

@@ -119,8 +119,17 @@ impl Mover {
                 if !args.observe {
                     sockets.unobserved();
                 }
+                sockets.leave_by(args.interface.as_deref(), args.source).map_err(|error| {
+                    Usage(format!("probes cannot leave by that interface or from that address: {error}"))
+                })?;
                 sockets.stamp_departures(args.stamps == WantedStamps::Both);
                 Ok(Self::Raw(Box::new(sockets)))
+            }
+            Err(errno) if args.interface.is_some() || args.source.is_some() => {
+                bail!(NoEngine(format!(
+                    "--interface and --source need raw sockets: {}; allow them with \"{CAPABILITY_ADVICE}\"",
+                    errno.desc()
+                )))
             }
             Err(errno) if args.observe => {
                 bail!("arrivals cannot be observed: {}; allow it with \"{CAPABILITY_ADVICE}\"", errno.desc())
