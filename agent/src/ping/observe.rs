@@ -29,15 +29,15 @@ impl Observer {
     /// A packet that the raw socket was given.
     pub(super) fn accepted(&mut self, packet: &Heard<'_>) {
         if let Heard::Echo { kind: EchoKind::Request, from, .. } = *packet {
-            self.of(from.into()).accepted += 1;
+            self.of(from).accepted += 1;
         }
     }
 
     /// A packet on an interface.
     pub(super) fn on_wire(&mut self, packet: &Heard<'_>, outgoing: bool) {
         match *packet {
-            Heard::Echo { kind: EchoKind::Request, from, .. } if !outgoing => self.of(from.into()).on_wire += 1,
-            Heard::Echo { kind: EchoKind::Reply, to, .. } if outgoing => self.of(to.into()).replies_left += 1,
+            Heard::Echo { kind: EchoKind::Request, from, .. } if !outgoing => self.of(from).on_wire += 1,
+            Heard::Echo { kind: EchoKind::Reply, to, .. } if outgoing => self.of(to).replies_left += 1,
             _ => {}
         }
     }
