@@ -13,7 +13,6 @@ use std::net::IpAddr;
 mod joined;
 mod naive;
 mod refresh;
-mod renewal;
 mod sets;
 
 pub(super) const SEEDS: u64 = 100;
