@@ -12,7 +12,7 @@ use crate::{
 use pingtong_evidence::HostFacts;
 use pingtong_probe::{PathSize, SizeVerdict};
 use serde_json::{Map, Value};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// What was asked for and seen.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ impl Extras {
     /// When raw sockets cannot be opened.
     pub(crate) async fn of(
         args: &CheckArgs,
-        targets: &[Ipv4Addr],
+        targets: &[IpAddr],
         facts: &HostFacts,
         clock: Clock,
         lang: Lang,

@@ -2,10 +2,7 @@
 
 use crate::Lang;
 use clap::{Args, Parser, Subcommand};
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
-};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// The agent of pingtong: probes, sees arrivals, reads its host and its account, reports.
 #[derive(Debug, Parser)]
@@ -47,6 +44,13 @@ pub enum Command {
     Snapshot(SnapshotArgs),
     /// Say what works here and what to do about the rest. / 自检并给出下一步
     Doctor(DoctorArgs),
+    /// Print the man pages, in troff. / 输出手册页
+    Man,
+    /// Print completions for a shell. / 输出命令行补全脚本
+    Completions {
+        /// bash, zsh, fish, elvish or powershell.
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Where the settings are.
@@ -57,36 +61,108 @@ pub struct ConfigArgs {
     pub config: PathBuf,
 }
 
-/// Arguments of `ping`.
+/// Arguments of `ping`. Letters are fping's where fping has them.
 #[derive(Debug, Args)]
 pub struct PingArgs {
-    /// Addresses, names or CIDR blocks. / 地址、主机名或网段
+    /// Addresses, names or CIDR blocks, IPv4 or IPv6. / 地址、主机名或网段
     pub target: Vec<String>,
-    /// A file of targets, one a line, or a CIDR block. / 目标文件或网段
-    #[arg(long)]
-    pub targets: Option<String>,
-    /// Probes per target. / 每个目标的探测次数
-    #[arg(long, short = 'c', default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=131_072))]
-    pub count: u32,
-    /// Milliseconds between two probes to one target. / 同一目标的探测间隔（毫秒）
-    #[arg(long, short = 'p', default_value_t = 1_000)]
-    pub period: u32,
-    /// Probes per second, all targets together. / 总速率上限（个/秒）
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub rate: u32,
+    /// A file of targets, one a line ("-" is standard input), or a CIDR block; may be repeated. / 目标文件（“-”为标准输入）或网段，可重复
+    #[arg(long, short = 'f', value_name = "FILE|CIDR")]
+    pub targets: Vec<String>,
+    /// Probes per target; 0 goes on until interrupted [default: 5]. / 每个目标的探测次数，0 为不限
+    #[arg(long, short = 'c')]
+    pub count: Option<u64>,
+    /// Go on until interrupted, like --count 0. / 持续探测直到中断
+    #[arg(long = "loop", short = 'l', conflicts_with = "count")]
+    pub endless: bool,
+    /// Stop sending after so many seconds; without --count nothing else stops it. / 发送持续的秒数
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub duration: Option<Span>,
+    /// Milliseconds between two probes to one target, decimals allowed [default: 1000; none with --rate 0]. / 同一目标的探测间隔（毫秒）
+    #[arg(long, short = 'p', value_name = "MS", value_parser = millis)]
+    pub period: Option<Span>,
+    /// Probes per second, all targets together; 0 is as fast as answers come [default: 10000]. / 总速率（个/秒），0 为不限速
+    #[arg(long, value_name = "PPS", value_parser = clap::value_parser!(u32).range(..=10_000_000))]
+    pub rate: Option<u32>,
     /// Bytes after the ICMP header. / ICMP 载荷字节数
-    #[arg(long, short = 's', default_value_t = 56, value_parser = clap::value_parser!(u32).range(32..=65_507))]
+    #[arg(long, short = 's', short_alias = 'b', default_value_t = 56, value_parser = clap::value_parser!(u32).range(32..=65_507))]
     pub size: u32,
-    /// Milliseconds after which a probe counts as unanswered. / 超时（毫秒）
-    #[arg(long, short = 't', default_value_t = 1_000)]
-    pub timeout: u32,
+    /// Milliseconds after which an answer is late, decimals allowed. / 超时（毫秒）
+    #[arg(long, short = 't', value_name = "MS", default_value = "1000", value_parser = millis_above_nought)]
+    pub timeout: Span,
+    /// Which stamps of the kernel to use: both; "receive" costs an eighth less and measures from just before the send. / 使用内核的哪些时间戳
+    #[arg(long, value_enum, default_value_t = WantedStamps::Both)]
+    pub stamps: WantedStamps,
+    /// Routers that a probe may pass. / TTL 或跳数上限
+    #[arg(long, short = 'H', value_parser = clap::value_parser!(u8).range(1..))]
+    pub ttl: Option<u8>,
+    /// Names mean IPv4 addresses. / 主机名只取 IPv4
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub ipv4: bool,
+    /// Names mean IPv6 addresses. / 主机名只取 IPv6
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
+    /// Count echo requests that arrive here, by source; without targets until interrupted. / 统计到达本机的 ping 请求
+    #[arg(long)]
+    pub observe: bool,
+    /// Write one line a probe: target,sequence,sent_ns,rtt_ns,what. / 每个探测写一行到文件
+    #[arg(long, value_name = "FILE")]
+    pub samples: Option<PathBuf>,
+    /// Only the summary. / 只输出汇总
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Which stamps of the kernel are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum WantedStamps {
+    /// When probes leave and when answers come.
+    Both,
+    /// When answers come.
+    Receive,
+}
+
+/// Probes per target, unless another number is asked for.
+const COUNT: u64 = 5;
+
+impl PingArgs {
+    /// Probes per target; none goes on until something else ends it.
+    pub fn count(&self) -> Option<u64> {
+        let usual = self.duration.is_none().then_some(COUNT);
+        self.count.or(usual).filter(|count| *count > 0 && !self.endless)
+    }
+}
+
+/// A time of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+/// Times are accepted up to so many seconds: ten years.
+const SECONDS_MAX: f64 = 315_360_000.0;
+
+fn seconds(text: &str) -> Result<Span, String> {
+    let number: f64 = text.parse().map_err(|_| String::from("a number is accepted, such as 1.5"))?;
+    if !(0.0..=SECONDS_MAX).contains(&number) {
+        return Err(format!("0 to {SECONDS_MAX} s are accepted"));
+    }
+    Ok(Span(Duration::from_secs_f64(number)))
+}
+
+fn millis(text: &str) -> Result<Span, String> {
+    let number: f64 = text.parse().map_err(|_| String::from("a number of milliseconds is accepted, such as 0.5"))?;
+    seconds(&(number / 1_000.0).to_string())
+}
+
+fn millis_above_nought(text: &str) -> Result<Span, String> {
+    let span = millis(text)?;
+    if span.0.is_zero() { Err(String::from("more than 0 is accepted")) } else { Ok(span) }
 }
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Addresses to probe. / 要探测的地址
-    pub target: Vec<Ipv4Addr>,
+    pub target: Vec<IpAddr>,
     /// Probes per address. / 探测次数
     #[arg(long, short = 'c', default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=131_072))]
     pub count: u32,

@@ -6,13 +6,9 @@ use crate::{
     engine::{Event, Handed, Outgoing, Sockets},
 };
 use anyhow::Context;
-use pingtong_probe::{EchoKind, Heard, Hop, HopOrder, HopWalk, echo_request};
+use pingtong_probe::{EchoKind, Heard, Hop, HopOrder, HopWalk, echo_request_to};
 use serde_json::{Value, json};
-use std::{
-    fmt::Write as _,
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::{fmt::Write as _, net::IpAddr, time::Duration};
 
 /// Probes of each hop limit.
 const PROBES: u8 = 3;
@@ -26,7 +22,7 @@ const READ_MAX: usize = 256;
 /// What one walk showed.
 #[derive(Debug)]
 pub(crate) struct HopsSeen {
-    pub(crate) target: Ipv4Addr,
+    pub(crate) target: IpAddr,
     pub(crate) hops: Vec<Hop>,
 }
 
@@ -34,18 +30,18 @@ pub(crate) struct HopsSeen {
 ///
 /// # Errors
 /// When raw sockets cannot be opened or waited for.
-pub(crate) fn walk(target: Ipv4Addr, hops_max: u8, clock: &Clock) -> anyhow::Result<HopsSeen> {
+pub(crate) fn walk(target: IpAddr, hops_max: u8, clock: &Clock) -> anyhow::Result<HopsSeen> {
     let mut sockets = Sockets::open().context("a walk of hop limits needs raw sockets")?;
     let mut random = [0; PAYLOAD_BYTES];
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("nothing random for the probes: {error}"))?;
     let identifier = u16::from_be_bytes([random[0], random[1]]);
-    let order = HopOrder { target: target.into(), hops_max, probes: PROBES, spacing: SPACING, timeout: TIMEOUT };
+    let order = HopOrder { target, hops_max, probes: PROBES, spacing: SPACING, timeout: TIMEOUT };
     let mut walk = HopWalk::new(order, clock.mono());
     while !walk.is_over(clock.mono()) {
         while let Some(probe) = walk.poll(clock.mono()) {
-            let packet = echo_request(identifier, probe.sequence, &random);
+            let packet = echo_request_to(target, identifier, probe.sequence, &random);
             let outgoing = Outgoing {
-                to: target.into(),
+                to: target,
                 packet: &packet,
                 dont_fragment: false,
                 hop_limit: Some(probe.hop_limit),
@@ -73,12 +69,12 @@ pub(crate) fn walk(target: Ipv4Addr, hops_max: u8, clock: &Clock) -> anyhow::Res
 fn answer(packet: &Heard<'_>, identifier: u16, payload: &[u8]) -> Option<(u16, IpAddr, (u8, u8))> {
     match *packet {
         Heard::Echo { kind: EchoKind::Reply, from, identifier: ours, sequence, payload: borne, .. } => {
-            (ours == identifier && borne == payload).then_some((sequence, from.into(), (0, 0)))
+            (ours == identifier && borne == payload).then_some((sequence, from, (0, 0)))
         }
         // A redirect tells of a better way and ends nothing.
         Heard::Error { icmp_type: 5, .. } | Heard::Echo { .. } => None,
         Heard::Error { from, icmp_type, code, identifier: ours, sequence, .. } => {
-            (ours == identifier).then_some((sequence, from.into(), (icmp_type, code)))
+            (ours == identifier).then_some((sequence, from, (icmp_type, code)))
         }
     }
 }
@@ -134,19 +130,19 @@ mod tests {
 
     #[test]
     fn only_what_answers_our_probe_counts() {
-        let (from, to) = (Ipv4Addr::new(10, 0, 0, 9), Ipv4Addr::new(10, 0, 0, 1));
+        let (from, to): (IpAddr, IpAddr) = ("10.0.0.9".parse().unwrap(), "10.0.0.1".parse().unwrap());
         let reply = |identifier, payload| {
             let kind = EchoKind::Reply;
             answer(&Heard::Echo { kind, from, to, identifier, sequence: 4, payload }, 7, &[1, 2, 3])
         };
-        assert_eq!(reply(7, &[1, 2, 3]), Some((4, from.into(), (0, 0))));
+        assert_eq!(reply(7, &[1, 2, 3]), Some((4, from, (0, 0))));
         assert_eq!((reply(8, &[1, 2, 3]), reply(7, &[1, 2, 4])), (None, None));
         let error = |icmp_type, identifier| {
             let quoted_to = to;
             let heard = Heard::Error { from, icmp_type, code: 0, quoted_to, identifier, sequence: 5 };
             answer(&heard, 7, &[])
         };
-        assert_eq!(error(11, 7), Some((5, from.into(), (11, 0))));
+        assert_eq!(error(11, 7), Some((5, from, (11, 0))));
         assert_eq!((error(11, 8), error(5, 7)), (None, None));
     }
 }

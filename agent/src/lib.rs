@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod engine;
 pub mod facts;
 pub mod oneshot;
+pub mod ping;
 pub mod port_tap;
 pub mod privilege;
 pub mod probing;

@@ -12,7 +12,7 @@ use anyhow::bail;
 use pingtong_evidence::{PairId, ProbeEngine};
 use pingtong_probe::{LOAD_MBIT_MAX, LOAD_SECONDS_MAX, LoadOutcome, NonceKey, RoundOrder, load_steps};
 use serde_json::{Value, json};
-use std::{fmt::Write as _, net::Ipv4Addr, time::Duration};
+use std::{fmt::Write as _, net::IpAddr, time::Duration};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// Beyond what the greatest load needs, so that the load's own pace holds.
@@ -21,7 +21,7 @@ const RATE_PPS: u32 = 1_000_000;
 /// What one target's load came to.
 #[derive(Debug)]
 pub(crate) struct LoadSeen {
-    pub(crate) target: Ipv4Addr,
+    pub(crate) target: IpAddr,
     pub(crate) steps: Vec<LoadOutcome>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct LoadSeen {
 /// # Errors
 /// When raw sockets cannot be opened.
 pub(crate) async fn load(
-    target: Ipv4Addr,
+    target: IpAddr,
     mbit: u32,
     seconds: u32,
     clock: Clock,

@@ -8,6 +8,7 @@ use pingtong_agent::{
     doctor,
     engine::{Engine, Sockets},
     oneshot::{self, Exit, Usage},
+    ping,
     port_tap::PortTap,
     privilege, render, run,
     settings::{Settings, SettingsError, environment_lang, environment_log},
@@ -45,6 +46,11 @@ fn main() -> ExitCode {
 
 fn start(cli: &Cli) -> anyhow::Result<Exit> {
     let lang = cli.lang.unwrap_or_else(environment_lang);
+    match &cli.command {
+        Command::Man => return Ok(ping::man().map(|()| Exit::Healthy)?),
+        Command::Completions { shell } => return Ok(ping::completions(*shell).map(|()| Exit::Healthy)?),
+        _ => {}
+    }
     let clock = Clock::start();
     let settings = match &cli.command {
         Command::Run(args) => Some(Settings::load(&args.config)?),
@@ -64,6 +70,9 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
     {
         tracing::debug!(%error, "capabilities are kept");
     }
+    if let Command::Ping(args) = &cli.command {
+        return ping::ping(args, sockets, clock, cli.json, lang);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(work(cli, settings, sockets, tap, clock, lang))
 }
@@ -82,8 +91,7 @@ async fn work(
             run::run(settings, engine, tap, clock).await?;
             Ok(Exit::Healthy)
         }
-        (Command::Run(_), None) => Ok(Exit::Undecided),
-        (Command::Ping(args), _) => oneshot::ping(args, engine, clock, cli.json, lang).await,
+        (Command::Run(_) | Command::Ping(_) | Command::Man | Command::Completions { .. }, _) => Ok(Exit::Undecided),
         (Command::Check(args), _) => oneshot::check(args, engine, clock, cli.json, lang).await,
         (Command::Snapshot(args), _) => snapshot::run(args, cli.json, lang).await,
         (Command::Doctor(args), _) => {

@@ -1,9 +1,9 @@
-//! `ping` and `check`: the one-shot callers of the machinery that `run` drives.
+//! `check`: the one-shot caller of the machinery that `run` drives.
 
 use crate::{
     Lang, chain,
     check_extras::Extras,
-    cli::{CheckArgs, PingArgs},
+    cli::CheckArgs,
     clock::{Clock, wall},
     engine::{Engine, second_opinion},
     facts::{self, FactsOrder},
@@ -11,19 +11,12 @@ use crate::{
     probing::Probing,
     render::{self, Opinion},
 };
-use anyhow::{Context, bail};
+use anyhow::bail;
 use pingtong_cloud::MetadataClient;
-use pingtong_evidence::{AgentId, Cidr, Known, PairId, ProbeRound, WhyUnknown};
+use pingtong_evidence::{AgentId, Known, PairId, ProbeRound, WhyUnknown};
 use pingtong_probe::{NonceKey, RoundOrder};
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr, ToSocketAddrs},
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
-
-/// Addresses of one command at most: the hosts of a /16.
-const TARGETS_MAX: usize = 65_536;
 
 /// Exit codes of `design.md` §5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,27 +29,6 @@ pub enum Exit {
     Undecided = 2,
 }
 
-/// `pingtong-agent ping`.
-///
-/// # Errors
-/// When there is nothing to probe, or no way to.
-pub async fn ping(args: &PingArgs, engine: Engine, clock: Clock, json: bool, lang: Lang) -> anyhow::Result<Exit> {
-    let mut texts = args.target.clone();
-    if let Some(list) = &args.targets {
-        if Cidr::parse(list).is_ok() {
-            texts.push(list.clone());
-        } else {
-            let file = std::fs::read_to_string(list)
-                .with_context(|| format!("cannot read \"{list}\"; --targets takes a file or a CIDR block"))?;
-            texts.extend(file.lines().map(|line| line.split('#').next().unwrap_or_default().trim().to_owned()));
-        }
-    }
-    let targets = resolve(texts.iter().map(String::as_str).filter(|text| !text.is_empty()))?;
-    let rounds = probe(&targets, args.count, args.period, args.timeout, args.size, args.rate, engine, clock).await?;
-    render::ping(&rounds, json, lang)?;
-    Ok(judge(&rounds))
-}
-
 /// `pingtong-agent check`.
 ///
 /// # Errors
@@ -67,15 +39,15 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
         Err(error) => Known::Unknown(error.why()),
     };
     let kind = engine.kind();
-    let targets: BTreeSet<Ipv4Addr> = args.target.iter().copied().collect();
-    let targets: Vec<Ipv4Addr> = targets.into_iter().collect();
+    let targets: BTreeSet<IpAddr> = args.target.iter().copied().collect();
+    let targets: Vec<IpAddr> = targets.into_iter().collect();
     let rounds = if targets.is_empty() {
         vec![]
     } else {
         probe(&targets, args.count, 50, 1_000, 56, 2_000, engine, clock).await?
     };
     let ports = PortCheck {
-        targets: targets.iter().map(|target| IpAddr::V4(*target)).collect(),
+        targets: targets.clone(),
         tcp: args.tcp.clone(),
         udp: args.udp.clone(),
         probes: args.count,
@@ -85,14 +57,14 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
     let mut opinions = vec![];
     if args.second_opinion {
         for &target in &targets {
-            let result = second_opinion(IpAddr::V4(target), Duration::from_secs(1)).await;
+            let result = second_opinion(target, Duration::from_secs(1)).await;
             opinions.push(Opinion { target, result });
         }
     }
     let order = FactsOrder {
         agent: local_agent()?,
         request: None,
-        peers: targets.iter().copied().map(IpAddr::V4).collect(),
+        peers: targets.clone(),
         metadata,
         engine: kind,
         observes: vec![],
@@ -112,7 +84,7 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
 
 #[expect(clippy::too_many_arguments, reason = "the numbers of one command line, each named at both callers")]
 async fn probe(
-    targets: &[Ipv4Addr],
+    targets: &[IpAddr],
     count: u32,
     period_ms: u32,
     timeout_ms: u32,
@@ -169,51 +141,10 @@ async fn probe(
     Ok(rounds)
 }
 
-fn resolve<'t>(texts: impl Iterator<Item = &'t str>) -> anyhow::Result<Vec<Ipv4Addr>> {
-    let mut targets = vec![];
-    let mut mistakes = vec![];
-    for text in texts {
-        if let Ok(block) = Cidr::parse(text) {
-            match hosts(block) {
-                Some(hosts) => targets.extend(hosts),
-                None => mistakes.push(format!("\"{text}\" is not a block of at most {TARGETS_MAX} IPv4 addresses")),
-            }
-            continue;
-        }
-        let found = (text, 0).to_socket_addrs().ok().and_then(|mut all| {
-            all.find_map(|address| if let IpAddr::V4(v4) = address.ip() { Some(v4) } else { None })
-        });
-        match found {
-            Some(address) => targets.push(address),
-            None => mistakes
-                .push(format!("\"{text}\" is neither an IPv4 address, a CIDR block nor a name that resolves to one")),
-        }
-    }
-    let mut seen = BTreeSet::new();
-    targets.retain(|target| seen.insert(*target));
-    if !mistakes.is_empty() {
-        bail!(Usage(mistakes.join("\n")));
-    }
-    if targets.is_empty() || targets.len() > TARGETS_MAX {
-        bail!(Usage(format!("{} targets were given; 1 to {TARGETS_MAX} are accepted", targets.len())));
-    }
-    Ok(targets)
-}
-
 /// Something wrong with the command line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
-
-/// Hosts of a block: without network and broadcast address from /30 up.
-fn hosts(block: Cidr) -> Option<Vec<Ipv4Addr>> {
-    let (IpAddr::V4(first), IpAddr::V4(last)) = (block.network(), block.last()) else { return None };
-    let (mut first, mut last) = (u32::from(first), u32::from(last));
-    if block.prefix_length() <= 30 {
-        (first, last) = (first + 1, last - 1);
-    }
-    (usize::try_from(last - first).ok()? < TARGETS_MAX).then(|| (first..=last).map(Ipv4Addr::from).collect())
-}
 
 fn judge(rounds: &[ProbeRound]) -> Exit {
     if rounds.iter().all(|round| round.sent.is_empty() && round.send_errors.is_empty()) {
@@ -225,18 +156,4 @@ fn judge(rounds: &[ProbeRound]) -> Exit {
 
 pub(crate) fn local_agent() -> anyhow::Result<AgentId> {
     AgentId::parse("local").map_err(|error| anyhow::anyhow!(chain(&error)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn targets_are_addresses_blocks_and_names_and_every_mistake_is_told() {
-        let targets = resolve(["10.0.0.1", "10.0.0.0/30", "10.0.0.1"].into_iter()).unwrap();
-        assert_eq!(targets, [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)]);
-        let error = resolve(["10.0.0.0/8", "no host"].into_iter()).unwrap_err().to_string();
-        assert!(error.contains("10.0.0.0/8") && error.contains("no host"), "{error}");
-        assert!(resolve(std::iter::empty()).is_err());
-    }
 }

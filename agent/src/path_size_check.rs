@@ -13,10 +13,7 @@ use anyhow::bail;
 use pingtong_evidence::{HostFacts, PairId, ProbeEngine, RouteOutcome};
 use pingtong_probe::{NonceKey, PathSize, SizeGoal, SizeSearch, SizeVerdict};
 use serde_json::{Value, json};
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 /// Paths searched one after another: large packets of several would fill a slow one and look like loss.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -26,16 +23,16 @@ const RATE_PPS: u32 = 1_000;
 ///
 /// # Errors
 /// When raw sockets cannot be opened.
-pub(crate) async fn search(targets: &[Ipv4Addr], facts: &HostFacts, clock: Clock) -> anyhow::Result<Vec<PathSize>> {
+pub(crate) async fn search(targets: &[IpAddr], facts: &HostFacts, clock: Clock) -> anyhow::Result<Vec<PathSize>> {
     let mut found = vec![];
     for &target in targets {
-        let Some(mtu) = mtu_towards(facts, target.into()) else { continue };
+        let Some(mtu) = mtu_towards(facts, target) else { continue };
         found.push(search_one(target, mtu, clock).await?);
     }
     Ok(found)
 }
 
-async fn search_one(target: Ipv4Addr, mtu: u32, clock: Clock) -> anyhow::Result<PathSize> {
+async fn search_one(target: IpAddr, mtu: u32, clock: Clock) -> anyhow::Result<PathSize> {
     let engine = Engine::start(Sockets::open());
     if engine.kind() != ProbeEngine::Raw {
         bail!("packet sizes need raw sockets: {}", engine.degraded().unwrap_or_default());
@@ -45,7 +42,7 @@ async fn search_one(target: Ipv4Addr, mtu: u32, clock: Clock) -> anyhow::Result<
     let mut probing = Probing::new(clock, engine, local_agent()?, NonceKey::from_bytes(key), RATE_PPS);
     let pair = PairId::parse(&target.to_string())?;
     let mut search = SizeSearch::new(SizeGoal { pair, target, request: None, mtu, timeout: TIMEOUT, known: None });
-    let mut size = PathSize::new(target.into(), mtu);
+    let mut size = PathSize::new(target, mtu);
     loop {
         for order in search.orders() {
             probing.start(order);

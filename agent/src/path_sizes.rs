@@ -6,11 +6,7 @@
 
 use pingtong_evidence::{HostFacts, PairId, ProbeRound, RequestTag, RouteOutcome};
 use pingtong_probe::{RoundOrder, SizeBounds, SizeGoal, SizeSearch};
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 /// Targets searched for at a time. With both ends searching, four send at most 36 kB in 60 ms, which the queue of the
 /// smallest connection that is sold holds.
@@ -28,7 +24,7 @@ pub(crate) struct PathSizes {
     /// What cards towards each peer carry.
     mtus: BTreeMap<IpAddr, u32>,
     /// What was found on a path, with what the card carried then.
-    found: BTreeMap<Ipv4Addr, (u32, SizeBounds)>,
+    found: BTreeMap<IpAddr, (u32, SizeBounds)>,
     next_at: Duration,
     /// Nothing is sent before: the burst of probes has the path for itself first.
     quiet_until: Option<Duration>,
@@ -57,7 +53,7 @@ impl PathSizes {
     /// Begins searches, as many as may run at a time; how many.
     pub(crate) fn begin(
         &mut self,
-        targets: &[(PairId, Ipv4Addr)],
+        targets: &[(PairId, IpAddr)],
         timeout: Duration,
         request: Option<&RequestTag>,
         now: Duration,
@@ -68,7 +64,7 @@ impl PathSizes {
         let mut begun = 0;
         for at in 0..count {
             let Some((pair, target)) = targets.get((self.turn + at) % targets.len()) else { continue };
-            let Some(&mtu) = self.mtus.get(&IpAddr::V4(*target)) else { continue };
+            let Some(&mtu) = self.mtus.get(target) else { continue };
             let known = self.found.get(target).filter(|(had, _)| *had == mtu).map(|(_, bounds)| *bounds);
             let goal = SizeGoal { pair: pair.clone(), target: *target, request: request.cloned(), mtu, timeout, known };
             let search = SizeSearch::new(goal);
@@ -112,7 +108,7 @@ impl PathSizes {
                 self.running.push(search);
                 continue;
             }
-            let mtu = self.mtus.get(&IpAddr::V4(search.target())).copied();
+            let mtu = self.mtus.get(&search.target()).copied();
             match mtu.zip(search.found()) {
                 Some(found) => self.found.insert(search.target(), found),
                 None => self.found.remove(&search.target()),

@@ -5,11 +5,15 @@ use crate::{
     engine::{Engine, Handed},
 };
 use pingtong_evidence::{AgentId, ArrivalRound, ProbeRound};
-use pingtong_probe::{ArrivalLedger, Counters, Input, NonceKey, Output, Prober, ProberSettings, RoundOrder, Sighting};
+use pingtong_probe::{
+    ArrivalLedger, Counters, Input, NonceKey, Now, Output, Prober, ProberSettings, RoundOrder, SendProbe, Sighting,
+};
 use std::time::Duration;
 
 /// Probes handed over before the sockets are read again, so that replies do not pile up behind a burst.
 const SEND_MAX: usize = 64;
+/// Rounds given out before the caller gets its turn.
+const CLOSE_MAX: usize = 64;
 
 /// What came of driving.
 #[derive(Debug, Default)]
@@ -90,27 +94,34 @@ impl Probing {
     pub fn pump(&mut self) -> Yield {
         self.engine.drain(&self.clock, &mut self.prober, &mut self.ledger);
         let mut out = Yield::default();
-        for _ in 0..SEND_MAX {
-            let now = self.clock.now();
+        let now = self.clock.now();
+        let mut probes = vec![];
+        while probes.len() < SEND_MAX && out.rounds.len() < CLOSE_MAX {
             match self.prober.poll(now) {
-                Some(Output::Send(probe)) => {
-                    let (round, sequence) = (probe.round, probe.sequence);
-                    let at = self.clock.mono();
-                    let input = match self.engine.send(probe) {
-                        Handed::Taken => Input::Sent { round, sequence, at },
-                        Handed::Refused(errno) => Input::Refused { round, sequence, errno },
-                        Handed::NoRoom => Input::NotSent { round, sequence },
-                    };
-                    self.prober.handle(now, input);
-                }
+                Some(Output::Send(probe)) => probes.push(probe),
                 Some(Output::Closed(round)) => out.rounds.push(round),
                 None => break,
             }
         }
+        self.send(now, &probes);
         while let Some(arrival) = self.ledger.poll(self.clock.now()) {
             out.arrivals.push(arrival);
         }
         out
+    }
+
+    fn send(&mut self, now: Now, probes: &[SendProbe]) {
+        let at = self.clock.mono();
+        let machine = &mut self.prober;
+        self.engine.send(probes, &mut |index, handed| {
+            let Some(&SendProbe { round, sequence, .. }) = probes.get(index) else { return };
+            let input = match handed {
+                Handed::Taken => Input::Sent { round, sequence, at },
+                Handed::Refused(errno) => Input::Refused { round, sequence, errno },
+                Handed::NoRoom => Input::NotSent { round, sequence },
+            };
+            machine.handle(now, input);
+        });
     }
 
     /// Waits until [`Probing::pump`] has something to do. May be dropped at any time.

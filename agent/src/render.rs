@@ -10,7 +10,7 @@ use pingtong_evidence::{Container, HostFacts, InterfaceKind, Known, ProbeEngine,
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
-    net::Ipv4Addr,
+    net::IpAddr,
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use std::{
 #[derive(Debug)]
 pub struct Opinion {
     /// The address.
-    pub target: Ipv4Addr,
+    pub target: IpAddr,
     /// Its round-trip time, or what came instead.
     pub result: Result<Duration, String>,
 }
@@ -38,27 +38,14 @@ pub fn aside(text: &str) {
     eprintln!("{text}");
 }
 
-/// Rounds of `ping`: one line a target and a summary.
+/// A frame of a table that is drawn again and again.
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn ping(rounds: &[ProbeRound], json: bool, lang: Lang) -> io::Result<()> {
-    let (sent, received) = totals(rounds);
-    if json {
-        for round in rounds {
-            text(&serde_json::json!({"schema": SCHEMA, "target": round.target, "round": round}).to_string())?;
-        }
-        let alive = rounds.iter().filter(|round| !round.replied.is_empty()).count();
-        let summary = serde_json::json!({"targets": rounds.len(), "alive": alive, "sent": sent, "received": received});
-        return text(&serde_json::json!({"schema": SCHEMA, "summary": summary}).to_string());
-    }
-    let mut lines: Vec<String> = rounds.iter().map(|round| line(round, lang)).collect();
-    let alive = rounds.iter().filter(|round| !round.replied.is_empty()).count();
-    lines.push(match lang {
-        Lang::Zh => format!("共 {} 个目标，{alive} 个有应答；发送 {sent}，收到 {received}", rounds.len()),
-        Lang::En => format!("{} targets, {alive} answer; {sent} sent, {received} received", rounds.len()),
-    });
-    text(&lines.join("\n"))
+pub fn frame(frame: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(frame.as_bytes())?;
+    out.flush()
 }
 
 /// Result of `check`.
@@ -127,10 +114,6 @@ pub fn doctor(findings: &[Finding], json: bool, lang: Lang) -> io::Result<()> {
         }
     }
     text(out.trim_end())
-}
-
-fn totals(rounds: &[ProbeRound]) -> (u64, u64) {
-    rounds.iter().fold((0, 0), |(sent, received), round| (sent + round.sent.len(), received + round.replied.len()))
 }
 
 fn line(round: &ProbeRound, lang: Lang) -> String {

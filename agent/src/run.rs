@@ -295,7 +295,7 @@ impl Station {
                 return;
             }
         };
-        let targets = Targets::of(&plan, &self.settings.allow);
+        let targets = Targets::of(&plan, &self.settings.allow, self.probing.engine().ipv6());
         if targets != self.targets {
             tracing::info!(revision = plan.revision, targets = targets.probed.len(), "a new plan");
             if !targets.refused.is_empty() {

@@ -4,11 +4,7 @@
 
 use pingtong_evidence::{AgentId, Cidr, PairId, Plan, Protocol, Sampling};
 use pingtong_probe::{PortOrder, RoundOrder};
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 /// Bytes of a steady probe after the ICMP header: those of an ordinary ping.
 const PAYLOAD_BYTES: usize = 56;
@@ -52,7 +48,7 @@ pub(crate) struct PortTarget {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Targets {
     /// To be probed.
-    pub(crate) probed: Vec<(PairId, Ipv4Addr)>,
+    pub(crate) probed: Vec<(PairId, IpAddr)>,
     /// Ports to be probed.
     pub(crate) ports: Vec<PortTarget>,
     /// Outside the allow list.
@@ -66,8 +62,8 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// Sorts a plan's targets.
-    pub(crate) fn of(plan: &Plan, allow: &[Cidr]) -> Self {
+    /// Sorts a plan's targets; `ipv6` tells why there are no probes over it.
+    pub(crate) fn of(plan: &Plan, allow: &[Cidr], ipv6: Result<(), String>) -> Self {
         let mut targets = Self::default();
         let (mut peers, mut refused, mut others) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for target in &plan.targets {
@@ -77,7 +73,9 @@ impl Targets {
                 (address, _) if !allow.iter().any(|block| block.contains(address)) => {
                     refused.insert(address);
                 }
-                (IpAddr::V4(address), Protocol::Icmp) => targets.probed.push((target.pair.clone(), address)),
+                (address, Protocol::Icmp) if address.is_ipv4() || ipv6.is_ok() => {
+                    targets.probed.push((target.pair.clone(), address));
+                }
                 (address, protocol) => match (protocol, target.port) {
                     (Protocol::Tcp | Protocol::Udp, Some(port)) => {
                         targets.ports.push(PortTarget { pair: target.pair.clone(), address, protocol, port });
@@ -93,8 +91,8 @@ impl Targets {
         targets.refused = refused.into_iter().collect();
         if !others.is_empty() {
             let list = others.into_iter().collect::<Vec<_>>().join(", ");
-            targets.unsupported =
-                Some(format!("only ICMP over IPv4, and TCP and UDP with a port are probed, not {list}"));
+            let why = ipv6.err().map(|why| format!(" (no ICMP over IPv6: {why})")).unwrap_or_default();
+            targets.unsupported = Some(format!("only ICMP, and TCP and UDP with a port are probed, not {list}{why}"));
         }
         targets
     }
@@ -175,7 +173,7 @@ mod tests {
     #[test]
     fn addresses_outside_the_allow_list_are_refused_by_name() {
         let allow = [Cidr::parse("172.16.0.0/16").unwrap()];
-        let targets = Targets::of(&plan(&["172.16.1.10", "10.0.0.1"]), &allow);
+        let targets = Targets::of(&plan(&["172.16.1.10", "10.0.0.1"]), &allow, Ok(()));
         assert_eq!(targets.probed.len(), 1);
         assert_eq!(targets.refused, [IpAddr::from([10, 0, 0, 1])]);
         assert_eq!(targets.peers.len(), 2);
@@ -187,7 +185,7 @@ mod tests {
         let mut plan = plan(&["10.0.0.1", "10.0.0.2"]);
         (plan.targets[0].protocol, plan.targets[0].port) = (Protocol::Tcp, Some(443));
         plan.senders = vec![AgentId::parse("far").unwrap()];
-        let targets = Targets::of(&plan, &allow);
+        let targets = Targets::of(&plan, &allow, Ok(()));
         assert_eq!((targets.probed.len(), targets.ports.len(), targets.unsupported.clone()), (1, 1, None));
         assert_eq!(targets.senders, plan.senders);
         let one = |fresh| targets.port_orders(plan.fresh_sampling, fresh)[0].clone();
@@ -200,15 +198,15 @@ mod tests {
             (1, 2)
         );
         plan.targets[0].port = None;
-        assert!(Targets::of(&plan, &allow).unsupported.unwrap().contains("tcp towards 10.0.0.1"));
-        assert_eq!(Targets::of(&plan, &[]).ports.len(), 0);
+        assert!(Targets::of(&plan, &allow, Ok(())).unsupported.unwrap().contains("tcp towards 10.0.0.1"));
+        assert_eq!(Targets::of(&plan, &[], Ok(())).ports.len(), 0);
     }
 
     #[test]
     fn a_burst_is_several_flows_of_the_same_probes_in_the_same_time() {
         let allow = [Cidr::parse("0.0.0.0/0").unwrap()];
         let plan = plan(&["10.0.0.1"]);
-        let (orders, _) = Targets::of(&plan, &allow).orders(plan.steady, 2_000);
+        let (orders, _) = Targets::of(&plan, &allow, Ok(())).orders(plan.steady, 2_000);
         let whole = orders[0].clone();
         let flows = as_flows(orders);
         assert_eq!((flows.len(), flows.iter().map(|flow| flow.probes).sum::<u32>()), (4, whole.probes));
@@ -222,7 +220,7 @@ mod tests {
     fn the_rate_cap_thins_a_burst_without_stretching_it() {
         let allow = [Cidr::parse("0.0.0.0/0").unwrap()];
         let plan = plan(&["10.0.0.1", "10.0.0.2"]);
-        let targets = Targets::of(&plan, &allow);
+        let targets = Targets::of(&plan, &allow, Ok(()));
         let (orders, lasting) = targets.orders(plan.steady, 2_000);
         assert_eq!((orders[0].probes, lasting), (400, Duration::from_millis(1_600)));
         let (orders, lasting) = targets.orders(plan.steady, 100);

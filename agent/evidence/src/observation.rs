@@ -44,7 +44,8 @@ impl Ord for SequenceSet {
 pub struct IcmpError {
     /// Who sent it: the source host itself, a router, or the destination.
     pub from: IpAddr,
-    /// ICMP type: 3 unreachable, 5 redirect (informational), 11 time exceeded, 12 parameter problem.
+    /// ICMP type: 3 unreachable, 5 redirect (informational), 11 time exceeded, 12 parameter problem; from an IPv6 address
+    /// that of ICMPv6: 1 unreachable, 2 packet too big, 3 time exceeded, 4 parameter problem.
     pub icmp_type: u8,
     /// ICMP code.
     pub code: u8,
@@ -82,6 +83,10 @@ pub struct RttSummary {
     pub jitter: Nanos,
     /// Whether the receive times are the kernel's; otherwise they include our own scheduling.
     pub kernel_timestamps: bool,
+    /// Whether the send times are the kernel's too; otherwise they were read just before the probes were handed over, so
+    /// that the times include what the sender's own kernel needed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kernel_departures: bool,
 }
 
 /// One round of probes as its sender saw it.

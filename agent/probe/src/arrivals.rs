@@ -13,7 +13,7 @@ use crate::{
 use pingtong_evidence::{AgentId, ArrivalRound, Known, RoundKey, SequenceSet, Timestamp, WhyUnknown};
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::Ipv4Addr,
+    net::IpAddr,
     time::Duration,
 };
 
@@ -74,8 +74,8 @@ pub enum Sighting<'a> {
 struct Key {
     agent: AgentHash,
     round: u64,
-    from: Ipv4Addr,
-    to: Ipv4Addr,
+    from: IpAddr,
+    to: IpAddr,
 }
 
 #[derive(Debug, Default)]
@@ -102,8 +102,8 @@ struct Entry {
 #[derive(Debug)]
 struct Early {
     at: Now,
-    from: Ipv4Addr,
-    to: Ipv4Addr,
+    from: IpAddr,
+    to: IpAddr,
     payload: [u8; Payload::LENGTH],
     seen: Seen,
 }
@@ -196,7 +196,7 @@ impl ArrivalLedger {
         self.entries.values().filter(|entry| entry.part.is_some()).map(Entry::part_due).min()
     }
 
-    fn note(&mut self, now: Now, from: Ipv4Addr, to: Ipv4Addr, payload: &[u8], seen: Seen) {
+    fn note(&mut self, now: Now, from: IpAddr, to: IpAddr, payload: &[u8], seen: Seen) {
         let known = self.key.as_ref().and_then(|key| Payload::parse(payload, key));
         let Some(probe) = known.filter(|probe| self.senders.contains_key(&probe.agent)) else {
             return self.keep(now, from, to, payload, seen);
@@ -241,7 +241,7 @@ impl ArrivalLedger {
     }
 
     /// Keeps what may turn out to be a probe of ours once the plan names its sender.
-    fn keep(&mut self, now: Now, from: Ipv4Addr, to: Ipv4Addr, payload: &[u8], seen: Seen) {
+    fn keep(&mut self, now: Now, from: IpAddr, to: IpAddr, payload: &[u8], seen: Seen) {
         let Some(payload) = payload.first_chunk().filter(|payload| Payload::marks(*payload)) else { return };
         self.early.push_back(Early { at: now, from, to, payload: *payload, seen });
         while let Some(first) = self.early.front()
@@ -295,8 +295,8 @@ impl ArrivalLedger {
         self.ready.push_back(ArrivalRound {
             observer: self.observer.clone(),
             key: RoundKey { agent: agent.clone(), round: key.round },
-            from: key.from.into(),
-            to: key.to.into(),
+            from: key.from,
+            to: key.to,
             first_at: part.first_at,
             last_at: part.last_at,
             watching_ms: Some(u64::try_from(part.watching.as_millis()).unwrap_or(u64::MAX)),

@@ -6,8 +6,9 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-/// ICMP type of "time exceeded".
+/// Type of "time exceeded" in ICMP and in ICMPv6.
 const TIME_EXCEEDED: u8 = 11;
+const TIME_EXCEEDED_V6: u8 = 3;
 /// Senders told apart at one hop; a hostile network can invent any number of them.
 const SENDERS_MAX: usize = 16;
 
@@ -134,7 +135,7 @@ impl HopWalk {
             *count += 1;
             *least = (*least).min(at.saturating_sub(sent));
         }
-        if icmp_type != TIME_EXCEEDED {
+        if icmp_type != if from.is_ipv4() { TIME_EXCEEDED } else { TIME_EXCEEDED_V6 } {
             self.end = Some(self.end.map_or(hop, |end| end.min(hop)));
         }
     }
@@ -259,6 +260,17 @@ mod tests {
         }
         assert!(refused.is_over(Duration::from_secs(1)));
         assert!(refused.hops().iter().all(|hop| hop.sent == 0));
+    }
+
+    #[test]
+    fn a_router_of_ipv6_hands_the_walk_on() {
+        let mut walk = HopWalk::new(HopOrder { target: ip("fd00::2"), hops_max: 3, ..order() }, Duration::ZERO);
+        let first = walk.poll(Duration::ZERO).unwrap();
+        walk.answered(first.sequence, ip("fd00::1"), (3, 0), MS);
+        assert_eq!(walk.hops().len(), 3);
+        let second = walk.poll(Duration::from_secs(1)).unwrap();
+        walk.answered(second.sequence, ip("fd00::1"), (1, 0), MS);
+        assert_eq!(walk.hops().len(), 1, "an unreachable ends it");
     }
 
     #[test]

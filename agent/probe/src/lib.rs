@@ -40,4 +40,7 @@ pub use sweep::{
     ErrorKind, Fate, Handover, Oddities, RELATIVE_ERROR, RttFigures, SeriesError, Share, Sweep, SweepProbe,
     SweepSettings, TICK, Tally, TargetFigures, What,
 };
-pub use wire::{EchoKind, Heard, IPV4_HEADER_BYTES, echo_request, parse_ipv4, unfragmentable_header};
+pub use wire::{
+    EchoKind, Heard, IPV4_HEADER_BYTES, echo_request, echo_request_to, parse_icmpv6, parse_ipv4, parse_ipv6,
+    parse_packet, unfragmentable_header,
+};

@@ -94,7 +94,7 @@ mod tests {
         let error = |by: &str| IcmpError { from: by.parse().unwrap(), icmp_type: 3, code: 4, count: 1 };
         ProbeRound {
             pair: order.pair.clone(),
-            target: order.target.into(),
+            target: order.target,
             payload_bytes: u32::try_from(order.payload_bytes).unwrap(),
             dont_fragment: true,
             replied: SequenceSet::first(if passes { order.probes } else { 0 }),
@@ -109,7 +109,7 @@ mod tests {
         let pair: PairId = "p".parse().unwrap();
         let timeout = Duration::from_secs(1);
         let mut search = SizeSearch::new(SizeGoal { pair, target, request: None, mtu: 1_500, timeout, known: None });
-        let mut size = PathSize::new(target.into(), 1_500);
+        let mut size = PathSize::new(target, 1_500);
         for _ in 0..64 {
             for order in search.orders() {
                 let round = closed(&order, order.payload_bytes + 28 <= usize::try_from(carries).unwrap(), by);

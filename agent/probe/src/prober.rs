@@ -14,7 +14,7 @@ use pingtong_evidence::{AgentId, PairId, ProbeRound, RequestTag, RoundKey, Seque
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, VecDeque},
-    net::Ipv4Addr,
+    net::IpAddr,
     time::Duration,
 };
 
@@ -52,7 +52,7 @@ pub struct RoundOrder {
     /// For which pair.
     pub pair: PairId,
     /// Whom to probe.
-    pub target: Ipv4Addr,
+    pub target: IpAddr,
     /// How many probes; cut to [`SequenceSet::NUMBERS_MAX`].
     pub probes: u32,
     /// Time between two.
@@ -76,6 +76,15 @@ pub enum Input<'a> {
     Rekey(NonceKey),
     /// The kernel took a probe; `at` was read just before it was handed over.
     Sent {
+        /// Its round.
+        round: u64,
+        /// Its number.
+        sequence: u32,
+        /// When, on the monotonic clock.
+        at: Duration,
+    },
+    /// The kernel's own word of when a probe left; comes before its reply is heard.
+    Left {
         /// Its round.
         round: u64,
         /// Its number.
@@ -127,7 +136,7 @@ pub enum Input<'a> {
         /// The round concerned.
         round: u64,
         /// Who sent it.
-        from: Ipv4Addr,
+        from: IpAddr,
         /// ICMP type.
         icmp_type: u8,
         /// ICMP code.
@@ -147,7 +156,7 @@ pub struct SendProbe {
     /// Its number.
     pub sequence: u32,
     /// Where to.
-    pub target: Ipv4Addr,
+    pub target: IpAddr,
     /// ICMP identifier.
     pub identifier: u16,
     /// ICMP sequence number: the low half of `sequence`.
@@ -189,7 +198,7 @@ pub struct Prober {
     random: u64,
     counter: u64,
     rounds: BTreeMap<u64, Round>,
-    by_identifier: BTreeMap<(u16, Ipv4Addr), u64>,
+    by_identifier: BTreeMap<(u16, IpAddr), u64>,
     /// When each round next needs attention. One entry a round; checked against the round when it comes up.
     agenda: BinaryHeap<Reverse<(Duration, u64)>>,
     /// When each open probe expires; entries of decided probes are skipped.
@@ -236,7 +245,12 @@ impl Prober {
             Input::Rekey(key) => self.settings.key = key,
             Input::Sent { round, sequence, at } => {
                 if let Some(round) = self.rounds.get_mut(&round) {
-                    round.stamp(sequence, at);
+                    round.stamp(sequence, at, false);
+                }
+            }
+            Input::Left { round, sequence, at } => {
+                if let Some(round) = self.rounds.get_mut(&round) {
+                    round.stamp(sequence, at, true);
                 }
             }
             Input::Refused { round, sequence, errno } => self.take_back(round, sequence, Fate::Refused(errno)),
@@ -253,7 +267,7 @@ impl Prober {
             }
             Input::VouchedError { round, from, icmp_type, code } => {
                 if let Some(round) = self.rounds.get_mut(&round) {
-                    round.error(from.into(), icmp_type, code);
+                    round.error(from, icmp_type, code);
                 }
             }
             Input::OwnDrops(drops) => self.rounds.values_mut().for_each(|round| round.own_drops(drops)),
@@ -375,14 +389,14 @@ impl Prober {
                     Some(payload) => self.hear_own(payload, from, at, stamped),
                     None => {
                         if let Some(round) = self.round_of(identifier, from) {
-                            round.stranger(from.into());
+                            round.stranger(from);
                         }
                     }
                 }
             }
             Heard::Error { from, icmp_type, code, quoted_to, identifier, .. } => {
                 if let Some(round) = self.round_of(identifier, quoted_to) {
-                    round.error(from.into(), icmp_type, code);
+                    round.error(from, icmp_type, code);
                 }
             }
         }
@@ -398,13 +412,13 @@ impl Prober {
         }
     }
 
-    fn hear_own(&mut self, payload: Payload, from: Ipv4Addr, at: Duration, stamped: bool) {
+    fn hear_own(&mut self, payload: Payload, from: IpAddr, at: Duration, stamped: bool) {
         let Some(round) = self.rounds.get_mut(&payload.round) else {
             self.counters.after_close += 1;
             return;
         };
         if round.target != from {
-            round.stranger(from.into());
+            round.stranger(from);
             return;
         }
         let was_open = round.answer(payload.sequence, at, stamped);
@@ -446,7 +460,7 @@ impl Prober {
         self.closed.push_back(round.close(now, &self.settings.wire));
     }
 
-    fn round_of(&mut self, identifier: u16, target: Ipv4Addr) -> Option<&mut Round> {
+    fn round_of(&mut self, identifier: u16, target: IpAddr) -> Option<&mut Round> {
         self.rounds.get_mut(self.by_identifier.get(&(identifier, target))?)
     }
 
@@ -458,7 +472,7 @@ impl Prober {
     }
 
     /// An identifier that no round towards `target` is using: a stateful firewall keeps passing an old flow.
-    fn fresh_identifier(&mut self, target: Ipv4Addr) -> u16 {
+    fn fresh_identifier(&mut self, target: IpAddr) -> u16 {
         let drawn = u16::try_from(self.draw() >> 48).unwrap_or(0);
         (0..=u16::MAX)
             .map(|step| drawn.wrapping_add(step))

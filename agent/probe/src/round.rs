@@ -6,35 +6,39 @@
 
 use crate::{Now, rtt};
 use pingtong_evidence::{
-    IcmpError, Known, Nanos, PairId, ProbeRound, Protocol, RequestTag, RoundKey, SendErrors, SequenceSet,
+    IcmpError, Known, Nanos, PairId, ProbeRound, Protocol, RequestTag, RoundKey, RttSummary, SendErrors, SequenceSet,
     StrangerReply, Timestamp, WhyUnknown,
 };
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 /// Senders of ICMP errors and stranger replies kept per round; a hostile network can invent any number of them.
 const SENDERS_MAX: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// On its way; the time is when it was sent.
-    Open(Duration),
-    /// Its time-out passed; the time is when it was sent.
-    Expired(Duration),
+    /// On its way.
+    Open(Departure),
+    /// Its time-out passed.
+    Expired(Departure),
     Answered(Nanos),
     Late,
     Refused(i32),
     NotSent,
 }
 
+/// When a probe was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Departure {
+    at: Duration,
+    /// Whether the kernel told.
+    stamped: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Round {
     pub(crate) key: RoundKey,
     pub(crate) pair: PairId,
-    pub(crate) target: Ipv4Addr,
+    pub(crate) target: IpAddr,
     pub(crate) identifier: u16,
     pub(crate) request: Option<RequestTag>,
     pub(crate) payload_bytes: usize,
@@ -53,6 +57,7 @@ pub(crate) struct Round {
     reordered: u64,
     own_drops: u64,
     all_stamped: bool,
+    all_departures_stamped: bool,
     strangers: BTreeMap<IpAddr, u64>,
     errors: BTreeMap<(IpAddr, u8, u8), u64>,
 }
@@ -62,7 +67,7 @@ impl Round {
     pub(crate) fn new(
         key: RoundKey,
         pair: PairId,
-        target: Ipv4Addr,
+        target: IpAddr,
         identifier: u16,
         request: Option<RequestTag>,
         payload_bytes: usize,
@@ -94,6 +99,7 @@ impl Round {
             reordered: 0,
             own_drops: 0,
             all_stamped: true,
+            all_departures_stamped: true,
             strangers: BTreeMap::new(),
             errors: BTreeMap::new(),
         }
@@ -123,7 +129,7 @@ impl Round {
     }
 
     pub(crate) fn send(&mut self, now: Duration) {
-        self.fates.push(Fate::Open(now));
+        self.fates.push(Fate::Open(Departure { at: now, stamped: false }));
         self.unanswered += 1;
         self.last_sent = now;
     }
@@ -132,10 +138,10 @@ impl Round {
         self.fates.push(Fate::NotSent);
     }
 
-    /// Corrects the send time of a probe that is still open.
-    pub(crate) fn stamp(&mut self, sequence: u32, at: Duration) {
-        if let Some(fate @ Fate::Open(_)) = self.fate_mut(sequence) {
-            *fate = Fate::Open(at);
+    /// Corrects the send time of a probe that is not answered yet.
+    pub(crate) fn stamp(&mut self, sequence: u32, at: Duration, stamped: bool) {
+        if let Some(Fate::Open(departure) | Fate::Expired(departure)) = self.fate_mut(sequence) {
+            *departure = Departure { at, stamped };
         }
     }
 
@@ -151,8 +157,8 @@ impl Round {
     /// The probe's time-out passed. True when it was still open.
     pub(crate) fn expire(&mut self, sequence: u32) -> bool {
         let Some(fate) = self.fate_mut(sequence) else { return false };
-        let Fate::Open(at) = *fate else { return false };
-        *fate = Fate::Expired(at);
+        let Fate::Open(departure) = *fate else { return false };
+        *fate = Fate::Expired(departure);
         true
     }
 
@@ -161,17 +167,18 @@ impl Round {
         let timeout = self.timeout;
         let Some(fate) = self.fate_mut(sequence) else { return false };
         let before = *fate;
-        let (Fate::Open(at) | Fate::Expired(at)) = before else {
+        let (Fate::Open(departure) | Fate::Expired(departure)) = before else {
             self.duplicates += 1;
             return false;
         };
-        let took = received.saturating_sub(at);
+        let took = received.saturating_sub(departure.at);
         // Judged by when the packet came, not by when we got round to reading it.
         let in_time = took <= timeout;
         *fate = if in_time { Fate::Answered(took.into()) } else { Fate::Late };
         self.unanswered -= 1;
         if in_time {
             self.all_stamped &= stamped;
+            self.all_departures_stamped &= departure.stamped;
         }
         match self.highest_answered {
             Some(highest) if highest > sequence => self.reordered += 1,
@@ -182,11 +189,11 @@ impl Round {
 
     /// A reply whose round-trip time another engine measured with a clock of user space.
     pub(crate) fn answer_after(&mut self, sequence: u32, rtt: Duration) -> bool {
-        let Some(&mut (Fate::Open(at) | Fate::Expired(at))) = self.fate_mut(sequence) else {
+        let Some(&mut (Fate::Open(departure) | Fate::Expired(departure))) = self.fate_mut(sequence) else {
             self.duplicates += 1;
             return false;
         };
-        self.answer(sequence, at.saturating_add(rtt), false)
+        self.answer(sequence, departure.at.saturating_add(rtt), false)
     }
 
     /// The reply to a probe reached an interface of this host. Later stages decide what becomes of the probe.
@@ -236,10 +243,11 @@ impl Round {
                 Ok(()) => Known::Known(self.replied_on_wire),
                 Err(why) => Known::Unknown(why.clone()),
             },
-            rtt: rtt::summarise(&samples, self.all_stamped),
+            rtt: rtt::summarise(&samples, self.all_stamped)
+                .map(|rtt| RttSummary { kernel_departures: self.all_departures_stamped, ..rtt }),
             key: self.key,
             pair: self.pair,
-            target: self.target.into(),
+            target: self.target,
             protocol: Protocol::Icmp,
             request: self.request,
             started_at: self.started_at,

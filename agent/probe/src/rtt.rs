@@ -19,6 +19,7 @@ pub(crate) fn summarise(samples: &[Nanos], kernel_timestamps: bool) -> Option<Rt
         max: Nanos(max),
         jitter: mean(differences, samples.len().saturating_sub(1)),
         kernel_timestamps,
+        kernel_departures: false,
     })
 }
 

@@ -8,13 +8,14 @@
 
 use crate::RoundOrder;
 use pingtong_evidence::{PairId, ProbeRound, RequestTag};
-use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-/// Bytes of the IPv4 and ICMP headers before the payload.
+/// Bytes of the IP and ICMP headers before the payload, in IPv4 and in IPv6.
 const HEADER_BYTES: u32 = 28;
-/// The size that every path carries: an ordinary ping, as the steady rounds send it.
-const BASE_BYTES: u32 = 84;
-/// No IPv4 packet is larger, whatever a loopback says that it carries.
+const HEADER_V6_BYTES: u32 = 48;
+/// What an ordinary ping carries, as the steady rounds send it: a size that every path lets pass.
+const BASE_PAYLOAD_BYTES: u32 = 56;
+/// No packet that is searched for is larger, whatever a loopback says that it carries.
 const PACKET_BYTES_MAX: u32 = 65_535;
 /// Sizes tried at a time. Six packets of 1 500 bytes take 36 ms of the smallest connection that is sold, 2 Mbit/s.
 const SIZES_MAX: u32 = 6;
@@ -38,7 +39,7 @@ pub struct SizeGoal {
     /// For which pair.
     pub pair: PairId,
     /// Whose path.
-    pub target: Ipv4Addr,
+    pub target: IpAddr,
     /// The request for fresh evidence that this answers.
     pub request: Option<RequestTag>,
     /// Largest packet that the own card carries, in bytes.
@@ -84,8 +85,8 @@ impl SizeSearch {
     /// A search that has not begun. A card that carries no more than an ordinary ping leaves nothing to search.
     pub fn new(mut goal: SizeGoal) -> Self {
         goal.mtu = goal.mtu.min(PACKET_BYTES_MAX);
-        let stage = if goal.mtu > BASE_BYTES { Stage::Ends } else { Stage::Over };
-        let (low, high, timeout) = (BASE_BYTES, goal.mtu, goal.timeout);
+        let stage = if goal.mtu > base_bytes(goal.target) { Stage::Ends } else { Stage::Over };
+        let (low, high, timeout) = (base_bytes(goal.target), goal.mtu, goal.timeout);
         Self { goal, stage, batches: 0, low, high, timeout, batch: BTreeMap::new(), found: None }
     }
 
@@ -95,7 +96,7 @@ impl SizeSearch {
     }
 
     /// Whose path.
-    pub fn target(&self) -> Ipv4Addr {
+    pub fn target(&self) -> IpAddr {
         self.goal.target
     }
 
@@ -119,11 +120,12 @@ impl SizeSearch {
             self.stage = Stage::Over;
             return vec![];
         }
+        let base = base_bytes(self.goal.target);
         let known = self.goal.known.filter(|_| self.stage == Stage::Ends);
         let sizes: Vec<u32> = match self.stage {
             Stage::Ends => match known {
-                Some(known) => [Some(BASE_BYTES), Some(known.passes), known.dies].into_iter().flatten().collect(),
-                None => vec![BASE_BYTES, self.goal.mtu],
+                Some(known) => [Some(base), Some(known.passes), known.dies].into_iter().flatten().collect(),
+                None => vec![base, self.goal.mtu],
             },
             Stage::Between => between(self.low, self.high),
             Stage::Sure => vec![self.low, self.high],
@@ -142,7 +144,7 @@ impl SizeSearch {
             probes,
             spacing: SPACING,
             timeout: self.timeout,
-            payload_bytes: usize::try_from(size.saturating_sub(HEADER_BYTES)).unwrap_or(usize::MAX),
+            payload_bytes: usize::try_from(size.saturating_sub(header_bytes(self.goal.target))).unwrap_or(usize::MAX),
             dont_fragment: true,
             request: self.goal.request.clone(),
         }
@@ -150,7 +152,7 @@ impl SizeSearch {
 
     /// Takes a closed round; false when it is none of this search.
     pub fn take(&mut self, round: &ProbeRound) -> bool {
-        let size = round.payload_bytes.saturating_add(HEADER_BYTES);
+        let size = round.payload_bytes.saturating_add(header_bytes(self.goal.target));
         let ours = round.dont_fragment
             && round.pair == self.goal.pair
             && round.target == self.goal.target
@@ -159,7 +161,7 @@ impl SizeSearch {
             return false;
         };
         *outcome = Some(!round.replied.is_empty() || !round.late.is_empty());
-        if let Some(rtt) = round.rtt.filter(|_| size == BASE_BYTES) {
+        if let Some(rtt) = round.rtt.filter(|_| size == base_bytes(self.goal.target)) {
             let several = Duration::from_nanos(rtt.max.0).saturating_mul(TIMEOUT_ROUND_TRIPS);
             self.timeout = several.max(TIMEOUT_MIN).min(self.goal.timeout);
         }
@@ -173,7 +175,7 @@ impl SizeSearch {
     fn conclude(&mut self) {
         let batch = std::mem::take(&mut self.batch);
         let passed = |size: u32| batch.get(&size).copied().flatten() == Some(true);
-        if self.stage == Stage::Ends && !passed(BASE_BYTES) {
+        if self.stage == Stage::Ends && !passed(base_bytes(self.goal.target)) {
             self.stage = Stage::Over;
             return;
         }
@@ -199,6 +201,14 @@ impl SizeSearch {
             (false, false) => Stage::Between,
         };
     }
+}
+
+fn header_bytes(target: IpAddr) -> u32 {
+    if target.is_ipv4() { HEADER_BYTES } else { HEADER_V6_BYTES }
+}
+
+fn base_bytes(target: IpAddr) -> u32 {
+    header_bytes(target) + BASE_PAYLOAD_BYTES
 }
 
 /// Up to [`SIZES_MAX`] sizes that cut the open interval evenly.

@@ -1,26 +1,34 @@
-//! ICMP on the wire: reading an IPv4 packet from a raw or packet socket, and writing an echo request.
+//! ICMP on the wire: reading a packet of IPv4 or IPv6 from a raw or packet socket, and writing an echo request.
 //!
-//! Takes bytes from the network and answers any input without panic. Knows nothing of rounds: who a packet belongs to
-//! is decided by the prober and the ledger.
+//! Takes bytes from the network and answers any input without panic; a chain of extension headers is followed for a few
+//! of them only. Knows nothing of rounds: who a packet belongs to is decided by the prober and the ledger.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Bytes of an IPv4 header without options.
 pub const IPV4_HEADER_BYTES: usize = 20;
+/// Bytes of an IPv6 header without extensions.
+const IPV6_HEADER_BYTES: usize = 40;
 /// Bytes of an ICMP header.
 const ICMP_HEADER_BYTES: usize = 8;
 const PROTOCOL_ICMP: u8 = 1;
+const PROTOCOL_ICMPV6: u8 = 58;
+/// Extension headers followed. RFC 8200 has six kinds, each once; a longer chain is somebody's game.
+const EXTENSIONS_MAX: usize = 8;
 /// The don't-fragment bit in the first byte of flags and offset.
 const DONT_FRAGMENT: u8 = 0x40;
 /// What Linux gives its own packets.
 const TIME_TO_LIVE: u8 = 64;
+const ECHO_REQUEST: u8 = 8;
+const ECHO_REQUEST_V6: u8 = 128;
+const ECHO_REPLY_V6: u8 = 129;
 
 /// Request or reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EchoKind {
-    /// Type 8.
+    /// Type 8, in IPv6 128.
     Request,
-    /// Type 0.
+    /// Type 0, in IPv6 129.
     Reply,
 }
 
@@ -32,9 +40,9 @@ pub enum Heard<'a> {
         /// Which of the two.
         kind: EchoKind,
         /// Source address.
-        from: Ipv4Addr,
+        from: IpAddr,
         /// Destination address.
-        to: Ipv4Addr,
+        to: IpAddr,
         /// ICMP identifier.
         identifier: u16,
         /// ICMP sequence number.
@@ -45,13 +53,14 @@ pub enum Heard<'a> {
     /// An error that quotes an echo request.
     Error {
         /// Who sent the error.
-        from: Ipv4Addr,
-        /// 3 unreachable, 5 redirect, 11 time exceeded, 12 parameter problem.
+        from: IpAddr,
+        /// 3 unreachable, 5 redirect, 11 time exceeded, 12 parameter problem; from an IPv6 address 1 unreachable, 2 packet
+        /// too big, 3 time exceeded, 4 parameter problem.
         icmp_type: u8,
         /// ICMP code.
         code: u8,
         /// Destination of the quoted request.
-        quoted_to: Ipv4Addr,
+        quoted_to: IpAddr,
         /// Identifier of the quoted request.
         identifier: u16,
         /// Sequence number of the quoted request.
@@ -66,17 +75,11 @@ pub fn parse_ipv4(packet: &[u8]) -> Option<Heard<'_>> {
     let icmp_type = *body.first()?;
     let code = *body.get(1)?;
     match icmp_type {
-        0 | 8 => Some(Heard::Echo {
-            kind: if icmp_type == 8 { EchoKind::Request } else { EchoKind::Reply },
-            from,
-            to,
-            identifier: word(body, 4)?,
-            sequence: word(body, 6)?,
-            payload: body.get(ICMP_HEADER_BYTES..)?,
-        }),
+        0 => echo(EchoKind::Reply, from, to, body),
+        ECHO_REQUEST => echo(EchoKind::Request, from, to, body),
         3 | 5 | 11 | 12 => {
             let (quoted, echo) = split_header(body.get(ICMP_HEADER_BYTES..)?)?;
-            if *echo.first()? != 8 {
+            if *echo.first()? != ECHO_REQUEST {
                 return None;
             }
             Some(Heard::Error {
@@ -92,7 +95,67 @@ pub fn parse_ipv4(packet: &[u8]) -> Option<Heard<'_>> {
     }
 }
 
-/// The ICMP part of an echo request, checksum included; the kernel puts the IPv4 header before it.
+/// Reads a packet of either version.
+pub fn parse_packet(packet: &[u8]) -> Option<Heard<'_>> {
+    match packet.first()? >> 4 {
+        4 => parse_ipv4(packet),
+        6 => parse_ipv6(packet),
+        _ => None,
+    }
+}
+
+/// Reads an IPv6 packet; `None` when it is cut, a later fragment, or nothing that concerns probing.
+pub fn parse_ipv6(packet: &[u8]) -> Option<Heard<'_>> {
+    let (from, to, body) = split_ipv6(packet)?;
+    parse_icmpv6(from, to, body)
+}
+
+/// Reads an ICMPv6 message as a raw socket hands it over, without its headers.
+pub fn parse_icmpv6(from: Ipv6Addr, to: Ipv6Addr, body: &[u8]) -> Option<Heard<'_>> {
+    let icmp_type = *body.first()?;
+    match icmp_type {
+        ECHO_REQUEST_V6 => echo(EchoKind::Request, from.into(), to.into(), body),
+        ECHO_REPLY_V6 => echo(EchoKind::Reply, from.into(), to.into(), body),
+        1..=4 => {
+            let (_, quoted_to, echo) = split_ipv6(body.get(ICMP_HEADER_BYTES..)?)?;
+            if *echo.first()? != ECHO_REQUEST_V6 {
+                return None;
+            }
+            Some(Heard::Error {
+                from: from.into(),
+                icmp_type,
+                code: *body.get(1)?,
+                quoted_to: quoted_to.into(),
+                identifier: word(echo, 4)?,
+                sequence: word(echo, 6)?,
+            })
+        }
+        _ => None,
+    }
+}
+
+fn echo(kind: EchoKind, from: IpAddr, to: IpAddr, body: &[u8]) -> Option<Heard<'_>> {
+    Some(Heard::Echo {
+        kind,
+        from,
+        to,
+        identifier: word(body, 4)?,
+        sequence: word(body, 6)?,
+        payload: body.get(ICMP_HEADER_BYTES..)?,
+    })
+}
+
+/// The ICMP part of an echo request towards `to`. In IPv6 the checksum is left to the kernel, which knows the source.
+pub fn echo_request_to(to: IpAddr, identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
+    let mut packet = echo_request(identifier, sequence, payload);
+    if to.is_ipv6() {
+        packet[0] = ECHO_REQUEST_V6;
+        packet[2..4].fill(0);
+    }
+    packet
+}
+
+/// The ICMP part of an IPv4 echo request, checksum included; the kernel puts the IPv4 header before it.
 pub fn echo_request(identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
     let mut packet = Vec::with_capacity(ICMP_HEADER_BYTES + payload.len());
     packet.extend([8, 0, 0, 0]);
@@ -116,6 +179,33 @@ pub fn unfragmentable_header(to: Ipv4Addr, hop_limit: Option<u8>) -> [u8; IPV4_H
     header
 }
 
+/// Source, destination and ICMPv6 message of an IPv6 packet, as far as the payload length and the bytes present go.
+fn split_ipv6(packet: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr, &[u8])> {
+    if packet.first()? >> 4 != 6 {
+        return None;
+    }
+    let (from, to) = (address_v6(packet, 8)?, address_v6(packet, 24)?);
+    // A payload length of nought is a jumbogram's, which no probe is.
+    let end = (IPV6_HEADER_BYTES + usize::from(word(packet, 4)?)).min(packet.len());
+    let mut rest = packet.get(IPV6_HEADER_BYTES..end)?;
+    let mut next = *packet.get(6)?;
+    for _ in 0..EXTENSIONS_MAX {
+        let length = match next {
+            PROTOCOL_ICMPV6 => return Some((from, to, rest)),
+            // Hop-by-hop options, routing, destination options.
+            0 | 43 | 60 => 8 + 8 * usize::from(*rest.get(1)?),
+            // A fragment; behind a later one stands no header.
+            44 if word(rest, 2)? & 0xfff8 == 0 => 8,
+            // The authentication header counts otherwise.
+            51 => 8 + 4 * usize::from(*rest.get(1)?),
+            _ => return None,
+        };
+        next = *rest.first()?;
+        rest = rest.get(length..)?;
+    }
+    None
+}
+
 /// Header and body of an ICMP packet in IPv4, as far as the total length and the bytes present go.
 fn split_header(packet: &[u8]) -> Option<(&[u8], &[u8])> {
     let first = *packet.first()?;
@@ -137,9 +227,14 @@ fn word(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]))
 }
 
-fn address(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
+fn address(bytes: &[u8], at: usize) -> Option<IpAddr> {
     let octets: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
-    Some(Ipv4Addr::from(octets))
+    Some(octets.into())
+}
+
+fn address_v6(bytes: &[u8], at: usize) -> Option<Ipv6Addr> {
+    let octets: [u8; 16] = bytes.get(at..at + 16)?.try_into().ok()?;
+    Some(octets.into())
 }
 
 /// The Internet checksum (RFC 1071).
@@ -194,10 +289,10 @@ mod tests {
         assert_eq!(
             heard,
             Some(Heard::Error {
-                from: [10, 9, 9, 9].into(),
+                from: Ipv4Addr::new(10, 9, 9, 9).into(),
                 icmp_type: 3,
                 code: 13,
-                quoted_to: [10, 0, 0, 2].into(),
+                quoted_to: Ipv4Addr::new(10, 0, 0, 2).into(),
                 identifier: 9,
                 sequence: 8
             })
@@ -222,10 +317,122 @@ mod tests {
         assert_eq!(parse_ipv4(&packet), None);
     }
 
+    const FROM: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+    const TO: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
+
+    /// A packet whose extension headers are `(kind, bytes)` in their order.
+    fn ipv6(from: Ipv6Addr, to: Ipv6Addr, extensions: &[(u8, &[u8])], body: &[u8]) -> Vec<u8> {
+        let kinds: Vec<u8> = extensions.iter().map(|(kind, _)| *kind).chain([PROTOCOL_ICMPV6]).collect();
+        let mut payload = vec![];
+        for ((_, bytes), next) in extensions.iter().zip(&kinds[1..]) {
+            let at = payload.len();
+            payload.extend(*bytes);
+            payload[at] = *next;
+        }
+        payload.extend(body);
+        let mut packet = vec![0x60, 0, 0, 0];
+        packet.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
+        packet.extend([kinds[0], 64]);
+        packet.extend(from.octets());
+        packet.extend(to.octets());
+        packet.extend(payload);
+        packet
+    }
+
+    fn echo_v6() -> Vec<u8> {
+        echo_request_to(TO.into(), 0x1234, 7, b"odd")
+    }
+
+    #[test]
+    fn an_ipv6_echo_is_read_behind_the_headers_that_may_stand_before_it() {
+        let (options, authentication) =
+            ([0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9]);
+        let first_fragment = [0, 0, 0, 1, 0, 0, 0, 9];
+        for extensions in [
+            &[][..],
+            &[(0, &options[..])],
+            &[(0, &options), (43, &options), (44, &first_fragment), (51, &authentication), (60, &options)],
+        ] {
+            let mut packet = ipv6(FROM, TO, extensions, &echo_v6());
+            packet.extend([0; 9]);
+            let Some(Heard::Echo { kind: EchoKind::Request, from, to, identifier: 0x1234, sequence: 7, payload }) =
+                parse_packet(&packet)
+            else {
+                panic!("{extensions:?}: {:?}", parse_packet(&packet));
+            };
+            assert_eq!((from, to, payload), (FROM.into(), TO.into(), &b"odd"[..]), "padding is no payload");
+        }
+    }
+
+    #[test]
+    fn later_fragments_strangers_and_endless_chains_are_not_read() {
+        let later_fragment = [0, 0, 0, 8, 0, 0, 0, 9];
+        assert_eq!(parse_ipv6(&ipv6(FROM, TO, &[(44, &later_fragment)], &echo_v6())), None);
+        let udp = [0; 8];
+        assert_eq!(parse_ipv6(&ipv6(FROM, TO, &[(17, &udp)], &echo_v6())), None);
+        let option: &[u8] = &[0; 8];
+        let chain = |length| parse_ipv6(&ipv6(FROM, TO, &vec![(60, option); length], &echo_v6())).is_some();
+        assert!(chain(EXTENSIONS_MAX - 1));
+        assert!(!chain(EXTENSIONS_MAX), "a chain without end is somebody's game");
+    }
+
+    #[test]
+    fn an_ipv6_error_names_its_sender_and_the_probe_it_quotes() {
+        let router = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9);
+        let option: &[u8] = &[0; 8];
+        for extensions in [&[][..], &[(60, option)]] {
+            for icmp_type in 1..=4 {
+                let mut body = vec![icmp_type, 1, 0, 0, 0, 0, 0, 0];
+                body.extend(&ipv6(FROM, TO, extensions, &echo_v6())[..]);
+                let expected = Heard::Error {
+                    from: router.into(),
+                    icmp_type,
+                    code: 1,
+                    quoted_to: TO.into(),
+                    identifier: 0x1234,
+                    sequence: 7,
+                };
+                assert_eq!(parse_ipv6(&ipv6(router, FROM, &[], &body)), Some(expected));
+                assert_eq!(parse_icmpv6(router, FROM, &body), Some(expected));
+            }
+        }
+        let mut reply = vec![1, 1, 0, 0, 0, 0, 0, 0];
+        reply.extend(ipv6(FROM, TO, &[], &[ECHO_REPLY_V6, 0, 0, 0, 0, 1, 0, 1]));
+        assert_eq!(parse_icmpv6(router, FROM, &reply), None, "what it quotes is no request");
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
             let _ = parse_ipv4(&bytes);
+            let _ = parse_icmpv6(FROM, TO, &bytes);
+        }
+
+        #[test]
+        fn any_bytes_behind_an_ipv6_header_are_answered(
+            next: u8,
+            length: u16,
+            bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(0), Just(44), Just(58), Just(60)], 0..200),
+        ) {
+            let mut packet = ipv6(FROM, TO, &[], &bytes);
+            packet[6] = next;
+            packet[4..6].copy_from_slice(&length.to_be_bytes());
+            let _ = parse_packet(&packet);
+            let mut error = vec![1, 0, 0, 0, 0, 0, 0, 0];
+            error.extend(packet);
+            let _ = parse_icmpv6(FROM, TO, &error);
+        }
+
+        #[test]
+        fn an_ipv6_packet_is_never_read_beyond_its_cut(cut in 0usize..120, kind in 0u8..=255, hops in 0usize..12) {
+            let mut body = echo_v6();
+            body[0] = kind;
+            let option: &[u8] = &[0; 8];
+            let packet = ipv6(FROM, TO, &vec![(60, option); hops], &body);
+            if let Some(Heard::Echo { payload, .. }) = parse_packet(&packet[..cut.min(packet.len())]) {
+                let from = packet.len() - 3;
+                prop_assert_eq!(payload, &packet[from..cut.clamp(from, packet.len())]);
+            }
         }
 
         #[test]

@@ -4,10 +4,13 @@
 
 use pingtong_evidence::{AgentId, ArrivalRound, Known, Timestamp, WhyUnknown};
 use pingtong_probe::{AgentHash, ArrivalLedger, EchoKind, Heard, NonceKey, Now, Observers, Payload, Sighting};
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
-const PROBER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 10);
-const HERE: Ipv4Addr = Ipv4Addr::new(172, 16, 1, 10);
+const PROBER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 1, 10));
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 16, 1, 10));
 
 fn now(millis: u64) -> Now {
     Now { mono: Duration::from_millis(millis), wall: Timestamp::from_millis(0).plus(Duration::from_millis(millis)) }

@@ -5,11 +5,15 @@
 
 use pingtong_evidence::{AgentId, IcmpError, PairId, ProbeRound, Timestamp};
 use pingtong_probe::{EchoKind, Heard, Input, NonceKey, Now, Output, Prober, ProberSettings, RoundOrder, SendProbe};
-use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
-const HERE: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 10);
-const PEER: Ipv4Addr = Ipv4Addr::new(172, 16, 1, 10);
-const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 255, 1);
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 1, 10));
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 16, 1, 10));
+const ROUTER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 255, 1));
 const STEPS_MAX: usize = 1_000_000;
 
 fn ms(millis: u64) -> Duration {
@@ -147,6 +151,39 @@ fn one(fate: impl FnMut(&SendProbe) -> Fate, probes: u32) -> ProbeRound {
     rounds.remove(0)
 }
 
+/// A probe sent at nought, whose departure the kernel stamps at `left` and whose reply comes at `back`.
+fn round_trip(left: Option<Duration>, back: Duration) -> ProbeRound {
+    let mut prober = prober(100_000, 1_000);
+    prober.handle(now(ms(0)), Input::Start(order(1, 10)));
+    let Some(Output::Send(probe)) = prober.poll(now(ms(0))) else { unreachable!("nothing to send") };
+    let (round, sequence) = (probe.round, probe.sequence);
+    prober.handle(now(ms(0)), Input::Sent { round, sequence, at: ms(0) });
+    if let Some(at) = left {
+        prober.handle(now(ms(0)), Input::Left { round, sequence, at });
+    }
+    let packet = Heard::Echo {
+        kind: EchoKind::Reply,
+        from: PEER,
+        to: HERE,
+        identifier: probe.identifier,
+        sequence: probe.wire_sequence,
+        payload: &probe.payload,
+    };
+    prober.handle(now(back), Input::Heard { packet, at: back, stamped: true });
+    let Some(Output::Closed(round)) = prober.poll(now(back)) else { unreachable!("the round is not over") };
+    round
+}
+
+#[test]
+fn the_kernels_word_of_a_departure_goes_before_ours() {
+    let rtt = round_trip(Some(ms(3)), ms(28)).rtt.unwrap();
+    assert_eq!((rtt.min, rtt.kernel_timestamps, rtt.kernel_departures), (ms(25).into(), true, true));
+    let rtt = round_trip(None, ms(28)).rtt.unwrap();
+    assert_eq!((rtt.min, rtt.kernel_timestamps, rtt.kernel_departures), (ms(28).into(), true, false));
+    let late = round_trip(Some(ms(30)), ms(1_020));
+    assert_eq!((late.replied.len(), late.late.len()), (1, 0), "it had been on its way for less than its time-out");
+}
+
 #[test]
 fn a_healthy_round_closes_with_its_last_reply() {
     let round = one(|_| Fate::Replies(vec![ms(28)]), 10);
@@ -184,7 +221,7 @@ fn duplicates_late_and_reordered_replies_are_counted_apart() {
 #[test]
 fn errors_of_third_parties_describe_the_series_and_end_nothing() {
     let round = one(|probe| if probe.sequence < 3 { Fate::Error(5, 1) } else { Fate::Error(3, 13) }, 5);
-    let error = |icmp_type, code, count| IcmpError { from: ROUTER.into(), icmp_type, code, count };
+    let error = |icmp_type, code, count| IcmpError { from: ROUTER, icmp_type, code, count };
     assert_eq!(round.icmp_errors, [error(3, 13, 2), error(5, 1, 3)]);
     assert_eq!((round.sent.len(), round.replied.len()), (5, 0));
 }
@@ -193,7 +230,7 @@ fn errors_of_third_parties_describe_the_series_and_end_nothing() {
 fn a_reply_without_our_tag_is_a_strangers() {
     let round = one(|_| Fate::Forged, 4);
     assert_eq!(round.replied.len(), 0);
-    assert_eq!((round.strangers[0].from, round.strangers[0].count), (PEER.into(), 4));
+    assert_eq!((round.strangers[0].from, round.strangers[0].count), (PEER, 4));
 }
 
 #[test]
@@ -233,7 +270,7 @@ fn identifiers_differ_between_rounds_and_round_numbers_grow() {
 fn the_rate_cap_holds_over_every_tenth_of_a_second() {
     let mut prober = prober(1_000, 10_000);
     for target in 1..=20u8 {
-        let target = Ipv4Addr::new(10, 0, 0, target);
+        let target = IpAddr::from([10, 0, 0, target]);
         prober.handle(now(ms(0)), Input::Start(RoundOrder { target, timeout: ms(5_000), ..order(50, 1) }));
     }
     let (_, sent) = drive(&mut prober, |_| Fate::Replies(vec![ms(1)]));
@@ -272,7 +309,7 @@ fn a_step_of_the_wall_clock_moves_no_round_trip_time() {
     let mut prober = prober(1_000, 10);
     let stepped = |mono: u64, wall: i64| Now { mono: ms(mono), wall: Timestamp::from_millis(wall) };
     prober.handle(stepped(0, 1_000_000), Input::Start(order(1, 1)));
-    let Some(Output::Send(probe)) = prober.poll(stepped(0, 1_000_000)) else { panic!("nothing to send") };
+    let Some(Output::Send(probe)) = prober.poll(stepped(0, 1_000_000)) else { unreachable!("nothing to send") };
     let packet = Heard::Echo {
         kind: EchoKind::Reply,
         from: PEER,
@@ -290,7 +327,7 @@ fn a_step_of_the_wall_clock_moves_no_round_trip_time() {
 fn own_drops_reach_every_round_under_way_and_finish_ends_them() {
     let mut prober = prober(1_000, 10);
     prober.handle(now(ms(0)), Input::Start(order(3, 10)));
-    let Some(Output::Send(_)) = prober.poll(now(ms(0))) else { panic!("nothing to send") };
+    let Some(Output::Send(_)) = prober.poll(now(ms(0))) else { unreachable!("nothing to send") };
     prober.handle(now(ms(1)), Input::OwnDrops(4));
     prober.handle(now(ms(2)), Input::Finish);
     let Some(Output::Closed(round)) = prober.poll(now(ms(2))) else { panic!("not closed") };

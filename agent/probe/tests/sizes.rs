@@ -27,7 +27,7 @@ fn closed(order: &RoundOrder, replied: u32) -> ProbeRound {
     ProbeRound {
         key: RoundKey { agent: AgentId::parse("a").unwrap(), round: 1 },
         pair: order.pair.clone(),
-        target: order.target.into(),
+        target: order.target,
         protocol: Protocol::Icmp,
         request: order.request.clone(),
         started_at: Timestamp::from_millis(0),
@@ -55,6 +55,7 @@ fn closed(order: &RoundOrder, replied: u32) -> ProbeRound {
             max: rtt,
             jitter: Nanos(0),
             kernel_timestamps: true,
+            kernel_departures: true,
         }),
         ports: None,
     }

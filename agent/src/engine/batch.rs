@@ -247,9 +247,9 @@ fn slice_of(bytes: &[u8]) -> libc::iovec {
 }
 
 /// Sets an option that nix does not know.
-pub(super) fn set_option(fd: &OwnedFd, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
+pub(super) fn set_option(fd: &impl AsRawFd, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
     let length = libc::socklen_t::try_from(value.len()).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: the kernel reads `length` bytes of `value`, which has as many.
+    // SAFETY: the kernel reads `length` bytes of `value`, which has as many. A descriptor that is none is refused.
     let done = unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value.as_ptr().cast::<c_void>(), length) };
     Errno::result(done).map(drop)
 }

@@ -56,6 +56,11 @@ impl Departures {
         self.first = 0;
     }
 
+    /// Whether a stamp is to be read.
+    pub(super) fn awaited(&self) -> bool {
+        !(self.waiting.is_empty() && self.stale.is_empty())
+    }
+
     /// Whether stamps come, or are still to be expected.
     pub(super) fn come(&self) -> bool {
         self.stamped > 0 || self.handed < SILENT_MAX

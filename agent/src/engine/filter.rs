@@ -3,8 +3,8 @@
 //! They bound the work that other people's traffic can cause; correctness does not rest on them, since everything that
 //! comes through is parsed again.
 
-use socket2::SockFilter;
-use std::ops::RangeInclusive;
+use socket2::{SockFilter, SockRef};
+use std::{io, ops::RangeInclusive, os::fd::AsFd};
 
 const LOAD_HALF_ABSOLUTE: u16 = 0x28;
 const LOAD_BYTE_ABSOLUTE: u16 = 0x30;
@@ -26,6 +26,23 @@ const RETURN: u16 = 0x06;
 const ETHER_TYPE: u32 = 0xffff_f000;
 const WHOLE_PACKET: u32 = 0x0004_0000;
 
+/// One instruction, as a `SockFilter` that can be copied.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Op {
+    code: u16,
+    on_true: u8,
+    on_false: u8,
+    k: u32,
+}
+
+pub(super) type Program = Vec<Op>;
+
+/// Has the kernel run the program over what comes to the socket.
+pub(super) fn attach(fd: &impl AsFd, program: &[Op]) -> io::Result<()> {
+    let program: Vec<_> = program.iter().map(|op| SockFilter::new(op.code, op.on_true, op.on_false, op.k)).collect();
+    SockRef::from(fd).attach_filter(&program)
+}
+
 /// What a socket is to hand over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wanted {
@@ -36,27 +53,14 @@ pub(super) struct Wanted {
 }
 
 /// For the raw ICMP socket: replies with our identifiers, errors that quote a request with one, perhaps requests.
-pub(super) fn icmp(wanted: &Wanted) -> Vec<SockFilter> {
-    let mut types = vec![0, 3, 5, 11, 12];
-    types.extend(wanted.requests.then_some(8));
-    let mut program = vec![op(LOAD_HEADER_LENGTH, 0, 0, 0), op(LOAD_BYTE_INDEXED, 0, 0, 0)];
+pub(super) fn icmp(wanted: &Wanted) -> Program {
+    let kind = vec![op(LOAD_HEADER_LENGTH, 0, 0, 0), op(LOAD_BYTE_INDEXED, 0, 0, 0)];
+    let requests: &[u8] = if wanted.requests { &[8] } else { &[] };
     let Some(ours) = &wanted.identifiers else {
-        accept_types(&mut program, &types);
-        return program;
+        return [kind, when(&[0, 3, 5, 11, 12], accept()), when(requests, accept()), refuse()].concat();
     };
-    if wanted.requests {
-        program.extend([op(JUMP_EQUAL, 0, 1, 8), op(RETURN, 0, 0, WHOLE_PACKET)]);
-    }
-    let (first, last) = (u32::from(*ours.start()), u32::from(*ours.end()));
-    program.extend([
-        // A reply is judged as it stands, X being the length of its header.
-        op(JUMP_EQUAL, 14, 0, 0),
-        op(JUMP_EQUAL, 4, 0, 3),
-        op(JUMP_EQUAL, 3, 0, 5),
-        op(JUMP_EQUAL, 2, 0, 11),
-        op(JUMP_EQUAL, 1, 0, 12),
-        op(RETURN, 0, 0, 0),
-        // An error is judged by the request that it quotes: X moves behind the quoted header, as long as that says it is.
+    // An error is judged by the request that it quotes: X moves behind the quoted header, as long as that says it is.
+    let quoted = vec![
         op(LOAD_BYTE_INDEXED, 0, 0, 8),
         op(AND, 0, 0, 15),
         op(SHIFT_LEFT, 0, 0, 2),
@@ -64,59 +68,116 @@ pub(super) fn icmp(wanted: &Wanted) -> Vec<SockFilter> {
         op(ADD, 0, 0, 8),
         op(TO_X, 0, 0, 0),
         op(LOAD_BYTE_INDEXED, 0, 0, 0),
-        op(JUMP_EQUAL, 1, 0, 8),
-        op(RETURN, 0, 0, 0),
-        op(LOAD_HALF_INDEXED, 0, 0, 4),
-        op(JUMP_AT_LEAST, 0, 1, first),
-        op(JUMP_GREATER, 0, 1, last),
-        op(RETURN, 0, 0, 0),
-        op(RETURN, 0, 0, WHOLE_PACKET),
-    ]);
-    program
+    ];
+    let about_ours = || [vec![op(LOAD_HALF_INDEXED, 0, 0, 4)], accept_within(ours)].concat();
+    let error = [quoted, when(&[8], about_ours()), refuse()].concat();
+    [kind, when(&[0], about_ours()), when(&[3, 5, 11, 12], error), when(requests, accept()), refuse()].concat()
 }
 
-/// For the packet socket: IPv4, ICMP, not a later fragment, echo request or reply. Direction is checked by the reader.
-pub(super) fn echoes() -> Vec<SockFilter> {
-    let mut program = vec![
+/// The same for the raw ICMPv6 socket, which sees no IPv6 header.
+pub(super) fn icmpv6(wanted: &Wanted) -> Program {
+    let kind = vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, 0)];
+    let requests: &[u8] = if wanted.requests { &[128] } else { &[] };
+    let Some(ours) = &wanted.identifiers else {
+        return [kind, when(&[129, 1, 2, 3, 4], accept()), when(requests, accept()), refuse()].concat();
+    };
+    let within = |at| [vec![op(LOAD_HALF_ABSOLUTE, 0, 0, at)], accept_within(ours)].concat();
+    // Behind extension headers our identifier stands somewhere else; such errors are rare, and parsed anyway.
+    let error = [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, 14)], when(&[58], within(52)), accept()].concat();
+    [kind, when(&[129], within(4)), when(&[1, 2, 3, 4], error), when(requests, accept()), refuse()].concat()
+}
+
+/// The types that the raw ICMPv6 socket does not even look at, as `ICMPV6_FILTER` has them: a set bit blocks.
+pub(super) fn blocked_types(wanted: &Wanted) -> [u32; 8] {
+    let mut blocked = [u32::MAX; 8];
+    for passed in [1, 2, 3, 4, 129].into_iter().chain(wanted.requests.then_some(128)) {
+        blocked[passed / 32] &= !(1 << (passed % 32));
+    }
+    blocked
+}
+
+/// For the packet socket: echo requests and replies, not later fragments. Direction is checked by the reader.
+pub(super) fn echoes() -> Program {
+    let (v4, v6) = (echoes_v4(), echoes_v6());
+    let version = vec![
         op(LOAD_HALF_ABSOLUTE, 0, 0, ETHER_TYPE),
-        op(JUMP_EQUAL, 1, 0, 0x0800),
-        op(RETURN, 0, 0, 0),
-        op(LOAD_BYTE_ABSOLUTE, 0, 0, 9),
-        op(JUMP_EQUAL, 1, 0, 1),
-        op(RETURN, 0, 0, 0),
+        op(JUMP_EQUAL, 2, 0, 0x0800),
+        op(JUMP_EQUAL, length(&v4) + 1, 0, 0x86dd),
+    ];
+    [version, refuse(), v4, v6].concat()
+}
+
+fn echoes_v4() -> Program {
+    let kind = vec![
         op(LOAD_HALF_ABSOLUTE, 0, 0, 6),
         op(JUMP_ANY_BIT, 0, 1, 0x1fff),
         op(RETURN, 0, 0, 0),
         op(LOAD_HEADER_LENGTH, 0, 0, 0),
         op(LOAD_BYTE_INDEXED, 0, 0, 0),
     ];
-    accept_types(&mut program, &[0, 8]);
+    let icmp = [kind, when(&[0, 8], accept()), refuse()].concat();
+    [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, 9)], when(&[1], icmp), refuse()].concat()
+}
+
+fn echoes_v6() -> Program {
+    let echo_at = |at| [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, at)], when(&[128, 129], accept()), refuse()].concat();
+    let followed_by = |block| [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, 40)], when(&[58], block), refuse()].concat();
+    let first_fragment = vec![op(LOAD_HALF_ABSOLUTE, 0, 0, 42), op(JUMP_ANY_BIT, 0, 1, 0xfff8), op(RETURN, 0, 0, 0)];
+    let fragment = [first_fragment, followed_by(echo_at(48))].concat();
+    // Behind one header of options or routing anything of ICMPv6 is parsed; longer chains are not asked for.
+    let optional = followed_by(accept());
+    let next = vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, 6)];
+    [next, when(&[58], echo_at(40)), when(&[44], fragment), when(&[0, 43, 60], optional), refuse()].concat()
+}
+
+/// Runs `block`, which returns, when the accumulator is one of `values`.
+fn when(values: &[u8], block: Program) -> Program {
+    let mut program = vec![];
+    for (at, &value) in (1..).zip(values) {
+        let others = u8::try_from(values.len()).unwrap_or_default() - at;
+        let otherwise = if others == 0 { length(&block) } else { 0 };
+        program.push(op(JUMP_EQUAL, others, otherwise, u32::from(value)));
+    }
+    if !values.is_empty() {
+        program.extend(block);
+    }
     program
 }
 
-fn accept_types(program: &mut Vec<SockFilter>, types: &[u8]) {
-    for &icmp_type in types {
-        program.push(op(JUMP_EQUAL, 0, 1, u32::from(icmp_type)));
-        program.push(op(RETURN, 0, 0, WHOLE_PACKET));
-    }
-    program.push(op(RETURN, 0, 0, 0));
+fn accept() -> Program {
+    vec![op(RETURN, 0, 0, WHOLE_PACKET)]
 }
 
-fn op(code: u16, on_true: u8, on_false: u8, k: u32) -> SockFilter {
-    SockFilter::new(code, on_true, on_false, k)
+fn refuse() -> Program {
+    vec![op(RETURN, 0, 0, 0)]
+}
+
+/// Accepts when the accumulator is in the range, and refuses otherwise.
+fn accept_within(range: &RangeInclusive<u16>) -> Program {
+    let bounds =
+        vec![op(JUMP_AT_LEAST, 0, 1, u32::from(*range.start())), op(JUMP_GREATER, 0, 1, u32::from(*range.end()))];
+    [bounds, refuse(), accept()].concat()
+}
+
+/// Of a block, which is far shorter than a jump can go.
+fn length(block: &[Op]) -> u8 {
+    u8::try_from(block.len()).unwrap_or(u8::MAX)
+}
+
+fn op(code: u16, on_true: u8, on_false: u8, k: u32) -> Op {
+    Op { code, on_true, on_false, k }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use pingtong_probe::echo_request;
-    use socket2::SockRef;
     use std::os::unix::net::UnixDatagram;
 
     /// Whether the kernel lets `packet` through: any datagram socket runs the program over what it is sent.
-    fn passes(program: &[SockFilter], packet: &[u8]) -> bool {
+    fn passes(program: &[Op], packet: &[u8]) -> bool {
         let (to, from) = UnixDatagram::pair().unwrap();
-        SockRef::from(&to).attach_filter(program).unwrap();
+        attach(&to, program).unwrap();
         to.set_nonblocking(true).unwrap();
         // A datagram that the filter refuses is an error of the sender here.
         let _ = from.send(packet);
@@ -175,5 +236,59 @@ mod tests {
             let wanted = [0, 3, 5, 8, 11, 12].contains(&icmp_type);
             assert_eq!(passes(&program, &ipv4(0, &echo(icmp_type, 7))), wanted, "{icmp_type}");
         }
+    }
+
+    fn ipv6(next: u8, body: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0; 40];
+        (packet[0], packet[6]) = (0x60, next);
+        packet.extend(body);
+        packet
+    }
+
+    #[test]
+    fn ipv6_is_judged_by_the_same_identifiers() {
+        for requests in [false, true] {
+            let program = icmpv6(&Wanted { identifiers: Some(1_000..=1_003), requests });
+            for (identifier, ours) in [(999, false), (1_000, true), (1_003, true), (1_004, false)] {
+                assert_eq!(passes(&program, &echo(129, identifier)), ours);
+                assert_eq!(passes(&program, &echo(128, identifier)), requests);
+                for icmp_type in 1..=4 {
+                    assert_eq!(passes(&program, &error(icmp_type, &ipv6(58, &echo(128, identifier)))), ours);
+                    assert!(passes(&program, &error(icmp_type, &ipv6(60, &echo(128, identifier)))), "is parsed later");
+                }
+            }
+            assert!(!passes(&program, &echo(135, 1_000)), "neighbours are none of our business");
+            let every = icmpv6(&Wanted { identifiers: None, requests });
+            for icmp_type in 0..=255 {
+                let wanted = [1, 2, 3, 4, 129].contains(&icmp_type) || (requests && icmp_type == 128);
+                assert_eq!(passes(&every, &echo(icmp_type, 7)), wanted, "{icmp_type}");
+                let blocked = blocked_types(&Wanted { identifiers: None, requests });
+                let word = blocked[usize::from(icmp_type) / 32];
+                assert_eq!(word >> (icmp_type % 32) & 1 == 0, wanted, "{icmp_type}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_packet_socket_takes_echoes_and_first_fragments_of_them() {
+        for icmp_type in 0..=255 {
+            let mut packet = ipv4(2, &echo(icmp_type, 7));
+            packet[9] = 1;
+            assert_eq!(passes(&echoes_v4(), &packet), [0, 8].contains(&icmp_type), "{icmp_type}");
+            packet[7] = 1;
+            assert!(!passes(&echoes_v4(), &packet), "a later fragment");
+            let wanted = [128, 129].contains(&icmp_type);
+            assert_eq!(passes(&echoes_v6(), &ipv6(58, &echo(icmp_type, 7))), wanted, "{icmp_type}");
+            for (offset, first) in [(0, true), (8, false)] {
+                let fragment = [vec![58, 0, 0, offset | 1, 0, 0, 0, 9], echo(icmp_type, 7)].concat();
+                assert_eq!(passes(&echoes_v6(), &ipv6(44, &fragment)), wanted && first, "{icmp_type} at {offset}");
+            }
+        }
+        let behind = |next: u8| [vec![next, 0, 0, 0, 0, 0, 0, 0], echo(128, 7)].concat();
+        for extension in [0, 43, 60] {
+            assert!(passes(&echoes_v6(), &ipv6(extension, &behind(58))));
+            assert!(!passes(&echoes_v6(), &ipv6(extension, &behind(17))));
+        }
+        assert!(!passes(&echoes_v6(), &ipv6(17, &behind(58))));
     }
 }

@@ -3,7 +3,7 @@
 mod batch;
 mod departures;
 mod filter;
-mod portable;
+pub(crate) mod portable;
 mod reading;
 mod sending;
 mod sockets;
@@ -15,9 +15,9 @@ pub use sockets::{Event, Sockets, Stamps};
 use crate::clock::Clock;
 use nix::errno::Errno;
 use pingtong_evidence::{ProbeEngine, WhyUnknown};
-use pingtong_probe::{ArrivalLedger, Input, Observers, Prober, SendProbe, Sighting, echo_request};
+use pingtong_probe::{ArrivalLedger, Input, Observers, Prober, SendProbe, Sighting, echo_request_to};
 use portable::{Outcome, What};
-use std::os::fd::OwnedFd;
+use std::{os::fd::OwnedFd, task::Poll};
 use tokio::{io::Interest, net::UdpSocket};
 
 /// Packets read from one socket before the prober gets its turn.
@@ -40,9 +40,9 @@ pub enum Engine {
 /// Raw sockets under a run time.
 #[derive(Debug)]
 pub struct RawEngine {
-    icmp: UdpSocket,
-    tap: Option<UdpSocket>,
+    watched: Vec<UdpSocket>,
     sockets: Sockets,
+    tokens: Tokens,
     more: bool,
 }
 
@@ -96,6 +96,18 @@ impl Engine {
         }
     }
 
+    /// Whether ICMP over IPv6 is probed; else why not, in words.
+    ///
+    /// # Errors
+    /// Those words.
+    pub fn ipv6(&self) -> Result<(), String> {
+        match self {
+            Self::Raw(raw) => raw.sockets.ipv6().map_err(|errno| errno.desc().to_owned()),
+            Self::Portable(portable) => portable.ipv6(),
+            Self::None(why) => Err(why.clone()),
+        }
+    }
+
     /// Which sockets see arrivals.
     pub fn observers(&self) -> Observers {
         let refused =
@@ -120,12 +132,16 @@ impl Engine {
         }
     }
 
-    /// Hands one probe over.
-    pub fn send(&mut self, probe: SendProbe) -> Handed {
+    /// Hands probes over and says of each, by its place in `probes`, what became of it.
+    pub fn send(&mut self, probes: &[SendProbe], became: &mut impl FnMut(usize, Handed)) {
         match self {
-            Self::Raw(raw) => raw.send(&probe),
-            Self::Portable(portable) => portable.send(probe),
-            Self::None(_) => Handed::NoRoom,
+            Self::Raw(raw) => raw.send(probes, became),
+            Self::Portable(portable) => {
+                for (index, probe) in probes.iter().enumerate() {
+                    became(index, portable.send(probe.clone()));
+                }
+            }
+            Self::None(_) => (0..probes.len()).for_each(|index| became(index, Handed::NoRoom)),
         }
     }
 
@@ -145,24 +161,25 @@ impl Engine {
     pub fn drain(&mut self, clock: &Clock, prober: &mut Prober, ledger: &mut ArrivalLedger) {
         match self {
             Self::Raw(raw) => {
-                raw.more = raw.sockets.drain(clock, DRAIN_MAX, |event| {
-                    let now = clock.now();
-                    match event {
-                        Event::Left { .. } => {}
-                        Event::Icmp { packet, at, stamped } => {
-                            prober.handle(now, Input::Heard { packet, at, stamped });
-                            ledger.handle(now, Sighting::Raw { packet });
+                let (now, tokens) = (clock.now(), raw.tokens);
+                raw.more = raw.sockets.drain(clock, DRAIN_MAX, |event| match event {
+                    Event::Left { token, at } => {
+                        let (round, sequence) = tokens.read(token);
+                        prober.handle(now, Input::Left { round, sequence, at });
+                    }
+                    Event::Icmp { packet, at, stamped } => {
+                        prober.handle(now, Input::Heard { packet, at, stamped });
+                        ledger.handle(now, Sighting::Raw { packet });
+                    }
+                    Event::Wire { packet, interface, outgoing } => {
+                        if !outgoing {
+                            prober.handle(now, Input::OnWire { packet });
                         }
-                        Event::Wire { packet, interface, outgoing } => {
-                            if !outgoing {
-                                prober.handle(now, Input::OnWire { packet });
-                            }
-                            ledger.handle(now, Sighting::Wire { packet, interface, outgoing });
-                        }
-                        Event::Drops(drops) => {
-                            prober.handle(now, Input::OwnDrops(drops));
-                            ledger.handle(now, Sighting::OwnDrops(drops));
-                        }
+                        ledger.handle(now, Sighting::Wire { packet, interface, outgoing });
+                    }
+                    Event::Drops(drops) => {
+                        prober.handle(now, Input::OwnDrops(drops));
+                        ledger.handle(now, Sighting::OwnDrops(drops));
                     }
                 });
             }
@@ -177,53 +194,66 @@ impl Engine {
 }
 
 impl RawEngine {
-    fn new(mut sockets: Sockets) -> std::io::Result<Self> {
-        sockets.stamp_departures(false);
+    fn new(sockets: Sockets) -> std::io::Result<Self> {
         // The run time watches any socket that it is given as a datagram socket; reading stays with `Sockets`.
         let watch = |fd: &OwnedFd| UdpSocket::from_std(std::net::UdpSocket::from(fd.try_clone()?));
-        let icmp = watch(&sockets.icmp.fd)?;
-        let tap = sockets.tap.as_ref().ok().map(|tap| watch(&tap.fd)).transpose()?;
-        Ok(Self { icmp, tap, sockets, more: false })
+        let watched = sockets.readable().into_iter().map(watch).collect::<Result<_, _>>()?;
+        Ok(Self { watched, sockets, tokens: Tokens::default(), more: false })
     }
 
-    fn send(&mut self, probe: &SendProbe) -> Handed {
-        let packet = echo_request(probe.identifier, probe.wire_sequence, &probe.payload);
-        let probe = Outgoing {
-            to: probe.target.into(),
-            packet: &packet,
+    fn send(&mut self, probes: &[SendProbe], became: &mut impl FnMut(usize, Handed)) {
+        let packet_of =
+            |probe: &SendProbe| echo_request_to(probe.target, probe.identifier, probe.wire_sequence, &probe.payload);
+        let packets: Vec<_> = probes.iter().map(packet_of).collect();
+        let tokens = &mut self.tokens;
+        let outgoing = |(probe, packet): (&SendProbe, _)| Outgoing {
+            to: probe.target,
+            packet,
             dont_fragment: probe.dont_fragment,
             hop_limit: None,
-            token: 0,
+            token: tokens.write(probe.round, probe.sequence),
         };
-        let mut handed = Handed::NoRoom;
-        self.sockets.send_batch(&[probe], &mut |_, became| handed = became);
-        handed
+        let outgoing: Vec<_> = probes.iter().zip(packets.iter().map(Vec::as_slice)).map(outgoing).collect();
+        self.sockets.send_batch(&outgoing, became);
     }
 
     async fn ready(&mut self) {
         if self.more {
             return;
         }
-        // The drain that follows reads both sockets to their end, or notes that it did not.
-        let icmp = async {
-            if self.icmp.readable().await.is_ok() {
-                forget_readiness(&self.icmp);
-            }
-        };
-        let tap = async {
-            match &self.tap {
-                Some(tap) => {
-                    if tap.readable().await.is_ok() {
-                        forget_readiness(tap);
-                    }
+        // The drain that follows reads all sockets to their end, or notes that it did not.
+        std::future::poll_fn(|context| {
+            let mut ready = false;
+            for socket in &self.watched {
+                while socket.poll_recv_ready(context).is_ready() {
+                    ready = true;
+                    forget_readiness(socket);
                 }
-                None => std::future::pending().await,
             }
-        };
-        tokio::select! {
-            () = icmp => {}
-            () = tap => {}
-        }
+            if ready { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// Names a probe in 64 bits: its round, counted from the first of this process, and its number in the round.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tokens {
+    first_round: Option<u64>,
+}
+
+impl Tokens {
+    const SEQUENCE_BITS: u32 = 20;
+
+    fn write(&mut self, round: u64, sequence: u32) -> u64 {
+        let first = *self.first_round.get_or_insert(round);
+        round.wrapping_sub(first) << Self::SEQUENCE_BITS | u64::from(sequence)
+    }
+
+    fn read(self, token: u64) -> (u64, u32) {
+        let sequence = token & ((1 << Self::SEQUENCE_BITS) - 1);
+        let round = self.first_round.unwrap_or_default().wrapping_add(token >> Self::SEQUENCE_BITS);
+        (round, u32::try_from(sequence).unwrap_or_default())
     }
 }
 
@@ -246,4 +276,22 @@ fn take_outcome(clock: &Clock, prober: &mut Prober, outcome: &Outcome) {
 /// surge-ping adds advice of its own to the kernel's word; ours follows.
 fn first_sentence(text: &str) -> &str {
     text.split(['.', '\n']).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pingtong_evidence::SequenceSet;
+
+    #[test]
+    fn a_token_names_its_probe_for_as_long_as_a_process_lives() {
+        let first = 1_795_636_707_250 << 20;
+        let mut tokens = Tokens::default();
+        for round in [first, first + 1, first + 1_000_000_000] {
+            for sequence in [0, 1, SequenceSet::NUMBERS_MAX] {
+                let token = tokens.write(round, sequence);
+                assert_eq!(tokens.read(token), (round, sequence));
+            }
+        }
+    }
 }

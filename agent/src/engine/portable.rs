@@ -5,27 +5,33 @@
 //! as `Ok` is passed on as an error; every probe has a sequence number of its own, since that and the address are all
 //! it matches by.
 
-use super::Handed;
+use super::{Handed, batch::set_option};
 use pingtong_probe::SendProbe;
-use std::{net::IpAddr, net::Ipv4Addr, time::Duration};
-use surge_ping::{Client, Config, IcmpPacket, PingIdentifier, PingSequence, SurgeError};
+use std::{net::IpAddr, time::Duration};
+use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, SurgeError};
 use tokio::task::JoinSet;
 
-/// Probes on their way: replies to so many fit the default receive buffer, which holds 256.
-pub(super) const WINDOW: usize = 200;
+/// Probes on their way: replies to so many fit the default receive buffer, which holds 256, twice over.
+pub(crate) const WINDOW: usize = 128;
+/// Receive buffer asked for; the kernel grants what this process may have.
+const RECEIVE_BUFFER_BYTES: i32 = 1 << 20;
+
+/// ICMP types of an echo reply.
+const REPLY: u8 = 0;
+const REPLY_V6: u8 = 129;
 
 /// What became of one probe.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) round: u64,
-    pub(super) sequence: u32,
-    pub(super) what: What,
+pub(crate) struct Outcome {
+    pub(crate) round: u64,
+    pub(crate) sequence: u32,
+    pub(crate) what: What,
 }
 
 #[derive(Debug)]
-pub(super) enum What {
+pub(crate) enum What {
     Answered(Duration),
-    Error { from: Ipv4Addr, icmp_type: u8, code: u8 },
+    Error { from: IpAddr, icmp_type: u8, code: u8 },
     Refused(i32),
     Silent,
 }
@@ -33,6 +39,7 @@ pub(super) enum What {
 /// The engine.
 pub struct Portable {
     client: Client,
+    client_v6: Result<Client, String>,
     next: u16,
     tasks: JoinSet<Outcome>,
 }
@@ -50,7 +57,10 @@ impl Portable {
     /// What the kernel said.
     pub fn open() -> std::io::Result<Self> {
         let client = Client::new(&Config::builder().build())?;
-        Ok(Self { client, next: 0, tasks: JoinSet::new() })
+        roomy(&client);
+        let client_v6 = Client::new(&Config::builder().kind(ICMP::V6).build()).map_err(|error| error.to_string());
+        client_v6.iter().for_each(roomy);
+        Ok(Self { client, client_v6, next: 0, tasks: JoinSet::new() })
     }
 
     /// `raw` or `datagram`: the crate falls back from one to the other by itself.
@@ -58,12 +68,21 @@ impl Portable {
         if self.client.get_socket().get_type() == socket2::Type::RAW { "raw" } else { "datagram" }
     }
 
-    pub(super) fn send(&mut self, probe: SendProbe) -> Handed {
-        let client = self.client.clone();
+    /// Whether it probes over IPv6, or why not.
+    pub(super) fn ipv6(&self) -> Result<(), String> {
+        self.client_v6.as_ref().map(drop).map_err(Clone::clone)
+    }
+
+    pub(crate) fn send(&mut self, probe: SendProbe) -> Handed {
+        let client = match (probe.target, &self.client_v6) {
+            (IpAddr::V4(_), _) => self.client.clone(),
+            (IpAddr::V6(_), Ok(client)) => client.clone(),
+            (IpAddr::V6(_), Err(_)) => return Handed::NoRoom,
+        };
         self.next = self.next.wrapping_add(1);
         let wire_sequence = PingSequence(self.next);
         self.tasks.spawn(async move {
-            let mut pinger = client.pinger(probe.target.into(), PingIdentifier(probe.identifier)).await;
+            let mut pinger = client.pinger(probe.target, PingIdentifier(probe.identifier)).await;
             pinger.timeout(probe.timeout);
             let what = match pinger.ping(wire_sequence, &probe.payload).await {
                 Ok((packet, rtt)) => classify(&packet, probe.target, rtt),
@@ -75,7 +94,7 @@ impl Portable {
         Handed::Taken
     }
 
-    pub(super) async fn next(&mut self) -> Option<Outcome> {
+    pub(crate) async fn next(&mut self) -> Option<Outcome> {
         loop {
             if let Ok(outcome) = self.tasks.join_next().await? {
                 return Some(outcome);
@@ -83,7 +102,7 @@ impl Portable {
         }
     }
 
-    pub(super) fn try_next(&mut self) -> Option<Outcome> {
+    pub(crate) fn try_next(&mut self) -> Option<Outcome> {
         loop {
             if let Ok(outcome) = self.tasks.try_join_next()? {
                 return Some(outcome);
@@ -97,11 +116,11 @@ impl Portable {
 /// # Errors
 /// What came instead of a reply.
 pub async fn second_opinion(target: IpAddr, timeout: Duration) -> Result<Duration, String> {
-    let IpAddr::V4(target) = target else { return Err(String::from("IPv6 is not probed")) };
-    let config = Config::builder().sock_type_hint(socket2::Type::RAW).build();
+    let kind = if target.is_ipv4() { ICMP::V4 } else { ICMP::V6 };
+    let config = Config::builder().kind(kind).sock_type_hint(socket2::Type::RAW).build();
     let client = Client::new(&config).map_err(|error| error.to_string())?;
     let identifier = u16::try_from(std::process::id() & 0xffff).unwrap_or_default();
-    let mut pinger = client.pinger(target.into(), PingIdentifier(identifier)).await;
+    let mut pinger = client.pinger(target, PingIdentifier(identifier)).await;
     pinger.timeout(timeout);
     match pinger.ping(PingSequence(1), &[0x5a; 56]).await {
         Ok((packet, rtt)) => match classify(&packet, target, rtt) {
@@ -113,11 +132,27 @@ pub async fn second_opinion(target: IpAddr, timeout: Duration) -> Result<Duratio
     }
 }
 
-fn classify(packet: &IcmpPacket, target: Ipv4Addr, rtt: Duration) -> What {
-    let IcmpPacket::V4(packet) = packet else { return What::Silent };
-    match (packet.get_icmp_type().0, packet.get_source() == target) {
-        (0, true) => What::Answered(rtt),
-        (0, false) => What::Silent,
-        (icmp_type, _) => What::Error { from: packet.get_source(), icmp_type, code: packet.get_icmp_code().0 },
+fn classify(packet: &IcmpPacket, target: IpAddr, rtt: Duration) -> What {
+    let (from, icmp_type, code, reply) = match packet {
+        IcmpPacket::V4(packet) => {
+            (IpAddr::V4(packet.get_source()), packet.get_icmp_type().0, packet.get_icmp_code().0, REPLY)
+        }
+        IcmpPacket::V6(packet) => {
+            (IpAddr::V6(packet.get_source()), packet.get_icmpv6_type().0, packet.get_icmpv6_code().0, REPLY_V6)
+        }
+    };
+    match (icmp_type == reply, from == target) {
+        (true, true) => What::Answered(rtt),
+        (true, false) => What::Silent,
+        (false, _) => What::Error { from, icmp_type, code },
+    }
+}
+
+/// Raises the receive buffer, in which the crate's replies wait for its one task; as far as this process may.
+fn roomy(client: &Client) {
+    let fd = client.get_socket().get_native_sock();
+    let set = |name| set_option(&fd, libc::SOL_SOCKET, name, &RECEIVE_BUFFER_BYTES.to_ne_bytes());
+    if let Err(error) = set(libc::SO_RCVBUFFORCE).or_else(|_| set(libc::SO_RCVBUF)) {
+        tracing::debug!(%error, "the receive buffer keeps its size");
     }
 }

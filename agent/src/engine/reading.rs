@@ -7,25 +7,35 @@
 
 use super::{
     batch::{BATCH, Inbox, Message, Note, Queue},
-    sockets::{Event, Lane, Sockets, Tap, drops_of},
+    sockets::{Event, Lane, Sockets, Tap, Version, drops_of},
 };
 use crate::clock::{Clock, Pair};
-use pingtong_probe::parse_ipv4;
-use std::collections::BTreeMap;
+use pingtong_probe::{parse_icmpv6, parse_ipv4, parse_packet};
+use std::{collections::BTreeMap, net::Ipv6Addr};
 
 /// `PACKET_HOST` and `PACKET_OUTGOING` of `linux/if_packet.h`, `ARPHRD_LOOPBACK` of `linux/if_arp.h`.
 const PACKET_HOST: u8 = 0;
 const PACKET_OUTGOING: u8 = 4;
 const HARDWARE_LOOPBACK: u16 = 772;
 
+/// What reading a socket needs beside the socket.
+struct Post<'a> {
+    inbox: &'a mut Inbox,
+    errors: &'a mut Inbox,
+    packets_max: usize,
+    pair: Pair,
+    clock: &'a Clock,
+}
+
 impl Sockets {
     /// Reads what is there, `packets_max` of each socket at most; true when one may have more.
     pub fn drain(&mut self, clock: &Clock, packets_max: usize, mut take: impl FnMut(Event<'_>)) -> bool {
         let pair = clock.pair(self.pair);
         self.pair = Some(pair);
-        let mut more = self.icmp.drain(&mut self.inbox, &mut self.errors, packets_max, &pair, clock, &mut take);
-        if let Ok(whole) = &mut self.whole {
-            whole.tell_departures(&mut self.errors, &pair, &mut take);
+        let mut post = Post { inbox: &mut self.inbox, errors: &mut self.errors, packets_max, pair, clock };
+        let mut more = self.icmp.drain(self.whole.as_mut().ok(), &mut post, &mut take);
+        if let Ok(lane) = &mut self.icmpv6 {
+            more |= lane.drain(self.whole_v6.as_mut().ok(), &mut post, &mut take);
         }
         if let Ok(tap) = &mut self.tap {
             more |= tap.drain(&mut self.inbox, &mut self.names, packets_max, &mut take);
@@ -35,35 +45,32 @@ impl Sockets {
 }
 
 impl Lane {
-    fn drain(
-        &mut self,
-        inbox: &mut Inbox,
-        errors: &mut Inbox,
-        packets_max: usize,
-        pair: &Pair,
-        clock: &Clock,
-        take: &mut impl FnMut(Event<'_>),
-    ) -> bool {
+    /// Reads packets; those to what `whole` sent come here too.
+    fn drain(&mut self, mut whole: Option<&mut Self>, post: &mut Post<'_>, take: &mut impl FnMut(Event<'_>)) -> bool {
         let mut read = 0;
         loop {
-            let wanted = BATCH.min(packets_max - read);
-            let count = inbox.receive(&self.fd, Queue::Packets, wanted).unwrap_or_default();
-            self.tell_departures(errors, pair, take);
-            for message in (0..count).filter_map(|index| inbox.message(index)) {
-                tell_packet(&message, pair, clock, take);
+            let wanted = BATCH.min(post.packets_max - read);
+            let queue = if self.version == Version::V4 { Queue::Packets } else { Queue::Named };
+            let count = post.inbox.receive(&self.fd, queue, wanted).unwrap_or_default();
+            self.tell_departures(post, take);
+            if let Some(whole) = whole.as_deref_mut() {
+                whole.tell_departures(post, take);
+            }
+            for message in (0..count).filter_map(|index| post.inbox.message(index)) {
+                tell_packet(&message, self.version, post, take);
             }
             read += count;
-            if count < wanted || read == packets_max {
+            if count < wanted || read == post.packets_max {
                 report_drops(&mut self.drops, drops_of(&self.fd).filter(|_| read > 0), take);
                 return count == wanted;
             }
         }
     }
 
-    fn tell_departures(&mut self, errors: &mut Inbox, pair: &Pair, take: &mut impl FnMut(Event<'_>)) {
-        self.read_departures(errors);
+    fn tell_departures(&mut self, post: &mut Post<'_>, take: &mut impl FnMut(Event<'_>)) {
+        self.read_departures(post.errors);
         for (token, stamp) in self.left.drain(..) {
-            if let Some(at) = pair.mono_of(stamp) {
+            if let Some(at) = post.pair.mono_of(stamp) {
                 take(Event::Left { token, at });
             }
         }
@@ -71,7 +78,7 @@ impl Lane {
 
     /// Reads the stamps that are there, whose number the receive buffer bounds.
     pub(super) fn read_departures(&mut self, errors: &mut Inbox) {
-        while self.stamping {
+        while self.stamping && self.departures.awaited() {
             let count = errors.receive(&self.fd, Queue::Errors, BATCH).unwrap_or_default();
             for message in (0..count).filter_map(|index| errors.message(index)) {
                 let (mut stamp, mut key) = (None, None);
@@ -119,10 +126,21 @@ impl Tap {
     }
 }
 
-fn tell_packet(message: &Message<'_>, pair: &Pair, clock: &Clock, take: &mut impl FnMut(Event<'_>)) {
-    let Some(packet) = parse_ipv4(message.packet) else { return };
-    let stamp = message.notes().find_map(|note| if let Note::Stamp(at) = note { pair.mono_of(at) } else { None });
-    let at = stamp.unwrap_or_else(|| clock.mono());
+fn tell_packet(message: &Message<'_>, version: Version, post: &Post<'_>, take: &mut impl FnMut(Event<'_>)) {
+    let (mut stamp, mut to) = (None, Ipv6Addr::UNSPECIFIED);
+    for note in message.notes() {
+        match note {
+            Note::Stamp(at) => stamp = post.pair.mono_of(at),
+            Note::To(address) => to = address.into(),
+            Note::Key(_) | Note::Drops(_) => {}
+        }
+    }
+    let packet = match version {
+        Version::V4 => parse_ipv4(message.packet),
+        Version::V6 => sender_v6(message.name).and_then(|from| parse_icmpv6(from, to, message.packet)),
+    };
+    let Some(packet) = packet else { return };
+    let at = stamp.unwrap_or_else(|| post.clock.mono());
     take(Event::Icmp { packet, at, stamped: stamp.is_some() });
 }
 
@@ -135,10 +153,15 @@ fn tell_frame(message: &Message<'_>, names: &mut BTreeMap<i32, String>, take: &m
         PACKET_OUTGOING => true,
         _ => return,
     };
-    if let Some(packet) = parse_ipv4(message.packet) {
+    if let Some(packet) = parse_packet(message.packet) {
         let interface = names.entry(index).or_insert_with(|| name_of(index));
         take(Event::Wire { packet, interface, outgoing });
     }
+}
+
+/// The address of a `sockaddr_in6`: family, port, flow, address.
+fn sender_v6(name: &[u8]) -> Option<Ipv6Addr> {
+    Some(Ipv6Addr::from(*name.get(8..)?.first_chunk::<16>()?))
 }
 
 /// Interface, hardware type and packet type of a `sockaddr_ll`.

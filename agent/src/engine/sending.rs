@@ -62,7 +62,8 @@ impl Sockets {
             let lane = match (probe.to, probe.dont_fragment) {
                 (IpAddr::V4(_), false) => Ok(&mut self.icmp),
                 (IpAddr::V4(_), true) => self.whole.as_mut().map_err(|_| Handed::NoRoom),
-                (IpAddr::V6(_), _) => Err(Handed::Refused(Errno::EAFNOSUPPORT as i32)),
+                (IpAddr::V6(_), false) => self.icmpv6.as_mut().map_err(|_| Handed::NoRoom),
+                (IpAddr::V6(_), true) => self.whole_v6.as_mut().map_err(|_| Handed::NoRoom),
             };
             match lane {
                 Ok(lane) => lane.send(batch, &mut self.errors, &mut tell),

@@ -1,6 +1,6 @@
-//! The raw ICMP socket and the packet socket: opened early, while the capability is there, and never waited on here.
+//! The raw ICMP sockets and the packet socket: opened early, while the capability is there, and never waited on here.
 //!
-//! The raw socket sends probes and sees replies, errors, and requests that the guest let in. The packet socket takes
+//! A raw socket sends probes and sees replies, errors, and requests that the guest let in. The packet socket takes
 //! every EtherType without a binding, so that it sees what a filter on the ingress hook drops (`probe-engine.md` §3),
 //! requests as they come in and replies as they leave, by interface. Both report what their queues dropped. How packets
 //! leave is in `sending`, how they are read in `reading`.
@@ -8,7 +8,7 @@
 use super::{
     batch::{Inbox, read_option, set_option},
     departures::Departures,
-    filter::{self, Wanted},
+    filter::{self, Op, Wanted},
 };
 use crate::clock::Pair;
 use nix::{
@@ -20,7 +20,7 @@ use nix::{
     },
 };
 use pingtong_probe::Heard;
-use socket2::{SockFilter, SockRef};
+use socket2::SockRef;
 use std::{
     collections::BTreeMap,
     io,
@@ -34,6 +34,8 @@ const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
 /// What one small packet occupies of a receive buffer (`probe-engine.md` §1), and what a departure stamp does.
 const PACKET_BUFFER_BYTES: usize = 832;
 const STAMP_BUFFER_BYTES: usize = 832;
+/// `ICMPV6_FILTER` of `linux/icmpv6.h`.
+const ICMPV6_FILTER: i32 = 1;
 const WINDOW_MIN: usize = 128;
 const WINDOW_MAX: usize = 65_536;
 
@@ -46,9 +48,12 @@ const STAMP_DEPARTURES: libc::c_uint =
 #[derive(Debug)]
 pub struct Sockets {
     pub(super) icmp: Lane,
+    pub(super) icmpv6: Result<Lane, Errno>,
     pub(super) tap: Result<Tap, Errno>,
     /// Takes whole packets, so that a probe may say that nobody is to cut it. Sends only.
     pub(super) whole: Result<Lane, Errno>,
+    /// Cuts nothing. Sends only.
+    pub(super) whole_v6: Result<Lane, Errno>,
     pub(super) inbox: Inbox,
     pub(super) errors: Inbox,
     pub(super) pair: Option<Pair>,
@@ -61,12 +66,20 @@ pub struct Sockets {
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) fd: OwnedFd,
+    pub(super) version: Version,
     pub(super) departures: Departures,
     /// Whether the kernel stamps departures now.
     pub(super) stamping: bool,
     /// Stamps that were read while sending.
     pub(super) left: Vec<(u64, Duration)>,
     pub(super) drops: u32,
+}
+
+/// Of the Internet Protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    V4,
+    V6,
 }
 
 /// The packet socket.
@@ -126,10 +139,21 @@ impl Sockets {
     /// What the kernel said about the raw socket.
     pub fn open() -> Result<Self, Errno> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-        let raw = |protocol| socket(AddressFamily::Inet, SockType::Raw, flags, protocol);
+        let raw = |version: Version, protocol| {
+            socket(version.family(), SockType::Raw, flags, protocol).map(|fd| Lane::new(fd, version))
+        };
         let wanted = Wanted { identifiers: None, requests: true };
-        let icmp = Lane::new(raw(SockProtocol::Icmp)?);
+        let icmp = raw(Version::V4, SockProtocol::Icmp)?;
         prepare(&icmp.fd, &filter::icmp(&wanted));
+        let icmpv6 = raw(Version::V6, SockProtocol::IcmpV6);
+        if let Ok(lane) = &icmpv6 {
+            prepare(&lane.fd, &filter::icmpv6(&wanted));
+            set_v6(lane, &wanted);
+        }
+        let whole_v6 = raw(Version::V6, SockProtocol::IcmpV6);
+        if let Ok(lane) = &whole_v6 {
+            set_whole_v6(lane);
+        }
         let arrivals_stamped = option_was_set("stamps of arrivals", icmp.stamp(false));
         let tap = socket(AddressFamily::Packet, SockType::Datagram, flags, SockProtocol::EthAll);
         let tap = tap.map(|fd| Tap { fd, drops: 0 });
@@ -138,8 +162,10 @@ impl Sockets {
         }
         let mut sockets = Self {
             icmp,
+            icmpv6,
             tap,
-            whole: raw(SockProtocol::Raw).map(Lane::new),
+            whole: raw(Version::V4, SockProtocol::Raw),
+            whole_v6,
             inbox: Inbox::new(),
             errors: Inbox::new(),
             pair: None,
@@ -170,7 +196,9 @@ impl Sockets {
 
     /// Has departures stamped by the kernel, or not: it costs about an eighth of the work of a probe.
     pub fn stamp_departures(&mut self, wanted: bool) {
-        for lane in [Some(&mut self.icmp), self.whole.as_mut().ok()].into_iter().flatten() {
+        let others =
+            [&mut self.icmpv6, &mut self.whole, &mut self.whole_v6].into_iter().filter_map(|lane| lane.as_mut().ok());
+        for lane in std::iter::once(&mut self.icmp).chain(others) {
             let done = lane.stamp(wanted);
             lane.stamping = option_was_set("stamps of departures", done) && wanted;
             lane.departures.restart();
@@ -180,14 +208,36 @@ impl Sockets {
     /// Has the kernel hand over replies and errors only that concern these identifiers.
     pub fn only(&mut self, identifiers: RangeInclusive<u16>) {
         self.wanted.identifiers = Some(identifiers);
-        attach(&self.icmp.fd, &filter::icmp(&self.wanted));
+        self.attach_filters();
     }
 
     /// Stops looking at what arrives from others: no packet socket, no echo requests.
     pub fn unobserved(&mut self) {
         self.tap = Err(Errno::ENOTCONN);
         self.wanted.requests = false;
+        self.attach_filters();
+    }
+
+    fn attach_filters(&self) {
         attach(&self.icmp.fd, &filter::icmp(&self.wanted));
+        if let Ok(lane) = &self.icmpv6 {
+            attach(&lane.fd, &filter::icmpv6(&self.wanted));
+            set_v6(lane, &self.wanted);
+        }
+    }
+
+    /// Whether IPv6 is probed, or why not.
+    ///
+    /// # Errors
+    /// What the kernel said about the raw socket.
+    pub fn ipv6(&self) -> Result<(), Errno> {
+        self.icmpv6.as_ref().map(drop).map_err(|errno| *errno)
+    }
+
+    /// The sockets that may have something to read.
+    pub(super) fn readable(&self) -> Vec<&OwnedFd> {
+        let (icmpv6, tap) = (self.icmpv6.as_ref().ok().map(|lane| &lane.fd), self.tap.as_ref().ok().map(|tap| &tap.fd));
+        [Some(&self.icmp.fd), icmpv6, tap].into_iter().flatten().collect()
     }
 
     /// Waits until there is something to read, for callers without a run time.
@@ -196,21 +246,26 @@ impl Sockets {
     /// What the kernel said; an interruption by a signal is none.
     pub fn ready_within(&self, timeout: Duration) -> io::Result<()> {
         let timeout = Some(TimeSpec::from_duration(timeout));
-        let icmp = watch(&self.icmp.fd);
-        let waited = match &self.tap {
-            Ok(tap) => ppoll(&mut [icmp, watch(&tap.fd)], timeout, None),
-            Err(_) => ppoll(&mut [icmp], timeout, None),
-        };
-        match waited {
+        let mut sockets: Vec<_> = self.readable().into_iter().map(watch).collect();
+        match ppoll(&mut sockets, timeout, None) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }
 }
 
+impl Version {
+    fn family(self) -> AddressFamily {
+        match self {
+            Self::V4 => AddressFamily::Inet,
+            Self::V6 => AddressFamily::Inet6,
+        }
+    }
+}
+
 impl Lane {
-    fn new(fd: OwnedFd) -> Self {
-        Self { fd, departures: Departures::default(), stamping: false, left: Vec::new(), drops: 0 }
+    fn new(fd: OwnedFd, version: Version) -> Self {
+        Self { fd, version, departures: Departures::default(), stamping: false, left: Vec::new(), drops: 0 }
     }
 
     /// Switches stamps; the kernel's numbering of departures begins at nought whenever it is switched on.
@@ -223,6 +278,23 @@ impl Lane {
     }
 }
 
+/// What the raw ICMPv6 socket hands over, and whether it tells to whom a packet came: with requests only that matters.
+fn set_v6(lane: &Lane, wanted: &Wanted) {
+    let blocked = filter::blocked_types(wanted).map(u32::to_ne_bytes).concat();
+    let done = set_option(&lane.fd, libc::SOL_ICMPV6, ICMPV6_FILTER, &blocked);
+    option_was_set("filter of ICMPv6 types", done);
+    let done = set_option(&lane.fd, libc::SOL_IPV6, libc::IPV6_RECVPKTINFO, &i32::from(wanted.requests).to_ne_bytes());
+    option_was_set("destination of ICMPv6 packets", done);
+}
+
+/// Has the socket send packets of any size as they are, and hear nothing.
+fn set_whole_v6(lane: &Lane) {
+    let set = |level, name, value: i32| set_option(&lane.fd, level, name, &value.to_ne_bytes());
+    option_was_set("uncut packets", set(libc::SOL_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE));
+    option_was_set("refusal of what is too large", set(libc::SOL_IPV6, libc::IPV6_DONTFRAG, 1));
+    option_was_set("deafness", set_option(&lane.fd, libc::SOL_ICMPV6, ICMPV6_FILTER, &[u8::MAX; 32]));
+}
+
 /// Packets that the socket's queue dropped since it was opened; wraps.
 pub(super) fn drops_of(fd: &OwnedFd) -> Option<u32> {
     let mut words = [0; 16];
@@ -231,7 +303,7 @@ pub(super) fn drops_of(fd: &OwnedFd) -> Option<u32> {
 }
 
 /// Options that make the socket better and whose absence makes it no worse than counted: buffer, drops, filter.
-fn prepare(fd: &OwnedFd, program: &[SockFilter]) {
+fn prepare(fd: &OwnedFd, program: &[Op]) {
     attach(fd, program);
     if setsockopt(fd, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err()
         && let Err(error) = SockRef::from(fd).set_recv_buffer_size(RECEIVE_BUFFER_BYTES)
@@ -243,8 +315,8 @@ fn prepare(fd: &OwnedFd, program: &[SockFilter]) {
     }
 }
 
-fn attach(fd: &OwnedFd, program: &[SockFilter]) {
-    if let Err(error) = SockRef::from(fd).attach_filter(program) {
+fn attach(fd: &OwnedFd, program: &[Op]) {
+    if let Err(error) = filter::attach(fd, program) {
         tracing::debug!(%error, "no packet filter on the socket");
     }
 }

@@ -21,10 +21,14 @@ use std::{
 /// Time within which an agent reports what it saw arrive: its ledger gives a part out after 250 ms of quiet.
 const REPORTED_AFTER_MS: u128 = 300;
 
-/// Bytes of the IPv4 and ICMP headers before a probe's payload.
+/// Bytes of the IP and ICMP headers before a probe's payload, in IPv4 and in IPv6.
 const HEADER_BYTES: u32 = 28;
-/// ICMP type and code of "fragmentation needed and don't-fragment set".
+const HEADER_V6_BYTES: u32 = 48;
+/// ICMP type and code of "fragmentation needed and don't-fragment set", and the type of ICMPv6's "packet too big".
 const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
+const PACKET_TOO_BIG: u8 = 2;
+/// ICMP type of a redirect, which is advice.
+const REDIRECT: u8 = 5;
 
 /// Lost packets below which a share of loss is no evidence.
 pub(crate) const LOST_MIN: u64 = 3;
@@ -345,16 +349,25 @@ fn belongs(round: &ProbeRound, pair: &Pair, flow: Direction) -> bool {
         && from.agent.as_ref().is_none_or(|agent| *agent == round.key.agent)
 }
 
+fn is_about_size(error: &IcmpError) -> bool {
+    if error.from.is_ipv4() {
+        (error.icmp_type, error.code) == FRAGMENTATION_NEEDED
+    } else {
+        error.icmp_type == PACKET_TOO_BIG
+    }
+}
+
 /// A round of packets that may not be cut. An end that dropped packets of its own proves nothing of sizes.
 fn add_size(seen: &mut Observed, round: &ProbeRound, parts: &[&ArrivalRound], watching: bool) {
     if round.own_drops > 0 {
         return;
     }
     let received = round.replied.union(&round.late).intersection(&round.sent);
-    let sized = seen.sizes.entry(round.payload_bytes.saturating_add(HEADER_BYTES)).or_default();
+    let headers = if round.target.is_ipv4() { HEADER_BYTES } else { HEADER_V6_BYTES };
+    let sized = seen.sizes.entry(round.payload_bytes.saturating_add(headers)).or_default();
     sized.sent += round.sent.len();
     sized.replied += received.len();
-    let told = round.icmp_errors.iter().filter(|error| (error.icmp_type, error.code) == FRAGMENTATION_NEEDED);
+    let told = round.icmp_errors.iter().filter(|error| is_about_size(error));
     sized.told_by.extend(told.map(|error| error.from));
     let on_wire = known_union(parts.iter().map(|part| &part.on_wire));
     let silence = parts.is_empty() && watching && received.is_empty();
@@ -392,7 +405,8 @@ fn add_round(
     for stranger in &round.strangers {
         *seen.strangers.entry(stranger.from).or_default() += stranger.count;
     }
-    let complaint = |error: &&IcmpError| error.icmp_type != 5 && (error.icmp_type, error.code) != FRAGMENTATION_NEEDED;
+    let complaint =
+        |error: &&IcmpError| !(is_about_size(error) || (error.from.is_ipv4() && error.icmp_type == REDIRECT));
     for error in round.icmp_errors.iter().filter(complaint) {
         *seen.complaints.entry(error.from).or_default() += error.count;
     }

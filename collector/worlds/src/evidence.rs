@@ -171,6 +171,7 @@ fn rtt(samples: u64) -> Option<RttSummary> {
         max: ms(305),
         jitter: ms(3),
         kernel_timestamps: true,
+        kernel_departures: true,
     })
 }
 

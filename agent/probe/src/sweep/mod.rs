@@ -235,9 +235,7 @@ impl Sweep {
                 slot.set_state(State::Refused);
                 let sent = slot.sent();
                 self.outstanding -= 1;
-                self.books[target].refused = self.books[target].refused.saturating_add(1);
-                self.total.tally.refused += 1;
-                self.errors.refused(target, errno);
+                self.count_refusal(target, errno);
                 self.tell(number, sent, What::Refused(errno));
             }
             Handover::NoRoom => {
@@ -264,12 +262,12 @@ impl Sweep {
         match *packet {
             Heard::Echo { kind: EchoKind::Reply, from, identifier, payload, .. } => {
                 if identifier == self.order.identifier {
-                    self.answer(nanos(at), from.into(), payload);
+                    self.answer(nanos(at), from, payload);
                 }
             }
             Heard::Error { from, icmp_type, code, quoted_to, identifier, sequence } => {
                 if identifier == self.order.identifier {
-                    self.rejection(from.into(), icmp_type, code, quoted_to.into(), sequence);
+                    self.rejection(from, icmp_type, code, quoted_to, sequence);
                 }
             }
             Heard::Echo { .. } => {}
@@ -289,6 +287,20 @@ impl Sweep {
         let to = self.order.targets[self.target_of(number)];
         let sequence = self.sequence_of(number);
         self.rejection(from, icmp_type, code, to, wire_sequence(sequence));
+    }
+
+    /// An engine that took a probe says that the kernel refused it.
+    pub fn refused_after_all(&mut self, number: u64, errno: i32) {
+        let target = self.target_of(number);
+        let Some(slot) = self.flight.slot(number).filter(|slot| slot.state() == State::Open) else { return };
+        slot.set_state(State::Refused);
+        let sent = slot.sent();
+        self.outstanding -= 1;
+        let (book, total) = (&mut self.books[target], &mut self.total.tally);
+        (book.sent, book.open) = (book.sent - 1, book.open - 1);
+        (total.sent, total.open) = (total.sent - 1, total.open - 1);
+        self.count_refusal(target, errno);
+        self.tell(number, sent, What::Refused(errno));
     }
 
     /// This host's receive queues dropped so many packets more.
@@ -407,6 +419,12 @@ impl Sweep {
     /// What was decided since the last call; empty unless `keeps_fates`.
     pub fn take_fates(&mut self) -> Vec<Fate> {
         std::mem::take(&mut self.fates)
+    }
+
+    fn count_refusal(&mut self, target: usize, errno: i32) {
+        self.books[target].refused = self.books[target].refused.saturating_add(1);
+        self.total.tally.refused += 1;
+        self.errors.refused(target, errno);
     }
 
     fn write(&mut self, number: u64, now: u64, packet: &mut [u8], fresh: bool) -> SweepProbe {

@@ -3,8 +3,8 @@
 //! Probes go round the targets, one each, and are spread evenly: a *cell* is the time from one probe to the next, over
 //! all targets. Probes due within one tick leave together, since a wake-up for each costs more than the probe. Where
 //! probes are further apart than a tick, each is moved by a seeded share of its cell, so that probers started together
-//! do not stay together. A prober that fell behind catches up by a quarter of its rate and in bursts of bounded size;
-//! what it cannot catch up any more moves the schedule instead.
+//! do not stay together. A prober that fell behind makes up for two ticks at most; what it is further behind moves the
+//! schedule, so that no policer on the way ever sees more than three ticks' worth at once.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use std::time::Duration;
 pub const TICK: Duration = Duration::from_millis(1);
 
 const TICK_NANOS: u64 = 1_000_000;
-/// Probes worth so much time may leave at once, and no more than 3 ms' worth may within one tick.
-const BURST_NANOS: u64 = 1_500_000;
 /// Share of its cell by which a probe may come later: a tenth.
 const JITTER_SHARE: u64 = 10;
-/// Being later than this moves the schedule.
-const LAG_NANOS_MAX: u64 = 1_000_000_000;
+/// Probes worth so much time may leave at once; being later than that moves the schedule.
+const BURST_NANOS: u64 = 3_000_000;
+/// Of that, what is left to the way from here to the wire.
+const MARGIN_NANOS: u64 = 500_000;
 /// Cells are counted in 2^-20 ns, so that a million probes stay within a nanosecond.
 const FRACTION_BITS: u32 = 20;
 
@@ -40,8 +40,6 @@ pub(crate) struct Even {
     start: u64,
     due: u128,
     started: bool,
-    credit: u64,
-    credit_at: u64,
 }
 
 impl Pace {
@@ -54,7 +52,7 @@ impl Pace {
         let by_rate = (1_000_000_000 << FRACTION_BITS) / u128::from(rate_pps);
         let cell = by_period.max(by_rate);
         let cell_nanos = u64::try_from(cell >> FRACTION_BITS).unwrap_or(u64::MAX).max(1);
-        Self::Even(Even { cell, cell_nanos, seed, start: 0, due: 0, started: false, credit: 0, credit_at: 0 })
+        Self::Even(Even { cell, cell_nanos, seed, start: 0, due: 0, started: false })
     }
 
     /// Whether the probe of this number, the next one, may leave now; if so it is taken to have left.
@@ -91,28 +89,22 @@ impl Pace {
 impl Even {
     fn take(&mut self, now: u64, number: u64) -> bool {
         if !self.started {
-            (self.started, self.start, self.credit_at, self.credit) = (true, now, now, self.credit_max());
+            (self.started, self.start) = (true, now);
         }
-        if now < self.due_at(number) {
+        let due = self.due_at(number);
+        if now < due {
             return false;
         }
-        let earned = now.saturating_sub(self.credit_at);
-        self.credit = self.credit.saturating_add(earned + earned / 4).min(self.credit_max());
-        self.credit_at = now;
-        if self.credit < self.cell_nanos {
-            return false;
-        }
-        self.credit -= self.cell_nanos;
-        let lag = now - self.due_at(number);
-        if lag > LAG_NANOS_MAX {
-            self.start += lag;
-        }
+        self.start += (now - due).saturating_sub(self.lag_max());
         self.due += self.cell;
         true
     }
 
-    fn credit_max(&self) -> u64 {
-        BURST_NANOS.max(self.cell_nanos)
+    /// One probe leaves when its time comes, and those of the lag with it. Where a probe is worth more than that, being
+    /// one late is allowed all the same, or slow paces would never be kept.
+    fn lag_max(&self) -> u64 {
+        let jittered = self.cell_nanos + self.cell_nanos / JITTER_SHARE;
+        BURST_NANOS.saturating_sub(jittered).min(BURST_NANOS - MARGIN_NANOS).max(self.cell_nanos)
     }
 
     fn due_at(&self, number: u64) -> u64 {
@@ -129,9 +121,7 @@ impl Even {
         if !self.started {
             return now;
         }
-        let missing = self.cell_nanos.saturating_sub(self.credit);
-        let affordable = if missing == 0 { 0 } else { self.credit_at + missing - missing / 5 };
-        let due = self.due_at(number).max(affordable);
+        let due = self.due_at(number);
         if self.cell_nanos >= TICK_NANOS {
             return due;
         }

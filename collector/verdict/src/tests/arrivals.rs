@@ -215,6 +215,7 @@ fn the_latest_round_tells_the_time_in_whatever_order_they_come() {
         max: Nanos(nanos),
         jitter: Nanos(0),
         kernel_timestamps: true,
+        kernel_departures: true,
     };
     let mut world = World::healthy();
     round_of(&mut world, "agent-a").rtt = Some(times(5));

@@ -93,6 +93,7 @@ fn replies_of_a_stranger_are_no_replies_of_the_target() {
         max: Nanos(1),
         jitter: Nanos(0),
         kernel_timestamps: true,
+        kernel_departures: true,
     });
     (seen.request, seen.accept, seen.answer, seen.reply) =
         (Some(leg(10, 7)), Some(leg(7, 7)), Some(leg(7, 7)), Some(leg(7, 7)));

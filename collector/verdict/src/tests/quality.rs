@@ -177,6 +177,7 @@ fn times(low: u64, middle: u64, high: u64, jitter: u64) -> RttSummary {
         max: tenths(high),
         jitter: tenths(jitter),
         kernel_timestamps: true,
+        kernel_departures: true,
     }
 }
 

@@ -1,0 +1,31 @@
+//! The man pages and the completions of a shell, made from the command line's own definition.
+
+use crate::cli::Cli;
+use clap::CommandFactory as _;
+use std::io::{self, Write as _};
+
+/// All man pages in one stream: the program's and one a command, on standard output.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn man() -> io::Result<()> {
+    let mut command = Cli::command();
+    command.build();
+    let mut page = vec![];
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    for each in command.get_subcommands().filter(|each| each.get_name() != "help") {
+        let name: &'static str = Box::leak(format!("pingtong-agent-{}", each.get_name()).into_boxed_str());
+        clap_mangen::Man::new(each.clone().name(name)).render(&mut page)?;
+    }
+    io::stdout().lock().write_all(&page)
+}
+
+/// A completion script, on standard output.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn completions(shell: clap_complete::Shell) -> io::Result<()> {
+    let mut script = vec![];
+    clap_complete::generate(shell, &mut Cli::command(), "pingtong-agent", &mut script);
+    io::stdout().lock().write_all(&script)
+}

@@ -1,0 +1,201 @@
+//! `pingtong-agent ping`: the engine as a tool of its own, in the manner of fping.
+//!
+//! What is counted, and when, is decided by [`pingtong_probe::Sweep`]; this shell gives it a clock, sockets and a
+//! terminal. Raw sockets make it exact. Where they are not permitted, surge-ping stands in, and the report says so.
+
+mod help;
+mod live;
+mod observe;
+mod portable;
+mod raw;
+mod report;
+mod samples;
+mod session;
+mod signals;
+mod targets;
+
+pub use help::{completions, man};
+
+use crate::{
+    Lang, chain,
+    cli::{PingArgs, WantedStamps},
+    clock::Clock,
+    engine::{CAPABILITY_ADVICE, Portable, Sockets, Stamps, portable::WINDOW},
+    oneshot::{Exit, Usage},
+};
+use anyhow::{Context as _, bail};
+use live::Live;
+use nix::errno::Errno;
+use observe::Observer;
+use pingtong_evidence::AgentId;
+use pingtong_probe::{AgentHash, NonceKey, Sweep, SweepSettings};
+use samples::Samples;
+use session::Session;
+use signals::Signals;
+use std::{io::IsTerminal as _, time::Duration};
+use targets::{Family, Targets};
+
+/// Probes per second over all targets, unless another rate is asked for.
+const RATE_PPS: u32 = 10_000;
+/// Time between two probes to one target, unless another is asked for.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Runs to the end and prints what it came to.
+///
+/// # Errors
+/// When the command line is wrong, nothing can be probed, or output cannot be written.
+pub fn ping(
+    args: &PingArgs,
+    sockets: Result<Sockets, Errno>,
+    clock: Clock,
+    json: bool,
+    lang: Lang,
+) -> anyhow::Result<Exit> {
+    let targets = targets(args)?;
+    // Before there are other threads, which inherit what is blocked.
+    let signals = Signals::watch();
+    let mut mover = Mover::of(sockets, args, lang)?;
+    let settings = settings(args, &targets, &mover)?;
+    let identifier = settings.identifier;
+    if let Mover::Raw(sockets) = &mut mover {
+        sockets.only(identifier..=identifier);
+    }
+    let samples = args
+        .samples
+        .as_deref()
+        .map(|path| Samples::create(path, &clock).with_context(|| format!("cannot write \"{}\"", path.display())));
+    let shows = !json && !args.quiet && std::io::stdout().is_terminal();
+    let began = clock.mono();
+    let mut session = Session {
+        clock,
+        sweep: Sweep::new(settings),
+        targets,
+        observer: args.observe.then(Observer::default),
+        signals,
+        live: shows.then(|| Live::start(lang)).flatten(),
+        samples: samples.transpose()?,
+        ends_at: args.duration.map(|duration| began + duration.0),
+        began,
+        first_sent: None,
+        last_sent: None,
+        interrupted: false,
+        ended: false,
+    };
+    let ran = match &mut mover {
+        Mover::Raw(sockets) => raw::run(&mut session, sockets, args.ttl),
+        Mover::Portable => run_portable(&mut session, identifier, args.timeout.0),
+    };
+    if let Some(live) = session.live.take() {
+        live.end();
+    }
+    ran?;
+    session.write_samples()?;
+    if let Some(samples) = session.samples.take() {
+        samples.finish()?;
+    }
+    report::print(&session, mover.described(), json, args.quiet, lang)?;
+    Ok(report::judge(&session))
+}
+
+/// What moves packets.
+enum Mover {
+    Raw(Box<Sockets>),
+    Portable,
+}
+
+impl Mover {
+    fn of(sockets: Result<Sockets, Errno>, args: &PingArgs, lang: Lang) -> anyhow::Result<Self> {
+        match sockets {
+            Ok(mut sockets) => {
+                if !args.observe {
+                    sockets.unobserved();
+                }
+                sockets.stamp_departures(args.stamps == WantedStamps::Both);
+                Ok(Self::Raw(Box::new(sockets)))
+            }
+            Err(errno) if args.observe => {
+                bail!("arrivals cannot be observed: {}; allow it with \"{CAPABILITY_ADVICE}\"", errno.desc())
+            }
+            Err(errno) => {
+                let what = lang.pick(
+                    "不允许使用原始套接字，改用 surge-ping：时间精度约 1 毫秒，看不到迟到、重复和 ICMP 错误",
+                    "raw sockets are not permitted, surge-ping stands in: times to about 1 ms, no late answers, no duplicates, no ICMP errors",
+                );
+                crate::render::aside(&format!("{what} ({}); {CAPABILITY_ADVICE}", errno.desc()));
+                Ok(Self::Portable)
+            }
+        }
+    }
+
+    fn window(&self) -> usize {
+        match self {
+            Self::Raw(sockets) => sockets.window(),
+            Self::Portable => WINDOW,
+        }
+    }
+
+    fn stamps_departures(&self) -> bool {
+        matches!(self, Self::Raw(sockets) if sockets.stamps() == Stamps::TxAndRx)
+    }
+
+    fn described(&self) -> report::Engine {
+        match self {
+            Self::Raw(sockets) => {
+                let (timestamps, accuracy_us) = match sockets.stamps() {
+                    Stamps::TxAndRx => ("kernel-tx-rx", None),
+                    Stamps::RxOnly => ("kernel-rx", Some(1_000)),
+                    Stamps::None => ("user", Some(10_000)),
+                };
+                report::Engine { name: "raw", timestamps, accuracy_us }
+            }
+            Self::Portable => report::Engine { name: "portable", timestamps: "user", accuracy_us: Some(1_000) },
+        }
+    }
+}
+
+fn targets(args: &PingArgs) -> anyhow::Result<Targets> {
+    let family = match (args.ipv4, args.ipv6) {
+        (true, _) => Family::V4,
+        (_, true) => Family::V6,
+        _ => Family::Any,
+    };
+    let targets = targets::read(&args.target, &args.targets, family).map_err(Usage)?;
+    if targets.addresses.is_empty() && !args.observe {
+        bail!(Usage(String::from("no target: give an address, a name, a CIDR block, or --targets FILE")));
+    }
+    Ok(targets)
+}
+
+fn settings(args: &PingArgs, targets: &Targets, mover: &Mover) -> anyhow::Result<SweepSettings> {
+    let mut random = [0; 54];
+    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no random numbers for the probes: {error}"))?;
+    let (key, rest) = random.split_at(32);
+    let number = |at: usize| rest[at..at + 8].iter().fold(0u64, |number, &byte| number << 8 | u64::from(byte));
+    let key: [u8; 32] = key.try_into()?;
+    let rate_pps = args.rate.unwrap_or(RATE_PPS);
+    let usual = if rate_pps == 0 { Duration::ZERO } else { PERIOD };
+    Ok(SweepSettings {
+        targets: targets.addresses.clone(),
+        count: args.count(),
+        period: args.period.map_or(usual, |period| period.0),
+        rate_pps,
+        timeout: args.timeout.0,
+        window: mover.window(),
+        payload_bytes: usize::try_from(args.size)?,
+        agent: AgentHash::of(&AgentId::parse("local").map_err(|error| anyhow::anyhow!(chain(&error)))?),
+        identifier: u16::from_be_bytes([rest[20], rest[21]]),
+        run: u32::from_be_bytes([rest[16], rest[17], rest[18], rest[19]]),
+        seed: number(0),
+        key: NonceKey::from_bytes(key),
+        stamps_departures: mover.stamps_departures(),
+        keeps_fates: args.samples.is_some(),
+    })
+}
+
+fn run_portable(session: &mut Session, identifier: u16, timeout: Duration) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut portable = Portable::open()?;
+        portable::run(session, &mut portable, identifier, timeout).await
+    })
+}

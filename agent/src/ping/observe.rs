@@ -1,0 +1,95 @@
+//! Echo requests that arrive at this host, by source: on the wire, let in by the guest, and replies that left.
+//!
+//! The packet socket sees what reached an interface, the raw socket what the guest let in; the difference is what the
+//! guest refused. What either socket's queue dropped is told beside the counts, which are then lower bounds.
+
+use pingtong_probe::{EchoKind, Heard};
+use std::{collections::BTreeMap, net::IpAddr};
+
+/// Sources told apart: addresses can be forged without end. Further ones are counted together.
+const SOURCES_MAX: usize = 65_536;
+
+/// What came of one source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Arrivals {
+    pub(super) on_wire: u64,
+    pub(super) accepted: u64,
+    pub(super) replies_left: u64,
+}
+
+/// What came of all.
+#[derive(Debug, Default)]
+pub(super) struct Observer {
+    sources: BTreeMap<IpAddr, Arrivals>,
+    others: Arrivals,
+    pub(super) own_drops: u64,
+}
+
+impl Observer {
+    /// A packet that the raw socket was given.
+    pub(super) fn accepted(&mut self, packet: &Heard<'_>) {
+        if let Heard::Echo { kind: EchoKind::Request, from, .. } = *packet {
+            self.of(from.into()).accepted += 1;
+        }
+    }
+
+    /// A packet on an interface.
+    pub(super) fn on_wire(&mut self, packet: &Heard<'_>, outgoing: bool) {
+        match *packet {
+            Heard::Echo { kind: EchoKind::Request, from, .. } if !outgoing => self.of(from.into()).on_wire += 1,
+            Heard::Echo { kind: EchoKind::Reply, to, .. } if outgoing => self.of(to.into()).replies_left += 1,
+            _ => {}
+        }
+    }
+
+    /// Sources in order of address; those beyond the bound have none.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (Option<IpAddr>, Arrivals)> {
+        let others = (self.others != Arrivals::default()).then_some((None, self.others));
+        self.sources.iter().map(|(source, arrivals)| (Some(*source), *arrivals)).chain(others)
+    }
+
+    pub(super) fn total(&self) -> Arrivals {
+        self.rows().fold(Arrivals::default(), |sum, (_, row)| Arrivals {
+            on_wire: sum.on_wire + row.on_wire,
+            accepted: sum.accepted + row.accepted,
+            replies_left: sum.replies_left + row.replies_left,
+        })
+    }
+
+    fn of(&mut self, source: IpAddr) -> &mut Arrivals {
+        if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(&source) {
+            return &mut self.others;
+        }
+        self.sources.entry(source).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[allow(clippy::useless_conversion, reason = "whichever address type the wire module uses")]
+    #[test]
+    fn sources_are_told_apart_and_bounded() {
+        let mut observer = Observer::default();
+        let echo = |kind, from: u32, to: u32| Heard::Echo {
+            kind,
+            from: Ipv4Addr::from(from).into(),
+            to: Ipv4Addr::from(to).into(),
+            identifier: 1,
+            sequence: 1,
+            payload: &[],
+        };
+        for source in 0..70_000 {
+            observer.on_wire(&echo(EchoKind::Request, source, 1), false);
+        }
+        observer.accepted(&echo(EchoKind::Request, 5, 1));
+        observer.on_wire(&echo(EchoKind::Reply, 1, 5), true);
+        observer.on_wire(&echo(EchoKind::Reply, 5, 1), false);
+        assert_eq!(observer.total(), Arrivals { on_wire: 70_000, accepted: 1, replies_left: 1 });
+        assert_eq!(observer.rows().count(), SOURCES_MAX + 1);
+        let five = observer.rows().nth(5).unwrap();
+        assert_eq!(five, (Some(Ipv4Addr::from(5).into()), Arrivals { on_wire: 1, accepted: 1, replies_left: 1 }));
+    }
+}

@@ -1,0 +1,350 @@
+//! What a run came to: as JSON, one line a target and a last line for the whole, and as text in two languages.
+
+use super::{
+    observe::{Arrivals, Observer},
+    session::Session,
+};
+use crate::{Lang, oneshot::Exit, render};
+use nix::{
+    errno::Errno,
+    sys::{
+        resource::{UsageWho, getrusage},
+        time::TimeValLike as _,
+    },
+};
+use pingtong_evidence::SCHEMA;
+use pingtong_probe::{ErrorKind, RttFigures, Share, Tally};
+use serde_json::{Map, Value, json};
+use std::{fmt::Write as _, io, time::Duration};
+
+/// What moved the packets, and how exact that is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Engine {
+    /// `raw`, or `portable` for surge-ping.
+    pub(super) name: &'static str,
+    /// Where the times come from.
+    pub(super) timestamps: &'static str,
+    /// By how much a time may be off; none where the kernel made both stamps.
+    pub(super) accuracy_us: Option<u64>,
+}
+
+/// Everything, in the form that was asked for.
+///
+/// # Errors
+/// When standard output is closed.
+pub(super) fn print(session: &Session, engine: Engine, json: bool, quiet: bool, lang: Lang) -> io::Result<()> {
+    if json { print_json(session, engine) } else { print_text(session, engine, quiet, lang) }
+}
+
+/// The exit code.
+pub(super) fn judge(session: &Session) -> Exit {
+    let tally = session.sweep.total();
+    let watched = session.observer.is_some() && session.sweep.targets().is_empty();
+    let decided = tally.received + tally.late + tally.lost + tally.refused;
+    let excused = tally.lost > 0 && tally.lost <= session.sweep.oddities().own_drops;
+    if watched || (decided > 0 && tally.late + tally.lost + tally.refused == 0) {
+        Exit::Healthy
+    } else if decided == 0 || (excused && tally.late + tally.refused == 0) {
+        Exit::Undecided
+    } else {
+        Exit::Broken
+    }
+}
+
+fn print_json(session: &Session, engine: Engine) -> io::Result<()> {
+    let sweep = &session.sweep;
+    let mut alive = 0;
+    for figures in (0..sweep.targets().len()).filter_map(|target| sweep.figures(target).map(|all| (target, all))) {
+        let (target, figures) = figures;
+        alive += u64::from(figures.tally.received + figures.tally.late > 0);
+        let mut line = counts(figures.tally);
+        let senders = sweep.errors_of(target);
+        let mut errors: Map<String, Value> = Map::new();
+        for error in &senders {
+            let count = errors.entry(name(error.kind)).or_insert(json!(0));
+            *count = json!(count.as_u64().unwrap_or_default() + error.count);
+        }
+        let from: Vec<Value> = senders
+            .iter()
+            .filter_map(|error| Some(json!({"kind": name(error.kind), "from": error.from?, "count": error.count})))
+            .collect();
+        line.insert("schema".into(), json!(SCHEMA));
+        line.insert("target".into(), json!(figures.address));
+        if let Some(name) = session.targets.names.get(&target) {
+            line.insert("name".into(), json!(name));
+        }
+        line.insert("errors".into(), errors.into());
+        if !from.is_empty() {
+            line.insert("errors_from".into(), from.into());
+        }
+        line.insert("answered".into(), figures.tally.answered().map_or(Value::Null, |share| json!(share.rate)));
+        line.insert("loss".into(), share(figures.tally.loss()));
+        line.insert("rtt_us".into(), rtt(figures.rtt.as_ref()));
+        render::text(&Value::Object(line).to_string())?;
+    }
+    if let Some(observer) = &session.observer {
+        for (source, row) in observer.rows() {
+            let mut line = arrivals(row);
+            line.insert("schema".into(), json!(SCHEMA));
+            line.insert("source".into(), json!(source));
+            render::text(&Value::Object(line).to_string())?;
+        }
+    }
+    let summary = summary(session, engine, alive);
+    render::text(&json!({"schema": SCHEMA, "summary": summary}).to_string())
+}
+
+fn summary(session: &Session, engine: Engine, alive: u64) -> Map<String, Value> {
+    let sweep = &session.sweep;
+    let odd = sweep.oddities();
+    let mut line = counts(sweep.total());
+    let errors: Map<String, Value> = sweep.errors().iter().map(|(kind, count)| (name(*kind), json!(count))).collect();
+    let mut loss = share(sweep.total().loss());
+    if let Value::Object(loss) = &mut loss {
+        loss.insert("attributable".into(), json!(odd.own_drops == 0));
+    }
+    let mut set = |key: &str, value: Value| line.insert(key.into(), value);
+    set("targets", json!(sweep.targets().len()));
+    set("alive", json!(alive));
+    set("errors", errors.into());
+    set("loss", loss);
+    set("rtt_us", rtt(sweep.total_rtt().as_ref()));
+    set("seconds", json!(session.clock.mono().saturating_sub(session.began).as_secs_f64()));
+    set("rate_pps", json!(rate(session)));
+    set("own_drops", json!(odd.own_drops));
+    set("foreign", json!(odd.foreign));
+    set("misdirected", json!(odd.misdirected));
+    set("forgotten", json!(odd.forgotten));
+    set("unsent", json!(odd.unsent));
+    set("unsent_answered", json!(odd.unsent_answered));
+    set("unstamped", json!(odd.unstamped));
+    set("interrupted", json!(session.interrupted));
+    set("engine", json!(engine.name));
+    set("timestamps", json!(engine.timestamps));
+    set("accuracy_us", json!(engine.accuracy_us));
+    if let Some(observer) = &session.observer {
+        let mut all = arrivals(observer.total());
+        all.insert("own_drops".into(), json!(observer.own_drops));
+        set("arrivals", all.into());
+    }
+    let (user, sys, rss) = usage();
+    set("cpu_seconds", json!({"user": user, "sys": sys}));
+    set("rss_kib_max", json!(rss));
+    line
+}
+
+fn counts(tally: Tally) -> Map<String, Value> {
+    let mut line = Map::new();
+    for (key, count) in [
+        ("sent", tally.sent),
+        ("received", tally.received),
+        ("late", tally.late),
+        ("lost", tally.lost),
+        ("undecided", tally.open),
+        ("duplicates", tally.duplicates),
+        ("refused", tally.refused),
+        ("rejected", tally.rejected),
+    ] {
+        line.insert(key.into(), json!(count));
+    }
+    line
+}
+
+fn arrivals(row: Arrivals) -> Map<String, Value> {
+    let counts = [("on_wire", row.on_wire), ("accepted", row.accepted), ("replies_left", row.replies_left)];
+    counts.into_iter().map(|(key, count)| (key.to_owned(), json!(count))).collect()
+}
+
+fn share(share: Option<Share>) -> Value {
+    share.map_or(Value::Null, |share| json!({"rate": share.rate, "low": share.low, "high": share.high}))
+}
+
+fn rtt(rtt: Option<&RttFigures>) -> Value {
+    let us = |time: Duration| {
+        // Nanoseconds are all there is; more digits would be those of the division.
+        (time.as_secs_f64() * 1e9).round() / 1e3
+    };
+    rtt.map_or(Value::Null, |rtt| {
+        json!({
+            "samples": rtt.samples, "min": us(rtt.min), "p50": us(rtt.p50), "p95": us(rtt.p95), "p99": us(rtt.p99),
+            "max": us(rtt.max), "mean": us(rtt.mean), "jitter": us(rtt.jitter),
+            "percentiles_off_by": (rtt.relative_error * 1e4).round() / 1e4,
+        })
+    })
+}
+
+/// Probes per second from the first to the last.
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn rate(session: &Session) -> f64 {
+    let (first, last) = (session.first_sent.unwrap_or_default(), session.last_sent.unwrap_or_default());
+    let span = last.saturating_sub(first).as_secs_f64();
+    let sent = session.sweep.total().sent.saturating_sub(1);
+    if span > 0.0 { sent as f64 / span } else { 0.0 }
+}
+
+/// Seconds in user code and in the kernel, and the largest resident size in KiB.
+fn usage() -> (f64, f64, i64) {
+    getrusage(UsageWho::RUSAGE_SELF).map_or((0.0, 0.0, 0), |usage| {
+        #[expect(clippy::cast_precision_loss, reason = "microseconds of one process")]
+        let seconds = |time: nix::sys::time::TimeVal| time.num_microseconds() as f64 / 1e6;
+        (seconds(usage.user_time()), seconds(usage.system_time()), usage.max_rss())
+    })
+}
+
+/// The name of a kind of error: `EPERM`, `unreachable-admin-prohibited`.
+pub(super) fn name(kind: ErrorKind) -> String {
+    match kind {
+        ErrorKind::Refused(errno) => match Errno::from_raw(errno) {
+            Errno::UnknownErrno => format!("errno-{errno}"),
+            known => format!("{known:?}"),
+        },
+        ErrorKind::Icmp { .. } => kind.icmp_name().unwrap_or_default(),
+    }
+}
+
+fn print_text(session: &Session, engine: Engine, quiet: bool, lang: Lang) -> io::Result<()> {
+    if !quiet {
+        for target in 0..session.sweep.targets().len() {
+            render::text(&target_line(session, target, lang))?;
+        }
+        for (source, row) in session.observer.iter().flat_map(Observer::rows) {
+            let source = source.map_or_else(|| lang.pick("其他来源", "other sources").to_owned(), |a| a.to_string());
+            render::text(&arrivals_line(&source, row, lang))?;
+        }
+    }
+    render::text(&summary_lines(session, engine, lang).join("\n"))
+}
+
+fn target_line(session: &Session, target: usize, lang: Lang) -> String {
+    let Some(figures) = session.sweep.figures(target) else { return String::new() };
+    let mut line = match session.targets.names.get(&target) {
+        Some(name) => format!("{name} ({})", figures.address),
+        None => format!("{:<15}", figures.address),
+    };
+    write_tally(&mut line, figures.tally, lang);
+    write_rtt(&mut line, figures.rtt.as_ref(), lang);
+    for error in session.sweep.errors_of(target) {
+        let _ = write!(line, "  {}", name(error.kind));
+        if let Some(from) = error.from {
+            let _ = write!(line, " {} {from}", lang.pick("来自", "from"));
+        }
+        let _ = write!(line, " × {}", error.count);
+    }
+    line
+}
+
+fn summary_lines(session: &Session, engine: Engine, lang: Lang) -> Vec<String> {
+    let sweep = &session.sweep;
+    let mut lines = vec![];
+    if !sweep.targets().is_empty() {
+        let alive = (0..sweep.targets().len())
+            .filter_map(|target| sweep.tally(target))
+            .filter(|tally| tally.received + tally.late > 0)
+            .count();
+        let mut line = match lang {
+            Lang::Zh => format!("共 {} 个目标，{alive} 个有应答", sweep.targets().len()),
+            Lang::En => format!("{} targets, {alive} answer", sweep.targets().len()),
+        };
+        write_tally(&mut line, sweep.total(), lang);
+        write_rtt(&mut line, sweep.total_rtt().as_ref(), lang);
+        lines.push(line);
+        let errors: Vec<String> =
+            sweep.errors().iter().map(|(kind, count)| format!("{} × {count}", name(*kind))).collect();
+        if !errors.is_empty() {
+            lines.push(format!("{} {}", lang.pick("错误：", "errors:"), errors.join(", ")));
+        }
+        lines.push(format!(
+            "{:.3} s, {:.0} pps, {}: {} ({})",
+            session.clock.mono().saturating_sub(session.began).as_secs_f64(),
+            rate(session),
+            lang.pick("引擎", "engine"),
+            engine.name,
+            engine.timestamps,
+        ));
+    }
+    if let Some(observer) = &session.observer {
+        lines.push(arrivals_line(lang.pick("到达合计", "arrived in all"), observer.total(), lang));
+    }
+    lines.extend(warnings(session, lang));
+    lines
+}
+
+fn warnings(session: &Session, lang: Lang) -> Vec<String> {
+    let odd = session.sweep.oddities();
+    let total = session.sweep.total();
+    [
+        (
+            odd.own_drops,
+            "本机接收队列丢弃的报文数，因此丢失不能归因于网络：",
+            "packets dropped by this host's own queues, so losses cannot be attributed to the network:",
+        ),
+        (total.open, "中断时尚无结果的探测数：", "probes still on their way when interrupted:"),
+        (odd.foreign, "标识符相同但不属于本次运行的应答数：", "replies with our identifier that are not ours:"),
+        (odd.misdirected, "来自未探测地址的应答数：", "answers from addresses that were not asked:"),
+        (odd.forgotten, "太旧而无法判定的应答数：", "answers too old to tell late from duplicate:"),
+        (odd.unsent, "未能发出的探测数：", "probes that found no room to be sent:"),
+    ]
+    .into_iter()
+    .filter(|(count, ..)| *count > 0)
+    .map(|(count, zh, en)| format!("{} {count}", lang.pick(zh, en)))
+    .collect()
+}
+
+fn write_tally(line: &mut String, tally: Tally, lang: Lang) {
+    let _ = match lang {
+        Lang::Zh => write!(line, "  发送 {}  收到 {}", tally.sent, tally.received),
+        Lang::En => write!(line, "  sent {}  received {}", tally.sent, tally.received),
+    };
+    if let Some(loss) = tally.loss() {
+        let percent = |share: f64| share * 100.0;
+        let _ = write!(
+            line,
+            "  {} {} ({:.2}% [{:.2}–{:.2}])",
+            lang.pick("丢失", "lost"),
+            tally.lost,
+            percent(loss.rate),
+            percent(loss.low),
+            percent(loss.high)
+        );
+    }
+    for (count, zh, en) in [
+        (tally.late, "迟到", "late"),
+        (tally.duplicates, "重复", "duplicate"),
+        (tally.refused, "本机拒绝", "refused here"),
+        (tally.rejected, "被拒绝", "rejected"),
+    ] {
+        if count > 0 {
+            let _ = write!(line, "  {} {count}", lang.pick(zh, en));
+        }
+    }
+}
+
+fn write_rtt(line: &mut String, rtt: Option<&RttFigures>, lang: Lang) {
+    let Some(rtt) = rtt else { return };
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    let _ = write!(
+        line,
+        "  {} {:.3}/{:.3}/{:.3}/{:.3} {} {:.3} ms",
+        lang.pick("最小/p50/p99/最大", "min/p50/p99/max"),
+        ms(rtt.min),
+        ms(rtt.p50),
+        ms(rtt.p99),
+        ms(rtt.max),
+        lang.pick("抖动", "jitter"),
+        ms(rtt.jitter)
+    );
+}
+
+pub(super) fn arrivals_line(source: &str, row: Arrivals, lang: Lang) -> String {
+    match lang {
+        Lang::Zh => {
+            format!("{source:<15}  线路到达 {}  本机接受 {}  应答发出 {}", row.on_wire, row.accepted, row.replies_left)
+        }
+        Lang::En => {
+            format!(
+                "{source:<15}  on the wire {}  accepted {}  replies left {}",
+                row.on_wire, row.accepted, row.replies_left
+            )
+        }
+    }
+}
