@@ -233,7 +233,7 @@ pub struct DoctorArgs {
     /// Settings to try out; without them only the host is looked at. / 配置文件
     #[arg(long)]
     pub config: Option<PathBuf>,
-    /// Peers to look up routes towards, beside those of the plan. / 另外要检查路由的对端地址
+    /// Peers to look up routes towards, beside those of the plan, and to search the largest packet to. / 另外要检查路由和最大报文的对端地址
     #[arg(long, value_name = "ADDRESS")]
     pub peer: Vec<IpAddr>,
 }

@@ -5,6 +5,7 @@
 use crate::{
     Lang,
     clock::Clock,
+    doctor::{Finding, Standing},
     engine::{Engine, Sockets},
     oneshot::local_agent,
     probing::Probing,
@@ -19,15 +20,17 @@ use std::{net::IpAddr, time::Duration};
 const TIMEOUT: Duration = Duration::from_secs(1);
 const RATE_PPS: u32 = 1_000;
 
-/// Searches the paths towards `targets`; those without a route leave nothing to search.
+/// Searches the paths towards `targets`; those without a route out of this host leave nothing to search.
 ///
 /// # Errors
 /// When raw sockets cannot be opened.
 pub(crate) async fn search(targets: &[IpAddr], facts: &HostFacts, clock: Clock) -> anyhow::Result<Vec<PathSize>> {
     let mut found = vec![];
     for &target in targets {
-        let Some(mtu) = mtu_towards(facts, target) else { continue };
-        found.push(search_one(target, mtu, clock).await?);
+        found.push(match mtu_towards(facts, target) {
+            Some(mtu) => search_one(target, mtu, clock).await?,
+            None => PathSize::new(target, 0),
+        });
     }
     Ok(found)
 }
@@ -82,6 +85,21 @@ pub(crate) fn as_json(size: &PathSize) -> Value {
     })
 }
 
+/// As `doctor` finds it: a dead pair and an unsettled search say nothing of sizes.
+pub(crate) fn finding(size: &PathSize) -> Finding {
+    let standing = match size.verdict() {
+        SizeVerdict::Whole | SizeVerdict::Told => Standing::Good,
+        SizeVerdict::BlackHole => Standing::Wrong,
+        SizeVerdict::Dead | SizeVerdict::Unsettled | SizeVerdict::NotSearched => Standing::Unknown,
+    };
+    let passes = size.bounds.map_or(size.mtu, |bounds| bounds.passes);
+    let next = match standing {
+        Standing::Wrong => format!("ip link set dev eth0 mtu {passes}"),
+        Standing::Good | Standing::Unknown => format!("pingtong-agent check {} --path-size", size.target),
+    };
+    Finding::new("path-size", standing, words(size, Lang::Zh), words(size, Lang::En), &next)
+}
+
 /// One line.
 pub(crate) fn words(size: &PathSize, lang: Lang) -> String {
     let (target, mtu) = (size.target, size.mtu);
@@ -107,7 +125,42 @@ pub(crate) fn words(size: &PathSize, lang: Lang) -> String {
         ),
         (SizeVerdict::Dead, Lang::Zh) => format!("{target}  小报文也不通，无法判断大小"),
         (SizeVerdict::Dead, Lang::En) => format!("{target}  not even small packets pass: nothing can be said of sizes"),
+        (SizeVerdict::NotSearched, Lang::Zh) => format!("{target}  未查找：没有通往该地址的已知网卡"),
+        (SizeVerdict::NotSearched, Lang::En) => format!("{target}  not searched: no card towards it is known"),
         (SizeVerdict::Unsettled, Lang::Zh) => format!("{target}  丢包过多，找不到大小边界"),
         (SizeVerdict::Unsettled, Lang::En) => format!("{target}  too many packets were lost to find a boundary"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pingtong_probe::SizeBounds;
+
+    #[test]
+    fn doctor_finds_it_every_way() {
+        let size = |bounds, told: &[&str], alive| PathSize {
+            target: "10.0.0.2".parse().unwrap(),
+            mtu: 1_500,
+            bounds,
+            told_by: told.iter().map(|by| by.parse().unwrap()).collect(),
+            alive,
+        };
+        let smaller = Some(SizeBounds { passes: 1_400, dies: Some(1_401) });
+        let whole = Some(SizeBounds { passes: 1_500, dies: None });
+        let cases = [
+            (size(whole, &[], true), Standing::Good, "whole"),
+            (size(smaller, &["10.0.0.1"], true), Standing::Good, "fragmentation-needed"),
+            (size(smaller, &[], true), Standing::Wrong, "black-hole"),
+            (size(None, &[], false), Standing::Unknown, "dead"),
+            (size(None, &[], true), Standing::Unknown, "unsettled"),
+        ];
+        for (size, standing, code) in cases {
+            let finding = finding(&size);
+            assert_eq!((finding.standing, as_json(&size)["verdict"].as_str()), (standing, Some(code)));
+            assert_eq!(finding.next.is_some(), standing != Standing::Good, "{code}");
+            assert_ne!(finding.zh, finding.en);
+        }
+        assert_eq!(finding(&size(smaller, &[], true)).next.unwrap(), "ip link set dev eth0 mtu 1400");
     }
 }

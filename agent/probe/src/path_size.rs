@@ -25,6 +25,8 @@ pub enum SizeVerdict {
     Dead,
     /// The search found no boundary: too many packets were lost by chance.
     Unsettled,
+    /// Nobody looked: no card towards the target is known.
+    NotSearched,
 }
 
 impl SizeVerdict {
@@ -36,6 +38,7 @@ impl SizeVerdict {
             Self::BlackHole => "black-hole",
             Self::Dead => "dead",
             Self::Unsettled => "unsettled",
+            Self::NotSearched => "not-searched",
         }
     }
 }
@@ -45,7 +48,7 @@ impl SizeVerdict {
 pub struct PathSize {
     /// Whose path.
     pub target: IpAddr,
-    /// What the own card carries, in bytes.
+    /// What the own card carries, in bytes; zero where no card towards the target is known.
     pub mtu: u32,
     /// The boundary, where it was found.
     pub bounds: Option<SizeBounds>,
@@ -77,6 +80,7 @@ impl PathSize {
             Some(SizeBounds { dies: None, .. }) => SizeVerdict::Whole,
             Some(_) if !self.told_by.is_empty() => SizeVerdict::Told,
             Some(_) => SizeVerdict::BlackHole,
+            None if self.mtu == 0 => SizeVerdict::NotSearched,
             None if self.alive => SizeVerdict::Unsettled,
             None => SizeVerdict::Dead,
         }
@@ -133,6 +137,7 @@ mod tests {
         let hole = search(1_400, None);
         assert_eq!((hole.verdict(), passes(&hole)), (SizeVerdict::BlackHole, Some(1_400)));
         assert_eq!(search(0, None).verdict(), SizeVerdict::Dead);
+        assert_eq!(PathSize::new("10.0.0.2".parse().unwrap(), 0).verdict(), SizeVerdict::NotSearched);
         // What is dead stays dead, whatever somebody says of its packets.
         assert_eq!(search(0, Some("10.0.0.1")).verdict(), SizeVerdict::Dead);
     }
