@@ -160,8 +160,14 @@ fn a_guest_that_drops_the_port_is_blamed_and_one_that_drops_another_is_not() {
 
 #[test]
 fn silence_of_udp_proves_nothing_and_a_rejection_does() {
-    let verdict = world(Protocol::Udp, End::Silent, Some(Wire::Through)).verdict();
+    let silent = world(Protocol::Udp, End::Silent, Some(Wire::Through));
+    let verdict = silent.verdict();
     assert_eq!((verdict.state, blamed(&verdict)), (State::Undecided, vec![]));
+    let said =
+        |verdict: &Verdict| verdict.suspects.iter().map(|suspect| suspect.decided_by.clone()).collect::<String>();
+    assert!(said(&verdict).contains("nobody watched"), "{}", said(&verdict));
+    assert!(said(&diagnose_in(&silent.question, Lang::Zh)).contains("没有人观测"));
+    assert_eq!(verdict.next_step, Some(said(&verdict)));
     let verdict = world(Protocol::Udp, End::Rejected, Some(Wire::Through)).verdict();
     assert_eq!(verdict.state, State::Broken);
     // A rule that the configuration lacks is still named, though the wire cannot prove it.
@@ -228,6 +234,9 @@ fn datagrams_that_arrive_and_stay_unanswered_prove_a_refusal_only_where_a_rule_s
     arrivals(&mut world, PROBES, 0);
     let verdict = world.verdict();
     assert_eq!((verdict.state, verdict.directions.forward.arrived), (State::Undecided, Some(40)));
+    let [suspect] = verdict.suspects.as_slice() else { panic!("{:?}", verdict.suspects) };
+    assert_eq!(suspect.codes, [CauseCode::GuestFirewall]);
+    assert!(suspect.decided_by.contains("ss -lun"), "{}", suspect.decided_by);
     world.refuse(Side::Acceptor, FirewallHook::Input, Some(17), Some(4));
     let Known::Known(firewall) = &mut world.facts(Side::Acceptor).firewall else { panic!() };
     firewall.refusing[0].text = "meta l4proto udp dport 443 drop".into();
