@@ -12,6 +12,7 @@ use std::net::IpAddr;
 
 mod naive;
 mod refresh;
+mod renewal;
 mod sets;
 
 pub(super) const SEEDS: u64 = 100;
