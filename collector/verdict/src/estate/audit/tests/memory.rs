@@ -1,4 +1,4 @@
-//! What an auditor keeps: gaps once, answers as long as nothing that they depend on changes; and which VPC a link means.
+//! What an auditor keeps: gaps once, answers as long as nothing that they depend on changes; and which hosts a link means.
 
 use super::*;
 
@@ -116,4 +116,32 @@ fn the_side_of_a_host_is_where_it_shows_and_not_where_blocks_say() {
     assert_eq!(way(&world, a, nobody), Some(Direction::Forward));
     world.snapshot(Side::Acceptor).vpcs = Known::default();
     assert_eq!(way(&world, b, named("i-y", "192.168.1.99")), Some(Direction::Return));
+}
+
+#[test]
+fn a_missing_host_fails_an_expectation_of_icmp_whichever_end_it_is_named_as() {
+    let (world, estate) = estate();
+    let (nobody, there) = (named("i-nobody", "172.16.1.99"), named("i-a", "192.168.1.10"));
+    let way =
+        "- 192.168.1.10-192.168.1.10 (1) > - 172.16.1.99-172.16.1.99 (1) forward: ip-not-on-eni acceptor 172.16.1.99";
+    for (from, to) in [(nobody.clone(), there.clone()), (there.clone(), nobody.clone())] {
+        let (expected, _) = answers(&estate, &ask(&world, from, to, Protocol::Icmp, None));
+        assert_eq!((failing(&expected), expected.state), (vec![way.to_owned()], ExpectationState::Fails));
+    }
+    // What it would open itself may come from another address that it has.
+    let mut open = World::healthy();
+    open.rules(I).push(rule("sgr-web", Policy::Accept, 1, RuleProtocol::Tcp, RulePeer::Any));
+    let estate = Estate::new(open.question.snapshots.clone(), std::slice::from_ref(&open.question.pair.link));
+    let (expected, _) = answers(&estate, &ask(&open, nobody, there, Protocol::Tcp, Some((80, 80))));
+    assert_eq!((failing(&expected), expected.state), (vec![], ExpectationState::Unknown));
+}
+
+#[test]
+fn hosts_at_one_side_of_a_link_are_no_pair_of_it_and_nothing_is_said_to_fail() {
+    let (world, estate) = estate();
+    let whole = || EndpointSet::Vpc(id("vpc-b"));
+    let (expected, forbidden) = answers(&estate, &ask(&world, whole(), whole(), Protocol::Icmp, None));
+    assert_eq!((expected.state, forbidden.state), (ExpectationState::Unknown, ForbidState::Unknown));
+    assert_eq!(expected.unknown[0].gaps[0].what, "no two of these hosts have the link between them");
+    assert_eq!((expected.unknown, expected.pairs), (forbidden.unknown, 0));
 }
