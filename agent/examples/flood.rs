@@ -1,7 +1,8 @@
 //! What the sockets of the engine cost, beside what the kernel itself needs for the same probes.
 //!
 //! `flood kernel 100000 100` sends 100 000 probes to 100 addresses and reads nothing: the floor. `flood engine 100000 100`
-//! has the engine send them, read every reply and count; `flood stamped …` has departures stamped too. Addresses count up
+//! has the engine send them, read every reply and count; `flood stamped …` has departures stamped too, `flood watch …` is the
+//! other side: it watches so many requests arrive. Addresses count up
 //! from the third argument (`172.16.0.1` without). Wants `CAP_NET_RAW` and somebody who answers.
 
 #![expect(clippy::print_stdout, reason = "a tool for people who measure")]
@@ -74,6 +75,7 @@ fn main() -> anyhow::Result<()> {
         "kernel" => kernel(&task)?,
         "engine" => engine(&task, false)?,
         "stamped" => engine(&task, true)?,
+        "watch" => watch(&task)?,
         other => anyhow::bail!("no such mode: {other}"),
     };
     let (took, cpu) = (started.elapsed(), cpu()?.saturating_sub(used));
@@ -105,6 +107,31 @@ fn kernel(task: &Task) -> anyhow::Result<String> {
         sent += taken;
     }
     Ok(format!("{short} short counts"))
+}
+
+/// Watches until the requests have come and nothing more does.
+fn watch(task: &Task) -> anyhow::Result<String> {
+    let clock = Clock::start();
+    let mut sockets = Sockets::open().context("raw socket")?;
+    sockets.stamp_departures(false);
+    let (mut came, mut accepted, mut left, mut dropped, mut drains) = (0, 0, 0, 0, 0_u32);
+    let mut last = clock.mono();
+    while came < task.probes || clock.mono().saturating_sub(last) < Duration::from_millis(200) {
+        let before = came;
+        sockets.drain(&clock, 1_024, |event| match event {
+            Event::Wire { packet: Heard::Echo { kind: EchoKind::Request, .. }, outgoing: false, .. } => came += 1,
+            Event::Wire { packet: Heard::Echo { kind: EchoKind::Reply, .. }, outgoing: true, .. } => left += 1,
+            Event::Icmp { packet: Heard::Echo { kind: EchoKind::Request, .. }, .. } => accepted += 1,
+            Event::Drops(drops) => dropped += drops,
+            _ => {}
+        });
+        drains += 1;
+        if came > before {
+            last = clock.mono();
+        }
+        sockets.ready_within(Duration::from_millis(100))?;
+    }
+    Ok(format!("{came} came, {accepted} let in, {left} replies left, {dropped} own drops, {drains} drains"))
 }
 
 #[derive(Default)]

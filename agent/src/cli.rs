@@ -96,6 +96,12 @@ pub struct PingArgs {
     /// Routers that a probe may pass. / TTL 或跳数上限
     #[arg(long, short = 'H', value_parser = clap::value_parser!(u8).range(1..))]
     pub ttl: Option<u8>,
+    /// Interface to leave by. / 出接口
+    #[arg(long, short = 'I', value_name = "NAME")]
+    pub interface: Option<String>,
+    /// Source address. / 源地址
+    #[arg(long, short = 'S', value_name = "ADDRESS")]
+    pub source: Option<IpAddr>,
     /// Names mean IPv4 addresses. / 主机名只取 IPv4
     #[arg(short = '4', long, conflicts_with = "ipv6")]
     pub ipv4: bool,

@@ -84,7 +84,7 @@ impl Probing {
     /// Ends everything and gives out what there is.
     pub fn finish(&mut self) -> Yield {
         let now = self.clock.now();
-        self.engine.drain(&self.clock, &mut self.prober, &mut self.ledger);
+        self.engine.drain_last(&self.clock, &mut self.prober, &mut self.ledger);
         self.prober.handle(now, Input::Finish);
         self.ledger.handle(now, Sighting::Finish);
         self.pump()

@@ -24,6 +24,9 @@ const RETURN: u16 = 0x06;
 
 /// `SKF_AD_OFF + SKF_AD_PROTOCOL`: the EtherType, whatever the link layer.
 const ETHER_TYPE: u32 = 0xffff_f000;
+/// `SKF_AD_OFF + SKF_AD_PKTTYPE`: whether a packet comes or leaves, and `PACKET_OUTGOING`.
+const PACKET_TYPE: u32 = 0xffff_f004;
+const PACKET_OUTGOING: u8 = 4;
 const WHOLE_PACKET: u32 = 0x0004_0000;
 
 /// One instruction, as a `SockFilter` that can be copied.
@@ -115,12 +118,15 @@ fn echoes_v4() -> Program {
         op(LOAD_HEADER_LENGTH, 0, 0, 0),
         op(LOAD_BYTE_INDEXED, 0, 0, 0),
     ];
-    let icmp = [kind, when(&[0, 8], accept()), refuse()].concat();
+    let icmp = [kind, when(&[0], accept()), when(&[8], accept_incoming()), refuse()].concat();
     [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, 9)], when(&[1], icmp), refuse()].concat()
 }
 
 fn echoes_v6() -> Program {
-    let echo_at = |at| [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, at)], when(&[128, 129], accept()), refuse()].concat();
+    let echo_at = |at| {
+        let kind = vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, at)];
+        [kind, when(&[129], accept()), when(&[128], accept_incoming()), refuse()].concat()
+    };
     let followed_by = |block| [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, 40)], when(&[58], block), refuse()].concat();
     let first_fragment = vec![op(LOAD_HALF_ABSOLUTE, 0, 0, 42), op(JUMP_ANY_BIT, 0, 1, 0xfff8), op(RETURN, 0, 0, 0)];
     let fragment = [first_fragment, followed_by(echo_at(48))].concat();
@@ -142,6 +148,11 @@ fn when(values: &[u8], block: Program) -> Program {
         program.extend(block);
     }
     program
+}
+
+/// Our own requests, on their way out, tell nothing that we do not know.
+fn accept_incoming() -> Program {
+    [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, PACKET_TYPE)], when(&[PACKET_OUTGOING], refuse()), accept()].concat()
 }
 
 fn accept() -> Program {

@@ -5,11 +5,13 @@ mod departures;
 mod filter;
 pub(crate) mod portable;
 mod reading;
+mod ring;
 mod sending;
 mod sockets;
 
 pub use portable::{Portable, second_opinion};
 pub use sending::{Handed, Outgoing};
+use sockets::PAUSE;
 pub use sockets::{Event, Sockets, Stamps};
 
 use crate::clock::Clock;
@@ -20,8 +22,11 @@ use portable::{Outcome, What};
 use std::{os::fd::OwnedFd, task::Poll};
 use tokio::{io::Interest, net::UdpSocket};
 
-/// Packets read from one socket before the prober gets its turn.
-const DRAIN_MAX: usize = 256;
+/// Packets read from one socket before the prober gets its turn. With a pause between two readings of a stream it is also
+/// what bounds the work that a flood can cause: the rest is dropped by the kernel, and told.
+const DRAIN_MAX: usize = 512;
+/// Readings at the end at most.
+const LAST_DRAINS_MAX: usize = 64;
 
 /// The next step for a host without raw sockets.
 pub const CAPABILITY_ADVICE: &str = "setcap cap_net_raw,cap_net_admin+ep /usr/bin/pingtong-agent";
@@ -58,10 +63,7 @@ impl Engine {
         };
         match Portable::open() {
             Ok(portable) => Self::Portable(Box::new(portable)),
-            Err(error) => Self::None(format!(
-                "raw socket: {refused}; datagram socket: {}; allow one with \"{CAPABILITY_ADVICE}\" or \"sysctl -w net.ipv4.ping_group_range='0 2147483647'\"",
-                first_sentence(&error.to_string()),
-            )),
+            Err(error) => Self::None(no_engine(&refused, &error)),
         }
     }
 
@@ -85,9 +87,14 @@ impl Engine {
     /// Why it is less than exact, in words with the next step; none when it is exact.
     pub fn degraded(&self) -> Option<String> {
         match self {
-            Self::Raw(raw) => raw.sockets.tap.as_ref().err().map(|errno| {
-                format!("no packet socket ({}): arrivals that the guest refuses stay unseen; allow it with \"{CAPABILITY_ADVICE}\"", errno.desc())
-            }),
+            Self::Raw(raw) => {
+                let unseen = raw.sockets.tap.as_ref().err().map(|errno| {
+                    format!("no packet socket ({}): arrivals that the guest refuses stay unseen; allow it with \"{CAPABILITY_ADVICE}\"", errno.desc())
+                });
+                let words: Vec<String> =
+                    unseen.into_iter().chain(unstamped(raw.sockets.stamps()).map(str::to_owned)).collect();
+                (!words.is_empty()).then(|| words.join("; "))
+            }
             Self::Portable(portable) => Some(format!(
                 "raw sockets are not permitted, probing through surge-ping on a {} socket: no arrivals, no ICMP errors, times to about 1 ms; allow them with \"{CAPABILITY_ADVICE}\"",
                 portable.socket_type()
@@ -157,6 +164,16 @@ impl Engine {
         }
     }
 
+    /// Reads all that is there, at the end.
+    pub fn drain_last(&mut self, clock: &Clock, prober: &mut Prober, ledger: &mut ArrivalLedger) {
+        for _ in 0..LAST_DRAINS_MAX {
+            self.drain(clock, prober, ledger);
+            if !matches!(self, Self::Raw(raw) if raw.more) {
+                break;
+            }
+        }
+    }
+
     /// Reads what is there into the machines.
     pub fn drain(&mut self, clock: &Clock, prober: &mut Prober, ledger: &mut ArrivalLedger) {
         match self {
@@ -218,8 +235,9 @@ impl RawEngine {
     }
 
     async fn ready(&mut self) {
-        if self.more {
-            return;
+        if self.sockets.busy || self.more {
+            // Woken for each packet of a stream, we would spend more on waking than on reading.
+            return tokio::time::sleep(PAUSE).await;
         }
         // The drain that follows reads all sockets to their end, or notes that it did not.
         std::future::poll_fn(|context| {
@@ -233,6 +251,17 @@ impl RawEngine {
             if ready { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+}
+
+/// What round-trip times include beside the path.
+fn unstamped(stamps: Stamps) -> Option<&'static str> {
+    match stamps {
+        Stamps::TxAndRx => None,
+        Stamps::RxOnly => {
+            Some("the network driver does not tell when probes leave: times include what this host needs to send them")
+        }
+        Stamps::None => Some("the kernel stamps no packets: times include this host's own delays"),
     }
 }
 
@@ -271,6 +300,14 @@ fn take_outcome(clock: &Clock, prober: &mut Prober, outcome: &Outcome) {
         What::Silent => return,
     };
     prober.handle(clock.now(), input);
+}
+
+/// Why neither engine may run, and the next step.
+pub(crate) fn no_engine(raw: &str, datagram: &std::io::Error) -> String {
+    format!(
+        "raw socket: {raw}; datagram socket: {}; allow one with \"{CAPABILITY_ADVICE}\" or \"sysctl -w net.ipv4.ping_group_range='0 2147483647'\"",
+        first_sentence(&datagram.to_string()),
+    )
 }
 
 /// surge-ping adds advice of its own to the kernel's word; ours follows.

@@ -25,21 +25,28 @@ struct Post<'a> {
     packets_max: usize,
     pair: Pair,
     clock: &'a Clock,
+    /// Packets read from all sockets.
+    read: usize,
 }
+
+/// Packets of one reading that are a stream: further ones are worth waiting for. One arrival is seen three times.
+const STREAM_PACKETS: usize = 6;
 
 impl Sockets {
     /// Reads what is there, `packets_max` of each socket at most; true when one may have more.
     pub fn drain(&mut self, clock: &Clock, packets_max: usize, mut take: impl FnMut(Event<'_>)) -> bool {
         let pair = clock.pair(self.pair);
         self.pair = Some(pair);
-        let mut post = Post { inbox: &mut self.inbox, errors: &mut self.errors, packets_max, pair, clock };
+        let (inbox, errors) = (&mut self.inbox, &mut self.errors);
+        let mut post = Post { inbox, errors, packets_max, pair, clock, read: 0 };
         let mut more = self.icmp.drain(self.whole.as_mut().ok(), &mut post, &mut take);
         if let Ok(lane) = &mut self.icmpv6 {
             more |= lane.drain(self.whole_v6.as_mut().ok(), &mut post, &mut take);
         }
         if let Ok(tap) = &mut self.tap {
-            more |= tap.drain(&mut self.inbox, &mut self.names, packets_max, &mut take);
+            more |= tap.drain(&mut post, &mut self.names, &mut take);
         }
+        self.busy = post.read >= STREAM_PACKETS;
         more
     }
 }
@@ -60,6 +67,7 @@ impl Lane {
                 tell_packet(&message, self.version, post, take);
             }
             read += count;
+            post.read += count;
             if count < wanted || read == post.packets_max {
                 report_drops(&mut self.drops, drops_of(&self.fd).filter(|_| read > 0), take);
                 return count == wanted;
@@ -105,24 +113,40 @@ impl Lane {
 impl Tap {
     fn drain(
         &mut self,
-        inbox: &mut Inbox,
+        post: &mut Post<'_>,
         names: &mut BTreeMap<i32, String>,
-        packets_max: usize,
         take: &mut impl FnMut(Event<'_>),
     ) -> bool {
         let mut read = 0;
-        loop {
-            let wanted = BATCH.min(packets_max - read);
-            let count = inbox.receive(&self.fd, Queue::Named, wanted).unwrap_or_default();
-            for message in (0..count).filter_map(|index| inbox.message(index)) {
-                tell_frame(&message, names, take);
+        let more = loop {
+            if read == post.packets_max {
+                break true;
             }
-            read += count;
-            if count < wanted || read == packets_max {
-                report_drops(&mut self.drops, drops_of(&self.fd).filter(|_| read > 0), take);
-                return count == wanted;
+            let Some(ring) = &mut self.ring else {
+                let wanted = BATCH.min(post.packets_max - read);
+                let count = post.inbox.receive(&self.fd, Queue::Named, wanted).unwrap_or_default();
+                for message in (0..count).filter_map(|index| post.inbox.message(index)) {
+                    tell_frame(message.name, message.packet, names, take);
+                }
+                read += count;
+                if count < wanted {
+                    break false;
+                }
+                continue;
+            };
+            if !ring.take(|name, packet| tell_frame(name, packet, names, take)) {
+                break false;
+            }
+            read += 1;
+        };
+        post.read += read;
+        if read > 0 {
+            match self.new_drops() {
+                0 => {}
+                drops => take(Event::Drops(drops)),
             }
         }
+        more
     }
 }
 
@@ -144,16 +168,16 @@ fn tell_packet(message: &Message<'_>, version: Version, post: &Post<'_>, take: &
     take(Event::Icmp { packet, at, stamped: stamp.is_some() });
 }
 
-fn tell_frame(message: &Message<'_>, names: &mut BTreeMap<i32, String>, take: &mut impl FnMut(Event<'_>)) {
+fn tell_frame(name: &[u8], packet: &[u8], names: &mut BTreeMap<i32, String>, take: &mut impl FnMut(Event<'_>)) {
     // struct sockaddr_ll: family, protocol, interface, hardware type, packet type.
-    let Some((index, hardware, kind)) = link_parts(message.name) else { return };
+    let Some((index, hardware, kind)) = link_parts(name) else { return };
     let outgoing = match kind {
         _ if hardware == HARDWARE_LOOPBACK => return,
         PACKET_HOST => false,
         PACKET_OUTGOING => true,
         _ => return,
     };
-    if let Some(packet) = parse_packet(message.packet) {
+    if let Some(packet) = parse_packet(packet) {
         let interface = names.entry(index).or_insert_with(|| name_of(index));
         take(Event::Wire { packet, interface, outgoing });
     }

@@ -9,6 +9,7 @@ use super::{
     batch::{Inbox, read_option, set_option},
     departures::Departures,
     filter::{self, Op, Wanted},
+    ring::Ring,
 };
 use crate::clock::Pair;
 use nix::{
@@ -24,6 +25,7 @@ use socket2::SockRef;
 use std::{
     collections::BTreeMap,
     io,
+    net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
@@ -36,6 +38,8 @@ const PACKET_BUFFER_BYTES: usize = 832;
 const STAMP_BUFFER_BYTES: usize = 832;
 /// `ICMPV6_FILTER` of `linux/icmpv6.h`.
 const ICMPV6_FILTER: i32 = 1;
+/// What a stream of packets is let pile up for.
+pub(super) const PAUSE: Duration = Duration::from_millis(1);
 const WINDOW_MIN: usize = 128;
 const WINDOW_MAX: usize = 65_536;
 
@@ -58,6 +62,8 @@ pub struct Sockets {
     pub(super) errors: Inbox,
     pub(super) pair: Option<Pair>,
     pub(super) names: BTreeMap<i32, String>,
+    /// Whether the last reading found a stream of packets.
+    pub(super) busy: bool,
     wanted: Wanted,
     arrivals_stamped: bool,
 }
@@ -86,7 +92,8 @@ pub(super) enum Version {
 #[derive(Debug)]
 pub(super) struct Tap {
     pub(super) fd: OwnedFd,
-    pub(super) drops: u32,
+    /// Where its packets come, unless the kernel gives no such memory.
+    pub(super) ring: Option<Ring>,
 }
 
 /// What tells when a probe left and when its reply came.
@@ -156,10 +163,7 @@ impl Sockets {
         }
         let arrivals_stamped = option_was_set("stamps of arrivals", icmp.stamp(false));
         let tap = socket(AddressFamily::Packet, SockType::Datagram, flags, SockProtocol::EthAll);
-        let tap = tap.map(|fd| Tap { fd, drops: 0 });
-        if let Ok(tap) = &tap {
-            prepare(&tap.fd, &filter::echoes());
-        }
+        let tap = tap.map(Tap::new);
         let mut sockets = Self {
             icmp,
             icmpv6,
@@ -170,6 +174,7 @@ impl Sockets {
             errors: Inbox::new(),
             pair: None,
             names: BTreeMap::new(),
+            busy: false,
             wanted,
             arrivals_stamped,
         };
@@ -203,6 +208,19 @@ impl Sockets {
             lane.stamping = option_was_set("stamps of departures", done) && wanted;
             lane.departures.restart();
         }
+    }
+
+    /// Has probes leave by this interface and from this address only.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn leave_by(&self, interface: Option<&str>, source: Option<IpAddr>) -> io::Result<()> {
+        for lane in [Some(&self.icmp), self.icmpv6.as_ref().ok()].into_iter().flatten() {
+            SockRef::from(&lane.fd).bind_device(interface.map(str::as_bytes))?;
+        }
+        let Some(source) = source else { return Ok(()) };
+        let lane = if source.is_ipv4() { &self.icmp } else { self.icmpv6.as_ref().map_err(|errno| *errno)? };
+        SockRef::from(&lane.fd).bind(&SocketAddr::new(source, 0).into())
     }
 
     /// Has the kernel hand over replies and errors only that concern these identifiers.
@@ -245,12 +263,33 @@ impl Sockets {
     /// # Errors
     /// What the kernel said; an interruption by a signal is none.
     pub fn ready_within(&self, timeout: Duration) -> io::Result<()> {
+        if self.busy {
+            // Woken for each packet of a stream, we would spend more on waking than on reading.
+            ppoll(&mut [], Some(TimeSpec::from_duration(timeout.min(PAUSE))), None).map(drop).or_else(unless_signal)?;
+            return Ok(());
+        }
         let timeout = Some(TimeSpec::from_duration(timeout));
         let mut sockets: Vec<_> = self.readable().into_iter().map(watch).collect();
-        match ppoll(&mut sockets, timeout, None) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
+        ppoll(&mut sockets, timeout, None).map(drop).or_else(unless_signal)
+    }
+}
+
+impl Tap {
+    fn new(fd: OwnedFd) -> Self {
+        prepare(&fd, &filter::echoes());
+        let ring = Ring::map(&fd);
+        if let Err(error) = &ring {
+            tracing::debug!(%error, "the kernel shares no memory for packets: each is read by a call");
         }
+        Self { fd, ring: ring.ok() }
+    }
+
+    /// Packets that were dropped since this was asked last.
+    pub(super) fn new_drops(&self) -> u64 {
+        // struct tpacket_stats: packets, drops. Reading it begins the counts anew.
+        let mut words = [0; 4];
+        let words = read_option(&self.fd, libc::SOL_PACKET, libc::PACKET_STATISTICS, &mut words);
+        words.ok().and_then(|words| words.get(1)).copied().map_or(0, u64::from)
     }
 }
 
@@ -326,6 +365,10 @@ fn option_was_set(what: &str, done: Result<(), Errno>) -> bool {
         tracing::debug!(%error, "the kernel gives no {what}");
     }
     done.is_ok()
+}
+
+fn unless_signal(errno: Errno) -> io::Result<()> {
+    if errno == Errno::EINTR { Ok(()) } else { Err(errno.into()) }
 }
 
 fn watch(fd: &OwnedFd) -> PollFd<'_> {

@@ -29,15 +29,15 @@ impl Observer {
     /// A packet that the raw socket was given.
     pub(super) fn accepted(&mut self, packet: &Heard<'_>) {
         if let Heard::Echo { kind: EchoKind::Request, from, .. } = *packet {
-            self.of(from.into()).accepted += 1;
+            self.of(from).accepted += 1;
         }
     }
 
     /// A packet on an interface.
     pub(super) fn on_wire(&mut self, packet: &Heard<'_>, outgoing: bool) {
         match *packet {
-            Heard::Echo { kind: EchoKind::Request, from, .. } if !outgoing => self.of(from.into()).on_wire += 1,
-            Heard::Echo { kind: EchoKind::Reply, to, .. } if outgoing => self.of(to.into()).replies_left += 1,
+            Heard::Echo { kind: EchoKind::Request, from, .. } if !outgoing => self.of(from).on_wire += 1,
+            Heard::Echo { kind: EchoKind::Reply, to, .. } if outgoing => self.of(to).replies_left += 1,
             _ => {}
         }
     }
@@ -69,7 +69,6 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    #[allow(clippy::useless_conversion, reason = "whichever address type the wire module uses")]
     #[test]
     fn sources_are_told_apart_and_bounded() {
         let mut observer = Observer::default();

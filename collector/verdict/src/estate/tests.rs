@@ -10,9 +10,9 @@ use pingtong_evidence::*;
 use pingtong_worlds::{estate::Shape, random::Random};
 use std::net::IpAddr;
 
+mod joined;
 mod naive;
 mod refresh;
-mod renewal;
 mod sets;
 
 pub(super) const SEEDS: u64 = 100;

@@ -164,7 +164,6 @@ fn peerings_and_attachments_show_their_links() {
 fn routers_that_are_joined_over_several_others_join_their_networks() {
     let mut world = transit::healthy();
     let one = known(&mut world.snapshot(I).transit_peerings)[0].clone();
-    let chain = [("tr-y", "tr-b"), ("tr-x", "tr-y"), ("tr-a", "tr-x")];
     let peering = |(near, far): (&str, &str)| TransitPeering {
         id: id(&format!("tr-attach-{near}-{far}")),
         transit_router: id(near),
@@ -174,13 +173,19 @@ fn routers_that_are_joined_over_several_others_join_their_networks() {
     for side in Side::BOTH {
         world.snapshot(side).router_interfaces = Known::Known(vec![]);
     }
-    for turned in [false, true] {
-        let mut all = chain.map(peering).to_vec();
-        if turned {
-            all.reverse();
+    for (far, chain) in [
+        ("tr-b", [("tr-y", "tr-b"), ("tr-x", "tr-y"), ("tr-a", "tr-x")]),
+        ("tr-d", [("tr-d", "tr-c"), ("tr-c", "tr-b"), ("tr-b", "tr-a")]),
+    ] {
+        known(&mut world.snapshot(C).transit_attachments)[0].transit_router = id(far);
+        for turned in [false, true] {
+            let mut all = chain.map(peering).to_vec();
+            if turned {
+                all.reverse();
+            }
+            world.snapshot(I).transit_peerings = Known::Known(all);
+            assert_eq!(links(&world.question.snapshots), ["TransitRouter vpc-a vpc-b"], "{chain:?} turned: {turned}");
         }
-        world.snapshot(I).transit_peerings = Known::Known(all);
-        assert_eq!(links(&world.question.snapshots), ["TransitRouter vpc-a vpc-b"], "turned: {turned}");
     }
 }
 
