@@ -144,6 +144,8 @@ pub struct Sweep {
     pace: Pace,
     flight: Flight,
     books: Vec<Book>,
+    /// Entries of each target's sketch.
+    entries_max: usize,
     total: Total,
     errors: Errors,
     oddities: Oddities,
@@ -176,6 +178,7 @@ impl Sweep {
             pace: Pace::new(targets, order.period, order.rate_pps, order.seed),
             flight: Flight::new(usize::try_from(ring).unwrap_or(usize::MAX)),
             books: vec![Book::default(); order.targets.len()],
+            entries_max: sketch::entries_max(order.targets.len()),
             total: Total::new(),
             errors: Errors::default(),
             oddities: Oddities::default(),
@@ -549,7 +552,7 @@ impl Sweep {
     fn measure(&mut self, number: u64, sent: u64, at: u64) {
         let rtt = at.saturating_sub(sent);
         let target = self.target_of(number);
-        let difference = self.books[target].add_rtt(rtt);
+        let difference = self.books[target].add_rtt(rtt, self.entries_max);
         self.total.add_rtt(rtt, difference);
         if self.order.keeps_fates {
             let rtt = Duration::from_nanos(rtt);
