@@ -87,9 +87,14 @@ impl Engine {
     /// Why it is less than exact, in words with the next step; none when it is exact.
     pub fn degraded(&self) -> Option<String> {
         match self {
-            Self::Raw(raw) => raw.sockets.tap.as_ref().err().map(|errno| {
-                format!("no packet socket ({}): arrivals that the guest refuses stay unseen; allow it with \"{CAPABILITY_ADVICE}\"", errno.desc())
-            }),
+            Self::Raw(raw) => {
+                let unseen = raw.sockets.tap.as_ref().err().map(|errno| {
+                    format!("no packet socket ({}): arrivals that the guest refuses stay unseen; allow it with \"{CAPABILITY_ADVICE}\"", errno.desc())
+                });
+                let words: Vec<String> =
+                    unseen.into_iter().chain(unstamped(raw.sockets.stamps()).map(str::to_owned)).collect();
+                (!words.is_empty()).then(|| words.join("; "))
+            }
             Self::Portable(portable) => Some(format!(
                 "raw sockets are not permitted, probing through surge-ping on a {} socket: no arrivals, no ICMP errors, times to about 1 ms; allow them with \"{CAPABILITY_ADVICE}\"",
                 portable.socket_type()
@@ -246,6 +251,17 @@ impl RawEngine {
             if ready { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+}
+
+/// What round-trip times include beside the path.
+fn unstamped(stamps: Stamps) -> Option<&'static str> {
+    match stamps {
+        Stamps::TxAndRx => None,
+        Stamps::RxOnly => {
+            Some("the network driver does not tell when probes leave: times include what this host needs to send them")
+        }
+        Stamps::None => Some("the kernel stamps no packets: times include this host's own delays"),
     }
 }
 
