@@ -630,3 +630,53 @@ fn wire_sequence(sequence: u64) -> u16 {
 fn low_half(number: u64) -> u32 {
     number as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_beyond_32_bits_are_told_apart() {
+        let to = IpAddr::from([10, 0, 0, 2]);
+        let mut sweep = Sweep::new(SweepSettings {
+            targets: vec![to],
+            count: None,
+            period: Duration::ZERO,
+            rate_pps: 0,
+            timeout: Duration::from_secs(1),
+            window: 4,
+            payload_bytes: 56,
+            agent: AgentHash(7),
+            identifier: 1,
+            run: 2,
+            seed: 3,
+            key: NonceKey::from_bytes([4; 32]),
+            stamps_departures: false,
+            keeps_fates: true,
+        });
+        sweep.flight.begin_at((1 << 32) - 2);
+        let now = Duration::from_millis(1);
+        let mut packet = vec![0; sweep.packet_bytes()];
+        let mut payloads = vec![];
+        while let Some(probe) = sweep.poll(now, &mut packet, true) {
+            sweep.handed(now, probe.number, Handover::Taken);
+            payloads.push(packet[8..].to_vec());
+        }
+        assert_eq!(payloads.len(), 4);
+        let hear = |sweep: &mut Sweep, payload: &[u8]| {
+            let (kind, identifier, sequence) = (EchoKind::Reply, 1, 0);
+            sweep.heard(now, &Heard::Echo { kind, from: to, to, identifier, sequence, payload });
+        };
+        // The probe numbered 2^32 carries the same low half as the first of the run, and is not taken for it.
+        let mut first = payloads[2].clone();
+        first[19] = 0;
+        hear(&mut sweep, &first);
+        assert_eq!((sweep.total().received, sweep.oddities().foreign), (0, 1));
+        for payload in &payloads {
+            hear(&mut sweep, payload);
+        }
+        assert_eq!((sweep.total().received, sweep.total().open), (4, 0));
+        let sequences: Vec<u64> = sweep.take_fates().iter().map(|fate| fate.sequence).collect();
+        assert_eq!(sequences, [(1 << 32) - 2, (1 << 32) - 1, 1 << 32, (1 << 32) + 1]);
+    }
+}
