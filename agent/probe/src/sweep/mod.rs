@@ -24,7 +24,7 @@ pub use figures::{RttFigures, Share, Tally, TargetFigures};
 pub use pace::TICK;
 pub use sketch::RELATIVE_ERROR;
 
-use crate::{AgentHash, EchoKind, Heard, NonceKey, Payload};
+use crate::{AgentHash, EchoKind, Heard, NonceKey, PAYLOAD_BYTES_MIN, Payload};
 use errors::Errors;
 use figures::{Book, Total};
 use flight::{Flight, Past, Place, Slot, State};
@@ -120,7 +120,7 @@ pub enum What {
 /// Answers and errors that belong to no probe's count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Oddities {
-    /// Echo replies with our identifier that are no answer of ours: another pinger's, or forged.
+    /// Echo replies, and errors, with our identifier that are not about us: another pinger's, or forged.
     pub foreign: u64,
     /// Genuine answers from an address that was not asked.
     pub misdirected: u64,
@@ -268,9 +268,14 @@ impl Sweep {
                     self.answer(nanos(at), from, payload);
                 }
             }
-            Heard::Error { from, icmp_type, code, quoted_to, identifier, sequence } => {
+            Heard::Error { from, icmp_type, code, quoted_to, identifier, sequence, quoted_payload } => {
                 if identifier == self.order.identifier {
-                    self.rejection(from, icmp_type, code, quoted_to, sequence);
+                    let named = self.number_in(quoted_payload);
+                    if named.is_none() && quoted_payload.len() >= PAYLOAD_BYTES_MIN {
+                        self.oddities.foreign += 1;
+                    } else {
+                        self.rejection(from, icmp_type, code, quoted_to, (named, sequence));
+                    }
                 }
             }
             Heard::Echo { .. } => {}
@@ -288,8 +293,8 @@ impl Sweep {
     /// An ICMP error that another engine vouches for.
     pub fn vouched_error(&mut self, number: u64, from: IpAddr, icmp_type: u8, code: u8) {
         let to = self.order.targets[self.target_of(number)];
-        let sequence = self.sequence_of(number);
-        self.rejection(from, icmp_type, code, to, wire_sequence(sequence));
+        let sequence = wire_sequence(self.sequence_of(number));
+        self.rejection(from, icmp_type, code, to, (Some(number), sequence));
     }
 
     /// An engine that took a probe says that the kernel refused it.
@@ -561,13 +566,18 @@ impl Sweep {
         }
     }
 
-    fn rejection(&mut self, from: IpAddr, icmp_type: u8, code: u8, to: IpAddr, sequence: u16) {
+    /// Which probe is meant says the quoted payload where it was quoted, else the sequence number.
+    fn rejection(&mut self, from: IpAddr, icmp_type: u8, code: u8, to: IpAddr, (named, sequence): (Option<u64>, u16)) {
         let order = &self.order;
         let Ok(at) = self.by_address.binary_search_by_key(&to, |&at| order.targets[at as usize]) else { return };
         let target = self.by_address[at] as usize;
-        let Some(number) = self.number_of(target, sequence) else { return };
+        let Some(number) = named.or_else(|| self.number_of(target, sequence)) else { return };
+        if self.target_of(number) != target {
+            return;
+        }
         let kind = ErrorKind::Icmp { v6: to.is_ipv6(), icmp_type, code };
         let newly_rejected = match self.flight.find(number) {
+            None => return,
             Some(Place::Slot(slot)) if slot.state() == State::Unsent => return,
             Some(Place::Slot(slot)) if !kind.is_informational() && !slot.rejected() => {
                 let state = slot.state();

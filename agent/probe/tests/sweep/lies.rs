@@ -342,6 +342,21 @@ fn an_icmp_error_is_taken_for_an_answer_or_for_the_end() {
     assert_eq!((tally.received, tally.lost, tally.rejected), (2, 1, 1));
 }
 
+/// An error about another pinger's probe with our identifier and sequence number is no error of ours.
+#[test]
+fn an_icmp_error_about_anothers_probe_is_counted() {
+    let mut world = World::new(order(1, 1));
+    let mut another = order(1, 1);
+    another.run = 1;
+    let theirs = World::new(another).send().remove(0);
+    let ours = world.send().remove(0);
+    let router = [192, 0, 2, 1].into();
+    world.error_quoting(&ours, &theirs.icmp[8..], router, 3, 13);
+    assert_eq!((world.sweep.errors(), world.sweep.oddities().foreign), (vec![], 1));
+    world.error_quoting(&ours, &ours.icmp[8..], router, 3, 13);
+    assert_eq!(world.sweep.errors().len(), 1);
+}
+
 /// A reply late by a little is neither lost nor received, and the ring's reuse does not change that.
 #[test]
 fn a_late_reply_is_counted_as_received_or_not_at_all() {
