@@ -125,8 +125,8 @@ fn as_echo<'a>(seen: &Datagram<'a>, outgoing: bool, own: AgentHash) -> Option<He
     };
     Some(Heard::Echo {
         kind,
-        from: seen.from.into(),
-        to: seen.to.into(),
+        from: seen.from,
+        to: seen.to,
         identifier: 0,
         sequence: 0,
         payload: seen.payload,
