@@ -123,14 +123,7 @@ fn as_echo<'a>(seen: &Datagram<'a>, outgoing: bool, own: AgentHash) -> Option<He
         (_, true) => EchoKind::Reply,
         (true, false) => return None,
     };
-    Some(Heard::Echo {
-        kind,
-        from: seen.from,
-        to: seen.to,
-        identifier: 0,
-        sequence: 0,
-        payload: seen.payload,
-    })
+    Some(Heard::Echo { kind, from: seen.from, to: seen.to, identifier: 0, sequence: 0, payload: seen.payload })
 }
 
 fn name_of(index: usize) -> String {

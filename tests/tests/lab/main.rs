@@ -7,6 +7,7 @@ mod differential;
 mod house;
 mod interop;
 mod large;
+mod probe;
 mod scenarios;
 mod sdk;
 mod tutorial;

@@ -55,14 +55,21 @@ pub(super) struct Agent(pub PathBuf);
 impl Agent {
     /// Pings once, as JSON.
     pub(super) fn ping(&self, namespace: &Namespace, order: &Order<'_>) -> Result<Told> {
-        let mut command = Command::new(&self.0);
-        command.args(["ping", "--json", "--targets"]).arg(order.targets);
-        command.args(["--count", &order.count.to_string(), "--period", order.period_ms]);
-        command.args(["--rate", &order.rate.to_string(), "--timeout", &order.timeout_ms.to_string()]);
-        command.args(order.more);
-        let ran = run(namespace, command)?;
-        let summary = last_summary(&ran)?;
-        Ok(Told { ran, summary })
+        told(namespace, Command::new(&self.0), order)
+    }
+
+    /// The same without the capability of raw sockets: through surge-ping. None where nothing can take it away.
+    pub(super) fn portable(&self, namespace: &Namespace, order: &Order<'_>) -> Result<Option<Told>> {
+        if !installed("setpriv") {
+            return Ok(None);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set", "-net_raw", "--inh-caps", "-net_raw"]).arg(&self.0);
+        let told = told(namespace, command, order)?;
+        if told.summary["engine"] != "portable" {
+            bail!("the portable engine was not chosen: {}", told.summary);
+        }
+        Ok(Some(told))
     }
 
     /// Watches arrivals until it is interrupted.
@@ -71,6 +78,16 @@ impl Agent {
         command.args(["ping", "--json", "--observe"]);
         command
     }
+}
+
+fn told(namespace: &Namespace, mut command: Command, order: &Order<'_>) -> Result<Told> {
+    command.args(["ping", "--json", "--targets"]).arg(order.targets);
+    command.args(["--count", &order.count.to_string(), "--period", order.period_ms]);
+    command.args(["--rate", &order.rate.to_string(), "--timeout", &order.timeout_ms.to_string()]);
+    command.args(order.more);
+    let ran = run(namespace, command)?;
+    let summary = last_summary(&ran)?;
+    Ok(Told { ran, summary })
 }
 
 fn last_summary(ran: &Ran) -> Result<Value> {

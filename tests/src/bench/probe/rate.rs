@@ -12,6 +12,8 @@ use std::path::Path;
 
 /// Probes of one run.
 const PROBES: usize = 100_000;
+/// Probes of one run of surge-ping.
+const SURGE_PROBES: usize = 20_000;
 /// Probes of one run of fping: it ends itself beyond 65 535.
 const FPING_PROBES: usize = 60_000;
 
@@ -38,6 +40,10 @@ pub struct Rate {
     pub of_ping: Option<f64>,
     /// Processor time a probe as a share of that of `ping -f`.
     pub cpu_of_ping: Option<f64>,
+    /// Rate as a multiple of surge-ping's, with a hundred targets.
+    pub of_surge_ping: Option<f64>,
+    /// Processor time a probe as a share of surge-ping's.
+    pub cpu_of_surge_ping: Option<f64>,
     /// Peak resident memory in KiB.
     pub rss_kib: f64,
     /// Probes that the kernel had answered and the engine called lost, over all rounds.
@@ -52,7 +58,7 @@ pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path, targets: usi
     let file = directory.join(format!("targets-{targets}"));
     let addresses = write_targets(&file, NEAR, targets)?;
     let count = u32::try_from(PROBES / targets)?;
-    let mut columns: [Vec<f64>; 10] = std::array::from_fn(|_| Vec::new());
+    let mut columns: [Vec<f64>; 12] = std::array::from_fn(|_| Vec::new());
     let mut false_losses = 0;
     for _ in 0..rounds {
         let kernel = flood(&road.here, addresses.clone(), PROBES)?;
@@ -81,6 +87,16 @@ pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path, targets: usi
             columns[6].push(rate / other);
             columns[7].push(cpu / other_cpu);
         }
+        if targets == 100 {
+            order.more = &[];
+            order.count = u32::try_from(SURGE_PROBES / targets)?;
+            if let Some(told) = agent.portable(&road.here, &order)? {
+                #[expect(clippy::cast_precision_loss, reason = "ten thousand")]
+                let sent = told.count("sent")? as f64;
+                columns[10].push(rate / told.rate()?);
+                columns[11].push(cpu / (told.ran.cpu_seconds * 1e6 / sent));
+            }
+        }
         if targets == 1
             && let Some((other, other_cpu)) = ping(&road.here, addresses[0], u32::try_from(PROBES)?)?
         {
@@ -89,7 +105,7 @@ pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path, targets: usi
         }
     }
     let [kernel_pps, kernel_cpu_us, of_kernel, cpu_of_floor, stamped, rss_kib, others @ ..] = columns;
-    // Of fping's rate and cost, then of ping's.
+    // Of the rate and cost of fping, of ping, of surge-ping.
     let others = others.map(|column| (!column.is_empty()).then(|| median(column)));
     Ok(Rate {
         targets,
@@ -102,6 +118,8 @@ pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path, targets: usi
         cpu_of_fping: others[1],
         of_ping: others[2],
         cpu_of_ping: others[3],
+        of_surge_ping: others[4],
+        cpu_of_surge_ping: others[5],
         rss_kib: median(rss_kib),
         false_losses,
     })
