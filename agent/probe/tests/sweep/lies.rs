@@ -217,7 +217,7 @@ fn one_dead_target_stalls_the_others() {
 
 /// bloomberg/goldpinger #69: a ping of seconds that is the prober's own want of CPU.
 #[test]
-fn the_provers_own_delay_is_taken_for_the_networks() {
+fn the_probers_own_delay_is_taken_for_the_networks() {
     let mut order = order(1, 1);
     order.stamps_departures = true;
     let mut world = World::new(order);
@@ -368,7 +368,7 @@ fn a_late_reply_is_counted_as_received_or_not_at_all() {
 
 /// What this host's own queues dropped must never read as loss of the network alone.
 #[test]
-fn the_provers_own_drops_are_silently_loss() {
+fn the_probers_own_drops_are_silently_loss() {
     let mut world = World::new(order(1, 2));
     world.run(|_| vec![]);
     world.sweep.own_drops(3);
