@@ -139,7 +139,8 @@ mod tests {
         assert_eq!((reply(8, &[1, 2, 3]), reply(7, &[1, 2, 4])), (None, None));
         let error = |icmp_type, identifier| {
             let quoted_to = to;
-            let heard = Heard::Error { from, icmp_type, code: 0, quoted_to, identifier, sequence: 5 };
+            let heard =
+                Heard::Error { from, icmp_type, code: 0, quoted_to, identifier, sequence: 5, quoted_payload: &[] };
             answer(&heard, 7, &[])
         };
         assert_eq!(error(11, 7), Some((5, from, (11, 0))));

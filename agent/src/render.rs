@@ -38,7 +38,7 @@ pub fn aside(text: &str) {
     eprintln!("{text}");
 }
 
-/// A frame of a table that is drawn again and again.
+/// Bytes as they are, and at once: many lines, or a frame of a table that is drawn again and again.
 ///
 /// # Errors
 /// When standard output is closed.

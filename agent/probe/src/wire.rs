@@ -65,6 +65,8 @@ pub enum Heard<'a> {
         identifier: u16,
         /// Sequence number of the quoted request.
         sequence: u16,
+        /// As much of the quoted request's payload as was quoted, which may be nothing.
+        quoted_payload: &'a [u8],
     },
 }
 
@@ -89,6 +91,7 @@ pub fn parse_ipv4(packet: &[u8]) -> Option<Heard<'_>> {
                 quoted_to: address(quoted, 16)?,
                 identifier: word(echo, 4)?,
                 sequence: word(echo, 6)?,
+                quoted_payload: echo.get(ICMP_HEADER_BYTES..).unwrap_or_default(),
             })
         }
         _ => None,
@@ -128,6 +131,7 @@ pub fn parse_icmpv6(from: Ipv6Addr, to: Ipv6Addr, body: &[u8]) -> Option<Heard<'
                 quoted_to: quoted_to.into(),
                 identifier: word(echo, 4)?,
                 sequence: word(echo, 6)?,
+                quoted_payload: echo.get(ICMP_HEADER_BYTES..).unwrap_or_default(),
             })
         }
         _ => None,
@@ -294,7 +298,8 @@ mod tests {
                 code: 13,
                 quoted_to: Ipv4Addr::new(10, 0, 0, 2).into(),
                 identifier: 9,
-                sequence: 8
+                sequence: 8,
+                quoted_payload: &[],
             })
         );
     }
@@ -391,6 +396,7 @@ mod tests {
                     quoted_to: TO.into(),
                     identifier: 0x1234,
                     sequence: 7,
+                    quoted_payload: &echo_v6()[8..],
                 };
                 assert_eq!(parse_ipv6(&ipv6(router, FROM, &[], &body)), Some(expected));
                 assert_eq!(parse_icmpv6(router, FROM, &body), Some(expected));

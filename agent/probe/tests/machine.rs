@@ -133,6 +133,7 @@ fn drive(prober: &mut Prober, mut fate: impl FnMut(&SendProbe) -> Fate) -> (Vec<
                         quoted_to: probe.target,
                         identifier: probe.identifier,
                         sequence: probe.wire_sequence,
+                        quoted_payload: &[],
                     };
                     prober.handle(now(mono), Input::Heard { packet, at, stamped: true });
                 }

@@ -53,6 +53,7 @@ pub(super) fn judge(session: &Session) -> Exit {
 
 fn print_json(session: &Session, engine: Engine) -> io::Result<()> {
     let sweep = &session.sweep;
+    let mut out = Lines::default();
     let mut alive = 0;
     for figures in (0..sweep.targets().len()).filter_map(|target| sweep.figures(target).map(|all| (target, all))) {
         let (target, figures) = figures;
@@ -80,18 +81,42 @@ fn print_json(session: &Session, engine: Engine) -> io::Result<()> {
         line.insert("answered".into(), figures.tally.answered().map_or(Value::Null, |share| json!(share.rate)));
         line.insert("loss".into(), share(figures.tally.loss()));
         line.insert("rtt_us".into(), rtt(figures.rtt.as_ref()));
-        render::text(&Value::Object(line).to_string())?;
+        out.line(&Value::Object(line).to_string())?;
     }
     if let Some(observer) = &session.observer {
         for (source, row) in observer.rows() {
             let mut line = arrivals(row);
             line.insert("schema".into(), json!(SCHEMA));
             line.insert("source".into(), json!(source));
-            render::text(&Value::Object(line).to_string())?;
+            out.line(&Value::Object(line).to_string())?;
         }
     }
     let summary = summary(session, engine, alive);
-    render::text(&json!({"schema": SCHEMA, "summary": summary}).to_string())
+    out.line(&json!({"schema": SCHEMA, "summary": summary}).to_string())?;
+    out.end()
+}
+
+/// Lines on their way out, many to a call: there may be a quarter of a million.
+#[derive(Default)]
+struct Lines(String);
+
+/// Bytes of a call.
+const CALL_BYTES: usize = 1 << 16;
+
+impl Lines {
+    fn line(&mut self, line: &str) -> io::Result<()> {
+        self.0.push_str(line);
+        self.0.push('\n');
+        if self.0.len() < CALL_BYTES {
+            return Ok(());
+        }
+        self.end()
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        let lines = std::mem::take(&mut self.0);
+        render::frame(&lines)
+    }
 }
 
 fn summary(session: &Session, engine: Engine, alive: u64) -> Map<String, Value> {
@@ -203,16 +228,18 @@ pub(super) fn name(kind: ErrorKind) -> String {
 }
 
 fn print_text(session: &Session, engine: Engine, quiet: bool, lang: Lang) -> io::Result<()> {
+    let mut out = Lines::default();
     if !quiet {
         for target in 0..session.sweep.targets().len() {
-            render::text(&target_line(session, target, lang))?;
+            out.line(&target_line(session, target, lang))?;
         }
         for (source, row) in session.observer.iter().flat_map(Observer::rows) {
             let source = source.map_or_else(|| lang.pick("其他来源", "other sources").to_owned(), |a| a.to_string());
-            render::text(&arrivals_line(&source, row, lang))?;
+            out.line(&arrivals_line(&source, row, lang))?;
         }
     }
-    render::text(&summary_lines(session, engine, lang).join("\n"))
+    out.line(&summary_lines(session, engine, lang).join("\n"))?;
+    out.end()
 }
 
 fn target_line(session: &Session, target: usize, lang: Lang) -> String {

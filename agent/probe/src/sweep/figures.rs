@@ -164,11 +164,11 @@ pub(crate) struct Book {
 
 impl Book {
     /// How far the new value is from the one before it.
-    pub(crate) fn add_rtt(&mut self, nanos: u64) -> Option<u64> {
+    pub(crate) fn add_rtt(&mut self, nanos: u64, entries_max: usize) -> Option<u64> {
         let difference = (self.moments.samples > 0).then(|| nanos.abs_diff(self.last));
         self.last = nanos;
         self.moments.add(nanos, difference);
-        self.sketch.add(nanos);
+        self.sketch.add(nanos, entries_max);
         difference
     }
 
@@ -227,7 +227,7 @@ mod tests {
     fn ranks_mean_and_jitter_are_those_of_the_naive_way() {
         let mut book = Book::default();
         for nanos in (1..=100u64).rev().map(|n| n * 1_000) {
-            book.add_rtt(nanos);
+            book.add_rtt(nanos, 192);
         }
         let rtt = book.rtt().unwrap();
         assert_eq!((rtt.min, rtt.max), (Duration::from_micros(1), Duration::from_micros(100)));
@@ -242,7 +242,7 @@ mod tests {
     fn one_sample_is_exact_and_none_is_none() {
         let mut book = Book::default();
         assert_eq!(book.rtt(), None);
-        book.add_rtt(7_777);
+        book.add_rtt(7_777, 192);
         let rtt = book.rtt().unwrap();
         assert_eq!(
             (rtt.p50, rtt.p99, rtt.jitter),

@@ -189,6 +189,13 @@ impl Flight {
         None
     }
 
+    /// As if all probes before this one had been answered.
+    #[cfg(test)]
+    pub(crate) fn begin_at(&mut self, number: u64) {
+        self.slots.iter_mut().for_each(|slot| slot.set_state(State::Answered));
+        (self.next, self.oldest) = (number, number);
+    }
+
     fn recall(&self, number: u64) -> Option<Past> {
         if number + HISTORY_PROBES < self.next {
             return None;

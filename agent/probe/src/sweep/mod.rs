@@ -24,7 +24,7 @@ pub use figures::{RttFigures, Share, Tally, TargetFigures};
 pub use pace::TICK;
 pub use sketch::RELATIVE_ERROR;
 
-use crate::{AgentHash, EchoKind, Heard, NonceKey, Payload};
+use crate::{AgentHash, EchoKind, Heard, NonceKey, PAYLOAD_BYTES_MIN, Payload};
 use errors::Errors;
 use figures::{Book, Total};
 use flight::{Flight, Past, Place, Slot, State};
@@ -120,7 +120,7 @@ pub enum What {
 /// Answers and errors that belong to no probe's count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Oddities {
-    /// Echo replies with our identifier that are no answer of ours: another pinger's, or forged.
+    /// Echo replies, and errors, with our identifier that are not about us: another pinger's, or forged.
     pub foreign: u64,
     /// Genuine answers from an address that was not asked.
     pub misdirected: u64,
@@ -144,6 +144,8 @@ pub struct Sweep {
     pace: Pace,
     flight: Flight,
     books: Vec<Book>,
+    /// Entries of each target's sketch.
+    entries_max: usize,
     total: Total,
     errors: Errors,
     oddities: Oddities,
@@ -176,6 +178,7 @@ impl Sweep {
             pace: Pace::new(targets, order.period, order.rate_pps, order.seed),
             flight: Flight::new(usize::try_from(ring).unwrap_or(usize::MAX)),
             books: vec![Book::default(); order.targets.len()],
+            entries_max: sketch::entries_max(order.targets.len()),
             total: Total::new(),
             errors: Errors::default(),
             oddities: Oddities::default(),
@@ -265,9 +268,14 @@ impl Sweep {
                     self.answer(nanos(at), from, payload);
                 }
             }
-            Heard::Error { from, icmp_type, code, quoted_to, identifier, sequence } => {
+            Heard::Error { from, icmp_type, code, quoted_to, identifier, sequence, quoted_payload } => {
                 if identifier == self.order.identifier {
-                    self.rejection(from, icmp_type, code, quoted_to, sequence);
+                    let named = self.number_in(quoted_payload);
+                    if named.is_none() && quoted_payload.len() >= PAYLOAD_BYTES_MIN {
+                        self.oddities.foreign += 1;
+                    } else {
+                        self.rejection(from, icmp_type, code, quoted_to, (named, sequence));
+                    }
                 }
             }
             Heard::Echo { .. } => {}
@@ -285,8 +293,8 @@ impl Sweep {
     /// An ICMP error that another engine vouches for.
     pub fn vouched_error(&mut self, number: u64, from: IpAddr, icmp_type: u8, code: u8) {
         let to = self.order.targets[self.target_of(number)];
-        let sequence = self.sequence_of(number);
-        self.rejection(from, icmp_type, code, to, wire_sequence(sequence));
+        let sequence = wire_sequence(self.sequence_of(number));
+        self.rejection(from, icmp_type, code, to, (Some(number), sequence));
     }
 
     /// An engine that took a probe says that the kernel refused it.
@@ -549,7 +557,7 @@ impl Sweep {
     fn measure(&mut self, number: u64, sent: u64, at: u64) {
         let rtt = at.saturating_sub(sent);
         let target = self.target_of(number);
-        let difference = self.books[target].add_rtt(rtt);
+        let difference = self.books[target].add_rtt(rtt, self.entries_max);
         self.total.add_rtt(rtt, difference);
         if self.order.keeps_fates {
             let rtt = Duration::from_nanos(rtt);
@@ -558,13 +566,18 @@ impl Sweep {
         }
     }
 
-    fn rejection(&mut self, from: IpAddr, icmp_type: u8, code: u8, to: IpAddr, sequence: u16) {
+    /// Which probe is meant says the quoted payload where it was quoted, else the sequence number.
+    fn rejection(&mut self, from: IpAddr, icmp_type: u8, code: u8, to: IpAddr, (named, sequence): (Option<u64>, u16)) {
         let order = &self.order;
         let Ok(at) = self.by_address.binary_search_by_key(&to, |&at| order.targets[at as usize]) else { return };
         let target = self.by_address[at] as usize;
-        let Some(number) = self.number_of(target, sequence) else { return };
+        let Some(number) = named.or_else(|| self.number_of(target, sequence)) else { return };
+        if self.target_of(number) != target {
+            return;
+        }
         let kind = ErrorKind::Icmp { v6: to.is_ipv6(), icmp_type, code };
         let newly_rejected = match self.flight.find(number) {
+            None => return,
             Some(Place::Slot(slot)) if slot.state() == State::Unsent => return,
             Some(Place::Slot(slot)) if !kind.is_informational() && !slot.rejected() => {
                 let state = slot.state();
@@ -626,4 +639,54 @@ fn wire_sequence(sequence: u64) -> u16 {
 #[expect(clippy::cast_possible_truncation, reason = "the high half travels in the payload's round")]
 fn low_half(number: u64) -> u32 {
     number as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_beyond_32_bits_are_told_apart() {
+        let to = IpAddr::from([10, 0, 0, 2]);
+        let mut sweep = Sweep::new(SweepSettings {
+            targets: vec![to],
+            count: None,
+            period: Duration::ZERO,
+            rate_pps: 0,
+            timeout: Duration::from_secs(1),
+            window: 4,
+            payload_bytes: 56,
+            agent: AgentHash(7),
+            identifier: 1,
+            run: 2,
+            seed: 3,
+            key: NonceKey::from_bytes([4; 32]),
+            stamps_departures: false,
+            keeps_fates: true,
+        });
+        sweep.flight.begin_at((1 << 32) - 2);
+        let now = Duration::from_millis(1);
+        let mut packet = vec![0; sweep.packet_bytes()];
+        let mut payloads = vec![];
+        while let Some(probe) = sweep.poll(now, &mut packet, true) {
+            sweep.handed(now, probe.number, Handover::Taken);
+            payloads.push(packet[8..].to_vec());
+        }
+        assert_eq!(payloads.len(), 4);
+        let hear = |sweep: &mut Sweep, payload: &[u8]| {
+            let (kind, identifier, sequence) = (EchoKind::Reply, 1, 0);
+            sweep.heard(now, &Heard::Echo { kind, from: to, to, identifier, sequence, payload });
+        };
+        // The probe numbered 2^32 carries the same low half as the first of the run, and is not taken for it.
+        let mut first = payloads[2].clone();
+        first[19] = 0;
+        hear(&mut sweep, &first);
+        assert_eq!((sweep.total().received, sweep.oddities().foreign), (0, 1));
+        for payload in &payloads {
+            hear(&mut sweep, payload);
+        }
+        assert_eq!((sweep.total().received, sweep.total().open), (4, 0));
+        let sequences: Vec<u64> = sweep.take_fates().iter().map(|fate| fate.sequence).collect();
+        assert_eq!(sequences, [(1 << 32) - 2, (1 << 32) - 1, 1 << 32, (1 << 32) + 1]);
+    }
 }

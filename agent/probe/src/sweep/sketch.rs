@@ -11,8 +11,12 @@ pub const RELATIVE_ERROR: f64 = 0.01;
 const STEP: f64 = 0.020_000_666_706_669_435;
 /// Buckets up to 2^64 ns.
 const BUCKETS: usize = 2_220;
-/// Entries of a sparse sketch: a distribution that fills a range of 1 to 46 without a hole.
+/// Entries of a sparse sketch at most: a distribution that fills a range of 1 to 46 without a hole.
 const ENTRIES_MAX: usize = 192;
+/// And at least, however many targets share the room: a range of 1 to 2.6.
+const ENTRIES_MIN: usize = 48;
+/// Entries of all targets together, in two mebibytes.
+const ENTRIES_OF_ALL: usize = 1 << 19;
 /// Entries that a sparse sketch grows by; doubling would waste half of what thousands of targets need.
 const ENTRIES_GROWTH: usize = 8;
 
@@ -41,6 +45,11 @@ fn middle_of(bucket: u32, shift: u8) -> u64 {
     (2.0 * low * high / (low + high)).round() as u64
 }
 
+/// How many entries each of so many sketches may have before its buckets get wider.
+pub(crate) fn entries_max(sketches: usize) -> usize {
+    (ENTRIES_OF_ALL / sketches.max(1)).clamp(ENTRIES_MIN, ENTRIES_MAX)
+}
+
 /// One number of 32 bits for every bucket that occurs: the bucket above, the count below, sorted by bucket.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sparse {
@@ -49,7 +58,7 @@ pub(crate) struct Sparse {
 }
 
 impl Sparse {
-    pub(crate) fn add(&mut self, nanos: u64) {
+    pub(crate) fn add(&mut self, nanos: u64, entries_max: usize) {
         let bucket = bucket_of(nanos) >> self.shift;
         let after = self.entries.partition_point(|entry| entry >> COUNT_BITS <= bucket);
         if let Some(entry) = after.checked_sub(1).and_then(|last| self.entries.get_mut(last))
@@ -64,7 +73,7 @@ impl Sparse {
             self.entries.reserve_exact(ENTRIES_GROWTH);
         }
         self.entries.insert(after, bucket << COUNT_BITS | 1);
-        if self.distinct_beyond_bound() {
+        if self.distinct_beyond(entries_max) {
             self.coarsen();
         }
     }
@@ -80,10 +89,10 @@ impl Sparse {
         walk(counts, self.shift, ranks)
     }
 
-    fn distinct_beyond_bound(&self) -> bool {
+    fn distinct_beyond(&self, entries_max: usize) -> bool {
         // Full entries do not count: they say how much was measured, not how widely it spreads.
-        self.entries.len() > ENTRIES_MAX
-            && self.entries.iter().filter(|entry| **entry & COUNT_MAX < COUNT_MAX).count() > ENTRIES_MAX
+        self.entries.len() > entries_max
+            && self.entries.iter().filter(|entry| **entry & COUNT_MAX < COUNT_MAX).count() > entries_max
     }
 
     fn coarsen(&mut self) {
@@ -155,7 +164,7 @@ mod tests {
         ) {
             let (mut sparse, mut dense) = (Sparse::default(), Dense::new());
             for &value in &values {
-                sparse.add(value);
+                sparse.add(value, ENTRIES_MAX);
                 dense.add(value);
             }
             values.sort_unstable();
@@ -179,7 +188,7 @@ mod tests {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 2^64")]
             let nanos = value as u64;
             values.push(nanos);
-            sketch.add(nanos);
+            sketch.add(nanos, ENTRIES_MAX);
             value *= 1.01;
         }
         assert!(sketch.entries.len() <= ENTRIES_MAX && sketch.relative_error() > RELATIVE_ERROR);
@@ -188,12 +197,22 @@ mod tests {
     }
 
     #[test]
+    fn ten_thousand_sketches_share_two_mebibytes() {
+        assert_eq!((entries_max(1), entries_max(10_000), entries_max(1_000_000)), (192, 52, 48));
+        let mut sketch = Sparse::default();
+        for nanos in (1_000..40_000_000u64).step_by(999) {
+            sketch.add(nanos, entries_max(10_000));
+        }
+        assert!(sketch.entries.capacity() <= 52 + ENTRIES_GROWTH, "{}", sketch.entries.capacity());
+    }
+
+    #[test]
     fn counts_beyond_one_entry_are_kept() {
         let mut sketch = Sparse::default();
         for _ in 0..2_500_000 {
-            sketch.add(5_000);
+            sketch.add(5_000, ENTRIES_MAX);
         }
-        sketch.add(9_000_000);
+        sketch.add(9_000_000, ENTRIES_MAX);
         assert_eq!(sketch.entries.len(), 4);
         assert!(off_by(sketch.at_ranks([2_500_000])[0], 5_000) <= RELATIVE_ERROR);
         assert!(off_by(sketch.at_ranks([2_500_001])[0], 9_000_000) <= RELATIVE_ERROR);

@@ -217,7 +217,7 @@ fn one_dead_target_stalls_the_others() {
 
 /// bloomberg/goldpinger #69: a ping of seconds that is the prober's own want of CPU.
 #[test]
-fn the_provers_own_delay_is_taken_for_the_networks() {
+fn the_probers_own_delay_is_taken_for_the_networks() {
     let mut order = order(1, 1);
     order.stamps_departures = true;
     let mut world = World::new(order);
@@ -342,6 +342,21 @@ fn an_icmp_error_is_taken_for_an_answer_or_for_the_end() {
     assert_eq!((tally.received, tally.lost, tally.rejected), (2, 1, 1));
 }
 
+/// An error about another pinger's probe with our identifier and sequence number is no error of ours.
+#[test]
+fn an_icmp_error_about_anothers_probe_is_counted() {
+    let mut world = World::new(order(1, 1));
+    let mut another = order(1, 1);
+    another.run = 1;
+    let theirs = World::new(another).send().remove(0);
+    let ours = world.send().remove(0);
+    let router = [192, 0, 2, 1].into();
+    world.error_quoting(&ours, &theirs.icmp[8..], router, 3, 13);
+    assert_eq!((world.sweep.errors(), world.sweep.oddities().foreign), (vec![], 1));
+    world.error_quoting(&ours, &ours.icmp[8..], router, 3, 13);
+    assert_eq!(world.sweep.errors().len(), 1);
+}
+
 /// A reply late by a little is neither lost nor received, and the ring's reuse does not change that.
 #[test]
 fn a_late_reply_is_counted_as_received_or_not_at_all() {
@@ -353,7 +368,7 @@ fn a_late_reply_is_counted_as_received_or_not_at_all() {
 
 /// What this host's own queues dropped must never read as loss of the network alone.
 #[test]
-fn the_provers_own_drops_are_silently_loss() {
+fn the_probers_own_drops_are_silently_loss() {
     let mut world = World::new(order(1, 2));
     world.run(|_| vec![]);
     world.sweep.own_drops(3);

@@ -106,6 +106,12 @@ impl World {
 
     /// An ICMP error that quotes a probe.
     pub(crate) fn error(&mut self, probe: &Sent, from: Ipv4Addr, icmp_type: u8, code: u8) {
+        // Some senders quote no more than they must, others the whole.
+        let quoted: &[u8] = if probe.number.is_multiple_of(2) { &[] } else { &probe.icmp[8..] };
+        self.error_quoting(probe, quoted, from, icmp_type, code);
+    }
+
+    pub(crate) fn error_quoting(&mut self, probe: &Sent, quoted: &[u8], from: Ipv4Addr, icmp_type: u8, code: u8) {
         let packet = Heard::Error {
             from: from.into(),
             icmp_type,
@@ -113,6 +119,7 @@ impl World {
             quoted_to: probe.to.into(),
             identifier: probe.identifier(),
             sequence: probe.sequence(),
+            quoted_payload: quoted,
         };
         self.sweep.heard(self.now, &packet);
     }
