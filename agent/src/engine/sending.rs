@@ -77,6 +77,7 @@ impl Sockets {
 impl Lane {
     /// Hands over a batch of one kind.
     fn send(&mut self, probes: &[Outgoing<'_>], errors: &mut Inbox, became: &mut impl FnMut(usize, Handed)) {
+        self.used = true;
         let mut envelopes = [Envelope::EMPTY; BATCH];
         let mut letters = [Letter::default(); BATCH];
         for ((envelope, letter), probe) in envelopes.iter_mut().zip(&mut letters).zip(probes) {
