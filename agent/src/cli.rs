@@ -96,6 +96,12 @@ pub struct PingArgs {
     /// Routers that a probe may pass. / TTL 或跳数上限
     #[arg(long, short = 'H', value_parser = clap::value_parser!(u8).range(1..))]
     pub ttl: Option<u8>,
+    /// Interface to leave by. / 出接口
+    #[arg(long, short = 'I', value_name = "NAME")]
+    pub interface: Option<String>,
+    /// Source address. / 源地址
+    #[arg(long, short = 'S', value_name = "ADDRESS")]
+    pub source: Option<IpAddr>,
     /// Names mean IPv4 addresses. / 主机名只取 IPv4
     #[arg(short = '4', long, conflicts_with = "ipv6")]
     pub ipv4: bool,
@@ -172,6 +178,18 @@ pub struct CheckArgs {
     /// Also send datagrams to these UDP ports; a refusal proves the path. / 同时探测这些 UDP 端口
     #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     pub udp: Vec<u16>,
+    /// Also search the largest packet that passes unfragmented. / 同时查找不分片可通过的最大报文
+    #[arg(long)]
+    pub path_size: bool,
+    /// Also try hop limits up to this: evidence, never proof. / 同时逐跳探测（仅供参考）
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "30", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub hops: Option<u8>,
+    /// Also load the path with so many Mbit/s, in rising steps, both ways: takes bandwidth from others. / 同时进行带宽压测（Mbit/s，会占用带宽）
+    #[arg(long, value_name = "MBIT", value_parser = clap::value_parser!(u32).range(1..=i64::from(pingtong_probe::LOAD_MBIT_MAX)))]
+    pub load: Option<u32>,
+    /// Seconds of the load in all. / 压测总时长（秒）
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=i64::from(pingtong_probe::LOAD_SECONDS_MAX)))]
+    pub load_seconds: u32,
     /// Ask surge-ping too. / 同时用 surge-ping 复核
     #[arg(long)]
     pub second_opinion: bool,
@@ -221,7 +239,7 @@ pub struct DoctorArgs {
     /// Settings to try out; without them only the host is looked at. / 配置文件
     #[arg(long)]
     pub config: Option<PathBuf>,
-    /// Peers to look up routes towards, beside those of the plan. / 另外要检查路由的对端地址
+    /// Peers to look up routes towards, beside those of the plan, and to search the largest packet to. / 另外要检查路由和最大报文的对端地址
     #[arg(long, value_name = "ADDRESS")]
     pub peer: Vec<IpAddr>,
 }

@@ -22,8 +22,12 @@ pub mod snapshot;
 pub mod spool;
 
 mod backoff;
+pub mod check_extras;
 mod fresh;
+mod hop_check;
 mod lang;
+mod load_check;
+mod path_size_check;
 mod path_sizes;
 mod plan_watch;
 mod port_check;

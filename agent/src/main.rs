@@ -39,7 +39,11 @@ fn main() -> ExitCode {
         Err(error) => {
             let usage = error.is::<SettingsError>() || error.is::<Usage>();
             tracing::error!("{}", chain(error.as_ref()));
-            ExitCode::from(if usage { EXIT_USAGE } else { EXIT_FAILURE })
+            ExitCode::from(match () {
+                () if usage => EXIT_USAGE,
+                () if error.is::<ping::NoEngine>() => Exit::Undecided as u8,
+                () => EXIT_FAILURE,
+            })
         }
     }
 }

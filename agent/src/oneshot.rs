@@ -2,6 +2,7 @@
 
 use crate::{
     Lang, chain,
+    check_extras::Extras,
     cli::CheckArgs,
     clock::{Clock, wall},
     engine::{Engine, second_opinion},
@@ -63,7 +64,7 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
     let order = FactsOrder {
         agent: local_agent()?,
         request: None,
-        peers: targets,
+        peers: targets.clone(),
         metadata,
         engine: kind,
         observes: vec![],
@@ -71,9 +72,13 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
         since: None,
     };
     let facts = tokio::task::spawn_blocking(move || facts::read(order, wall())).await?;
+    let extras = Extras::of(args, &targets, &facts, clock, lang).await?;
     let (echoes, by_port) = (judge(&rounds), port_check::judge(&port_rounds));
     let rounds: Vec<ProbeRound> = rounds.into_iter().chain(port_rounds).collect();
-    render::check(&rounds, &facts, &opinions, json, lang)?;
+    render::check(&rounds, &facts, &opinions, &extras, json, lang)?;
+    if extras.is_broken() {
+        return Ok(Exit::Broken);
+    }
     Ok([Exit::Broken, Exit::Undecided].into_iter().find(|exit| [echoes, by_port].contains(exit)).unwrap_or(echoes))
 }
 

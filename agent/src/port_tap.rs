@@ -123,14 +123,7 @@ fn as_echo<'a>(seen: &Datagram<'a>, outgoing: bool, own: AgentHash) -> Option<He
         (_, true) => EchoKind::Reply,
         (true, false) => return None,
     };
-    Some(Heard::Echo {
-        kind,
-        from: seen.from.into(),
-        to: seen.to.into(),
-        identifier: 0,
-        sequence: 0,
-        payload: seen.payload,
-    })
+    Some(Heard::Echo { kind, from: seen.from, to: seen.to, identifier: 0, sequence: 0, payload: seen.payload })
 }
 
 fn name_of(index: usize) -> String {
@@ -139,13 +132,20 @@ fn name_of(index: usize) -> String {
     name.unwrap_or_else(|| format!("if{index}"))
 }
 
-/// IPv4, no later fragment, and either UDP whose payload begins with the mark or an ICMP port unreachable.
+/// UDP whose payload begins with the mark, or a port unreachable, in IPv4 (no later fragment) and in IPv6 (no extension
+/// header).
 fn filter() -> Vec<SockFilter> {
     const ETHER_TYPE: u32 = 0xffff_f000;
+    let mut program = vec![SockFilter::new(0x28, 0, 0, ETHER_TYPE), SockFilter::new(0x15, 0, 12, 0x0800)];
+    program.extend(filter_v4());
+    program.push(SockFilter::new(0x15, 0, 7, 0x86dd));
+    program.extend(filter_v6());
+    program
+}
+
+fn filter_v4() -> [SockFilter; 12] {
     let op = SockFilter::new;
-    vec![
-        op(0x28, 0, 0, ETHER_TYPE),
-        op(0x15, 0, 10, 0x0800),
+    [
         op(0x28, 0, 0, 6),
         op(0x45, 8, 0, 0x1fff),
         op(0x30, 0, 0, 9),
@@ -162,6 +162,21 @@ fn filter() -> Vec<SockFilter> {
     ]
 }
 
+fn filter_v6() -> [SockFilter; 9] {
+    let op = SockFilter::new;
+    [
+        op(0x30, 0, 0, 6),
+        op(0x15, 0, 2, 17),
+        op(0x20, 0, 0, 48),
+        op(0x15, 4, 3, MARK),
+        op(0x15, 0, 2, 58),
+        op(0x28, 0, 0, 40),
+        op(0x15, 1, 0, 0x0104),
+        op(0x06, 0, 0, 0),
+        op(0x06, 0, 0, 0x0004_0000),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,7 +185,8 @@ mod tests {
     /// Whether the kernel lets `packet` through. The link layer's type, which a local socket lacks, is left out.
     fn passes(packet: &[u8]) -> bool {
         let (to, from) = UnixDatagram::pair().unwrap();
-        SockRef::from(&to).attach_filter(&filter()[2..]).unwrap();
+        let program = if packet[0] >> 4 == 4 { Vec::from(filter_v4()) } else { Vec::from(filter_v6()) };
+        SockRef::from(&to).attach_filter(&program).unwrap();
         to.set_nonblocking(true).unwrap();
         // A datagram that the filter refuses is an error of the sender here.
         let _ = from.send(packet);
@@ -197,6 +213,11 @@ mod tests {
             assert!(!passes(&packet(options, 1, &[8, 0, 0, 0, 0, 0, 0, 0])));
             assert!(!passes(&packet(options, 6, &datagram(b"PtP1 and more"))));
         }
+        let v6 = |next: u8, body: &[u8]| [&[0x60, 0, 0, 0, 0, 0, next, 64][..], &[0; 32], body].concat();
+        assert!(passes(&v6(17, &datagram(b"PtP1 and more"))));
+        assert!(!passes(&v6(17, &datagram(b"PtP2 and more"))));
+        assert!(passes(&v6(58, &[1, 4, 0, 0, 0, 0, 0, 0])));
+        assert!(!passes(&v6(58, &[1, 1, 0, 0, 0, 0, 0, 0])) && !passes(&v6(6, &datagram(b"PtP1 and more"))));
         let mut fragment = packet(0, 17, &datagram(b"PtP1 and more"));
         fragment[7] = 1;
         assert!(!passes(&fragment));

@@ -2,6 +2,7 @@
 
 use crate::{
     Lang,
+    check_extras::Extras,
     doctor::{Finding, Standing},
     port_check,
 };
@@ -51,7 +52,14 @@ pub fn frame(frame: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn check(rounds: &[ProbeRound], facts: &HostFacts, opinions: &[Opinion], json: bool, lang: Lang) -> io::Result<()> {
+pub fn check(
+    rounds: &[ProbeRound],
+    facts: &HostFacts,
+    opinions: &[Opinion],
+    extras: &Extras,
+    json: bool,
+    lang: Lang,
+) -> io::Result<()> {
     if json {
         let opinions: Vec<_> = opinions
             .iter()
@@ -60,7 +68,11 @@ pub fn check(rounds: &[ProbeRound], facts: &HostFacts, opinions: &[Opinion], jso
                 Err(why) => serde_json::json!({"target": opinion.target, "why_not": why}),
             })
             .collect();
-        let all = serde_json::json!({"schema": SCHEMA, "rounds": rounds, "host": facts, "second_opinions": opinions});
+        let mut all =
+            serde_json::json!({"schema": SCHEMA, "rounds": rounds, "host": facts, "second_opinions": opinions});
+        if let Some(document) = all.as_object_mut() {
+            extras.add_to(document);
+        }
         return text(&all.to_string());
     }
     let mut lines: Vec<String> = rounds.iter().map(|round| line(round, lang)).collect();
@@ -70,6 +82,7 @@ pub fn check(rounds: &[ProbeRound], facts: &HostFacts, opinions: &[Opinion], jso
             Err(why) => format!("{}  surge-ping: {why}", opinion.target),
         });
     }
+    lines.extend(extras.lines(lang));
     lines.extend(host(facts, lang));
     text(&lines.join("\n"))
 }

@@ -17,7 +17,7 @@ use crate::{
     probing::{Probing, Yield},
     settings::Settings,
     spool::{SPOOL_BYTES_MAX, Spool},
-    targets::{Targets, as_flows},
+    targets::{Targets, as_flows, port_rate},
     uplink::{QUEUE_MAX, Sender, Uplink, UplinkState},
 };
 use pingtong_cloud::{Client, ClientSettings, Credentials, EndpointRule, GatherScope, MetadataClient, gather};
@@ -133,7 +133,7 @@ pub async fn run(settings: Settings, engine: Engine, tap: Option<PortTap>, clock
     let mut station = Station {
         hash: AgentHash::of(&settings.agent),
         tap,
-        ports: PortProbing::new(clock, settings.agent.clone(), key.clone(), settings.rate_pps_max)
+        ports: PortProbing::new(clock, settings.agent.clone(), key.clone(), port_rate(settings.rate_pps_max))
             .map_err(|error| format!("no probes of ports: {error}")),
         probing: Probing::new(clock, engine, settings.agent.clone(), key, settings.rate_pps_max),
         metadata_client,

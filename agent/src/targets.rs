@@ -22,6 +22,16 @@ const PORT_SPACING_STEADY: Duration = Duration::from_millis(500);
 const PORT_PROBES_FRESH: u32 = 40;
 const PORT_SPACING_FRESH: Duration = Duration::from_millis(25);
 
+/// Ports of one plan that are probed: a plan that asks for more is no plan of expectations, and no agent is a scanner.
+const PORTS_MAX: usize = 256;
+/// Share of the rate cap that probes of ports may take, where there are any.
+const PORTS_SHARE: u32 = 4;
+
+/// Probes of ports each second under a rate cap over all probes.
+pub(crate) fn port_rate(rate_pps_max: u32) -> u32 {
+    (rate_pps_max / PORTS_SHARE).max(1)
+}
+
 /// The same probes in the same time, as several flows: each round has an identifier of its own.
 pub(crate) fn as_flows(orders: Vec<RoundOrder>) -> Vec<RoundOrder> {
     let split = |order: RoundOrder| {
@@ -77,7 +87,7 @@ impl Targets {
                     targets.probed.push((target.pair.clone(), address));
                 }
                 (address, protocol) => match (protocol, target.port) {
-                    (Protocol::Tcp | Protocol::Udp, Some(port)) => {
+                    (Protocol::Tcp | Protocol::Udp, Some(port)) if targets.ports.len() < PORTS_MAX => {
                         targets.ports.push(PortTarget { pair: target.pair.clone(), address, protocol, port });
                     }
                     _ => {
@@ -92,7 +102,8 @@ impl Targets {
         if !others.is_empty() {
             let list = others.into_iter().collect::<Vec<_>>().join(", ");
             let why = ipv6.err().map(|why| format!(" (no ICMP over IPv6: {why})")).unwrap_or_default();
-            targets.unsupported = Some(format!("only ICMP, and TCP and UDP with a port are probed, not {list}{why}"));
+            targets.unsupported =
+                Some(format!("only ICMP, and TCP and UDP at {PORTS_MAX} ports at most are probed, not {list}{why}"));
         }
         targets
     }
@@ -117,6 +128,8 @@ impl Targets {
     /// One round towards each, such that all together keep the rate cap: a plan that asks for more gets fewer probes in
     /// the same time.
     pub(crate) fn orders(&self, sampling: Sampling, rate_pps_max: u32) -> (Vec<RoundOrder>, Duration) {
+        let rate_pps_max =
+            if self.ports.is_empty() { rate_pps_max } else { rate_pps_max.saturating_sub(port_rate(rate_pps_max)) };
         let spacing = Duration::from_millis(sampling.spacing_ms.into());
         let count = u32::try_from(self.probed.len()).unwrap_or(u32::MAX);
         let narrowest = Duration::from_secs(1).saturating_mul(count) / rate_pps_max.max(1);
@@ -197,6 +210,17 @@ mod tests {
             (targets.port_orders(less, true)[0].probes, targets.port_orders(less, true)[0].spacing.as_secs()),
             (1, 2)
         );
+        let icmp = |targets: &Targets| {
+            let (orders, _) = targets.orders(Sampling { spacing_ms: 1, ..plan.steady }, 100);
+            1_000_000 / u32::try_from(orders[0].spacing.as_micros()).unwrap()
+        };
+        assert!(icmp(&targets) + port_rate(100) <= 100, "both kinds together keep the cap");
+        assert_eq!(icmp(&Targets { ports: vec![], ..targets.clone() }), 100);
+        let mut many = plan.clone();
+        many.targets = (1..=300).map(|port| PlanTarget { port: Some(port), ..plan.targets[0].clone() }).collect();
+        let many = Targets::of(&many, &allow, Ok(()));
+        assert_eq!(many.ports.len(), PORTS_MAX);
+        assert!(many.unsupported.is_some_and(|words| words.contains("tcp towards 10.0.0.1")));
         plan.targets[0].port = None;
         assert!(Targets::of(&plan, &allow, Ok(())).unsupported.unwrap().contains("tcp towards 10.0.0.1"));
         assert_eq!(Targets::of(&plan, &[], Ok(())).ports.len(), 0);

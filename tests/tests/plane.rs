@@ -29,6 +29,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[path = "plane/agent.rs"]
+mod agent;
+
 const A: &str = "A.ecs1";
 const B: &str = "B.ecs1";
 const LINK: &str = "ri-a";
@@ -62,7 +65,7 @@ fn inside(args: &[OsString]) -> ExitCode {
     plane.apply(Arc::new(tutorial())).expect("apply");
     let took = started.elapsed();
     println!("boot and apply took {took:?}");
-    let checks: [Check; 20] = [
+    let checks: [Check; 23] = [
         ("healthy both ways", healthy),
         ("unchanged state costs nothing", idempotent),
         ("a revoked rule cuts a running flow, an unrelated change does not", revoked),
@@ -83,6 +86,9 @@ fn inside(args: &[OsString]) -> ExitCode {
         ("transit routers look up by where a packet comes in", transit),
         ("addresses nobody owns are silent", nobody),
         ("a guest may break itself", guest_faults),
+        ("the agent tells ends of ports apart", agent::ports),
+        ("the agent finds sizes and hops", agent::sizes_and_hops),
+        ("the agent's load finds what a link carries", agent::load),
     ];
     let words = args[1..].iter().filter_map(|arg| arg.to_str());
     let wanted: Vec<&str> = words.filter(|word| !word.starts_with("--")).collect();

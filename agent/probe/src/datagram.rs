@@ -2,17 +2,20 @@
 //!
 //! Takes bytes from the network and answers any input without panic. A datagram belongs to a probe by its payload, and a
 //! port unreachable by the payload that it quotes; whose probe that is, and whether its tag verifies, the ledger decides.
-//! IPv4 only, and no later fragments: a probe is small.
+//! No later fragments and no extension headers of IPv6: a probe is small and plain.
 
 use crate::{IPV4_HEADER_BYTES, Payload};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const PROTOCOL_ICMP: u8 = 1;
 const PROTOCOL_UDP: u8 = 17;
+const PROTOCOL_ICMP_V6: u8 = 58;
+const IPV6_HEADER_BYTES: usize = 40;
 const UDP_HEADER_BYTES: usize = 8;
 const ICMP_HEADER_BYTES: usize = 8;
-/// Destination unreachable: port.
+/// Destination unreachable: port, in ICMP and in ICMPv6.
 const PORT_UNREACHABLE: [u8; 2] = [3, 3];
+const PORT_UNREACHABLE_V6: [u8; 2] = [1, 4];
 
 /// A packet that concerns a UDP probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,49 +23,86 @@ pub struct Datagram<'a> {
     /// Whether it is the host's refusal, a port unreachable that quotes the probe; else a datagram, the probe or its echo.
     pub refusal: bool,
     /// Source address of the packet.
-    pub from: Ipv4Addr,
+    pub from: IpAddr,
     /// Destination address of the packet.
-    pub to: Ipv4Addr,
+    pub to: IpAddr,
     /// What marks the probe.
     pub payload: &'a [u8],
 }
 
-/// Reads an IPv4 packet; `None` for what concerns no UDP probe.
+/// An IP packet taken apart.
+struct Parts<'a> {
+    from: IpAddr,
+    to: IpAddr,
+    protocol: u8,
+    body: &'a [u8],
+}
+
+/// Reads an IP packet; `None` for what concerns no UDP probe.
 pub fn parse_datagram(packet: &[u8]) -> Option<Datagram<'_>> {
-    let (header, body) = split(packet)?;
-    let (from, to) = (address(header, 12)?, address(header, 16)?);
-    let (refusal, payload) = match *header.get(9)? {
-        PROTOCOL_UDP => (false, body.get(UDP_HEADER_BYTES..)?),
-        PROTOCOL_ICMP if body.starts_with(&PORT_UNREACHABLE) => {
-            let (quoted, body) = split(body.get(ICMP_HEADER_BYTES..)?)?;
-            if *quoted.get(9)? != PROTOCOL_UDP || address(quoted, 12)? != to || address(quoted, 16)? != from {
-                return None;
-            }
-            (true, body.get(UDP_HEADER_BYTES..)?)
+    let Parts { from, to, protocol, body } = split(packet)?;
+    let refuses = match protocol {
+        PROTOCOL_ICMP => from.is_ipv4() && body.starts_with(&PORT_UNREACHABLE),
+        PROTOCOL_ICMP_V6 => from.is_ipv6() && body.starts_with(&PORT_UNREACHABLE_V6),
+        _ => false,
+    };
+    let (refusal, payload) = if refuses {
+        let quoted = split(body.get(ICMP_HEADER_BYTES..)?)?;
+        if quoted.protocol != PROTOCOL_UDP || quoted.from != to || quoted.to != from {
+            return None;
         }
-        _ => return None,
+        (true, quoted.body.get(UDP_HEADER_BYTES..)?)
+    } else if protocol == PROTOCOL_UDP {
+        (false, body.get(UDP_HEADER_BYTES..)?)
+    } else {
+        return None;
     };
     Payload::marks(payload).then_some(Datagram { refusal, from, to, payload })
 }
 
-/// Header and body, as far as the total length and the bytes present go.
-fn split(packet: &[u8]) -> Option<(&[u8], &[u8])> {
-    let first = *packet.first()?;
-    let header_bytes = usize::from(first & 15) * 4;
-    if first >> 4 != 4 || header_bytes < IPV4_HEADER_BYTES {
-        return None;
+/// A packet as far as its length and the bytes present go.
+fn split(packet: &[u8]) -> Option<Parts<'_>> {
+    match packet.first()? >> 4 {
+        4 => split_v4(packet),
+        6 => split_v6(packet),
+        _ => None,
     }
-    let word = |at: usize| Some(u16::from_be_bytes([*packet.get(at)?, *packet.get(at + 1)?]));
-    let end = usize::from(word(2)?).min(packet.len());
-    if word(6)? & 0x1fff != 0 || end < header_bytes {
-        return None;
-    }
-    Some((packet.get(..header_bytes)?, packet.get(header_bytes..end)?))
 }
 
-fn address(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
-    let octets: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
-    Some(Ipv4Addr::from(octets))
+fn split_v4(packet: &[u8]) -> Option<Parts<'_>> {
+    let header_bytes = usize::from(packet.first()? & 15) * 4;
+    let end = usize::from(word(packet, 2)?).min(packet.len());
+    if header_bytes < IPV4_HEADER_BYTES || word(packet, 6)? & 0x1fff != 0 || end < header_bytes {
+        return None;
+    }
+    let address = |at: usize| -> Option<IpAddr> {
+        let octets: [u8; 4] = packet.get(at..at + 4)?.try_into().ok()?;
+        Some(Ipv4Addr::from(octets).into())
+    };
+    Some(Parts {
+        from: address(12)?,
+        to: address(16)?,
+        protocol: *packet.get(9)?,
+        body: packet.get(header_bytes..end)?,
+    })
+}
+
+fn split_v6(packet: &[u8]) -> Option<Parts<'_>> {
+    let end = (IPV6_HEADER_BYTES + usize::from(word(packet, 4)?)).min(packet.len());
+    let address = |at: usize| -> Option<IpAddr> {
+        let octets: [u8; 16] = packet.get(at..at + 16)?.try_into().ok()?;
+        Some(Ipv6Addr::from(octets).into())
+    };
+    Some(Parts {
+        from: address(8)?,
+        to: address(24)?,
+        protocol: *packet.get(6)?,
+        body: packet.get(IPV6_HEADER_BYTES..end)?,
+    })
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]))
 }
 
 #[cfg(test)]
@@ -99,10 +139,38 @@ mod tests {
     fn a_probe_and_the_refusal_that_quotes_it_bear_the_same_mark() {
         let packet = probe();
         let seen = parse_datagram(&packet).unwrap();
-        assert_eq!((seen.refusal, seen.from, seen.to), (false, [10, 0, 0, 1].into(), [10, 0, 0, 2].into()));
+        let (near, far): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        assert_eq!((seen.refusal, seen.from, seen.to), (false, near, far));
         let answer = refusal(&packet, 3, 3);
         let refused = parse_datagram(&answer).unwrap();
-        assert_eq!((refused.refusal, refused.from, refused.payload), (true, [10, 0, 0, 2].into(), seen.payload));
+        assert_eq!((refused.refusal, refused.from, refused.payload), (true, far, seen.payload));
+    }
+
+    fn ipv6(protocol: u8, from: u8, to: u8, body: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0; IPV6_HEADER_BYTES];
+        packet[0] = 0x60;
+        packet[4..6].copy_from_slice(&u16::try_from(body.len()).unwrap().to_be_bytes());
+        packet[6] = protocol;
+        (packet[8], packet[23], packet[24], packet[39]) = (0xfd, from, 0xfd, to);
+        packet.extend(body);
+        packet
+    }
+
+    #[test]
+    fn the_same_holds_over_ipv6() {
+        let packet = ipv6(17, 1, 2, &probe()[IPV4_HEADER_BYTES..]);
+        let seen = parse_datagram(&packet).unwrap();
+        let far: IpAddr = "fd00::2".parse().unwrap();
+        assert_eq!((seen.refusal, seen.to), (false, far));
+        let refuse = |by: u8, code: u8| {
+            let mut body = vec![1, code, 0, 0, 0, 0, 0, 0];
+            body.extend(&packet);
+            ipv6(58, by, 1, &body)
+        };
+        let answer = refuse(2, 4);
+        let refused = parse_datagram(&answer).unwrap();
+        assert_eq!((refused.refusal, refused.from, refused.payload), (true, far, seen.payload));
+        assert_eq!((parse_datagram(&refuse(2, 1)), parse_datagram(&refuse(3, 4))), (None, None));
     }
 
     #[test]
@@ -125,8 +193,10 @@ mod tests {
         #[test]
         fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..160), cut in 0usize..100) {
             let _ = parse_datagram(&bytes);
-            let whole = refusal(&probe(), 3, 3);
-            let _ = parse_datagram(&whole[..cut.min(whole.len())]);
+            let packet = ipv6(17, 1, 2, &probe()[IPV4_HEADER_BYTES..]);
+            for whole in [refusal(&probe(), 3, 3), ipv6(58, 2, 1, &[&[1, 4, 0, 0, 0, 0, 0, 0], &packet[..]].concat())] {
+                let _ = parse_datagram(&whole[..cut.min(whole.len())]);
+            }
         }
     }
 }

@@ -8,22 +8,30 @@
 
 mod arrivals;
 mod datagram;
+mod hop_walk;
+mod load;
 mod nonce;
 mod now;
+mod path_size;
 mod payload;
 mod port_prober;
 mod port_round;
 mod prober;
 mod round;
 mod rtt;
+#[cfg(test)]
+mod sample;
 mod size_search;
 mod sweep;
 mod wire;
 
 pub use arrivals::{ArrivalLedger, Observers, Sighting};
 pub use datagram::{Datagram, parse_datagram};
+pub use hop_walk::{Hop, HopAnswer, HopOrder, HopProbe, HopWalk};
+pub use load::{LOAD_MBIT_MAX, LOAD_SECONDS_MAX, LoadOutcome, LoadStep, load_steps};
 pub use nonce::{NonceKey, NonceKeyError};
 pub use now::{ClockWatch, Now};
+pub use path_size::{PathSize, SizeVerdict};
 pub use payload::{AgentHash, PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN, Payload};
 pub use port_prober::{PortInput, PortOrder, PortOutput, PortProber, PortProberSettings, PortSend};
 pub use prober::{Counters, Input, Output, Prober, ProberSettings, RoundOrder, SendProbe};

@@ -14,6 +14,7 @@ use crate::{
     engine::{CAPABILITY_ADVICE, Engine, Stamps},
     facts::{self, FactsOrder},
     oneshot::Exit,
+    path_size_check,
     port_tap::PortTap,
     privilege,
     settings::Settings,
@@ -22,7 +23,7 @@ use crate::{
 use caps::Capability;
 use limits::Limits;
 use pingtong_cloud::MetadataClient;
-use pingtong_evidence::{AgentId, Known, Plan, ProbeEngine};
+use pingtong_evidence::{AgentId, HostFacts, Known, Plan, ProbeEngine};
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// Offset of the clocks beyond which stamps of two hosts cannot be laid side by side.
@@ -84,7 +85,13 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(code: &'static str, standing: Standing, zh: impl Into<String>, en: impl Into<String>, next: &str) -> Self {
+    pub(crate) fn new(
+        code: &'static str,
+        standing: Standing,
+        zh: impl Into<String>,
+        en: impl Into<String>,
+        next: &str,
+    ) -> Self {
         let next = (standing != Standing::Good && !next.is_empty()).then(|| next.to_owned());
         Self { code, standing, zh: zh.into(), en: en.into(), next }
     }
@@ -134,8 +141,25 @@ pub async fn examine(args: &DoctorArgs, engine: Engine, clock: Clock) -> anyhow:
     };
     let facts = tokio::task::spawn_blocking(move || facts::read(order, wall())).await?;
     findings.extend(host::findings(&facts, settings.as_ref()));
+    if !args.peer.is_empty() {
+        findings.extend(sizes(&args.peer, &facts, clock).await);
+    }
     let exit = verdict(&findings);
     Ok((findings, exit))
+}
+
+/// The largest packets that pass towards the peers named: the only probes that doctor sends.
+async fn sizes(peers: &[IpAddr], facts: &HostFacts, clock: Clock) -> Vec<Finding> {
+    match path_size_check::search(peers, facts, clock).await {
+        Ok(sizes) => sizes.iter().map(path_size_check::finding).collect(),
+        Err(error) => vec![Finding::new(
+            "path-size",
+            Standing::Unknown,
+            format!("无法查找可通过的最大报文：{error}"),
+            format!("the largest packet that passes cannot be searched: {error}"),
+            CAPABILITY_ADVICE,
+        )],
+    }
 }
 
 /// Only what stops the work makes the exit code.

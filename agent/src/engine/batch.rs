@@ -20,6 +20,9 @@ use std::{
 /// Messages per call.
 pub(super) const BATCH: usize = 64;
 
+/// Messages of a small call: a paced prober that wakes for two would spend more on clearing room for all than on them.
+pub(super) const FEW: usize = 8;
+
 /// Largest packet read whole; longer ones are cut, which a probe's tag survives.
 const PACKET_BYTES: usize = 512;
 /// Odd in cache lines, so that the heads of a batch's packets do not evict one another.
@@ -218,10 +221,10 @@ pub(super) struct Letter<'a> {
 }
 
 /// Hands over up to [`BATCH`] messages; how many were taken, or what was said about the first.
-pub(super) fn send(fd: &OwnedFd, letters: &[Letter<'_>]) -> Result<usize, Errno> {
-    let count = letters.len().min(BATCH);
+pub(super) fn send<const N: usize>(fd: &OwnedFd, letters: &[Letter<'_>]) -> Result<usize, Errno> {
+    let count = letters.len().min(N);
     // SAFETY: as in `receive`.
-    let (mut headers, mut slices): ([libc::mmsghdr; BATCH], [[libc::iovec; 2]; BATCH]) = unsafe { std::mem::zeroed() };
+    let (mut headers, mut slices): ([libc::mmsghdr; N], [[libc::iovec; 2]; N]) = unsafe { std::mem::zeroed() };
     for (letter, (header, slices)) in letters.iter().zip(headers.iter_mut().zip(slices.iter_mut())).take(count) {
         let header = &mut header.msg_hdr;
         slices[0] = slice_of(letter.head);

@@ -63,10 +63,7 @@ impl Engine {
         };
         match Portable::open() {
             Ok(portable) => Self::Portable(Box::new(portable)),
-            Err(error) => Self::None(format!(
-                "raw socket: {refused}; datagram socket: {}; allow one with \"{CAPABILITY_ADVICE}\" or \"sysctl -w net.ipv4.ping_group_range='0 2147483647'\"",
-                first_sentence(&error.to_string()),
-            )),
+            Err(error) => Self::None(no_engine(&refused, &error)),
         }
     }
 
@@ -303,6 +300,14 @@ fn take_outcome(clock: &Clock, prober: &mut Prober, outcome: &Outcome) {
         What::Silent => return,
     };
     prober.handle(clock.now(), input);
+}
+
+/// Why neither engine may run, and the next step.
+pub(crate) fn no_engine(raw: &str, datagram: &std::io::Error) -> String {
+    format!(
+        "raw socket: {raw}; datagram socket: {}; allow one with \"{CAPABILITY_ADVICE}\" or \"sysctl -w net.ipv4.ping_group_range='0 2147483647'\"",
+        first_sentence(&datagram.to_string()),
+    )
 }
 
 /// surge-ping adds advice of its own to the kernel's word; ours follows.

@@ -5,7 +5,7 @@
 //! second try. The kernel's want of room is no refusal: it says nothing about the network.
 
 use super::{
-    batch::{BATCH, Inbox, Letter, NUMBER_CONTROL_BYTES, number_control, send},
+    batch::{BATCH, FEW, Inbox, Letter, NUMBER_CONTROL_BYTES, number_control, send},
     sockets::{Lane, Sockets},
 };
 use nix::errno::Errno;
@@ -66,7 +66,8 @@ impl Sockets {
                 (IpAddr::V6(_), true) => self.whole_v6.as_mut().map_err(|_| Handed::NoRoom),
             };
             match lane {
-                Ok(lane) => lane.send(batch, &mut self.errors, &mut tell),
+                Ok(lane) if alike <= FEW => lane.send::<FEW>(batch, &mut self.errors, &mut tell),
+                Ok(lane) => lane.send::<BATCH>(batch, &mut self.errors, &mut tell),
                 Err(handed) => (0..alike).for_each(|index| tell(index, handed)),
             }
             first += alike;
@@ -75,20 +76,25 @@ impl Sockets {
 }
 
 impl Lane {
-    /// Hands over a batch of one kind.
-    fn send(&mut self, probes: &[Outgoing<'_>], errors: &mut Inbox, became: &mut impl FnMut(usize, Handed)) {
+    /// Hands over a batch of one kind, of `N` at most.
+    fn send<const N: usize>(
+        &mut self,
+        probes: &[Outgoing<'_>],
+        errors: &mut Inbox,
+        became: &mut impl FnMut(usize, Handed),
+    ) {
         self.used = true;
-        let mut envelopes = [Envelope::EMPTY; BATCH];
-        let mut letters = [Letter::default(); BATCH];
+        let mut envelopes = [Envelope::EMPTY; N];
+        let mut letters = [Letter::default(); N];
         for ((envelope, letter), probe) in envelopes.iter_mut().zip(&mut letters).zip(probes) {
             *letter = envelope.letter(probe);
         }
-        let letters = &letters[..probes.len().min(BATCH)];
+        let letters = &letters[..probes.len().min(N)];
         let mut done = 0;
         let mut alone = false;
         while done < letters.len() {
             let end = if alone { done + 1 } else { letters.len() };
-            let sent = send(&self.fd, &letters[done..end]);
+            let sent = send::<N>(&self.fd, &letters[done..end]);
             let taken = sent.unwrap_or_default();
             for (index, probe) in probes.iter().enumerate().skip(done).take(taken) {
                 self.note_handed(probe.token);

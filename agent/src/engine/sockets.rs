@@ -25,6 +25,7 @@ use socket2::SockRef;
 use std::{
     collections::BTreeMap,
     io,
+    net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
@@ -209,6 +210,19 @@ impl Sockets {
             lane.stamping = option_was_set("stamps of departures", done) && wanted;
             lane.departures.restart();
         }
+    }
+
+    /// Has probes leave by this interface and from this address only.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn leave_by(&self, interface: Option<&str>, source: Option<IpAddr>) -> io::Result<()> {
+        for lane in [Some(&self.icmp), self.icmpv6.as_ref().ok()].into_iter().flatten() {
+            SockRef::from(&lane.fd).bind_device(interface.map(str::as_bytes))?;
+        }
+        let Some(source) = source else { return Ok(()) };
+        let lane = if source.is_ipv4() { &self.icmp } else { self.icmpv6.as_ref().map_err(|errno| *errno)? };
+        SockRef::from(&lane.fd).bind(&SocketAddr::new(source, 0).into())
     }
 
     /// Has the kernel hand over replies and errors only that concern these identifiers.

@@ -7,8 +7,14 @@
 use super::netlink::{self, Attributes};
 use nix::{errno::Errno, net::if_::if_indextoname};
 use pingtong_evidence::{Cidr, Known, RouteFact, RouteOutcome, WhyUnknown};
-use std::{io, net::IpAddr, net::Ipv4Addr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
+/// `AF_INET` and `AF_INET6` as the kernel's messages bear them.
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 const NETLINK_ROUTE: isize = 0;
 const RTM_GETROUTE: u16 = 26;
 const HEADER_BYTES: usize = 12;
@@ -26,7 +32,6 @@ pub(super) fn towards(peers: &[IpAddr]) -> Vec<RouteFact> {
 }
 
 fn look_up(to: IpAddr) -> Known<RouteOutcome> {
-    let IpAddr::V4(to) = to else { return Known::Unknown(WhyUnknown::NotAsked) };
     match ask(to, 0) {
         Ok(Some(body)) => outcome(&body, ask(to, RTM_F_FIB_MATCH).ok().flatten().as_deref()),
         Ok(None) => Known::Unknown(WhyUnknown::Malformed {
@@ -43,12 +48,16 @@ fn look_up(to: IpAddr) -> Known<RouteOutcome> {
     }
 }
 
-fn ask(to: Ipv4Addr, flags: u32) -> io::Result<Option<Vec<u8>>> {
+fn ask(to: IpAddr, flags: u32) -> io::Result<Option<Vec<u8>>> {
     let mut body = vec![0; HEADER_BYTES];
-    body[0] = u8::try_from(libc::AF_INET).unwrap_or(2);
-    body[1] = 32;
+    let (family, octets) = match to {
+        IpAddr::V4(to) => (AF_INET, to.octets().to_vec()),
+        IpAddr::V6(to) => (AF_INET6, to.octets().to_vec()),
+    };
+    body[0] = family;
+    body[1] = if to.is_ipv4() { 32 } else { 128 };
     body[8..12].copy_from_slice(&flags.to_ne_bytes());
-    netlink::push(&mut body, RTA_DST, &to.octets());
+    netlink::push(&mut body, RTA_DST, &octets);
     Ok(netlink::ask(NETLINK_ROUTE, RTM_GETROUTE, 0, &body)?.into_iter().next().map(|message| message.body))
 }
 
@@ -79,7 +88,10 @@ fn prefix(body: &[u8]) -> Option<Cidr> {
     let network = match attributes.get(RTA_DST) {
         Some(value) => address(value)?,
         None if length == 0 && (attributes.get(RTA_OIF).is_some() || attributes.get(RTA_MULTIPATH).is_some()) => {
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+            match *body.first()? {
+                AF_INET6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+                _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            }
         }
         None => return None,
     };
@@ -87,8 +99,8 @@ fn prefix(body: &[u8]) -> Option<Cidr> {
 }
 
 fn address(value: &[u8]) -> Option<IpAddr> {
-    let octets: [u8; 4] = value.try_into().ok()?;
-    Some(IpAddr::from(octets))
+    let four = <[u8; 4]>::try_from(value).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from)).ok()
 }
 
 fn unreachable_because(message: &str) -> Known<RouteOutcome> {
@@ -101,7 +113,11 @@ mod tests {
 
     #[test]
     fn the_loopback_is_our_own() {
-        let facts = towards(&[IpAddr::from([127, 0, 0, 1])]);
+        let facts = towards(&["127.0.0.1".parse().unwrap()]);
         assert_eq!(facts[0].outcome, Known::Known(RouteOutcome::Own));
+        // A host without IPv6 has no such address, and says that it knows no way.
+        let facts = towards(&["::1".parse().unwrap()]);
+        let known = matches!(&facts[0].outcome, Known::Known(RouteOutcome::Own | RouteOutcome::Refused { .. }));
+        assert!(known, "{:?}", facts[0].outcome);
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     Lang, chain,
     cli::{PingArgs, WantedStamps},
     clock::Clock,
-    engine::{CAPABILITY_ADVICE, Portable, Sockets, Stamps, portable::WINDOW},
+    engine::{CAPABILITY_ADVICE, Portable, Sockets, Stamps, no_engine, portable::WINDOW},
     oneshot::{Exit, Usage},
 };
 use anyhow::{Context as _, bail};
@@ -34,11 +34,17 @@ use session::Session;
 use signals::Signals;
 use std::{io::IsTerminal as _, time::Duration};
 use targets::{Family, Targets};
+use tokio::runtime::Runtime;
 
 /// Probes per second over all targets, unless another rate is asked for.
 const RATE_PPS: u32 = 10_000;
 /// Time between two probes to one target, unless another is asked for.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// There is no way to probe, so nothing can be found out.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot probe: {0}")]
+pub struct NoEngine(String);
 
 /// Runs to the end and prints what it came to.
 ///
@@ -83,7 +89,10 @@ pub fn ping(
     };
     let ran = match &mut mover {
         Mover::Raw(sockets) => raw::run(&mut session, sockets, args.ttl),
-        Mover::Portable => run_portable(&mut session, identifier, args.timeout.0),
+        Mover::Portable(both) => {
+            let (runtime, portable) = &mut **both;
+            runtime.block_on(portable::run(&mut session, portable, identifier, args.timeout.0))
+        }
     };
     if let Some(live) = session.live.take() {
         live.end();
@@ -100,7 +109,7 @@ pub fn ping(
 /// What moves packets.
 enum Mover {
     Raw(Box<Sockets>),
-    Portable,
+    Portable(Box<(Runtime, Portable)>),
 }
 
 impl Mover {
@@ -110,19 +119,34 @@ impl Mover {
                 if !args.observe {
                     sockets.unobserved();
                 }
+                sockets.leave_by(args.interface.as_deref(), args.source).map_err(|error| {
+                    Usage(format!("probes cannot leave by that interface or from that address: {error}"))
+                })?;
                 sockets.stamp_departures(args.stamps == WantedStamps::Both);
                 Ok(Self::Raw(Box::new(sockets)))
+            }
+            Err(errno) if args.interface.is_some() || args.source.is_some() => {
+                bail!(NoEngine(format!(
+                    "--interface and --source need raw sockets: {}; allow them with \"{CAPABILITY_ADVICE}\"",
+                    errno.desc()
+                )))
             }
             Err(errno) if args.observe => {
                 bail!("arrivals cannot be observed: {}; allow it with \"{CAPABILITY_ADVICE}\"", errno.desc())
             }
             Err(errno) => {
-                let what = lang.pick(
-                    "不允许使用原始套接字，改用 surge-ping：时间精度约 1 毫秒，看不到迟到、重复和 ICMP 错误",
-                    "raw sockets are not permitted, surge-ping stands in: times to about 1 ms, no late answers, no duplicates, no ICMP errors",
-                );
-                crate::render::aside(&format!("{what} ({}); {CAPABILITY_ADVICE}", errno.desc()));
-                Ok(Self::Portable)
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                match runtime.block_on(async { Portable::open() }) {
+                    Ok(portable) => {
+                        let what = lang.pick(
+                            "不允许使用原始套接字，改用 surge-ping：时间精度约 1 毫秒，看不到迟到、重复和 ICMP 错误",
+                            "raw sockets are not permitted, surge-ping stands in: times to about 1 ms, no late answers, no duplicates, no ICMP errors",
+                        );
+                        crate::render::aside(&format!("{what} ({}); {CAPABILITY_ADVICE}", errno.desc()));
+                        Ok(Self::Portable(Box::new((runtime, portable))))
+                    }
+                    Err(error) => bail!(NoEngine(no_engine(errno.desc(), &error))),
+                }
             }
         }
     }
@@ -130,7 +154,7 @@ impl Mover {
     fn window(&self) -> usize {
         match self {
             Self::Raw(sockets) => sockets.window(),
-            Self::Portable => WINDOW,
+            Self::Portable(_) => WINDOW,
         }
     }
 
@@ -148,7 +172,7 @@ impl Mover {
                 };
                 report::Engine { name: "raw", timestamps, accuracy_us }
             }
-            Self::Portable => report::Engine { name: "portable", timestamps: "user", accuracy_us: Some(1_000) },
+            Self::Portable(_) => report::Engine { name: "portable", timestamps: "user", accuracy_us: Some(1_000) },
         }
     }
 }
@@ -189,13 +213,5 @@ fn settings(args: &PingArgs, targets: &Targets, mover: &Mover) -> anyhow::Result
         key: NonceKey::from_bytes(key),
         stamps_departures: mover.stamps_departures(),
         keeps_fates: args.samples.is_some(),
-    })
-}
-
-fn run_portable(session: &mut Session, identifier: u16, timeout: Duration) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut portable = Portable::open()?;
-        portable::run(session, &mut portable, identifier, timeout).await
     })
 }

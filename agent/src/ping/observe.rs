@@ -69,7 +69,6 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    #[allow(clippy::useless_conversion, reason = "whichever address type the wire module uses")]
     #[test]
     fn sources_are_told_apart_and_bounded() {
         let mut observer = Observer::default();

@@ -16,12 +16,18 @@ use std::{
 
 /// Probes handed over before the sockets are read again.
 const BATCH: usize = 64;
+/// Probes of a small batch.
+const FEW: usize = 8;
 /// Packets read before probes get their turn.
 const DRAIN_MAX: usize = 1_024;
 /// Longest wait; a signal is noticed after it.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 /// Waits up to this are slept through.
 const NAP_MAX: Duration = Duration::from_millis(2);
+/// Between naps answers are read so often, or once so many probes left: a stamped answer can wait, and each reading costs
+/// several calls.
+const READ_PERIOD: Duration = Duration::from_millis(8);
+const READ_AFTER: usize = 64;
 /// Answers still to come beyond which they are read in ticks and not one by one.
 const MANY: u64 = 64;
 
@@ -31,19 +37,24 @@ const MANY: u64 = 64;
 /// When waiting for packets or writing samples fails.
 pub(super) fn run(session: &mut Session, sockets: &mut Sockets, ttl: Option<u8>) -> io::Result<()> {
     let mut batch = Batch::new(session.sweep.packet_bytes(), ttl);
+    let (mut read_at, mut unread) = (Duration::ZERO, 0);
     loop {
-        session.tend(session.clock.mono())?;
         if !session.interrupted {
-            batch.send(session, sockets);
+            unread += batch.send(session, sockets);
         }
-        let since = session.clock.mono();
-        if read(session, sockets) {
-            continue;
-        }
-        session.sweep.drained(since);
-        if session.is_over() {
-            session.sweep.stop();
-            return Ok(());
+        let now = session.clock.mono();
+        if now >= read_at || unread >= READ_AFTER || nap(session, sockets, now).is_none() {
+            session.tend(now)?;
+            let since = session.clock.mono();
+            (read_at, unread) = (since + READ_PERIOD, 0);
+            if read(session, sockets) {
+                continue;
+            }
+            session.sweep.drained(since);
+            if session.is_over() {
+                session.sweep.stop();
+                return Ok(());
+            }
         }
         wait(session, sockets)?;
     }
@@ -64,7 +75,8 @@ impl Batch {
         Self { packets, probes: [nobody; BATCH], written: 0, ttl }
     }
 
-    fn send(&mut self, session: &mut Session, sockets: &mut Sockets) {
+    /// Hands over what is due and says how much that was.
+    fn send(&mut self, session: &mut Session, sockets: &mut Sockets) -> usize {
         let now = session.clock.mono();
         let mut count = 0;
         while count < BATCH {
@@ -75,14 +87,34 @@ impl Batch {
         }
         self.written = self.written.max(count);
         if count == 0 {
-            return;
+            return 0;
         }
-        let (packets, probes, hop_limit) = (&self.packets, &self.probes, self.ttl);
-        let outgoing: [Outgoing<'_>; BATCH] = std::array::from_fn(|at| Outgoing {
+        let taken = if count <= FEW {
+            self.hand_over::<FEW>(count, now, session, sockets)
+        } else {
+            self.hand_over::<BATCH>(count, now, session, sockets)
+        };
+        if taken {
+            session.first_sent.get_or_insert(now);
+            session.last_sent = Some(session.clock.mono());
+        }
+        count
+    }
+
+    /// Whether any was taken. `N` bounds the room that is laid out, which costs more than few probes themselves.
+    fn hand_over<const N: usize>(
+        &self,
+        count: usize,
+        now: Duration,
+        session: &mut Session,
+        sockets: &mut Sockets,
+    ) -> bool {
+        let (packets, probes) = (&self.packets, &self.probes);
+        let outgoing: [Outgoing<'_>; N] = std::array::from_fn(|at| Outgoing {
             to: probes[at].to,
             packet: &packets[at],
             dont_fragment: false,
-            hop_limit,
+            hop_limit: self.ttl,
             token: probes[at].number,
         });
         let mut taken = false;
@@ -95,10 +127,7 @@ impl Batch {
             taken |= what == Handover::Taken;
             session.sweep.handed(now, probes[at].number, what);
         });
-        if taken {
-            session.first_sent.get_or_insert(now);
-            session.last_sent = Some(session.clock.mono());
-        }
+        taken
     }
 }
 
@@ -127,17 +156,25 @@ fn read(session: &mut Session, sockets: &mut Sockets) -> bool {
     })
 }
 
+/// How long to sleep when there is something to do so soon that answers can wait for it.
+fn nap(session: &mut Session, sockets: &Sockets, now: Duration) -> Option<Duration> {
+    let until = session.sweep.next_deadline(now)?.checked_sub(now)?;
+    (sockets.stamps() != Stamps::None && !until.is_zero() && until <= NAP_MAX).then_some(until)
+}
+
 fn wait(session: &mut Session, sockets: &Sockets) -> io::Result<()> {
     let now = session.clock.mono();
+    if let Some(nap) = nap(session, sockets, now) {
+        std::thread::sleep(nap);
+        return Ok(());
+    }
     let deadline = session.sweep.next_deadline(now);
     let until = deadline.map_or(WAIT_MAX, |deadline| deadline.saturating_sub(now)).min(WAIT_MAX);
     if until.is_zero() {
         return Ok(());
     }
-    let stamped = sockets.stamps() != Stamps::None;
-    let in_ticks = session.sweep.is_flat_out() && session.sweep.total().open > MANY;
-    if stamped && (until <= NAP_MAX || in_ticks) {
-        std::thread::sleep(if in_ticks { until.min(TICK) } else { until });
+    if session.sweep.is_flat_out() && session.sweep.total().open > MANY && sockets.stamps() != Stamps::None {
+        std::thread::sleep(until.min(TICK));
         return Ok(());
     }
     sockets.ready_within(until)

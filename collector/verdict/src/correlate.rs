@@ -198,6 +198,11 @@ fn beyond(
     };
     strangers(model, pair, seen, standing);
     for flow in flows(pair) {
+        if let Some(observed) = seen.get(&flow).filter(|seen| seen.mute)
+            && !standing.iter().any(|finding| finding.stops.round_trip(flow))
+        {
+            doubts.push(mute(pair, flow.destination(), observed));
+        }
         let Some(observed) = seen.get(&flow).filter(|seen| seen.dead()) else { continue };
         let mut hidden = false;
         for blind in walk.blinds.iter().filter(|blind| open(blind, flow)) {
@@ -368,6 +373,27 @@ fn by_port_alone(pair: &Pair, far: Side) -> Doubt {
             "两台主机之间 ping 正常，只有 {protocol} {port} 端口无应答：查看 {address} 的防火墙（nft list ruleset），并在该主机抓包（tcpdump {protocol} port {port}）"
         ),
     }
+}
+
+/// What the silence of datagrams can mean, beside a listener that does not answer strangers.
+fn mute(pair: &Pair, far: Side, seen: &Observed) -> Doubt {
+    let address = pair.endpoint(far).address;
+    let port = pair.port.map_or_else(String::new, |port| port.to_string());
+    let arrived = seen.request.map_or(0, |leg| leg.passed);
+    let (codes, decided_by) = if arrived > 0 {
+        let text = both!(
+            "{arrived} datagrams reached {address} and nothing came back: a service on UDP port {port} that does not answer strangers, or a filter of that host; whether something listens there (ss -lun) decides",
+            "{arrived} 个 UDP 报文已到达 {address}，但没有任何返回：可能是 {port} 端口的服务不应答陌生报文，也可能是该主机防火墙丢弃；查看该端口是否有监听（ss -lun）即可区分"
+        );
+        (vec![CauseCode::GuestFirewall], text)
+    } else {
+        let text = both!(
+            "nothing came back from UDP port {port} of {address}, and nobody watched whether the datagrams arrive: an agent there that does, or a service that answers, decides",
+            "{address} 的 UDP {port} 端口没有任何返回，也没有人观测报文是否到达：在该主机运行能观测到达的 agent，或用会应答的服务，即可区分"
+        );
+        (vec![CauseCode::GuestFirewall, CauseCode::FabricFault], text)
+    };
+    Doubt { codes: codes.into_iter().collect(), side: Some(far), decided_by }
 }
 
 /// What fits a cut that no fact explains.

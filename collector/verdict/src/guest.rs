@@ -232,7 +232,7 @@ impl Guest<'_> {
     /// What keeps out the peer's requests, or the replies to this host's own. `overlap`: the host's routes lead elsewhere;
     /// `unaddressed`: it lacks the address that requests are for.
     fn input(&self, overlap: bool, unaddressed: bool) -> Vec<Finding> {
-        let shown = self.inbound.cut == Some(Cut::S2);
+        let shown = self.inbound.cut == Some(Cut::S2) || self.rejects_openly();
         let turned_away = self.outbound.cut == Some(Cut::S6);
         let requests = if self.inbound.accepted() { vec![] } else { self.refusing(Asked::Requests, shown) };
         // Where no reply was seen to come through, a rule that names replies surely refuses them, whatever else is in
@@ -256,8 +256,17 @@ impl Guest<'_> {
         if overlap {
             return found;
         }
-        found.push(self.reverse_path(stops).unwrap_or_else(|| self.unseen_by_stack(shown, stops)));
+        // Who speaks up does not drop in silence.
+        let silent = if self.rejects_openly() { None } else { self.reverse_path(stops) };
+        found.push(silent.unwrap_or_else(|| self.unseen_by_stack(shown, stops)));
         found
+    }
+
+    /// Whether the host itself answers probes of a port by an ICMP error: an open port and a closed one do not.
+    fn rejects_openly(&self) -> bool {
+        self.pair.protocol != Protocol::Icmp
+            && self.inbound.dead()
+            && self.inbound.complaints.contains_key(&self.address())
     }
 
     fn reverse_path(&self, stops: Stops) -> Option<Finding> {
@@ -276,7 +285,13 @@ impl Guest<'_> {
 
     /// What the wire alone shows of a refusal that no fact explains.
     fn unseen_by_stack(&self, shown: bool, stops: Stops) -> Finding {
-        let text = if shown {
+        let text = if self.rejects_openly() {
+            let address = self.address();
+            both!(
+                "{address} itself rejects the probes of this port by ICMP errors",
+                "{address} 自身以 ICMP 差错拒绝对该端口的探测"
+            )
+        } else if shown {
             both!("requests reach the interface and the IP stack never sees them", "请求到达了网卡，但协议栈从未收到")
         } else {
             both!("replies reach the interface and the prober never gets them", "应答到达了网卡，但探测程序从未收到")

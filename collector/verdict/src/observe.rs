@@ -74,7 +74,7 @@ pub(crate) struct Observed {
     /// Probes answered only to a second SYN of the kernel's.
     pub(crate) resent: u64,
     /// Datagrams whose silence proves nothing: no listener need answer them.
-    mute: bool,
+    pub(crate) mute: bool,
     pub(crate) own_drops: u64,
     /// Sent to on wire; none when nobody looked.
     pub(crate) request: Option<Leg>,

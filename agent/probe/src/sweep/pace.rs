@@ -12,6 +12,10 @@ use std::time::Duration;
 pub const TICK: Duration = Duration::from_millis(1);
 
 const TICK_NANOS: u64 = 1_000_000;
+/// Slow paces wake half as often: at 1,000 probes a second most of a probe's cost is the wake-up.
+const LONG_TICK_NANOS: u64 = 2_000_000;
+/// A tick in which fewer probes than this are due is a long one.
+const TICK_PROBES_MIN: u64 = 5;
 /// Share of its cell by which a probe may come later: a tenth.
 const JITTER_SHARE: u64 = 10;
 /// Probes worth so much time may leave at once; being later than that moves the schedule.
@@ -109,7 +113,7 @@ impl Even {
 
     fn due_at(&self, number: u64) -> u64 {
         let planned = self.start + u64::try_from(self.due >> FRACTION_BITS).unwrap_or(u64::MAX);
-        if self.cell_nanos < TICK_NANOS { planned } else { planned + self.jitter(number) }
+        if self.tick().is_some() { planned } else { planned + self.jitter(number) }
     }
 
     /// The first probe leaves at once.
@@ -122,10 +126,17 @@ impl Even {
             return now;
         }
         let due = self.due_at(number);
-        if self.cell_nanos >= TICK_NANOS {
-            return due;
+        let Some(tick) = self.tick() else { return due };
+        self.start + (due - self.start).div_ceil(tick) * tick
+    }
+
+    /// None when probes are so far apart that each leaves by itself.
+    fn tick(&self) -> Option<u64> {
+        match self.cell_nanos {
+            cell if cell * TICK_PROBES_MIN <= TICK_NANOS => Some(TICK_NANOS),
+            cell if cell <= TICK_NANOS => Some(LONG_TICK_NANOS),
+            _ => None,
         }
-        self.start + (due - self.start).div_ceil(TICK_NANOS) * TICK_NANOS
     }
 }
 

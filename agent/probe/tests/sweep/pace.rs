@@ -63,7 +63,7 @@ proptest! {
     fn the_rate_holds_within_half_a_hundredth(
         rate in rates(),
         mut delays in proptest::collection::vec(0u64..120, 50),
-        stalls in proptest::collection::vec((0usize..50, 200u64..1_400), 0..9),
+        stalls in proptest::collection::vec((0usize..50, 200u64..800), 0..9),
     ) {
         for (at, delay) in stalls {
             delays[at] = delay;

@@ -92,7 +92,6 @@ impl World {
         self.reply(probe.to, probe.identifier(), &probe.icmp[8..], at);
     }
 
-    #[allow(clippy::useless_conversion, reason = "whichever address type the wire module uses")]
     pub(crate) fn reply(&mut self, from: Ipv4Addr, identifier: u16, payload: &[u8], at: Duration) {
         let packet = Heard::Echo {
             kind: EchoKind::Reply,
@@ -106,7 +105,6 @@ impl World {
     }
 
     /// An ICMP error that quotes a probe.
-    #[allow(clippy::useless_conversion, reason = "whichever address type the wire module uses")]
     pub(crate) fn error(&mut self, probe: &Sent, from: Ipv4Addr, icmp_type: u8, code: u8) {
         let packet = Heard::Error {
             from: from.into(),

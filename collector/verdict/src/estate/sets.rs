@@ -32,9 +32,9 @@ impl FlowSet {
 
     /// One of its flows.
     pub(crate) fn sample(&self, protocol: Protocol) -> Option<Flow> {
-        let source = *self.sources.iter().next()?;
-        let destination = *self.destinations.iter().find(|host| **host != source)?;
-        Some(Flow { source, destination, protocol, port: self.ports.map(PortRange::first) })
+        let (source, destination) = two_hosts(self)?;
+        let port = self.ports.map(PortRange::first);
+        Some(Flow { source, destination, protocol, port })
     }
 }
 
@@ -136,7 +136,7 @@ fn flows_between(
             let ports = range.and_then(|(first, last)| PortRange::new(first, last));
             let set = FlowSet { sources: sources.clone(), destinations: destinations.clone(), ports, fate };
             // A host alone with itself is no pair.
-            if set.sample(protocol).is_some() || reversed(&set) {
+            if set.sample(protocol).is_some() {
                 sets.push(set);
             }
         }
@@ -144,9 +144,9 @@ fn flows_between(
     sets
 }
 
-/// Whether any source has another destination, where the first source has none.
-fn reversed(set: &FlowSet) -> bool {
-    set.sources.iter().any(|source| set.destinations.iter().any(|destination| destination != source))
+/// The first source that has another host among the destinations, and that host.
+fn two_hosts(set: &FlowSet) -> Option<(HostRef, HostRef)> {
+    set.sources.iter().find_map(|source| Some((*source, *set.destinations.iter().find(|host| *host != source)?)))
 }
 
 /// First and last port; none where the protocol has none.

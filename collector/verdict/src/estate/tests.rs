@@ -10,6 +10,7 @@ use pingtong_evidence::*;
 use pingtong_worlds::{estate::Shape, random::Random};
 use std::net::IpAddr;
 
+mod joined;
 mod naive;
 mod refresh;
 mod sets;

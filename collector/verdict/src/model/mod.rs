@@ -40,7 +40,7 @@ impl Model {
     /// Of several snapshots of one account and region the newest counts; among equals, the one with more answers.
     pub(crate) fn new<'s>(link: &Link, snapshots: impl IntoIterator<Item = &'s Snapshot>) -> Self {
         let mut newest: BTreeMap<(AccountId, RegionId), &Snapshot> = BTreeMap::new();
-        for snapshot in snapshots.into_iter().filter(|snapshot| tells_anything(snapshot)) {
+        for snapshot in snapshots.into_iter().filter(|it| tells_anything(it) || tells_of_joins(it)) {
             let key = (snapshot.account.clone(), snapshot.region.clone());
             let rank = |s: &Snapshot| (s.taken_at, s.finished_at, s.sources.len());
             if newest.get(&key).is_none_or(|have| rank(have) < rank(snapshot)) {
@@ -172,4 +172,12 @@ impl Model {
             source,
         }
     }
+}
+
+/// Whether connections beyond router interfaces were read: who owns a transit router need have none of the hosts.
+fn tells_of_joins(snapshot: &Snapshot) -> bool {
+    snapshot.vpc_peerings.known().is_some()
+        || snapshot.transit_attachments.known().is_some()
+        || snapshot.transit_peerings.known().is_some()
+        || snapshot.transit_route_tables.known().is_some()
 }

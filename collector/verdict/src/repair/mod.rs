@@ -225,3 +225,6 @@ fn guest(model: &Model, planned: &Planned, instance: &InstanceId, command: &[Str
         save: std::collections::BTreeMap::default(),
     }
 }
+
+#[cfg(test)]
+mod tests;

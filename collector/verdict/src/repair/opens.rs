@@ -330,4 +330,26 @@ mod tests {
             assert_eq!(told.into_iter().collect::<BTreeSet<_>>(), expected, "{other:?}");
         }
     }
+
+    #[test]
+    fn parts_of_a_difference_are_never_empty_and_what_does_not_meet_stays_whole() {
+        let whole = flows(&[1, 2], &[4, 5], Some((10, 20)));
+        let port = |first, last| Some((first, last));
+        assert_eq!(
+            whole.clone().without(&flows(&[1, 2], &[4, 5], port(10, 12))),
+            [flows(&[1, 2], &[4, 5], port(13, 20))]
+        );
+        assert_eq!(
+            whole.clone().without(&flows(&[1, 2], &[4, 5], port(18, 20))),
+            [flows(&[1, 2], &[4, 5], port(10, 17))]
+        );
+        assert_eq!(whole.clone().without(&flows(&[1], &[4, 5], port(10, 20))), [flows(&[2], &[4, 5], port(10, 20))]);
+        assert_eq!(whole.clone().without(&flows(&[1, 2], &[5], port(1, 90))), [flows(&[1, 2], &[4], port(10, 20))]);
+        assert_eq!(whole.clone().without(&whole), []);
+        for other in [flows(&[1], &[9], port(10, 20)), flows(&[9], &[4], port(10, 20)), flows(&[1], &[4], port(21, 30))]
+        {
+            assert_eq!(whole.clone().without(&other), std::slice::from_ref(&whole), "{other:?}");
+        }
+        assert!(flows(&[], &[4], None).is_empty() && flows(&[1], &[], None).is_empty() && !whole.is_empty());
+    }
 }

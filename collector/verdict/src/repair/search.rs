@@ -141,3 +141,6 @@ impl Task<'_> {
         plan
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,3 +202,20 @@ fn over_a_peering_connection_each_end_is_named_by_it() {
     let codes = waiting.request.stages.iter().flat_map(|stage| &stage.codes).map(|code| code.as_str());
     assert_eq!(codes.collect::<Vec<_>>(), ["peering-not-active"]);
 }
+
+#[test]
+fn each_packet_goes_over_the_link_that_its_own_route_leads_to() {
+    // The peering connection joins them as well, and the acceptor's route leads to it.
+    let mut world = World::healthy();
+    super::links::peered(&mut world, VpcPeeringStatus::Activated);
+    world.question.pair.link.kind = LinkKind::RouterInterface;
+    let hop = &mut world.entries(I)[1].next_hops[0];
+    (hop.kind, hop.id) = (NextHopKind::RouterInterface, "ri-a".into());
+    let trace = ping(&world, Lang::En);
+    assert_eq!((trace.state, trace.link.as_ref().map(LinkId::as_str)), (PathState::Passes, Some("peering1")));
+    assert_eq!(lines(&trace.request, Lang::En)[4], "connection | passes | ri-a |  | ");
+    assert_eq!(lines(&trace.reply, Lang::En)[3], "connection | passes | pcc-1 |  | ");
+    // A packet that no route sends anywhere would go over the link of the other.
+    world.entries(C).truncate(1);
+    assert_eq!(lines(&ping(&world, Lang::En).reply, Lang::En)[3], "connection | passes | ri-b |  | ");
+}

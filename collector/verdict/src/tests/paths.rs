@@ -113,7 +113,9 @@ fn parts_without_an_id_of_their_own_are_named_by_what_holds_them() {
     }
     let acl = &mut known(&mut world.snapshot(I).network_acls)[0];
     for entries in [&mut acl.ingress, &mut acl.egress] {
-        known(entries).iter_mut().for_each(|entry| entry.id = None);
+        for entry in known(entries) {
+            entry.id = None;
+        }
     }
     let trace = ping(&world, Lang::En);
     let objects = |leg: &PathLeg| -> Vec<String> {

@@ -130,3 +130,13 @@ fn connections_that_nobody_could_list_are_a_gap_at_both_sides_and_suspected() {
     assert!(told::suspected(&verdict).contains(&"peering-not-active".to_owned()), "{:?}", told::suspected(&verdict));
     assert_eq!(state(&world, 1), StepState::Unknown);
 }
+
+#[test]
+fn where_no_connection_exists_making_it_is_the_first_step() {
+    let world = joined(&[]);
+    assert_eq!(told::blamed(&world.verdict())[0], "peering-not-active initiator vpc-a");
+    let states: Vec<_> = (0..6).map(|step| state(&world, step)).collect();
+    assert_eq!(states[1..], [StepState::NotDone; 5]);
+    let next = world.verdict().next_step.unwrap();
+    assert!(next.contains("CreateVpcPeerConnection"), "{next}");
+}

@@ -14,6 +14,8 @@ enum End {
     Silent,
     /// Rejected by the router of the sender's side.
     Rejected,
+    /// Rejected by the target, otherwise than a closed port does.
+    RejectedByTarget,
     /// The target refuses as fast as its rate of errors lets it: six of forty.
     FewClosed,
 }
@@ -46,10 +48,11 @@ fn world(protocol: Protocol, end: End, echoes: Option<Wire>) -> World {
     let some = match end {
         End::Open | End::Closed => all.clone(),
         End::FewClosed => SequenceSet::first(6),
-        End::Silent | End::Rejected => SequenceSet::new(),
+        End::Silent | End::Rejected | End::RejectedByTarget => SequenceSet::new(),
     };
     let closed = if matches!(end, End::Closed | End::FewClosed) { some.clone() } else { SequenceSet::new() };
-    let error = IcmpError { from: ip("192.168.1.253"), icmp_type: 3, code: 13, count: PROBES.into() };
+    let by = if end == End::Rejected { "192.168.1.253" } else { "172.16.1.10" };
+    let error = IcmpError { from: ip(by), icmp_type: 3, code: 13, count: PROBES.into() };
     world.question.probes.push(ProbeRound {
         key: RoundKey { agent: id("agent-a"), round: 1 << 62 },
         pair: id("pair1/port"),
@@ -58,7 +61,7 @@ fn world(protocol: Protocol, end: End, echoes: Option<Wire>) -> World {
         sent: all,
         replied: some,
         late: SequenceSet::new(),
-        icmp_errors: if end == End::Rejected { vec![error] } else { vec![] },
+        icmp_errors: if matches!(end, End::Rejected | End::RejectedByTarget) { vec![error] } else { vec![] },
         ports: Some(PortFates { port: 443, closed, ..PortFates::default() }),
         ..sibling.unwrap()
     });
@@ -157,8 +160,14 @@ fn a_guest_that_drops_the_port_is_blamed_and_one_that_drops_another_is_not() {
 
 #[test]
 fn silence_of_udp_proves_nothing_and_a_rejection_does() {
-    let verdict = world(Protocol::Udp, End::Silent, Some(Wire::Through)).verdict();
+    let silent = world(Protocol::Udp, End::Silent, Some(Wire::Through));
+    let verdict = silent.verdict();
     assert_eq!((verdict.state, blamed(&verdict)), (State::Undecided, vec![]));
+    let said =
+        |verdict: &Verdict| verdict.suspects.iter().map(|suspect| suspect.decided_by.clone()).collect::<String>();
+    assert!(said(&verdict).contains("nobody watched"), "{}", said(&verdict));
+    assert!(said(&diagnose_in(&silent.question, Lang::Zh)).contains("没有人观测"));
+    assert_eq!(verdict.next_step, Some(said(&verdict)));
     let verdict = world(Protocol::Udp, End::Rejected, Some(Wire::Through)).verdict();
     assert_eq!(verdict.state, State::Broken);
     // A rule that the configuration lacks is still named, though the wire cannot prove it.
@@ -225,6 +234,9 @@ fn datagrams_that_arrive_and_stay_unanswered_prove_a_refusal_only_where_a_rule_s
     arrivals(&mut world, PROBES, 0);
     let verdict = world.verdict();
     assert_eq!((verdict.state, verdict.directions.forward.arrived), (State::Undecided, Some(40)));
+    let [suspect] = verdict.suspects.as_slice() else { panic!("{:?}", verdict.suspects) };
+    assert_eq!(suspect.codes, [CauseCode::GuestFirewall]);
+    assert!(suspect.decided_by.contains("ss -lun"), "{}", suspect.decided_by);
     world.refuse(Side::Acceptor, FirewallHook::Input, Some(17), Some(4));
     let Known::Known(firewall) = &mut world.facts(Side::Acceptor).firewall else { panic!() };
     firewall.refusing[0].text = "meta l4proto udp dport 443 drop".into();
@@ -246,4 +258,23 @@ fn loss_on_the_way_out_is_seen_beside_refusals_that_are_rare() {
     let verdict = world.verdict();
     let loss = verdict.directions.forward.loss.request.unwrap();
     assert_eq!((loss.lost, loss.of, verdict.state), (17, 40, State::Degraded));
+}
+
+#[test]
+fn a_target_that_rejects_by_icmp_has_a_filter_and_its_rule_is_named_where_it_is_known() {
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let verdict = world(protocol, End::RejectedByTarget, None).verdict();
+        assert_eq!((verdict.state, blamed(&verdict)), (State::Broken, vec![CauseCode::GuestFirewall]), "{protocol}");
+        assert_eq!((verdict.causes[0].side, verdict.causes[0].certainty), (Side::Acceptor, Certainty::Proven));
+        assert!(verdict.causes[0].explain.contains("172.16.1.10 itself rejects"), "{}", verdict.causes[0].explain);
+        assert!(verdict.repairs.set.is_empty() || verdict.repairs.set[0].guest.is_empty());
+    }
+    // A rule that may concern the port is believed then, and its removal is the repair.
+    let mut world = world(Protocol::Tcp, End::RejectedByTarget, None);
+    drop_port(&mut world, Side::Acceptor, FirewallHook::Input, "iifname eth0 meta l4proto tcp dport 443 reject");
+    let verdict = world.verdict();
+    assert_eq!(verdict.repairs.set[0].guest[..3], ["nft", "delete", "rule"]);
+    // A router's rejection is not the host's.
+    let verdict = self::world(Protocol::Tcp, End::Rejected, None).verdict();
+    assert_eq!((verdict.state, blamed(&verdict)), (State::Broken, vec![]));
 }

@@ -165,7 +165,7 @@ fn a_dead_pair_says_nothing_of_sizes() {
 }
 
 /// Round-trip times in tenths of a millisecond.
-fn times(low: u64, middle: u64, high: u64, jitter: u64) -> RttSummary {
+pub(super) fn times(low: u64, middle: u64, high: u64, jitter: u64) -> RttSummary {
     let tenths = |n: u64| Nanos(n * 100_000);
     RttSummary {
         samples: 100,
@@ -182,7 +182,7 @@ fn times(low: u64, middle: u64, high: u64, jitter: u64) -> RttSummary {
 }
 
 /// Every judged round took these times, and so many earlier rounds of each flow those.
-fn timed(world: &mut World, now: RttSummary, usual: RttSummary, rounds: u64) {
+pub(super) fn timed(world: &mut World, now: RttSummary, usual: RttSummary, rounds: u64) {
     for round in world.question.probes.iter_mut().filter(|round| !round.dont_fragment) {
         round.rtt = Some(now);
     }
@@ -196,7 +196,7 @@ fn timed(world: &mut World, now: RttSummary, usual: RttSummary, rounds: u64) {
     }
 }
 
-fn metric(world: &mut World, side: Side, kind: LinkMetricKind, at_ms: i64, value: u64) {
+pub(super) fn metric(world: &mut World, side: Side, kind: LinkMetricKind, at_ms: i64, value: u64) {
     let metric = LinkMetric {
         interface: id(&format!("ri-{}", World::side(side).0)),
         kind,
@@ -211,7 +211,7 @@ fn metric(world: &mut World, side: Side, kind: LinkMetricKind, at_ms: i64, value
     }
 }
 
-fn lossy() -> World {
+pub(super) fn lossy() -> World {
     let mut world = World::healthy();
     world.wire(Wire::LosesRequests(20), Wire::Through);
     for side in Side::BOTH {
@@ -351,7 +351,7 @@ fn what_is_usual_is_not_moved_by_a_slow_round_nor_by_most_being_slow_by_now() {
 }
 
 /// A second pair of the same link, whose rounds show this wire. `other` is the side whose host is another one.
-fn with_pair(world: &mut World, name: &str, other: Side, forward: Wire, back: Wire) {
+pub(super) fn with_pair(world: &mut World, name: &str, other: Side, forward: Wire, back: Wire) {
     let mut second = World::healthy();
     second.wire(forward, back);
     let mut pair = world.question.pair.clone();
@@ -383,7 +383,7 @@ fn with_pair(world: &mut World, name: &str, other: Side, forward: Wire, back: Wi
     world.question.peers.push(pair);
 }
 
-fn strain(world: &mut World, side: Side, load: LoadFact) {
+pub(super) fn strain(world: &mut World, side: Side, load: LoadFact) {
     world.facts(side).load = Known::Known(LoadFact { over_ms: 400, ..load });
 }
 

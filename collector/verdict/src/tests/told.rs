@@ -7,6 +7,12 @@ pub(crate) fn blamed(verdict: &Verdict) -> Vec<String> {
     verdict.causes.iter().map(|cause| format!("{} {} {}", cause.code, cause.side, cause.object.id)).collect()
 }
 
+/// What supports the causes with this code, line by line.
+pub(crate) fn why(verdict: &Verdict, code: &str) -> Vec<String> {
+    let causes = verdict.causes.iter().filter(|cause| cause.code.as_str() == code);
+    causes.flat_map(|cause| &cause.evidence).map(|line| line.text.clone()).collect()
+}
+
 /// The codes that each suspicion leaves open.
 pub(crate) fn suspected(verdict: &Verdict) -> Vec<String> {
     let codes = |suspect: &Suspect| suspect.codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(" ");

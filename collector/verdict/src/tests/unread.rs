@@ -1,6 +1,11 @@
 //! What could not be looked at leaves its causes open, whatever else was seen to pass.
 
-use super::{told, world::*};
+use super::{
+    inside::{ACROSS, way},
+    told, transit,
+    world::*,
+};
+use crate::{Lang, PathState};
 use pingtong_evidence::*;
 
 fn denied(action: &str) -> WhyUnknown {
@@ -21,4 +26,17 @@ fn a_route_whose_next_hop_nobody_could_look_at_is_suspected_before_the_fabric() 
     assert!(told::suspected(&verdict).contains(&"route-wrong-next-hop".to_owned()), "{:?}", told::suspected(&verdict));
     let gaps: Vec<_> = verdict.gaps.iter().map(|gap| (gap.code, gap.side)).collect();
     assert_eq!(gaps, [(GapCode::ConfigDenied, Some(Side::Initiator)), (GapCode::ConfigDenied, Some(Side::Acceptor))]);
+}
+
+#[test]
+fn what_a_third_account_shows_of_a_transit_router_counts() {
+    let mut world = transit::healthy();
+    let owner = world.snapshot(Side::Initiator);
+    let mut third = Snapshot::unread(id("1000000000000003"), id("cn-qingdao"), owner.taken_at);
+    third.finished_at = owner.finished_at;
+    std::mem::swap(&mut third.transit_route_tables, &mut owner.transit_route_tables);
+    std::mem::swap(&mut third.transit_peerings, &mut owner.transit_peerings);
+    assert_eq!(way(&world, ACROSS, Lang::En).state, PathState::Unknown);
+    world.question.snapshots.push(third);
+    assert_eq!(way(&world, ACROSS, Lang::En).state, PathState::Passes);
 }

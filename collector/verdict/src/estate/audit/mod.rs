@@ -234,7 +234,10 @@ impl<'a> Scope<'a> {
             _ => explainer.estate.address(*hosts.first()?),
         };
         let ends = named(&self.ask.expectation.from, &self.from).zip(named(&self.ask.expectation.to, &self.to));
-        let Some((link, (from, to))) = self.ask.link.as_ref().zip(ends) else { return unknown.push(self.empty(lang)) };
+        // Hosts that show at one side of the link only are no pair of it, and none is missing.
+        let missing = self.from.is_empty() || self.to.is_empty();
+        let asked = self.ask.link.as_ref().zip(ends).filter(|_| missing);
+        let Some((link, (from, to))) = asked else { return unknown.push(self.empty(lang)) };
         let source_side = self.side_of_from(explainer.estate, from, to);
         let port = ports.map(PortRange::first);
         let Some(pair) = pair(link, source_side, [from, to], protocol, port) else {
@@ -242,11 +245,16 @@ impl<'a> Scope<'a> {
         };
         let snapshots = views(link, &explainer.estate.places, false);
         let walk = walk::walk(&Model::new(link, snapshots), &pair, &[]);
+        // Of ICMP both ways are asked about: what fails either way fails.
+        let asked = source_side.sends();
+        let ways = [asked].into_iter().chain(walk::flows(&pair));
+        let flow = ways.into_iter().find(|way| !causes(&walk, *way).is_empty()).unwrap_or(asked);
+        let (from, to) = if flow == asked { (from, to) } else { (to, from) };
         let (source, destination) = (vec![lone(from)], vec![lone(to)]);
-        let direction = Some(source_side.sends());
-        let causes = causes(&walk, source_side.sends());
+        let direction = Some(flow);
+        let causes = causes(&walk, flow);
         if causes.is_empty() {
-            let gaps = gaps(&walk, source_side.sends(), lang);
+            let gaps = gaps(&walk, flow, lang);
             let gaps = if gaps.is_empty() { vec![self.nobody_note(lang)] } else { gaps };
             unknown.push(UnknownPart { source, destination, protocol, ports, direction, gaps });
         } else {
@@ -285,6 +293,12 @@ impl<'a> Scope<'a> {
     }
 
     fn nobody_note(&self, lang: Lang) -> GapNote {
+        if !self.from.is_empty() && !self.to.is_empty() {
+            let what = both!("no two of these hosts have the link between them", "这些主机中没有分处该链路两端的两台");
+            let closes_with =
+                both!("name hosts at both sides of the link, or no link", "让两端主机分处该链路两侧，或不指定链路");
+            return note(GapCode::AccountNotVisible, &what, &closes_with, None, lang);
+        }
         let set = if self.from.is_empty() { &self.ask.expectation.from } else { &self.ask.expectation.to };
         let name = match set {
             EndpointSet::Instance { id, address } => format!("{id} ({address})"),
@@ -605,3 +619,6 @@ impl Estate {
         blocks
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! `pingtong-agent ping` as a program: its output, its exit codes, its end, in a network namespace of its own.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops at what it did not expect")]
+#![expect(clippy::disallowed_methods, reason = "whether this is CI is told by the environment")]
+
+use serde_json::Value;
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Command, Output, Stdio},
+};
+
+const AGENT: &str = env!("CARGO_BIN_EXE_pingtong-agent");
+
+/// The agent in a namespace with nothing but a loopback interface, after `before` was done there.
+fn in_namespace(before: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["-Urn", "sh", "-c", &format!("ip link set lo up && {before} exec \"$@\""), "sh", AGENT, "ping"]);
+    command.args(arguments).env("LC_ALL", "C");
+    command
+}
+
+/// Whether such namespaces can be made here; a test that cannot run says so and fails under CI.
+fn possible() -> bool {
+    let made = Command::new("unshare").args(["-Urn", "sh", "-c", "ip link set lo up"]).output();
+    let possible = made.is_ok_and(|made| made.status.success());
+    if !possible {
+        eprintln!("SKIPPED: \"unshare -Urn\" with \"ip\" is not possible here");
+        assert!(std::env::var_os("CI").is_none(), "under CI every test has to run");
+    }
+    possible
+}
+
+fn run(before: &str, arguments: &[&str]) -> Output {
+    in_namespace(before, arguments).output().unwrap()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+#[test]
+fn one_line_a_target_and_a_last_line_for_the_whole() {
+    if !possible() {
+        return;
+    }
+    let output = run("", &["127.0.0.1", "127.0.0.8/30", "-c", "4", "-p", "10", "--json"]);
+    let lines = lines(&output);
+    assert_eq!((code(&output), lines.len()), (Some(0), 4));
+    for (line, address) in lines.iter().zip(["127.0.0.1", "127.0.0.9", "127.0.0.10"]) {
+        assert_eq!((&line["target"], &line["sent"], &line["received"]), (&address.into(), &4.into(), &4.into()));
+        assert!(line["rtt_us"]["p50"].as_f64().unwrap() > 0.0);
+    }
+    let summary = &lines[3]["summary"];
+    assert_eq!((&lines[3]["schema"], lines[3].as_object().unwrap().len()), (&1.into(), 2));
+    assert_eq!((&summary["sent"], &summary["received"], &summary["lost"]), (&12.into(), &12.into(), &0.into()));
+    for key in ["late", "duplicates", "own_drops", "targets", "alive", "rss_kib_max"] {
+        assert!(summary[key].is_u64(), "{key}");
+    }
+    for key in ["errors", "loss", "rtt_us", "cpu_seconds"] {
+        assert!(summary[key].is_object(), "{key}");
+    }
+    assert!(summary["seconds"].as_f64().unwrap() > 0.0 && summary["rate_pps"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn refusals_of_this_host_are_named_and_are_no_losses() {
+    if !possible() {
+        return;
+    }
+    let output = run("", &["127.0.0.1", "192.0.2.1", "-c", "2", "-p", "10", "-t", "100", "--json"]);
+    let lines = lines(&output);
+    let summary = &lines[2]["summary"];
+    assert_eq!(code(&output), Some(1));
+    assert_eq!((&summary["sent"], &summary["lost"], &summary["refused"]), (&2.into(), &0.into(), &2.into()));
+    assert_eq!(summary["errors"]["ENETUNREACH"], 2);
+    assert_eq!((&lines[1]["answered"], &lines[1]["loss"]), (&0.0.into(), &Value::Null));
+}
+
+#[test]
+fn probes_leave_by_the_interface_and_from_the_address_that_were_asked_for() {
+    if !possible() {
+        return;
+    }
+    let observed = |arguments: &[&str]| {
+        let mut all = vec!["127.0.0.1", "-c", "2", "-p", "5", "--json"];
+        all.extend(arguments);
+        run("", &all)
+    };
+    assert_eq!(code(&observed(&["-I", "lo", "-S", "127.0.0.9"])), Some(0));
+    for wrong in [["-I", "none0"], ["-S", "192.0.2.1"]] {
+        let output = observed(&wrong);
+        assert_eq!(code(&output), Some(64), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn silence_is_loss_and_each_probe_is_written_down() {
+    if !possible() {
+        return;
+    }
+    let samples = tempfile::NamedTempFile::new().unwrap();
+    let path = samples.path().to_str().unwrap();
+    let silent = "echo 1 > /proc/sys/net/ipv4/icmp_echo_ignore_all;";
+    let output = run(silent, &["127.0.0.1", "-c", "3", "-p", "10", "-t", "50.5", "--json", "--samples", path]);
+    let summary = &lines(&output)[1]["summary"];
+    assert_eq!(code(&output), Some(1));
+    assert_eq!((&summary["sent"], &summary["lost"], &summary["loss"]["rate"]), (&3.into(), &3.into(), &1.0.into()));
+    let text = std::fs::read_to_string(samples.path()).unwrap();
+    let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    assert_eq!(
+        rows.iter().map(|row| (row[1], row[3], row[4])).collect::<Vec<_>>(),
+        [("0", "", "lost"), ("1", "", "lost"), ("2", "", "lost"),]
+    );
+}
+
+#[test]
+fn an_interrupt_prints_what_is_known_and_waits_no_longer() {
+    if !possible() {
+        return;
+    }
+    let arguments = ["127.0.0.1", "--loop", "-p", "5", "-t", "60000", "--json"];
+    // The shell tells its number, which the agent keeps.
+    let mut child = in_namespace("echo $$;", &arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut number = String::new();
+    out.read_line(&mut number).unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    // Its signals are blocked once it watches them; until then an interrupt would just kill it.
+    let watches = || {
+        std::fs::read_to_string(&status).is_ok_and(|text| {
+            let blocked = text.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or("0");
+            u64::from_str_radix(blocked.trim(), 16).is_ok_and(|signals| signals & 0b10 != 0)
+        })
+    };
+    while !watches() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let rest: Vec<Value> = out.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    child.wait().unwrap();
+    let summary = &rest.last().unwrap()["summary"];
+    assert_eq!((&summary["interrupted"], &summary["lost"]), (&true.into(), &0.into()));
+    let count = |key: &str| summary[key].as_u64().unwrap();
+    assert_eq!(count("sent"), count("received") + count("undecided"));
+}
+
+#[test]
+fn flat_out_counts_every_answer_of_a_hundred_thousand() {
+    if !possible() {
+        return;
+    }
+    let output = run("", &["127.1.0.0/24", "-c", "400", "--rate", "0", "--json"]);
+    let summary = &lines(&output)[254]["summary"];
+    assert_eq!((&summary["sent"], &summary["received"]), (&101_600.into(), &101_600.into()), "{summary}");
+    assert_eq!((&summary["duplicates"], &summary["own_drops"], &summary["foreign"]), (&0.into(), &0.into(), &0.into()));
+}
+
+#[test]
+fn another_pinger_beside_us_is_not_counted() {
+    if !possible() {
+        return;
+    }
+    let both = format!("{AGENT} ping 127.0.0.1 -c 100 -p 1 --json > /dev/null & ");
+    let output = run(&both, &["127.0.0.1", "-c", "100", "-p", "1", "--json"]);
+    let summary = &lines(&output)[1]["summary"];
+    assert_eq!((&summary["sent"], &summary["received"], &summary["duplicates"]), (&100.into(), &100.into(), &0.into()));
+}
+
+#[test]
+fn every_mistake_is_told_and_the_exit_code_is_64() {
+    let mut child = Command::new(AGENT)
+        .args(["ping", "10.0.0.0/8", "--targets", "-", "--targets", "/no/such/file"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"# a comment\n10.1.2.3/8 behind\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(code(&output), Some(64));
+    for expected in ["10.0.0.0/8", "standard input:2", "/no/such/file"] {
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+    for wrong in [["ping", "--timeout", "0"], ["ping", "--period", "-1"], ["ping", "--size", "8"]] {
+        assert_eq!(code(&Command::new(AGENT).args(wrong).output().unwrap()), Some(64), "{wrong:?}");
+    }
+    assert_eq!(code(&Command::new(AGENT).arg("ping").output().unwrap()), Some(64));
+}
+
+#[test]
+fn man_pages_and_completions_come_from_the_commands() {
+    let man = Command::new(AGENT).arg("man").output().unwrap();
+    let text = String::from_utf8(man.stdout).unwrap();
+    assert!(text.contains(".TH") && text.contains("\\-\\-observe"), "{text}");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = Command::new(AGENT).args(["completions", shell]).output().unwrap();
+        assert!(String::from_utf8(script.stdout).unwrap().contains("observe"), "{shell}");
+    }
+}

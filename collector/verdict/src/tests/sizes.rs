@@ -1,0 +1,151 @@
+//! What is concluded from packets that may not be cut, size by size: what passes, what dies, in which direction, how many.
+
+use super::world::*;
+use crate::{
+    Lang,
+    model::Model,
+    observe::{Observed, SizeSeen},
+    path_size,
+};
+use pingtong_evidence::*;
+use std::collections::BTreeMap;
+
+const THERE: Direction = Direction::Forward;
+const BACK: Direction = Direction::Return;
+
+/// Of one size: how many were sent, answered, and seen to arrive.
+type Sized = (u32, u64, u64, Option<u64>);
+
+/// A flow that is alive and lost nothing of what is small.
+fn observed(sizes: &[Sized]) -> Observed {
+    let one = |&(size, sent, replied, arrived): &Sized| {
+        (size, SizeSeen { sent, replied, arrived, told_by: std::collections::BTreeSet::new() })
+    };
+    let mut observed = Observed::default();
+    (observed.rounds, observed.sent, observed.received) = (1, 400, 400);
+    observed.sizes = sizes.iter().map(one).collect();
+    observed
+}
+
+fn judged(world: &mut World, seen: &[(Direction, &[Sized])]) -> Vec<(Option<Direction>, Vec<String>)> {
+    let question = &world.question;
+    let model = Model::new(&question.pair.link, &question.snapshots);
+    let facts: BTreeMap<AgentId, HostFacts> =
+        question.hosts.iter().map(|facts| (facts.agent.clone(), facts.clone())).collect();
+    let seen = seen.iter().map(|(flow, sizes)| (*flow, observed(sizes))).collect();
+    let found = path_size::judge(&model, &question.pair, &facts, &seen);
+    found.iter().map(|f| (f.direction, f.evidence.iter().map(|note| note.text.get(Lang::En)).collect())).collect()
+}
+
+fn told(seen: &[(Direction, &[Sized])]) -> Vec<(Option<Direction>, String)> {
+    let found = judged(&mut World::healthy(), seen);
+    found.into_iter().map(|(direction, mut texts)| (direction, texts.remove(0))).collect()
+}
+
+fn vanish(passes: u32, way: &str, dead: u64, dies: u32) -> String {
+    format!(
+        "packets of up to {passes} bytes pass{way}; all {dead} of {dies} bytes and more that may not be fragmented vanish, \
+         and nobody sends \"fragmentation needed\""
+    )
+}
+
+/// Requests of 1401 and 1500 bytes that never arrive.
+const DIES_OUT: [Sized; 4] = [(84, 6, 6, Some(6)), (1400, 6, 6, Some(6)), (1401, 6, 0, Some(0)), (1500, 6, 0, Some(0))];
+/// Requests of those sizes that arrive, and of which no answer comes.
+const ANSWERS_DIE: [Sized; 4] =
+    [(84, 6, 6, Some(6)), (1400, 6, 6, Some(6)), (1401, 6, 0, Some(6)), (1500, 6, 0, Some(6))];
+const WHOLE: [Sized; 2] = [(84, 6, 6, Some(6)), (1500, 6, 6, Some(6))];
+
+#[test]
+fn requests_that_do_not_arrive_die_in_their_own_direction() {
+    let dead = |way| vanish(1400, way, 12, 1401);
+    assert_eq!(told(&[(THERE, &DIES_OUT), (BACK, &WHOLE)]), [(Some(THERE), dead(" forward"))]);
+    assert_eq!(told(&[(THERE, &WHOLE), (BACK, &DIES_OUT)]), [(Some(BACK), dead(" on the return path"))]);
+}
+
+#[test]
+fn answers_die_in_the_other_direction_unless_whole_packets_pass_there() {
+    assert_eq!(told(&[(THERE, &ANSWERS_DIE)]), [(Some(BACK), vanish(1400, " on the return path", 12, 1401))]);
+    let small: [Sized; 1] = [(84, 6, 6, Some(6))];
+    assert_eq!(told(&[(THERE, &ANSWERS_DIE), (BACK, &small)]).len(), 1, "small ones say nothing of large ones");
+    let few: [Sized; 2] = [(84, 6, 6, Some(6)), (1500, 3, 0, Some(0))];
+    assert_eq!(told(&[(THERE, &ANSWERS_DIE), (BACK, &few)]).len(), 1, "nor do large ones that do not arrive");
+    assert_eq!(told(&[(THERE, &ANSWERS_DIE), (BACK, &WHOLE)]), [], "whole packets of that direction pass");
+    let arrive: [Sized; 2] = [(84, 6, 6, Some(6)), (1450, 6, 0, Some(6))];
+    assert_eq!(told(&[(THERE, &ANSWERS_DIE), (BACK, &arrive)]).first().map(|(way, _)| *way), None, "they arrive");
+    let answered: [Sized; 2] = [(84, 6, 6, None), (1450, 6, 6, None)];
+    assert_eq!(told(&[(THERE, &ANSWERS_DIE), (BACK, &answered)]), [], "they are answered");
+}
+
+#[test]
+fn of_two_limits_of_one_direction_the_smaller_counts() {
+    // The answers of one flow and the requests of the other die on the same way.
+    let lower: [Sized; 3] = [(84, 6, 6, Some(6)), (1300, 6, 6, Some(6)), (1301, 9, 0, Some(0))];
+    let expected = [(Some(BACK), vanish(1300, " on the return path", 9, 1301))];
+    assert_eq!(told(&[(THERE, &ANSWERS_DIE), (BACK, &lower)]), expected);
+    let expected = [(Some(THERE), vanish(1300, " forward", 9, 1301))];
+    assert_eq!(told(&[(THERE, &lower), (BACK, &ANSWERS_DIE)]), expected, "whichever tells of it");
+}
+
+#[test]
+fn one_limit_of_both_directions_is_one_cause_with_all_its_dead() {
+    let more: [Sized; 3] = [(84, 6, 6, Some(6)), (1400, 6, 6, Some(6)), (1401, 7, 0, Some(0))];
+    assert_eq!(told(&[(THERE, &DIES_OUT), (BACK, &more)]), [(None, vanish(1400, "", 19, 1401))]);
+    let lower: [Sized; 3] = [(84, 6, 6, Some(6)), (1300, 6, 6, Some(6)), (1301, 7, 0, Some(0))];
+    let ways: Vec<_> = told(&[(THERE, &DIES_OUT), (BACK, &lower)]).into_iter().map(|(way, _)| way).collect();
+    assert_eq!(ways, [Some(THERE), Some(BACK)]);
+}
+
+#[test]
+fn where_nobody_looked_or_what_was_seen_differs_the_direction_stays_open() {
+    let unseen: [Sized; 3] = [(84, 6, 6, None), (1400, 6, 6, None), (1500, 6, 0, None)];
+    assert_eq!(told(&[(THERE, &unseen)]), [(None, vanish(1400, "", 6, 1500))]);
+    let mixed: [Sized; 3] = [(1400, 6, 6, Some(6)), (1450, 6, 0, Some(0)), (1500, 6, 0, Some(6))];
+    assert_eq!(told(&[(THERE, &mixed)]), [(None, vanish(1400, "", 12, 1450))]);
+    // A direction that is known makes the open one needless.
+    assert_eq!(told(&[(THERE, &unseen), (BACK, &DIES_OUT)]).len(), 1);
+}
+
+#[test]
+fn a_size_that_the_own_kernel_refused_was_not_sent_and_says_nothing() {
+    let refused: [Sized; 4] = [(1400, 6, 6, Some(6)), (1450, 0, 0, None), (1480, 6, 0, Some(0)), (1500, 0, 0, None)];
+    assert_eq!(told(&[(THERE, &refused)]), [(Some(THERE), vanish(1400, " forward", 6, 1480))]);
+    let arrived: [Sized; 4] = [(1400, 6, 6, Some(6)), (1450, 0, 0, None), (1480, 6, 0, Some(6)), (1500, 0, 0, None)];
+    assert_eq!(told(&[(THERE, &arrived)]), [(Some(BACK), vanish(1400, " on the return path", 6, 1480))]);
+}
+
+#[test]
+fn fewer_than_six_dead_packets_are_no_black_hole() {
+    let few: [Sized; 2] = [(1400, 6, 6, Some(6)), (1500, 5, 0, Some(0))];
+    assert_eq!(told(&[(THERE, &few)]), []);
+}
+
+#[test]
+fn a_card_that_carries_no_more_than_what_passes_is_told_with_its_host() {
+    let texts = |world: &mut World| judged(world, &[(THERE, &DIES_OUT), (BACK, &WHOLE)]).remove(0).1;
+    assert_eq!(texts(&mut World::healthy()).len(), 1, "whole cards are not worth a word");
+    for (mtu, told) in [(1_400, true), (1_401, false), (1_280, true)] {
+        let mut world = World::healthy();
+        let cards = known(&mut world.facts(Side::Acceptor).interfaces);
+        // Another card of the host is not the one.
+        cards.insert(0, InterfaceFact { name: "eth9".into(), mtu: 600, addresses: vec![], ..cards[0].clone() });
+        cards[1].mtu = mtu;
+        let line = format!("the card eth0 of 172.16.1.10 itself carries {mtu} bytes");
+        let expected = if told { vec![line] } else { vec![] };
+        assert_eq!(texts(&mut world)[1..], expected);
+    }
+}
+
+#[test]
+fn the_largest_whole_packet_that_was_answered_is_told_with_who_says_more_must_be_cut() {
+    let line = |observed: &Observed, lang| path_size::largest(THERE, observed).map(|note| note.text.get(lang));
+    let mut seen = observed(&[(84, 6, 6, None), (1400, 6, 1, None), (1450, 6, 0, None)]);
+    assert_eq!(line(&seen, Lang::En).as_deref(), Some("forward: packets of 1400 bytes pass unfragmented"));
+    assert_eq!(line(&seen, Lang::Zh).as_deref(), Some("正向：1400 字节的报文不分片即可通过"));
+    let back = path_size::largest(BACK, &seen).map(|note| note.text.get(Lang::Zh));
+    assert_eq!(back.as_deref(), Some("反向：1400 字节的报文不分片即可通过"));
+    seen.sizes.get_mut(&1450).unwrap().told_by.insert(ip("192.168.1.253"));
+    let told = "forward: packets of 1400 bytes pass unfragmented; 192.168.1.253 says of larger ones that they need fragmentation";
+    assert_eq!(line(&seen, Lang::En).as_deref(), Some(told));
+    assert_eq!(line(&observed(&[(1450, 6, 0, None)]), Lang::En), None);
+}
