@@ -40,7 +40,11 @@ impl Sockets {
         let (inbox, errors) = (&mut self.inbox, &mut self.errors);
         let mut post = Post { inbox, errors, packets_max, pair, clock, read: 0 };
         let mut more = self.icmp.drain(self.whole.as_mut().ok(), &mut post, &mut take);
-        if let Ok(lane) = &mut self.icmpv6 {
+        // Nothing comes to a socket that nothing left by, unless others' requests are looked at.
+        let whole_used = self.whole_v6.as_ref().is_ok_and(|lane| lane.used);
+        if let Ok(lane) = &mut self.icmpv6
+            && (lane.used || whole_used || self.wanted.requests)
+        {
             more |= lane.drain(self.whole_v6.as_mut().ok(), &mut post, &mut take);
         }
         if let Ok(tap) = &mut self.tap {
@@ -69,7 +73,9 @@ impl Lane {
             read += count;
             post.read += count;
             if count < wanted || read == post.packets_max {
-                report_drops(&mut self.drops, drops_of(&self.fd).filter(|_| read > 0), take);
+                if read > 0 {
+                    report_drops(&mut self.drops, drops_of(&self.fd), take);
+                }
                 return count == wanted;
             }
         }

@@ -83,6 +83,7 @@ impl Lane {
         errors: &mut Inbox,
         became: &mut impl FnMut(usize, Handed),
     ) {
+        self.used = true;
         let mut envelopes = [Envelope::EMPTY; N];
         let mut letters = [Letter::default(); N];
         for ((envelope, letter), probe) in envelopes.iter_mut().zip(&mut letters).zip(probes) {

@@ -64,7 +64,7 @@ pub struct Sockets {
     pub(super) names: BTreeMap<i32, String>,
     /// Whether the last reading found a stream of packets.
     pub(super) busy: bool,
-    wanted: Wanted,
+    pub(super) wanted: Wanted,
     arrivals_stamped: bool,
 }
 
@@ -74,6 +74,8 @@ pub(super) struct Lane {
     pub(super) fd: OwnedFd,
     pub(super) version: Version,
     pub(super) departures: Departures,
+    /// Whether anything was sent by it.
+    pub(super) used: bool,
     /// Whether the kernel stamps departures now.
     pub(super) stamping: bool,
     /// Stamps that were read while sending.
@@ -304,7 +306,15 @@ impl Version {
 
 impl Lane {
     fn new(fd: OwnedFd, version: Version) -> Self {
-        Self { fd, version, departures: Departures::default(), stamping: false, left: Vec::new(), drops: 0 }
+        Self {
+            fd,
+            version,
+            used: false,
+            departures: Departures::default(),
+            stamping: false,
+            left: Vec::new(),
+            drops: 0,
+        }
     }
 
     /// Switches stamps; the kernel's numbering of departures begins at nought whenever it is switched on.
