@@ -162,7 +162,7 @@ enum Bench {
         #[arg(long)]
         json: bool,
     },
-    /// The probe engine: rate, cost, loss, times and direction beside the kernel's limit, fping and tcpdump; build with --release. 探测引擎：与内核极限、fping、tcpdump 对照的速率、开销、计数与时延。
+    /// The probe engine: rate, cost, loss, times and direction beside the kernel's limit, fping and a packet capture; build with --release. 探测引擎：与内核极限、fping、抓包对照的速率、开销、计数与时延。
     Probe {
         /// One JSON line. 输出一行 JSON。
         #[arg(long)]

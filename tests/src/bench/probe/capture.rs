@@ -1,29 +1,43 @@
-//! A packet capture by tcpdump, and what it says of probes: when each request left and its answer came.
+//! A packet capture: when each request passed an interface and when its answer did, by the kernel's own stamps.
 //!
-//! Reads the file format of `pcap-savefile(5)` with nanoseconds, Ethernet frames, IPv4, ICMP echoes.
+//! The tap and the stamps are those that tcpdump shows; tcpdump itself gives up its identity before it begins, which a
+//! sandbox with one user has no room for. Reads Ethernet frames, IPv4, ICMP echoes.
 
-use super::measure::Running;
 use crate::plane::Namespace;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
+use nix::sys::{
+    socket::{
+        AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, bind, recvmsg,
+        setsockopt, socket, sockopt,
+    },
+    time::{TimeSpec, TimeValLike as _},
+};
 use std::{
     collections::BTreeMap,
-    fs,
+    io::IoSliceMut,
     net::Ipv4Addr,
-    path::{Path, PathBuf},
-    process::Command,
+    os::fd::{AsRawFd as _, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
 };
 
-/// Magic of a capture with nanoseconds, in the order of the host that wrote it.
-const NANOSECONDS: u32 = 0xa1b2_3c4d;
-const FILE_HEADER: usize = 24;
-const RECORD_HEADER: usize = 16;
+/// Room for what comes while the reader has no core.
+const BUFFER_BYTES: usize = 64 << 20;
+/// As much of a frame as says which echo it is.
+const FRAME_BYTES: usize = 64;
 const FRAME_HEADER: usize = 14;
+/// How long the reader waits for a packet before it looks whether it is to end.
+const TURN_MS: i64 = 20;
 
 /// A capture under way.
 #[derive(Debug)]
 pub(super) struct Capture {
-    running: Running,
-    file: PathBuf,
+    stop: Arc<AtomicBool>,
+    reader: JoinHandle<Vec<Echo>>,
 }
 
 /// An echo seen.
@@ -47,39 +61,69 @@ pub(super) struct OnWire {
 
 impl Capture {
     /// Begins to capture echoes on an interface.
-    pub(super) fn start(namespace: &Namespace, interface: &str, file: PathBuf) -> Result<Self> {
-        let mut command = Command::new("tcpdump");
-        command
-            .args(["-i", interface, "-s", "64", "-B", "65536", "--time-stamp-precision=nano", "-Z", "root", "-w"])
-            .arg(&file)
-            .arg("icmp");
-        let running = Running::start(namespace, command)?;
-        running.until_watching()?;
-        Ok(Self { running, file })
+    pub(super) fn start(namespace: &Namespace, interface: &'static str) -> Result<Self> {
+        let socket =
+            namespace.run(move || open(interface)).with_context(|| format!("cannot capture on {interface}"))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let reader = thread::Builder::new().name("capture".into()).spawn(move || read(&socket, &stopped))?;
+        Ok(Self { stop, reader })
     }
 
     /// Ends it: per target, its requests in the order in which they left.
     pub(super) fn end(self) -> Result<BTreeMap<Ipv4Addr, Vec<OnWire>>> {
-        self.running.interrupt()?;
-        read(&self.file)
+        self.stop.store(true, Ordering::Relaxed);
+        Ok(joined(&self.reader.join().map_err(|_| anyhow!("the reader of a capture panicked"))?))
     }
 }
 
-fn read(file: &Path) -> Result<BTreeMap<Ipv4Addr, Vec<OnWire>>> {
-    let bytes = fs::read(file).with_context(|| format!("cannot read the capture {}", file.display()))?;
-    if word(&bytes, 0) != Some(NANOSECONDS) {
-        bail!("the capture has no nanoseconds");
+fn open(interface: &str) -> Result<OwnedFd> {
+    let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::EthAll)?;
+    setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+    setsockopt(&socket, sockopt::ReceiveTimeout, &nix::sys::time::TimeVal::milliseconds(TURN_MS))?;
+    if setsockopt(&socket, sockopt::RcvBufForce, &BUFFER_BYTES).is_err() {
+        setsockopt(&socket, sockopt::RcvBuf, &BUFFER_BYTES)?;
     }
+    let address = nix::ifaddrs::getifaddrs()?
+        .filter(|entry| entry.interface_name == interface)
+        .find_map(|entry| entry.address.and_then(|address| address.as_link_addr().copied()))
+        .context("the kernel lists no hardware address of it")?;
+    bind(socket.as_raw_fd(), &address)?;
+    Ok(socket)
+}
+
+/// Reads until it is to stop and nothing is left.
+fn read(socket: &OwnedFd, stop: &AtomicBool) -> Vec<Echo> {
+    let mut seen = Vec::new();
+    let mut buffer = [0; FRAME_BYTES];
+    loop {
+        let stopping = stop.load(Ordering::Relaxed);
+        let mut control = nix::cmsg_space!(TimeSpec);
+        let mut slices = [IoSliceMut::new(&mut buffer)];
+        let message = recvmsg::<LinkAddr>(socket.as_raw_fd(), &mut slices, Some(&mut control), MsgFlags::empty());
+        let Ok(message) = message else {
+            if stopping {
+                return seen;
+            }
+            continue;
+        };
+        let stamp = message.cmsgs().ok().and_then(|mut parts| {
+            parts.find_map(|part| match part {
+                ControlMessageOwned::ScmTimestampns(at) => Some(Duration::from(at)),
+                _ => None,
+            })
+        });
+        let (bytes, Some(stamp)) = (message.bytes, stamp) else { continue };
+        let at_ns = i64::try_from(stamp.as_nanos()).unwrap_or(i64::MAX);
+        seen.extend(buffer.get(..bytes.min(FRAME_BYTES)).and_then(|frame| echo(frame, at_ns)));
+    }
+}
+
+fn joined(echoes: &[Echo]) -> BTreeMap<Ipv4Addr, Vec<OnWire>> {
     let mut seen: BTreeMap<Ipv4Addr, Vec<OnWire>> = BTreeMap::new();
     // The number has 16 bits and comes again; an answer belongs to the latest request that bore it.
     let mut latest: BTreeMap<(Ipv4Addr, u16, u16), usize> = BTreeMap::new();
-    let mut rest = bytes.get(FILE_HEADER..).unwrap_or_default();
-    while let (Some(seconds), Some(nanos), Some(length)) = (word(rest, 0), word(rest, 4), word(rest, 8)) {
-        let end = RECORD_HEADER + usize::try_from(length)?;
-        let Some(frame) = rest.get(RECORD_HEADER..end) else { break };
-        rest = &rest[end..];
-        let at_ns = i64::from(seconds) * 1_000_000_000 + i64::from(nanos);
-        let Some(echo) = echo(frame, at_ns) else { continue };
+    for echo in echoes {
         let of_target = seen.entry(echo.target).or_default();
         let key = (echo.target, echo.identifier, echo.sequence);
         if echo.request {
@@ -89,7 +133,7 @@ fn read(file: &Path) -> Result<BTreeMap<Ipv4Addr, Vec<OnWire>>> {
             request.rtt_ns.get_or_insert(echo.at_ns - request.sent_ns);
         }
     }
-    Ok(seen)
+    seen
 }
 
 fn echo(frame: &[u8], at_ns: i64) -> Option<Echo> {
@@ -110,8 +154,4 @@ fn echo(frame: &[u8], at_ns: i64) -> Option<Echo> {
         identifier: half(4)?,
         sequence: half(6)?,
     })
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }

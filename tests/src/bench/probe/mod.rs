@@ -23,7 +23,7 @@ pub use watch::{Idle, Observer};
 
 use crate::programs::Programs;
 use anyhow::{Context, Result};
-use pinger::{Agent, installed};
+use pinger::Agent;
 use road::Road;
 use serde::Serialize;
 use std::path::Path;
@@ -55,7 +55,7 @@ pub struct Report {
     schema: u8,
     rates: Vec<Rate>,
     losses: Vec<Trial>,
-    times: Option<Times>,
+    times: Times,
     pacing: Vec<Pacing>,
     directions: Directions,
     observer: Observer,
@@ -120,12 +120,9 @@ pub async fn run(size: Size, programs: &Programs, directory: &Path) -> Result<Re
         .map(|targets| rate::measure(&road, &agent, directory, *targets, size.rounds))
         .collect::<Result<Vec<_>>>()?;
     let losses = loss::measure(&road, &agent, directory, size.probes)?;
-    let (times, pacing) = if installed("tcpdump") {
-        let paces = PACES.iter().map(|rate| times::pace(&road, &agent, directory, *rate, PACED_SECONDS));
-        (Some(times::measure(&road, &agent, directory)?), paces.collect::<Result<Vec<_>>>()?)
-    } else {
-        (None, vec![])
-    };
+    let times = times::measure(&road, &agent, directory)?;
+    let paces = PACES.iter().map(|rate| times::pace(&road, &agent, directory, *rate, PACED_SECONDS));
+    let pacing = paces.collect::<Result<Vec<_>>>()?;
     let directions = direction::measure(&road, &agent, directory, size.directions, size.seed)?;
     let observer = watch::observer(&road, &agent)?;
     drop(road);
@@ -157,10 +154,10 @@ fn targets(report: &Report) -> Vec<Target> {
     let misses = report.losses.iter().map(|trial| trial.miscounts).sum::<u64>()
         + report.rates.iter().map(|rate| rate.false_losses).sum::<u64>();
     all.push(Target::at_most("replies miscounted", Some(misses as f64), 0.0));
-    let times = report.times.as_ref();
-    all.push(Target::at_most("RTT error p99.9 (us)", times.map(|times| times.p999_us), 5.0));
-    all.push(Target::at_most("RTT error, worst (us)", times.map(|times| times.worst_us), 500.0));
-    all.push(Target::at_most("RTTs below the wire's", times.map(|times| times.below_far_end as f64), 0.0));
+    let times = &report.times;
+    all.push(Target::at_most("RTT error p99.9 (us)", Some(times.p999_us), 5.0));
+    all.push(Target::at_most("RTT error, worst (us)", Some(times.worst_us), 500.0));
+    all.push(Target::at_most("RTTs below the wire's", Some(times.below_far_end as f64), 0.0));
     for rate in PACES {
         let pacing = report.pacing.iter().find(|pacing| pacing.rate == rate);
         all.push(Target::at_most(format!("pacing error at {rate}/s"), pacing.map(|pacing| pacing.error), 0.005));

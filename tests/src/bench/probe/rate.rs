@@ -14,6 +14,8 @@ use std::path::Path;
 const PROBES: usize = 100_000;
 /// Probes of one run of surge-ping.
 const SURGE_PROBES: usize = 20_000;
+/// Targets that keep fping busy.
+const FPING_TARGETS: usize = 1_000;
 /// Probes of one run of fping: it ends itself beyond 65 535.
 const FPING_PROBES: usize = 60_000;
 
@@ -83,7 +85,10 @@ pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path, targets: usi
         for (column, value) in columns.iter_mut().zip(values) {
             column.push(value);
         }
-        if let Some((other, other_cpu)) = fping(&road.here, &file, u32::try_from(FPING_PROBES / targets)?)? {
+        // fping waits at least a hundredth of a second between two probes to one target here; with fewer it idles.
+        if targets >= FPING_TARGETS
+            && let Some((other, other_cpu)) = fping(&road.here, &file, u32::try_from(FPING_PROBES / targets)?)?
+        {
             columns[6].push(rate / other);
             columns[7].push(cpu / other_cpu);
         }

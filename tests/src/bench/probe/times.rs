@@ -1,7 +1,7 @@
 //! Honest times: each round-trip time beside the packet capture of the same probe, on cores that are kept busy; and how
 //! evenly probes leave.
 //!
-//! tcpdump's tap at the prober's end sees a request just before the kernel stamps its departure, so the prober's times
+//! The tap at the prober's end sees a request just before the kernel stamps its departure, so the prober's times
 //! are shorter than the capture's by the path between the two, a microsecond or so; that is the tap's place and not an
 //! error, and it is told as the median. Errors are counted from the capture, nothing taken off.
 
@@ -66,8 +66,8 @@ pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path) -> Result<Ti
     let samples = directory.join("samples");
     write_targets(&file, SHAPED, TARGETS)?;
     road.shape(Shape { delay_ms: 2.5, ..Shape::default() });
-    let near = Capture::start(&road.here, SHAPED_NAME, directory.join("near.pcap"))?;
-    let far = Capture::start(&road.there, SHAPED_NAME, directory.join("far.pcap"))?;
+    let near = Capture::start(&road.here, SHAPED_NAME)?;
+    let far = Capture::start(&road.there, SHAPED_NAME)?;
     let busy = Busy::start();
     let path = samples.to_string_lossy().into_owned();
     let order = Order {
@@ -114,7 +114,7 @@ pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path) -> Result<Ti
 pub(super) fn pace(road: &Road, agent: &Agent, directory: &Path, rate: u32, seconds: u32) -> Result<Pacing> {
     let file = directory.join("targets-pacing");
     write_targets(&file, NEAR, TARGETS)?;
-    let capture = Capture::start(&road.here, "near", directory.join("pacing.pcap"))?;
+    let capture = Capture::start(&road.here, "near")?;
     let count = rate * seconds / u32::try_from(TARGETS)?;
     let order = Order { targets: &file, count, period_ms: "0", rate, timeout_ms: 500, more: &[] };
     let told = agent.ping(&road.here, &order)?;
