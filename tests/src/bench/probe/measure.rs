@@ -22,6 +22,8 @@ use std::{
 
 /// No program runs longer.
 const WITHIN: Duration = Duration::from_mins(5);
+/// Looks in a row that find a program asleep before it is believed to wait for packets.
+const ASLEEP_MIN: u32 = 10;
 /// How long one is waited for that was to begin or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -105,15 +107,20 @@ impl Running {
         }
     }
 
-    /// Waits until it has a packet socket open, for what it is to see must not come before.
+    /// Waits until it has a packet socket open and sleeps, for what it is to see must not come before it looks.
     pub(super) fn until_watching(&self) -> Result<()> {
-        let table = format!("/proc/{}/net/packet", self.child.id());
+        let (table, state) =
+            (format!("/proc/{}/net/packet", self.child.id()), format!("/proc/{}/stat", self.child.id()));
         let deadline = Instant::now() + PATIENCE;
-        while std::fs::read_to_string(&table)?.lines().count() < 2 {
+        let mut asleep = 0;
+        while asleep < ASLEEP_MIN {
             if Instant::now() > deadline {
                 bail!("a program that was to watch opened no packet socket");
             }
             thread::sleep(Duration::from_millis(1));
+            let watching = std::fs::read_to_string(&table)?.lines().count() > 1;
+            let sleeping = std::fs::read_to_string(&state)?.contains(") S ");
+            asleep = if watching && sleeping { asleep + 1 } else { 0 };
         }
         Ok(())
     }

@@ -43,6 +43,12 @@ pub struct Times {
     pub p999_us: f64,
     /// None is farther off.
     pub worst_us: f64,
+    /// The farthest below the capture's.
+    pub least_us: f64,
+    /// The farthest above it.
+    pub most_us: f64,
+    /// Times that are not the kernel's at both ends, by the agent's own account.
+    pub unstamped: u64,
     /// Times that are shorter than what the far end's capture proves to be the least.
     pub below_far_end: usize,
 }
@@ -106,6 +112,9 @@ pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path) -> Result<Ti
         median_us: median(errors.clone()),
         p999_us: at(999).unwrap_or(f64::NAN),
         worst_us: at(1_000).unwrap_or(f64::NAN),
+        least_us: errors.iter().copied().fold(f64::NAN, f64::min),
+        most_us: errors.iter().copied().fold(f64::NAN, f64::max),
+        unstamped: told.summary["unstamped"].as_u64().unwrap_or_default(),
         below_far_end,
     })
 }
