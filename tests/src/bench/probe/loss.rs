@@ -100,7 +100,8 @@ fn try_out(road: &Road, agent: &Agent, directory: &Path, case: &Case<'_>) -> Res
     let before = replies_in(&road.here)?;
     let beside = case.beside.map(|program| {
         let mut command = Command::new(program);
-        command.args(["-c", "20", "-p", "100", "-i", "0", "-f"]).arg(&file);
+        // Patient, for a reply that it gave up waiting for is in the kernel's count and not in its own.
+        command.args(["-c", "20", "-p", "100", "-t", "10000", "-i", "0", "-f"]).arg(&file);
         Running::start(&road.here, command)
     });
     let order = Order {
