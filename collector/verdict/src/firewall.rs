@@ -44,6 +44,9 @@ fn number(protocol: Protocol) -> u8 {
     }
 }
 
+/// Protocols that a condition may name.
+const PROTOCOLS: [&str; 3] = ["icmp", "tcp", "udp"];
+
 /// `port` is the service's; the other end's is the kernel's choice and unknown.
 pub(crate) fn applies(
     rule: &FirewallRule,
@@ -66,7 +69,7 @@ pub(crate) fn applies(
         let met = match *word {
             "saddr" => matches_address(rest, source),
             "daddr" => matches_address(rest, destination),
-            "l4proto" => matches_word(rest, &protocol.to_string(), &["icmp", "tcp", "udp"]),
+            "l4proto" => matches_word(rest, &protocol.to_string(), &PROTOCOLS),
             // A rule for replies alone leaves requests alone.
             "type" if protocol == Protocol::Icmp && matches!(asked, Asked::Requests | Asked::Sent) => {
                 matches_word(rest, "echo-request", &["echo-reply"])
@@ -98,11 +101,14 @@ pub(crate) fn applies(
     if sure { Applies::Surely } else { Applies::Perhaps }
 }
 
-/// Whether the word at `at` is the value of the condition `name`.
+/// Whether the word at `at` is a value of the condition `name`, alone or in a set.
 fn after(words: &[&str], at: usize, name: &str) -> bool {
-    let value =
-        |word: &&&str| !matches!(**word, "!=" | "==" | "=" | "<" | "<=" | ">" | ">=") && word.parse::<u16>().is_err();
-    words[..at].iter().rev().find(value) == Some(&name)
+    let other = |word: &&&str| {
+        !matches!(**word, "!=" | "==" | "=" | "<" | "<=" | ">" | ">=")
+            && word.parse::<u16>().is_err()
+            && !(name == "l4proto" && PROTOCOLS.contains(*word))
+    };
+    words[..at].iter().rev().find(other) == Some(&name)
 }
 
 /// Whether the port fits the comparison that follows; none when it is none with a number.
@@ -122,11 +128,13 @@ fn matches_port(words: &[&str], port: u16) -> Option<bool> {
     }
 }
 
-/// Whether the value that follows is `ours`; none when it is none of the values known.
+/// Whether `ours` is the value that follows, or in the set of values; none when the first is none of the values known.
 fn matches_word(words: &[&str], ours: &str, known: &[&str]) -> Option<bool> {
     let negated = words.first() == Some(&"!=");
-    let value = words.iter().find(|word| !matches!(**word, "!=" | "==" | "="))?;
-    (*value == ours || known.contains(value)).then(|| (*value == ours) != negated)
+    let values = words.iter().skip_while(|word| matches!(**word, "!=" | "==" | "="));
+    let mut values = values.take_while(|value| **value == ours || known.contains(*value)).peekable();
+    values.peek()?;
+    Some(values.any(|value| *value == ours) != negated)
 }
 
 /// Whether the blocks that follow hold `address`; none when they are not blocks.
@@ -142,19 +150,48 @@ mod tests {
     use super::*;
     use pingtong_evidence::{FirewallHook, FirewallVerdict};
 
-    #[test]
-    fn a_rule_for_something_else_is_never_sure() {
-        let rule = |protocol, text: &str| FirewallRule {
+    fn rule(text: &str) -> FirewallRule {
+        FirewallRule {
             family: "inet".into(),
             table: "t".into(),
             chain: "c".into(),
             hook: FirewallHook::Input,
             handle: Some(1),
             verdict: FirewallVerdict::Drop,
-            protocol,
+            protocol: None,
             limited: false,
             text: text.into(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_set_of_protocols_or_ports_holds_each_of_its_values_and_no_other() {
+        let (peer, own) = ("192.168.1.10".parse().unwrap(), "172.16.1.10".parse().unwrap());
+        let ask = |text: &str, service| applies(&rule(text), service, peer, own, Asked::Requests);
+        let (icmp, tcp, udp) = ((Protocol::Icmp, None), (Protocol::Tcp, Some(443)), (Protocol::Udp, Some(443)));
+        for (text, meant) in [
+            ("meta l4proto { icmp, tcp } drop", [true, true, false]),
+            ("meta l4proto { tcp, icmp } drop", [true, true, false]),
+            ("meta l4proto { tcp, udp } drop", [false, true, true]),
+            ("meta l4proto != { tcp, udp } drop", [true, false, false]),
+            ("tcp dport < 444 drop", [false, true, false]),
+            ("tcp dport < 443 drop", [false, false, false]),
+            ("tcp dport <= 443 drop", [false, true, false]),
+            ("udp dport > 442 drop", [false, false, true]),
+            ("udp dport > 443 drop", [false, false, false]),
+            ("udp dport >= 443 drop", [false, false, true]),
+            ("tcp dport { 80, 443 } drop", [false, true, false]),
+            ("tcp dport != 443 drop", [false, false, false]),
+        ] {
+            for (service, applied) in [icmp, tcp, udp].into_iter().zip(meant) {
+                assert_eq!(ask(text, service) != Applies::No, applied, "{text}: {service:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_for_something_else_is_never_sure() {
+        let rule = |protocol, text: &str| FirewallRule { protocol, ..rule(text) };
         let (peer, own) = ("192.168.1.10".parse().unwrap(), "172.16.1.10".parse().unwrap());
         let ask = |protocol, text| applies(&rule(protocol, text), (Protocol::Icmp, None), peer, own, Asked::Requests);
         assert_eq!(ask(Some(1), "icmp type echo-request"), Applies::Surely);
