@@ -61,7 +61,8 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
         _ => None,
     };
     clock::put_ahead(settings.as_ref().map_or(0, |settings| settings.clock_ahead_ms));
-    // `doctor` looks at the capabilities, and the second opinion of `check` opens a socket of its own.
+    // `doctor` looks at the capabilities, the second opinion of `check` opens a socket of its own, and `ping` drops them once
+    // its sockets are as it wants them.
     let sockets = Sockets::open();
     let tap = match &cli.command {
         Command::Run(_) => {
@@ -69,13 +70,13 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
         }
         _ => None,
     };
+    if let Command::Ping(args) = &cli.command {
+        return ping::ping(args, sockets, clock, cli.json, lang);
+    }
     if !matches!(cli.command, Command::Doctor(_) | Command::Check(_))
         && let Err(error) = privilege::drop_all_but_listing()
     {
         tracing::debug!(%error, "capabilities are kept");
-    }
-    if let Command::Ping(args) = &cli.command {
-        return ping::ping(args, sockets, clock, cli.json, lang);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(work(cli, settings, sockets, tap, clock, lang))

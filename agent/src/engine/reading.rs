@@ -43,6 +43,15 @@ impl Sockets {
         let (inbox, frames, names) = (&mut self.inbox, &mut self.frames, &mut self.names);
         let mut post = Post { inbox, frames, names, tap, packets_max, pair, clock, read: 0 };
         let mut more = self.icmp.drain(&mut post, &mut take);
+        if let Some((pickup, lane)) = &mut self.picked_up {
+            let (read, unread) = pickup.take(packets_max, |stamp, packet| {
+                let Some(packet) = parse_ipv4(packet) else { return };
+                let at = clock.of_kernel(stamp);
+                take(Event::Icmp { packet, at: at.unwrap_or(pair.mono()), stamped: at.is_some() });
+            });
+            post.read += read;
+            more |= unread | lane.drain(&mut post, &mut take);
+        }
         // Nothing comes to a socket that nothing left by, unless others' requests are looked at.
         let whole_used = self.whole_v6.as_ref().is_ok_and(|lane| lane.used);
         if let Ok(lane) = &mut self.icmpv6
