@@ -77,7 +77,7 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
     if let Command::Ping(args) = &cli.command {
         return ping::ping(args, sockets, clock, cli.json, lang);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(work(cli, settings, sockets, tap, clock, lang))
 }
 
@@ -92,7 +92,15 @@ async fn work(
     let engine = Engine::start(sockets);
     match (&cli.command, settings) {
         (Command::Run(_), Some(settings)) => {
-            run::run(settings, engine, tap, clock).await?;
+            let beside = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .thread_name("beside")
+                .enable_all()
+                .build()?;
+            let done = run::run(settings, engine, tap, clock, beside.handle().clone()).await;
+            // What still waits for somebody else is not waited for.
+            beside.shutdown_background();
+            done?;
             Ok(Exit::Healthy)
         }
         (Command::Run(_) | Command::Ping(_) | Command::Man | Command::Completions { .. }, _) => Ok(Exit::Undecided),
