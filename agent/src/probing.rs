@@ -31,6 +31,8 @@ pub struct Probing {
     engine: Engine,
     prober: Prober,
     ledger: ArrivalLedger,
+    /// Whether rounds that nobody asked for may end a moment later, so that less is spent on waking for them.
+    steady: bool,
 }
 
 impl Probing {
@@ -46,7 +48,13 @@ impl Probing {
             wire: engine.observers().wire,
         });
         let ledger = ArrivalLedger::new(agent, engine.observers(), clock.now());
-        Self { clock, engine, prober, ledger }
+        Self { clock, engine, prober, ledger, steady: false }
+    }
+
+    /// The same for work that goes on for ever: packets are read at leisure while nobody waits for a round.
+    #[must_use]
+    pub fn steady(self) -> Self {
+        Self { steady: true, ..self }
     }
 
     /// The engine.
@@ -134,8 +142,9 @@ impl Probing {
                 None => std::future::pending().await,
             }
         };
+        let leisure = self.steady && !self.prober.is_waited_for();
         tokio::select! {
-            () = self.engine.ready(&self.clock, &mut self.prober) => {}
+            () = self.engine.ready(leisure, &self.clock, &mut self.prober) => {}
             () = due => {}
         }
     }

@@ -150,7 +150,7 @@ pub async fn run(
         tap,
         ports: PortProbing::new(clock, settings.agent.clone(), key.clone(), port_rate(settings.rate_pps_max))
             .map_err(|error| format!("no probes of ports: {error}")),
-        probing: Probing::new(clock, engine, settings.agent.clone(), key, settings.rate_pps_max),
+        probing: Probing::new(clock, engine, settings.agent.clone(), key, settings.rate_pps_max).steady(),
         metadata_client,
         cloud,
         metadata: Known::default(),
