@@ -132,19 +132,34 @@ impl Probing {
         });
     }
 
+    /// When [`Probing::pump`] has something to do though nothing came to be read.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let look = self.engine.next_look(self.is_at_leisure());
+        [self.prober.next_deadline(), self.ledger.next_deadline(), look].into_iter().flatten().min()
+    }
+
+    /// Waits until there is something to read; at leisure nobody waits, see [`Probing::next_deadline`].
+    pub async fn readable(&mut self) {
+        let leisure = self.is_at_leisure();
+        self.engine.ready(leisure, &self.clock, &mut self.prober).await;
+    }
+
+    fn is_at_leisure(&self) -> bool {
+        self.steady && !self.prober.is_waited_for()
+    }
+
     /// Waits until [`Probing::pump`] has something to do. May be dropped at any time.
     pub async fn wait(&mut self) {
-        let deadline = [self.prober.next_deadline(), self.ledger.next_deadline()].into_iter().flatten().min();
+        let (clock, deadline) = (self.clock, self.next_deadline());
         let due = async {
             match deadline {
-                Some(deadline) if deadline <= self.clock.mono() => {}
-                Some(deadline) => tokio::time::sleep_until(self.clock.instant(deadline)).await,
+                Some(deadline) if deadline <= clock.mono() => {}
+                Some(deadline) => tokio::time::sleep_until(clock.instant(deadline)).await,
                 None => std::future::pending().await,
             }
         };
-        let leisure = self.steady && !self.prober.is_waited_for();
         tokio::select! {
-            () = self.engine.ready(leisure, &self.clock, &mut self.prober) => {}
+            () = self.readable() => {}
             () = due => {}
         }
     }

@@ -7,6 +7,7 @@
 //! background, and what cannot be done is told in the reports.
 
 use crate::{
+    alarm::Alarm,
     backoff::Backoff,
     clock::{Clock, wall},
     collector::{Collector, CollectorError},
@@ -181,17 +182,12 @@ pub async fn run(
         clock,
     };
     tracing::info!(agent.id = %station.settings.agent, collector = station.settings.collector, "the agent is at work");
+    let mut alarm = Alarm::new(clock);
     loop {
         station.turn();
         let due = station.next_deadline();
-        let wake = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(clock.instant(due)).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            () = station.probing.wait() => {}
+            () = station.probing.readable() => {}
             () = port_probes(&station.ports) => {}
             () = port_arrivals(station.tap.as_mut()) => {}
             Some(planned) = plans.recv() => station.take_plan(planned),
@@ -200,7 +196,7 @@ pub async fn run(
                     station.take_done(done);
                 }
             }
-            () = wake => {}
+            () = alarm.at(due) => {}
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -223,10 +219,10 @@ async fn port_arrivals(tap: Option<&mut PortTap>) {
     }
 }
 
-/// Waits until the probes of ports have something to do.
+/// Waits until probes of ports may have come to an end.
 async fn port_probes(ports: &Result<PortProbing, String>) {
     match ports {
-        Ok(ports) => ports.wait().await,
+        Ok(ports) => ports.readable().await,
         Err(_) => std::future::pending().await,
     }
 }
@@ -296,6 +292,8 @@ impl Station {
             self.snapshot_at,
             self.fresh.next_deadline(),
             self.sizes.next_deadline(),
+            self.probing.next_deadline(),
+            self.ports.as_ref().ok().and_then(PortProbing::next_deadline),
             health,
         ]
         .into_iter()

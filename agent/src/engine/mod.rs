@@ -159,10 +159,21 @@ impl Engine {
         }
     }
 
-    /// Waits until there is something to read; at leisure, until it is time to look whether there is.
+    /// At leisure, when to look whether there is something to read.
+    pub fn next_look(&self, leisure: bool) -> Option<Duration> {
+        match self {
+            Self::Raw(raw) if leisure && raw.may_tarry() => Some(raw.next_look()),
+            Self::Raw(_) | Self::Portable(_) | Self::None(_) => None,
+        }
+    }
+
+    /// Waits until there is something to read; for ever where [`Engine::next_look`] has a time.
     pub async fn ready(&mut self, leisure: bool, clock: &Clock, prober: &mut Prober) {
         match self {
-            Self::Raw(raw) if leisure && raw.may_tarry() => raw.next_look(clock).await,
+            Self::Raw(raw) if leisure && raw.may_tarry() => {
+                raw.watched.clear();
+                std::future::pending().await
+            }
             Self::Raw(raw) => raw.ready().await,
             Self::Portable(portable) => match portable.next().await {
                 Some(outcome) => take_outcome(clock, prober, &outcome),
@@ -240,10 +251,8 @@ impl RawEngine {
         self.roomy && self.sockets.stamps() != Stamps::None
     }
 
-    async fn next_look(&mut self, clock: &Clock) {
-        self.watched.clear();
-        let wait = if self.sockets.crowded || self.more { PAUSE } else { LEISURE };
-        tokio::time::sleep_until(clock.instant(self.read_at + wait)).await;
+    fn next_look(&self) -> Duration {
+        self.read_at + if self.sockets.crowded || self.more { PAUSE } else { LEISURE }
     }
 
     fn send(&mut self, probes: &[SendProbe], became: &mut impl FnMut(usize, Handed)) {
