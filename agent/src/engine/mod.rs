@@ -172,7 +172,7 @@ impl Engine {
         match self {
             Self::Raw(raw) if leisure && raw.may_tarry() => {
                 raw.watched.clear();
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             Self::Raw(raw) => raw.ready().await,
             Self::Portable(portable) => match portable.next().await {

@@ -32,7 +32,7 @@ use pingtong_probe::{AgentHash, NonceKey, Sweep, SweepSettings};
 use samples::Samples;
 use session::Session;
 use signals::Signals;
-use std::{io::IsTerminal as _, time::Duration};
+use std::{io::IsTerminal as _, net::IpAddr, time::Duration};
 use targets::{Family, Targets};
 use tokio::runtime::Runtime;
 
@@ -57,11 +57,11 @@ pub fn ping(
     json: bool,
     lang: Lang,
 ) -> anyhow::Result<Exit> {
-    let targets = targets(args)?;
+    let mut targets = targets(args)?;
     // Before there are other threads, which inherit what is blocked.
     let signals = Signals::watch();
     let mut mover = Mover::of(sockets, args, lang)?;
-    let settings = settings(args, &targets, &mover)?;
+    let settings = settings(args, std::mem::take(&mut targets.addresses), &mover)?;
     let identifier = settings.identifier;
     if let Mover::Raw(sockets) = &mut mover {
         sockets.only(identifier..=identifier);
@@ -190,7 +190,7 @@ fn targets(args: &PingArgs) -> anyhow::Result<Targets> {
     Ok(targets)
 }
 
-fn settings(args: &PingArgs, targets: &Targets, mover: &Mover) -> anyhow::Result<SweepSettings> {
+fn settings(args: &PingArgs, targets: Vec<IpAddr>, mover: &Mover) -> anyhow::Result<SweepSettings> {
     let mut random = [0; 54];
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no random numbers for the probes: {error}"))?;
     let (key, rest) = random.split_at(32);
@@ -199,7 +199,7 @@ fn settings(args: &PingArgs, targets: &Targets, mover: &Mover) -> anyhow::Result
     let rate_pps = args.rate.unwrap_or(RATE_PPS);
     let usual = if rate_pps == 0 { Duration::ZERO } else { PERIOD };
     Ok(SweepSettings {
-        targets: targets.addresses.clone(),
+        targets,
         count: args.count(),
         period: args.period.map_or(usual, |period| period.0),
         rate_pps,
