@@ -21,6 +21,7 @@ pub mod settings;
 pub mod snapshot;
 pub mod spool;
 
+mod alarm;
 mod backoff;
 pub mod check_extras;
 mod fresh;

@@ -78,7 +78,7 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
     {
         tracing::debug!(%error, "capabilities are kept");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(work(cli, settings, sockets, tap, clock, lang))
 }
 
@@ -93,7 +93,15 @@ async fn work(
     let engine = Engine::start(sockets);
     match (&cli.command, settings) {
         (Command::Run(_), Some(settings)) => {
-            run::run(settings, engine, tap, clock).await?;
+            let beside = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .thread_name("beside")
+                .enable_all()
+                .build()?;
+            let done = run::run(settings, engine, tap, clock, beside.handle().clone()).await;
+            // What still waits for somebody else is not waited for.
+            beside.shutdown_background();
+            done?;
             Ok(Exit::Healthy)
         }
         (Command::Run(_) | Command::Ping(_) | Command::Man | Command::Completions { .. }, _) => Ok(Exit::Undecided),

@@ -42,6 +42,9 @@ const HOP_LIMIT: u8 = 64;
 const ICMPV6_FILTER: i32 = 1;
 /// What a stream of packets is let pile up for.
 pub(super) const PAUSE: Duration = Duration::from_millis(1);
+/// Between two readings when nobody waits for what they find: the kernel's stamps tell when packets came, and the frames
+/// hold 80,000 arrivals a second for so long.
+pub(super) const LEISURE: Duration = Duration::from_millis(50);
 const FLAGS: SockFlag = SockFlag::SOCK_NONBLOCK.union(SockFlag::SOCK_CLOEXEC);
 const WINDOW_MIN: usize = 128;
 const WINDOW_MAX: usize = 65_536;
@@ -65,6 +68,8 @@ pub struct Sockets {
     pub(super) names: BTreeMap<i32, String>,
     /// Whether the last reading found a stream of packets.
     pub(super) busy: bool,
+    /// Whether it found so many that the queues must be read without delay.
+    pub(super) crowded: bool,
     pub(super) wanted: Wanted,
     arrivals_stamped: bool,
     bound: Bound,
@@ -182,6 +187,7 @@ impl Sockets {
             pair: None,
             names: BTreeMap::new(),
             busy: false,
+            crowded: false,
             wanted,
             arrivals_stamped,
             bound: Bound::default(),

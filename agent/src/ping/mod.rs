@@ -33,7 +33,7 @@ use pingtong_probe::{AgentHash, NonceKey, Sweep, SweepSettings};
 use samples::Samples;
 use session::Session;
 use signals::Signals;
-use std::{io::IsTerminal as _, time::Duration};
+use std::{io::IsTerminal as _, net::IpAddr, time::Duration};
 use targets::{Family, Targets};
 use tokio::runtime::Runtime;
 
@@ -67,11 +67,11 @@ pub fn ping(
     if let Err(error) = privilege::drop_all_but_listing() {
         tracing::debug!(%error, "capabilities are kept");
     }
-    let targets = targets(args)?;
+    let mut targets = targets(args)?;
     // Before there are other threads, which inherit what is blocked.
     let signals = Signals::watch();
     let mut mover = Mover::of(sockets, args, lang)?;
-    let settings = settings(args, &targets, &mover, &draw)?;
+    let settings = settings(args, std::mem::take(&mut targets.addresses), &mover, &draw)?;
     let samples = args
         .samples
         .as_deref()
@@ -215,14 +215,14 @@ impl Draw {
     }
 }
 
-fn settings(args: &PingArgs, targets: &Targets, mover: &Mover, draw: &Draw) -> anyhow::Result<SweepSettings> {
+fn settings(args: &PingArgs, targets: Vec<IpAddr>, mover: &Mover, draw: &Draw) -> anyhow::Result<SweepSettings> {
     let (key, rest) = draw.0.split_at(32);
     let number = |at: usize| rest[at..at + 8].iter().fold(0u64, |number, &byte| number << 8 | u64::from(byte));
     let key: [u8; 32] = key.try_into()?;
     let rate_pps = args.rate.unwrap_or(RATE_PPS);
     let usual = if rate_pps == 0 { Duration::ZERO } else { PERIOD };
     Ok(SweepSettings {
-        targets: targets.addresses.clone(),
+        targets,
         count: args.count(),
         period: args.period.map_or(usual, |period| period.0),
         rate_pps,
