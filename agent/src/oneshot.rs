@@ -68,6 +68,7 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
         metadata,
         engine: kind,
         observes: vec![],
+        watched_ports: vec![],
         clock: Known::Unknown(WhyUnknown::NotAsked),
         since: None,
     };

@@ -60,7 +60,7 @@ impl PortTap {
     }
 
     /// Waits until there is something to read.
-    pub(crate) async fn ready(&mut self) {
+    pub async fn ready(&mut self) {
         if self.more {
             return;
         }
@@ -77,7 +77,7 @@ impl PortTap {
     }
 
     /// Reads what is there, or the beginning of it.
-    pub(crate) fn drain(&mut self, own: AgentHash, mut take: impl FnMut(Sighting<'_>)) {
+    pub fn drain(&mut self, own: AgentHash, mut take: impl FnMut(Sighting<'_>)) {
         self.more = false;
         let mut buffer = [0; PACKET_BYTES];
         for _ in 0..READ_MAX {

@@ -12,6 +12,7 @@ use crate::{
     fresh::FreshJobs,
     path_sizes::PathSizes,
     plan_watch::{Planned, introduce, watch_plan},
+    port_echo::PortEcho,
     port_probing::PortProbing,
     port_tap::PortTap,
     probing::{Probing, Yield},
@@ -72,6 +73,8 @@ struct Station {
     ports: Result<PortProbing, String>,
     /// What sees probes of ports arrive; none without the capability.
     tap: Option<PortTap>,
+    /// What echoes them; none when the kernel has no descriptor for it.
+    echo: Option<PortEcho>,
     hash: AgentHash,
     metadata_client: MetadataClient,
     cloud: Client,
@@ -133,6 +136,9 @@ pub async fn run(settings: Settings, engine: Engine, tap: Option<PortTap>, clock
     let mut station = Station {
         hash: AgentHash::of(&settings.agent),
         tap,
+        echo: PortEcho::new(settings.udp_echo.clone())
+            .inspect_err(|error| tracing::warn!(%error, "no datagram is echoed"))
+            .ok(),
         ports: PortProbing::new(clock, settings.agent.clone(), key.clone(), port_rate(settings.rate_pps_max))
             .map_err(|error| format!("no probes of ports: {error}")),
         probing: Probing::new(clock, engine, settings.agent.clone(), key, settings.rate_pps_max),
@@ -177,6 +183,7 @@ pub async fn run(settings: Settings, engine: Engine, tap: Option<PortTap>, clock
             () = station.probing.wait() => {}
             () = port_probes(&station.ports) => {}
             () = port_arrivals(station.tap.as_mut()) => {}
+            () = port_echoes(station.echo.as_ref()) => {}
             Some(planned) = plans.recv() => station.take_plan(planned),
             Some(done) = station.tasks.join_next() => {
                 if let Ok(done) = done {
@@ -202,6 +209,14 @@ pub async fn run(settings: Settings, engine: Engine, tap: Option<PortTap>, clock
 async fn port_arrivals(tap: Option<&mut PortTap>) {
     match tap {
         Some(tap) => tap.ready().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until there may be a datagram to echo.
+async fn port_echoes(echo: Option<&PortEcho>) {
+    match echo {
+        Some(echo) => echo.ready().await,
         None => std::future::pending().await,
     }
 }
@@ -236,6 +251,9 @@ impl Station {
             }
         }
         self.lag_max = self.lag_max.max(self.probing.lag());
+        if let Some(echo) = &mut self.echo {
+            echo.answer();
+        }
         if let Some(tap) = &mut self.tap {
             let probing = &mut self.probing;
             tap.drain(self.hash, |sighting| probing.sight(sighting));
@@ -304,6 +322,9 @@ impl Station {
         }
         if let Ok(ports) = &mut self.ports {
             ports.rekey(key.clone());
+        }
+        if let Some(echo) = &mut self.echo {
+            echo.plan(key.clone(), &plan.arrivals);
         }
         self.probing.plan(key, targets.senders.clone());
         let now = self.clock.mono();
@@ -402,6 +423,9 @@ impl Station {
         let Some(plan) = &self.plan else { return };
         self.snapshot_at = Some(now + Duration::from_millis(plan.snapshot_period_ms.max(1_000).into()));
         self.read_facts(None);
+        if let Some(echo) = &mut self.echo {
+            echo.retry();
+        }
         if self.identity_at.is_none() && self.metadata.known().is_some() {
             self.identity_at = Some(now);
         }
@@ -418,6 +442,7 @@ impl Station {
             peers: self.targets.peers.clone(),
             metadata: self.metadata.clone(),
             engine: self.probing.engine().kind(),
+            watched_ports: vec![],
             observes: self.tap.iter().map(|_| Protocol::Udp).collect(),
             clock: self.clock_fact().map_or_else(Known::default, Known::Known),
             since: self.load.replace(LoadReading::now()),
@@ -517,6 +542,7 @@ impl Station {
         let degraded: Vec<String> = [self.probing.engine().degraded(), self.targets.unsupported.clone(), no_ports]
             .into_iter()
             .flatten()
+            .chain(self.echo.iter().flat_map(PortEcho::failed))
             .collect();
         let health = AgentHealth {
             reports_dropped: self.uplink.borrow().dropped + self.queue_dropped,

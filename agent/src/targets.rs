@@ -175,6 +175,7 @@ mod tests {
                 })
                 .collect(),
             senders: vec![],
+            arrivals: vec![],
             steady: sampling,
             snapshot_period_ms: 1,
             fresh: None,

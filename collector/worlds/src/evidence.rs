@@ -337,6 +337,7 @@ fn facts(world: &World, side: Side, arrived: u64, turned_away: u64) -> HostFacts
         container: Known::Known(if guest.container.is_some() { Container::Yes } else { Container::No }),
         engine: ProbeEngine::Raw,
         observes: vec![],
+        watched_ports: vec![],
         clock: Known::Known(ClockFact { offset_ms: guest.clock_offset_ms, error_ms: 5 }),
     }
 }

@@ -382,6 +382,7 @@ fn facts(side: Side) -> HostFacts {
         container: Known::Known(Container::No),
         engine: ProbeEngine::Raw,
         observes: vec![],
+        watched_ports: vec![],
         clock: Known::Known(ClockFact { offset_ms: 0, error_ms: 1 }),
     }
 }
