@@ -24,6 +24,7 @@ pub mod snapshot;
 pub mod spool;
 
 mod backoff;
+mod bpf;
 pub mod check_extras;
 mod fresh;
 mod hop_check;

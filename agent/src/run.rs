@@ -23,10 +23,10 @@ use crate::{
 };
 use pingtong_cloud::{Client, ClientSettings, Credentials, EndpointRule, GatherScope, MetadataClient, gather};
 use pingtong_evidence::{
-    AgentHealth, ClockFact, HostFacts, InstanceId, Known, MetadataFact, Plan, ProbeEngine, Protocol, Report,
-    ReportBody, ReportId, RequestTag, Sampling, Snapshot, WhyUnknown,
+    AgentHealth, ClockFact, HostFacts, InstanceId, Known, MetadataFact, Plan, PlanArrival, ProbeEngine, Protocol,
+    Report, ReportBody, ReportId, RequestTag, Sampling, Snapshot, WatchedPort, WhyUnknown,
 };
-use pingtong_probe::{AgentHash, ClockWatch, NonceKey, PortOrder, RoundOrder};
+use pingtong_probe::{AgentHash, ClockWatch, NonceKey, PortOrder, RoundOrder, Sighting};
 use std::time::Duration;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -75,6 +75,8 @@ struct Station {
     tap: Option<PortTap>,
     /// What echoes them; none when the kernel has no descriptor for it.
     echo: Option<PortEcho>,
+    /// Ports whose connections it looks for.
+    watched_ports: Vec<WatchedPort>,
     hash: AgentHash,
     metadata_client: MetadataClient,
     cloud: Client,
@@ -136,6 +138,7 @@ pub async fn run(settings: Settings, engine: Engine, tap: Option<PortTap>, clock
     let mut station = Station {
         hash: AgentHash::of(&settings.agent),
         tap,
+        watched_ports: vec![],
         echo: PortEcho::new(settings.udp_echo.clone())
             .inspect_err(|error| tracing::warn!(%error, "no datagram is echoed"))
             .ok(),
@@ -203,6 +206,10 @@ pub async fn run(settings: Settings, engine: Engine, tap: Option<PortTap>, clock
         tracing::warn!("ended without waiting for the collector");
     }
     Ok(())
+}
+
+fn watched(arrival: &PlanArrival) -> WatchedPort {
+    WatchedPort { from: arrival.from, to: arrival.to, port: arrival.port }
 }
 
 /// Waits until probes of ports may have arrived.
@@ -327,6 +334,9 @@ impl Station {
             echo.plan(key.clone(), &plan.arrivals);
         }
         self.probing.plan(key, targets.senders.clone());
+        let connections = self.tap.as_mut().map_or_else(Vec::new, |tap| tap.look_for(&plan.arrivals));
+        self.watched_ports = connections.iter().map(watched).collect();
+        self.probing.sight(Sighting::Connections(connections));
         let now = self.clock.mono();
         let first = self.plan.is_none();
         let changed = first || targets != self.targets;
@@ -442,7 +452,7 @@ impl Station {
             peers: self.targets.peers.clone(),
             metadata: self.metadata.clone(),
             engine: self.probing.engine().kind(),
-            watched_ports: vec![],
+            watched_ports: self.watched_ports.clone(),
             observes: self.tap.iter().map(|_| Protocol::Udp).collect(),
             clock: self.clock_fact().map_or_else(Known::default, Known::Known),
             since: self.load.replace(LoadReading::now()),

@@ -1,6 +1,6 @@
-//! Probes of ports in network namespaces: the UDP echo of the far agent, and what of it the far agent sees.
+//! Probes of ports in network namespaces: the UDP echo of the far agent, and what the far agent sees of datagrams and SYNs.
 //!
-//! Question: do two agents measure a UDP path by themselves, where no service answers, and is the direction of loss exact
+//! Question: is a silent port split into what never arrived and what the guest did not answer? Do two agents measure a UDP path by themselves, where no service answers, and is the direction of loss exact
 //! to the packet then, with the counters of the firewall that drops them as the truth?
 
 #![allow(
@@ -23,14 +23,15 @@ use pingtong_agent::{
     probing::Probing,
 };
 use pingtong_evidence::{AgentId, ArrivalRound, Known, PairId, PlanArrival, ProbeRound, Protocol, SequenceSet};
-use pingtong_probe::{AgentHash, NonceKey, PortOrder};
-use road::{CHAIN, Net, Road, THERE, dropping};
+use pingtong_probe::{AgentHash, NonceKey, PortOrder, Sighting};
+use road::{CHAIN, Net, Road, THERE, THERE_V6, dropping};
 use std::{net::IpAddr, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// Longer than any part of a test takes.
 const DEADLINE: Duration = Duration::from_secs(30);
 const HERE: &str = "10.1.0.1";
+const HERE_V6: &str = "fd01::1";
 const PORT: u16 = 7_007;
 
 fn agent(name: &str) -> AgentId {
@@ -58,19 +59,23 @@ impl Far {
         let engine = Engine::start(net.within(Sockets::open));
         let mut probing = Probing::new(Clock::start(), engine, agent("there"), key(), 1_000);
         probing.plan(key(), vec![agent("here")]);
-        let expected = PlanArrival { agent: agent("here"), from: ip(HERE), to: ip(THERE), protocol, port: PORT };
+        let expected =
+            |from, to| PlanArrival { agent: agent("here"), from: ip(from), to: ip(to), protocol, port: PORT };
+        let expected = [expected(HERE, THERE), expected(HERE_V6, THERE_V6)];
+        let mut tap = net.within(PortTap::open).unwrap();
+        probing.sight(Sighting::Connections(tap.look_for(&expected)));
         let mut echo = PortEcho::new(allowed).unwrap();
         // A socket belongs to the namespace of the thread that opens it.
         let echo = net.within({
             let handle = tokio::runtime::Handle::current();
             move || {
                 let _inside = handle.enter();
-                echo.plan(key(), &[expected]);
+                echo.plan(key(), &expected);
                 assert_eq!(echo.failed(), Vec::<String>::new());
                 echo
             }
         });
-        Self { probing, tap: net.within(PortTap::open).unwrap(), echo, arrivals: vec![] }
+        Self { probing, tap, echo, arrivals: vec![] }
     }
 
     fn turn(&mut self) {
@@ -102,9 +107,20 @@ impl Far {
 
 /// Sends a round; whoever the far end is turns meanwhile.
 async fn send(road: &Road, protocol: Protocol, probes: u32, spacing: Duration, far: &mut Far) -> ProbeRound {
+    send_to(road, THERE, protocol, probes, spacing, far).await
+}
+
+async fn send_to(
+    road: &Road,
+    to: &str,
+    protocol: Protocol,
+    probes: u32,
+    spacing: Duration,
+    far: &mut Far,
+) -> ProbeRound {
     let order = PortOrder {
         pair: PairId::parse("pair").unwrap(),
-        target: ip(THERE),
+        target: ip(to),
         protocol,
         port: PORT,
         probes,
@@ -195,4 +211,50 @@ async fn a_guest_that_drops_datagrams_is_told_from_a_path_that_does() {
     let round = send(&road, Protocol::Udp, 20, Duration::from_millis(2), &mut far).await;
     assert_eq!((round.sent.len(), round.replied.len()), (20, 0));
     assert_eq!((far.seen(|part| &part.on_wire).len(), far.seen(|part| &part.replied).len()), (20, 0));
+}
+
+/// How many connections of a round the far agent saw come and saw answered.
+async fn connect(road: &Road, to: &str) -> (ProbeRound, [u64; 2]) {
+    let mut far = Far::new(&road.there, Protocol::Tcp, vec![]);
+    let round = send_to(road, to, Protocol::Tcp, 20, Duration::from_millis(5), &mut far).await;
+    far.arrivals = far.arrivals.iter().filter_map(|part| part.of_round(&round)).collect();
+    let counts = [far.seen(|part| &part.on_wire).len(), far.seen(|part| &part.replied).len()];
+    (round, counts)
+}
+
+#[tokio::test]
+async fn a_silent_tcp_port_is_split_into_never_arrived_and_arrived_without_an_answer() {
+    let refusal = format!("tcp dport {PORT}");
+    for (name, at_guest, at_router, expected) in [
+        ("nothing", String::new(), String::new(), ([20, 20], 20)),
+        ("input", dropping("input", &refusal), String::new(), ([20, 0], 0)),
+        ("answers", dropping("output", &format!("tcp sport {PORT}")), String::new(), ([20, 0], 0)),
+        ("path", String::new(), dropping("forward", &refusal), ([0, 0], 0)),
+        ("way back", String::new(), dropping("forward", &format!("tcp sport {PORT}")), ([20, 20], 0)),
+    ] {
+        let Some(road) = road::build() else { return };
+        settle(&road, Protocol::Tcp).await;
+        road.there.all(&at_guest);
+        road.router.all(&at_router);
+        let (round, seen) = connect(&road, THERE).await;
+        assert_eq!(round.sent.len(), 20, "{name}");
+        assert_eq!((seen, round.replied.len()), expected, "{name}: arrived and answered there, answered here");
+    }
+}
+
+#[tokio::test]
+async fn connections_over_ipv6_are_seen_too_and_those_of_a_service_are_answered() {
+    let Some(road) = road::build() else { return };
+    settle(&road, Protocol::Tcp).await;
+    let listener = road.there.within(|| std::net::TcpListener::bind((THERE_V6, PORT)).unwrap());
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let (round, seen) = connect(&road, THERE_V6).await;
+        if seen[0] == 20 {
+            assert_eq!((seen[1], round.replied.len(), round.ports.unwrap().closed.len()), (20, 20, 0));
+            break;
+        }
+        assert!(Instant::now() < deadline, "no way to {THERE_V6}");
+    }
+    drop(listener);
 }

@@ -8,10 +8,13 @@
 use super::{
     batch::{Inbox, read_option, set_option},
     departures::Departures,
-    filter::{self, Op, Wanted},
+    filter::{self, Wanted},
     ring::Ring,
 };
-use crate::clock::Pair;
+use crate::{
+    bpf::{self, Op},
+    clock::Pair,
+};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, ppoll},
@@ -365,7 +368,7 @@ fn prepare(fd: &OwnedFd, program: &[Op]) {
 }
 
 fn attach(fd: &OwnedFd, program: &[Op]) {
-    if let Err(error) = filter::attach(fd, program) {
+    if let Err(error) = bpf::attach(fd, program) {
         tracing::debug!(%error, "no packet filter on the socket");
     }
 }

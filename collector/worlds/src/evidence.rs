@@ -186,6 +186,7 @@ fn arrival_round(world: &World, flow: Direction, round: u64, trips: &[Trip]) -> 
     Some(ArrivalRound {
         observer: agent(world, far)?,
         key: key(world, flow, round),
+        port: None,
         from: seen_as(world, near),
         to: world.address(far),
         first_at: moment(begun(round)),

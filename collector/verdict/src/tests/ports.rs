@@ -198,6 +198,7 @@ fn arrivals(world: &mut World, came: u32, answered: u32) {
     }
     world.question.arrivals.push(ArrivalRound {
         observer: id("agent-b"),
+        port: None,
         key,
         from: ip("192.168.1.10"),
         to: ip("172.16.1.10"),

@@ -437,6 +437,7 @@ fn round(pair: &Pair, direction: Direction, wire: Wire) -> (ProbeRound, Option<A
     };
     let arrival = (!reached(1).is_empty()).then(|| ArrivalRound {
         observer: to.agent.clone().unwrap(),
+        port: None,
         key,
         from: from.address,
         to: to.address,
