@@ -188,7 +188,7 @@ fn engine(task: &Task, stamps: bool) -> anyhow::Result<String> {
 }
 
 fn outgoing<'a>(task: &Task, probe: usize, packet: &'a [u8]) -> Outgoing<'a> {
-    Outgoing { to: task.target(probe), packet, dont_fragment: false, hop_limit: None, token: probe as u64 }
+    Outgoing { to: task.target(probe), packet, dont_fragment: false, hop_limit: None }
 }
 
 /// Puts the number of the probe into its payload and the checksum, which the payload's first two words keep right.
@@ -202,9 +202,14 @@ fn number(packet: &mut [u8], probe: usize) {
 impl Count {
     fn take(&mut self, event: &Event<'_>, sent_at: &mut [Duration]) {
         match *event {
-            Event::Left { token, at } => {
-                self.departures += 1;
-                sent_at[token as usize] = at;
+            Event::Wire {
+                packet: Heard::Echo { kind: EchoKind::Request, payload, .. }, outgoing: true, at, ..
+            } => {
+                let number = payload.first_chunk().map(|number| u32::from_be_bytes(*number) as usize);
+                if let Some((sent, at)) = number.and_then(|number| sent_at.get_mut(number)).zip(at) {
+                    self.departures += 1;
+                    *sent = at;
+                }
             }
             Event::Icmp { packet: Heard::Echo { kind: EchoKind::Reply, payload, .. }, at, stamped } => {
                 let Some(number) = payload.first_chunk() else { return };

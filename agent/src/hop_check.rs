@@ -40,13 +40,8 @@ pub(crate) fn walk(target: IpAddr, hops_max: u8, clock: &Clock) -> anyhow::Resul
     while !walk.is_over(clock.mono()) {
         while let Some(probe) = walk.poll(clock.mono()) {
             let packet = echo_request_to(target, identifier, probe.sequence, &random);
-            let outgoing = Outgoing {
-                to: target,
-                packet: &packet,
-                dont_fragment: false,
-                hop_limit: Some(probe.hop_limit),
-                token: probe.sequence.into(),
-            };
+            let outgoing =
+                Outgoing { to: target, packet: &packet, dont_fragment: false, hop_limit: Some(probe.hop_limit) };
             sockets.send_batch(&[outgoing], &mut |_, handed| {
                 if handed != Handed::Taken {
                     walk.refused(probe.sequence);

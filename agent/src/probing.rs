@@ -104,6 +104,10 @@ impl Probing {
             }
         }
         self.send(now, &probes);
+        if !probes.is_empty() {
+            // That they left is there to be read at once, and would wake us otherwise.
+            self.engine.drain(&self.clock, &mut self.prober, &mut self.ledger);
+        }
         while let Some(arrival) = self.ledger.poll(self.clock.now()) {
             out.arrivals.push(arrival);
         }

@@ -42,6 +42,6 @@ pub use sweep::{
     SweepSettings, TICK, Tally, TargetFigures, What,
 };
 pub use wire::{
-    EchoKind, Heard, IPV4_HEADER_BYTES, echo_request, echo_request_to, parse_icmpv6, parse_ipv4, parse_ipv6,
-    parse_packet, unfragmentable_header,
+    EchoKind, Heard, IPV4_HEADER_BYTES, echo_request, echo_request_to, ipv4_header, parse_icmpv6, parse_ipv4,
+    parse_ipv6, parse_packet,
 };

@@ -83,15 +83,6 @@ pub enum Input<'a> {
         /// When, on the monotonic clock.
         at: Duration,
     },
-    /// The kernel's own word of when a probe left; comes before its reply is heard.
-    Left {
-        /// Its round.
-        round: u64,
-        /// Its number.
-        sequence: u32,
-        /// When, on the monotonic clock.
-        at: Duration,
-    },
     /// The kernel refused a probe.
     Refused {
         /// Its round.
@@ -117,10 +108,14 @@ pub enum Input<'a> {
         /// Whether the kernel told when.
         stamped: bool,
     },
-    /// The packet socket saw a packet come in.
+    /// The packet socket saw a packet. That a probe left comes before its reply is heard.
     OnWire {
         /// The packet.
         packet: Heard<'a>,
+        /// Whether it was leaving.
+        outgoing: bool,
+        /// When the kernel saw it, on the monotonic clock, where that can be told.
+        at: Option<Duration>,
     },
     /// An engine that matches replies itself, and cannot show their payload, says that a probe was answered.
     Vouched {
@@ -248,18 +243,13 @@ impl Prober {
                     round.stamp(sequence, at, false);
                 }
             }
-            Input::Left { round, sequence, at } => {
-                if let Some(round) = self.rounds.get_mut(&round) {
-                    round.stamp(sequence, at, true);
-                }
-            }
             Input::Refused { round, sequence, errno } => self.take_back(round, sequence, Fate::Refused(errno)),
             Input::NotSent { round, sequence } => {
                 self.counters.probes_not_sent += 1;
                 self.take_back(round, sequence, Fate::NotSent);
             }
             Input::Heard { packet, at, stamped } => self.hear(packet, at, stamped),
-            Input::OnWire { packet } => self.sight(packet),
+            Input::OnWire { packet, outgoing, at } => self.sight(packet, outgoing, at),
             Input::Vouched { round, sequence, rtt } => {
                 let Some(state) = self.rounds.get_mut(&round) else { return };
                 let was_open = state.answer_after(sequence, rtt);
@@ -402,13 +392,21 @@ impl Prober {
         }
     }
 
-    fn sight(&mut self, packet: Heard<'_>) {
-        let Heard::Echo { kind: EchoKind::Reply, from, payload, .. } = packet else { return };
+    fn sight(&mut self, packet: Heard<'_>, outgoing: bool, at: Option<Duration>) {
+        let Heard::Echo { kind, from, to, payload, .. } = packet else { return };
+        let (peer, left) = match (kind, outgoing) {
+            (EchoKind::Reply, false) => (from, false),
+            (EchoKind::Request, true) => (to, true),
+            (EchoKind::Reply, true) | (EchoKind::Request, false) => return,
+        };
         let Some(payload) = Payload::parse(payload, &self.settings.key).filter(|own| own.agent == self.hash) else {
             return;
         };
-        if let Some(round) = self.rounds.get_mut(&payload.round).filter(|round| round.target == from) {
-            round.reply_on_wire(payload.sequence);
+        let Some(round) = self.rounds.get_mut(&payload.round).filter(|round| round.target == peer) else { return };
+        match at {
+            _ if !left => round.reply_on_wire(payload.sequence),
+            Some(at) => round.stamp(payload.sequence, at, true),
+            None => {}
         }
     }
 

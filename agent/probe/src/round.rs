@@ -138,9 +138,11 @@ impl Round {
         self.fates.push(Fate::NotSent);
     }
 
-    /// Corrects the send time of a probe that is not answered yet.
+    /// Corrects the send time of a probe that is not answered yet. Seen leaving several interfaces, it left by the first.
     pub(crate) fn stamp(&mut self, sequence: u32, at: Duration, stamped: bool) {
-        if let Some(Fate::Open(departure) | Fate::Expired(departure)) = self.fate_mut(sequence) {
+        if let Some(Fate::Open(departure) | Fate::Expired(departure)) = self.fate_mut(sequence)
+            && !departure.stamped
+        {
             *departure = Departure { at, stamped };
         }
     }

@@ -17,8 +17,6 @@ const PROTOCOL_ICMPV6: u8 = 58;
 const EXTENSIONS_MAX: usize = 8;
 /// The don't-fragment bit in the first byte of flags and offset.
 const DONT_FRAGMENT: u8 = 0x40;
-/// What Linux gives its own packets.
-const TIME_TO_LIVE: u8 = 64;
 const ECHO_REQUEST: u8 = 8;
 const ECHO_REQUEST_V6: u8 = 128;
 const ECHO_REPLY_V6: u8 = 129;
@@ -171,13 +169,13 @@ pub fn echo_request(identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// The header of an IPv4 packet that nobody may cut on its way, for a socket that takes headers. Source, identification,
-/// length and checksum are left to the kernel, which fills what is nought.
-pub fn unfragmentable_header(to: Ipv4Addr, hop_limit: Option<u8>) -> [u8; IPV4_HEADER_BYTES] {
+/// The header of an ICMP packet in IPv4, for a socket that takes headers; whether nobody may cut the packet on its way.
+/// Source, identification, length and checksum are left to the kernel, which fills what is nought.
+pub fn ipv4_header(to: Ipv4Addr, hop_limit: u8, dont_fragment: bool) -> [u8; IPV4_HEADER_BYTES] {
     let mut header = [0; IPV4_HEADER_BYTES];
     header[0] = 0x45;
-    header[6] = DONT_FRAGMENT;
-    header[8] = hop_limit.unwrap_or(TIME_TO_LIVE);
+    header[6] = if dont_fragment { DONT_FRAGMENT } else { 0 };
+    header[8] = hop_limit;
     header[9] = PROTOCOL_ICMP;
     header[16..20].copy_from_slice(&to.octets());
     header
@@ -306,10 +304,10 @@ mod tests {
 
     #[test]
     fn an_unfragmentable_packet_says_so_and_goes_where_it_should() {
-        let mut packet = unfragmentable_header([10, 0, 0, 2].into(), None).to_vec();
+        let mut packet = ipv4_header([10, 0, 0, 2].into(), 64, true).to_vec();
         packet.extend(echo_request(9, 8, b"xyz"));
         assert_eq!((packet[6], packet[8], packet[9], &packet[16..20]), (0x40, 64, 1, &[10, 0, 0, 2][..]));
-        assert_eq!(unfragmentable_header([10, 0, 0, 2].into(), Some(3))[8], 3);
+        assert_eq!(ipv4_header([10, 0, 0, 2].into(), 3, false)[6..9], [0, 0, 3]);
         let length = u16::try_from(packet.len()).unwrap();
         packet[2..4].copy_from_slice(&length.to_be_bytes());
         assert!(matches!(parse_ipv4(&packet), Some(Heard::Echo { identifier: 9, payload: b"xyz", .. })));

@@ -159,17 +159,19 @@ fn round_trip(left: Option<Duration>, back: Duration) -> ProbeRound {
     let Some(Output::Send(probe)) = prober.poll(now(ms(0))) else { unreachable!("nothing to send") };
     let (round, sequence) = (probe.round, probe.sequence);
     prober.handle(now(ms(0)), Input::Sent { round, sequence, at: ms(0) });
-    if let Some(at) = left {
-        prober.handle(now(ms(0)), Input::Left { round, sequence, at });
-    }
-    let packet = Heard::Echo {
-        kind: EchoKind::Reply,
-        from: PEER,
-        to: HERE,
+    let echo = |kind, from, to| Heard::Echo {
+        kind,
+        from,
+        to,
         identifier: probe.identifier,
         sequence: probe.wire_sequence,
         payload: &probe.payload,
     };
+    for at in left.into_iter().flat_map(|left| [left, left + ms(1)]) {
+        let packet = echo(EchoKind::Request, HERE, PEER);
+        prober.handle(now(ms(0)), Input::OnWire { packet, outgoing: true, at: Some(at) });
+    }
+    let packet = echo(EchoKind::Reply, PEER, HERE);
     prober.handle(now(back), Input::Heard { packet, at: back, stamped: true });
     let Some(Output::Closed(round)) = prober.poll(now(back)) else { unreachable!("the round is not over") };
     round

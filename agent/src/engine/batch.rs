@@ -1,7 +1,7 @@
 //! Many messages by one system call: the one of the two places of the agent that are `unsafe`.
 //!
 //! nix offers `recvmmsg` too, but keeps the shrunken control length of one call for the next, so that later control
-//! messages are cut, and it hides the key of a departure stamp. Each block here is sound for the reasons beside it: the
+//! messages are cut. Each block here is sound for the reasons beside it: the
 //! pointers handed to the kernel are made in the same function from slices that outlive the call, with the lengths of
 //! those slices, and nothing keeps them. What the kernel wrote is read as bytes, by safe code, as far as it said.
 
@@ -29,8 +29,8 @@ const PACKET_BYTES: usize = 512;
 const PACKET_STRIDE: usize = PACKET_BYTES + 64;
 /// Room for a `sockaddr_in6`, the longest name that occurs.
 const NAME_BYTES: usize = 32;
-/// Room for what may come at once: a stamp (64), its key (64) or the address (40), the drops (24).
-const CONTROL_BYTES: usize = 192;
+/// Room for what may come at once: a stamp (32), the address (40), the drops (24).
+const CONTROL_BYTES: usize = 128;
 
 /// Received messages, in memory that is used again for every batch.
 #[derive(Debug)]
@@ -67,8 +67,6 @@ pub(super) struct Message<'a> {
 pub(super) enum Note {
     /// A stamp of the wall clock, counted from 1970.
     Stamp(Duration),
-    /// The key of the packet whose departure the stamp tells.
-    Key(u32),
     /// Drops of the socket's receive queue since it was opened; wraps.
     Drops(u32),
     /// The address to which an IPv6 packet came.
@@ -110,7 +108,7 @@ impl Inbox {
         // SAFETY: `headers` has `count` entries at least, each pointing at a slice, a name and a control area of its own
         // of the length given, all borrowed from `self` or the frame for longer than the call.
         let read = unsafe {
-            libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count as _, from.flags() as _, ptr::null_mut())
+            libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count as _, libc::MSG_DONTWAIT as _, ptr::null_mut())
         };
         let read = usize::try_from(Errno::result(read)?).unwrap_or_default().min(count);
         for (lengths, header) in self.lengths.iter_mut().zip(&headers).take(read) {
@@ -141,17 +139,11 @@ pub(super) enum Queue {
     Packets,
     /// Packets with the sender's address.
     Named,
-    /// The error queue, where stamps of departures are.
-    Errors,
 }
 
 impl Queue {
     fn named(self) -> bool {
         self == Self::Named
-    }
-
-    fn flags(self) -> i32 {
-        if self == Self::Errors { libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE } else { libc::MSG_DONTWAIT }
     }
 }
 
@@ -187,16 +179,9 @@ fn split_control(bytes: &[u8]) -> Option<(Kind, &[u8], &[u8])> {
 
 fn note((level, kind): Kind, data: &[u8]) -> Option<Note> {
     match (level, kind) {
-        // Of the three stamps of SCM_TIMESTAMPING the first is the software's.
-        (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS | libc::SCM_TIMESTAMPING) => stamp(data).map(Note::Stamp),
+        (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => stamp(data).map(Note::Stamp),
         (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => Some(Note::Drops(u32::from_ne_bytes(*data.first_chunk()?))),
         (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => Some(Note::To(*data.first_chunk()?)),
-        (libc::SOL_IP, libc::IP_RECVERR) | (libc::SOL_IPV6, libc::IPV6_RECVERR) => {
-            // struct sock_extended_err: errno, origin, type, code, pad, info, data.
-            let origin = *data.get(4)?;
-            let key = u32::from_ne_bytes(*data.get(12..)?.first_chunk()?);
-            (origin == libc::SO_EE_ORIGIN_TIMESTAMPING).then_some(Note::Key(key))
-        }
         _ => None,
     }
 }
@@ -303,26 +288,17 @@ mod tests {
     }
 
     #[test]
-    fn stamp_key_and_drops_are_read_among_others() {
-        let mut error = [0; 32];
-        error[4] = libc::SO_EE_ORIGIN_TIMESTAMPING;
-        error[12..16].copy_from_slice(&7u32.to_ne_bytes());
-        let mut stamps = [0; 48];
+    fn stamp_and_drops_are_read_among_others() {
+        let mut stamps = [0; 16];
         stamps[..8].copy_from_slice(&5i64.to_ne_bytes());
         stamps[8..16].copy_from_slice(&9i64.to_ne_bytes());
         let all = [
             control(libc::SOL_SOCKET, libc::SCM_RIGHTS, &[1, 2, 3]),
-            control(libc::SOL_SOCKET, libc::SCM_TIMESTAMPING, &stamps),
-            control(libc::SOL_IP, libc::IP_RECVERR, &error),
+            control(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &stamps),
             control(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &3u32.to_ne_bytes()),
         ]
         .concat();
-        assert_eq!(notes(&all), [Note::Stamp(Duration::new(5, 9)), Note::Key(7), Note::Drops(3)]);
-    }
-
-    #[test]
-    fn an_error_that_is_no_stamp_has_no_key() {
-        assert_eq!(notes(&control(libc::SOL_IP, libc::IP_RECVERR, &[2; 16])), []);
+        assert_eq!(notes(&all), [Note::Stamp(Duration::new(5, 9)), Note::Drops(3)]);
     }
 
     proptest! {

@@ -13,6 +13,7 @@ use std::ops::RangeInclusive;
 /// `SKF_AD_OFF + SKF_AD_PKTTYPE`: whether a packet comes or leaves, and `PACKET_OUTGOING`.
 const PACKET_TYPE: u32 = 0xffff_f004;
 const PACKET_OUTGOING: u8 = 4;
+
 /// What a socket is to hand over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wanted {
@@ -20,6 +21,15 @@ pub(super) struct Wanted {
     pub(super) identifiers: Option<RangeInclusive<u16>>,
     /// Whether other people's echo requests are of interest.
     pub(super) requests: bool,
+    /// Whether our own are, as they leave.
+    pub(super) departures: bool,
+}
+
+impl Wanted {
+    /// These types of replies, where the observer wants to see them.
+    fn replies<'t>(&self, types: &'t [u8]) -> &'t [u8] {
+        if self.requests { types } else { &[] }
+    }
 }
 
 /// For the raw ICMP socket: replies with our identifiers, errors that quote a request with one, perhaps requests.
@@ -66,9 +76,9 @@ pub(super) fn blocked_types(wanted: &Wanted) -> [u32; 8] {
     blocked
 }
 
-/// For the packet socket: echo requests and replies, not later fragments. Direction is checked by the reader.
-pub(super) fn echoes() -> Program {
-    let (v4, v6) = (echoes_v4(), echoes_v6());
+/// For the packet socket: echo requests and replies of interest, not later fragments.
+pub(super) fn echoes(wanted: &Wanted) -> Program {
+    let (v4, v6) = (echoes_v4(wanted), echoes_v6(wanted));
     let version = vec![
         op(LOAD_HALF_ABSOLUTE, 0, 0, ETHER_TYPE),
         op(JUMP_EQUAL, 2, 0, 0x0800),
@@ -77,7 +87,7 @@ pub(super) fn echoes() -> Program {
     [version, refuse(), v4, v6].concat()
 }
 
-fn echoes_v4() -> Program {
+fn echoes_v4(wanted: &Wanted) -> Program {
     let kind = vec![
         op(LOAD_HALF_ABSOLUTE, 0, 0, 6),
         op(JUMP_ANY_BIT, 0, 1, 0x1fff),
@@ -85,14 +95,16 @@ fn echoes_v4() -> Program {
         op(LOAD_HEADER_LENGTH, 0, 0, 0),
         op(LOAD_BYTE_INDEXED, 0, 0, 0),
     ];
-    let icmp = [kind, when(&[0], accept()), when(&[8], accept_incoming()), refuse()].concat();
+    let request = request_in(wanted, vec![op(LOAD_HALF_INDEXED, 0, 0, 4)]);
+    let icmp = [kind, when(wanted.replies(&[0]), accept()), when(&[8], request), refuse()].concat();
     [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, 9)], when(&[1], icmp), refuse()].concat()
 }
 
-fn echoes_v6() -> Program {
+fn echoes_v6(wanted: &Wanted) -> Program {
     let echo_at = |at| {
         let kind = vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, at)];
-        [kind, when(&[129], accept()), when(&[128], accept_incoming()), refuse()].concat()
+        let request = request_in(wanted, vec![op(LOAD_HALF_ABSOLUTE, 0, 0, at + 4)]);
+        [kind, when(wanted.replies(&[129]), accept()), when(&[128], request), refuse()].concat()
     };
     let followed_by = |block| [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, 40)], when(&[58], block), refuse()].concat();
     let first_fragment = vec![op(LOAD_HALF_ABSOLUTE, 0, 0, 42), op(JUMP_ANY_BIT, 0, 1, 0xfff8), op(RETURN, 0, 0, 0)];
@@ -103,9 +115,15 @@ fn echoes_v6() -> Program {
     [next, when(&[58], echo_at(40)), when(&[44], fragment), when(&[0, 43, 60], optional), refuse()].concat()
 }
 
-/// Our own requests, on their way out, tell nothing that we do not know.
-fn accept_incoming() -> Program {
-    [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, PACKET_TYPE)], when(&[PACKET_OUTGOING], refuse()), accept()].concat()
+/// What to do with an echo request, given how to load its identifier: others' come in, ours leave.
+fn request_in(wanted: &Wanted, identifier: Program) -> Program {
+    let leaving = match &wanted.identifiers {
+        _ if !wanted.departures => refuse(),
+        None => accept(),
+        Some(ours) => [identifier, accept_within(ours)].concat(),
+    };
+    let coming = if wanted.requests { accept() } else { refuse() };
+    [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, PACKET_TYPE)], when(&[PACKET_OUTGOING], leaving), coming].concat()
 }
 
 /// Accepts when the accumulator is in the range, and refuses otherwise.
@@ -120,6 +138,8 @@ mod tests {
     use super::*;
     use crate::bpf::passes;
     use pingtong_probe::echo_request;
+
+    const ALL: Wanted = Wanted { identifiers: None, requests: true, departures: true };
 
     fn ipv4(options: u8, body: &[u8]) -> Vec<u8> {
         let mut packet = vec![0; 20 + usize::from(options) * 4];
@@ -143,7 +163,7 @@ mod tests {
     #[test]
     fn only_our_identifiers_pass_whatever_the_headers_carry() {
         for requests in [false, true] {
-            let program = icmp(&Wanted { identifiers: Some(1_000..=1_003), requests });
+            let program = icmp(&Wanted { identifiers: Some(1_000..=1_003), requests, departures: false });
             for options in 0..4 {
                 for (identifier, ours) in [(999, false), (1_000, true), (1_003, true), (1_004, false)] {
                     assert_eq!(passes(&program, &ipv4(options, &echo(0, identifier))), ours, "reply {identifier}");
@@ -168,7 +188,7 @@ mod tests {
 
     #[test]
     fn without_identifiers_every_echo_and_error_passes() {
-        let program = icmp(&Wanted { identifiers: None, requests: true });
+        let program = icmp(&Wanted { identifiers: None, requests: true, departures: false });
         for icmp_type in 0..=255 {
             let wanted = [0, 3, 5, 8, 11, 12].contains(&icmp_type);
             assert_eq!(passes(&program, &ipv4(0, &echo(icmp_type, 7))), wanted, "{icmp_type}");
@@ -185,7 +205,7 @@ mod tests {
     #[test]
     fn ipv6_is_judged_by_the_same_identifiers() {
         for requests in [false, true] {
-            let program = icmpv6(&Wanted { identifiers: Some(1_000..=1_003), requests });
+            let program = icmpv6(&Wanted { identifiers: Some(1_000..=1_003), requests, departures: false });
             for (identifier, ours) in [(999, false), (1_000, true), (1_003, true), (1_004, false)] {
                 assert_eq!(passes(&program, &echo(129, identifier)), ours);
                 assert_eq!(passes(&program, &echo(128, identifier)), requests);
@@ -195,11 +215,11 @@ mod tests {
                 }
             }
             assert!(!passes(&program, &echo(135, 1_000)), "neighbours are none of our business");
-            let every = icmpv6(&Wanted { identifiers: None, requests });
+            let every = icmpv6(&Wanted { identifiers: None, requests, departures: false });
             for icmp_type in 0..=255 {
                 let wanted = [1, 2, 3, 4, 129].contains(&icmp_type) || (requests && icmp_type == 128);
                 assert_eq!(passes(&every, &echo(icmp_type, 7)), wanted, "{icmp_type}");
-                let blocked = blocked_types(&Wanted { identifiers: None, requests });
+                let blocked = blocked_types(&Wanted { identifiers: None, requests, departures: false });
                 let word = blocked[usize::from(icmp_type) / 32];
                 assert_eq!(word >> (icmp_type % 32) & 1 == 0, wanted, "{icmp_type}");
             }
@@ -211,21 +231,21 @@ mod tests {
         for icmp_type in 0..=255 {
             let mut packet = ipv4(2, &echo(icmp_type, 7));
             packet[9] = 1;
-            assert_eq!(passes(&echoes_v4(), &packet), [0, 8].contains(&icmp_type), "{icmp_type}");
+            assert_eq!(passes(&echoes_v4(&ALL), &packet), [0, 8].contains(&icmp_type), "{icmp_type}");
             packet[7] = 1;
-            assert!(!passes(&echoes_v4(), &packet), "a later fragment");
+            assert!(!passes(&echoes_v4(&ALL), &packet), "a later fragment");
             let wanted = [128, 129].contains(&icmp_type);
-            assert_eq!(passes(&echoes_v6(), &ipv6(58, &echo(icmp_type, 7))), wanted, "{icmp_type}");
+            assert_eq!(passes(&echoes_v6(&ALL), &ipv6(58, &echo(icmp_type, 7))), wanted, "{icmp_type}");
             for (offset, first) in [(0, true), (8, false)] {
                 let fragment = [vec![58, 0, 0, offset | 1, 0, 0, 0, 9], echo(icmp_type, 7)].concat();
-                assert_eq!(passes(&echoes_v6(), &ipv6(44, &fragment)), wanted && first, "{icmp_type} at {offset}");
+                assert_eq!(passes(&echoes_v6(&ALL), &ipv6(44, &fragment)), wanted && first, "{icmp_type} at {offset}");
             }
         }
         let behind = |next: u8| [vec![next, 0, 0, 0, 0, 0, 0, 0], echo(128, 7)].concat();
         for extension in [0, 43, 60] {
-            assert!(passes(&echoes_v6(), &ipv6(extension, &behind(58))));
-            assert!(!passes(&echoes_v6(), &ipv6(extension, &behind(17))));
+            assert!(passes(&echoes_v6(&ALL), &ipv6(extension, &behind(58))));
+            assert!(!passes(&echoes_v6(&ALL), &ipv6(extension, &behind(17))));
         }
-        assert!(!passes(&echoes_v6(), &ipv6(17, &behind(58))));
+        assert!(!passes(&echoes_v6(&ALL), &ipv6(17, &behind(58))));
     }
 }

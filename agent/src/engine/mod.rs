@@ -1,7 +1,6 @@
 //! How probes leave and come back: exactly through raw sockets, portably through surge-ping, or not at all.
 
 mod batch;
-mod departures;
 mod filter;
 pub(crate) mod portable;
 mod reading;
@@ -47,7 +46,6 @@ pub enum Engine {
 pub struct RawEngine {
     watched: Vec<UdpSocket>,
     sockets: Sockets,
-    tokens: Tokens,
     more: bool,
 }
 
@@ -178,20 +176,14 @@ impl Engine {
     pub fn drain(&mut self, clock: &Clock, prober: &mut Prober, ledger: &mut ArrivalLedger) {
         match self {
             Self::Raw(raw) => {
-                let (now, tokens) = (clock.now(), raw.tokens);
+                let now = clock.now();
                 raw.more = raw.sockets.drain(clock, DRAIN_MAX, |event| match event {
-                    Event::Left { token, at } => {
-                        let (round, sequence) = tokens.read(token);
-                        prober.handle(now, Input::Left { round, sequence, at });
-                    }
                     Event::Icmp { packet, at, stamped } => {
                         prober.handle(now, Input::Heard { packet, at, stamped });
                         ledger.handle(now, Sighting::Raw { packet });
                     }
-                    Event::Wire { packet, interface, outgoing } => {
-                        if !outgoing {
-                            prober.handle(now, Input::OnWire { packet });
-                        }
+                    Event::Wire { packet, interface, outgoing, at } => {
+                        prober.handle(now, Input::OnWire { packet, outgoing, at });
                         ledger.handle(now, Sighting::Wire { packet, interface, outgoing });
                     }
                     Event::Drops(drops) => {
@@ -215,20 +207,18 @@ impl RawEngine {
         // The run time watches any socket that it is given as a datagram socket; reading stays with `Sockets`.
         let watch = |fd: &OwnedFd| UdpSocket::from_std(std::net::UdpSocket::from(fd.try_clone()?));
         let watched = sockets.readable().into_iter().map(watch).collect::<Result<_, _>>()?;
-        Ok(Self { watched, sockets, tokens: Tokens::default(), more: false })
+        Ok(Self { watched, sockets, more: false })
     }
 
     fn send(&mut self, probes: &[SendProbe], became: &mut impl FnMut(usize, Handed)) {
         let packet_of =
             |probe: &SendProbe| echo_request_to(probe.target, probe.identifier, probe.wire_sequence, &probe.payload);
         let packets: Vec<_> = probes.iter().map(packet_of).collect();
-        let tokens = &mut self.tokens;
         let outgoing = |(probe, packet): (&SendProbe, _)| Outgoing {
             to: probe.target,
             packet,
             dont_fragment: probe.dont_fragment,
             hop_limit: None,
-            token: tokens.write(probe.round, probe.sequence),
         };
         let outgoing: Vec<_> = probes.iter().zip(packets.iter().map(Vec::as_slice)).map(outgoing).collect();
         self.sockets.send_batch(&outgoing, became);
@@ -258,31 +248,10 @@ impl RawEngine {
 fn unstamped(stamps: Stamps) -> Option<&'static str> {
     match stamps {
         Stamps::TxAndRx => None,
-        Stamps::RxOnly => {
-            Some("the network driver does not tell when probes leave: times include what this host needs to send them")
-        }
+        Stamps::RxOnly => Some(
+            "without a packet socket nobody tells when probes leave: times include what this host needs to send them",
+        ),
         Stamps::None => Some("the kernel stamps no packets: times include this host's own delays"),
-    }
-}
-
-/// Names a probe in 64 bits: its round, counted from the first of this process, and its number in the round.
-#[derive(Debug, Clone, Copy, Default)]
-struct Tokens {
-    first_round: Option<u64>,
-}
-
-impl Tokens {
-    const SEQUENCE_BITS: u32 = 20;
-
-    fn write(&mut self, round: u64, sequence: u32) -> u64 {
-        let first = *self.first_round.get_or_insert(round);
-        round.wrapping_sub(first) << Self::SEQUENCE_BITS | u64::from(sequence)
-    }
-
-    fn read(self, token: u64) -> (u64, u32) {
-        let sequence = token & ((1 << Self::SEQUENCE_BITS) - 1);
-        let round = self.first_round.unwrap_or_default().wrapping_add(token >> Self::SEQUENCE_BITS);
-        (round, u32::try_from(sequence).unwrap_or_default())
     }
 }
 
@@ -313,22 +282,4 @@ pub(crate) fn no_engine(raw: &str, datagram: &std::io::Error) -> String {
 /// surge-ping adds advice of its own to the kernel's word; ours follows.
 fn first_sentence(text: &str) -> &str {
     text.split(['.', '\n']).next().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pingtong_evidence::SequenceSet;
-
-    #[test]
-    fn a_token_names_its_probe_for_as_long_as_a_process_lives() {
-        let first = 1_795_636_707_250 << 20;
-        let mut tokens = Tokens::default();
-        for round in [first, first + 1, first + 1_000_000_000] {
-            for sequence in [0, 1, SequenceSet::NUMBERS_MAX] {
-                let token = tokens.write(round, sequence);
-                assert_eq!(tokens.read(token), (round, sequence));
-            }
-        }
-    }
 }

@@ -1,16 +1,16 @@
 //! How packets are read: in batches, without waiting, and what each says.
 //!
-//! A probe's departure is stamped before it leaves, so its stamp is in the error queue before its reply can be in the
-//! receive queue. Reading a batch of packets first and the stamps second, and telling the stamps first, therefore tells
-//! every departure before the reply to it. Drops are read from the socket after its packets: a counter that comes with
+//! A probe is seen to leave before its reply can come. Reading a batch of packets first and what the packet socket saw
+//! second, and telling the latter first, therefore tells every departure before the reply to it. Drops are read from the socket after its packets: a counter that comes with
 //! a packet says nothing about what was dropped last.
 
 use super::{
     batch::{BATCH, Inbox, Message, Note, Queue},
+    ring::Frame,
     sockets::{Event, Lane, Sockets, Tap, Version, drops_of},
 };
 use crate::clock::{Clock, Pair};
-use pingtong_probe::{parse_icmpv6, parse_ipv4, parse_packet};
+use pingtong_probe::{EchoKind, Heard, parse_icmpv6, parse_ipv4, parse_packet};
 use std::{collections::BTreeMap, net::Ipv6Addr};
 
 /// `PACKET_HOST` and `PACKET_OUTGOING` of `linux/if_packet.h`, `ARPHRD_LOOPBACK` of `linux/if_arp.h`.
@@ -21,7 +21,9 @@ const HARDWARE_LOOPBACK: u16 = 772;
 /// What reading a socket needs beside the socket.
 struct Post<'a> {
     inbox: &'a mut Inbox,
-    errors: &'a mut Inbox,
+    frames: &'a mut Option<Inbox>,
+    names: &'a mut BTreeMap<i32, String>,
+    tap: Option<&'a mut Tap>,
     packets_max: usize,
     pair: Pair,
     clock: &'a Clock,
@@ -37,18 +39,16 @@ impl Sockets {
     pub fn drain(&mut self, clock: &Clock, packets_max: usize, mut take: impl FnMut(Event<'_>)) -> bool {
         let pair = clock.pair(self.pair);
         self.pair = Some(pair);
-        let (inbox, errors) = (&mut self.inbox, &mut self.errors);
-        let mut post = Post { inbox, errors, packets_max, pair, clock, read: 0 };
-        let mut more = self.icmp.drain(self.whole.as_mut().ok(), &mut post, &mut take);
+        let tap = self.tap.as_mut().ok();
+        let (inbox, frames, names) = (&mut self.inbox, &mut self.frames, &mut self.names);
+        let mut post = Post { inbox, frames, names, tap, packets_max, pair, clock, read: 0 };
+        let mut more = self.icmp.drain(&mut post, &mut take);
         // Nothing comes to a socket that nothing left by, unless others' requests are looked at.
         let whole_used = self.whole_v6.as_ref().is_ok_and(|lane| lane.used);
         if let Ok(lane) = &mut self.icmpv6
             && (lane.used || whole_used || self.wanted.requests)
         {
-            more |= lane.drain(self.whole_v6.as_mut().ok(), &mut post, &mut take);
-        }
-        if let Ok(tap) = &mut self.tap {
-            more |= tap.drain(&mut post, &mut self.names, &mut take);
+            more |= lane.drain(&mut post, &mut take);
         }
         self.busy = post.read >= STREAM_PACKETS;
         more
@@ -56,17 +56,14 @@ impl Sockets {
 }
 
 impl Lane {
-    /// Reads packets; those to what `whole` sent come here too.
-    fn drain(&mut self, mut whole: Option<&mut Self>, post: &mut Post<'_>, take: &mut impl FnMut(Event<'_>)) -> bool {
+    fn drain(&mut self, post: &mut Post<'_>, take: &mut impl FnMut(Event<'_>)) -> bool {
         let mut read = 0;
+        let mut more = false;
         loop {
             let wanted = BATCH.min(post.packets_max - read);
             let queue = if self.version == Version::V4 { Queue::Packets } else { Queue::Named };
             let count = post.inbox.receive(&self.fd, queue, wanted).unwrap_or_default();
-            self.tell_departures(post, take);
-            if let Some(whole) = whole.as_deref_mut() {
-                whole.tell_departures(post, take);
-            }
+            more |= post.watch(take);
             for message in (0..count).filter_map(|index| post.inbox.message(index)) {
                 tell_packet(&message, self.version, post, take);
             }
@@ -76,83 +73,56 @@ impl Lane {
                 if read > 0 {
                     report_drops(&mut self.drops, drops_of(&self.fd), take);
                 }
-                return count == wanted;
-            }
-        }
-    }
-
-    fn tell_departures(&mut self, post: &mut Post<'_>, take: &mut impl FnMut(Event<'_>)) {
-        self.read_departures(post.errors);
-        for (token, stamp) in self.left.drain(..) {
-            if let Some(at) = post.pair.mono_of(stamp) {
-                take(Event::Left { token, at });
-            }
-        }
-    }
-
-    /// Reads the stamps that are there, whose number the receive buffer bounds.
-    pub(super) fn read_departures(&mut self, errors: &mut Inbox) {
-        while self.stamping && self.departures.awaited() {
-            let count = errors.receive(&self.fd, Queue::Errors, BATCH).unwrap_or_default();
-            for message in (0..count).filter_map(|index| errors.message(index)) {
-                let (mut stamp, mut key) = (None, None);
-                for note in message.notes() {
-                    match note {
-                        Note::Stamp(at) => stamp = Some(at),
-                        Note::Key(number) => key = Some(number),
-                        Note::Drops(_) | Note::To(_) => {}
-                    }
-                }
-                if let Some(token) = key.and_then(|key| self.departures.left(key))
-                    && let Some(stamp) = stamp
-                {
-                    self.left.push((token, stamp));
-                }
-            }
-            if count < BATCH {
-                break;
+                return more || count == wanted;
             }
         }
     }
 }
 
-impl Tap {
-    fn drain(
-        &mut self,
-        post: &mut Post<'_>,
-        names: &mut BTreeMap<i32, String>,
-        take: &mut impl FnMut(Event<'_>),
-    ) -> bool {
-        let mut read = 0;
-        let more = loop {
-            if read == post.packets_max {
-                break true;
+impl Post<'_> {
+    /// Tells what the packet socket saw; true when there is more.
+    fn watch(&mut self, take: &mut impl FnMut(Event<'_>)) -> bool {
+        let Some(tap) = &mut self.tap else { return false };
+        let (pair, names) = (self.pair, &mut *self.names);
+        let mut tell = |frame: Frame<'_>| tell_frame(&frame, pair, names, take);
+        let (read, more) = match &mut tap.ring {
+            Some(ring) => {
+                let read = (0..self.packets_max).take_while(|_| ring.take(&mut tell)).count();
+                (read, read == self.packets_max)
             }
-            let Some(ring) = &mut self.ring else {
-                let wanted = BATCH.min(post.packets_max - read);
-                let count = post.inbox.receive(&self.fd, Queue::Named, wanted).unwrap_or_default();
-                for message in (0..count).filter_map(|index| post.inbox.message(index)) {
-                    tell_frame(message.name, message.packet, names, take);
-                }
-                read += count;
-                if count < wanted {
-                    break false;
-                }
-                continue;
-            };
-            if !ring.take(|name, packet| tell_frame(name, packet, names, take)) {
-                break false;
-            }
-            read += 1;
+            None => tap.receive(self.frames.get_or_insert_with(Inbox::new), self.packets_max, &mut tell),
         };
-        post.read += read;
+        if !tap.observes {
+            // Departures that nobody saw make times less exact and nothing else.
+            return more;
+        }
+        self.read += read;
         if read > 0 {
-            match self.new_drops() {
+            match tap.new_drops() {
                 0 => {}
                 drops => take(Event::Drops(drops)),
             }
         }
         more
+    }
+}
+
+impl Tap {
+    /// Reads frames by calls; how many, and whether there are more.
+    fn receive(&self, inbox: &mut Inbox, frames_max: usize, tell: &mut impl FnMut(Frame<'_>)) -> (usize, bool) {
+        let mut read = 0;
+        loop {
+            let wanted = BATCH.min(frames_max - read);
+            let count = inbox.receive(&self.fd, Queue::Named, wanted).unwrap_or_default();
+            for message in (0..count).filter_map(|index| inbox.message(index)) {
+                let stamp = message.notes().find_map(|note| if let Note::Stamp(at) = note { Some(at) } else { None });
+                tell(Frame { name: message.name, packet: message.packet, stamp: stamp.unwrap_or_default() });
+            }
+            read += count;
+            if count < wanted || read == frames_max {
+                return (read, count == wanted);
+            }
+        }
     }
 }
 
@@ -162,7 +132,7 @@ fn tell_packet(message: &Message<'_>, version: Version, post: &Post<'_>, take: &
         match note {
             Note::Stamp(at) => stamp = post.pair.mono_of(at),
             Note::To(address) => to = address.into(),
-            Note::Key(_) | Note::Drops(_) => {}
+            Note::Drops(_) => {}
         }
     }
     let packet = match version {
@@ -174,19 +144,22 @@ fn tell_packet(message: &Message<'_>, version: Version, post: &Post<'_>, take: &
     take(Event::Icmp { packet, at, stamped: stamp.is_some() });
 }
 
-fn tell_frame(name: &[u8], packet: &[u8], names: &mut BTreeMap<i32, String>, take: &mut impl FnMut(Event<'_>)) {
+fn tell_frame(frame: &Frame<'_>, pair: Pair, names: &mut BTreeMap<i32, String>, take: &mut impl FnMut(Event<'_>)) {
     // struct sockaddr_ll: family, protocol, interface, hardware type, packet type.
-    let Some((index, hardware, kind)) = link_parts(name) else { return };
+    let Some((index, hardware, kind)) = link_parts(frame.name) else { return };
     let outgoing = match kind {
-        _ if hardware == HARDWARE_LOOPBACK => return,
         PACKET_HOST => false,
         PACKET_OUTGOING => true,
         _ => return,
     };
-    if let Some(packet) = parse_packet(packet) {
-        let interface = names.entry(index).or_insert_with(|| name_of(index));
-        take(Event::Wire { packet, interface, outgoing });
+    let Some(packet) = parse_packet(frame.packet) else { return };
+    // What goes round the loopback neither arrives here nor leaves; that a probe was sent is true of it too.
+    let sent = outgoing && matches!(packet, Heard::Echo { kind: EchoKind::Request, .. });
+    if hardware == HARDWARE_LOOPBACK && !sent {
+        return;
     }
+    let interface = names.entry(index).or_insert_with(|| name_of(index));
+    take(Event::Wire { packet, interface, outgoing, at: pair.mono_of(frame.stamp) });
 }
 
 /// The address of a `sockaddr_in6`: family, port, flow, address.

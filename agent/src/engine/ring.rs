@@ -15,6 +15,7 @@ use std::{
     os::fd::{AsRawFd, OwnedFd},
     ptr::{self, NonNull},
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 /// A frame holds its headers (80 bytes) and as much of a packet as the tag of a probe can lie within.
@@ -31,8 +32,21 @@ const OURS: u32 = 1;
 /// Where `struct tpacket2_hdr` has the length of what was kept and where that begins, and where the address follows.
 const KEPT_AT: usize = 8;
 const BEGINS_AT: usize = 14;
+/// Where it has the seconds since 1970, and the nanoseconds.
+const STAMP_AT: usize = 16;
 const NAME_AT: usize = 32;
 const NAME_BYTES: usize = 20;
+
+/// What a frame holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Frame<'a> {
+    /// A `sockaddr_ll`.
+    pub(super) name: &'a [u8],
+    /// From the network header on.
+    pub(super) packet: &'a [u8],
+    /// When the kernel saw it, by the wall clock, from 1970.
+    pub(super) stamp: Duration,
+}
 
 /// The mapping, and the frame that comes next.
 #[derive(Debug)]
@@ -75,8 +89,8 @@ impl Ring {
         NonNull::new(memory.cast()).map(|memory| Self { memory, next: 0 }).ok_or(Errno::ENOMEM)
     }
 
-    /// Gives the next frame's socket address and packet to `take`, then the frame back; false when there is none.
-    pub(super) fn take(&mut self, take: impl FnOnce(&[u8], &[u8])) -> bool {
+    /// Gives the next frame to `take`, then back; false when there is none.
+    pub(super) fn take(&mut self, take: impl FnOnce(Frame<'_>)) -> bool {
         // SAFETY: `next` is below FRAMES, so that the frame lies within the mapping.
         let frame = unsafe { self.memory.add(self.next * FRAME_BYTES) };
         // SAFETY: frames begin at multiples of 256 of a page, so that their first word is aligned; the kernel writes it, we
@@ -88,8 +102,8 @@ impl Ring {
         // SAFETY: the frame is ours until its status is given back below, which is after the last use of this borrow. The
         // status word itself is not among the bytes.
         let bytes = unsafe { std::slice::from_raw_parts(frame.as_ptr().add(4), FRAME_BYTES - 4) };
-        if let Some((name, packet)) = parts(bytes) {
-            take(name, packet);
+        if let Some(frame) = parts(bytes) {
+            take(frame);
         }
         status.store(KERNELS, Ordering::Release);
         self.next = (self.next + 1) % FRAMES;
@@ -104,12 +118,17 @@ impl Drop for Ring {
     }
 }
 
-/// Address and packet of a frame whose first word is cut off; the kernel is believed as far as the frame goes.
-fn parts(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let kept = usize::try_from(u32::from_ne_bytes(*bytes.get(KEPT_AT - 4..)?.first_chunk()?)).ok()?;
+/// What is in a frame whose first word is cut off; the kernel is believed as far as the frame goes.
+fn parts(bytes: &[u8]) -> Option<Frame<'_>> {
+    let word = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at - 4..)?.first_chunk()?));
+    let kept = usize::try_from(word(KEPT_AT)?).ok()?;
     let begins = usize::from(u16::from_ne_bytes(*bytes.get(BEGINS_AT - 4..)?.first_chunk()?)).checked_sub(4)?;
     let end = begins.saturating_add(kept).min(bytes.len());
-    Some((bytes.get(NAME_AT - 4..)?.get(..NAME_BYTES)?, bytes.get(begins..end)?))
+    Some(Frame {
+        name: bytes.get(NAME_AT - 4..)?.get(..NAME_BYTES)?,
+        packet: bytes.get(begins..end)?,
+        stamp: Duration::from_secs(word(STAMP_AT)?.into()) + Duration::from_nanos(word(STAMP_AT + 4)?.into()),
+    })
 }
 
 #[cfg(test)]
@@ -122,10 +141,13 @@ mod tests {
         let mut bytes = [0; FRAME_BYTES];
         bytes[8..12].copy_from_slice(&3u32.to_ne_bytes());
         bytes[14..16].copy_from_slice(&80u16.to_ne_bytes());
+        bytes[16..20].copy_from_slice(&7u32.to_ne_bytes());
+        bytes[20..24].copy_from_slice(&9u32.to_ne_bytes());
         bytes[32] = 17;
         bytes[80..83].copy_from_slice(b"abc");
-        let (name, packet) = parts(&bytes[4..]).unwrap();
+        let Frame { name, packet, stamp } = parts(&bytes[4..]).unwrap();
         assert_eq!((name[0], name.len(), packet), (17, 20, &b"abc"[..]));
+        assert_eq!(stamp, Duration::new(7, 9));
     }
 
     proptest! {

@@ -3,13 +3,16 @@
 //! `sendmmsg` tells an error only when it is the first message's; later on it tells a short count and forgets why. The
 //! message at which it stopped is therefore sent alone, so that its refusal gets its errno and a passing trouble its
 //! second try. The kernel's want of room is no refusal: it says nothing about the network.
+//!
+//! A small IPv4 probe leaves with a header of ours, by the socket that takes such: the kernel then copies one packet and
+//! does not gather one from parts, which is a twentieth of what a probe costs. What has to be cut leaves by the other.
 
 use super::{
-    batch::{BATCH, FEW, Inbox, Letter, NUMBER_CONTROL_BYTES, number_control, send},
+    batch::{BATCH, FEW, Letter, NUMBER_CONTROL_BYTES, number_control, send},
     sockets::{Lane, Sockets},
 };
 use nix::errno::Errno;
-use pingtong_probe::{IPV4_HEADER_BYTES, unfragmentable_header};
+use pingtong_probe::{IPV4_HEADER_BYTES, ipv4_header};
 use std::net::IpAddr;
 
 /// A probe to hand over.
@@ -23,8 +26,6 @@ pub struct Outgoing<'a> {
     pub dont_fragment: bool,
     /// Routers that it may pass; the host's usual number when there is none.
     pub hop_limit: Option<u8>,
-    /// A number of the caller's, given back with the stamp of its departure.
-    pub token: u64,
 }
 
 /// What became of a probe.
@@ -42,6 +43,9 @@ pub enum Handed {
 const NAME4_BYTES: usize = 16;
 const NAME6_BYTES: usize = 28;
 
+/// Largest IPv4 packet that every host takes whole (RFC 791), and that no interface in use needs to cut.
+const UNCUT_BYTES: usize = 576;
+
 /// What a letter borrows from.
 #[derive(Debug, Clone, Copy)]
 struct Envelope {
@@ -55,19 +59,20 @@ impl Sockets {
     pub fn send_batch(&mut self, probes: &[Outgoing<'_>], became: &mut impl FnMut(usize, Handed)) {
         let mut first = 0;
         while let Some(probe) = probes.get(first) {
-            let way = |probe: &Outgoing<'_>| (probe.to.is_ipv6(), probe.dont_fragment);
+            let headed = self.whole.is_ok();
+            let way = |probe: &Outgoing<'_>| (probe.to.is_ipv6(), probe.whole(headed));
             let alike = probes[first..].iter().take(BATCH).take_while(|other| way(other) == way(probe)).count();
             let batch = &probes[first..first + alike];
             let mut tell = |index: usize, handed| became(first + index, handed);
-            let lane = match (probe.to, probe.dont_fragment) {
-                (IpAddr::V4(_), false) => Ok(&mut self.icmp),
-                (IpAddr::V4(_), true) => self.whole.as_mut().map_err(|_| Handed::NoRoom),
-                (IpAddr::V6(_), false) => self.icmpv6.as_mut().map_err(|_| Handed::NoRoom),
-                (IpAddr::V6(_), true) => self.whole_v6.as_mut().map_err(|_| Handed::NoRoom),
+            let lane = match way(probe) {
+                (false, false) => Ok(&mut self.icmp),
+                (false, true) => self.whole.as_mut().map_err(|_| Handed::NoRoom),
+                (true, false) => self.icmpv6.as_mut().map_err(|_| Handed::NoRoom),
+                (true, true) => self.whole_v6.as_mut().map_err(|_| Handed::NoRoom),
             };
             match lane {
-                Ok(lane) if alike <= FEW => lane.send::<FEW>(batch, &mut self.errors, &mut tell),
-                Ok(lane) => lane.send::<BATCH>(batch, &mut self.errors, &mut tell),
+                Ok(lane) if alike <= FEW => lane.send::<FEW>(batch, &mut tell),
+                Ok(lane) => lane.send::<BATCH>(batch, &mut tell),
                 Err(handed) => (0..alike).for_each(|index| tell(index, handed)),
             }
             first += alike;
@@ -75,19 +80,22 @@ impl Sockets {
     }
 }
 
+impl Outgoing<'_> {
+    /// Whether it leaves by the socket for whole packets, given that there is one for headers of ours.
+    fn whole(&self, headed: bool) -> bool {
+        let small = headed && self.to.is_ipv4() && IPV4_HEADER_BYTES + self.packet.len() <= UNCUT_BYTES;
+        self.dont_fragment || small
+    }
+}
+
 impl Lane {
     /// Hands over a batch of one kind, of `N` at most.
-    fn send<const N: usize>(
-        &mut self,
-        probes: &[Outgoing<'_>],
-        errors: &mut Inbox,
-        became: &mut impl FnMut(usize, Handed),
-    ) {
+    fn send<const N: usize>(&mut self, probes: &[Outgoing<'_>], became: &mut impl FnMut(usize, Handed)) {
         self.used = true;
         let mut envelopes = [Envelope::EMPTY; N];
         let mut letters = [Letter::default(); N];
         for ((envelope, letter), probe) in envelopes.iter_mut().zip(&mut letters).zip(probes) {
-            *letter = envelope.letter(probe);
+            *letter = envelope.letter(probe, self.headed);
         }
         let letters = &letters[..probes.len().min(N)];
         let mut done = 0;
@@ -96,21 +104,14 @@ impl Lane {
             let end = if alone { done + 1 } else { letters.len() };
             let sent = send::<N>(&self.fd, &letters[done..end]);
             let taken = sent.unwrap_or_default();
-            for (index, probe) in probes.iter().enumerate().skip(done).take(taken) {
-                self.note_handed(probe.token);
-                became(index, Handed::Taken);
-            }
+            (done..done + taken).for_each(|index| became(index, Handed::Taken));
             done += taken;
             match sent {
                 Ok(_) if done == end => alone = false,
                 // It stopped at a message and does not say why; the next call says, being about that message.
-                Ok(_) => {
-                    self.number_anew(errors);
-                    alone = true;
-                }
+                Ok(_) => alone = true,
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
-                    self.number_anew(errors);
                     if is_want_of_room(errno) {
                         return (done..letters.len()).for_each(|index| became(index, Handed::NoRoom));
                     }
@@ -121,35 +122,19 @@ impl Lane {
             }
         }
     }
-
-    fn note_handed(&mut self, token: u64) {
-        if self.stamping {
-            self.departures.handed(token);
-        }
-    }
-
-    /// After a send that failed nobody knows the kernel's next number: reads what is there and has it count from nought.
-    fn number_anew(&mut self, errors: &mut Inbox) {
-        if !self.stamping {
-            return;
-        }
-        self.read_departures(errors);
-        self.stamping = self.stamp(true).is_ok();
-        self.departures.restart();
-    }
 }
 
 impl Envelope {
     const EMPTY: Self =
         Self { name: [0; NAME6_BYTES], header: [0; IPV4_HEADER_BYTES], control: [0; NUMBER_CONTROL_BYTES] };
 
-    fn letter<'a>(&'a mut self, probe: &Outgoing<'a>) -> Letter<'a> {
+    fn letter<'a>(&'a mut self, probe: &Outgoing<'a>, headed: Option<u8>) -> Letter<'a> {
         let (name, level, kind) = match probe.to {
             IpAddr::V4(to) => {
                 self.name[..2].copy_from_slice(&address_family(libc::AF_INET));
                 self.name[4..8].copy_from_slice(&to.octets());
-                if probe.dont_fragment {
-                    self.header = unfragmentable_header(to, probe.hop_limit);
+                if let Some(usual) = headed {
+                    self.header = ipv4_header(to, probe.hop_limit.unwrap_or(usual), probe.dont_fragment);
                 }
                 (NAME4_BYTES, libc::SOL_IP, libc::IP_TTL)
             }
@@ -159,13 +144,12 @@ impl Envelope {
                 (NAME6_BYTES, libc::SOL_IPV6, libc::IPV6_HOPLIMIT)
             }
         };
-        let headed = probe.to.is_ipv4() && probe.dont_fragment;
-        let limit = probe.hop_limit.filter(|_| !headed);
+        let limit = probe.hop_limit.filter(|_| headed.is_none());
         if let Some(limit) = limit {
             self.control = number_control(level, kind, i32::from(limit));
         }
         Letter {
-            head: if headed { &self.header } else { &[] },
+            head: if headed.is_some() { &self.header } else { &[] },
             body: probe.packet,
             name: &self.name[..name],
             control: if limit.is_some() { &self.control } else { &[] },

@@ -2,12 +2,12 @@
 //!
 //! A raw socket sends probes and sees replies, errors, and requests that the guest let in. The packet socket takes
 //! every EtherType without a binding, so that it sees what a filter on the ingress hook drops (`probe-engine.md` §3),
-//! requests as they come in and replies as they leave, by interface. Both report what their queues dropped. How packets
-//! leave is in `sending`, how they are read in `reading`.
+//! requests as they come in and replies as they leave, by interface. It also tells when our own probes leave: what it saw
+//! has passed the guest's firewall and its queues, and the stamp is the one that a capture on this host shows, whatever the
+//! driver can do. Both report what their queues dropped. How packets leave is in `sending`, how they are read in `reading`.
 
 use super::{
     batch::{Inbox, read_option, set_option},
-    departures::Departures,
     filter::{self, Wanted},
     ring::Ring,
 };
@@ -36,9 +36,10 @@ use std::{
 
 /// Receive buffer asked for; the kernel cuts it without `CAP_NET_ADMIN`, and doubles what it grants.
 const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
-/// What one small packet occupies of a receive buffer (`probe-engine.md` §1), and what a departure stamp does.
+/// What one small packet occupies of a receive buffer (`probe-engine.md` §1).
 const PACKET_BUFFER_BYTES: usize = 832;
-const STAMP_BUFFER_BYTES: usize = 832;
+/// What Linux gives its own packets unless told otherwise.
+const HOP_LIMIT: u8 = 64;
 /// `ICMPV6_FILTER` of `linux/icmpv6.h`.
 const ICMPV6_FILTER: i32 = 1;
 /// What a stream of packets is let pile up for.
@@ -46,23 +47,19 @@ pub(super) const PAUSE: Duration = Duration::from_millis(1);
 const WINDOW_MIN: usize = 128;
 const WINDOW_MAX: usize = 65_536;
 
-const STAMP_ARRIVALS: libc::c_uint = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
-/// Stamps of packets that leave come alone, with a number to know them by.
-const STAMP_DEPARTURES: libc::c_uint =
-    libc::SOF_TIMESTAMPING_TX_SOFTWARE | libc::SOF_TIMESTAMPING_OPT_TSONLY | libc::SOF_TIMESTAMPING_OPT_ID;
-
 /// Sockets as opened, before there is a run time.
 #[derive(Debug)]
 pub struct Sockets {
     pub(super) icmp: Lane,
     pub(super) icmpv6: Result<Lane, Errno>,
     pub(super) tap: Result<Tap, Errno>,
-    /// Takes whole packets, so that a probe may say that nobody is to cut it. Sends only.
+    /// Takes whole packets, headers included, so that a probe may say that nobody is to cut it. Sends only.
     pub(super) whole: Result<Lane, Errno>,
     /// Cuts nothing. Sends only.
     pub(super) whole_v6: Result<Lane, Errno>,
     pub(super) inbox: Inbox,
-    pub(super) errors: Inbox,
+    /// What the packet socket is read into where it has no ring.
+    pub(super) frames: Option<Inbox>,
     pub(super) pair: Option<Pair>,
     pub(super) names: BTreeMap<i32, String>,
     /// Whether the last reading found a stream of packets.
@@ -76,13 +73,10 @@ pub struct Sockets {
 pub(super) struct Lane {
     pub(super) fd: OwnedFd,
     pub(super) version: Version,
-    pub(super) departures: Departures,
+    /// The hop limit of headers, where what leaves by it brings its own.
+    pub(super) headed: Option<u8>,
     /// Whether anything was sent by it.
     pub(super) used: bool,
-    /// Whether the kernel stamps departures now.
-    pub(super) stamping: bool,
-    /// Stamps that were read while sending.
-    pub(super) left: Vec<(u64, Duration)>,
     pub(super) drops: u32,
 }
 
@@ -99,6 +93,8 @@ pub(super) struct Tap {
     pub(super) fd: OwnedFd,
     /// Where its packets come, unless the kernel gives no such memory.
     pub(super) ring: Option<Ring>,
+    /// Whether it is to see what arrives; else it only tells when our own probes leave.
+    pub(super) observes: bool,
 }
 
 /// What tells when a probe left and when its reply came.
@@ -115,13 +111,6 @@ pub enum Stamps {
 /// What the sockets show.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// The kernel stamped a probe's departure. Comes before the reply to the same probe.
-    Left {
-        /// The number that the caller gave the probe.
-        token: u64,
-        /// When it left, on the monotonic clock.
-        at: Duration,
-    },
     /// A packet on the raw socket.
     Icmp {
         /// The packet.
@@ -131,7 +120,7 @@ pub enum Event<'a> {
         /// Whether the kernel told when.
         stamped: bool,
     },
-    /// A packet on an interface.
+    /// A packet on an interface. That a probe left comes before the reply to it.
     Wire {
         /// The packet.
         packet: Heard<'a>,
@@ -139,6 +128,8 @@ pub enum Event<'a> {
         interface: &'a str,
         /// Whether it was leaving.
         outgoing: bool,
+        /// When the kernel saw it, on the monotonic clock; none when that cannot be told.
+        at: Option<Duration>,
     },
     /// A receive queue dropped packets.
     Drops(u64),
@@ -154,7 +145,7 @@ impl Sockets {
         let raw = |version: Version, protocol| {
             socket(version.family(), SockType::Raw, flags, protocol).map(|fd| Lane::new(fd, version))
         };
-        let wanted = Wanted { identifiers: None, requests: true };
+        let wanted = Wanted { identifiers: None, requests: true, departures: true };
         let icmp = raw(Version::V4, SockProtocol::Icmp)?;
         prepare(&icmp.fd, &filter::icmp(&wanted));
         let icmpv6 = raw(Version::V6, SockProtocol::IcmpV6);
@@ -162,57 +153,53 @@ impl Sockets {
             prepare(&lane.fd, &filter::icmpv6(&wanted));
             set_v6(lane, &wanted);
         }
+        let hop_limit = hop_limit_of(&icmp.fd);
+        let whole = raw(Version::V4, SockProtocol::Raw).map(|lane| Lane { headed: Some(hop_limit), ..lane });
         let whole_v6 = raw(Version::V6, SockProtocol::IcmpV6);
         if let Ok(lane) = &whole_v6 {
             set_whole_v6(lane);
         }
-        let arrivals_stamped = option_was_set("stamps of arrivals", icmp.stamp(false));
+        let arrivals_stamped = option_was_set("stamps of arrivals", stamp_arrivals(&icmp.fd));
+        if let Ok(lane) = &icmpv6 {
+            option_was_set("stamps of arrivals over IPv6", stamp_arrivals(&lane.fd));
+        }
         let tap = socket(AddressFamily::Packet, SockType::Datagram, flags, SockProtocol::EthAll);
-        let tap = tap.map(Tap::new);
-        let mut sockets = Self {
+        let tap = tap.map(|fd| Tap::new(fd, &wanted));
+        Ok(Self {
             icmp,
             icmpv6,
             tap,
-            whole: raw(Version::V4, SockProtocol::Raw),
+            whole,
             whole_v6,
             inbox: Inbox::new(),
-            errors: Inbox::new(),
+            frames: None,
             pair: None,
             names: BTreeMap::new(),
             busy: false,
             wanted,
             arrivals_stamped,
-        };
-        sockets.stamp_departures(true);
-        Ok(sockets)
+        })
     }
 
-    /// Probes that may be on their way at a time: so many that their replies, and the stamps of their departures, fit
-    /// the receive buffer if nobody reads.
+    /// Probes that may be on their way at a time: so many that their replies fit the receive buffer if nobody reads.
     pub fn window(&self) -> usize {
         let bytes = SockRef::from(&self.icmp.fd).recv_buffer_size().unwrap_or_default();
-        let each = PACKET_BUFFER_BYTES + if self.icmp.stamping { STAMP_BUFFER_BYTES } else { 0 };
-        (bytes / each).clamp(WINDOW_MIN, WINDOW_MAX)
+        (bytes / PACKET_BUFFER_BYTES).clamp(WINDOW_MIN, WINDOW_MAX)
     }
 
-    /// What the stamps are, as far as is known: that a driver tells no departures shows once probes were sent.
+    /// What the stamps are.
     pub fn stamps(&self) -> Stamps {
-        match (self.arrivals_stamped, self.icmp.stamping && self.icmp.departures.come()) {
+        match (self.arrivals_stamped, self.wanted.departures && self.tap.is_ok()) {
             (true, true) => Stamps::TxAndRx,
             (true, false) => Stamps::RxOnly,
             (false, _) => Stamps::None,
         }
     }
 
-    /// Has departures stamped by the kernel, or not: it costs about an eighth of the work of a probe.
+    /// Has the packet socket tell when probes leave, or not: it costs about a tenth of the work of a probe.
     pub fn stamp_departures(&mut self, wanted: bool) {
-        let others =
-            [&mut self.icmpv6, &mut self.whole, &mut self.whole_v6].into_iter().filter_map(|lane| lane.as_mut().ok());
-        for lane in std::iter::once(&mut self.icmp).chain(others) {
-            let done = lane.stamp(wanted);
-            lane.stamping = option_was_set("stamps of departures", done) && wanted;
-            lane.departures.restart();
-        }
+        self.wanted.departures = wanted;
+        self.attach_filters();
     }
 
     /// Has probes leave by this interface and from this address only.
@@ -220,12 +207,18 @@ impl Sockets {
     /// # Errors
     /// What the kernel said.
     pub fn leave_by(&self, interface: Option<&str>, source: Option<IpAddr>) -> io::Result<()> {
-        for lane in [Some(&self.icmp), self.icmpv6.as_ref().ok()].into_iter().flatten() {
+        let (v4, v6) = ([Ok(&self.icmp), self.whole.as_ref()], [self.icmpv6.as_ref(), self.whole_v6.as_ref()]);
+        for lane in v4.into_iter().chain(v6).flatten() {
             SockRef::from(&lane.fd).bind_device(interface.map(str::as_bytes))?;
         }
         let Some(source) = source else { return Ok(()) };
-        let lane = if source.is_ipv4() { &self.icmp } else { self.icmpv6.as_ref().map_err(|errno| *errno)? };
-        SockRef::from(&lane.fd).bind(&SocketAddr::new(source, 0).into())
+        if source.is_ipv6() {
+            self.ipv6()?;
+        }
+        for lane in if source.is_ipv4() { v4 } else { v6 }.into_iter().flatten() {
+            SockRef::from(&lane.fd).bind(&SocketAddr::new(source, 0).into())?;
+        }
+        Ok(())
     }
 
     /// Has the kernel hand over replies and errors only that concern these identifiers.
@@ -234,14 +227,20 @@ impl Sockets {
         self.attach_filters();
     }
 
-    /// Stops looking at what arrives from others: no packet socket, no echo requests.
+    /// Stops looking at what arrives from others.
     pub fn unobserved(&mut self) {
-        self.tap = Err(Errno::ENOTCONN);
         self.wanted.requests = false;
         self.attach_filters();
     }
 
-    fn attach_filters(&self) {
+    fn attach_filters(&mut self) {
+        if !self.wanted.requests && !self.wanted.departures {
+            self.tap = Err(Errno::ENOTCONN);
+        }
+        if let Ok(tap) = &mut self.tap {
+            attach(&tap.fd, &filter::echoes(&self.wanted));
+            tap.observes = self.wanted.requests;
+        }
         attach(&self.icmp.fd, &filter::icmp(&self.wanted));
         if let Ok(lane) = &self.icmpv6 {
             attach(&lane.fd, &filter::icmpv6(&self.wanted));
@@ -257,9 +256,10 @@ impl Sockets {
         self.icmpv6.as_ref().map(drop).map_err(|errno| *errno)
     }
 
-    /// The sockets that may have something to read.
+    /// The sockets that may have something to read that is worth waking for; that a probe left is not.
     pub(super) fn readable(&self) -> Vec<&OwnedFd> {
-        let (icmpv6, tap) = (self.icmpv6.as_ref().ok().map(|lane| &lane.fd), self.tap.as_ref().ok().map(|tap| &tap.fd));
+        let tap = self.tap.as_ref().ok().filter(|tap| tap.observes).map(|tap| &tap.fd);
+        let icmpv6 = self.icmpv6.as_ref().ok().map(|lane| &lane.fd);
         [Some(&self.icmp.fd), icmpv6, tap].into_iter().flatten().collect()
     }
 
@@ -280,13 +280,15 @@ impl Sockets {
 }
 
 impl Tap {
-    fn new(fd: OwnedFd) -> Self {
-        prepare(&fd, &filter::echoes());
+    fn new(fd: OwnedFd, wanted: &Wanted) -> Self {
+        prepare(&fd, &filter::echoes(wanted));
+        // For the want of a ring; with one, frames are stamped anyway.
+        option_was_set("stamps of frames", stamp_arrivals(&fd));
         let ring = Ring::map(&fd);
         if let Err(error) = &ring {
             tracing::debug!(%error, "the kernel shares no memory for packets: each is read by a call");
         }
-        Self { fd, ring: ring.ok() }
+        Self { fd, ring: ring.ok(), observes: wanted.requests }
     }
 
     /// Packets that were dropped since this was asked last.
@@ -309,25 +311,13 @@ impl Version {
 
 impl Lane {
     fn new(fd: OwnedFd, version: Version) -> Self {
-        Self {
-            fd,
-            version,
-            used: false,
-            departures: Departures::default(),
-            stamping: false,
-            left: Vec::new(),
-            drops: 0,
-        }
+        Self { fd, version, headed: None, used: false, drops: 0 }
     }
+}
 
-    /// Switches stamps; the kernel's numbering of departures begins at nought whenever it is switched on.
-    pub(super) fn stamp(&self, departures: bool) -> Result<(), Errno> {
-        let set = |name: i32, value: libc::c_uint| set_option(&self.fd, libc::SOL_SOCKET, name, &value.to_ne_bytes());
-        // One stamp is a third of the bytes of the three that come otherwise, so arrivals alone are asked for this way.
-        set(libc::SO_TIMESTAMPING, 0)?;
-        set(libc::SO_TIMESTAMPNS, libc::c_uint::from(!departures))?;
-        if departures { set(libc::SO_TIMESTAMPING, STAMP_ARRIVALS | STAMP_DEPARTURES) } else { Ok(()) }
-    }
+/// One stamp a packet; `SO_TIMESTAMPING` would bring three of which two are empty.
+fn stamp_arrivals(fd: &OwnedFd) -> Result<(), Errno> {
+    set_option(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1i32.to_ne_bytes())
 }
 
 /// What the raw ICMPv6 socket hands over, and whether it tells to whom a packet came: with requests only that matters.
@@ -345,6 +335,13 @@ fn set_whole_v6(lane: &Lane) {
     option_was_set("uncut packets", set(libc::SOL_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE));
     option_was_set("refusal of what is too large", set(libc::SOL_IPV6, libc::IPV6_DONTFRAG, 1));
     option_was_set("deafness", set_option(&lane.fd, libc::SOL_ICMPV6, ICMPV6_FILTER, &[u8::MAX; 32]));
+}
+
+/// What this host gives its own packets.
+fn hop_limit_of(fd: &OwnedFd) -> u8 {
+    let mut words = [0; 1];
+    let limit = read_option(fd, libc::SOL_IP, libc::IP_TTL, &mut words).ok().and_then(|words| words.first().copied());
+    limit.and_then(|limit| u8::try_from(limit).ok()).unwrap_or(HOP_LIMIT)
 }
 
 /// Packets that the socket's queue dropped since it was opened; wraps.

@@ -115,7 +115,6 @@ impl Batch {
             packet: &packets[at],
             dont_fragment: false,
             hop_limit: self.ttl,
-            token: probes[at].number,
         });
         let mut taken = false;
         sockets.send_batch(&outgoing[..count], &mut |at, handed| {
@@ -135,14 +134,16 @@ impl Batch {
 fn read(session: &mut Session, sockets: &mut Sockets) -> bool {
     let Session { clock, sweep, observer, .. } = session;
     sockets.drain(clock, DRAIN_MAX, |event| match event {
-        Event::Left { token, at } => sweep.left(token, at),
         Event::Icmp { packet, at, .. } => {
             sweep.heard(at, &packet);
             if let Some(observer) = observer {
                 observer.accepted(&packet);
             }
         }
-        Event::Wire { packet, outgoing, .. } => {
+        Event::Wire { packet, outgoing, at, .. } => {
+            if outgoing && let Some(at) = at {
+                sweep.seen_leaving(at, &packet);
+            }
             if let Some(observer) = observer {
                 observer.on_wire(&packet, outgoing);
             }

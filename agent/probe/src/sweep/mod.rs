@@ -65,7 +65,7 @@ pub struct SweepSettings {
     pub seed: u64,
     /// Key of the tags.
     pub key: NonceKey,
-    /// Whether the kernel will tell when each probe left.
+    /// Whether [`Sweep::seen_leaving`] will tell when each probe left.
     pub stamps_departures: bool,
     /// Whether [`Sweep::take_fates`] is used.
     pub keeps_fates: bool,
@@ -248,10 +248,16 @@ impl Sweep {
         }
     }
 
-    /// The kernel's word on when a probe left.
-    pub fn left(&mut self, number: u64, at: Duration) {
+    /// An echo request that was seen leaving this host, and when. A packet that crosses several interfaces is seen at
+    /// each; the first is where it left the stack.
+    pub fn seen_leaving(&mut self, at: Duration, packet: &Heard<'_>) {
+        let Heard::Echo { kind: EchoKind::Request, payload, .. } = *packet else { return };
         let at = nanos(at);
+        let Some(number) = self.number_in(payload) else { return };
         let Some(slot) = self.flight.slot(number) else { return };
+        if slot.stamped() || payload[24..32] != slot.tag.to_be_bytes() {
+            return;
+        }
         slot.set_sent(at, true);
         if let Some(waiting) = self.unstamped.iter().position(|(waiting, ..)| *waiting == number) {
             let (_, _, answered) = self.unstamped.remove(waiting);

@@ -223,7 +223,8 @@ fn the_probers_own_delay_is_taken_for_the_networks() {
     let mut world = World::new(order);
     let probe = world.send().remove(0);
     // It lay in our queue for 300 ms, and the answer was read two seconds late.
-    world.sweep.left(probe.number, probe.at + ms(300));
+    world.leave(&probe, probe.at + ms(300));
+    world.leave(&probe, probe.at + ms(301));
     world.now += ms(2_500);
     world.answer(&probe, probe.at + ms(300) + us(80));
     world.sweep.drained(world.now);
@@ -247,7 +248,7 @@ fn an_answer_that_overtakes_the_departures_stamp_is_measured_from_it() {
     }
     world.sweep.drained(world.now);
     assert!(!world.sweep.is_done(), "a time is still to be measured");
-    world.sweep.left(sent[0].number, sent[0].at + ms(3));
+    world.leave(&sent[0], sent[0].at + ms(3));
     world.sweep.drained(world.now);
     assert_eq!(world.sweep.figures(0).unwrap().rtt.unwrap().max, ms(2));
     assert_eq!(world.sweep.figures(1).unwrap().rtt.unwrap().max, ms(5));

@@ -92,6 +92,19 @@ impl World {
         self.reply(probe.to, probe.identifier(), &probe.icmp[8..], at);
     }
 
+    /// Seen at an interface.
+    pub(crate) fn leave(&mut self, probe: &Sent, at: Duration) {
+        let packet = Heard::Echo {
+            kind: EchoKind::Request,
+            from: Ipv4Addr::new(10, 255, 0, 1).into(),
+            to: probe.to.into(),
+            identifier: probe.identifier(),
+            sequence: probe.sequence(),
+            payload: &probe.icmp[8..],
+        };
+        self.sweep.seen_leaving(at, &packet);
+    }
+
     pub(crate) fn reply(&mut self, from: Ipv4Addr, identifier: u16, payload: &[u8], at: Duration) {
         let packet = Heard::Echo {
             kind: EchoKind::Reply,
