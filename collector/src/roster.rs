@@ -88,8 +88,8 @@ impl Roster {
         pairs.flat_map(|pair| Side::BOTH.map(|side| pair.endpoint(side).agent.clone())).flatten().collect()
     }
 
-    /// Whether an agent lives at the far end of a round, so that arrivals of it can be expected. A SYN bears
-    /// nothing by which an agent could tell whose probe it is.
+    /// Whether an agent lives at the far end of a round, so that arrivals of it can be expected under its number. Those of
+    /// connections come under another, long before a silent round's time-out.
     pub(crate) fn has_observer(&self, round: &ProbeRound) -> bool {
         if round.protocol == Protocol::Tcp {
             return false;

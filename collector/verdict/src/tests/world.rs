@@ -35,6 +35,7 @@ pub(crate) enum Wire {
     LosesRequests(u32),
 }
 
+#[derive(Clone)]
 pub(crate) struct World {
     pub(crate) question: Question,
 }
