@@ -112,6 +112,7 @@ async fn probe(
             timeout: Duration::from_millis(timeout_ms.into()),
             payload_bytes: usize::try_from(size)?,
             dont_fragment: false,
+            load_bits_per_s: None,
             request: None,
         });
     }

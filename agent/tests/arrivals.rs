@@ -95,6 +95,7 @@ async fn probe(road: &Road, to: &str, probes: u32, spacing: Duration) -> Seen {
         timeout: Duration::from_millis(500),
         payload_bytes: 56,
         dont_fragment: false,
+        load_bits_per_s: None,
         request: None,
     });
     let (mut rounds, mut arrivals) = (vec![], vec![]);

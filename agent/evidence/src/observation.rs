@@ -27,6 +27,38 @@ pub struct SendErrors {
     pub probes: SequenceSet,
 }
 
+impl ProbeRound {
+    /// A round of plain echoes all of which were sent at the beginning of time and answered by nobody: what others are made
+    /// from, in tests above all.
+    pub fn unanswered(key: RoundKey, pair: PairId, target: IpAddr, planned: u32) -> Self {
+        Self {
+            key,
+            pair,
+            target,
+            protocol: Protocol::Icmp,
+            request: None,
+            started_at: Timestamp::from_millis(0),
+            ended_at: Timestamp::from_millis(1),
+            payload_bytes: 56,
+            dont_fragment: false,
+            load_bits_per_s: None,
+            planned,
+            sent: SequenceSet::first(planned),
+            send_errors: vec![],
+            replied: SequenceSet::new(),
+            late: SequenceSet::new(),
+            replied_on_wire: Known::default(),
+            duplicates: 0,
+            reordered: 0,
+            strangers: vec![],
+            icmp_errors: vec![],
+            own_drops: 0,
+            rtt: None,
+            ports: None,
+        }
+    }
+}
+
 impl ArrivalRound {
     /// Set in the numbers of arrivals of connections.
     pub const CONNECTIONS: u64 = 1 << 63;
@@ -149,6 +181,10 @@ pub struct ProbeRound {
     /// loses is a matter of its size and no loss.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dont_fragment: bool,
+    /// Set where the round is a step of a load: the bits that it offered each second. What it loses is what it was sent to
+    /// find out and no loss, and so is what others lose meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_bits_per_s: Option<u64>,
     /// Probes that were due.
     pub planned: u32,
     /// Probes that the kernel took.

@@ -135,6 +135,7 @@ fn probe_round(world: &World, flow: Direction, round: u64, trips: &[Trip]) -> Pr
         ended_at: moment(begun(round) + ROUND_MS),
         payload_bytes: 56,
         dont_fragment: false,
+        load_bits_per_s: None,
         planned: world.probes,
         sent: numbers(trips, |t| t.sent),
         send_errors: errors.into_iter().map(|(errno, probes)| SendErrors { errno, probes }).collect(),

@@ -412,30 +412,16 @@ fn round(pair: &Pair, direction: Direction, wire: Wire) -> (ProbeRound, Option<A
         Wire::S0(errno) => vec![SendErrors { errno, probes: all.clone() }],
         _ => vec![],
     };
-    let probe = ProbeRound {
-        key: key.clone(),
-        pair: pair.id.clone(),
-        target: to.address,
-        protocol: Protocol::Icmp,
-        request: None,
+    let mut probe = ProbeRound {
         started_at: at(1_000),
         ended_at: at(3_600),
-        payload_bytes: 56,
-        dont_fragment: false,
-        planned: SENT,
-        sent: if matches!(wire, Wire::S0(_)) { none.clone() } else { all },
         send_errors: errors,
         replied: reached(8),
-        late: none.clone(),
-        replied_on_wire: Known::default(),
-        duplicates: 0,
-        reordered: 0,
-        strangers: vec![],
-        icmp_errors: vec![],
-        own_drops: 0,
-        rtt: None,
-        ports: None,
+        ..ProbeRound::unanswered(key.clone(), pair.id.clone(), to.address, SENT)
     };
+    if matches!(wire, Wire::S0(_)) {
+        probe.sent = none.clone();
+    }
     let arrival = (!reached(1).is_empty()).then(|| ArrivalRound {
         observer: to.agent.clone().unwrap(),
         port: None,
