@@ -61,6 +61,7 @@ pub(crate) async fn load(
             timeout: TIMEOUT,
             payload_bytes: step.payload_bytes,
             dont_fragment: false,
+            load_bits_per_s: Some(step.bits_per_s),
             request: None,
         });
         loop {

@@ -68,6 +68,7 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
         metadata,
         engine: kind,
         observes: vec![],
+        watched_ports: vec![],
         clock: Known::Unknown(WhyUnknown::NotAsked),
         since: None,
     };
@@ -111,6 +112,7 @@ async fn probe(
             timeout: Duration::from_millis(timeout_ms.into()),
             payload_bytes: usize::try_from(size)?,
             dont_fragment: false,
+            load_bits_per_s: None,
             request: None,
         });
     }

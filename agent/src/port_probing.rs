@@ -14,7 +14,7 @@ const OUTPUTS_MAX: usize = 64;
 
 /// Both.
 #[derive(Debug)]
-pub(crate) struct PortProbing {
+pub struct PortProbing {
     clock: Clock,
     sockets: PortSockets,
     prober: PortProber,
@@ -25,33 +25,33 @@ impl PortProbing {
     ///
     /// # Errors
     /// When the kernel gives no descriptor to wait with.
-    pub(crate) fn new(clock: Clock, agent: AgentId, key: NonceKey, rate_pps_max: u32) -> io::Result<Self> {
+    pub fn new(clock: Clock, agent: AgentId, key: NonceKey, rate_pps_max: u32) -> io::Result<Self> {
         let settings = PortProberSettings { agent, key, rate_pps_max, open_max: open_max(), started: clock.now() };
         Ok(Self { clock, sockets: PortSockets::new()?, prober: PortProber::new(settings) })
     }
 
     /// Rounds under way.
-    pub(crate) fn rounds(&self) -> usize {
+    pub fn rounds(&self) -> usize {
         self.prober.rounds()
     }
 
     /// Probes that were due and not sent.
-    pub(crate) fn not_sent(&self) -> u64 {
+    pub fn not_sent(&self) -> u64 {
         self.prober.not_sent()
     }
 
     /// Begins a round now.
-    pub(crate) fn start(&mut self, order: PortOrder) {
+    pub fn start(&mut self, order: PortOrder) {
         self.prober.handle(self.clock.now(), PortInput::Start(order));
     }
 
     /// Takes the plan's key.
-    pub(crate) fn rekey(&mut self, key: NonceKey) {
+    pub fn rekey(&mut self, key: NonceKey) {
         self.prober.handle(self.clock.now(), PortInput::Rekey(key));
     }
 
     /// Ends every round and gives out what there is.
-    pub(crate) fn finish(&mut self) -> Vec<ProbeRound> {
+    pub fn finish(&mut self) -> Vec<ProbeRound> {
         self.read();
         self.prober.handle(self.clock.now(), PortInput::Finish);
         let mut rounds = vec![];
@@ -66,7 +66,7 @@ impl PortProbing {
     }
 
     /// Does what is due; the rounds that are over.
-    pub(crate) fn pump(&mut self) -> Vec<ProbeRound> {
+    pub fn pump(&mut self) -> Vec<ProbeRound> {
         self.read();
         let mut rounds = vec![];
         for _ in 0..OUTPUTS_MAX {
@@ -94,7 +94,7 @@ impl PortProbing {
     }
 
     /// Waits until [`PortProbing::pump`] has something to do. May be dropped at any time.
-    pub(crate) async fn wait(&self) {
+    pub async fn wait(&self) {
         let due = async {
             match self.next_deadline() {
                 Some(deadline) if deadline <= self.clock.mono() => {}

@@ -83,7 +83,19 @@ struct Open {
 
 /// Epoll as tokio watches it.
 #[derive(Debug)]
-struct Watched(Epoll);
+pub(crate) struct Watched(pub(crate) Epoll);
+
+impl Watched {
+    /// An empty one, watched.
+    ///
+    /// # Errors
+    /// When the kernel has no epoll descriptor left.
+    pub(crate) fn register() -> io::Result<AsyncFd<Self>> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        #[expect(deprecated, reason = "sound here: the descriptor is owned by what is watched and never another one")]
+        AsyncFd::new(Self(epoll))
+    }
+}
 
 impl AsFd for Watched {
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -119,9 +131,7 @@ impl PortSockets {
     /// # Errors
     /// When the kernel has no epoll descriptor left.
     pub(crate) fn new() -> io::Result<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        #[expect(deprecated, reason = "sound here: the descriptor is owned by what is watched and never another one")]
-        let epoll = AsyncFd::new(Watched(epoll))?;
+        let epoll = Watched::register()?;
         Ok(Self { epoll, open: BTreeMap::new(), tokens: BTreeMap::new(), next_token: 0 })
     }
 

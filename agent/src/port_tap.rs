@@ -1,10 +1,16 @@
-//! The packet socket that sees UDP probes of other agents arrive, and this host refuse or echo them.
+//! The packet socket that sees TCP and UDP probes of other agents arrive, and this host refuse or answer them.
 //!
 //! Apart from the engine's own: echoes may come by the hundred thousand, probes of ports by the dozen. Opened before the
-//! capabilities are dropped, with a filter that lets through nothing but datagrams with a probe's mark and port
-//! unreachables; what comes through is parsed again. Sees packets before any filter of the guest (`probe-engine.md` §3).
-//! Does not see TCP: a SYN bears nothing by which it could be told whose probe it is.
+//! capabilities are dropped, with a filter that lets through nothing but datagrams with a probe's mark, port
+//! unreachables, and SYNs (and what answers them) of ports where the plan expects connections; what comes through is parsed
+//! again. Sees packets before any filter of the guest (`probe-engine.md` §3). A SYN bears no mark: whose it is tell its
+//! addresses and ports, and only to whoever knows both ends.
 
+use crate::bpf::{
+    self, ETHER_TYPE, JUMP_ANY_BIT, JUMP_EQUAL, LOAD_BYTE_ABSOLUTE, LOAD_BYTE_INDEXED, LOAD_HALF_ABSOLUTE,
+    LOAD_HALF_INDEXED, LOAD_HEADER_LENGTH, LOAD_WORD_ABSOLUTE, LOAD_WORD_INDEXED, Op, Program, RETURN, accept, length,
+    op, refuse, when,
+};
 use nix::{
     errno::Errno,
     sys::socket::{
@@ -12,9 +18,10 @@ use nix::{
         socket, sockopt,
     },
 };
-use pingtong_probe::{AgentHash, Datagram, EchoKind, Heard, Sighting, parse_datagram};
-use socket2::{SockFilter, SockRef};
+use pingtong_evidence::{PlanArrival, Protocol};
+use pingtong_probe::{AgentHash, Datagram, EchoKind, Heard, Sighting, parse_datagram, parse_segment};
 use std::{
+    collections::BTreeSet,
     io::IoSliceMut,
     os::fd::{AsRawFd, OwnedFd},
 };
@@ -30,6 +37,15 @@ const PACKET_OUTGOING: u8 = 4;
 const HARDWARE_LOOPBACK: u16 = 772;
 /// "PtP1", with which every probe's payload begins.
 const MARK: u32 = 0x5074_5031;
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMP_V6: u8 = 58;
+/// Where the flags stand in a TCP header, and the two that begin or answer a connection.
+const TCP_FLAGS_AT: u32 = 13;
+const SYN_OR_RST: u32 = 0x06;
+/// Ports whose connections are looked for: the kernel compares one after another, and jumps 255 instructions at most.
+const PORTS_MAX: usize = 48;
 
 /// The socket as opened, before there is a run time.
 #[derive(Debug)]
@@ -37,6 +53,8 @@ pub struct PortTap {
     fd: OwnedFd,
     watched: Option<UdpSocket>,
     dropped: u32,
+    /// Ports whose connections the filter lets through.
+    ports: Vec<u16>,
     /// Whether the last reading stopped before the end.
     more: bool,
 }
@@ -50,17 +68,33 @@ impl PortTap {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Packet, SockType::Datagram, flags, SockProtocol::EthAll)?;
         // Without its filter it would be handed every packet of the host.
-        SockRef::from(&fd)
-            .attach_filter(&filter())
-            .map_err(|error| error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw))?;
+        bpf::attach(&fd, &filter(&[])).map_err(|error| error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw))?;
         if let Err(error) = setsockopt(&fd, sockopt::RxqOvfl, &1) {
             tracing::debug!(%error, "the kernel will not tell what this queue dropped");
         }
-        Ok(Self { fd, watched: None, dropped: 0, more: false })
+        Ok(Self { fd, watched: None, dropped: 0, ports: vec![], more: false })
+    }
+
+    /// Looks for the connections among `arrivals`; those that it does look for, which are all unless they are to too many
+    /// ports or the kernel refuses.
+    pub fn look_for(&mut self, arrivals: &[PlanArrival]) -> Vec<PlanArrival> {
+        let mut connections: Vec<&PlanArrival> =
+            arrivals.iter().filter(|arrival| arrival.protocol == Protocol::Tcp).collect();
+        let ports: BTreeSet<u16> = connections.iter().map(|arrival| arrival.port).collect();
+        let ports: Vec<u16> = ports.into_iter().take(PORTS_MAX).collect();
+        if ports != self.ports {
+            if let Err(error) = bpf::attach(&self.fd, &filter(&ports)) {
+                tracing::warn!(%error, "the connections that the plan expects are not looked for");
+            } else {
+                self.ports = ports;
+            }
+        }
+        connections.retain(|arrival| self.ports.contains(&arrival.port));
+        connections.into_iter().cloned().collect()
     }
 
     /// Waits until there is something to read.
-    pub(crate) async fn ready(&mut self) {
+    pub async fn ready(&mut self) {
         if self.more {
             return;
         }
@@ -77,7 +111,7 @@ impl PortTap {
     }
 
     /// Reads what is there, or the beginning of it.
-    pub(crate) fn drain(&mut self, own: AgentHash, mut take: impl FnMut(Sighting<'_>)) {
+    pub fn drain(&mut self, own: AgentHash, mut take: impl FnMut(Sighting<'_>)) {
         self.more = false;
         let mut buffer = [0; PACKET_BYTES];
         for _ in 0..READ_MAX {
@@ -98,12 +132,17 @@ impl PortTap {
                 }
             }
             let Some(link) = link.filter(|link| link.hatype() != HARDWARE_LOOPBACK) else { continue };
-            let Some(seen) = buffer.get(..bytes).and_then(parse_datagram) else { continue };
             let outgoing = match link.pkttype() {
                 PACKET_HOST => false,
                 PACKET_OUTGOING => true,
                 _ => continue,
             };
+            let Some(packet) = buffer.get(..bytes) else { continue };
+            if let Some(segment) = parse_segment(packet) {
+                take(Sighting::Segment { segment, interface: &name_of(link.ifindex()), outgoing });
+                continue;
+            }
+            let Some(seen) = parse_datagram(packet) else { continue };
             if let Some(packet) = as_echo(&seen, outgoing, own) {
                 take(Sighting::Wire { packet, interface: &name_of(link.ifindex()), outgoing });
             }
@@ -132,65 +171,79 @@ fn name_of(index: usize) -> String {
     name.unwrap_or_else(|| format!("if{index}"))
 }
 
-/// UDP whose payload begins with the mark, or a port unreachable, in IPv4 (no later fragment) and in IPv6 (no extension
-/// header).
-fn filter() -> Vec<SockFilter> {
-    const ETHER_TYPE: u32 = 0xffff_f000;
-    let mut program = vec![SockFilter::new(0x28, 0, 0, ETHER_TYPE), SockFilter::new(0x15, 0, 12, 0x0800)];
-    program.extend(filter_v4());
-    program.push(SockFilter::new(0x15, 0, 7, 0x86dd));
-    program.extend(filter_v6());
-    program
+/// Datagrams whose payload begins with the mark, port unreachables, and where there are `ports` SYNs towards them and what
+/// answers from them: in IPv4 (no later fragment) and in IPv6 (no extension header).
+fn filter(ports: &[u16]) -> Program {
+    let (v4, v6) = (filter_v4(ports), filter_v6(ports));
+    let version = vec![
+        op(LOAD_HALF_ABSOLUTE, 0, 0, ETHER_TYPE),
+        op(JUMP_EQUAL, 2, 0, 0x0800),
+        op(JUMP_EQUAL, length(&v4) + 1, 0, 0x86dd),
+    ];
+    [version, refuse(), v4, v6].concat()
 }
 
-fn filter_v4() -> [SockFilter; 12] {
-    let op = SockFilter::new;
-    [
-        op(0x28, 0, 0, 6),
-        op(0x45, 8, 0, 0x1fff),
-        op(0x30, 0, 0, 9),
-        op(0xb1, 0, 0, 0),
-        op(0x15, 0, 2, 17),
-        // The mark stands behind the headers of IP, whose length X holds, and UDP.
-        op(0x40, 0, 0, 8),
-        op(0x15, 4, 3, MARK),
-        op(0x15, 0, 2, 1),
-        op(0x48, 0, 0, 0),
-        op(0x15, 1, 0, 0x0303),
-        op(0x06, 0, 0, 0),
-        op(0x06, 0, 0, 0x0004_0000),
-    ]
+fn filter_v4(ports: &[u16]) -> Program {
+    // What follows stands behind the header of IP, whose length X holds.
+    let whole = vec![
+        op(LOAD_HALF_ABSOLUTE, 0, 0, 6),
+        op(JUMP_ANY_BIT, 0, 1, 0x1fff),
+        op(RETURN, 0, 0, 0),
+        op(LOAD_HEADER_LENGTH, 0, 0, 0),
+        op(LOAD_BYTE_ABSOLUTE, 0, 0, 9),
+    ];
+    let marked = [vec![op(LOAD_WORD_INDEXED, 0, 0, 8)], accept_only(MARK)].concat();
+    let unreachable = [vec![op(LOAD_HALF_INDEXED, 0, 0, 0)], accept_only(0x0303)].concat();
+    let load = |code: u16, at: u32| op(code, 0, 0, at);
+    let flags = load(LOAD_BYTE_INDEXED, TCP_FLAGS_AT);
+    let (source, destination) = (load(LOAD_HALF_INDEXED, 0), load(LOAD_HALF_INDEXED, 2));
+    [whole, when(&[UDP], marked), when(&[ICMP], unreachable), segments(ports, flags, source, destination)].concat()
 }
 
-fn filter_v6() -> [SockFilter; 9] {
-    let op = SockFilter::new;
-    [
-        op(0x30, 0, 0, 6),
-        op(0x15, 0, 2, 17),
-        op(0x20, 0, 0, 48),
-        op(0x15, 4, 3, MARK),
-        op(0x15, 0, 2, 58),
-        op(0x28, 0, 0, 40),
-        op(0x15, 1, 0, 0x0104),
-        op(0x06, 0, 0, 0),
-        op(0x06, 0, 0, 0x0004_0000),
-    ]
+fn filter_v6(ports: &[u16]) -> Program {
+    const HEADER: u32 = 40;
+    let next = vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, 6)];
+    let marked = [vec![op(LOAD_WORD_ABSOLUTE, 0, 0, HEADER + 8)], accept_only(MARK)].concat();
+    let unreachable = [vec![op(LOAD_HALF_ABSOLUTE, 0, 0, HEADER)], accept_only(0x0104)].concat();
+    let load = |code: u16, at: u32| op(code, 0, 0, HEADER + at);
+    let flags = load(LOAD_BYTE_ABSOLUTE, TCP_FLAGS_AT);
+    let (source, destination) = (load(LOAD_HALF_ABSOLUTE, 0), load(LOAD_HALF_ABSOLUTE, 2));
+    [next, when(&[UDP], marked), when(&[ICMP_V6], unreachable), segments(ports, flags, source, destination)].concat()
+}
+
+/// Accepts what begins a connection to one of the ports or answers from one, and refuses the rest. The accumulator holds the
+/// protocol; the instructions load the flags and the two ports.
+fn segments(ports: &[u16], flags: Op, source: Op, destination: Op) -> Program {
+    if ports.is_empty() {
+        return refuse();
+    }
+    // The last of each chain falls through, the others jump over what is left.
+    let one_of = |ports: &[u16], behind: usize| -> Program {
+        let jump = |(at, port): (usize, &u16)| {
+            op(JUMP_EQUAL, u8::try_from(ports.len() - 1 - at + behind).unwrap_or(u8::MAX), 0, u32::from(*port))
+        };
+        ports.iter().enumerate().map(jump).collect()
+    };
+    // Behind the second chain is a refusal, behind the first also the second with its load.
+    let (second, first) = (one_of(ports, 1), one_of(ports, ports.len() + 2));
+    let interesting = vec![flags, op(JUMP_ANY_BIT, 1, 0, SYN_OR_RST)];
+    let protocol = vec![op(JUMP_EQUAL, 1, 0, u32::from(TCP))];
+    [protocol, refuse(), interesting, refuse(), vec![destination], first, vec![source], second, refuse(), accept()]
+        .concat()
+}
+
+/// Accepts when the accumulator has the value, and refuses otherwise.
+fn accept_only(value: u32) -> Program {
+    [vec![op(JUMP_EQUAL, 1, 0, value)], refuse(), accept()].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::UnixDatagram;
 
     /// Whether the kernel lets `packet` through. The link layer's type, which a local socket lacks, is left out.
-    fn passes(packet: &[u8]) -> bool {
-        let (to, from) = UnixDatagram::pair().unwrap();
-        let program = if packet[0] >> 4 == 4 { Vec::from(filter_v4()) } else { Vec::from(filter_v6()) };
-        SockRef::from(&to).attach_filter(&program).unwrap();
-        to.set_nonblocking(true).unwrap();
-        // A datagram that the filter refuses is an error of the sender here.
-        let _ = from.send(packet);
-        to.recv(&mut [0; 256]).is_ok()
+    fn passes(ports: &[u16], packet: &[u8]) -> bool {
+        bpf::passes(&if packet[0] >> 4 == 4 { filter_v4(ports) } else { filter_v6(ports) }, packet)
     }
 
     fn packet(options: u8, protocol: u8, body: &[u8]) -> Vec<u8> {
@@ -205,22 +258,62 @@ mod tests {
     fn only_marked_datagrams_and_port_unreachables_pass() {
         let datagram = |payload: &[u8]| [&[0; 8][..], payload].concat();
         for options in 0..3 {
-            assert!(passes(&packet(options, 17, &datagram(b"PtP1 and more"))));
-            assert!(!passes(&packet(options, 17, &datagram(b"PtP2 and more"))));
-            assert!(!passes(&packet(options, 17, &datagram(b"PtP"))));
-            assert!(passes(&packet(options, 1, &[3, 3, 0, 0, 0, 0, 0, 0])));
-            assert!(!passes(&packet(options, 1, &[3, 1, 0, 0, 0, 0, 0, 0])));
-            assert!(!passes(&packet(options, 1, &[8, 0, 0, 0, 0, 0, 0, 0])));
-            assert!(!passes(&packet(options, 6, &datagram(b"PtP1 and more"))));
+            assert!(passes(&[443], &packet(options, 17, &datagram(b"PtP1 and more"))));
+            assert!(!passes(&[443], &packet(options, 17, &datagram(b"PtP2 and more"))));
+            assert!(!passes(&[443], &packet(options, 17, &datagram(b"PtP"))));
+            assert!(passes(&[443], &packet(options, 1, &[3, 3, 0, 0, 0, 0, 0, 0])));
+            assert!(!passes(&[443], &packet(options, 1, &[3, 1, 0, 0, 0, 0, 0, 0])));
+            assert!(!passes(&[443], &packet(options, 1, &[8, 0, 0, 0, 0, 0, 0, 0])));
+            assert!(!passes(&[443], &packet(options, 6, &datagram(b"PtP1 and more"))));
         }
         let v6 = |next: u8, body: &[u8]| [&[0x60, 0, 0, 0, 0, 0, next, 64][..], &[0; 32], body].concat();
-        assert!(passes(&v6(17, &datagram(b"PtP1 and more"))));
-        assert!(!passes(&v6(17, &datagram(b"PtP2 and more"))));
-        assert!(passes(&v6(58, &[1, 4, 0, 0, 0, 0, 0, 0])));
-        assert!(!passes(&v6(58, &[1, 1, 0, 0, 0, 0, 0, 0])) && !passes(&v6(6, &datagram(b"PtP1 and more"))));
+        assert!(passes(&[443], &v6(17, &datagram(b"PtP1 and more"))));
+        assert!(!passes(&[443], &v6(17, &datagram(b"PtP2 and more"))));
+        assert!(passes(&[443], &v6(58, &[1, 4, 0, 0, 0, 0, 0, 0])));
+        assert!(
+            !passes(&[443], &v6(58, &[1, 1, 0, 0, 0, 0, 0, 0])) && !passes(&[443], &v6(6, &datagram(b"PtP1 and more")))
+        );
         let mut fragment = packet(0, 17, &datagram(b"PtP1 and more"));
         fragment[7] = 1;
-        assert!(!passes(&fragment));
+        assert!(!passes(&[443], &fragment));
+    }
+
+    fn segment(from: u16, to: u16, flags: u8) -> Vec<u8> {
+        let mut body = vec![0; 20];
+        body[..2].copy_from_slice(&from.to_be_bytes());
+        body[2..4].copy_from_slice(&to.to_be_bytes());
+        body[13] = flags;
+        body
+    }
+
+    #[test]
+    fn connections_of_the_expected_ports_pass_and_no_others() {
+        let most: Vec<u16> = (1..).map(|n| n * 100 + 43).take(PORTS_MAX).collect();
+        for ports in [&[443][..], &[22, 443, 8080], &most] {
+            for (from, to) in
+                [(40_000, ports[0]), (ports[0], 40_000), (40_000, ports[ports.len() - 1]), (ports[ports.len() - 1], 9)]
+            {
+                for (flags, wanted) in [
+                    (0x02, true),
+                    (0x12, true),
+                    (0x14, true),
+                    (0x04, true),
+                    (0x10, false),
+                    (0x18, false),
+                    (0x11, false),
+                ] {
+                    let body = segment(from, to, flags);
+                    for options in 0..3 {
+                        assert_eq!(passes(ports, &packet(options, 6, &body)), wanted, "{from} {to} {flags:#x}");
+                    }
+                    let six = [&[0x60, 0, 0, 0, 0, 20, 6, 64][..], &[0; 32], &body].concat();
+                    assert_eq!(passes(ports, &six), wanted, "{from} {to} {flags:#x} over IPv6");
+                }
+            }
+            assert!(!passes(ports, &packet(0, 6, &segment(40_000, 40_001, 2))));
+        }
+        assert!(!passes(&[], &packet(0, 6, &segment(40_000, 443, 2))), "none is looked for");
+        assert!(filter(&most).len() < 4_096 && filter_v4(&most).len() < 254, "jumps reach it");
     }
 
     #[test]

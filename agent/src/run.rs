@@ -16,6 +16,7 @@ use crate::{
     fresh::FreshJobs,
     path_sizes::PathSizes,
     plan_watch::{Planned, introduce, watch_plan},
+    port_echo::PortEcho,
     port_probing::PortProbing,
     port_tap::PortTap,
     probing::{Probing, Yield},
@@ -26,10 +27,10 @@ use crate::{
 };
 use pingtong_cloud::{Client, ClientSettings, Credentials, EndpointRule, GatherScope, MetadataClient, gather};
 use pingtong_evidence::{
-    AgentHealth, ClockFact, HostFacts, InstanceId, Known, MetadataFact, Plan, ProbeEngine, Protocol, Report,
-    ReportBody, ReportId, RequestTag, Sampling, Snapshot, WhyUnknown,
+    AgentHealth, ClockFact, HostFacts, InstanceId, Known, MetadataFact, Plan, PlanArrival, ProbeEngine, Protocol,
+    Report, ReportBody, ReportId, RequestTag, Sampling, Snapshot, WatchedPort, WhyUnknown,
 };
-use pingtong_probe::{AgentHash, ClockWatch, NonceKey, PortOrder, RoundOrder};
+use pingtong_probe::{AgentHash, ClockWatch, NonceKey, PortOrder, RoundOrder, Sighting};
 use std::time::Duration;
 use tokio::{
     runtime::Handle,
@@ -77,6 +78,10 @@ struct Station {
     ports: Result<PortProbing, String>,
     /// What sees probes of ports arrive; none without the capability.
     tap: Option<PortTap>,
+    /// What echoes them; none when the kernel has no descriptor for it.
+    echo: Option<PortEcho>,
+    /// Ports whose connections it looks for.
+    watched_ports: Vec<WatchedPort>,
     hash: AgentHash,
     metadata_client: MetadataClient,
     cloud: Client,
@@ -149,6 +154,10 @@ pub async fn run(
     let mut station = Station {
         hash: AgentHash::of(&settings.agent),
         tap,
+        watched_ports: vec![],
+        echo: PortEcho::new(settings.udp_echo.clone())
+            .inspect_err(|error| tracing::warn!(%error, "no datagram is echoed"))
+            .ok(),
         ports: PortProbing::new(clock, settings.agent.clone(), key.clone(), port_rate(settings.rate_pps_max))
             .map_err(|error| format!("no probes of ports: {error}")),
         probing: Probing::new(clock, engine, settings.agent.clone(), key, settings.rate_pps_max).steady(),
@@ -190,6 +199,7 @@ pub async fn run(
             () = station.probing.readable() => {}
             () = port_probes(&station.ports) => {}
             () = port_arrivals(station.tap.as_mut()) => {}
+            () = port_echoes(station.echo.as_ref()) => {}
             Some(planned) = plans.recv() => station.take_plan(planned),
             Some(done) = station.tasks.join_next() => {
                 if let Ok(done) = done {
@@ -211,10 +221,22 @@ pub async fn run(
     Ok(())
 }
 
+fn watched(arrival: &PlanArrival) -> WatchedPort {
+    WatchedPort { from: arrival.from, to: arrival.to, port: arrival.port }
+}
+
 /// Waits until probes of ports may have arrived.
 async fn port_arrivals(tap: Option<&mut PortTap>) {
     match tap {
         Some(tap) => tap.ready().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until there may be a datagram to echo.
+async fn port_echoes(echo: Option<&PortEcho>) {
+    match echo {
+        Some(echo) => echo.ready().await,
         None => std::future::pending().await,
     }
 }
@@ -249,6 +271,9 @@ impl Station {
             }
         }
         self.lag_max = self.lag_max.max(self.probing.lag());
+        if let Some(echo) = &mut self.echo {
+            echo.answer();
+        }
         if let Some(tap) = &mut self.tap {
             let probing = &mut self.probing;
             tap.drain(self.hash, |sighting| probing.sight(sighting));
@@ -321,7 +346,13 @@ impl Station {
         if let Ok(ports) = &mut self.ports {
             ports.rekey(key.clone());
         }
+        if let Some(echo) = &mut self.echo {
+            echo.plan(key.clone(), &plan.arrivals);
+        }
         self.probing.plan(key, targets.senders.clone());
+        let connections = self.tap.as_mut().map_or_else(Vec::new, |tap| tap.look_for(&plan.arrivals));
+        self.watched_ports = connections.iter().map(watched).collect();
+        self.probing.sight(Sighting::Connections(connections));
         let now = self.clock.mono();
         let first = self.plan.is_none();
         let changed = first || targets != self.targets;
@@ -418,6 +449,9 @@ impl Station {
         let Some(plan) = &self.plan else { return };
         self.snapshot_at = Some(now + Duration::from_millis(plan.snapshot_period_ms.max(1_000).into()));
         self.read_facts(None);
+        if let Some(echo) = &mut self.echo {
+            echo.retry();
+        }
         if self.identity_at.is_none() && self.metadata.known().is_some() {
             self.identity_at = Some(now);
         }
@@ -434,6 +468,7 @@ impl Station {
             peers: self.targets.peers.clone(),
             metadata: self.metadata.clone(),
             engine: self.probing.engine().kind(),
+            watched_ports: self.watched_ports.clone(),
             observes: self.tap.iter().map(|_| Protocol::Udp).collect(),
             clock: self.clock_fact().map_or_else(Known::default, Known::Known),
             since: self.load.replace(LoadReading::now()),
@@ -535,6 +570,7 @@ impl Station {
         let degraded: Vec<String> = [self.probing.engine().degraded(), self.targets.unsupported.clone(), no_ports]
             .into_iter()
             .flatten()
+            .chain(self.echo.iter().flat_map(PortEcho::failed))
             .collect();
         let health = AgentHealth {
             reports_dropped: self.uplink.borrow().dropped + self.queue_dropped,

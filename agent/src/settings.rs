@@ -47,6 +47,8 @@ pub struct Settings {
     pub allow: Vec<Cidr>,
     /// Probes per second at most, all targets together.
     pub rate_pps_max: u32,
+    /// UDP ports at which probes of other agents may be echoed when the plan asks for it and no service is there.
+    pub udp_echo: Vec<u16>,
     /// Where reports are kept while the collector is away.
     pub spool: PathBuf,
     /// Base of the metadata service, when not the real one.
@@ -133,7 +135,7 @@ pub fn environment_log() -> Option<String> {
     std::env::var("PINGTONG_LOG").ok().or_else(|| std::env::var("RUST_LOG").ok()).filter(|value| !value.is_empty())
 }
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "collector",
     "certificate",
     "agent",
@@ -141,6 +143,7 @@ const KEYS: [&str; 12] = [
     "account",
     "allow",
     "rate_pps_max",
+    "udp_echo",
     "spool",
     "metadata",
     "cloud_endpoint",
@@ -192,6 +195,7 @@ impl Reader<'_> {
             self.required(table, "spool", "a directory", |text| (!text.is_empty()).then(|| PathBuf::from(text)));
         let allow = self.allow(table);
         let rate_pps_max = self.rate(table);
+        let udp_echo = self.ports(table, "udp_echo");
         let url = |text: &str| (text.starts_with("http://") || text.starts_with("https://")).then(|| text.to_owned());
         let metadata = self.optional(table, "metadata", "\"http://ADDRESS\"", url);
         let cloud_endpoint = self.optional(table, "cloud_endpoint", "\"http://ADDRESS\" or \"https://HOST\"", url);
@@ -212,6 +216,7 @@ impl Reader<'_> {
             account: account?,
             allow: allow?,
             rate_pps_max: rate_pps_max?,
+            udp_echo: udp_echo?,
             spool: spool?,
             metadata,
             cloud_endpoint,
@@ -268,6 +273,28 @@ impl Reader<'_> {
             }
         }
         (blocks.len() == items.len()).then_some(blocks)
+    }
+
+    /// Ports of a list; none of them when the key is not there.
+    fn ports(&mut self, table: &DeTable<'_>, key: &str) -> Option<Vec<u16>> {
+        let Some(value) = table.get(key) else { return Some(vec![]) };
+        let form = "a list of ports such as [7], each from 1 to 65535";
+        let Some(items) = value.get_ref().as_array() else {
+            self.mistake(value.span(), &format!("\"{key}\" is {}; it must be {form}", shown(value)));
+            return None;
+        };
+        let mut ports = vec![];
+        for item in items {
+            let port = match item.get_ref() {
+                DeValue::Integer(number) => number.to_string().replace('_', "").parse().ok().filter(|port| *port > 0),
+                _ => None,
+            };
+            match port {
+                Some(port) => ports.push(port),
+                None => self.mistake(item.span(), &format!("\"{key}\": {} is no port; it must be {form}", shown(item))),
+            }
+        }
+        (ports.len() == items.len()).then_some(ports)
     }
 
     fn clock_ahead(&mut self, table: &DeTable<'_>) -> Option<i64> {
@@ -341,7 +368,7 @@ spool = "/tmp/spool"
 
     #[test]
     fn every_mistake_is_told_at_once_with_its_line() {
-        let text = "collector = \"http://x\"\nagent = \"a b\"\nallow = [\"10.0.0.1/8\", 7]\nspoool = \"x\"\nrate_pps_max = 0\nclock_ahead_ms = \"x\"\n";
+        let text = "collector = \"http://x\"\nagent = \"a b\"\nallow = [\"10.0.0.1/8\", 7]\nspoool = \"x\"\nrate_pps_max = 0\nudp_echo = [7, 0]\nclock_ahead_ms = \"x\"\n";
         let Err(SettingsError::Mistakes(mistakes)) = Settings::parse(text, "a.toml") else { panic!("accepted") };
         let lines: Vec<&str> = mistakes.iter().map(String::as_str).collect();
         for expected in [
@@ -353,7 +380,8 @@ spool = "/tmp/spool"
             "a.toml:3: \"allow\": 7 is no CIDR block",
             "a.toml:4: \"spoool\" is no key",
             "a.toml:5: \"rate_pps_max\" is 0",
-            "a.toml:6: \"clock_ahead_ms\" is \"x\"",
+            "a.toml:6: \"udp_echo\": 0 is no port",
+            "a.toml:7: \"clock_ahead_ms\" is \"x\"",
         ] {
             assert!(lines.iter().any(|line| line.starts_with(expected)), "{expected} in {lines:#?}");
         }

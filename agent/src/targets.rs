@@ -147,6 +147,7 @@ impl Targets {
             timeout: Duration::from_millis(sampling.timeout_ms.into()),
             payload_bytes: PAYLOAD_BYTES,
             dont_fragment: false,
+            load_bits_per_s: None,
             request: None,
         });
         (orders.collect(), spacing.saturating_mul(probes))
@@ -175,6 +176,7 @@ mod tests {
                 })
                 .collect(),
             senders: vec![],
+            arrivals: vec![],
             steady: sampling,
             snapshot_period_ms: 1,
             fresh: None,

@@ -14,10 +14,8 @@
     reason = "a test fails by panicking and reads the real clock where it measures"
 )]
 
-use nix::{
-    sched::{CloneFlags, unshare},
-    unistd::gettid,
-};
+mod road;
+
 use pingtong_agent::{
     clock::Clock,
     engine::{Engine, Sockets},
@@ -25,110 +23,13 @@ use pingtong_agent::{
 };
 use pingtong_evidence::{AgentId, ArrivalRound, Known, PairId, ProbeRound, SequenceSet};
 use pingtong_probe::{NonceKey, RoundOrder};
-use std::{fs, net::IpAddr, process::Command, sync::mpsc, thread, time::Duration};
+use road::{CHAIN, Net, Road, THERE, THERE_V6, dropping};
+use std::{net::IpAddr, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// Longer than any part of a test takes.
 const DEADLINE: Duration = Duration::from_secs(30);
 const PROBES: u32 = 20;
-
-type Job = Box<dyn FnOnce() + Send>;
-
-/// A thread that lives in a network namespace.
-struct Net {
-    jobs: mpsc::Sender<Job>,
-    path: String,
-}
-
-impl Net {
-    fn create() -> Result<Self, String> {
-        let (jobs, inbox) = mpsc::channel::<Job>();
-        let (ready, readiness) = mpsc::channel();
-        thread::spawn(move || {
-            let made = unshare(CloneFlags::CLONE_NEWNET).map(|()| format!("/proc/self/task/{}/ns/net", gettid()));
-            ready.send(made).unwrap();
-            for job in inbox {
-                job();
-            }
-        });
-        let path = readiness.recv().unwrap().map_err(|errno| format!("no network namespace: {errno}"))?;
-        // Started programs know this process by its number, not as themselves.
-        Ok(Self { jobs, path: path.replace("self", &std::process::id().to_string()) })
-    }
-
-    fn within<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        let (told, answer) = mpsc::channel();
-        self.jobs.send(Box::new(move || told.send(work()).unwrap())).unwrap();
-        answer.recv().unwrap()
-    }
-
-    /// Runs a program; what it printed.
-    fn run(&self, line: &str) -> Result<String, String> {
-        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        self.within(move || {
-            let out =
-                Command::new(&words[0]).args(&words[1..]).output().map_err(|error| format!("{}: {error}", words[0]))?;
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            if out.status.success() { Ok(text(&out.stdout)) } else { Err(format!("{words:?}: {}", text(&out.stderr))) }
-        })
-    }
-
-    fn all(&self, lines: &str) {
-        for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            match line.strip_prefix("sysctl ") {
-                Some(setting) => {
-                    let (name, value) = setting.split_once(' ').unwrap();
-                    let (path, value) = (format!("/proc/sys/net/{name}"), value.to_owned());
-                    self.within(move || fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}")));
-                }
-                None => drop(self.run(line).unwrap()),
-            }
-        }
-    }
-}
-
-/// Sender, router, responder.
-struct Road {
-    here: Net,
-    router: Net,
-    there: Net,
-}
-
-const THERE: &str = "10.2.0.1";
-const THERE_V6: &str = "fd02::1";
-
-impl Road {
-    fn build() -> Result<Self, String> {
-        let (here, router, there) = (Net::create()?, Net::create()?, Net::create()?);
-        for tool in ["ip -V", "nft -v"] {
-            here.run(tool)?;
-        }
-        let (here_path, there_path) = (&here.path, &there.path);
-        router.all(&format!(
-            "ip link add r1 type veth peer name up0 netns {here_path}
-             ip link add r2 type veth peer name up0 netns {there_path}
-             ip addr add 10.1.0.254/24 dev r1
-             ip addr add 10.2.0.254/24 dev r2
-             ip addr add fd01::fe/64 dev r1 nodad
-             ip addr add fd02::fe/64 dev r2 nodad
-             ip link set r1 up
-             ip link set r2 up
-             sysctl ipv4/ip_forward 1
-             sysctl ipv6/conf/all/forwarding 1"
-        ));
-        for (net, n) in [(&here, 1), (&there, 2)] {
-            net.all(&format!(
-                "ip link set lo up
-                 ip addr add 10.{n}.0.1/24 dev up0
-                 ip addr add fd0{n}::1/64 dev up0 nodad
-                 ip link set up0 up
-                 ip route add default via 10.{n}.0.254
-                 ip -6 route add default via fd0{n}::fe"
-            ));
-        }
-        Ok(Self { here, router, there })
-    }
-}
 
 /// Waits until the responder can be reached at all: the kernel brings cards and IPv6 up some time after it is told to, and
 /// loses what is sent until then.
@@ -143,17 +44,9 @@ async fn settle(road: &Road) {
 
 /// The road, or none with the reason on standard error; an error under `CI`.
 async fn road() -> Option<Road> {
-    match Road::build() {
-        Ok(road) => {
-            settle(&road).await;
-            Some(road)
-        }
-        Err(why) => {
-            assert!(std::env::var_os("CI").is_none(), "namespaces are needed here: {why}");
-            eprintln!("SKIPPED: {why}");
-            None
-        }
-    }
+    let road = road::build()?;
+    settle(&road).await;
+    Some(road)
 }
 
 fn agent(name: &str) -> AgentId {
@@ -202,6 +95,7 @@ async fn probe(road: &Road, to: &str, probes: u32, spacing: Duration) -> Seen {
         timeout: Duration::from_millis(500),
         payload_bytes: 56,
         dont_fragment: false,
+        load_bits_per_s: None,
         request: None,
     });
     let (mut rounds, mut arrivals) = (vec![], vec![]);
@@ -222,13 +116,6 @@ async fn probe(road: &Road, to: &str, probes: u32, spacing: Duration) -> Seen {
     assert!(arrivals.iter().all(|arrival| arrival.own_drops == 0), "the responder dropped sights: {arrivals:?}");
     assert_eq!(rounds[0].own_drops, 0);
     Seen { round: rounds.remove(0), arrivals }
-}
-
-const CHAIN: &str = "nft add table inet t\n nft add chain inet t c";
-
-/// A chain that drops what `rule` says.
-fn dropping(hook: &str, rule: &str) -> String {
-    format!("{CHAIN} {{ type filter hook {hook} priority 0 ; }}\n nft add rule inet t c {rule} drop")
 }
 
 /// What is wrong, commands that make it so at the responder, and what is seen then, as [`Seen::counts`] has it.

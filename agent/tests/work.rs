@@ -132,6 +132,7 @@ fn plan(revision: u64, fresh: Option<&str>) -> Plan {
         nonce_key: "07".repeat(32),
         targets: vec![target("127.0.0.1"), target("192.0.2.1")],
         senders: vec![],
+        arrivals: vec![],
         steady: Sampling { probes: 5, spacing_ms: 10, timeout_ms: 200, period_ms: 200 },
         snapshot_period_ms: 60_000,
         fresh: fresh.map(|tag| RequestTag::parse(tag).unwrap()),

@@ -11,8 +11,8 @@ use crate::{
     store::{AgentRow, hash_of},
 };
 use pingtong_evidence::{
-    AgentId, Cidr, Endpoint, EndpointSet, Expectation, Link, LinkId, MetadataFact, Pair, PairId, PlanTarget, PortRange,
-    ProbeRound, Protocol, SCHEMA, Sampling, Side, Timestamp,
+    AgentId, Cidr, Endpoint, EndpointSet, Expectation, Link, LinkId, MetadataFact, Pair, PairId, PlanArrival,
+    PlanTarget, PortRange, ProbeRound, Protocol, SCHEMA, Sampling, Side, Timestamp,
 };
 use pingtong_evidence::{Plan, RequestTag};
 use std::{
@@ -88,8 +88,8 @@ impl Roster {
         pairs.flat_map(|pair| Side::BOTH.map(|side| pair.endpoint(side).agent.clone())).flatten().collect()
     }
 
-    /// Whether an agent lives at the far end of a round, so that arrivals of it can be expected. A SYN bears
-    /// nothing by which an agent could tell whose probe it is.
+    /// Whether an agent lives at the far end of a round, so that arrivals of it can be expected under its number. Those of
+    /// connections come under another, long before a silent round's time-out.
     pub(crate) fn has_observer(&self, round: &ProbeRound) -> bool {
         if round.protocol == Protocol::Tcp {
             return false;
@@ -131,6 +131,7 @@ impl Roster {
             nonce_key: nonce_key.to_owned(),
             targets,
             senders: self.senders_to(agent),
+            arrivals: self.arrivals_at(agent),
             steady,
             snapshot_period_ms: SNAPSHOT_PERIOD_MS,
             fresh,
@@ -147,6 +148,21 @@ impl Roster {
             opens.agent.clone().filter(|_| serves.agent.as_ref() == Some(agent))
         });
         senders.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Connections and datagrams that come to this agent from another one.
+    fn arrivals_at(&self, agent: &AgentId) -> Vec<PlanArrival> {
+        let arrivals = self.pairs.values().filter_map(|pair| {
+            let (opens, serves) = (pair.endpoint(pair.opened_by), pair.endpoint(pair.opened_by.opposite()));
+            Some(PlanArrival {
+                agent: opens.agent.clone().filter(|_| serves.agent.as_ref() == Some(agent))?,
+                from: opens.address,
+                to: serves.address,
+                protocol: pair.protocol,
+                port: pair.port.filter(|_| pair.protocol != Protocol::Icmp)?,
+            })
+        });
+        arrivals.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn add(&mut self, link: &Link, expectation: &Expectation, agents: &[AgentRow]) {
@@ -453,6 +469,12 @@ ports = [443, 444]
         let senders =
             |agent: &AgentRow| roster.plan_of(&agent.id, 1, "00", None, Timestamp::default()).unwrap().senders;
         assert_eq!((senders(&agents[0]), senders(&agents[1])), (vec![agents[1].id.clone()], vec![]));
+        let arrivals =
+            |agent: &AgentRow| roster.plan_of(&agent.id, 1, "00", None, Timestamp::default()).unwrap().arrivals;
+        let at = |arrival: PlanArrival| (arrival.agent, arrival.from.to_string(), arrival.to.to_string(), arrival.port);
+        let opener = |port| (agents[1].id.clone(), "172.16.1.10".to_owned(), "192.168.1.10".to_owned(), port);
+        assert_eq!(arrivals(&agents[0]).into_iter().map(at).collect::<Vec<_>>(), [opener(443), opener(444)]);
+        assert_eq!(arrivals(&agents[1]), []);
     }
 
     #[test]

@@ -40,8 +40,22 @@ pub struct HostFacts {
     /// Protocols beside ICMP whose probes the agent sees reach its interfaces: of these, what did not come is absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observes: Vec<Protocol>,
+    /// Ports whose connections from an address the agent sees arrive: of these too, what did not come is absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watched_ports: Vec<WatchedPort>,
     /// The clock against the collector's.
     pub clock: Known<ClockFact>,
+}
+
+/// Connections that an agent looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WatchedPort {
+    /// Whose.
+    pub from: IpAddr,
+    /// To which of its own addresses.
+    pub to: IpAddr,
+    /// To which TCP port.
+    pub port: u16,
 }
 
 /// Identity as told by the metadata service at 100.100.100.200.

@@ -35,7 +35,7 @@ pub use history::{ConfigChange, LinkMetric, LinkMetricKind, MetricPoint};
 pub use host::{
     AddressFact, ClockFact, Container, FirewallFact, FirewallHook, FirewallRule, FirewallVerdict, HostFacts,
     IcmpCounters, InterfaceFact, InterfaceKind, LoadFact, MetadataFact, ProbeEngine, RouteFact, RouteOutcome,
-    SysctlFacts,
+    SysctlFacts, WatchedPort,
 };
 pub use ids::{
     AccountId, AgentId, AttachmentId, EniId, IdError, InstanceId, LinkId, NetworkAclEntryId, NetworkAclId, ObjectId,
@@ -54,7 +54,9 @@ pub use observation::{
 };
 pub use packet::{PortRange, Protocol};
 pub use redact::{KeyedFunction, redact};
-pub use report::{Ack, AgentHealth, AgentHello, Plan, PlanTarget, Rejected, Report, ReportBatch, ReportBody, Sampling};
+pub use report::{
+    Ack, AgentHealth, AgentHello, Plan, PlanArrival, PlanTarget, Rejected, Report, ReportBatch, ReportBody, Sampling,
+};
 pub use route::{AssociateType, NextHop, NextHopKind, RouteEntry, RouteKind, RouteStatus, RouteTable, RouteTableKind};
 pub use sequence::SequenceSet;
 pub use snapshot::{Provenance, Snapshot, Source};

@@ -27,6 +27,74 @@ pub struct SendErrors {
     pub probes: SequenceSet,
 }
 
+impl ProbeRound {
+    /// A round of plain echoes all of which were sent at the beginning of time and answered by nobody: what others are made
+    /// from, in tests above all.
+    pub fn unanswered(key: RoundKey, pair: PairId, target: IpAddr, planned: u32) -> Self {
+        Self {
+            key,
+            pair,
+            target,
+            protocol: Protocol::Icmp,
+            request: None,
+            started_at: Timestamp::from_millis(0),
+            ended_at: Timestamp::from_millis(1),
+            payload_bytes: 56,
+            dont_fragment: false,
+            load_bits_per_s: None,
+            planned,
+            sent: SequenceSet::first(planned),
+            send_errors: vec![],
+            replied: SequenceSet::new(),
+            late: SequenceSet::new(),
+            replied_on_wire: Known::default(),
+            duplicates: 0,
+            reordered: 0,
+            strangers: vec![],
+            icmp_errors: vec![],
+            own_drops: 0,
+            rtt: None,
+            ports: None,
+        }
+    }
+}
+
+impl ArrivalRound {
+    /// Set in the numbers of arrivals of connections.
+    pub const CONNECTIONS: u64 = 1 << 63;
+
+    /// What arrivals of connections say of a round of TCP probes: its probes by their source ports. Nothing when they are
+    /// about another port or host, or none of them is the round's. Kernels take source ports in turn, so that one is not
+    /// used again within the minutes in which rounds and arrivals are put together; the caller sees to that time.
+    pub fn of_round(&self, round: &ProbeRound) -> Option<Self> {
+        let ports =
+            round.ports.as_ref().filter(|ports| round.protocol == Protocol::Tcp && self.port == Some(ports.port))?;
+        if self.key.agent != round.key.agent || self.to != round.target {
+            return None;
+        }
+        let numbers = |set: &SequenceSet| -> SequenceSet {
+            let probes = (0u32..).zip(&ports.source_ports);
+            probes.filter(|(_, port)| **port > 0 && set.contains((**port).into())).map(|(number, _)| number).collect()
+        };
+        let known = |set: &Known<SequenceSet>| match set {
+            Known::Known(set) => Known::Known(numbers(set)),
+            Known::Unknown(why) => Known::Unknown(why.clone()),
+        };
+        let (on_wire, replied) = (known(&self.on_wire), known(&self.replied));
+        let replied_elsewhere: Vec<(String, SequenceSet)> = self
+            .replied_elsewhere
+            .iter()
+            .map(|(interface, set)| (interface.clone(), numbers(set)))
+            .filter(|(_, set)| !set.is_empty())
+            .collect();
+        let none = |set: &Known<SequenceSet>| set.known().is_none_or(SequenceSet::is_empty);
+        if none(&on_wire) && none(&replied) && replied_elsewhere.is_empty() && self.own_drops == 0 {
+            return None;
+        }
+        Some(Self { key: round.key.clone(), port: None, on_wire, replied, replied_elsewhere, ..self.clone() })
+    }
+}
+
 impl PartialOrd for SequenceSet {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
@@ -113,6 +181,10 @@ pub struct ProbeRound {
     /// loses is a matter of its size and no loss.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dont_fragment: bool,
+    /// Set where the round is a step of a load: the bits that it offered each second. What it loses is what it was sent to
+    /// find out and no loss, and so is what others lose meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_bits_per_s: Option<u64>,
     /// Probes that were due.
     pub planned: u32,
     /// Probes that the kernel took.
@@ -175,8 +247,13 @@ pub struct PortFates {
 pub struct ArrivalRound {
     /// The agent that observes.
     pub observer: AgentId,
-    /// The round that arrives.
+    /// The round that arrives. Of connections only the agent: a SYN bears no mark of its round, and the number is the
+    /// observer's own, negative as an `i64` as no round's is.
     pub key: RoundKey,
+    /// Set where connections to this TCP port were looked for: then the numbers in all sets are source ports, and
+    /// [`ArrivalRound::of_round`] tells what they say of a round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// The address that the probes came from.
     pub from: IpAddr,
     /// The address that they were sent to.
@@ -204,4 +281,44 @@ pub struct ArrivalRound {
     /// Packets that the observer's own sockets dropped meanwhile. Not zero: absence is no proof.
     #[serde(default)]
     pub own_drops: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn round(port: u16, source_ports: &[u16]) -> ProbeRound {
+        serde_json::from_value(json!({
+            "key": {"agent": "a", "round": 1}, "pair": "p", "target": "10.0.0.2", "protocol": "tcp", "started_at": 1,
+            "ended_at": 2, "payload_bytes": 0, "planned": 4, "sent": [[0, 3]], "replied": [],
+            "ports": {"port": port, "source_ports": source_ports}
+        }))
+        .unwrap()
+    }
+
+    fn arrivals(on_wire: &[u32], replied: &[u32], own_drops: u64) -> ArrivalRound {
+        let mut part: ArrivalRound = serde_json::from_value(json!({
+            "observer": "b", "key": {"agent": "a", "round": ArrivalRound::CONNECTIONS}, "port": 443,
+            "from": "10.0.0.1", "to": "10.0.0.2", "first_at": 1, "last_at": 2,
+            "on_wire": {"known": []}, "accepted": {"unknown": "not_asked"}, "replied": {"known": []}
+        }))
+        .unwrap();
+        let set = |numbers: &[u32]| Known::Known(numbers.iter().copied().collect());
+        (part.on_wire, part.replied, part.own_drops) = (set(on_wire), set(replied), own_drops);
+        part
+    }
+
+    #[test]
+    fn connections_are_put_to_the_probes_of_their_source_ports() {
+        let part = arrivals(&[40_000, 40_004, 50_000], &[40_004], 0);
+        let told = part.of_round(&round(443, &[40_000, 40_002, 0, 40_004])).unwrap();
+        let numbers = |set: &Known<SequenceSet>| set.known().unwrap().ranges().to_vec();
+        assert_eq!((numbers(&told.on_wire), numbers(&told.replied)), (vec![(0, 0), (3, 3)], vec![(3, 3)]));
+        assert_eq!((told.key.round, told.port), (1, None));
+        assert_eq!(part.of_round(&round(80, &[40_000])), None, "another port");
+        assert_eq!(part.of_round(&round(443, &[40_001])), None, "none of these");
+        let dropped = arrivals(&[50_000], &[], 1).of_round(&round(443, &[40_001])).unwrap();
+        assert!(dropped.on_wire.known().unwrap().is_empty() && dropped.own_drops == 1, "absence is no proof then");
+    }
 }

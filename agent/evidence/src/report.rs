@@ -41,6 +41,21 @@ pub struct PlanTarget {
     pub port: Option<u16>,
 }
 
+/// Connections or datagrams of another agent that come to this one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PlanArrival {
+    /// The agent that sends them.
+    pub agent: AgentId,
+    /// From which address.
+    pub from: IpAddr,
+    /// To which of this host's addresses.
+    pub to: IpAddr,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// To which port.
+    pub port: u16,
+}
+
 /// How much is sent and read in one round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Sampling {
@@ -68,6 +83,10 @@ pub struct Plan {
     /// Agents whose probes may arrive here though none of ours go there: connections have one direction.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub senders: Vec<AgentId>,
+    /// Probes of ports that come to this agent: whose connections to look for, and where a datagram may be echoed. The
+    /// agent's own settings decide whether it echoes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arrivals: Vec<PlanArrival>,
     /// The steady rounds.
     pub steady: Sampling,
     /// Milliseconds between two readings of configuration and host facts.

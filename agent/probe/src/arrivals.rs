@@ -2,15 +2,17 @@
 //!
 //! Joins what the packet socket sees (requests coming in, replies going out, by interface) with what the raw socket
 //! sees (requests that the guest let in), per round, and gives it out in parts: when a round has been quiet, or after
-//! a second at most. Counts only probes whose tag verifies and whose sender the plan names. Does not judge: which set
+//! a second at most. A SYN bears no tag: connections that the plan expects are kept by their source ports, and whoever
+//! knows the rounds puts them together. Else counts only probes whose tag verifies and whose sender the plan names. Does not judge: which set
 //! is missing what is the verdict's business. Tells since when it watches, for what it could not see is not absent: probes
 //! that come before the plan names their sender are kept and judged when it does.
 
 use crate::{
-    AgentHash, NonceKey, Now, Payload,
+    AgentHash, NonceKey, Now, Payload, Segment,
+    connections::Connections,
     wire::{EchoKind, Heard},
 };
-use pingtong_evidence::{AgentId, ArrivalRound, Known, RoundKey, SequenceSet, Timestamp, WhyUnknown};
+use pingtong_evidence::{AgentId, ArrivalRound, Known, PlanArrival, RoundKey, SequenceSet, Timestamp, WhyUnknown};
 use std::{
     collections::{BTreeMap, VecDeque},
     net::IpAddr,
@@ -28,6 +30,9 @@ const MEMORY: Duration = Duration::from_secs(5);
 const ROUNDS_MAX: usize = 4_096;
 /// Sightings kept of senders that no plan has named yet: ten bursts of 400 probes, at a hundred bytes each.
 const EARLY_MAX: usize = 4_096;
+/// Connections kept of one part; what comes beyond them makes the part incomplete, and says so. Probes are forty in a round,
+/// the rest are other people's.
+const CONNECTIONS_MAX: u64 = 1_024;
 /// Interfaces told apart per round; more cannot matter.
 const INTERFACES_MAX: usize = 16;
 
@@ -64,6 +69,17 @@ pub enum Sighting<'a> {
         /// The packet.
         packet: Heard<'a>,
     },
+    /// The connections that the plan expects and the packet socket looks for, all of them.
+    Connections(Vec<PlanArrival>),
+    /// The packet socket saw a packet that begins or answers a connection.
+    Segment {
+        /// The packet.
+        segment: Segment,
+        /// On which interface.
+        interface: &'a str,
+        /// Whether it was leaving.
+        outgoing: bool,
+    },
     /// One of the sockets dropped so many packets.
     OwnDrops(u64),
     /// Give everything out now.
@@ -71,11 +87,11 @@ pub enum Sighting<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    agent: AgentHash,
-    round: u64,
-    from: IpAddr,
-    to: IpAddr,
+pub(crate) struct Key {
+    pub(crate) agent: AgentHash,
+    pub(crate) round: u64,
+    pub(crate) from: IpAddr,
+    pub(crate) to: IpAddr,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +108,8 @@ struct Part {
 #[derive(Debug)]
 struct Entry {
     interface: String,
+    /// Of connections: towards which port.
+    towards: Option<u16>,
     opened: Duration,
     touched: Duration,
     /// What is not given out yet.
@@ -113,6 +131,7 @@ struct Early {
 pub struct ArrivalLedger {
     observer: AgentId,
     observers: Observers,
+    connections: Connections,
     key: Option<NonceKey>,
     senders: BTreeMap<AgentHash, AgentId>,
     entries: BTreeMap<Key, Entry>,
@@ -135,6 +154,7 @@ impl ArrivalLedger {
         Self {
             observer,
             observers,
+            connections: Connections::default(),
             key: None,
             senders: BTreeMap::new(),
             entries: BTreeMap::new(),
@@ -170,6 +190,8 @@ impl ArrivalLedger {
                     self.note(now, from, to, payload, Seen::Accepted);
                 }
             }
+            Sighting::Connections(expected) => self.connections.expect(now.mono, expected),
+            Sighting::Segment { segment, interface, outgoing } => self.note_segment(now, segment, interface, outgoing),
             Sighting::OwnDrops(drops) => {
                 for part in self.entries.values_mut().filter_map(|entry| entry.part.as_mut()) {
                     part.own_drops += drops;
@@ -205,11 +227,30 @@ impl ArrivalLedger {
             return;
         }
         let key = Key { agent: probe.agent, round: probe.round, from, to };
+        self.enter(now, key, None, self.since, probe.sequence, seen);
+    }
+
+    fn note_segment(&mut self, now: Now, segment: Segment, interface: &str, outgoing: bool) {
+        let (near, far) = if outgoing { (segment.from, segment.to) } else { (segment.to, segment.from) };
+        // An answer that comes in, or a SYN that leaves, is of our own connections.
+        if segment.answer != outgoing {
+            return;
+        }
+        let entries = &self.entries;
+        let pending = |key: &Key| entries.get(key).is_some_and(|entry| entry.part.is_some());
+        let Some((key, since)) = self.connections.key(now, far.ip(), near, pending) else { return };
+        let seen = if outgoing { Seen::Replied(interface.to_owned()) } else { Seen::OnWire(interface.to_owned()) };
+        self.enter(now, key, Some(near.port()), since.max(self.since), far.port().into(), seen);
+    }
+
+    /// Enters what was seen of a probe; `towards` a port when it is a connection, and `since` from when on nothing was missed.
+    fn enter(&mut self, now: Now, key: Key, towards: Option<u16>, since: Duration, number: u32, seen: Seen) {
         if !self.entries.contains_key(&key) {
             self.make_room();
         }
         let entry = self.entries.entry(key).or_insert_with(|| Entry {
             interface: String::new(),
+            towards,
             opened: now.mono,
             touched: now.mono,
             part: None,
@@ -218,23 +259,27 @@ impl ArrivalLedger {
         if entry.part.is_none() {
             entry.opened = now.mono;
         }
-        let watching = now.mono.saturating_sub(self.since);
+        let watching = now.mono.saturating_sub(since);
         let part = entry.part.get_or_insert_with(|| Part { first_at: now.wall, watching, ..Part::default() });
         part.last_at = now.wall;
+        if towards.is_some() && part.on_wire.len() >= CONNECTIONS_MAX && !part.on_wire.contains(number) {
+            part.own_drops += 1;
+            return;
+        }
         match seen {
             Seen::OnWire(interface) => {
                 // A bridge shows a packet twice; the card, which sees it first, is where it came in.
                 if entry.interface.is_empty() {
                     entry.interface.clone_from(&interface);
                 }
-                part.on_wire.insert(probe.sequence);
+                part.on_wire.insert(number);
             }
             Seen::Accepted => {
-                part.accepted.insert(probe.sequence);
+                part.accepted.insert(number);
             }
             Seen::Replied(interface) => {
                 if part.replied.len() < INTERFACES_MAX || part.replied.contains_key(&interface) {
-                    part.replied.entry(interface).or_default().insert(probe.sequence);
+                    part.replied.entry(interface).or_default().insert(number);
                 }
             }
         }
@@ -258,7 +303,7 @@ impl ArrivalLedger {
         }
         let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.touched).map(|(key, _)| *key);
         if let Some((key, entry)) = oldest.and_then(|key| self.entries.remove_entry(&key)) {
-            self.give_out(key, entry.interface, entry.part);
+            self.give_out(key, entry.interface, entry.towards, entry.part);
         }
     }
 
@@ -266,15 +311,15 @@ impl ArrivalLedger {
         let mut parts = vec![];
         for (key, entry) in &mut self.entries {
             if entry.part.is_some() && due(entry) {
-                parts.push((*key, entry.interface.clone(), entry.part.take()));
+                parts.push((*key, entry.interface.clone(), entry.towards, entry.part.take()));
             }
         }
-        for (key, interface, part) in parts {
-            self.give_out(key, interface, part);
+        for (key, interface, towards, part) in parts {
+            self.give_out(key, interface, towards, part);
         }
     }
 
-    fn give_out(&mut self, key: Key, interface: String, part: Option<Part>) {
+    fn give_out(&mut self, key: Key, interface: String, towards: Option<u16>, part: Option<Part>) {
         let (Some(mut part), Some(agent)) = (part, self.senders.get(&key.agent)) else { return };
         let mut replied = part.replied.remove(&interface).unwrap_or_default();
         if interface.is_empty() {
@@ -295,6 +340,7 @@ impl ArrivalLedger {
         self.ready.push_back(ArrivalRound {
             observer: self.observer.clone(),
             key: RoundKey { agent: agent.clone(), round: key.round },
+            port: towards,
             from: key.from,
             to: key.to,
             first_at: part.first_at,
@@ -302,7 +348,12 @@ impl ArrivalLedger {
             watching_ms: Some(u64::try_from(part.watching.as_millis()).unwrap_or(u64::MAX)),
             interface,
             on_wire: seen(&self.observers.wire, part.on_wire),
-            accepted: seen(&self.observers.raw, part.accepted),
+            // The raw socket hears echoes only.
+            accepted: if towards.is_some() {
+                Known::Unknown(WhyUnknown::NotAsked)
+            } else {
+                seen(&self.observers.raw, part.accepted)
+            },
             replied: seen(&self.observers.wire, replied),
             replied_elsewhere,
             own_drops: part.own_drops,

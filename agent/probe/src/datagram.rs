@@ -1,13 +1,15 @@
-//! UDP probes on the wire, as the probed end sees them: a datagram coming in, and what the host makes of it going out.
+//! Probes of ports on the wire, as the probed end sees them: a datagram or a SYN coming in, and what the host makes of it
+//! going out.
 //!
 //! Takes bytes from the network and answers any input without panic. A datagram belongs to a probe by its payload, and a
 //! port unreachable by the payload that it quotes; whose probe that is, and whether its tag verifies, the ledger decides.
 //! No later fragments and no extension headers of IPv6: a probe is small and plain.
 
 use crate::{IPV4_HEADER_BYTES, Payload};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const PROTOCOL_ICMP: u8 = 1;
+const PROTOCOL_TCP: u8 = 6;
 const PROTOCOL_UDP: u8 = 17;
 const PROTOCOL_ICMP_V6: u8 = 58;
 const IPV6_HEADER_BYTES: usize = 40;
@@ -16,6 +18,12 @@ const ICMP_HEADER_BYTES: usize = 8;
 /// Destination unreachable: port, in ICMP and in ICMPv6.
 const PORT_UNREACHABLE: [u8; 2] = [3, 3];
 const PORT_UNREACHABLE_V6: [u8; 2] = [1, 4];
+
+/// Where the flags stand in a TCP header, and those that matter.
+const TCP_FLAGS_AT: usize = 13;
+const TCP_SYN: u8 = 2;
+const TCP_RST: u8 = 4;
+const TCP_ACK: u8 = 16;
 
 /// A packet that concerns a UDP probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +36,30 @@ pub struct Datagram<'a> {
     pub to: IpAddr,
     /// What marks the probe.
     pub payload: &'a [u8],
+}
+
+/// A packet that begins a connection or answers that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// Whether it answers, by SYN and ACK or by RST; else it is a SYN.
+    pub answer: bool,
+    /// Source.
+    pub from: SocketAddr,
+    /// Destination.
+    pub to: SocketAddr,
+}
+
+/// Reads an IP packet; `None` for what neither begins a connection nor answers that.
+pub fn parse_segment(packet: &[u8]) -> Option<Segment> {
+    let Parts { from, to, protocol, body } = split(packet)?;
+    let flags = *body.get(TCP_FLAGS_AT).filter(|_| protocol == PROTOCOL_TCP)?;
+    let answer = match flags & (TCP_SYN | TCP_RST | TCP_ACK) {
+        TCP_SYN => false,
+        bits if bits & TCP_RST != 0 || bits == TCP_SYN | TCP_ACK => true,
+        _ => return None,
+    };
+    let (from, to) = (SocketAddr::new(from, word(body, 0)?), SocketAddr::new(to, word(body, 2)?));
+    Some(Segment { answer, from, to })
 }
 
 /// An IP packet taken apart.
@@ -129,6 +161,28 @@ mod tests {
         ipv4(17, [10, 0, 0, 1], [10, 0, 0, 2], &body)
     }
 
+    fn segment(flags: u8) -> Vec<u8> {
+        let mut body = vec![0; 20];
+        body[..4].copy_from_slice(&[0x9c, 0x40, 0x01, 0xbb]);
+        body[TCP_FLAGS_AT] = flags;
+        ipv4(6, [10, 0, 0, 1], [10, 0, 0, 2], &body)
+    }
+
+    #[test]
+    fn a_syn_begins_a_connection_and_a_syn_with_ack_or_a_reset_answers_it() {
+        let kind = |flags: u8| parse_segment(&segment(flags)).map(|segment| segment.answer);
+        assert_eq!(
+            [kind(2), kind(0xc2), kind(0x12), kind(4), kind(0x14)].map(Option::unwrap),
+            [false, false, true, true, true]
+        );
+        assert_eq!([kind(0x10), kind(0x11), kind(0)], [None; 3]);
+        let seen = parse_segment(&segment(2)).unwrap();
+        assert_eq!((seen.from.to_string(), seen.to.to_string()), ("10.0.0.1:40000".into(), "10.0.0.2:443".into()));
+        let six = ipv6(6, 1, 2, &segment(2)[IPV4_HEADER_BYTES..]);
+        assert_eq!(parse_segment(&six).unwrap().to.to_string(), "[fd00::2]:443");
+        assert_eq!((parse_segment(&probe()), parse_segment(&segment(2)[..30])), (None, None));
+    }
+
     fn refusal(quoted: &[u8], icmp_type: u8, code: u8) -> Vec<u8> {
         let mut body = vec![icmp_type, code, 0, 0, 0, 0, 0, 0];
         body.extend(quoted);
@@ -192,7 +246,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..160), cut in 0usize..100) {
-            let _ = parse_datagram(&bytes);
+            let _ = (parse_datagram(&bytes), parse_segment(&bytes));
+            let _ = parse_segment(&segment(2)[..cut.min(40)]);
             let packet = ipv6(17, 1, 2, &probe()[IPV4_HEADER_BYTES..]);
             for whole in [refusal(&probe(), 3, 3), ipv6(58, 2, 1, &[&[1, 4, 0, 0, 0, 0, 0, 0], &packet[..]].concat())] {
                 let _ = parse_datagram(&whole[..cut.min(whole.len())]);

@@ -7,6 +7,7 @@
 //! randomness as a seed. That is what lets the tests run hours of rounds under a virtual clock.
 
 mod arrivals;
+mod connections;
 mod datagram;
 mod hop_walk;
 mod load;
@@ -26,7 +27,7 @@ mod sweep;
 mod wire;
 
 pub use arrivals::{ArrivalLedger, Observers, Sighting};
-pub use datagram::{Datagram, parse_datagram};
+pub use datagram::{Datagram, Segment, parse_datagram, parse_segment};
 pub use hop_walk::{Hop, HopAnswer, HopOrder, HopProbe, HopWalk};
 pub use load::{LOAD_MBIT_MAX, LOAD_SECONDS_MAX, LoadOutcome, LoadStep, load_steps};
 pub use nonce::{NonceKey, NonceKeyError};

@@ -142,6 +142,7 @@ impl PortRound {
             ended_at: now.wall,
             payload_bytes: u32::try_from(self.payload_bytes).unwrap_or(u32::MAX),
             dont_fragment: false,
+            load_bits_per_s: None,
             planned: self.probes,
             send_errors: refused.into_iter().map(|(errno, probes)| SendErrors { errno, probes }).collect(),
             duplicates: 0,

@@ -63,6 +63,8 @@ pub struct RoundOrder {
     pub payload_bytes: usize,
     /// Whether the probes may not be cut on the way.
     pub dont_fragment: bool,
+    /// Of a step of a load: the bits offered each second.
+    pub load_bits_per_s: Option<u64>,
     /// The request for fresh evidence that this answers.
     pub request: Option<RequestTag>,
 }
@@ -333,7 +335,7 @@ impl Prober {
         }
         let id = self.next_round();
         let identifier = self.fresh_identifier(order.target);
-        let round = Round::new(
+        let mut round = Round::new(
             RoundKey { agent: self.settings.agent.clone(), round: id },
             order.pair,
             order.target,
@@ -346,6 +348,7 @@ impl Prober {
             order.timeout,
             now,
         );
+        round.load_bits_per_s = order.load_bits_per_s;
         self.agenda.push(Reverse((round.next_action(), id)));
         self.by_identifier.insert((identifier, order.target), id);
         self.rounds.insert(id, round);

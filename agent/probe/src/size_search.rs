@@ -146,6 +146,7 @@ impl SizeSearch {
             timeout: self.timeout,
             payload_bytes: usize::try_from(size.saturating_sub(header_bytes(self.goal.target))).unwrap_or(usize::MAX),
             dont_fragment: true,
+            load_bits_per_s: None,
             request: self.goal.request.clone(),
         }
     }

@@ -49,6 +49,7 @@ fn order(probes: u32, spacing_ms: u64) -> RoundOrder {
         timeout: ms(1_000),
         payload_bytes: 56,
         dont_fragment: false,
+        load_bits_per_s: None,
         request: None,
     }
 }

@@ -3,9 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use pingtong_evidence::{
-    AgentId, Known, Nanos, PairId, ProbeRound, Protocol, RoundKey, RttSummary, SequenceSet, Timestamp,
-};
+use pingtong_evidence::{AgentId, Nanos, PairId, ProbeRound, RoundKey, RttSummary, SequenceSet};
 use pingtong_probe::{RoundOrder, SizeBounds, SizeGoal, SizeSearch};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -24,27 +22,12 @@ fn goal(mtu: u32) -> SizeGoal {
 /// The round as the prober would close it, with so many of its probes answered.
 fn closed(order: &RoundOrder, replied: u32) -> ProbeRound {
     let rtt = Nanos(3_000_000);
+    let key = RoundKey { agent: AgentId::parse("a").unwrap(), round: 1 };
     ProbeRound {
-        key: RoundKey { agent: AgentId::parse("a").unwrap(), round: 1 },
-        pair: order.pair.clone(),
-        target: order.target,
-        protocol: Protocol::Icmp,
         request: order.request.clone(),
-        started_at: Timestamp::from_millis(0),
-        ended_at: Timestamp::from_millis(1),
         payload_bytes: u32::try_from(order.payload_bytes).unwrap(),
         dont_fragment: order.dont_fragment,
-        planned: order.probes,
-        sent: SequenceSet::first(order.probes),
-        send_errors: vec![],
         replied: SequenceSet::first(replied),
-        late: SequenceSet::new(),
-        replied_on_wire: Known::default(),
-        duplicates: 0,
-        reordered: 0,
-        strangers: vec![],
-        icmp_errors: vec![],
-        own_drops: 0,
         rtt: (replied > 0).then_some(RttSummary {
             samples: replied.into(),
             min: rtt,
@@ -57,7 +40,7 @@ fn closed(order: &RoundOrder, replied: u32) -> ProbeRound {
             kernel_timestamps: true,
             kernel_departures: true,
         }),
-        ports: None,
+        ..ProbeRound::unanswered(key, order.pair.clone(), order.target, order.probes)
     }
 }
 

@@ -136,6 +136,7 @@ pub async fn examine(args: &DoctorArgs, engine: Engine, clock: Clock) -> anyhow:
         metadata,
         engine: engine.kind(),
         observes: vec![],
+        watched_ports: vec![],
         clock: Known::default(),
         since: None,
     };

@@ -3,48 +3,16 @@
 //! They bound the work that other people's traffic can cause; correctness does not rest on them, since everything that
 //! comes through is parsed again.
 
-use socket2::{SockFilter, SockRef};
-use std::{io, ops::RangeInclusive, os::fd::AsFd};
+use crate::bpf::{
+    ADD, ADD_X, AND, ETHER_TYPE, JUMP_ANY_BIT, JUMP_AT_LEAST, JUMP_EQUAL, JUMP_GREATER, LOAD_BYTE_ABSOLUTE,
+    LOAD_BYTE_INDEXED, LOAD_HALF_ABSOLUTE, LOAD_HALF_INDEXED, LOAD_HEADER_LENGTH, Program, RETURN, SHIFT_LEFT, TO_X,
+    accept, length, op, refuse, when,
+};
+use std::ops::RangeInclusive;
 
-const LOAD_HALF_ABSOLUTE: u16 = 0x28;
-const LOAD_BYTE_ABSOLUTE: u16 = 0x30;
-const LOAD_HEADER_LENGTH: u16 = 0xb1;
-const LOAD_HALF_INDEXED: u16 = 0x48;
-const LOAD_BYTE_INDEXED: u16 = 0x50;
-const AND: u16 = 0x54;
-const SHIFT_LEFT: u16 = 0x64;
-const ADD: u16 = 0x04;
-const ADD_X: u16 = 0x0c;
-const TO_X: u16 = 0x07;
-const JUMP_EQUAL: u16 = 0x15;
-const JUMP_GREATER: u16 = 0x25;
-const JUMP_AT_LEAST: u16 = 0x35;
-const JUMP_ANY_BIT: u16 = 0x45;
-const RETURN: u16 = 0x06;
-
-/// `SKF_AD_OFF + SKF_AD_PROTOCOL`: the EtherType, whatever the link layer.
-const ETHER_TYPE: u32 = 0xffff_f000;
 /// `SKF_AD_OFF + SKF_AD_PKTTYPE`: whether a packet comes or leaves, and `PACKET_OUTGOING`.
 const PACKET_TYPE: u32 = 0xffff_f004;
 const PACKET_OUTGOING: u8 = 4;
-const WHOLE_PACKET: u32 = 0x0004_0000;
-
-/// One instruction, as a `SockFilter` that can be copied.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Op {
-    code: u16,
-    on_true: u8,
-    on_false: u8,
-    k: u32,
-}
-
-pub(super) type Program = Vec<Op>;
-
-/// Has the kernel run the program over what comes to the socket.
-pub(super) fn attach(fd: &impl AsFd, program: &[Op]) -> io::Result<()> {
-    let program: Vec<_> = program.iter().map(|op| SockFilter::new(op.code, op.on_true, op.on_false, op.k)).collect();
-    SockRef::from(fd).attach_filter(&program)
-}
 
 /// What a socket is to hand over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,20 +115,6 @@ fn echoes_v6(wanted: &Wanted) -> Program {
     [next, when(&[58], echo_at(40)), when(&[44], fragment), when(&[0, 43, 60], optional), refuse()].concat()
 }
 
-/// Runs `block`, which returns, when the accumulator is one of `values`.
-fn when(values: &[u8], block: Program) -> Program {
-    let mut program = vec![];
-    for (at, &value) in (1..).zip(values) {
-        let others = u8::try_from(values.len()).unwrap_or_default() - at;
-        let otherwise = if others == 0 { length(&block) } else { 0 };
-        program.push(op(JUMP_EQUAL, others, otherwise, u32::from(value)));
-    }
-    if !values.is_empty() {
-        program.extend(block);
-    }
-    program
-}
-
 /// What to do with an echo request, given how to load its identifier: others' come in, ours leave.
 fn request_in(wanted: &Wanted, identifier: Program) -> Program {
     let leaving = match &wanted.identifiers {
@@ -172,14 +126,6 @@ fn request_in(wanted: &Wanted, identifier: Program) -> Program {
     [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, PACKET_TYPE)], when(&[PACKET_OUTGOING], leaving), coming].concat()
 }
 
-fn accept() -> Program {
-    vec![op(RETURN, 0, 0, WHOLE_PACKET)]
-}
-
-fn refuse() -> Program {
-    vec![op(RETURN, 0, 0, 0)]
-}
-
 /// Accepts when the accumulator is in the range, and refuses otherwise.
 fn accept_within(range: &RangeInclusive<u16>) -> Program {
     let bounds =
@@ -187,30 +133,11 @@ fn accept_within(range: &RangeInclusive<u16>) -> Program {
     [bounds, refuse(), accept()].concat()
 }
 
-/// Of a block, which is far shorter than a jump can go.
-fn length(block: &[Op]) -> u8 {
-    u8::try_from(block.len()).unwrap_or(u8::MAX)
-}
-
-fn op(code: u16, on_true: u8, on_false: u8, k: u32) -> Op {
-    Op { code, on_true, on_false, k }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bpf::passes;
     use pingtong_probe::echo_request;
-    use std::os::unix::net::UnixDatagram;
-
-    /// Whether the kernel lets `packet` through: any datagram socket runs the program over what it is sent.
-    fn passes(program: &[Op], packet: &[u8]) -> bool {
-        let (to, from) = UnixDatagram::pair().unwrap();
-        attach(&to, program).unwrap();
-        to.set_nonblocking(true).unwrap();
-        // A datagram that the filter refuses is an error of the sender here.
-        let _ = from.send(packet);
-        to.recv(&mut [0; 256]).is_ok()
-    }
 
     const ALL: Wanted = Wanted { identifiers: None, requests: true, departures: true };
 

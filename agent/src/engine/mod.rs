@@ -1,7 +1,7 @@
 //! How probes leave and come back: exactly through raw sockets, portably through surge-ping, or not at all.
 
 mod batch;
-mod bpf;
+mod ebpf;
 mod filter;
 mod pickup;
 pub(crate) mod portable;

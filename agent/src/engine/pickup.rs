@@ -8,7 +8,7 @@
 
 use super::{
     batch::set_option,
-    bpf::{self, Instruction, Records},
+    ebpf::{self, Instruction, Records},
 };
 use nix::errno::Errno;
 use std::{ops::RangeInclusive, os::fd::OwnedFd};
@@ -36,7 +36,7 @@ impl Pickup {
     /// What the kernel said; `replies` is to be closed then.
     pub(super) fn start(replies: &OwnedFd, others: &OwnedFd, identifiers: &RangeInclusive<u16>) -> Result<Self, Errno> {
         let records = Records::new(RING_BYTES)?;
-        bpf::attach(replies, &program(identifiers, &records)?)?;
+        ebpf::attach(replies, &program(identifiers, &records)?)?;
         block_types(replies, !(1 << ECHO_REPLY))?;
         block_types(others, 1 << ECHO_REPLY)?;
         Ok(Self { records })
@@ -237,7 +237,7 @@ mod tests {
         from.set_nonblocking(true).unwrap();
         let attached = Records::new(ring_bytes).and_then(|records| {
             let fd = OwnedFd::from(to.try_clone().unwrap());
-            bpf::attach(&fd, &program(&identifiers, &records)?).map(|()| records)
+            ebpf::attach(&fd, &program(&identifiers, &records)?).map(|()| records)
         });
         match attached {
             Ok(records) => Some((to, from, Pickup { records })),

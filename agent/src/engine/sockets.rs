@@ -8,11 +8,14 @@
 
 use super::{
     batch::{Inbox, read_option, set_option},
-    filter::{self, Op, Wanted},
+    filter::{self, Wanted},
     pickup::Pickup,
     ring::Ring,
 };
-use crate::clock::Pair;
+use crate::{
+    bpf::{self, Op},
+    clock::Pair,
+};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, ppoll},
@@ -411,7 +414,7 @@ fn grow(fd: &OwnedFd) {
 }
 
 fn attach(fd: &OwnedFd, program: &[Op]) {
-    if let Err(error) = filter::attach(fd, program) {
+    if let Err(error) = bpf::attach(fd, program) {
         tracing::debug!(%error, "no packet filter on the socket");
     }
 }

@@ -15,7 +15,7 @@ pub use load::LoadReading;
 
 use pingtong_evidence::{
     AgentId, ClockFact, Container, HostFacts, InterfaceFact, Known, MetadataFact, ProbeEngine, Protocol, RequestTag,
-    SCHEMA, Timestamp, WhyUnknown,
+    SCHEMA, Timestamp, WatchedPort, WhyUnknown,
 };
 use std::net::IpAddr;
 
@@ -34,6 +34,8 @@ pub struct FactsOrder {
     pub engine: ProbeEngine,
     /// Protocols beside ICMP whose probes it sees arrive.
     pub observes: Vec<Protocol>,
+    /// Ports whose connections are seen arriving.
+    pub watched_ports: Vec<WatchedPort>,
     /// The clock against the collector's.
     pub clock: Known<ClockFact>,
     /// What the host had done when the time began over which its load is told.
@@ -65,6 +67,7 @@ pub fn read(order: FactsOrder, at: Timestamp) -> HostFacts {
         load: load::since(order.since.as_ref()),
         engine: order.engine,
         observes: order.observes,
+        watched_ports: order.watched_ports,
         clock: order.clock,
         metadata: order.metadata,
     }

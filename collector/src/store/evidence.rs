@@ -3,7 +3,7 @@
 //! A report counts once: its id and what it says are kept in one transaction. Parts of one round's arrivals are united
 //! as they come; where one part could not look, the union could not look either, since a missing part would read as loss.
 
-use super::{Store, StoreError, bodies, body_of};
+use super::{Store, StoreError, bodies, body_of, connections};
 use pingtong_evidence::{
     AccountId, AgentId, ArrivalRound, HostFacts, Known, LinkId, PairId, ProbeRound, RegionId, Report, ReportBody,
     ReportId, RequestTag, SequenceSet, Snapshot, Timestamp,
@@ -328,7 +328,10 @@ fn keep_body(db: &Transaction<'_>, agent: &AgentId, incoming: &Incoming, now: Ti
                 ])
             })
         }
-        ReportBody::Arrival(part) => return keep_arrival(db, part, now),
+        ReportBody::Arrival(part) => {
+            keep_whole(db, part, now)?;
+            return connections::of_kept_arrivals(db, part, now);
+        }
         ReportBody::Host(facts) => {
             let body = body_of("host fact", facts)?;
             db.prepare_cached("INSERT INTO host (agent, request, at, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5)")
@@ -355,7 +358,11 @@ fn keep_body(db: &Transaction<'_>, agent: &AgentId, incoming: &Incoming, now: Ti
             })
         }
     };
-    written.map(drop).map_err(fail)
+    written.map(drop).map_err(fail)?;
+    match &incoming.report.body {
+        ReportBody::Probe(round) => connections::of_kept_round(db, round, now),
+        _ => Ok(()),
+    }
 }
 
 fn keep_snapshot(db: &Transaction<'_>, snapshot: &Snapshot, now: i64) -> Result<(), StoreError> {
@@ -377,7 +384,8 @@ fn keep_snapshot(db: &Transaction<'_>, snapshot: &Snapshot, now: i64) -> Result<
     .map_err(StoreError::of("keep a report"))
 }
 
-fn keep_arrival(db: &Transaction<'_>, part: &ArrivalRound, now: i64) -> Result<(), StoreError> {
+/// Unites it with what is kept of the same round by the same observer.
+pub(super) fn keep_whole(db: &Transaction<'_>, part: &ArrivalRound, now: i64) -> Result<(), StoreError> {
     let fail = StoreError::of("keep a report");
     let (agent, round, observer) = (part.key.agent.as_str(), part.key.round.cast_signed(), part.observer.as_str());
     let earlier: Option<String> = db

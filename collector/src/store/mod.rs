@@ -5,6 +5,7 @@
 //! [`crate::keeper`] for the threads. Evidence bodies are the JSON of `pingtong-evidence`, columns only what is searched.
 
 mod agents;
+mod connections;
 mod evidence;
 mod retention;
 mod schema;

@@ -7,6 +7,8 @@ use rusqlite::params;
 const HOUR_MS: i64 = 3_600_000;
 /// Steady rounds and their arrivals: two hours, a row of about 600 bytes per pair, direction and second.
 const STEADY_MS: i64 = 2 * HOUR_MS;
+/// Arrivals of connections as they came: what belongs to a round is kept with it, and comes within a minute or not at all.
+const CONNECTIONS_MS: i64 = HOUR_MS / 6;
 /// Steady snapshots and host facts: a day, to find what changed.
 const READINGS_MS: i64 = 24 * HOUR_MS;
 /// Evidence gathered on request, and report ids: longer than an agent's spool may hold a report back.
@@ -17,7 +19,7 @@ const VERDICTS_MS: i64 = 30 * 24 * HOUR_MS;
 const ROWS_MAX: u32 = 5_000;
 
 /// Table, key columns, condition on age; `?1` is the time before which rows go, `?2` how many.
-const RULES: [(&str, i64); 9] = [
+const RULES: [(&str, i64); 10] = [
     (
         "DELETE FROM report WHERE (agent, id) IN (SELECT agent, id FROM report WHERE kept_at < ?1 LIMIT ?2)",
         REQUESTED_MS,
@@ -29,6 +31,10 @@ const RULES: [(&str, i64); 9] = [
     (
         "DELETE FROM probe WHERE (link, pair, agent, round) IN (SELECT link, pair, agent, round FROM probe WHERE kept_at < ?1 LIMIT ?2)",
         REQUESTED_MS,
+    ),
+    (
+        "DELETE FROM arrival WHERE (agent, round, observer) IN (SELECT agent, round, observer FROM arrival WHERE round < 0 AND kept_at < ?1 LIMIT ?2)",
+        CONNECTIONS_MS,
     ),
     (
         "DELETE FROM arrival WHERE (agent, round, observer) IN (SELECT a.agent, a.round, a.observer FROM arrival a WHERE a.kept_at < ?1 AND NOT EXISTS (SELECT 1 FROM probe p WHERE p.request IS NOT NULL AND p.agent = a.agent AND p.round = a.round) LIMIT ?2)",

@@ -4,7 +4,8 @@ use super::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
 
 /// One text per step of `user_version`.
-const MIGRATIONS: [&str; 1] = [r"
+const MIGRATIONS: [&str; 2] = [
+    r"
 CREATE TABLE word (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE agent (
     id TEXT PRIMARY KEY, account TEXT NOT NULL, instance TEXT, secret_hash BLOB NOT NULL,
@@ -37,7 +38,14 @@ CREATE TABLE verdict (
     link TEXT NOT NULL, pair TEXT NOT NULL, at INTEGER NOT NULL, state TEXT NOT NULL, body TEXT NOT NULL,
     PRIMARY KEY (link, pair, at)
 ) WITHOUT ROWID;
-"];
+",
+    // Rounds of ports have numbers from 2^62 on, and arrivals of connections negative ones.
+    r"
+CREATE INDEX probe_ports_started ON probe (agent, started_at) WHERE round >= 4611686018427387904;
+CREATE INDEX probe_ports_kept ON probe (agent, kept_at) WHERE round >= 4611686018427387904;
+CREATE INDEX arrival_connections ON arrival (agent, kept_at) WHERE round < 0;
+",
+];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let fail = StoreError::of("bring the store to the current format");

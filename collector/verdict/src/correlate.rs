@@ -236,7 +236,10 @@ fn beyond(
             Cut::S1 => flow,
             Cut::S5 => flow.reverse(),
             _ => {
-                doubts.push(if echoes_pass(means, flow) {
+                let arrived = observed.request.map_or(0, |leg| leg.passed);
+                doubts.push(if pair.protocol == Protocol::Tcp && arrived > 0 {
+                    unanswered(pair, far, arrived)
+                } else if echoes_pass(means, flow) {
                     by_port_alone(pair, far)
                 } else {
                     doubt(cut, far, pair.protocol)
@@ -371,6 +374,20 @@ fn by_port_alone(pair: &Pair, far: Side) -> Doubt {
         decided_by: both!(
             "pings between the two hosts pass and {protocol} port {port} is silent: what the packet filter of {address} says (nft list ruleset), and a capture there (tcpdump {protocol} port {port})",
             "两台主机之间 ping 正常，只有 {protocol} {port} 端口无应答：查看 {address} 的防火墙（nft list ruleset），并在该主机抓包（tcpdump {protocol} port {port}）"
+        ),
+    }
+}
+
+/// What can be wrong in a host that SYNs reach and that says nothing to them: an open port and a closed one both answer.
+fn unanswered(pair: &Pair, far: Side, arrived: u64) -> Doubt {
+    let address = pair.endpoint(far).address;
+    let port = pair.port.map_or_else(String::new, |port| port.to_string());
+    Doubt {
+        codes: BTreeSet::from([CauseCode::GuestFirewall, CauseCode::GuestRpFilter, CauseCode::GuestRouteMissing]),
+        side: Some(far),
+        decided_by: both!(
+            "{arrived} SYNs reached TCP port {port} of {address}, which neither accepted nor refused them: its packet filter (nft list ruleset), its way back (ip route get), or a full accept queue (nstat -az TcpExtListenOverflows)",
+            "{arrived} 个 SYN 已到达 {address} 的 TCP {port} 端口，该主机既未接受也未拒绝：查看其防火墙（nft list ruleset）、回程路由（ip route get）与监听队列是否溢出（nstat -az TcpExtListenOverflows）"
         ),
     }
 }

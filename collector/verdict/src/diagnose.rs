@@ -7,7 +7,7 @@ use crate::{
     change::changes,
     code::CauseCode,
     correlate::{self, Correlated, Held, Seen},
-    finding::{Blind, Finding, Walk},
+    finding::{Blind, Finding, Stops, Walk},
     guest::Guest,
     host_load,
     lang::{Both, Lang, both},
@@ -225,7 +225,7 @@ fn guests(
         if guest.inbound.cut == Some(Cut::S3) && mine.iter().any(|f| f.code == CauseCode::GuestRouteOverlap) {
             cuts.push((side.opposite().sends(), Cut::S4));
         }
-        let refuses = mine.iter().any(|f| f.stops == crate::finding::Stops::Arrivals(side));
+        let refuses = mine.iter().any(|f| f.stops == Stops::Arrivals(side));
         // Where replies were looked for at the interface, the cut is where they were last seen.
         if guest.outbound.cut == Some(Cut::S5) && refuses && guest.outbound.home.is_none() {
             cuts.push((side.sends(), Cut::S6));
@@ -234,7 +234,10 @@ fn guests(
     }
     for finding in found.iter().filter(|finding| finding.code == CauseCode::GuestFirewall) {
         for flow in flows(pair).into_iter().filter(|flow| finding.stops.round_trip(*flow)) {
-            seen.entry(flow).and_modify(Observed::refused_by_guest);
+            let observed = seen.entry(flow).and_modify(Observed::refused_by_guest);
+            if finding.stops == Stops::Arrivals(flow.destination()) {
+                observed.and_modify(Observed::kept_out);
+            }
         }
     }
     for (flow, cut) in cuts {

@@ -11,7 +11,7 @@ use crate::{
 };
 use pingtong_evidence::{
     AgentId, ArrivalRound, Container, Direction, HostFacts, IcmpError, InterfaceFact, Known, Pair, ProbeEngine,
-    ProbeRound, Protocol, RouteOutcome, RttSummary, SequenceSet, Timestamp,
+    ProbeRound, Protocol, RouteOutcome, RttSummary, SequenceSet, Timestamp, WatchedPort,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -204,6 +204,13 @@ impl Observed {
         }
     }
 
+    /// A rule of the far guest surely keeps the requests out, where nobody could look at what it lets in.
+    pub(crate) fn kept_out(&mut self) {
+        if self.cut == Some(Cut::S3) && self.accept.is_none() {
+            self.cut = Some(Cut::S2);
+        }
+    }
+
     pub(crate) fn report(&self, predicted: Cut) -> DirectionReport {
         DirectionReport {
             sent: self.sent,
@@ -234,15 +241,28 @@ fn known_union<'a>(parts: impl Iterator<Item = &'a Known<SequenceSet>>) -> Optio
         .fold(None, |all: Option<SequenceSet>, part| Some(all.map_or_else(|| part.clone(), |all| all.union(part))))
 }
 
-/// Whether an agent's absence of arrivals of this protocol means that nothing arrived.
-fn watches(facts: Option<&HostFacts>, address: IpAddr, protocol: Protocol) -> bool {
+/// Whether the far agent's absence of arrivals of this pair means that nothing arrived. `sender` are the facts of the host
+/// that begins the round trips.
+fn watches(pair: &Pair, flow: Direction, facts: Option<&HostFacts>, sender: Option<&HostFacts>) -> bool {
+    let (from, to) = (pair.endpoint(flow.source()).address, pair.endpoint(flow.destination()).address);
     facts.is_some_and(|facts| {
-        let sees = match protocol {
+        let sees = match pair.protocol {
             Protocol::Icmp => facts.engine == ProbeEngine::Raw,
-            Protocol::Tcp | Protocol::Udp => facts.observes.contains(&protocol),
+            Protocol::Udp => facts.observes.contains(&Protocol::Udp),
+            // Connections are told by their addresses, so that those under another source are missed.
+            Protocol::Tcp => {
+                let looks = |port| facts.watched_ports.contains(&WatchedPort { from, to, port });
+                pair.port.is_some_and(looks) && sender.is_some_and(|sender| holds(sender, from))
+            }
         };
-        sees && !elsewhere(facts, address)
+        sees && !elsewhere(facts, to)
     })
+}
+
+/// Whether an address is on a card of the host, so that nobody need rewrite it.
+fn holds(facts: &HostFacts, address: IpAddr) -> bool {
+    let mut cards = facts.interfaces.known().into_iter().flatten();
+    cards.any(|card| card.addresses.iter().any(|(held, _)| *held == address))
 }
 
 /// Whether the observer lives in a container to which the address does not belong: it sees nothing of what reaches it.
@@ -266,9 +286,8 @@ pub(crate) fn observe_pair(
     let mut seen = Observed::default();
     let observer = pair.endpoint(flow.destination()).agent.as_ref();
     let silent = observer.is_none_or(|agent| question.silent.contains(agent));
-    let far = pair.endpoint(flow.destination()).address;
-    let watching = !silent && watches(observer.and_then(|agent| facts.get(agent)), far, pair.protocol);
     let sender = pair.endpoint(flow.source()).agent.as_ref().and_then(|agent| facts.get(agent));
+    let watching = !silent && watches(pair, flow, observer.and_then(|agent| facts.get(agent)), sender);
     let answers_itself = sender.is_some_and(|facts| holds_target(facts, pair.endpoint(flow.destination()).address));
     let spoke = observer.and_then(|agent| last_word(question, agent));
     for round in question.probes.iter().filter(|round| belongs(round, pair, flow)) {
@@ -441,7 +460,11 @@ fn add_round(
         set.union(&received)
     });
     let drops = unreliable || round.own_drops > 0;
-    let proven = attributable(round, parts, spoke);
+    let mut proven = attributable(round, parts, spoke);
+    if let Some(ports) = &round.ports {
+        // Their first SYN or its answer was lost, and what arrived may be the second.
+        proven = proven.ranges().iter().flat_map(|(a, b)| *a..=*b).filter(|n| !ports.resent.contains(*n)).collect();
+    }
     let count = |leg: &mut Option<Leg>, of: &SequenceSet, passed: &SequenceSet| {
         let of = of.intersection(&proven);
         // An observer that dropped packets proves presence only.

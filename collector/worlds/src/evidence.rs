@@ -135,6 +135,7 @@ fn probe_round(world: &World, flow: Direction, round: u64, trips: &[Trip]) -> Pr
         ended_at: moment(begun(round) + ROUND_MS),
         payload_bytes: 56,
         dont_fragment: false,
+        load_bits_per_s: None,
         planned: world.probes,
         sent: numbers(trips, |t| t.sent),
         send_errors: errors.into_iter().map(|(errno, probes)| SendErrors { errno, probes }).collect(),
@@ -186,6 +187,7 @@ fn arrival_round(world: &World, flow: Direction, round: u64, trips: &[Trip]) -> 
     Some(ArrivalRound {
         observer: agent(world, far)?,
         key: key(world, flow, round),
+        port: None,
         from: seen_as(world, near),
         to: world.address(far),
         first_at: moment(begun(round)),
@@ -337,6 +339,7 @@ fn facts(world: &World, side: Side, arrived: u64, turned_away: u64) -> HostFacts
         container: Known::Known(if guest.container.is_some() { Container::Yes } else { Container::No }),
         engine: ProbeEngine::Raw,
         observes: vec![],
+        watched_ports: vec![],
         clock: Known::Known(ClockFact { offset_ms: guest.clock_offset_ms, error_ms: 5 }),
     }
 }

@@ -191,13 +191,16 @@ fn loss_of_connections_is_loss() {
 
 /// What the far agent saw of the probes; none at all when nothing came.
 fn arrivals(world: &mut World, came: u32, answered: u32) {
-    world.facts(Side::Acceptor).observes = vec![Protocol::Udp];
+    let facts = world.facts(Side::Acceptor);
+    facts.observes = vec![Protocol::Udp];
+    facts.watched_ports = vec![WatchedPort { from: ip("192.168.1.10"), to: ip("172.16.1.10"), port: 443 }];
     let key = world.question.probes.last().unwrap().key.clone();
     if came == 0 {
         return;
     }
     world.question.arrivals.push(ArrivalRound {
         observer: id("agent-b"),
+        port: None,
         key,
         from: ip("192.168.1.10"),
         to: ip("172.16.1.10"),
@@ -277,4 +280,69 @@ fn a_target_that_rejects_by_icmp_has_a_filter_and_its_rule_is_named_where_it_is_
     // A router's rejection is not the host's.
     let verdict = self::world(Protocol::Tcp, End::Rejected, None).verdict();
     assert_eq!((verdict.state, blamed(&verdict)), (State::Broken, vec![]));
+}
+
+#[test]
+fn syns_that_a_watching_agent_never_saw_died_on_the_way() {
+    let mut world = world(Protocol::Tcp, End::Silent, None);
+    arrivals(&mut world, 0, 0);
+    let verdict = world.verdict();
+    assert_eq!((verdict.state, verdict.directions.forward.cut), (State::Broken, Cut::S1));
+    assert_eq!(blamed(&verdict), [CauseCode::FabricFault], "everything was looked at");
+    // Absence tells only of what was watched, and only where the source is what the watcher looks for.
+    let unwatched: [fn(&mut World); 3] = [
+        |world| world.facts(Side::Acceptor).watched_ports.clear(),
+        |world| world.facts(Side::Acceptor).watched_ports[0].port = 80,
+        |world| {
+            let Known::Known(cards) = &mut world.facts(Side::Initiator).interfaces else { panic!() };
+            cards.retain(|card| card.addresses.iter().all(|(held, _)| *held != ip("192.168.1.10")));
+        },
+    ];
+    for change in unwatched {
+        let mut world = world.clone();
+        change(&mut world);
+        assert_eq!(world.verdict().directions.forward.cut, Cut::Unanswered);
+    }
+    world.rules(Side::Acceptor).pop();
+    assert_eq!(blamed(&world.verdict()), [CauseCode::SgIngressMissing]);
+}
+
+#[test]
+fn syns_that_arrive_and_stay_unanswered_are_the_guests_and_refute_what_would_stop_them_before() {
+    let mut world = world(Protocol::Tcp, End::Silent, Some(Wire::Through));
+    arrivals(&mut world, PROBES, 0);
+    let verdict = world.verdict();
+    assert_eq!((verdict.state, blamed(&verdict), verdict.directions.forward.cut), (State::Broken, vec![], Cut::S3));
+    let [suspect] = verdict.suspects.as_slice() else { panic!("{:?}", verdict.suspects) };
+    assert!(suspect.codes.contains(&CauseCode::GuestFirewall) && !suspect.codes.contains(&CauseCode::FabricFault));
+    assert!(suspect.decided_by.contains("40 SYNs reached TCP port 443"), "{}", suspect.decided_by);
+    let zh = diagnose_in(&world.question, Lang::Zh);
+    assert!(zh.suspects[0].decided_by.contains("40 个 SYN 已到达"), "{}", zh.suspects[0].decided_by);
+    let mut refuted = world.clone();
+    refuted.rules(Side::Acceptor).pop();
+    let verdict = refuted.verdict();
+    assert!(blamed(&verdict).contains(&CauseCode::ModelContradicted), "{:?}", verdict.causes);
+    drop_port(&mut world, Side::Acceptor, FirewallHook::Input, "meta l4proto tcp dport 443 drop");
+    let verdict = world.verdict();
+    assert_eq!((blamed(&verdict), verdict.directions.forward.cut), (vec![CauseCode::GuestFirewall], Cut::S2));
+}
+
+#[test]
+fn the_direction_of_lost_connections_is_told_and_a_second_syn_tells_nothing_of_it() {
+    let mut world = world(Protocol::Tcp, End::Open, None);
+    arrivals(&mut world, PROBES, PROBES);
+    let lost: SequenceSet = (0..PROBES).filter(|n| n % 4 == 0).collect();
+    let kept: SequenceSet = (0..PROBES).filter(|n| n % 4 != 0).collect();
+    let round = world.question.probes.last_mut().unwrap();
+    round.replied = kept.clone();
+    let part = world.question.arrivals.last_mut().unwrap();
+    (part.on_wire, part.replied) = (Known::Known(kept.clone()), Known::Known(kept));
+    part.watching_ms = Some(60_000);
+    let told = world.verdict().directions.forward.loss;
+    // The last one was not lost, so that the first three quarters of the loss can be told.
+    assert_eq!((told.request.unwrap().lost, told.host.unwrap().lost), (10, 0));
+    let round = world.question.probes.last_mut().unwrap();
+    round.ports.as_mut().unwrap().resent = lost;
+    let told = world.verdict().directions.forward.loss;
+    assert_eq!((told.round_trip.unwrap().lost, told.request.unwrap().lost), (10, 0));
 }

@@ -47,6 +47,7 @@ fn search(world: &mut World, flow: Direction, path: Path, observed: bool) {
         if observed && !passed.is_empty() {
             world.question.arrivals.push(ArrivalRound {
                 observer: to.agent.clone().unwrap(),
+                port: None,
                 key,
                 from: from.address,
                 to: to.address,

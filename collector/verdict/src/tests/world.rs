@@ -35,6 +35,7 @@ pub(crate) enum Wire {
     LosesRequests(u32),
 }
 
+#[derive(Clone)]
 pub(crate) struct World {
     pub(crate) question: Question,
 }
@@ -382,6 +383,7 @@ fn facts(side: Side) -> HostFacts {
         container: Known::Known(Container::No),
         engine: ProbeEngine::Raw,
         observes: vec![],
+        watched_ports: vec![],
         clock: Known::Known(ClockFact { offset_ms: 0, error_ms: 1 }),
     }
 }
@@ -410,32 +412,19 @@ fn round(pair: &Pair, direction: Direction, wire: Wire) -> (ProbeRound, Option<A
         Wire::S0(errno) => vec![SendErrors { errno, probes: all.clone() }],
         _ => vec![],
     };
-    let probe = ProbeRound {
-        key: key.clone(),
-        pair: pair.id.clone(),
-        target: to.address,
-        protocol: Protocol::Icmp,
-        request: None,
+    let mut probe = ProbeRound {
         started_at: at(1_000),
         ended_at: at(3_600),
-        payload_bytes: 56,
-        dont_fragment: false,
-        planned: SENT,
-        sent: if matches!(wire, Wire::S0(_)) { none.clone() } else { all },
         send_errors: errors,
         replied: reached(8),
-        late: none.clone(),
-        replied_on_wire: Known::default(),
-        duplicates: 0,
-        reordered: 0,
-        strangers: vec![],
-        icmp_errors: vec![],
-        own_drops: 0,
-        rtt: None,
-        ports: None,
+        ..ProbeRound::unanswered(key.clone(), pair.id.clone(), to.address, SENT)
     };
+    if matches!(wire, Wire::S0(_)) {
+        probe.sent = none.clone();
+    }
     let arrival = (!reached(1).is_empty()).then(|| ArrivalRound {
         observer: to.agent.clone().unwrap(),
+        port: None,
         key,
         from: from.address,
         to: to.address,

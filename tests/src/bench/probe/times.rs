@@ -150,7 +150,8 @@ pub(super) fn pace(road: &Road, agent: &Agent, directory: &Path, rate: u32, seco
 /// The most within a millisecond, in probes.
 #[expect(clippy::cast_precision_loss, reason = "some thousand probes")]
 fn together(sent: &[i64]) -> f64 {
-    let counts = sent.iter().enumerate().map(|(first, at)| sent[first..].partition_point(|other| other - at < TOGETHER_NS));
+    let counts =
+        sent.iter().enumerate().map(|(first, at)| sent[first..].partition_point(|other| other - at < TOGETHER_NS));
     counts.max().unwrap_or_default() as f64
 }
 

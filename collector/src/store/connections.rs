@@ -1,0 +1,145 @@
+//! Puts arrivals of connections to the rounds of TCP probes that they belong to, as both come in, in whichever order.
+//!
+//! A SYN bears no mark of its round, so that the far agent tells source ports, and only here both ends meet. What is put
+//! together is kept as an ordinary arrival of the round. Together are what happened within a minute by the agents' clocks,
+//! or was kept within a minute by ours: the one holds when a report comes late, the other when a clock is wrong. Were both so,
+//! the arrivals stay apart from their round, which then looks as if nobody had watched.
+
+use super::{StoreError, bodies, evidence::keep_whole};
+use pingtong_evidence::{ArrivalRound, ProbeRound, Protocol};
+use rusqlite::{Transaction, params};
+
+/// Time within which a source port means one connection: kernels take them in turn.
+const TOGETHER_MS: i64 = 60_000;
+/// Bits of the counter below the time in an arrival's number.
+const COUNTER_BITS: u32 = 20;
+
+/// After a round was kept: what is known already of its connections.
+pub(super) fn of_kept_round(db: &Transaction<'_>, round: &ProbeRound, now: i64) -> Result<(), StoreError> {
+    if round.protocol != Protocol::Tcp {
+        return Ok(());
+    }
+    let number = |ms: i64| {
+        let at = u64::try_from(ms).unwrap_or(0);
+        (ArrivalRound::CONNECTIONS | (at << COUNTER_BITS)).cast_signed()
+    };
+    let from = number(round.started_at.as_millis().saturating_sub(TOGETHER_MS));
+    let to = number(round.ended_at.as_millis().saturating_add(TOGETHER_MS));
+    let known: Vec<ArrivalRound> = bodies(
+        db,
+        "arrival round",
+        "SELECT body FROM arrival WHERE agent = ?1 AND round < 0 AND (round BETWEEN ?2 AND ?3 OR kept_at >= ?4)",
+        params![round.key.agent.as_str(), from, to, now.saturating_sub(TOGETHER_MS)],
+    )?;
+    known.iter().filter_map(|part| part.of_round(round)).try_for_each(|part| keep_whole(db, &part, now))
+}
+
+/// After arrivals of connections were kept: the rounds that are known already.
+pub(super) fn of_kept_arrivals(db: &Transaction<'_>, part: &ArrivalRound, now: i64) -> Result<(), StoreError> {
+    if part.port.is_none() {
+        return Ok(());
+    }
+    let known: Vec<ProbeRound> = bodies(
+        db,
+        "probe round",
+        "SELECT body FROM probe WHERE agent = ?1 AND round >= 4611686018427387904
+         AND (started_at BETWEEN ?2 AND ?3 OR kept_at >= ?4)",
+        params![
+            part.key.agent.as_str(),
+            part.first_at.as_millis().saturating_sub(TOGETHER_MS),
+            part.last_at.as_millis().saturating_add(TOGETHER_MS),
+            now.saturating_sub(TOGETHER_MS),
+        ],
+    )?;
+    known.iter().filter_map(|round| part.of_round(round)).try_for_each(|part| keep_whole(db, &part, now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Evidence, Incoming, Store};
+    use super::*;
+    use pingtong_evidence::{AgentId, Known, LinkId, Report, ReportBody, RequestTag, SequenceSet, Timestamp};
+    use serde_json::{Value, json};
+    use std::{collections::BTreeSet, path::Path};
+
+    fn incoming(id: &str, body: &Value) -> Incoming {
+        let report: Report = serde_json::from_value(json!({"id": id, "at": 5, "body": body})).unwrap();
+        let link = matches!(report.body, ReportBody::Probe(_)).then(|| LinkId::parse("p1").unwrap());
+        Incoming { report, link }
+    }
+
+    fn round(number: u64, at: i64) -> Value {
+        json!({"probe": {
+            "key": {"agent": "a", "round": (1u64 << 62) + number}, "pair": "p1/x", "target": "10.0.0.2", "protocol": "tcp",
+            "request": "t", "started_at": at, "ended_at": at + 1_000, "payload_bytes": 0, "planned": 2, "sent": [[0, 1]],
+            "replied": [], "ports": {"port": 443, "source_ports": [40_000, 40_002]}
+        }})
+    }
+
+    fn part(at: i64, port: u32) -> Value {
+        json!({"arrival": {
+            "observer": "b", "key": {"agent": "a", "round": ArrivalRound::CONNECTIONS | (at.cast_unsigned() << 20)},
+            "port": 443, "from": "10.0.0.1", "to": "10.0.0.2", "first_at": at, "last_at": at + 200, "interface": "eth0",
+            "on_wire": {"known": [[port, port]]}, "accepted": {"unknown": "not_asked"}, "replied": {"known": []}
+        }})
+    }
+
+    fn agent(name: &str) -> AgentId {
+        AgentId::parse(name).unwrap()
+    }
+
+    fn keep(store: &mut Store, from: &str, id: &str, body: &Value, now: i64) {
+        store.keep(&agent(from), &[incoming(id, body)], Timestamp::from_millis(now)).unwrap();
+    }
+
+    fn evidence(store: &Store) -> Evidence {
+        let (link, tag) = (LinkId::parse("p1").unwrap(), RequestTag::parse("t").unwrap());
+        store.evidence_of_request(&link, &tag, &BTreeSet::from([agent("a"), agent("b")])).unwrap()
+    }
+
+    fn arrived(store: &Store) -> Vec<(u64, Known<SequenceSet>)> {
+        evidence(store).arrivals.into_iter().map(|part| (part.key.round, part.on_wire)).collect()
+    }
+
+    #[test]
+    fn whichever_end_reports_first_they_are_put_together() {
+        for probe_first in [true, false] {
+            let mut store = Store::open(Path::new(":memory:")).unwrap();
+            let reports = [("a", round(1, 100_000)), ("b", part(100_100, 40_002)), ("b", part(100_900, 40_000))];
+            let mut order: Vec<usize> = vec![0, 1, 2];
+            if !probe_first {
+                order.reverse();
+            }
+            for at in order {
+                keep(&mut store, reports[at].0, &at.to_string(), &reports[at].1, 101_000);
+            }
+            assert_eq!(arrived(&store), [((1 << 62) + 1, Known::Known(SequenceSet::first(2)))], "{probe_first}");
+            assert_eq!(evidence(&store).arrivals[0].port, None);
+        }
+    }
+
+    #[test]
+    fn a_late_report_and_a_wrong_clock_are_each_overcome_and_another_time_is_another_connection() {
+        let hour = 3_600_000;
+        // The far agent's reports waited for an hour; then its clock is an hour wrong.
+        for (at, kept, together) in
+            [(100_100, 100_000 + hour, true), (100_100 + hour, 101_000, true), (100_100 + hour, 100_000 + hour, false)]
+        {
+            let mut store = Store::open(Path::new(":memory:")).unwrap();
+            keep(&mut store, "a", "1", &round(1, 100_000), 101_000);
+            keep(&mut store, "b", "2", &part(at, 40_000), kept);
+            assert_eq!(arrived(&store).len(), usize::from(together), "{at} kept at {kept}");
+        }
+    }
+
+    #[test]
+    fn raw_arrivals_of_connections_are_kept_for_minutes_and_what_was_put_together_as_long_as_its_round() {
+        let mut store = Store::open(Path::new(":memory:")).unwrap();
+        keep(&mut store, "a", "1", &round(1, 100_000), 101_000);
+        keep(&mut store, "b", "2", &part(100_100, 40_000), 101_000);
+        let gone = store.forget(Timestamp::from_millis(101_000 + 20 * 60_000)).unwrap();
+        assert_eq!((gone, arrived(&store).len()), (1, 1));
+        let _ = store.forget(Timestamp::from_millis(101_000 + 3 * 3_600_000)).unwrap();
+        assert_eq!(arrived(&store).len(), 1, "evidence of a request stays together");
+    }
+}
