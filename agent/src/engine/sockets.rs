@@ -10,7 +10,7 @@ use super::{
     batch::{Inbox, read_option, set_option},
     filter::{self, Wanted},
     pickup::Pickup,
-    ring::Ring,
+    ring::{FRAMES, FRAMES_FEW, Ring},
 };
 use crate::{
     bpf::{self, Op},
@@ -155,6 +155,18 @@ impl Sockets {
     /// # Errors
     /// What the kernel said about the raw socket.
     pub fn open() -> Result<Self, Errno> {
+        Self::open_with(FRAMES)
+    }
+
+    /// The same with less memory for packets, for an agent that runs for ever.
+    ///
+    /// # Errors
+    /// What the kernel said about the raw socket.
+    pub fn open_small() -> Result<Self, Errno> {
+        Self::open_with(FRAMES_FEW)
+    }
+
+    fn open_with(frames: usize) -> Result<Self, Errno> {
         let wanted = Wanted { identifiers: None, requests: true, departures: true };
         let icmp = raw(Version::V4, SockProtocol::Icmp)?;
         prepare(&icmp.fd, &filter::icmp(&wanted));
@@ -174,7 +186,7 @@ impl Sockets {
             option_was_set("stamps of arrivals over IPv6", stamp_arrivals(&lane.fd));
         }
         let tap = socket(AddressFamily::Packet, SockType::Datagram, FLAGS, SockProtocol::EthAll);
-        let tap = tap.map(|fd| Tap::new(fd, &wanted));
+        let tap = tap.map(|fd| Tap::new(fd, &wanted, frames));
         Ok(Self {
             icmp,
             icmpv6,
@@ -327,11 +339,11 @@ impl Bound {
 }
 
 impl Tap {
-    fn new(fd: OwnedFd, wanted: &Wanted) -> Self {
+    fn new(fd: OwnedFd, wanted: &Wanted, frames: usize) -> Self {
         prepare(&fd, &filter::echoes(wanted));
         // For the want of a ring; with one, frames are stamped anyway.
         option_was_set("stamps of frames", stamp_arrivals(&fd));
-        let ring = Ring::map(&fd);
+        let ring = Ring::map(&fd, frames);
         if let Err(error) = &ring {
             tracing::debug!(%error, "the kernel shares no memory for packets: each is read by a call");
         }
