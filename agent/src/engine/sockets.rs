@@ -45,9 +45,6 @@ const HOP_LIMIT: u8 = 64;
 const ICMPV6_FILTER: i32 = 1;
 /// What a stream of packets is let pile up for.
 pub(super) const PAUSE: Duration = Duration::from_millis(1);
-/// Between two readings when nobody waits for what they find: the kernel's stamps tell when packets came, and the frames
-/// hold 80,000 arrivals a second for so long.
-pub(super) const LEISURE: Duration = Duration::from_millis(50);
 const FLAGS: SockFlag = SockFlag::SOCK_NONBLOCK.union(SockFlag::SOCK_CLOEXEC);
 const WINDOW_MIN: usize = 128;
 const WINDOW_MAX: usize = 65_536;
