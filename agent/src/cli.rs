@@ -185,10 +185,10 @@ pub struct CheckArgs {
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "30", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub hops: Option<u8>,
     /// Also load the path with so many Mbit/s, in rising steps, both ways: takes bandwidth from others. / 同时进行带宽压测（Mbit/s，会占用带宽）
-    #[arg(long, value_name = "MBIT", value_parser = clap::value_parser!(u32).range(1..=i64::from(pingtong_probe::LOAD_MBIT_MAX)))]
+    #[arg(long, value_name = "MBIT", value_parser = clap::value_parser!(u32).range(1..=i64::from(pingtong_evidence::LOAD_MBIT_MAX)))]
     pub load: Option<u32>,
     /// Seconds of the load in all. / 压测总时长（秒）
-    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=i64::from(pingtong_probe::LOAD_SECONDS_MAX)))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=i64::from(pingtong_evidence::LOAD_SECONDS_MAX)))]
     pub load_seconds: u32,
     /// Ask surge-ping too. / 同时用 surge-ping 复核
     #[arg(long)]

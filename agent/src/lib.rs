@@ -32,6 +32,7 @@ mod lang;
 mod load_check;
 mod path_size_check;
 mod path_sizes;
+mod plan_load;
 mod plan_watch;
 mod port_check;
 mod port_sockets;
