@@ -90,9 +90,9 @@ pub struct PingArgs {
     /// Milliseconds after which an answer is late, decimals allowed. / 超时（毫秒）
     #[arg(long, short = 't', value_name = "MS", default_value = "1000", value_parser = millis_above_nought)]
     pub timeout: Span,
-    /// Which stamps of the kernel to use: both; "receive" costs an eighth less and measures from just before the send. / 使用内核的哪些时间戳
-    #[arg(long, value_enum, default_value_t = WantedStamps::Both)]
-    pub stamps: WantedStamps,
+    /// Which stamps of the kernel to use; "receive" costs a tenth less and measures from just before the send. Both unless flat out, where a probe waits for the other probes anyway. / 使用内核的哪些时间戳（--rate 0 时默认 receive，否则 both）
+    #[arg(long, value_enum)]
+    pub stamps: Option<WantedStamps>,
     /// Routers that a probe may pass. / TTL 或跳数上限
     #[arg(long, short = 'H', value_parser = clap::value_parser!(u8).range(1..))]
     pub ttl: Option<u8>,
@@ -132,6 +132,12 @@ pub enum WantedStamps {
 const COUNT: u64 = 5;
 
 impl PingArgs {
+    /// Which stamps to use.
+    pub fn stamps(&self) -> WantedStamps {
+        let usual = if self.rate == Some(0) { WantedStamps::Receive } else { WantedStamps::Both };
+        self.stamps.unwrap_or(usual)
+    }
+
     /// Probes per target; none goes on until something else ends it.
     pub fn count(&self) -> Option<u64> {
         let usual = self.duration.is_none().then_some(COUNT);

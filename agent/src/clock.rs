@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the shell that hands time to the machines")]
 
+use nix::time::{ClockId, clock_gettime};
 use pingtong_evidence::Timestamp;
 use pingtong_probe::Now;
 use std::{
@@ -28,12 +29,22 @@ const SLEW_PART: u32 = 1_000;
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     origin: Instant,
+    /// The kernel's reading of its monotonic clock at the origin, in nanoseconds.
+    origin_nanos: u64,
 }
 
 impl Clock {
     /// Starts counting.
     pub fn start() -> Self {
-        Self { origin: Instant::now() }
+        let mut best = (Instant::now(), 0, u64::MAX);
+        for _ in 0..READINGS_MAX {
+            let (before, origin, after) = (monotonic(), Instant::now(), monotonic());
+            let took = after.saturating_sub(before);
+            if took < best.2 {
+                best = (origin, before + took / 2, took);
+            }
+        }
+        Self { origin: best.0, origin_nanos: best.1 }
     }
 
     /// Both clocks.
@@ -44,6 +55,14 @@ impl Clock {
     /// The monotonic clock.
     pub fn mono(&self) -> Duration {
         self.origin.elapsed()
+    }
+
+    /// When on the monotonic clock the kernel read so many nanoseconds of it; none when that is not of our lifetime: in a
+    /// time namespace the kernel's clock is not the one that we are shown.
+    pub fn of_kernel(&self, nanos: u64) -> Option<Duration> {
+        let since = Duration::from_nanos(nanos.checked_sub(self.origin_nanos)?);
+        let age = self.mono().checked_sub(since)?;
+        (age <= STAMP_AGE_MAX).then_some(since)
     }
 
     /// The tokio instant of a monotonic reading.
@@ -83,6 +102,12 @@ impl Clock {
         }
         best
     }
+}
+
+/// `Instant` reads the same clock and does not show it.
+fn monotonic() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or_default()
 }
 
 /// Both clocks at one instant.

@@ -23,6 +23,7 @@ pub mod settings;
 pub mod snapshot;
 pub mod spool;
 
+mod alarm;
 mod backoff;
 mod bpf;
 pub mod check_extras;

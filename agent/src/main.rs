@@ -61,7 +61,8 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
         _ => None,
     };
     clock::put_ahead(settings.as_ref().map_or(0, |settings| settings.clock_ahead_ms));
-    // `doctor` looks at the capabilities, and the second opinion of `check` opens a socket of its own.
+    // `doctor` looks at the capabilities, the second opinion of `check` opens a socket of its own, and `ping` drops them once
+    // its sockets are as it wants them.
     let sockets = Sockets::open();
     let tap = match &cli.command {
         Command::Run(_) => {
@@ -69,15 +70,15 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
         }
         _ => None,
     };
+    if let Command::Ping(args) = &cli.command {
+        return ping::ping(args, sockets, clock, cli.json, lang);
+    }
     if !matches!(cli.command, Command::Doctor(_) | Command::Check(_))
         && let Err(error) = privilege::drop_all_but_listing()
     {
         tracing::debug!(%error, "capabilities are kept");
     }
-    if let Command::Ping(args) = &cli.command {
-        return ping::ping(args, sockets, clock, cli.json, lang);
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(work(cli, settings, sockets, tap, clock, lang))
 }
 
@@ -92,7 +93,15 @@ async fn work(
     let engine = Engine::start(sockets);
     match (&cli.command, settings) {
         (Command::Run(_), Some(settings)) => {
-            run::run(settings, engine, tap, clock).await?;
+            let beside = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .thread_name("beside")
+                .enable_all()
+                .build()?;
+            let done = run::run(settings, engine, tap, clock, beside.handle().clone()).await;
+            // What still waits for somebody else is not waited for.
+            beside.shutdown_background();
+            done?;
             Ok(Exit::Healthy)
         }
         (Command::Run(_) | Command::Ping(_) | Command::Man | Command::Completions { .. }, _) => Ok(Exit::Undecided),

@@ -83,10 +83,20 @@ impl PortProbing {
         rounds
     }
 
+    /// When [`PortProbing::pump`] has something to do though nothing came to be read.
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.prober.next_deadline()
+    }
+
+    /// Waits until there is something to read.
+    pub(crate) async fn readable(&self) {
+        self.sockets.ready().await;
+    }
+
     /// Waits until [`PortProbing::pump`] has something to do. May be dropped at any time.
     pub async fn wait(&self) {
         let due = async {
-            match self.prober.next_deadline() {
+            match self.next_deadline() {
                 Some(deadline) if deadline <= self.clock.mono() => {}
                 Some(deadline) => tokio::time::sleep_until(self.clock.instant(deadline)).await,
                 None => std::future::pending().await,

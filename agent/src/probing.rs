@@ -31,6 +31,8 @@ pub struct Probing {
     engine: Engine,
     prober: Prober,
     ledger: ArrivalLedger,
+    /// Whether rounds that nobody asked for may end a moment later, so that less is spent on waking for them.
+    steady: bool,
 }
 
 impl Probing {
@@ -46,7 +48,13 @@ impl Probing {
             wire: engine.observers().wire,
         });
         let ledger = ArrivalLedger::new(agent, engine.observers(), clock.now());
-        Self { clock, engine, prober, ledger }
+        Self { clock, engine, prober, ledger, steady: false }
+    }
+
+    /// The same for work that goes on for ever: packets are read at leisure while nobody waits for a round.
+    #[must_use]
+    pub fn steady(self) -> Self {
+        Self { steady: true, ..self }
     }
 
     /// The engine.
@@ -104,7 +112,7 @@ impl Probing {
             }
         }
         self.send(now, &probes);
-        if !probes.is_empty() {
+        if !probes.is_empty() && !self.is_at_leisure() {
             // That they left is there to be read at once, and would wake us otherwise.
             self.engine.drain(&self.clock, &mut self.prober, &mut self.ledger);
         }
@@ -128,18 +136,34 @@ impl Probing {
         });
     }
 
+    /// When [`Probing::pump`] has something to do though nothing came to be read.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let look = self.engine.next_look(self.is_at_leisure());
+        [self.prober.next_deadline(), self.ledger.next_deadline(), look].into_iter().flatten().min()
+    }
+
+    /// Waits until there is something to read; at leisure nobody waits, see [`Probing::next_deadline`].
+    pub async fn readable(&mut self) {
+        let leisure = self.is_at_leisure();
+        self.engine.ready(leisure, &self.clock, &mut self.prober).await;
+    }
+
+    fn is_at_leisure(&self) -> bool {
+        self.steady && !self.prober.is_waited_for()
+    }
+
     /// Waits until [`Probing::pump`] has something to do. May be dropped at any time.
     pub async fn wait(&mut self) {
-        let deadline = [self.prober.next_deadline(), self.ledger.next_deadline()].into_iter().flatten().min();
+        let (clock, deadline) = (self.clock, self.next_deadline());
         let due = async {
             match deadline {
-                Some(deadline) if deadline <= self.clock.mono() => {}
-                Some(deadline) => tokio::time::sleep_until(self.clock.instant(deadline)).await,
+                Some(deadline) if deadline <= clock.mono() => {}
+                Some(deadline) => tokio::time::sleep_until(clock.instant(deadline)).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            () = self.engine.ready(&self.clock, &mut self.prober) => {}
+            () = self.readable() => {}
             () = due => {}
         }
     }

@@ -1,9 +1,13 @@
 //! The agent at work: one loop that owns every socket, timer and task, and one way out of it.
 //!
+//! What waits for the disk, the collector or the cloud runs beside it on a thread of its own, so that the loop does nothing
+//! but probe, and one thread is woken for a probe instead of two.
+//!
 //! Nothing ends it but a signal: a collector, a metadata service or an API that is away is tried again in the
 //! background, and what cannot be done is told in the reports.
 
 use crate::{
+    alarm::Alarm,
     backoff::Backoff,
     clock::{Clock, wall},
     collector::{Collector, CollectorError},
@@ -30,6 +34,7 @@ use pingtong_evidence::{
 use pingtong_probe::{AgentHash, ClockWatch, NonceKey, PortOrder, RoundOrder, Sighting};
 use std::time::Duration;
 use tokio::{
+    runtime::Handle,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinSet,
@@ -84,12 +89,16 @@ struct Station {
     metadata: Known<MetadataFact>,
     identity: watch::Sender<Option<MetadataFact>>,
     instance: watch::Sender<Option<InstanceId>>,
-    reports: mpsc::Sender<Report>,
+    reports: mpsc::Sender<Vec<Report>>,
+    /// Made in this turn.
+    outbox: Vec<Report>,
     uplink: watch::Receiver<UplinkState>,
     plan: Option<Plan>,
     plan_clock: Option<ClockFact>,
     targets: Targets,
     tasks: JoinSet<Done>,
+    /// Where these run.
+    beside: Handle,
     fresh: FreshJobs,
     sizes: PathSizes,
     loading: LoadJob,
@@ -112,7 +121,13 @@ struct Station {
 ///
 /// # Errors
 /// [`RunError`] when it cannot begin.
-pub async fn run(settings: Settings, engine: Engine, tap: Option<PortTap>, clock: Clock) -> Result<(), RunError> {
+pub async fn run(
+    settings: Settings,
+    engine: Engine,
+    tap: Option<PortTap>,
+    clock: Clock,
+    beside: Handle,
+) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let collector = Collector::new(&settings)?;
@@ -132,11 +147,12 @@ pub async fn run(settings: Settings, engine: Engine, tap: Option<PortTap>, clock
     let (identity, identity_receiver) = watch::channel(None);
     let (instance, instance_receiver) = watch::channel(None);
     let mut services = JoinSet::new();
-    services.spawn(watch_plan(collector.clone(), clock, plan_sender, stop.clone()));
-    services.spawn(introduce(collector.clone(), identity_receiver, stop.clone()));
+    services.spawn_on(watch_plan(collector.clone(), clock, plan_sender, stop.clone()), &beside);
+    services.spawn_on(introduce(collector.clone(), identity_receiver, stop.clone()), &beside);
     let sender =
         Sender { agent: settings.agent.clone(), account: settings.account.clone(), instance: instance_receiver };
-    services.spawn(Uplink { collector, sender, spool, reports: report_receiver, state: state_sender, clock }.run());
+    let uplink = Uplink { collector, sender, spool, reports: report_receiver, state: state_sender, clock };
+    services.spawn_on(uplink.run(), &beside);
     let key = NonceKey::from_bytes([0; 32]);
     let mut station = Station {
         hash: AgentHash::of(&settings.agent),
@@ -147,18 +163,20 @@ pub async fn run(settings: Settings, engine: Engine, tap: Option<PortTap>, clock
             .ok(),
         ports: PortProbing::new(clock, settings.agent.clone(), key.clone(), port_rate(settings.rate_pps_max))
             .map_err(|error| format!("no probes of ports: {error}")),
-        probing: Probing::new(clock, engine, settings.agent.clone(), key, settings.rate_pps_max),
+        probing: Probing::new(clock, engine, settings.agent.clone(), key, settings.rate_pps_max).steady(),
         metadata_client,
         cloud,
         metadata: Known::default(),
         identity,
         instance,
         reports: report_sender,
+        outbox: vec![],
         uplink: state,
         plan: None,
         plan_clock: None,
         targets: Targets::default(),
         tasks: JoinSet::new(),
+        beside,
         fresh: FreshJobs::default(),
         sizes: PathSizes::default(),
         loading: LoadJob::default(),
@@ -178,17 +196,12 @@ pub async fn run(settings: Settings, engine: Engine, tap: Option<PortTap>, clock
         clock,
     };
     tracing::info!(agent.id = %station.settings.agent, collector = station.settings.collector, "the agent is at work");
+    let mut alarm = Alarm::new(clock);
     loop {
         station.turn();
         let due = station.next_deadline();
-        let wake = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(clock.instant(due)).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            () = station.probing.wait() => {}
+            () = station.probing.readable() => {}
             () = port_probes(&station.ports) => {}
             () = port_arrivals(station.tap.as_mut()) => {}
             () = port_echoes(station.echo.as_ref()) => {}
@@ -198,7 +211,7 @@ pub async fn run(settings: Settings, engine: Engine, tap: Option<PortTap>, clock
                     station.take_done(done);
                 }
             }
-            () = wake => {}
+            () = alarm.at(due) => {}
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -233,10 +246,10 @@ async fn port_echoes(echo: Option<&PortEcho>) {
     }
 }
 
-/// Waits until the probes of ports have something to do.
+/// Waits until probes of ports may have come to an end.
 async fn port_probes(ports: &Result<PortProbing, String>) {
     match ports {
-        Ok(ports) => ports.wait().await,
+        Ok(ports) => ports.readable().await,
         Err(_) => std::future::pending().await,
     }
 }
@@ -301,6 +314,7 @@ impl Station {
         if self.plan.is_some() && self.health_at <= now.mono {
             self.report_health(None);
         }
+        self.hand_over();
     }
 
     fn next_deadline(&self) -> Option<Duration> {
@@ -311,6 +325,8 @@ impl Station {
             self.snapshot_at,
             self.fresh.next_deadline(),
             self.sizes.next_deadline(),
+            self.probing.next_deadline(),
+            self.ports.as_ref().ok().and_then(PortProbing::next_deadline),
             health,
         ]
         .into_iter()
@@ -485,18 +501,19 @@ impl Station {
             clock: self.clock_fact().map_or_else(Known::default, Known::Known),
             since: self.load.replace(LoadReading::now()),
         };
-        self.tasks.spawn_blocking(move || Done::Facts(Box::new(facts::read(order, wall()))));
+        self.tasks.spawn_blocking_on(move || Done::Facts(Box::new(facts::read(order, wall()))), &self.beside);
     }
 
     fn ask_identity(&mut self) {
         let client = self.metadata_client.clone();
-        self.tasks.spawn(async move { Done::Identity(client.identity().await.map_err(|error| error.why())) });
+        let asking = async move { Done::Identity(client.identity().await.map_err(|error| error.why())) };
+        self.tasks.spawn_on(asking, &self.beside);
     }
 
     fn gather(&mut self, tag: Option<RequestTag>, within: Duration) {
         let (cloud, metadata_client) = (self.cloud.clone(), self.metadata_client.clone());
         let (account, known) = (self.settings.account.clone(), self.metadata.known().cloned());
-        self.tasks.spawn(async move {
+        let gathering = async move {
             let identity = match known {
                 Some(identity) => Ok(identity),
                 None => metadata_client.identity().await.map_err(|error| error.why()),
@@ -511,7 +528,8 @@ impl Station {
                 Err(why) => Err(why),
             };
             Done::Gathered { tag, snapshot }
-        });
+        };
+        self.tasks.spawn_on(gathering, &self.beside);
     }
 
     fn take_done(&mut self, done: Done) {
@@ -600,9 +618,17 @@ impl Station {
 
     fn report(&mut self, body: ReportBody) {
         let Ok(id) = ReportId::parse(&uuid::Uuid::now_v7().to_string()) else { return };
-        if let Err(error) = self.reports.try_send(Report { id, at: wall(), body }) {
-            self.queue_dropped += 1;
-            tracing::warn!(%error, dropped = self.queue_dropped, "a report is lost: the spool does not keep up");
+        self.outbox.push(Report { id, at: wall(), body });
+    }
+
+    fn hand_over(&mut self) {
+        let reports = std::mem::take(&mut self.outbox);
+        let count = reports.len() as u64;
+        if count > 0
+            && let Err(error) = self.reports.try_send(reports)
+        {
+            self.queue_dropped += count;
+            tracing::warn!(%error, dropped = self.queue_dropped, "reports are lost: the spool does not keep up");
         }
     }
 
@@ -618,5 +644,6 @@ impl Station {
         }
         self.report_yield(out);
         self.report_health(None);
+        self.hand_over();
     }
 }

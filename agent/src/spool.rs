@@ -1,8 +1,9 @@
 //! Reports kept on disk until the collector has them.
 //!
-//! One file a report, written whole under another name and renamed, named by a number that only grows: a crash leaves
-//! whole reports and keeps their order. Bounded in bytes; the oldest go first, and are counted. Knows nothing of HTTP.
-//! When the disk fails, a report stays in memory: a full disk must not silence an agent whose collector is there.
+//! One file for the reports that were made together, a report a line, written whole under another name and renamed, named
+//! by a number that only grows: a crash leaves whole reports and keeps their order. Bounded in bytes; the oldest go first,
+//! and are counted. Knows nothing of HTTP.
+//! When the disk fails, reports stay in memory: a full disk must not silence an agent whose collector is there.
 
 use pingtong_evidence::{Report, ReportId};
 use std::{
@@ -27,12 +28,14 @@ pub struct Spool {
     dropped: u64,
 }
 
+/// Reports that were made together.
 #[derive(Debug)]
 struct Waiting {
     number: u64,
-    id: ReportId,
+    /// Of each line; none once the collector has it.
+    ids: Vec<Option<ReportId>>,
     bytes: u64,
-    /// The report itself, when the disk did not take it.
+    /// The lines themselves, when the disk did not take them.
     text: Option<String>,
 }
 
@@ -57,18 +60,7 @@ impl Spool {
         numbers.sort_unstable();
         for number in numbers {
             spool.next = number + 1;
-            let path = spool.path(number);
-            let report = fs::read_to_string(&path).ok().and_then(|text| {
-                let report: Report = serde_json::from_str(&text).ok()?;
-                Some((report.id, text.len() as u64))
-            });
-            if let Some((id, bytes)) = report {
-                spool.bytes += bytes;
-                spool.waiting.push_back(Waiting { number, id, bytes, text: None });
-            } else {
-                spool.dropped += 1;
-                drop(fs::remove_file(path));
-            }
+            spool.take_up(number);
         }
         spool.make_room();
         Ok(spool)
@@ -79,19 +71,27 @@ impl Spool {
         Self { directory: directory.to_owned(), bytes_max, bytes: 0, next: 0, waiting: VecDeque::new(), dropped: 0 }
     }
 
-    /// Keeps a report.
+    /// Keeps reports that were made together.
     ///
     /// # Errors
-    /// When it could not be written; it is kept in memory then.
-    pub fn push(&mut self, report: &Report) -> io::Result<()> {
-        let text = serde_json::to_string(report).map_err(io::Error::other)?;
+    /// When they could not be written; they are kept in memory then.
+    pub fn push(&mut self, reports: &[Report]) -> io::Result<()> {
+        if reports.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<String> = reports.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+        let text = lines.join("\n");
         let number = self.next;
         self.next += 1;
         let bytes = text.len() as u64;
         let written = self.write(number, &text);
-        let text = written.is_err().then_some(text);
         self.bytes += bytes;
-        self.waiting.push_back(Waiting { number, id: report.id.clone(), bytes, text });
+        self.waiting.push_back(Waiting {
+            number,
+            ids: reports.iter().map(|report| Some(report.id.clone())).collect(),
+            bytes,
+            text: written.is_err().then_some(text),
+        });
         self.make_room();
         written
     }
@@ -100,17 +100,24 @@ impl Spool {
     pub fn batch(&mut self, count_max: usize, bytes_max: u64) -> Vec<(ReportId, String)> {
         let mut batch = vec![];
         let (mut bytes, mut lost) = (0, BTreeSet::new());
-        for waiting in self.waiting.iter().take(count_max) {
-            bytes += waiting.bytes;
-            if bytes > bytes_max && !batch.is_empty() {
-                break;
-            }
-            let text = waiting.text.clone().or_else(|| fs::read_to_string(self.path(waiting.number)).ok());
-            match text {
-                Some(text) => batch.push((waiting.id.clone(), text)),
-                None => {
-                    lost.insert(waiting.id.clone());
+        'all: for waiting in &self.waiting {
+            let read = match &waiting.text {
+                Some(_) => None,
+                None => fs::read_to_string(self.path(waiting.number)).ok(),
+            };
+            let mut lines = waiting.text.as_ref().or(read.as_ref()).map(|text| text.lines());
+            for id in &waiting.ids {
+                let line = lines.as_mut().and_then(Iterator::next);
+                let Some(id) = id else { continue };
+                let Some(line) = line else {
+                    lost.insert(id.clone());
+                    continue;
+                };
+                bytes += line.len() as u64;
+                if batch.len() == count_max || (bytes > bytes_max && !batch.is_empty()) {
+                    break 'all;
                 }
+                batch.push((id.clone(), line.to_owned()));
             }
         }
         self.dropped += lost.len() as u64;
@@ -120,9 +127,15 @@ impl Spool {
 
     /// Forgets reports that the collector has, or will never take.
     pub fn remove(&mut self, ids: &BTreeSet<ReportId>) {
+        if ids.is_empty() {
+            return;
+        }
         let mut kept = VecDeque::with_capacity(self.waiting.len());
-        for waiting in std::mem::take(&mut self.waiting) {
-            if ids.contains(&waiting.id) {
+        for mut waiting in std::mem::take(&mut self.waiting) {
+            for id in &mut waiting.ids {
+                id.take_if(|id| ids.contains(id));
+            }
+            if waiting.count() == 0 {
                 self.bytes -= waiting.bytes;
                 self.forget(&waiting);
             } else {
@@ -139,7 +152,7 @@ impl Spool {
 
     /// Reports waiting.
     pub fn len(&self) -> usize {
-        self.waiting.len()
+        self.waiting.iter().map(Waiting::count).sum()
     }
 
     /// Whether none waits.
@@ -152,11 +165,27 @@ impl Spool {
         self.dropped
     }
 
+    /// Takes up a file of an earlier run.
+    fn take_up(&mut self, number: u64) {
+        let path = self.path(number);
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let id = |line| serde_json::from_str(line).ok().map(|report: Report| report.id);
+        let ids: Vec<Option<ReportId>> = text.lines().map(id).collect();
+        self.dropped += (ids.iter().filter(|id| id.is_none()).count() as u64).max(u64::from(ids.is_empty()));
+        let waiting = Waiting { number, ids, bytes: text.len() as u64, text: None };
+        if waiting.count() == 0 {
+            drop(fs::remove_file(path));
+        } else {
+            self.bytes += waiting.bytes;
+            self.waiting.push_back(waiting);
+        }
+    }
+
     fn make_room(&mut self) {
         while self.bytes > self.bytes_max && self.waiting.len() > 1 {
             let Some(oldest) = self.waiting.pop_front() else { return };
             self.bytes -= oldest.bytes;
-            self.dropped += 1;
+            self.dropped += oldest.count() as u64;
             self.forget(&oldest);
         }
     }
@@ -175,6 +204,13 @@ impl Spool {
 
     fn path(&self, number: u64) -> PathBuf {
         self.directory.join(format!("{number:016}{SUFFIX}"))
+    }
+}
+
+impl Waiting {
+    /// Reports that the collector does not have.
+    fn count(&self) -> usize {
+        self.ids.iter().flatten().count()
     }
 }
 
@@ -200,14 +236,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut spool = Spool::open(directory.path(), SPOOL_BYTES_MAX).unwrap();
         for name in ["a", "b", "c"] {
-            spool.push(&report(name)).unwrap();
+            spool.push(&[report(name)]).unwrap();
         }
         spool.remove(&BTreeSet::from([ReportId::parse("b").unwrap()]));
         fs::write(directory.path().join("0000000000000009.json"), "cut by a cra").unwrap();
         let mut again = Spool::open(directory.path(), SPOOL_BYTES_MAX).unwrap();
         assert_eq!(ids(&mut again), ["a", "c"]);
         assert_eq!(again.dropped(), 1, "the file that is no report");
-        again.push(&report("d")).unwrap();
+        again.push(&[report("d")]).unwrap();
         assert_eq!(ids(&mut Spool::open(directory.path(), SPOOL_BYTES_MAX).unwrap()), ["a", "c", "d"]);
     }
 
@@ -217,16 +253,37 @@ mod tests {
         let one = serde_json::to_string(&report("a")).unwrap().len() as u64;
         let mut spool = Spool::open(directory.path(), one * 2).unwrap();
         for name in ["a", "b", "c"] {
-            spool.push(&report(name)).unwrap();
+            spool.push(&[report(name)]).unwrap();
         }
         assert_eq!((ids(&mut spool), spool.dropped()), (vec![String::from("b"), String::from("c")], 1));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
     }
 
     #[test]
+    fn reports_made_together_share_a_file_and_leave_it_one_by_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = || fs::read_dir(directory.path()).unwrap().count();
+        let mut spool = Spool::open(directory.path(), SPOOL_BYTES_MAX).unwrap();
+        spool.push(&[report("a"), report("b"), report("c")]).unwrap();
+        spool.push(&[report("d")]).unwrap();
+        assert_eq!((spool.len(), files()), (4, 2));
+        let two: Vec<String> = spool.batch(2, u64::MAX).into_iter().map(|(id, _)| id.to_string()).collect();
+        assert_eq!(two, ["a", "b"]);
+        assert_eq!(spool.batch(9, 1).len(), 1, "one at least");
+        spool.remove(&BTreeSet::from(["a", "c"].map(|name| ReportId::parse(name).unwrap())));
+        assert_eq!((ids(&mut spool), spool.len(), files()), (vec!["b".to_owned(), "d".to_owned()], 2, 2));
+        spool.remove(&BTreeSet::from([ReportId::parse("b").unwrap()]));
+        assert_eq!((ids(&mut spool), spool.dropped(), files()), (vec!["d".to_owned()], 0, 1));
+        // A file that is gone loses what was in it, and no more.
+        spool.push(&[report("e"), report("f")]).unwrap();
+        fs::remove_file(spool.path(2)).unwrap();
+        assert_eq!((ids(&mut spool), spool.dropped(), spool.len()), (vec!["d".to_owned()], 2, 1));
+    }
+
+    #[test]
     fn a_disk_that_fails_silences_nobody() {
         let mut spool = Spool::in_memory(Path::new("/proc/none"), SPOOL_BYTES_MAX);
-        assert!(spool.push(&report("a")).is_err());
+        assert!(spool.push(&[report("a")]).is_err());
         assert_eq!(ids(&mut spool), ["a"]);
     }
 }

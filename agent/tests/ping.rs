@@ -66,6 +66,25 @@ fn one_line_a_target_and_a_last_line_for_the_whole() {
     assert!(summary["seconds"].as_f64().unwrap() > 0.0 && summary["rate_pps"].as_f64().unwrap() > 0.0);
 }
 
+/// The kernel hands the peak of a program on to what it starts; that is not ours.
+#[test]
+fn memory_is_that_of_the_pinger_and_ten_thousand_targets_take_little_of_it() {
+    if !possible() {
+        return;
+    }
+    let large = std::hint::black_box(vec![1u8; 96 << 20]);
+    let peak_kib = |targets: &str, count: &str| {
+        let output = run("", &[targets, "-c", count, "--rate", "0", "--json"]);
+        let summary = &lines(&output).pop().unwrap()["summary"];
+        assert_eq!((&summary["lost"], &summary["refused"]), (&0.into(), &0.into()), "{summary}");
+        summary["rss_kib_max"].as_u64().unwrap()
+    };
+    let (one, many) = (peak_kib("127.1.0.1", "40000"), peak_kib("127.1.0.0/18", "3"));
+    assert!(large.len() > 80 << 20 && one < 60 << 10, "{one} KiB");
+    // 16,382 targets; what they share, the code that prints them among it, is in the difference too.
+    assert!(many < one + 16_382 * 400 / 1_024 + 512, "{many} KiB after {one} KiB");
+}
+
 #[test]
 fn refusals_of_this_host_are_named_and_are_no_losses() {
     if !possible() {

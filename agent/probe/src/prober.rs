@@ -235,6 +235,11 @@ impl Prober {
         self.rounds.len()
     }
 
+    /// Whether one of them answers a request for fresh evidence.
+    pub fn is_waited_for(&self) -> bool {
+        self.rounds.values().any(Round::is_waited_for)
+    }
+
     /// Takes what happened.
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         match input {

@@ -126,6 +126,10 @@ impl Round {
         }
     }
 
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.request.is_some()
+    }
+
     pub(crate) fn is_over(&self, now: Duration) -> bool {
         self.next_sequence().is_none() && self.next_action() <= now
     }

@@ -1,7 +1,9 @@
 //! How probes leave and come back: exactly through raw sockets, portably through surge-ping, or not at all.
 
 mod batch;
+mod ebpf;
 mod filter;
+mod pickup;
 pub(crate) mod portable;
 mod reading;
 mod ring;
@@ -10,20 +12,22 @@ mod sockets;
 
 pub use portable::{Portable, second_opinion};
 pub use sending::{Handed, Outgoing};
-use sockets::PAUSE;
 pub use sockets::{Event, Sockets, Stamps};
+use sockets::{LEISURE, PAUSE};
 
 use crate::clock::Clock;
 use nix::errno::Errno;
 use pingtong_evidence::{ProbeEngine, WhyUnknown};
 use pingtong_probe::{ArrivalLedger, Input, Observers, Prober, SendProbe, Sighting, echo_request_to};
 use portable::{Outcome, What};
-use std::{os::fd::OwnedFd, task::Poll};
+use std::{os::fd::OwnedFd, task::Poll, time::Duration};
 use tokio::{io::Interest, net::UdpSocket};
 
 /// Packets read from one socket before the prober gets its turn. With a pause between two readings of a stream it is also
 /// what bounds the work that a flood can cause: the rest is dropped by the kernel, and told.
 const DRAIN_MAX: usize = 512;
+/// Room of the receive queue, in packets, without which reading at leisure would overflow it.
+const LEISURE_WINDOW_MIN: usize = 2_048;
 /// Readings at the end at most.
 const LAST_DRAINS_MAX: usize = 64;
 
@@ -44,9 +48,14 @@ pub enum Engine {
 /// Raw sockets under a run time.
 #[derive(Debug)]
 pub struct RawEngine {
+    /// Empty while they are read at leisure: to watch them would be to be woken for each packet.
     watched: Vec<UdpSocket>,
     sockets: Sockets,
     more: bool,
+    /// When they were read last.
+    read_at: Duration,
+    /// Whether the receive queue has room for what comes while it lies unread.
+    roomy: bool,
 }
 
 impl Engine {
@@ -150,9 +159,21 @@ impl Engine {
         }
     }
 
-    /// Waits until there is something to read.
-    pub async fn ready(&mut self, clock: &Clock, prober: &mut Prober) {
+    /// At leisure, when to look whether there is something to read.
+    pub fn next_look(&self, leisure: bool) -> Option<Duration> {
         match self {
+            Self::Raw(raw) if leisure && raw.may_tarry() => Some(raw.next_look()),
+            Self::Raw(_) | Self::Portable(_) | Self::None(_) => None,
+        }
+    }
+
+    /// Waits until there is something to read; for ever where [`Engine::next_look`] has a time.
+    pub async fn ready(&mut self, leisure: bool, clock: &Clock, prober: &mut Prober) {
+        match self {
+            Self::Raw(raw) if leisure && raw.may_tarry() => {
+                raw.watched.clear();
+                std::future::pending::<()>().await;
+            }
             Self::Raw(raw) => raw.ready().await,
             Self::Portable(portable) => match portable.next().await {
                 Some(outcome) => take_outcome(clock, prober, &outcome),
@@ -177,6 +198,7 @@ impl Engine {
         match self {
             Self::Raw(raw) => {
                 let now = clock.now();
+                raw.read_at = now.mono;
                 raw.more = raw.sockets.drain(clock, DRAIN_MAX, |event| match event {
                     Event::Icmp { packet, at, stamped } => {
                         prober.handle(now, Input::Heard { packet, at, stamped });
@@ -204,10 +226,26 @@ impl Engine {
 
 impl RawEngine {
     fn new(sockets: Sockets) -> std::io::Result<Self> {
+        let roomy = sockets.window() >= LEISURE_WINDOW_MIN;
+        let mut raw = Self { watched: vec![], sockets, more: false, read_at: Duration::ZERO, roomy };
+        raw.watch()?;
+        Ok(raw)
+    }
+
+    fn watch(&mut self) -> std::io::Result<()> {
         // The run time watches any socket that it is given as a datagram socket; reading stays with `Sockets`.
         let watch = |fd: &OwnedFd| UdpSocket::from_std(std::net::UdpSocket::from(fd.try_clone()?));
-        let watched = sockets.readable().into_iter().map(watch).collect::<Result<_, _>>()?;
-        Ok(Self { watched, sockets, more: false })
+        self.watched = self.sockets.readable().into_iter().map(watch).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// Whether packets may lie unread for a while: the kernel must tell when they came, and have room for them.
+    fn may_tarry(&self) -> bool {
+        self.roomy && self.sockets.stamps() != Stamps::None
+    }
+
+    fn next_look(&self) -> Duration {
+        self.read_at + if self.sockets.crowded || self.more { PAUSE } else { LEISURE }
     }
 
     fn send(&mut self, probes: &[SendProbe], became: &mut impl FnMut(usize, Handed)) {
@@ -227,6 +265,10 @@ impl RawEngine {
     async fn ready(&mut self) {
         if self.sockets.busy || self.more {
             // Woken for each packet of a stream, we would spend more on waking than on reading.
+            return tokio::time::sleep(PAUSE).await;
+        }
+        if self.watched.is_empty() && self.watch().is_err() {
+            // No descriptor is left to watch with.
             return tokio::time::sleep(PAUSE).await;
         }
         // The drain that follows reads all sockets to their end, or notes that it did not.

@@ -33,6 +33,8 @@ struct Post<'a> {
 
 /// Packets of one reading that are a stream: further ones are worth waiting for. One arrival is seen three times.
 const STREAM_PACKETS: usize = 6;
+/// Packets of one reading at leisure after which the next one must come sooner: an eighth of what the frames hold.
+const CROWD_PACKETS: usize = 1_024;
 
 impl Sockets {
     /// Reads what is there, `packets_max` of each socket at most; true when one may have more.
@@ -43,6 +45,15 @@ impl Sockets {
         let (inbox, frames, names) = (&mut self.inbox, &mut self.frames, &mut self.names);
         let mut post = Post { inbox, frames, names, tap, packets_max, pair, clock, read: 0 };
         let mut more = self.icmp.drain(&mut post, &mut take);
+        if let Some((pickup, lane)) = &mut self.picked_up {
+            let (read, unread) = pickup.take(packets_max, |stamp, packet| {
+                let Some(packet) = parse_ipv4(packet) else { return };
+                let at = clock.of_kernel(stamp);
+                take(Event::Icmp { packet, at: at.unwrap_or(pair.mono()), stamped: at.is_some() });
+            });
+            post.read += read;
+            more |= unread | lane.drain(&mut post, &mut take);
+        }
         // Nothing comes to a socket that nothing left by, unless others' requests are looked at.
         let whole_used = self.whole_v6.as_ref().is_ok_and(|lane| lane.used);
         if let Ok(lane) = &mut self.icmpv6
@@ -51,6 +62,7 @@ impl Sockets {
             more |= lane.drain(&mut post, &mut take);
         }
         self.busy = post.read >= STREAM_PACKETS;
+        self.crowded = post.read >= CROWD_PACKETS;
         more
     }
 }

@@ -9,6 +9,7 @@
 use super::{
     batch::{Inbox, read_option, set_option},
     filter::{self, Wanted},
+    pickup::Pickup,
     ring::Ring,
 };
 use crate::{
@@ -44,6 +45,10 @@ const HOP_LIMIT: u8 = 64;
 const ICMPV6_FILTER: i32 = 1;
 /// What a stream of packets is let pile up for.
 pub(super) const PAUSE: Duration = Duration::from_millis(1);
+/// Between two readings when nobody waits for what they find: the kernel's stamps tell when packets came, and the frames
+/// hold 80,000 arrivals a second for so long.
+pub(super) const LEISURE: Duration = Duration::from_millis(50);
+const FLAGS: SockFlag = SockFlag::SOCK_NONBLOCK.union(SockFlag::SOCK_CLOEXEC);
 const WINDOW_MIN: usize = 128;
 const WINDOW_MAX: usize = 65_536;
 
@@ -53,6 +58,8 @@ pub struct Sockets {
     pub(super) icmp: Lane,
     pub(super) icmpv6: Result<Lane, Errno>,
     pub(super) tap: Result<Tap, Errno>,
+    /// Where replies are picked up from, and the socket that they come to.
+    pub(super) picked_up: Option<(Pickup, Lane)>,
     /// Takes whole packets, headers included, so that a probe may say that nobody is to cut it. Sends only.
     pub(super) whole: Result<Lane, Errno>,
     /// Cuts nothing. Sends only.
@@ -64,8 +71,18 @@ pub struct Sockets {
     pub(super) names: BTreeMap<i32, String>,
     /// Whether the last reading found a stream of packets.
     pub(super) busy: bool,
+    /// Whether it found so many that the queues must be read without delay.
+    pub(super) crowded: bool,
     pub(super) wanted: Wanted,
     arrivals_stamped: bool,
+    bound: Bound,
+}
+
+/// By which interface and from which address probes leave, where that is bound.
+#[derive(Debug, Clone, Default)]
+struct Bound {
+    interface: Option<String>,
+    source: Option<IpAddr>,
 }
 
 /// A socket that probes leave by.
@@ -141,10 +158,6 @@ impl Sockets {
     /// # Errors
     /// What the kernel said about the raw socket.
     pub fn open() -> Result<Self, Errno> {
-        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-        let raw = |version: Version, protocol| {
-            socket(version.family(), SockType::Raw, flags, protocol).map(|fd| Lane::new(fd, version))
-        };
         let wanted = Wanted { identifiers: None, requests: true, departures: true };
         let icmp = raw(Version::V4, SockProtocol::Icmp)?;
         prepare(&icmp.fd, &filter::icmp(&wanted));
@@ -163,12 +176,13 @@ impl Sockets {
         if let Ok(lane) = &icmpv6 {
             option_was_set("stamps of arrivals over IPv6", stamp_arrivals(&lane.fd));
         }
-        let tap = socket(AddressFamily::Packet, SockType::Datagram, flags, SockProtocol::EthAll);
+        let tap = socket(AddressFamily::Packet, SockType::Datagram, FLAGS, SockProtocol::EthAll);
         let tap = tap.map(|fd| Tap::new(fd, &wanted));
         Ok(Self {
             icmp,
             icmpv6,
             tap,
+            picked_up: None,
             whole,
             whole_v6,
             inbox: Inbox::new(),
@@ -176,8 +190,10 @@ impl Sockets {
             pair: None,
             names: BTreeMap::new(),
             busy: false,
+            crowded: false,
             wanted,
             arrivals_stamped,
+            bound: Bound::default(),
         })
     }
 
@@ -206,25 +222,36 @@ impl Sockets {
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn leave_by(&self, interface: Option<&str>, source: Option<IpAddr>) -> io::Result<()> {
-        let (v4, v6) = ([Ok(&self.icmp), self.whole.as_ref()], [self.icmpv6.as_ref(), self.whole_v6.as_ref()]);
-        for lane in v4.into_iter().chain(v6).flatten() {
-            SockRef::from(&lane.fd).bind_device(interface.map(str::as_bytes))?;
-        }
-        let Some(source) = source else { return Ok(()) };
-        if source.is_ipv6() {
+    pub fn leave_by(&mut self, interface: Option<&str>, source: Option<IpAddr>) -> io::Result<()> {
+        if source.is_some_and(|source| source.is_ipv6()) {
             self.ipv6()?;
         }
-        for lane in if source.is_ipv4() { v4 } else { v6 }.into_iter().flatten() {
-            SockRef::from(&lane.fd).bind(&SocketAddr::new(source, 0).into())?;
-        }
-        Ok(())
+        self.bound = Bound { interface: interface.map(str::to_owned), source };
+        let lanes = [Ok(&self.icmp), self.whole.as_ref(), self.icmpv6.as_ref(), self.whole_v6.as_ref()];
+        lanes.into_iter().flatten().try_for_each(|lane| self.bound.bind(lane))
     }
 
-    /// Has the kernel hand over replies and errors only that concern these identifiers.
+    /// Has the kernel hand over replies and errors only that concern these identifiers; where no departures are stamped,
+    /// which is where speed is asked for, a program of ours in the kernel picks the replies up if it may.
     pub fn only(&mut self, identifiers: RangeInclusive<u16>) {
-        self.wanted.identifiers = Some(identifiers);
+        self.wanted.identifiers = Some(identifiers.clone());
         self.attach_filters();
+        if !self.wanted.departures {
+            self.picked_up = self
+                .pick_up(&identifiers)
+                .inspect_err(|error| {
+                    tracing::debug!(%error, "replies are read one by one: the kernel runs no program of ours");
+                })
+                .ok();
+        }
+    }
+
+    fn pick_up(&self, identifiers: &RangeInclusive<u16>) -> io::Result<(Pickup, Lane)> {
+        let lane = raw(Version::V4, SockProtocol::Icmp)?;
+        grow(&lane.fd);
+        option_was_set("stamps of arrivals", stamp_arrivals(&lane.fd));
+        self.bound.bind(&lane)?;
+        Ok((Pickup::start(&lane.fd, &self.icmp.fd, identifiers)?, lane))
     }
 
     /// Stops looking at what arrives from others.
@@ -260,7 +287,8 @@ impl Sockets {
     pub(super) fn readable(&self) -> Vec<&OwnedFd> {
         let tap = self.tap.as_ref().ok().filter(|tap| tap.observes).map(|tap| &tap.fd);
         let icmpv6 = self.icmpv6.as_ref().ok().map(|lane| &lane.fd);
-        [Some(&self.icmp.fd), icmpv6, tap].into_iter().flatten().collect()
+        let picked_up = self.picked_up.iter().flat_map(|(pickup, lane)| [&pickup.records.fd, &lane.fd]);
+        [Some(&self.icmp.fd), icmpv6, tap].into_iter().flatten().chain(picked_up).collect()
     }
 
     /// Waits until there is something to read, for callers without a run time.
@@ -276,6 +304,23 @@ impl Sockets {
         let timeout = Some(TimeSpec::from_duration(timeout));
         let mut sockets: Vec<_> = self.readable().into_iter().map(watch).collect();
         ppoll(&mut sockets, timeout, None).map(drop).or_else(unless_signal)
+    }
+}
+
+fn raw(version: Version, protocol: SockProtocol) -> Result<Lane, Errno> {
+    socket(version.family(), SockType::Raw, FLAGS, protocol).map(|fd| Lane::new(fd, version))
+}
+
+impl Bound {
+    fn bind(&self, lane: &Lane) -> io::Result<()> {
+        let socket = SockRef::from(&lane.fd);
+        socket.bind_device(self.interface.as_deref().map(str::as_bytes))?;
+        match self.source {
+            Some(source) if source.is_ipv4() == (lane.version == Version::V4) => {
+                socket.bind(&SocketAddr::new(source, 0).into())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -354,6 +399,10 @@ pub(super) fn drops_of(fd: &OwnedFd) -> Option<u32> {
 /// Options that make the socket better and whose absence makes it no worse than counted: buffer, drops, filter.
 fn prepare(fd: &OwnedFd, program: &[Op]) {
     attach(fd, program);
+    grow(fd);
+}
+
+fn grow(fd: &OwnedFd) {
     if setsockopt(fd, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err()
         && let Err(error) = SockRef::from(fd).set_recv_buffer_size(RECEIVE_BUFFER_BYTES)
     {

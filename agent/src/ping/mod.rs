@@ -22,6 +22,7 @@ use crate::{
     clock::Clock,
     engine::{CAPABILITY_ADVICE, Portable, Sockets, Stamps, no_engine, portable::WINDOW},
     oneshot::{Exit, Usage},
+    privilege,
 };
 use anyhow::{Context as _, bail};
 use live::Live;
@@ -32,7 +33,7 @@ use pingtong_probe::{AgentHash, NonceKey, Sweep, SweepSettings};
 use samples::Samples;
 use session::Session;
 use signals::Signals;
-use std::{io::IsTerminal as _, time::Duration};
+use std::{io::IsTerminal as _, net::IpAddr, time::Duration};
 use targets::{Family, Targets};
 use tokio::runtime::Runtime;
 
@@ -57,15 +58,20 @@ pub fn ping(
     json: bool,
     lang: Lang,
 ) -> anyhow::Result<Exit> {
-    let targets = targets(args)?;
+    let draw = Draw::new()?;
+    let identifier = draw.identifier();
+    let sockets = match sockets {
+        Ok(sockets) => Ok(prepared(sockets, args, identifier)?),
+        Err(errno) => Err(errno),
+    };
+    if let Err(error) = privilege::drop_all_but_listing() {
+        tracing::debug!(%error, "capabilities are kept");
+    }
+    let mut targets = targets(args)?;
     // Before there are other threads, which inherit what is blocked.
     let signals = Signals::watch();
     let mut mover = Mover::of(sockets, args, lang)?;
-    let settings = settings(args, &targets, &mover)?;
-    let identifier = settings.identifier;
-    if let Mover::Raw(sockets) = &mut mover {
-        sockets.only(identifier..=identifier);
-    }
+    let settings = settings(args, std::mem::take(&mut targets.addresses), &mover, &draw)?;
     let samples = args
         .samples
         .as_deref()
@@ -115,16 +121,7 @@ enum Mover {
 impl Mover {
     fn of(sockets: Result<Sockets, Errno>, args: &PingArgs, lang: Lang) -> anyhow::Result<Self> {
         match sockets {
-            Ok(mut sockets) => {
-                if !args.observe {
-                    sockets.unobserved();
-                }
-                sockets.leave_by(args.interface.as_deref(), args.source).map_err(|error| {
-                    Usage(format!("probes cannot leave by that interface or from that address: {error}"))
-                })?;
-                sockets.stamp_departures(args.stamps == WantedStamps::Both);
-                Ok(Self::Raw(Box::new(sockets)))
-            }
+            Ok(sockets) => Ok(Self::Raw(Box::new(sockets))),
             Err(errno) if args.interface.is_some() || args.source.is_some() => {
                 bail!(NoEngine(format!(
                     "--interface and --source need raw sockets: {}; allow them with \"{CAPABILITY_ADVICE}\"",
@@ -190,16 +187,42 @@ fn targets(args: &PingArgs) -> anyhow::Result<Targets> {
     Ok(targets)
 }
 
-fn settings(args: &PingArgs, targets: &Targets, mover: &Mover) -> anyhow::Result<SweepSettings> {
-    let mut random = [0; 54];
-    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no random numbers for the probes: {error}"))?;
-    let (key, rest) = random.split_at(32);
+/// Sockets that do what is asked for, while the capabilities are there.
+fn prepared(mut sockets: Sockets, args: &PingArgs, identifier: u16) -> anyhow::Result<Sockets> {
+    if !args.observe {
+        sockets.unobserved();
+    }
+    sockets
+        .leave_by(args.interface.as_deref(), args.source)
+        .map_err(|error| Usage(format!("probes cannot leave by that interface or from that address: {error}")))?;
+    sockets.stamp_departures(args.stamps() == WantedStamps::Both);
+    sockets.only(identifier..=identifier);
+    Ok(sockets)
+}
+
+/// What has to be different in every run.
+struct Draw([u8; 54]);
+
+impl Draw {
+    fn new() -> anyhow::Result<Self> {
+        let mut random = [0; 54];
+        getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no random numbers for the probes: {error}"))?;
+        Ok(Self(random))
+    }
+
+    fn identifier(&self) -> u16 {
+        u16::from_be_bytes([self.0[52], self.0[53]])
+    }
+}
+
+fn settings(args: &PingArgs, targets: Vec<IpAddr>, mover: &Mover, draw: &Draw) -> anyhow::Result<SweepSettings> {
+    let (key, rest) = draw.0.split_at(32);
     let number = |at: usize| rest[at..at + 8].iter().fold(0u64, |number, &byte| number << 8 | u64::from(byte));
     let key: [u8; 32] = key.try_into()?;
     let rate_pps = args.rate.unwrap_or(RATE_PPS);
     let usual = if rate_pps == 0 { Duration::ZERO } else { PERIOD };
     Ok(SweepSettings {
-        targets: targets.addresses.clone(),
+        targets,
         count: args.count(),
         period: args.period.map_or(usual, |period| period.0),
         rate_pps,
@@ -207,7 +230,7 @@ fn settings(args: &PingArgs, targets: &Targets, mover: &Mover) -> anyhow::Result
         window: mover.window(),
         payload_bytes: usize::try_from(args.size)?,
         agent: AgentHash::of(&AgentId::parse("local").map_err(|error| anyhow::anyhow!(chain(&error)))?),
-        identifier: u16::from_be_bytes([rest[20], rest[21]]),
+        identifier: draw.identifier(),
         run: u32::from_be_bytes([rest[16], rest[17], rest[18], rest[19]]),
         seed: number(0),
         key: NonceKey::from_bytes(key),

@@ -23,10 +23,10 @@ const DRAIN_MAX: usize = 1_024;
 /// Longest wait; a signal is noticed after it.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 /// Waits up to this are slept through.
-const NAP_MAX: Duration = Duration::from_millis(2);
+const NAP_MAX: Duration = Duration::from_millis(3);
 /// Between naps answers are read so often, or once so many probes left: a stamped answer can wait, and each reading costs
 /// several calls.
-const READ_PERIOD: Duration = Duration::from_millis(8);
+const READ_PERIOD: Duration = Duration::from_millis(16);
 const READ_AFTER: usize = 64;
 /// Answers still to come beyond which they are read in ticks and not one by one.
 const MANY: u64 = 64;

@@ -212,8 +212,15 @@ fn usage() -> (f64, f64, i64) {
     getrusage(UsageWho::RUSAGE_SELF).map_or((0.0, 0.0, 0), |usage| {
         #[expect(clippy::cast_precision_loss, reason = "microseconds of one process")]
         let seconds = |time: nix::sys::time::TimeVal| time.num_microseconds() as f64 / 1e6;
-        (seconds(usage.user_time()), seconds(usage.system_time()), usage.max_rss())
+        (seconds(usage.user_time()), seconds(usage.system_time()), peak_kib().unwrap_or(usage.max_rss()))
     })
+}
+
+/// What `getrusage` tells of memory includes what the program had that started this one.
+fn peak_kib() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches("kB").trim_end().parse().ok()
 }
 
 /// The name of a kind of error: `EPERM`, `unreachable-admin-prohibited`.

@@ -17,6 +17,7 @@ use std::{io, time::Duration};
 pub(super) struct Session {
     pub(super) clock: Clock,
     pub(super) sweep: Sweep,
+    /// The names; the addresses are the sweep's.
     pub(super) targets: Targets,
     pub(super) observer: Option<Observer>,
     pub(super) signals: Signals,

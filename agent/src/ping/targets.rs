@@ -40,7 +40,8 @@ pub(super) fn read(arguments: &[String], lists: &[String], family: Family) -> Re
     for list in lists {
         reader.take_list(list);
     }
-    let Reader { targets, mut mistakes, .. } = reader;
+    let Reader { mut targets, mut mistakes, .. } = reader;
+    targets.addresses.shrink_to_fit();
     if targets.addresses.is_empty() && mistakes.is_empty() && !(arguments.is_empty() && lists.is_empty()) {
         mistakes.push(String::from("no target is left: give an address, a name, a block, or a file of these"));
     }

@@ -100,14 +100,13 @@ pub struct TargetFigures {
     pub rtt: Option<RttFigures>,
 }
 
-/// Smallest, largest, sum, and differences of neighbours.
+/// Smallest, largest, sum, and the sum of the differences of neighbours.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Moments {
     samples: u64,
     min: u64,
     max: u64,
     sum: u64,
-    differences: u64,
     differences_sum: u64,
 }
 
@@ -118,17 +117,14 @@ impl Moments {
         self.max = self.max.max(nanos);
         self.samples += 1;
         self.sum = self.sum.saturating_add(nanos);
-        if let Some(difference) = difference {
-            self.differences += 1;
-            self.differences_sum = self.differences_sum.saturating_add(difference);
-        }
+        self.differences_sum = self.differences_sum.saturating_add(difference.unwrap_or_default());
     }
 
     fn ranks(&self) -> [u64; 3] {
         [50, 95, 99].map(|percent| (self.samples.saturating_mul(percent)).div_ceil(100))
     }
 
-    fn figures(&self, percentiles: [u64; 3], relative_error: f64) -> Option<RttFigures> {
+    fn figures(&self, percentiles: [u64; 3], differences: u64, relative_error: f64) -> Option<RttFigures> {
         let mean = self.sum.checked_div(self.samples)?;
         // The smallest and the largest are known exactly, and no percentile lies beyond them.
         let [p50, p95, p99] = percentiles.map(|nanos| Duration::from_nanos(nanos.clamp(self.min, self.max)));
@@ -137,7 +133,7 @@ impl Moments {
             min: Duration::from_nanos(self.min),
             max: Duration::from_nanos(self.max),
             mean: Duration::from_nanos(mean),
-            jitter: Duration::from_nanos(self.differences_sum.checked_div(self.differences).unwrap_or_default()),
+            jitter: Duration::from_nanos(self.differences_sum.checked_div(differences).unwrap_or_default()),
             p50,
             p95,
             p99,
@@ -186,7 +182,9 @@ impl Book {
     }
 
     pub(crate) fn rtt(&self) -> Option<RttFigures> {
-        self.moments.figures(self.sketch.at_ranks(self.moments.ranks()), self.sketch.relative_error())
+        // Of one target every value but the first has a neighbour.
+        let differences = self.moments.samples.saturating_sub(1);
+        self.moments.figures(self.sketch.at_ranks(self.moments.ranks()), differences, self.sketch.relative_error())
     }
 }
 
@@ -195,32 +193,38 @@ impl Book {
 pub(crate) struct Total {
     pub(crate) tally: Tally,
     moments: Moments,
+    differences: u64,
     sketch: Dense,
 }
 
 impl Total {
     pub(crate) fn new() -> Self {
-        Self { tally: Tally::default(), moments: Moments::default(), sketch: Dense::new() }
+        Self { tally: Tally::default(), moments: Moments::default(), differences: 0, sketch: Dense::new() }
     }
 
     pub(crate) fn add_rtt(&mut self, nanos: u64, difference: Option<u64>) {
         self.moments.add(nanos, difference);
+        self.differences += u64::from(difference.is_some());
         self.sketch.add(nanos);
     }
 
     pub(crate) fn rtt(&self) -> Option<RttFigures> {
-        self.moments.figures(self.sketch.at_ranks(self.moments.ranks()), RELATIVE_ERROR)
+        self.moments.figures(self.sketch.at_ranks(self.moments.ranks()), self.differences, RELATIVE_ERROR)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sweep::sketch::{ENTRIES_GROWTH, entries_max};
 
     #[test]
     fn one_target_takes_little_memory() {
-        // Address, index and a sketch of 20 buckets come on top.
-        assert!(size_of::<Book>() <= 144, "{}", size_of::<Book>());
+        // The address, its place by address, and the largest sketch of ten thousand targets, in pieces of an allocator.
+        let of_allocator = 16;
+        let sketch = (entries_max(10_000) + ENTRIES_GROWTH) * size_of::<u32>() + of_allocator;
+        let target = size_of::<Book>() + size_of::<IpAddr>() + size_of::<u32>() + sketch;
+        assert!(size_of::<Book>() <= 120 && target <= 400, "{} {target}", size_of::<Book>());
     }
 
     #[test]

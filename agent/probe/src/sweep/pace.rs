@@ -1,10 +1,11 @@
 //! When the next probe is due.
 //!
 //! Probes go round the targets, one each, and are spread evenly: a *cell* is the time from one probe to the next, over
-//! all targets. Probes due within one tick leave together, since a wake-up for each costs more than the probe. Where
-//! probes are further apart than a tick, each is moved by a seeded share of its cell, so that probers started together
-//! do not stay together. A prober that fell behind makes up for two ticks at most; what it is further behind moves the
-//! schedule, so that no policer on the way ever sees more than three ticks' worth at once.
+//! all targets. Probes due within one tick leave together, since a wake-up for each costs more than three probes. Where
+//! probes are further apart than that, each is moved by a seeded share of its cell, so that probers started together
+//! do not stay together. Never do more than three milliseconds' worth leave together, however late the prober wakes: what
+//! it is further behind moves the schedule. A policer on the way sees that much at once, and one probe more where a tick
+//! that came late is followed by one that does not.
 
 use std::time::Duration;
 
@@ -12,15 +13,16 @@ use std::time::Duration;
 pub const TICK: Duration = Duration::from_millis(1);
 
 const TICK_NANOS: u64 = 1_000_000;
-/// Slow paces wake half as often: at 1,000 probes a second most of a probe's cost is the wake-up.
-const LONG_TICK_NANOS: u64 = 2_000_000;
-/// A tick in which fewer probes than this are due is a long one.
+/// Where fewer probes than this are due in a tick, more of them are waited for.
 const TICK_PROBES_MIN: u64 = 5;
 /// Share of its cell by which a probe may come later: a tenth.
 const JITTER_SHARE: u64 = 10;
-/// Probes worth so much time may leave at once; being later than that moves the schedule.
+/// Probes worth so much time may leave at once; being later than that moves the schedule. Slow paces wait so long for a
+/// tick, since there most of a probe's cost is the wake-up.
 const BURST_NANOS: u64 = 3_000_000;
-/// Of that, what is left to the way from here to the wire.
+/// A wake-up so late moves nothing yet.
+const LATE_NANOS: u64 = 900_000;
+/// Of a burst, what is left to the way from here to the wire.
 const MARGIN_NANOS: u64 = 500_000;
 /// Cells are counted in 2^-20 ns, so that a million probes stay within a nanosecond.
 const FRACTION_BITS: u32 = 20;
@@ -107,13 +109,16 @@ impl Even {
     /// One probe leaves when its time comes, and those of the lag with it. Where a probe is worth more than that, being
     /// one late is allowed all the same, or slow paces would never be kept.
     fn lag_max(&self) -> u64 {
+        if let Beat::Together(_) = self.beat() {
+            return BURST_NANOS / self.cell_nanos * self.cell_nanos - 1;
+        }
         let jittered = self.cell_nanos + self.cell_nanos / JITTER_SHARE;
         BURST_NANOS.saturating_sub(jittered).min(BURST_NANOS - MARGIN_NANOS).max(self.cell_nanos)
     }
 
     fn due_at(&self, number: u64) -> u64 {
         let planned = self.start + u64::try_from(self.due >> FRACTION_BITS).unwrap_or(u64::MAX);
-        if self.tick().is_some() { planned } else { planned + self.jitter(number) }
+        if self.beat() == Beat::Alone { planned + self.jitter(number) } else { planned }
     }
 
     /// The first probe leaves at once.
@@ -126,18 +131,35 @@ impl Even {
             return now;
         }
         let due = self.due_at(number);
-        let Some(tick) = self.tick() else { return due };
-        self.start + (due - self.start).div_ceil(tick) * tick
-    }
-
-    /// None when probes are so far apart that each leaves by itself.
-    fn tick(&self) -> Option<u64> {
-        match self.cell_nanos {
-            cell if cell * TICK_PROBES_MIN <= TICK_NANOS => Some(TICK_NANOS),
-            cell if cell <= TICK_NANOS => Some(LONG_TICK_NANOS),
-            _ => None,
+        match self.beat() {
+            Beat::Tick => self.start + (due - self.start).div_ceil(TICK_NANOS) * TICK_NANOS,
+            // The last of them is waited for.
+            Beat::Together(probes) => due + (probes - 1 - number % probes) * self.cell_nanos,
+            Beat::Alone => due,
         }
     }
+
+    fn beat(&self) -> Beat {
+        let cell = self.cell_nanos;
+        if cell * TICK_PROBES_MIN <= TICK_NANOS {
+            return Beat::Tick;
+        }
+        match (BURST_NANOS / cell + 1).saturating_sub(LATE_NANOS.div_ceil(cell)) {
+            0 | 1 => Beat::Alone,
+            probes => Beat::Together(probes),
+        }
+    }
+}
+
+/// What leaves at one wake-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beat {
+    /// What is due within a tick.
+    Tick,
+    /// So many probes.
+    Together(u64),
+    /// Each probe by itself, when its own time comes.
+    Alone,
 }
 
 /// SplitMix64: neighbouring numbers give unrelated ones.

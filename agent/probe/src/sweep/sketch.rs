@@ -18,7 +18,7 @@ const ENTRIES_MIN: usize = 48;
 /// Entries of all targets together, in two mebibytes.
 const ENTRIES_OF_ALL: usize = 1 << 19;
 /// Entries that a sparse sketch grows by; doubling would waste half of what thousands of targets need.
-const ENTRIES_GROWTH: usize = 8;
+pub(crate) const ENTRIES_GROWTH: usize = 8;
 
 const COUNT_BITS: u32 = 20;
 const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
@@ -53,15 +53,17 @@ pub(crate) fn entries_max(sketches: usize) -> usize {
 /// One number of 32 bits for every bucket that occurs: the bucket above, the count below, sorted by bucket.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sparse {
-    entries: Vec<u32>,
+    /// Those in use, and behind them as many as fit before it grows again.
+    room: Box<[u32]>,
+    used: u32,
     shift: u8,
 }
 
 impl Sparse {
     pub(crate) fn add(&mut self, nanos: u64, entries_max: usize) {
         let bucket = bucket_of(nanos) >> self.shift;
-        let after = self.entries.partition_point(|entry| entry >> COUNT_BITS <= bucket);
-        if let Some(entry) = after.checked_sub(1).and_then(|last| self.entries.get_mut(last))
+        let after = self.entries().partition_point(|entry| entry >> COUNT_BITS <= bucket);
+        if let Some(entry) = after.checked_sub(1).and_then(|last| self.room.get_mut(last))
             && *entry >> COUNT_BITS == bucket
             && *entry & COUNT_MAX < COUNT_MAX
         {
@@ -69,10 +71,7 @@ impl Sparse {
             return;
         }
         // A full entry is followed by another one of its bucket.
-        if self.entries.len() == self.entries.capacity() {
-            self.entries.reserve_exact(ENTRIES_GROWTH);
-        }
-        self.entries.insert(after, bucket << COUNT_BITS | 1);
+        self.insert(after, bucket << COUNT_BITS | 1);
         if self.distinct_beyond(entries_max) {
             self.coarsen();
         }
@@ -85,31 +84,52 @@ impl Sparse {
 
     /// The values of the given ranks, which must rise; the first value has rank 1.
     pub(crate) fn at_ranks<const N: usize>(&self, ranks: [u64; N]) -> [u64; N] {
-        let counts = self.entries.iter().map(|entry| (entry >> COUNT_BITS, u64::from(entry & COUNT_MAX)));
+        let counts = self.entries().iter().map(|entry| (entry >> COUNT_BITS, u64::from(entry & COUNT_MAX)));
         walk(counts, self.shift, ranks)
+    }
+
+    fn entries(&self) -> &[u32] {
+        self.room.get(..self.used as usize).unwrap_or_default()
+    }
+
+    fn insert(&mut self, at: usize, entry: u32) {
+        let used = self.used as usize;
+        if used == self.room.len() {
+            let mut room = std::mem::take(&mut self.room).into_vec();
+            room.reserve_exact(ENTRIES_GROWTH);
+            room.resize(used + ENTRIES_GROWTH, 0);
+            self.room = room.into_boxed_slice();
+        }
+        self.room.copy_within(at..used, at + 1);
+        self.room[at] = entry;
+        self.used += 1;
     }
 
     fn distinct_beyond(&self, entries_max: usize) -> bool {
         // Full entries do not count: they say how much was measured, not how widely it spreads.
-        self.entries.len() > entries_max
-            && self.entries.iter().filter(|entry| **entry & COUNT_MAX < COUNT_MAX).count() > entries_max
+        self.entries().len() > entries_max
+            && self.entries().iter().filter(|entry| **entry & COUNT_MAX < COUNT_MAX).count() > entries_max
     }
 
     fn coarsen(&mut self) {
         self.shift += 1;
-        let mut merged: Vec<u32> = Vec::with_capacity(self.entries.len() / 2 + ENTRIES_GROWTH);
-        for entry in &self.entries {
+        // In place: no bucket gets further to the right.
+        let mut merged = 0_usize;
+        for read in 0..self.used as usize {
+            let entry = self.room[read];
             let (bucket, mut count) = (entry >> COUNT_BITS >> 1, entry & COUNT_MAX);
-            if let Some(last) = merged.last_mut().filter(|last| **last >> COUNT_BITS == bucket) {
+            let last = merged.checked_sub(1).and_then(|last| self.room.get_mut(last));
+            if let Some(last) = last.filter(|last| **last >> COUNT_BITS == bucket) {
                 let fits = count.min(COUNT_MAX - (*last & COUNT_MAX));
                 *last += fits;
                 count -= fits;
             }
             if count > 0 {
-                merged.push(bucket << COUNT_BITS | count);
+                self.room[merged] = bucket << COUNT_BITS | count;
+                merged += 1;
             }
         }
-        self.entries = merged;
+        self.used = u32::try_from(merged).unwrap_or(self.used);
     }
 }
 
@@ -191,7 +211,7 @@ mod tests {
             sketch.add(nanos, ENTRIES_MAX);
             value *= 1.01;
         }
-        assert!(sketch.entries.len() <= ENTRIES_MAX && sketch.relative_error() > RELATIVE_ERROR);
+        assert!(sketch.entries().len() <= ENTRIES_MAX && sketch.relative_error() > RELATIVE_ERROR);
         let rank = values.len().div_ceil(2);
         assert!(off_by(sketch.at_ranks([rank as u64])[0], values[rank - 1]) <= sketch.relative_error() + 0.000_5);
     }
@@ -203,7 +223,7 @@ mod tests {
         for nanos in (1_000..40_000_000u64).step_by(999) {
             sketch.add(nanos, entries_max(10_000));
         }
-        assert!(sketch.entries.capacity() <= 52 + ENTRIES_GROWTH, "{}", sketch.entries.capacity());
+        assert!(sketch.room.len() <= 52 + ENTRIES_GROWTH, "{}", sketch.room.len());
     }
 
     #[test]
@@ -213,7 +233,7 @@ mod tests {
             sketch.add(5_000, ENTRIES_MAX);
         }
         sketch.add(9_000_000, ENTRIES_MAX);
-        assert_eq!(sketch.entries.len(), 4);
+        assert_eq!(sketch.entries().len(), 4);
         assert!(off_by(sketch.at_ranks([2_500_000])[0], 5_000) <= RELATIVE_ERROR);
         assert!(off_by(sketch.at_ranks([2_500_001])[0], 9_000_000) <= RELATIVE_ERROR);
     }

@@ -31,6 +31,8 @@ use std::{
 const RATE: u32 = 10_000;
 const TARGETS: usize = 100;
 const COUNT: u32 = 300;
+/// What leaves closer together than this left at once.
+const TOGETHER_NS: i64 = 1_000_000;
 
 /// Round-trip times beside the wire's, in microseconds: the prober's less the capture's.
 #[derive(Debug, Serialize)]
@@ -60,8 +62,10 @@ pub struct Pacing {
     pub rate: u32,
     /// How far the rate on the wire was from it, as a share.
     pub error: f64,
-    /// The largest burst in milliseconds' worth of probes.
+    /// The most that left within a millisecond, in milliseconds' worth of probes.
     pub burst_ms: f64,
+    /// What a policer that drains at the rate would have to let pass at once, likewise; wake-ups that come late count in.
+    pub bucket_ms: f64,
     /// Microseconds of processor time a probe.
     pub cpu_us: f64,
 }
@@ -137,9 +141,18 @@ pub(super) fn pace(road: &Road, agent: &Agent, directory: &Path, rate: u32, seco
     Ok(Pacing {
         rate,
         error: (reached / f64::from(rate) - 1.0).abs(),
-        burst_ms: deepest(&sent, f64::from(rate)) / f64::from(rate) * 1e3,
+        burst_ms: together(&sent) / f64::from(rate) * 1e3,
+        bucket_ms: deepest(&sent, f64::from(rate)) / f64::from(rate) * 1e3,
         cpu_us: told.ran.cpu_seconds * 1e6 / count,
     })
+}
+
+/// The most within a millisecond, in probes.
+#[expect(clippy::cast_precision_loss, reason = "some thousand probes")]
+fn together(sent: &[i64]) -> f64 {
+    let counts =
+        sent.iter().enumerate().map(|(first, at)| sent[first..].partition_point(|other| other - at < TOGETHER_NS));
+    counts.max().unwrap_or_default() as f64
 }
 
 /// The bucket that an even stream of the rate would need to hold these: its deepest level, in probes.

@@ -1,0 +1,175 @@
+//! Programs and rings of the kernel's own virtual machine (`bpf(2)`): loading, attaching, and reading what they left.
+//!
+//! It knows nothing of what a program does. Every block of `unsafe` is sound for the reason beside it; those of the ring
+//! rest on this: both mappings have the lengths given, live as long as the `Records`, and nobody else reads from them. The
+//! layout is that of `kernel/bpf/ringbuf.c`: a page with the reader's position, a page with the writer's, and the data twice
+//! in a row, so that a record which wraps is in one piece.
+
+#![expect(unsafe_code, reason = "no safe wrapper offers bpf(2) without a compiler for its programs")]
+
+use super::batch::set_option;
+use nix::{
+    errno::Errno,
+    unistd::{SysconfVar, sysconf},
+};
+use std::{
+    mem::size_of_val,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+};
+
+/// Commands and types of `linux/bpf.h`.
+const MAP_CREATE: libc::c_long = 0;
+const PROGRAM_LOAD: libc::c_long = 5;
+const MAP_TYPE_RINGBUF: u32 = 27;
+const PROGRAM_TYPE_SOCKET_FILTER: u32 = 1;
+/// Of a record's first word: still being written, thrown away; the rest is its length.
+const BUSY: u32 = 1 << 31;
+const DISCARDED: u32 = 1 << 30;
+/// Bytes before a record's data.
+const HEADER_BYTES: u64 = 8;
+
+/// One instruction: operation, registers, jump offset, number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Instruction {
+    pub(super) code: u8,
+    /// The destination in the low half, the source in the high half.
+    pub(super) registers: u8,
+    pub(super) offset: i16,
+    pub(super) number: i32,
+}
+
+/// Has the kernel run a program over what comes to a socket; the kernel proves it harmless first.
+///
+/// # Errors
+/// What the kernel said: most often that the capability is missing.
+pub(super) fn attach(socket: &OwnedFd, program: &[Instruction]) -> Result<(), Errno> {
+    if cfg!(target_endian = "big") {
+        // The halves of `registers` change places there.
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let count = u64::try_from(program.len()).map_err(|_| Errno::E2BIG)?;
+    let license = c"MIT";
+    let mut attributes = [0u64; 16];
+    attributes[0] = u64::from(PROGRAM_TYPE_SOCKET_FILTER) | count << 32;
+    attributes[1] = program.as_ptr().expose_provenance() as u64;
+    attributes[2] = license.as_ptr().expose_provenance() as u64;
+    let program = bpf(PROGRAM_LOAD, &attributes)?;
+    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_BPF, &program.as_raw_fd().to_ne_bytes())
+}
+
+fn bpf(command: libc::c_long, attributes: &[u64; 16]) -> Result<OwnedFd, Errno> {
+    // SAFETY: the kernel reads as many bytes of `attributes` as it is told, and what the addresses in it point at, which the
+    // callers keep alive over this call; it writes nothing, since no log is asked for.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(attributes)) };
+    let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: both commands return a new descriptor, which is nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A ring that a program writes records to.
+#[derive(Debug)]
+pub(super) struct Records {
+    pub(super) fd: OwnedFd,
+    bytes: u64,
+    page: usize,
+    /// The reader's position.
+    ours: NonNull<u8>,
+    /// The writer's position, and the data after it.
+    theirs: NonNull<u8>,
+    read: u64,
+}
+
+// SAFETY: the mappings belong to the process, not to a thread, and the ring is their only user.
+unsafe impl Send for Records {}
+
+impl Records {
+    /// A ring of so many bytes, a power of two and of pages.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub(super) fn new(bytes: u32) -> Result<Self, Errno> {
+        let page =
+            sysconf(SysconfVar::PAGE_SIZE)?.and_then(|bytes| usize::try_from(bytes).ok()).ok_or(Errno::ENOSYS)?;
+        let mut attributes = [0u64; 16];
+        attributes[0] = u64::from(MAP_TYPE_RINGBUF);
+        attributes[1] = u64::from(bytes) << 32;
+        let fd = bpf(MAP_CREATE, &attributes)?;
+        let data = usize::try_from(bytes).map_err(|_| Errno::EFBIG)?;
+        let ours = map(&fd, page, libc::PROT_READ | libc::PROT_WRITE, 0)?;
+        let theirs = map(&fd, page + 2 * data, libc::PROT_READ, page);
+        let theirs = theirs.inspect_err(|_| unmap(ours, page))?;
+        Ok(Self { fd, bytes: bytes.into(), page, ours, theirs, read: 0 })
+    }
+
+    /// Gives up to `max` records to `take`; how many, and whether there may be more.
+    pub(super) fn take(&mut self, max: usize, mut take: impl FnMut(&[u8])) -> (usize, bool) {
+        // SAFETY: both positions are words at the beginning of pages, written by single stores on both sides.
+        let (ours, theirs) = unsafe {
+            (AtomicU64::from_ptr(self.ours.as_ptr().cast()), AtomicU64::from_ptr(self.theirs.as_ptr().cast()))
+        };
+        let mut taken = 0;
+        // The writer wakes us for a record only if we had read all before it. So our position is told, and theirs looked at
+        // once more after that, before we believe that there is nothing.
+        while self.read != theirs.load(Ordering::SeqCst) {
+            let before = self.read;
+            while taken < max && self.read != theirs.load(Ordering::Acquire) {
+                let Some((data, next)) = self.record() else { break };
+                if let Some(data) = data {
+                    take(data);
+                    taken += 1;
+                }
+                self.read = next;
+            }
+            ours.store(self.read, Ordering::SeqCst);
+            if taken == max || self.read == before {
+                return (taken, true);
+            }
+        }
+        (taken, false)
+    }
+
+    /// The next record unless it is thrown away, and where the one after it begins; none while it is being written. To be
+    /// asked only when there is one.
+    fn record(&self) -> Option<(Option<&[u8]>, u64)> {
+        let at = self.page + usize::try_from(self.read & (self.bytes - 1)).ok()?;
+        // SAFETY: positions are multiples of eight below the length of the data, so that the word lies within the mapping
+        // and is aligned; the kernel writes it by single stores.
+        let word = unsafe { AtomicU32::from_ptr(self.theirs.add(at).as_ptr().cast()) }.load(Ordering::Acquire);
+        if word & BUSY != 0 {
+            return None;
+        }
+        let length = u64::from(word & !DISCARDED);
+        let next = self.read + (HEADER_BYTES + length).next_multiple_of(8);
+        let length = usize::try_from(length.min(self.bytes - HEADER_BYTES)).ok()?;
+        let begin = at + usize::try_from(HEADER_BYTES).ok()?;
+        // SAFETY: a record is no longer than the data, which is mapped twice in a row, so that it lies within the mapping; the
+        // kernel writes to it no more until our position, which is told after this borrow ends, has passed it.
+        let data = unsafe { std::slice::from_raw_parts(self.theirs.add(begin).as_ptr(), length) };
+        Some(((word & DISCARDED == 0).then_some(data), next))
+    }
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        unmap(self.ours, self.page);
+        unmap(self.theirs, self.page + 2 * usize::try_from(self.bytes).unwrap_or_default());
+    }
+}
+
+fn map(fd: &OwnedFd, bytes: usize, protection: i32, offset: usize) -> Result<NonNull<u8>, Errno> {
+    let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+    let memory = unsafe { libc::mmap(ptr::null_mut(), bytes, protection, libc::MAP_SHARED, fd.as_raw_fd(), offset) };
+    if memory == libc::MAP_FAILED {
+        return Err(Errno::last());
+    }
+    NonNull::new(memory.cast()).ok_or(Errno::ENOMEM)
+}
+
+fn unmap(memory: NonNull<u8>, bytes: usize) {
+    // SAFETY: called once for a mapping of this length, from which nothing borrows any more.
+    unsafe { libc::munmap(memory.as_ptr().cast(), bytes) };
+}
