@@ -64,7 +64,7 @@ pub struct ConfigArgs {
 /// Arguments of `ping`. Letters are fping's where fping has them.
 #[derive(Debug, Args)]
 pub struct PingArgs {
-    /// Addresses, names or CIDR blocks, IPv4 or IPv6. / 地址、主机名或网段
+    /// Addresses, names or CIDR blocks, IPv4 or IPv6; link-local ones with their interface, fe80::1%eth0. / 地址、主机名或网段；链路本地地址须带接口，如 fe80::1%eth0
     pub target: Vec<String>,
     /// A file of targets, one a line ("-" is standard input), or a CIDR block; may be repeated. / 目标文件（“-”为标准输入）或网段，可重复
     #[arg(long, short = 'f', value_name = "FILE|CIDR")]
@@ -165,6 +165,20 @@ fn millis(text: &str) -> Result<Span, String> {
     seconds(&(number / 1_000.0).to_string())
 }
 
+/// A link-local address means nothing without an interface, and a check follows what routes say.
+fn routed_address(text: &str) -> Result<IpAddr, String> {
+    let bare = text.split_once('%').map_or(text, |(address, _)| address);
+    let address: IpAddr = bare.parse().map_err(|_| String::from("an IPv4 or IPv6 address is accepted"))?;
+    let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    match (link_local, bare == text) {
+        (true, _) => Err(format!(
+            "check goes where routes lead, and no route leads to a link-local address; use \"pingtong-agent ping {address}%INTERFACE\""
+        )),
+        (false, true) => Ok(address),
+        (false, false) => Err(format!("{address} is not link-local; leave the interface out")),
+    }
+}
+
 fn millis_above_nought(text: &str) -> Result<Span, String> {
     let span = millis(text)?;
     if span.0.is_zero() { Err(String::from("more than 0 is accepted")) } else { Ok(span) }
@@ -174,6 +188,7 @@ fn millis_above_nought(text: &str) -> Result<Span, String> {
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Addresses to probe. / 要探测的地址
+    #[arg(value_parser = routed_address)]
     pub target: Vec<IpAddr>,
     /// Probes per address. / 探测次数
     #[arg(long, short = 'c', default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=131_072))]

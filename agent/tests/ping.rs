@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops at what it did not expect")]
 #![expect(clippy::disallowed_methods, reason = "whether this is CI is told by the environment")]
 
+mod road;
+
 use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -220,5 +222,40 @@ fn man_pages_and_completions_come_from_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = Command::new(AGENT).args(["completions", shell]).output().unwrap();
         assert!(String::from_utf8(script.stdout).unwrap().contains("observe"), "{shell}");
+    }
+}
+
+#[test]
+fn a_link_local_target_is_reached_by_the_interface_named_with_it_and_by_no_other() {
+    let Some(road) = road::build() else { return };
+    road.router.all("ip addr add fe80::aa/64 dev r1 nodad");
+    road.here.all(
+        "ip link add other0 type veth peer name other1
+         ip link set other0 up
+         ip link set other1 up",
+    );
+    let ping = |targets: &[&str]| {
+        let mut command = Command::new(AGENT);
+        command.arg("ping").args(targets).args(["-c", "3", "-p", "20", "-t", "300", "--json"]).env("LC_ALL", "C");
+        road.here.within(move || command.output().unwrap())
+    };
+    // The kernel brings a card's own link-local address up some time after the card.
+    let since = std::time::Instant::now();
+    let mut output = ping(&["fe80::aa%up0"]);
+    while code(&output) != Some(0) && since.elapsed().as_secs() < 30 {
+        output = ping(&["fe80::aa%up0"]);
+    }
+    let line = &lines(&output)[0];
+    assert_eq!((&line["target"], &line["received"]), (&"fe80::aa".into(), &3.into()), "{output:?}");
+    let elsewhere = ping(&["fe80::aa%other0"]);
+    assert_eq!(&lines(&elsewhere)[0]["received"], &0, "another interface does not lead there");
+    for (targets, expected) in [
+        (&["fe80::aa"][..], "fe80::aa%eth0"),
+        (&["fe80::aa%up0", "fe80::aa%other0"], "another run"),
+        (&["fe80::aa%up0", "-I", "other0"], "give one of both"),
+    ] {
+        let refused = ping(targets);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains(expected) && code(&refused) == Some(64), "{targets:?}: {:?} {said}", code(&refused));
     }
 }
