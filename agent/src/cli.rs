@@ -87,7 +87,7 @@ pub struct PingArgs {
     /// Bytes after the ICMP header. / ICMP 载荷字节数
     #[arg(long, short = 's', short_alias = 'b', default_value_t = 56, value_parser = clap::value_parser!(u32).range(32..=65_507))]
     pub size: u32,
-    /// Milliseconds after which an answer is late, decimals allowed. / 超时（毫秒）
+    /// Milliseconds after which an answer is late, decimals allowed. The run ends so long, and 20 ms, after the last probe: what would come later still is lost to it. / 超时（毫秒）；最后一个探测发出后再等这么久加 20 毫秒即结束，更晚的应答按丢失计
     #[arg(long, short = 't', value_name = "MS", default_value = "1000", value_parser = millis_above_nought)]
     pub timeout: Span,
     /// Which stamps of the kernel to use; "receive" costs a tenth less and measures from just before the send. Both unless flat out, where a probe waits for the other probes anyway. / 使用内核的哪些时间戳（--rate 0 时默认 receive，否则 both）
