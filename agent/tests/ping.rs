@@ -316,7 +316,8 @@ fn the_table_is_drawn_over_itself_and_an_interrupt_leaves_the_summary_and_the_cu
         return;
     }
     let (mut terminal, mut child) = Terminal::start(&["127.0.0.1", "127.0.0.2", "-l", "-p", "20"]);
-    let redrawn = |text: &str| text.matches("on their way").count() >= 3 && text.contains("\x1b[?25l") && text.contains("A\r");
+    let redrawn =
+        |text: &str| text.matches("on their way").count() >= 3 && text.contains("\x1b[?25l") && text.contains("A\r");
     assert!(terminal.wait(redrawn), "{:?}", terminal.text);
     for expected in ["127.0.0.1", "127.0.0.2", "received", "p99/ms"] {
         assert!(terminal.text.contains(expected), "{expected}: {:?}", terminal.text);
