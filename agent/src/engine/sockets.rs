@@ -255,6 +255,11 @@ impl Sockets {
         }
     }
 
+    /// Whether replies are picked up in the kernel.
+    pub fn picks_up(&self) -> bool {
+        self.picked_up.is_some()
+    }
+
     fn pick_up(&self, identifiers: &RangeInclusive<u16>) -> io::Result<(Pickup, Lane)> {
         let lane = raw(Version::V4, SockProtocol::Icmp)?;
         grow(&lane.fd);

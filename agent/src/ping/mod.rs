@@ -174,9 +174,12 @@ impl Mover {
                     Stamps::RxOnly => ("kernel-rx", Some(1_000)),
                     Stamps::None => ("user", Some(10_000)),
                 };
-                report::Engine { name: "raw", timestamps, accuracy_us }
+                let replies = if sockets.picks_up() { "picked-up" } else { "queued" };
+                report::Engine { name: "raw", timestamps, replies, accuracy_us }
             }
-            Self::Portable(_) => report::Engine { name: "portable", timestamps: "user", accuracy_us: Some(1_000) },
+            Self::Portable(_) => {
+                report::Engine { name: "portable", timestamps: "user", replies: "queued", accuracy_us: Some(1_000) }
+            }
         }
     }
 }

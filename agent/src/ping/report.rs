@@ -24,6 +24,8 @@ pub(super) struct Engine {
     pub(super) name: &'static str,
     /// Where the times come from.
     pub(super) timestamps: &'static str,
+    /// How replies come from the kernel.
+    pub(super) replies: &'static str,
     /// By how much a time may be off; none where the kernel made both stamps.
     pub(super) accuracy_us: Option<u64>,
 }
@@ -146,6 +148,7 @@ fn summary(session: &Session, engine: Engine, alive: u64) -> Map<String, Value> 
     set("interrupted", json!(session.interrupted));
     set("engine", json!(engine.name));
     set("timestamps", json!(engine.timestamps));
+    set("replies", json!(engine.replies));
     set("accuracy_us", json!(engine.accuracy_us));
     if let Some(observer) = &session.observer {
         let mut all = arrivals(observer.total());
