@@ -89,6 +89,8 @@ pub(super) struct Lane {
     pub(super) version: Version,
     /// The hop limit of headers, where what leaves by it brings its own.
     pub(super) headed: Option<u8>,
+    /// The interface that link-local addresses are reached by, by its index; none while it is zero.
+    pub(super) scope: u32,
     /// Whether anything was sent by it.
     pub(super) used: bool,
     pub(super) drops: u32,
@@ -227,6 +229,13 @@ impl Sockets {
         lanes.into_iter().flatten().try_for_each(|lane| self.bound.bind(lane))
     }
 
+    /// Has probes to IPv6 link-local addresses leave by the interface of this index.
+    pub fn scope(&mut self, index: u32) {
+        for lane in [self.icmpv6.as_mut(), self.whole_v6.as_mut()].into_iter().flatten() {
+            lane.scope = index;
+        }
+    }
+
     /// Has the kernel hand over replies and errors only that concern these identifiers.
     pub fn only(&mut self, identifiers: RangeInclusive<u16>) {
         self.wanted.identifiers = Some(identifiers);
@@ -363,7 +372,7 @@ impl Version {
 
 impl Lane {
     fn new(fd: OwnedFd, version: Version) -> Self {
-        Self { fd, version, headed: None, used: false, drops: 0 }
+        Self { fd, version, headed: None, scope: 0, used: false, drops: 0 }
     }
 }
 
