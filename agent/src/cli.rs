@@ -64,7 +64,7 @@ pub struct ConfigArgs {
 /// Arguments of `ping`. Letters are fping's where fping has them.
 #[derive(Debug, Args)]
 pub struct PingArgs {
-    /// Addresses, names or CIDR blocks, IPv4 or IPv6. / 地址、主机名或网段
+    /// Addresses, names or CIDR blocks, IPv4 or IPv6; link-local ones with their interface, fe80::1%eth0. / 地址、主机名或网段；链路本地地址须带接口，如 fe80::1%eth0
     pub target: Vec<String>,
     /// A file of targets, one a line ("-" is standard input), or a CIDR block; may be repeated. / 目标文件（“-”为标准输入）或网段，可重复
     #[arg(long, short = 'f', value_name = "FILE|CIDR")]
@@ -87,7 +87,7 @@ pub struct PingArgs {
     /// Bytes after the ICMP header. / ICMP 载荷字节数
     #[arg(long, short = 's', short_alias = 'b', default_value_t = 56, value_parser = clap::value_parser!(u32).range(32..=65_507))]
     pub size: u32,
-    /// Milliseconds after which an answer is late, decimals allowed. / 超时（毫秒）
+    /// Milliseconds after which an answer is late, decimals allowed. The run ends so long, and 20 ms, after the last probe: what would come later still is lost to it. / 超时（毫秒）；最后一个探测发出后再等这么久加 20 毫秒即结束，更晚的应答按丢失计
     #[arg(long, short = 't', value_name = "MS", default_value = "1000", value_parser = millis_above_nought)]
     pub timeout: Span,
     /// Which stamps of the kernel to use; "receive" costs a tenth less and measures from just before the send. Both unless flat out, where a probe waits for the other probes anyway. / 使用内核的哪些时间戳（--rate 0 时默认 receive，否则 both）
@@ -165,6 +165,20 @@ fn millis(text: &str) -> Result<Span, String> {
     seconds(&(number / 1_000.0).to_string())
 }
 
+/// A link-local address means nothing without an interface, and a check follows what routes say.
+fn routed_address(text: &str) -> Result<IpAddr, String> {
+    let bare = text.split_once('%').map_or(text, |(address, _)| address);
+    let address: IpAddr = bare.parse().map_err(|_| String::from("an IPv4 or IPv6 address is accepted"))?;
+    let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    match (link_local, bare == text) {
+        (true, _) => Err(format!(
+            "check goes where routes lead, and no route leads to a link-local address; use \"pingtong-agent ping {address}%INTERFACE\""
+        )),
+        (false, true) => Ok(address),
+        (false, false) => Err(format!("{address} is not link-local; leave the interface out")),
+    }
+}
+
 fn millis_above_nought(text: &str) -> Result<Span, String> {
     let span = millis(text)?;
     if span.0.is_zero() { Err(String::from("more than 0 is accepted")) } else { Ok(span) }
@@ -174,6 +188,7 @@ fn millis_above_nought(text: &str) -> Result<Span, String> {
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Addresses to probe. / 要探测的地址
+    #[arg(value_parser = routed_address)]
     pub target: Vec<IpAddr>,
     /// Probes per address. / 探测次数
     #[arg(long, short = 'c', default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=131_072))]
@@ -191,10 +206,10 @@ pub struct CheckArgs {
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "30", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub hops: Option<u8>,
     /// Also load the path with so many Mbit/s, in rising steps, both ways: takes bandwidth from others. / 同时进行带宽压测（Mbit/s，会占用带宽）
-    #[arg(long, value_name = "MBIT", value_parser = clap::value_parser!(u32).range(1..=i64::from(pingtong_probe::LOAD_MBIT_MAX)))]
+    #[arg(long, value_name = "MBIT", value_parser = clap::value_parser!(u32).range(1..=i64::from(pingtong_evidence::LOAD_MBIT_MAX)))]
     pub load: Option<u32>,
     /// Seconds of the load in all. / 压测总时长（秒）
-    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=i64::from(pingtong_probe::LOAD_SECONDS_MAX)))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=i64::from(pingtong_evidence::LOAD_SECONDS_MAX)))]
     pub load_seconds: u32,
     /// Ask surge-ping too. / 同时用 surge-ping 复核
     #[arg(long)]

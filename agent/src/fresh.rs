@@ -54,6 +54,11 @@ impl FreshJobs {
         }
     }
 
+    /// Rounds that a request still waits for; none when it is not under way.
+    pub(crate) fn rounds_left(&self, tag: &RequestTag) -> Option<usize> {
+        self.jobs.iter().find(|job| job.tag == *tag).map(|job| job.rounds)
+    }
+
     pub(crate) fn facts_done(&mut self, tag: &RequestTag) {
         if let Some(job) = self.job(tag) {
             job.facts = true;

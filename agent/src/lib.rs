@@ -34,6 +34,7 @@ mod load_check;
 mod outbox;
 mod path_size_check;
 mod path_sizes;
+mod plan_load;
 mod plan_watch;
 mod port_check;
 mod port_sockets;

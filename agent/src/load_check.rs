@@ -9,8 +9,8 @@ use crate::{
     render,
 };
 use anyhow::bail;
-use pingtong_evidence::{PairId, ProbeEngine};
-use pingtong_probe::{LOAD_MBIT_MAX, LOAD_SECONDS_MAX, LoadOutcome, NonceKey, RoundOrder, load_steps};
+use pingtong_evidence::{LOAD_MBIT_MAX, LOAD_SECONDS_MAX, PairId, ProbeEngine};
+use pingtong_probe::{LoadOutcome, NonceKey, RoundOrder, load_steps};
 use serde_json::{Value, json};
 use std::{fmt::Write as _, net::IpAddr, time::Duration};
 

@@ -61,13 +61,7 @@ pub fn check(
     lang: Lang,
 ) -> io::Result<()> {
     if json {
-        let opinions: Vec<_> = opinions
-            .iter()
-            .map(|opinion| match &opinion.result {
-                Ok(rtt) => serde_json::json!({"target": opinion.target, "rtt_ns": u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX)}),
-                Err(why) => serde_json::json!({"target": opinion.target, "why_not": why}),
-            })
-            .collect();
+        let opinions: Vec<_> = opinions.iter().map(opinion_json).collect();
         let mut all =
             serde_json::json!({"schema": SCHEMA, "rounds": rounds, "host": facts, "second_opinions": opinions});
         if let Some(document) = all.as_object_mut() {
@@ -76,16 +70,40 @@ pub fn check(
         return text(&all.to_string());
     }
     let mut lines: Vec<String> = rounds.iter().map(|round| line(round, lang)).collect();
-    for opinion in opinions {
-        lines.push(match &opinion.result {
-            // It reads its clock after the send returned: the time may be short by as much as that took, down to nought.
-            Ok(rtt) => format!("{}  surge-ping: {:.1} ms (±1 ms)", opinion.target, rtt.as_secs_f64() * 1e3),
-            Err(why) => format!("{}  surge-ping: {why}", opinion.target),
-        });
-    }
+    lines.extend(opinions.iter().map(|opinion| opinion_words(opinion, lang)));
     lines.extend(extras.lines(lang));
     lines.extend(host(facts, lang));
     text(&lines.join("\n"))
+}
+
+/// How far off surge-ping's times may be: it reads its clock after the send returned, so that a time may be short by as
+/// much as that took, down to nought, and again after it was woken.
+const OPINION_ACCURACY: Duration = Duration::from_millis(1);
+
+fn opinion_json(opinion: &Opinion) -> serde_json::Value {
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    match &opinion.result {
+        Ok(rtt) => serde_json::json!({
+            "target": opinion.target, "rtt_ns": nanos(*rtt), "accuracy_ns": nanos(OPINION_ACCURACY),
+            "usable": *rtt >= OPINION_ACCURACY,
+        }),
+        Err(why) => serde_json::json!({"target": opinion.target, "why_not": why}),
+    }
+}
+
+fn opinion_words(opinion: &Opinion, lang: Lang) -> String {
+    let target = opinion.target;
+    match &opinion.result {
+        Ok(rtt) if *rtt < OPINION_ACCURACY => {
+            let what = lang.pick(
+                "有应答；用时小于其 1 ms 的精度，数值不可用",
+                "answered; in less than its accuracy of 1 ms, so that the time is of no use",
+            );
+            format!("{target}  surge-ping: {what}")
+        }
+        Ok(rtt) => format!("{target}  surge-ping: {:.1} ms (±1 ms)", rtt.as_secs_f64() * 1e3),
+        Err(why) => format!("{target}  surge-ping: {why}"),
+    }
 }
 
 /// Findings of `doctor`.
@@ -267,4 +285,28 @@ fn host(facts: &HostFacts, lang: Lang) -> Vec<String> {
         );
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_opinion_below_its_own_accuracy_is_no_figure() {
+        let of = |micros: u64| Opinion { target: [10, 1, 1, 2].into(), result: Ok(Duration::from_micros(micros)) };
+        for micros in [0, 3, 999] {
+            let words = opinion_words(&of(micros), Lang::En);
+            assert!(words.contains("of no use") && !words.contains("0.0"), "{words}");
+            assert!(opinion_words(&of(micros), Lang::Zh).contains("不可用"));
+            assert_eq!(opinion_json(&of(micros))["usable"], false);
+        }
+        assert!(opinion_words(&of(12_340), Lang::En).contains("12.3 ms (±1 ms)"));
+        let json = opinion_json(&of(12_340));
+        assert_eq!(
+            (&json["rtt_ns"], &json["usable"], &json["accuracy_ns"]),
+            (&12_340_000.into(), &true.into(), &1_000_000.into())
+        );
+        let refused = Opinion { target: [10, 0, 0, 2].into(), result: Err("silence".to_owned()) };
+        assert_eq!(opinion_json(&refused)["usable"], serde_json::Value::Null);
+    }
 }

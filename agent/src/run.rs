@@ -16,6 +16,7 @@ use crate::{
     fresh::FreshJobs,
     outbox::Outbox,
     path_sizes::PathSizes,
+    plan_load::{self, LoadJob},
     plan_watch::{Planned, introduce, watch_plan},
     port_echo::PortEcho,
     port_probing::PortProbing,
@@ -101,6 +102,8 @@ struct Station {
     beside: Handle,
     fresh: FreshJobs,
     sizes: PathSizes,
+    loading: LoadJob,
+    load_refused: Option<String>,
     /// What the host had done when its load was told last, or when a burst of probes began.
     load: Option<LoadReading>,
     identity_backoff: Backoff,
@@ -175,6 +178,8 @@ pub async fn run(
         beside,
         fresh: FreshJobs::default(),
         sizes: PathSizes::default(),
+        loading: LoadJob::default(),
+        load_refused: None,
         load: None,
         identity_backoff: Backoff::default(),
         identity_at: Some(Duration::ZERO),
@@ -294,6 +299,9 @@ impl Station {
         if self.sizes.next_deadline().is_some_and(|at| at <= now.mono) {
             self.go_on_searching();
         }
+        if let Some(order) = self.loading.next(&self.fresh) {
+            self.probing.start(order);
+        }
         while let Some(tag) = self.fresh.facts_due(now.mono) {
             self.read_facts(Some(tag));
         }
@@ -382,11 +390,31 @@ impl Station {
         self.load = Some(LoadReading::now());
         let rounds = self.start(as_flows(orders), Some(&tag))
             + self.start_ports(sampling, Some(&tag))
-            + self.search_sizes(sampling, Some(&tag));
+            + self.search_sizes(sampling, Some(&tag))
+            + self.plan_load(sampling, &tag);
         tracing::debug!(request = %tag, rounds, "fresh evidence is asked for");
         self.fresh.begin(tag.clone(), self.clock.mono(), rounds, lasting, self.settings.snapshot);
         if self.settings.snapshot {
             self.gather(Some(tag), FRESH_GATHER_MAX);
+        }
+    }
+
+    /// Takes up the load that the plan asks for together with a request; how many rounds it will be.
+    fn plan_load(&mut self, sampling: Sampling, tag: &RequestTag) -> usize {
+        self.load_refused = None;
+        let Some(load) = self.plan.as_ref().and_then(|plan| plan.load.clone()) else { return 0 };
+        let engine = self.probing.engine().kind();
+        match plan_load::allowed(&load, &self.settings, &self.targets, engine) {
+            Ok((mbit, seconds)) => {
+                tracing::warn!(peer.addr = %load.address, mbit, seconds, "a load of the path is asked for and allowed: it takes bandwidth from others, both ways");
+                let timeout = Duration::from_millis(sampling.timeout_ms.into());
+                self.loading.begin(&load, mbit, seconds, timeout, tag)
+            }
+            Err(why) => {
+                tracing::warn!(peer.addr = %load.address, why, "a load of the path is asked for and not sent");
+                self.load_refused = Some(why);
+                0
+            }
         }
     }
 
@@ -555,6 +583,7 @@ impl Station {
 
     fn report_yield(&mut self, out: Yield) {
         for round in out.rounds {
+            self.loading.take(&round);
             if round.dont_fragment {
                 self.sizes.take(&round);
             } else if let Some(tag) = &round.request {
@@ -583,6 +612,7 @@ impl Station {
             clock_steps_ms: self.steps_ms.clone(),
             loop_lag_ms_max: u64::try_from(std::mem::take(&mut self.lag_max).as_millis()).unwrap_or(u64::MAX),
             degraded: (!degraded.is_empty()).then(|| degraded.join("; ")),
+            load_refused: self.load_refused.clone(),
             fresh_done,
         };
         self.health_at = self.clock.mono() + HEALTH_PERIOD;

@@ -6,8 +6,12 @@
 #![expect(clippy::disallowed_methods, reason = "the one module that reads the environment")]
 
 use crate::Lang;
-use pingtong_evidence::{AccountId, AgentId, Cidr};
-use std::{fmt, ops::Range, path::Path, path::PathBuf};
+use pingtong_evidence::{AccountId, AgentId, Cidr, LOAD_MBIT_MAX, LOAD_SECONDS_MAX};
+use std::{
+    fmt,
+    ops::{Range, RangeInclusive},
+    path::{Path, PathBuf},
+};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -47,6 +51,10 @@ pub struct Settings {
     pub allow: Vec<Cidr>,
     /// Probes per second at most, all targets together.
     pub rate_pps_max: u32,
+    /// Megabits a second at most of a load that the plan asks for; none is sent while it is 0, which it is unless set.
+    pub load_mbit_max: u32,
+    /// Seconds at most of such a load.
+    pub load_seconds_max: u32,
     /// UDP ports at which probes of other agents may be echoed when the plan asks for it and no service is there.
     pub udp_echo: Vec<u16>,
     /// Where reports are kept while the collector is away.
@@ -81,6 +89,8 @@ pub enum SettingsError {
 
 /// Probes per second without `rate_pps_max`.
 const RATE_PPS_DEFAULT: u32 = 2_000;
+/// Seconds of a load without `load_seconds_max`.
+const LOAD_SECONDS_DEFAULT: u32 = 3;
 /// Most that `clock_ahead_ms` may be, either way: a day.
 const CLOCK_AHEAD_MS_MAX: i64 = 86_400_000;
 /// Most that `rate_pps_max` may be.
@@ -135,7 +145,7 @@ pub fn environment_log() -> Option<String> {
     std::env::var("PINGTONG_LOG").ok().or_else(|| std::env::var("RUST_LOG").ok()).filter(|value| !value.is_empty())
 }
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 15] = [
     "collector",
     "certificate",
     "agent",
@@ -143,6 +153,8 @@ const KEYS: [&str; 13] = [
     "account",
     "allow",
     "rate_pps_max",
+    "load_mbit_max",
+    "load_seconds_max",
     "udp_echo",
     "spool",
     "metadata",
@@ -194,7 +206,9 @@ impl Reader<'_> {
         let spool =
             self.required(table, "spool", "a directory", |text| (!text.is_empty()).then(|| PathBuf::from(text)));
         let allow = self.allow(table);
-        let rate_pps_max = self.rate(table);
+        let rate_pps_max = self.number(table, "rate_pps_max", 1..=RATE_PPS_MAX, RATE_PPS_DEFAULT);
+        let load_mbit_max = self.number(table, "load_mbit_max", 0..=LOAD_MBIT_MAX, 0);
+        let load_seconds_max = self.number(table, "load_seconds_max", 1..=LOAD_SECONDS_MAX, LOAD_SECONDS_DEFAULT);
         let udp_echo = self.ports(table, "udp_echo");
         let url = |text: &str| (text.starts_with("http://") || text.starts_with("https://")).then(|| text.to_owned());
         let metadata = self.optional(table, "metadata", "\"http://ADDRESS\"", url);
@@ -216,6 +230,8 @@ impl Reader<'_> {
             account: account?,
             allow: allow?,
             rate_pps_max: rate_pps_max?,
+            load_mbit_max: load_mbit_max?,
+            load_seconds_max: load_seconds_max?,
             udp_echo: udp_echo?,
             spool: spool?,
             metadata,
@@ -311,18 +327,19 @@ impl Reader<'_> {
         ahead
     }
 
-    fn rate(&mut self, table: &DeTable<'_>) -> Option<u32> {
-        let Some(value) = table.get("rate_pps_max") else { return Some(RATE_PPS_DEFAULT) };
-        let rate = match value.get_ref() {
+    fn number(&mut self, table: &DeTable<'_>, key: &str, accepted: RangeInclusive<u32>, otherwise: u32) -> Option<u32> {
+        let Some(value) = table.get(key) else { return Some(otherwise) };
+        let number = match value.get_ref() {
             DeValue::Integer(number) => number.to_string().replace('_', "").parse().ok(),
             _ => None,
         };
-        let rate = rate.filter(|rate| (1..=RATE_PPS_MAX).contains(rate));
-        if rate.is_none() {
-            let what = format!("\"rate_pps_max\" is {}; it must be a number from 1 to {RATE_PPS_MAX}", shown(value));
+        let number = number.filter(|number| accepted.contains(number));
+        if number.is_none() {
+            let (first, last) = (accepted.start(), accepted.end());
+            let what = format!("\"{key}\" is {}; it must be a number from {first} to {last}", shown(value));
             self.mistake(value.span(), &what);
         }
-        rate
+        number
     }
 }
 
@@ -363,12 +380,14 @@ spool = "/tmp/spool"
         let settings = Settings::parse(GOOD, "agent.toml").unwrap();
         assert_eq!(settings.collector, "https://100.100.0.10:7443");
         assert_eq!((settings.rate_pps_max, settings.snapshot, settings.metadata.is_none()), (2000, true, true));
+        assert_eq!((settings.load_mbit_max, settings.udp_echo), (0, vec![]), "nothing is loaded or echoed unasked");
+        let settings = Settings::parse(GOOD, "agent.toml").unwrap();
         assert!(!format!("{settings:?}").contains("00ff"), "a secret is never shown");
     }
 
     #[test]
     fn every_mistake_is_told_at_once_with_its_line() {
-        let text = "collector = \"http://x\"\nagent = \"a b\"\nallow = [\"10.0.0.1/8\", 7]\nspoool = \"x\"\nrate_pps_max = 0\nudp_echo = [7, 0]\nclock_ahead_ms = \"x\"\n";
+        let text = "collector = \"http://x\"\nagent = \"a b\"\nallow = [\"10.0.0.1/8\", 7]\nspoool = \"x\"\nrate_pps_max = 0\nudp_echo = [7, 0]\nload_mbit_max = 201\nload_seconds_max = 0\nclock_ahead_ms = \"x\"\n";
         let Err(SettingsError::Mistakes(mistakes)) = Settings::parse(text, "a.toml") else { panic!("accepted") };
         let lines: Vec<&str> = mistakes.iter().map(String::as_str).collect();
         for expected in [
@@ -381,7 +400,9 @@ spool = "/tmp/spool"
             "a.toml:4: \"spoool\" is no key",
             "a.toml:5: \"rate_pps_max\" is 0",
             "a.toml:6: \"udp_echo\": 0 is no port",
-            "a.toml:7: \"clock_ahead_ms\" is \"x\"",
+            "a.toml:7: \"load_mbit_max\" is 201; it must be a number from 0 to 200",
+            "a.toml:8: \"load_seconds_max\" is 0",
+            "a.toml:9: \"clock_ahead_ms\" is \"x\"",
         ] {
             assert!(lines.iter().any(|line| line.starts_with(expected)), "{expected} in {lines:#?}");
         }

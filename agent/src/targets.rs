@@ -181,6 +181,7 @@ mod tests {
             snapshot_period_ms: 1,
             fresh: None,
             fresh_sampling: sampling,
+            load: None,
             now: Timestamp::from_millis(0),
         }
     }

@@ -22,7 +22,7 @@ use pingtong_agent::{
     probing::Probing,
 };
 use pingtong_evidence::{AgentId, ArrivalRound, Known, PairId, ProbeRound, SequenceSet};
-use pingtong_probe::{NonceKey, RoundOrder};
+use pingtong_probe::{NonceKey, RoundOrder, load_steps};
 use road::{CHAIN, Net, Road, THERE, THERE_V6, dropping};
 use std::{net::IpAddr, time::Duration};
 use tokio::time::{Instant, timeout};
@@ -86,8 +86,7 @@ impl Seen {
 
 /// Sends a round and waits for both ends to tell.
 async fn probe(road: &Road, to: &str, probes: u32, spacing: Duration) -> Seen {
-    let (mut here, mut there) = (probing(&road.here, "here"), probing(&road.there, "there"));
-    here.start(RoundOrder {
+    let order = RoundOrder {
         pair: PairId::parse("pair").unwrap(),
         target: to.parse::<IpAddr>().unwrap(),
         probes,
@@ -97,7 +96,13 @@ async fn probe(road: &Road, to: &str, probes: u32, spacing: Duration) -> Seen {
         dont_fragment: false,
         load_bits_per_s: None,
         request: None,
-    });
+    };
+    send(road, order).await
+}
+
+async fn send(road: &Road, order: RoundOrder) -> Seen {
+    let (mut here, mut there) = (probing(&road.here, "here"), probing(&road.there, "there"));
+    here.start(order);
     let (mut rounds, mut arrivals) = (vec![], vec![]);
     let deadline = Instant::now() + DEADLINE;
     while rounds.is_empty() {
@@ -242,4 +247,44 @@ async fn the_direction_of_loss_is_exact_to_the_packet() {
     assert_eq!(u64::from(probes) - on_wire, counted("out"), "lost on the way out");
     assert_eq!(on_wire - answered, counted("back"), "lost on the way back");
     assert!(counted("out") > 0 && counted("back") > 0);
+}
+
+#[tokio::test]
+async fn a_load_tells_what_each_direction_carries() {
+    let Some(road) = road().await else { return };
+    road.router.all(&format!(
+        "{CHAIN} {{ type filter hook forward priority 0 ; }}
+         nft add counter inet t out
+         nft add counter inet t back
+         nft add rule inet t c icmp type echo-request ip length > 1000 limit rate over 240 kbytes/second burst 20 kbytes counter name out drop
+         nft add rule inet t c icmp type echo-reply ip length > 1000 limit rate over 115 kbytes/second burst 20 kbytes counter name back drop"
+    ));
+    let step = load_steps(8, 3)[2];
+    let seen = send(
+        &road,
+        RoundOrder {
+            pair: PairId::parse("pair").unwrap(),
+            target: THERE.parse().unwrap(),
+            probes: step.probes,
+            spacing: step.spacing,
+            timeout: Duration::from_millis(500),
+            payload_bytes: step.payload_bytes,
+            dont_fragment: false,
+            load_bits_per_s: Some(step.bits_per_s),
+            request: None,
+        },
+    )
+    .await;
+    let counted = |name: &str| -> u64 {
+        let text = road.router.run(&format!("nft list counter inet t {name}")).unwrap();
+        text.split_whitespace().skip_while(|word| *word != "packets").nth(1).unwrap().parse().unwrap()
+    };
+    let ([arrived, _, answered, received], sent) = (seen.counts(), seen.round.sent.len());
+    assert_eq!((sent, seen.round.load_bits_per_s), (step.probes.into(), Some(8_000_000)));
+    assert_eq!((sent - arrived, answered - received), (counted("out"), counted("back")), "each way its own loss");
+    // The limits begin with a second's worth beside the burst, so that 4 Mbit/s go out and 2 come back in this one second.
+    let kbit = |packets: u64| packets * 8_000 / sent;
+    let took = seen.round.ended_at.since(seen.round.started_at);
+    let text = format!("{arrived} arrived, {received} back of {sent} within {took:?}");
+    assert!((3_500..5_000).contains(&kbit(arrived)) && (1_700..2_800).contains(&kbit(received)), "{text}");
 }

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops at what it did not expect")]
 #![expect(clippy::disallowed_methods, reason = "whether this is CI is told by the environment")]
 
+mod road;
+
 use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -221,4 +223,114 @@ fn man_pages_and_completions_come_from_the_commands() {
         let script = Command::new(AGENT).args(["completions", shell]).output().unwrap();
         assert!(String::from_utf8(script.stdout).unwrap().contains("observe"), "{shell}");
     }
+}
+
+#[test]
+fn a_link_local_target_is_reached_by_the_interface_named_with_it_and_by_no_other() {
+    let Some(road) = road::build() else { return };
+    road.router.all("ip addr add fe80::aa/64 dev r1 nodad");
+    road.here.all(
+        "ip link add other0 type veth peer name other1
+         ip link set other0 up
+         ip link set other1 up",
+    );
+    let ping = |targets: &[&str]| {
+        let mut command = Command::new(AGENT);
+        command.arg("ping").args(targets).args(["-c", "3", "-p", "20", "-t", "300", "--json"]).env("LC_ALL", "C");
+        road.here.within(move || command.output().unwrap())
+    };
+    // The kernel brings a card's own link-local address up some time after the card.
+    let since = std::time::Instant::now();
+    let mut output = ping(&["fe80::aa%up0"]);
+    while code(&output) != Some(0) && since.elapsed().as_secs() < 30 {
+        output = ping(&["fe80::aa%up0"]);
+    }
+    let line = &lines(&output)[0];
+    assert_eq!((&line["target"], &line["received"]), (&"fe80::aa".into(), &3.into()), "{output:?}");
+    let elsewhere = ping(&["fe80::aa%other0"]);
+    assert_eq!(&lines(&elsewhere)[0]["received"], &0, "another interface does not lead there");
+    for (targets, expected) in [
+        (&["fe80::aa"][..], "fe80::aa%eth0"),
+        (&["fe80::aa%up0", "fe80::aa%other0"], "another run"),
+        (&["fe80::aa%up0", "-I", "other0"], "give one of both"),
+    ] {
+        let refused = ping(targets);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains(expected) && code(&refused) == Some(64), "{targets:?}: {:?} {said}", code(&refused));
+    }
+}
+
+/// A terminal of the test's own, the far end of which a program takes for the real one.
+struct Terminal {
+    master: std::fs::File,
+    shown: std::sync::mpsc::Receiver<Vec<u8>>,
+    text: String,
+}
+
+impl Terminal {
+    /// Starts the pinger on it, as the program that its keys interrupt.
+    fn start(arguments: &[&str]) -> (Self, std::process::Child) {
+        let size = nix::pty::Winsize { ws_row: 24, ws_col: 140, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = nix::pty::openpty(Some(&size), None).unwrap();
+        let end = |fd: &std::os::fd::OwnedFd| Stdio::from(fd.try_clone().unwrap());
+        let inner = in_namespace("", arguments);
+        let child = Command::new("setsid")
+            .args(["--ctty", "--wait"])
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .env("LC_ALL", "C")
+            .stdin(end(&pty.slave))
+            .stdout(end(&pty.slave))
+            .stderr(end(&pty.slave))
+            .spawn()
+            .unwrap();
+        drop(pty.slave);
+        let master = std::fs::File::from(pty.master);
+        let (tell, shown) = std::sync::mpsc::channel();
+        let mut reader = master.try_clone().unwrap();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // A terminal that nobody holds any more ends with an error.
+            while let Ok(count @ 1..) = std::io::Read::read(&mut reader, &mut bytes) {
+                if tell.send(bytes[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        (Self { master, shown, text: String::new() }, child)
+    }
+
+    /// Waits until what was shown is as wanted, or there is no more.
+    fn wait(&mut self, wanted: impl Fn(&str) -> bool) -> bool {
+        while !wanted(&self.text) {
+            let Ok(bytes) = self.shown.recv_timeout(std::time::Duration::from_secs(20)) else { return false };
+            self.text.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        true
+    }
+}
+
+#[test]
+fn the_table_is_drawn_over_itself_and_an_interrupt_leaves_the_summary_and_the_cursor() {
+    if !possible() {
+        return;
+    }
+    let (mut terminal, mut child) = Terminal::start(&["127.0.0.1", "127.0.0.2", "-l", "-p", "20"]);
+    let redrawn =
+        |text: &str| text.matches("on their way").count() >= 3 && text.contains("\x1b[?25l") && text.contains("A\r");
+    assert!(terminal.wait(redrawn), "{:?}", terminal.text);
+    for expected in ["127.0.0.1", "127.0.0.2", "received", "p99/ms"] {
+        assert!(terminal.text.contains(expected), "{expected}: {:?}", terminal.text);
+    }
+    assert!(!terminal.text.contains("\x1b[?25h"), "the cursor stays away meanwhile");
+    // The terminal makes an interrupt of this key.
+    terminal.master.write_all(b"\x03").unwrap();
+    terminal.wait(|_| false);
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{:?}", terminal.text);
+    let (_, after) = terminal.text.rsplit_once("\x1b[?25h").expect("the cursor is given back");
+    let mut words = after.split_whitespace().skip_while(|word| *word != "sent");
+    let sent: u64 = words.nth(1).unwrap().parse().unwrap();
+    let received: u64 = words.nth(1).unwrap().parse().unwrap();
+    assert!(sent > 20 && received + 2 >= sent, "what is under way is not lost: {after:?}");
+    assert!(after.contains("lost 0") && !after.contains("lost%"), "{after:?}");
 }

@@ -21,8 +21,8 @@ use axum::{
 use axum_server::tls_rustls::RustlsConfig;
 use pingtong_agent::engine::Sockets;
 use pingtong_evidence::{
-    Ack, AgentHello, PairId, Plan, PlanTarget, Protocol, ReportBatch, ReportBody, ReportId, RequestTag, SCHEMA,
-    Sampling, Timestamp,
+    Ack, AgentHello, PairId, Plan, PlanLoad, PlanTarget, Protocol, ReportBatch, ReportBody, ReportId, RequestTag,
+    SCHEMA, Sampling, Timestamp,
 };
 use serde::Deserialize;
 use std::{
@@ -137,6 +137,7 @@ fn plan(revision: u64, fresh: Option<&str>) -> Plan {
         snapshot_period_ms: 60_000,
         fresh: fresh.map(|tag| RequestTag::parse(tag).unwrap()),
         fresh_sampling: Sampling { probes: 100, spacing_ms: 4, timeout_ms: 500, period_ms: 1_000 },
+        load: None,
         now: Timestamp::from_millis(0),
     }
 }
@@ -226,6 +227,50 @@ async fn a_request_for_fresh_evidence_is_answered_at_once_and_completely() {
         assert!(rounds.iter().all(|round| round.rtt.unwrap().kernel_timestamps));
     } else {
         assert!(health.degraded.is_some(), "what is not permitted is told");
+    }
+}
+
+#[tokio::test]
+async fn a_load_is_sent_after_everything_else_where_the_owner_allows_it_and_else_refused_in_words() {
+    let (fake, directory) = (Fake::new(), tempfile::tempdir().unwrap());
+    let (address, certificate) = fake.serve().await;
+    let path = config(directory.path(), address, &certificate);
+    let pair = PairId::parse("127.0.0.1").unwrap();
+    let load = PlanLoad { pair, address: [127, 0, 0, 1].into(), mbit: 100, seconds: 1 };
+    let asked = |revision, tag| Plan { load: Some(load.clone()), ..plan(revision, Some(tag)) };
+    let done = |body: &ReportBody, tag: &str| match body {
+        ReportBody::Health(health) if health.fresh_done.as_ref().is_some_and(|done| done.as_str() == tag) => {
+            Some(health.load_refused.clone())
+        }
+        _ => None,
+    };
+    let agent = Agent::start(&path);
+    fake.plan.send_replace(asked(2, "r1"));
+    fake.wait("the refusal", |kept| kept.iter().any(|(_, body)| done(body, "r1").is_some())).await;
+    let why = fake.kept.borrow().iter().find_map(|(_, body)| done(body, "r1")).unwrap();
+    assert!(why.is_some_and(|why| why.contains("load_mbit_max")), "it is off by default");
+    drop(agent);
+
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("load_mbit_max = 4\n{text}")).unwrap();
+    let _agent = Agent::start(&path);
+    fake.plan.send_replace(asked(3, "r2"));
+    fake.wait("the load", |kept| kept.iter().any(|(_, body)| done(body, "r2").is_some())).await;
+    let kept = fake.kept.borrow().clone();
+    let end = kept.iter().position(|(_, body)| done(body, "r2").is_some()).unwrap();
+    let rounds: Vec<_> = kept[..end]
+        .iter()
+        .filter_map(|(_, body)| match body {
+            ReportBody::Probe(round) if round.request.as_ref().is_some_and(|tag| tag.as_str() == "r2") => Some(round),
+            _ => None,
+        })
+        .collect();
+    if raw_permitted() {
+        let loads: Vec<_> = rounds.iter().filter_map(|round| round.load_bits_per_s).collect();
+        assert_eq!(loads, [1_000_000, 2_000_000, 4_000_000], "cut to the owner's word, in rising steps");
+        let burst_ended = rounds.iter().filter(|round| round.is_plain()).map(|round| round.ended_at).max().unwrap();
+        assert!(rounds.iter().all(|round| round.load_bits_per_s.is_none() || round.started_at >= burst_ended));
+        assert_eq!(done(&kept[end].1, "r2"), Some(None));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     settings::{ExpectedLink, Settings},
     store::{AgentRow, StoreError},
 };
-use pingtong_evidence::{AgentId, PairId, Plan, ReportBody, RequestTag, Timestamp};
+use pingtong_evidence::{AgentId, PairId, Plan, PlanLoad, ReportBody, RequestTag, Timestamp};
 use pingtong_verdict::State;
 use std::{
     collections::BTreeMap,
@@ -47,6 +47,8 @@ pub(crate) struct Board {
     planned: RwLock<Arc<Planned>>,
     revision: watch::Sender<u64>,
     fresh: Mutex<BTreeMap<AgentId, RequestTag>>,
+    /// The load that belongs to the request under way, and its sender.
+    load: Mutex<Option<(AgentId, PlanLoad)>>,
     gathering: Mutex<Option<(Instant, Gathering)>>,
     /// Rings when a gathering may have come to its end.
     gathered: Notify,
@@ -115,6 +117,7 @@ impl Board {
             planned: RwLock::default(),
             revision: watch::Sender::new(last),
             fresh: Mutex::default(),
+            load: Mutex::default(),
             gathering: Mutex::default(),
             gathered: Notify::new(),
             seen: Mutex::default(),
@@ -160,7 +163,8 @@ impl Board {
         let revision = *self.revision.borrow();
         let planned = self.planned();
         let fresh = lock(&self.fresh).get(agent).cloned();
-        planned.roster.plan_of(agent, revision, planned.keys.get(agent)?, fresh, clock::now())
+        let load = lock(&self.load).clone().filter(|(sender, _)| sender == agent).map(|(_, load)| load);
+        planned.roster.plan_of(agent, revision, planned.keys.get(agent)?, fresh, load, clock::now())
     }
 
     /// For waiting until the plan changes.
@@ -172,8 +176,14 @@ impl Board {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) async fn ask(&self, gathering: Gathering, agents: &[AgentId]) -> Result<(), StoreError> {
+    pub(crate) async fn ask(
+        &self,
+        gathering: Gathering,
+        agents: &[AgentId],
+        load: Option<(AgentId, PlanLoad)>,
+    ) -> Result<(), StoreError> {
         let tag = gathering.tag().clone();
+        *lock(&self.load) = load;
         *lock(&self.gathering) = Some((Instant::now(), gathering));
         lock(&self.fresh).extend(agents.iter().map(|agent| (agent.clone(), tag.clone())));
         self.bump().await
@@ -215,6 +225,7 @@ impl Board {
     /// Ends the request under way.
     pub(crate) fn end_gathering(&self) -> Option<Gathering> {
         lock(&self.fresh).clear();
+        *lock(&self.load) = None;
         lock(&self.gathering).take().map(|(_, gathering)| gathering)
     }
 

@@ -20,6 +20,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// How much longer agents may take when one of them also sends a load: ten seconds, its steps' time-outs, and the way.
+const LOAD_TAKES_MS_MAX: u64 = 15_000;
+
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -191,6 +194,9 @@ struct VerifyArgs {
     /// Seconds to wait for agents that do not answer. 等待无响应 agent 的秒数。
     #[arg(long, value_name = "SECONDS", default_value_t = 15.0, value_parser = parse_wait)]
     wait: f64,
+    /// Also load the path of this one pair: takes bandwidth from others, both ways. The link's load_mbit and the agent's load_mbit_max must permit it. 同时对这一对主机做带宽压测，往返方向都会占用带宽；须链路配置 load_mbit 且 agent 配置 load_mbit_max 允许。
+    #[arg(long, requires = "pair")]
+    load: bool,
     /// Keep the evidence, so that "pingtong diagnose FILE" gives the same verdicts again. 保存证据，使 “pingtong diagnose FILE” 得到同样的结论。
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -300,8 +306,12 @@ async fn verify(args: VerifyArgs) -> Result<Exit, (Exit, anyhow::Error)> {
     let settings = load(&args.place.config)?;
     let dir = DataDir::existing(&args.place.data).map_err(usage)?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "parse_wait bounds it to 0..=120")]
-    let wait_ms = (args.wait * 1000.0) as u64;
-    let request = VerifyRequest { pair: args.pair, wait_ms };
+    let mut wait_ms = (args.wait * 1000.0) as u64;
+    if args.load {
+        wait_ms += LOAD_TAKES_MS_MAX;
+        render::loading(args.output.language());
+    }
+    let request = VerifyRequest { pair: args.pair, wait_ms, load: args.load };
     if std::io::stderr().is_terminal() {
         render::asking(args.wait, args.output.language());
     }

@@ -77,7 +77,7 @@ pub(crate) fn usual(store: &Store, link: &LinkId, before: Timestamp) -> Result<V
     while back <= SAMPLE_LAST {
         let at = before.as_millis().saturating_sub(i64::try_from(back.as_millis()).unwrap_or(i64::MAX));
         let sampled = store.rounds_up_to(link, Timestamp::from_millis(at), SAMPLE)?;
-        rounds.extend(sampled.into_iter().filter(|round| !round.dont_fragment && round.rtt.is_some()));
+        rounds.extend(sampled.into_iter().filter(|round| round.is_plain() && round.rtt.is_some()));
         back = back * 3 / 2;
     }
     rounds.sort();
@@ -101,7 +101,7 @@ fn is_answered(round: &ProbeRound) -> bool {
 
 /// When the first judged round of a sender began, if none of them was answered.
 fn dead_since(evidence: &Evidence, pair: &Pair, agent: &AgentId) -> Option<Timestamp> {
-    let of_sender = |round: &&ProbeRound| round.pair == pair.id && round.key.agent == *agent && !round.dont_fragment;
+    let of_sender = |round: &&ProbeRound| round.pair == pair.id && round.key.agent == *agent && round.is_plain();
     let judged = || evidence.probes.iter().filter(of_sender);
     let dead = judged().all(|round| !is_answered(round));
     judged().map(|round| round.started_at).min().filter(|_| dead)
@@ -121,8 +121,8 @@ fn rounds_back(store: &Store, pair: &Pair, agent: &AgentId, since: Timestamp) ->
 fn broke(rounds: &[ProbeRound], since: Timestamp) -> Option<Break> {
     let answered = rounds.iter().filter(|round| is_answered(round));
     let last_good = answered.map(|round| if is_whole(round) { round.ended_at } else { round.started_at }).max()?;
-    // A packet that dies for its size says nothing of the pair.
-    let bad = rounds.iter().filter(|round| !is_answered(round) && !round.dont_fragment).map(|round| round.started_at);
+    // A packet that dies for its size or in a load says nothing of the pair.
+    let bad = rounds.iter().filter(|round| !is_answered(round) && round.is_plain()).map(|round| round.started_at);
     let first_bad = bad.filter(|at| *at >= last_good).min().unwrap_or(since);
     Some(Break { last_good, first_bad })
 }

@@ -7,14 +7,14 @@
 //! agent's own word (metadata service), bound to its credential's account; snapshots have the last word in the verdict.
 
 use crate::{
-    settings::ExpectedLink,
+    settings::{ExpectedLink, LoadLimit},
     store::{AgentRow, hash_of},
 };
 use pingtong_evidence::{
     AgentId, Cidr, Endpoint, EndpointSet, Expectation, Link, LinkId, MetadataFact, Pair, PairId, PlanArrival,
     PlanTarget, PortRange, ProbeRound, Protocol, SCHEMA, Sampling, Side, Timestamp,
 };
-use pingtong_evidence::{Plan, RequestTag};
+use pingtong_evidence::{Plan, PlanLoad, RequestTag};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -118,6 +118,7 @@ impl Roster {
         revision: u64,
         nonce_key: &str,
         fresh: Option<RequestTag>,
+        load: Option<PlanLoad>,
         now: Timestamp,
     ) -> Option<Plan> {
         let targets = self.targets.get(agent)?.clone();
@@ -136,6 +137,7 @@ impl Roster {
             snapshot_period_ms: SNAPSHOT_PERIOD_MS,
             fresh,
             fresh_sampling,
+            load,
             now,
         })
     }
@@ -163,6 +165,21 @@ impl Roster {
             })
         });
         arrivals.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The load of one pair, and who sends it: the initiator's agent, or the acceptor's where there is no other.
+    ///
+    /// # Errors
+    /// Why the pair can have none.
+    pub(crate) fn load_of(pair: &Pair, limit: LoadLimit) -> Result<(AgentId, PlanLoad), String> {
+        if pair.protocol != Protocol::Icmp {
+            return Err(format!("a load is sent by ICMP, and pair \"{}\" is of {}", pair.id, pair.protocol));
+        }
+        let sender =
+            Side::BOTH.into_iter().find_map(|side| Some((pair.endpoint(side).agent.clone()?, side.opposite())));
+        let (agent, far) = sender.ok_or_else(|| format!("no agent is known at either end of pair \"{}\"", pair.id))?;
+        let address = pair.endpoint(far).address;
+        Ok((agent, PlanLoad { pair: pair.id.clone(), address, mbit: limit.mbit, seconds: limit.seconds }))
     }
 
     fn add(&mut self, link: &Link, expectation: &Expectation, agents: &[AgentRow]) {
@@ -467,10 +484,10 @@ ports = [443, 444]
         assert_eq!(roster.targets[&agents[0].id].len(), 1, "tcp is opened by the acceptor only");
         assert_eq!(roster.targets[&agents[1].id].len(), 3);
         let senders =
-            |agent: &AgentRow| roster.plan_of(&agent.id, 1, "00", None, Timestamp::default()).unwrap().senders;
+            |agent: &AgentRow| roster.plan_of(&agent.id, 1, "00", None, None, Timestamp::default()).unwrap().senders;
         assert_eq!((senders(&agents[0]), senders(&agents[1])), (vec![agents[1].id.clone()], vec![]));
         let arrivals =
-            |agent: &AgentRow| roster.plan_of(&agent.id, 1, "00", None, Timestamp::default()).unwrap().arrivals;
+            |agent: &AgentRow| roster.plan_of(&agent.id, 1, "00", None, None, Timestamp::default()).unwrap().arrivals;
         let at = |arrival: PlanArrival| (arrival.agent, arrival.from.to_string(), arrival.to.to_string(), arrival.port);
         let opener = |port| (agents[1].id.clone(), "172.16.1.10".to_owned(), "192.168.1.10".to_owned(), port);
         assert_eq!(arrivals(&agents[0]).into_iter().map(at).collect::<Vec<_>>(), [opener(443), opener(444)]);

@@ -5,8 +5,8 @@
 use crate::document::{Mistakes, Reader, Table};
 use pingtong_cloud::EndpointRule;
 use pingtong_evidence::{
-    AccountId, Cidr, EndpointSet, Expectation, InstanceId, Link, LinkId, LinkKind, LinkSide, PortRange, Protocol,
-    RegionId, Side, VSwitchId, VpcId,
+    AccountId, Cidr, EndpointSet, Expectation, InstanceId, LOAD_MBIT_MAX, LOAD_SECONDS_MAX, Link, LinkId, LinkKind,
+    LinkSide, PortRange, Protocol, RegionId, Side, VSwitchId, VpcId,
 };
 use pingtong_verdict::Lang;
 use std::{
@@ -20,6 +20,8 @@ use toml::de::DeTable;
 /// Greatest settling time: an hour. Beyond it nothing would ever be conclusive in a busy account.
 const SETTLE_MS_MAX: u64 = 3_600_000;
 const SETTLE_MS_DEFAULT: u64 = 60_000;
+/// Seconds of a load whose link does not say.
+const LOAD_SECONDS_DEFAULT: u64 = 3;
 /// Bytes of a settings file; more is a wrong file given by mistake.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
@@ -77,6 +79,17 @@ pub struct ExpectedLink {
     pub expectations: Vec<Expectation>,
     /// What must not get through.
     pub forbids: Vec<Expectation>,
+    /// What a load of it may be that somebody asks for; none may be when it is not set.
+    pub load: Option<LoadLimit>,
+}
+
+/// Bounds of a load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadLimit {
+    /// Megabits a second.
+    pub mbit: u32,
+    /// Seconds in all.
+    pub seconds: u32,
 }
 
 /// A role that an account's owner grants, so that the collector itself may read the account's configuration.
@@ -302,6 +315,7 @@ fn read_link(reader: &mut Reader<'_>, mut table: Table<'_, '_>) -> Option<Expect
     for forbid in reader.tables(&mut table, "forbid", "[[link.forbid]] tables") {
         forbids.extend(read_expectation(reader, forbid));
     }
+    let load = read_load(reader, &mut table);
     let at = table.at();
     reader.close(&table);
     let [Some(initiator), Some(acceptor)] = sides else { return None };
@@ -309,7 +323,15 @@ fn read_link(reader: &mut Reader<'_>, mut table: Table<'_, '_>) -> Option<Expect
         reader.mistake(&at, "initiator and acceptor are the same VPC; a link joins two");
         return None;
     }
-    Some(ExpectedLink { link: Link { id: id?, kind: kind?, initiator, acceptor }, expectations, forbids })
+    Some(ExpectedLink { link: Link { id: id?, kind: kind?, initiator, acceptor }, expectations, forbids, load })
+}
+
+/// Zero is none, and so is nothing.
+fn read_load(reader: &mut Reader<'_>, table: &mut Table<'_, '_>) -> Option<LoadLimit> {
+    let mbit = reader.number(table, "load_mbit", 0..=LOAD_MBIT_MAX.into(), 0);
+    let seconds = reader.number(table, "load_seconds", 1..=LOAD_SECONDS_MAX.into(), LOAD_SECONDS_DEFAULT);
+    let limit = LoadLimit { mbit: u32::try_from(mbit).ok()?, seconds: u32::try_from(seconds).ok()? };
+    (limit.mbit > 0).then_some(limit)
 }
 
 fn link_kind(text: &str) -> Result<LinkKind, &'static str> {
@@ -531,6 +553,20 @@ c.toml:13: link[0].forbid[0]: icmp has no ports; leave them out
         let bad =
             Settings::parse(&format!("cloud_endpoint = \"nowhere\"\nprofile = \"\"\n{GOOD}"), "c.toml").unwrap_err();
         assert_eq!(bad.all.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn a_link_may_be_loaded_only_where_the_settings_say_how_much() {
+        let of = |more: &str| {
+            let text = GOOD.replace("kind = \"router-interface\"", &format!("kind = \"router-interface\"\n{more}"));
+            Settings::parse(&text, "c.toml")
+        };
+        assert_eq!(of("").unwrap().links[0].load, None);
+        assert_eq!(of("load_mbit = 0").unwrap().links[0].load, None);
+        assert_eq!(of("load_mbit = 20").unwrap().links[0].load, Some(LoadLimit { mbit: 20, seconds: 3 }));
+        assert_eq!(of("load_mbit = 20\nload_seconds = 10").unwrap().links[0].load.unwrap().seconds, 10);
+        let mistakes = of("load_mbit = 201\nload_seconds = 0").unwrap_err();
+        assert_eq!(mistakes.all.len(), 2, "{mistakes}");
     }
 
     #[test]

@@ -55,7 +55,8 @@ pub use observation::{
 pub use packet::{PortRange, Protocol};
 pub use redact::{KeyedFunction, redact};
 pub use report::{
-    Ack, AgentHealth, AgentHello, Plan, PlanArrival, PlanTarget, Rejected, Report, ReportBatch, ReportBody, Sampling,
+    Ack, AgentHealth, AgentHello, LOAD_MBIT_MAX, LOAD_SECONDS_MAX, Plan, PlanArrival, PlanLoad, PlanTarget, Rejected,
+    Report, ReportBatch, ReportBody, Sampling,
 };
 pub use route::{AssociateType, NextHop, NextHopKind, RouteEntry, RouteKind, RouteStatus, RouteTable, RouteTableKind};
 pub use sequence::SequenceSet;

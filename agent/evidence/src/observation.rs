@@ -28,6 +28,11 @@ pub struct SendErrors {
 }
 
 impl ProbeRound {
+    /// Whether what it loses is loss: not a search for sizes, and no load.
+    pub fn is_plain(&self) -> bool {
+        !self.dont_fragment && self.load_bits_per_s.is_none()
+    }
+
     /// A round of plain echoes all of which were sent at the beginning of time and answered by nobody: what others are made
     /// from, in tests above all.
     pub fn unanswered(key: RoundKey, pair: PairId, target: IpAddr, planned: u32) -> Self {

@@ -56,6 +56,25 @@ pub struct PlanArrival {
     pub port: u16,
 }
 
+/// Greatest rate that a load of a path offers, in megabits a second of whole IP packets, whatever is asked for.
+pub const LOAD_MBIT_MAX: u32 = 200;
+/// Longest time of all steps of a load together, in seconds.
+pub const LOAD_SECONDS_MAX: u32 = 10;
+
+/// A load of one path, once, together with fresh evidence. It takes bandwidth from others: somebody asked for it by name, the
+/// collector's settings permit it for the link, and the agent's own settings have the last word.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PlanLoad {
+    /// For which pair.
+    pub pair: PairId,
+    /// Towards which address; one of the plan's targets.
+    pub address: IpAddr,
+    /// Megabits a second at most.
+    pub mbit: u32,
+    /// Seconds in all at most.
+    pub seconds: u32,
+}
+
 /// How much is sent and read in one round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Sampling {
@@ -97,6 +116,9 @@ pub struct Plan {
     pub fresh: Option<RequestTag>,
     /// How much is sent for it.
     pub fresh_sampling: Sampling,
+    /// A load that belongs to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<PlanLoad>,
     /// The collector's clock when it answered.
     pub now: Timestamp,
 }
@@ -146,6 +168,9 @@ pub struct AgentHealth {
     /// Why no exact probing is possible, in words, when it is not.
     #[serde(default)]
     pub degraded: Option<String>,
+    /// Why a load that the plan asks for is not sent, in words; none when there is none, or it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_refused: Option<String>,
     /// The request for fresh evidence whose round, facts and snapshot are all sent.
     #[serde(default)]
     pub fresh_done: Option<RequestTag>,

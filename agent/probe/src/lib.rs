@@ -29,7 +29,7 @@ mod wire;
 pub use arrivals::{ArrivalLedger, Observers, Sighting};
 pub use datagram::{Datagram, Segment, parse_datagram, parse_segment};
 pub use hop_walk::{Hop, HopAnswer, HopOrder, HopProbe, HopWalk};
-pub use load::{LOAD_MBIT_MAX, LOAD_SECONDS_MAX, LoadOutcome, LoadStep, load_steps};
+pub use load::{LOAD_PACKET_BITS, LoadOutcome, LoadStep, load_steps};
 pub use nonce::{NonceKey, NonceKeyError};
 pub use now::{ClockWatch, Now};
 pub use path_size::{PathSize, SizeVerdict};

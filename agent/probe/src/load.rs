@@ -4,13 +4,11 @@
 //! bandwidth from everybody else on the path. An echo loads both directions alike, so that the narrower one shows; which one
 //! it is, only arrivals at the far end tell. Pure: the shell announces, sends and counts.
 
-use pingtong_evidence::ProbeRound;
+use pingtong_evidence::{LOAD_MBIT_MAX, LOAD_SECONDS_MAX, ProbeRound};
 use std::time::Duration;
 
-/// Greatest rate offered, in megabits a second of whole IP packets.
-pub const LOAD_MBIT_MAX: u32 = 200;
-/// Longest time of all steps together, in seconds.
-pub const LOAD_SECONDS_MAX: u32 = 10;
+/// Bits of one packet of a load.
+pub const LOAD_PACKET_BITS: u32 = PACKET_BYTES * 8;
 /// Bytes of one whole packet: passes every path that carries ordinary traffic.
 const PACKET_BYTES: u32 = 1_400;
 /// Bytes of the IPv4 and ICMP headers in it.

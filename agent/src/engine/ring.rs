@@ -4,7 +4,7 @@
 //! at a tenth of what a call a frame costs. The older version of the interface is used since it shows each frame at once,
 //! while `TPACKET_V3` shows blocks of them when a timer fires: a round would be closed before the sight of its last reply.
 //!
-//! Every block of `unsafe` is sound for the reason beside it; all rest on this: the mapping is as long as `frames` frames and
+//! Every block of `unsafe` is sound for the reason beside it; all rest on this: the mapping is as long as its frames are and
 //! lives as long as the `Ring`, and a frame is the kernel's or ours by its first word, never both's.
 
 #![expect(unsafe_code, reason = "memory that the kernel writes to can be mapped and read in no safe way")]
@@ -20,11 +20,13 @@ use std::{
 
 /// A frame holds its headers (80 bytes) and as much of a packet as the tag of a probe can lie within.
 const FRAME_BYTES: usize = 256;
-/// Frames that wait at most: 80 ms of 50 000 requests a second and their replies.
-pub(super) const FRAMES: usize = 8_192;
+/// Frames that wait at most where arrivals are observed: 80 ms of 50 000 requests a second and their replies.
+pub(super) const FRAMES_OF_ALL: usize = 8_192;
 /// The same for an agent that runs for ever beside other programs: a mebibyte, 100 ms of 20 000 requests a second. Beyond
 /// that its own drops are told.
-pub(super) const FRAMES_FEW: usize = 4_096;
+pub(super) const FRAMES_AT_REST: usize = 4_096;
+/// And where only our own probes are: those of one batch and their replies, and a stall.
+pub(super) const FRAMES_OF_OURS: usize = 2_048;
 const BLOCK_BYTES: usize = 64 << 10;
 
 /// `TPACKET_V2`, `TP_STATUS_KERNEL`, `TP_STATUS_USER` of `linux/if_packet.h`.
@@ -62,20 +64,26 @@ pub(super) struct Ring {
 unsafe impl Send for Ring {}
 
 impl Ring {
-    /// Has the kernel put the packets of a packet socket into frames instead of its queue.
+    /// Has the kernel put the packets of a packet socket into so many frames instead of its queue; a multiple of a block's.
     ///
     /// # Errors
     /// What the kernel said; the socket works as before then.
     pub(super) fn map(fd: &OwnedFd, frames: usize) -> Result<Self, Errno> {
-        let bytes = frames * FRAME_BYTES;
         set_option(fd, libc::SOL_PACKET, libc::PACKET_VERSION, &VERSION_2.to_ne_bytes())?;
         // struct tpacket_req: bytes of a block, blocks, bytes of a frame, frames.
-        let request = [BLOCK_BYTES, bytes / BLOCK_BYTES, FRAME_BYTES, frames];
+        let request = [BLOCK_BYTES, frames * FRAME_BYTES / BLOCK_BYTES, FRAME_BYTES, frames];
         let request = request.map(|number| u32::try_from(number).unwrap_or_default().to_ne_bytes()).concat();
         set_option(fd, libc::SOL_PACKET, libc::PACKET_RX_RING, &request)?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
         let memory = unsafe {
-            libc::mmap(ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd.as_raw_fd(), 0)
+            libc::mmap(
+                ptr::null_mut(),
+                frames * FRAME_BYTES,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                fd.as_raw_fd(),
+                0,
+            )
         };
         if memory == libc::MAP_FAILED {
             let errno = Errno::last();

@@ -95,7 +95,7 @@ impl Lane {
         let mut envelopes = [Envelope::EMPTY; N];
         let mut letters = [Letter::default(); N];
         for ((envelope, letter), probe) in envelopes.iter_mut().zip(&mut letters).zip(probes) {
-            *letter = envelope.letter(probe, self.headed);
+            *letter = envelope.letter(probe, self.headed, self.scope);
         }
         let letters = &letters[..probes.len().min(N)];
         let mut done = 0;
@@ -128,7 +128,7 @@ impl Envelope {
     const EMPTY: Self =
         Self { name: [0; NAME6_BYTES], header: [0; IPV4_HEADER_BYTES], control: [0; NUMBER_CONTROL_BYTES] };
 
-    fn letter<'a>(&'a mut self, probe: &Outgoing<'a>, headed: Option<u8>) -> Letter<'a> {
+    fn letter<'a>(&'a mut self, probe: &Outgoing<'a>, headed: Option<u8>, scope: u32) -> Letter<'a> {
         let (name, level, kind) = match probe.to {
             IpAddr::V4(to) => {
                 self.name[..2].copy_from_slice(&address_family(libc::AF_INET));
@@ -141,6 +141,9 @@ impl Envelope {
             IpAddr::V6(to) => {
                 self.name[..2].copy_from_slice(&address_family(libc::AF_INET6));
                 self.name[8..24].copy_from_slice(&to.octets());
+                if to.is_unicast_link_local() {
+                    self.name[24..].copy_from_slice(&scope.to_ne_bytes());
+                }
                 (NAME6_BYTES, libc::SOL_IPV6, libc::IPV6_HOPLIMIT)
             }
         };

@@ -10,7 +10,7 @@ use super::{
     batch::{Inbox, read_option, set_option},
     filter::{self, Wanted},
     pickup::Pickup,
-    ring::{FRAMES, FRAMES_FEW, Ring},
+    ring::{FRAMES_AT_REST, FRAMES_OF_ALL, FRAMES_OF_OURS, Ring},
 };
 use crate::{
     bpf::{self, Op},
@@ -89,6 +89,8 @@ pub(super) struct Lane {
     pub(super) version: Version,
     /// The hop limit of headers, where what leaves by it brings its own.
     pub(super) headed: Option<u8>,
+    /// The interface that link-local addresses are reached by, by its index; none while it is zero.
+    pub(super) scope: u32,
     /// Whether anything was sent by it.
     pub(super) used: bool,
     pub(super) drops: u32,
@@ -155,19 +157,19 @@ impl Sockets {
     /// # Errors
     /// What the kernel said about the raw socket.
     pub fn open() -> Result<Self, Errno> {
-        Self::open_with(FRAMES)
+        Self::open_with(FRAMES_OF_ALL)
     }
 
     /// The same with less memory for packets, for an agent that runs for ever.
     ///
     /// # Errors
     /// What the kernel said about the raw socket.
-    pub fn open_small() -> Result<Self, Errno> {
-        Self::open_with(FRAMES_FEW)
+    pub fn open_at_rest() -> Result<Self, Errno> {
+        Self::open_with(FRAMES_AT_REST)
     }
 
     fn open_with(frames: usize) -> Result<Self, Errno> {
-        let wanted = Wanted { identifiers: None, requests: true, departures: true };
+        let wanted = Wanted { identifiers: None, requests: true, departures: true, replies: false };
         let icmp = raw(Version::V4, SockProtocol::Icmp)?;
         prepare(&icmp.fd, &filter::icmp(&wanted));
         let icmpv6 = raw(Version::V6, SockProtocol::IcmpV6);
@@ -185,8 +187,7 @@ impl Sockets {
         if let Ok(lane) = &icmpv6 {
             option_was_set("stamps of arrivals over IPv6", stamp_arrivals(&lane.fd));
         }
-        let tap = socket(AddressFamily::Packet, SockType::Datagram, FLAGS, SockProtocol::EthAll);
-        let tap = tap.map(|fd| Tap::new(fd, &wanted, frames));
+        let tap = Tap::open(&wanted, frames);
         Ok(Self {
             icmp,
             icmpv6,
@@ -240,19 +241,29 @@ impl Sockets {
         lanes.into_iter().flatten().try_for_each(|lane| self.bound.bind(lane))
     }
 
-    /// Has the kernel hand over replies and errors only that concern these identifiers; where no departures are stamped,
-    /// which is where speed is asked for, a program of ours in the kernel picks the replies up if it may.
-    pub fn only(&mut self, identifiers: RangeInclusive<u16>) {
-        self.wanted.identifiers = Some(identifiers.clone());
-        self.attach_filters();
-        if !self.wanted.departures {
-            self.picked_up = self
-                .pick_up(&identifiers)
-                .inspect_err(|error| {
-                    tracing::debug!(%error, "replies are read one by one: the kernel runs no program of ours");
-                })
-                .ok();
+    /// Has probes to IPv6 link-local addresses leave by the interface of this index.
+    pub fn scope(&mut self, index: u32) {
+        for lane in [self.icmpv6.as_mut(), self.whole_v6.as_mut()].into_iter().flatten() {
+            lane.scope = index;
         }
+    }
+
+    /// Has the kernel hand over replies and errors only that concern these identifiers.
+    pub fn only(&mut self, identifiers: RangeInclusive<u16>) {
+        self.wanted.identifiers = Some(identifiers);
+        self.attach_filters();
+    }
+
+    /// Has a program of ours in the kernel pick up the replies with these identifiers, if it may: for many thousands of
+    /// probes a second.
+    pub fn hurry(&mut self, identifiers: &RangeInclusive<u16>) {
+        let picked_up = self.pick_up(identifiers);
+        if let Err(error) = &picked_up {
+            tracing::debug!(%error, "replies are read one by one: the kernel runs no program of ours");
+        }
+        self.picked_up = picked_up.ok();
+        self.wanted.replies = self.picked_up.is_some() && self.wanted.departures;
+        self.attach_filters();
     }
 
     /// Whether replies are picked up in the kernel.
@@ -271,6 +282,9 @@ impl Sockets {
     /// Stops looking at what arrives from others.
     pub fn unobserved(&mut self) {
         self.wanted.requests = false;
+        // The old one is closed first, and it held more memory than is needed now.
+        self.tap = Err(Errno::ENOTCONN);
+        self.tap = Tap::open(&self.wanted, if self.wanted.requests { FRAMES_OF_ALL } else { FRAMES_OF_OURS });
         self.attach_filters();
     }
 
@@ -301,8 +315,7 @@ impl Sockets {
     pub(super) fn readable(&self) -> Vec<&OwnedFd> {
         let tap = self.tap.as_ref().ok().filter(|tap| tap.observes).map(|tap| &tap.fd);
         let icmpv6 = self.icmpv6.as_ref().ok().map(|lane| &lane.fd);
-        let picked_up = self.picked_up.iter().flat_map(|(pickup, lane)| [&pickup.records.fd, &lane.fd]);
-        [Some(&self.icmp.fd), icmpv6, tap].into_iter().flatten().chain(picked_up).collect()
+        [Some(&self.icmp.fd), icmpv6, tap].into_iter().flatten().collect()
     }
 
     /// Waits until there is something to read, for callers without a run time.
@@ -310,8 +323,8 @@ impl Sockets {
     /// # Errors
     /// What the kernel said; an interruption by a signal is none.
     pub fn ready_within(&self, timeout: Duration) -> io::Result<()> {
-        if self.busy {
-            // Woken for each packet of a stream, we would spend more on waking than on reading.
+        if self.busy || self.picked_up.is_some() {
+            // What is picked up wakes nobody. Woken for each packet of a stream, we would spend more on waking than on reading.
             ppoll(&mut [], Some(TimeSpec::from_duration(timeout.min(PAUSE))), None).map(drop).or_else(unless_signal)?;
             return Ok(());
         }
@@ -339,7 +352,8 @@ impl Bound {
 }
 
 impl Tap {
-    fn new(fd: OwnedFd, wanted: &Wanted, frames: usize) -> Self {
+    fn open(wanted: &Wanted, frames: usize) -> Result<Self, Errno> {
+        let fd = socket(AddressFamily::Packet, SockType::Datagram, FLAGS, SockProtocol::EthAll)?;
         prepare(&fd, &filter::echoes(wanted));
         // For the want of a ring; with one, frames are stamped anyway.
         option_was_set("stamps of frames", stamp_arrivals(&fd));
@@ -347,7 +361,7 @@ impl Tap {
         if let Err(error) = &ring {
             tracing::debug!(%error, "the kernel shares no memory for packets: each is read by a call");
         }
-        Self { fd, ring: ring.ok(), observes: wanted.requests }
+        Ok(Self { fd, ring: ring.ok(), observes: wanted.requests })
     }
 
     /// Packets that were dropped since this was asked last.
@@ -370,7 +384,7 @@ impl Version {
 
 impl Lane {
     fn new(fd: OwnedFd, version: Version) -> Self {
-        Self { fd, version, headed: None, used: false, drops: 0 }
+        Self { fd, version, headed: None, scope: 0, used: false, drops: 0 }
     }
 }
 

@@ -60,7 +60,7 @@ pub fn ping(
 ) -> anyhow::Result<Exit> {
     let draw = Draw::new()?;
     let identifier = draw.identifier();
-    let sockets = match sockets {
+    let mut sockets = match sockets {
         Ok(sockets) => Ok(prepared(sockets, args, identifier)?),
         Err(errno) => Err(errno),
     };
@@ -68,6 +68,13 @@ pub fn ping(
         tracing::debug!(%error, "capabilities are kept");
     }
     let mut targets = targets(args)?;
+    if let Some(scope) = &targets.scope {
+        let sockets = sockets.as_mut().map_err(|errno| {
+            let what = format!("link-local addresses need raw sockets: {}", errno.desc());
+            NoEngine(format!("{what}; allow them with \"{CAPABILITY_ADVICE}\""))
+        })?;
+        sockets.scope(scope.index);
+    }
     // Before there are other threads, which inherit what is blocked.
     let signals = Signals::watch();
     let mut mover = Mover::of(sockets, args, lang)?;
@@ -184,6 +191,14 @@ fn targets(args: &PingArgs) -> anyhow::Result<Targets> {
         _ => Family::Any,
     };
     let targets = targets::read(&args.target, &args.targets, family).map_err(Usage)?;
+    if let (Some(address), None, None) = (targets.unscoped, &targets.scope, &args.interface) {
+        bail!(Usage(format!("{address} is link-local: say by which interface, such as {address}%eth0 or -I eth0")));
+    }
+    if let (Some(scope), Some(bound)) = (&targets.scope, &args.interface)
+        && nix::net::if_::if_nametoindex(bound.as_str()).ok() != Some(scope.index)
+    {
+        bail!(Usage(format!("-I {bound} binds all probes, and a target asks for {}; give one of both", scope.name)));
+    }
     if targets.addresses.is_empty() && !args.observe {
         bail!(Usage(String::from("no target: give an address, a name, a CIDR block, or --targets FILE")));
     }
@@ -200,6 +215,9 @@ fn prepared(mut sockets: Sockets, args: &PingArgs, identifier: u16) -> anyhow::R
         .map_err(|error| Usage(format!("probes cannot leave by that interface or from that address: {error}")))?;
     sockets.stamp_departures(args.stamps() == WantedStamps::Both);
     sockets.only(identifier..=identifier);
+    if args.rate == Some(0) {
+        sockets.hurry(&(identifier..=identifier));
+    }
     Ok(sockets)
 }
 

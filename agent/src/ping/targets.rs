@@ -26,6 +26,17 @@ pub(super) enum Family {
 pub(super) struct Targets {
     pub(super) addresses: Vec<IpAddr>,
     pub(super) names: BTreeMap<usize, String>,
+    /// The interface that link-local addresses are reached by, where one was named with them.
+    pub(super) scope: Option<Scope>,
+    /// The first link-local address that came without one.
+    pub(super) unscoped: Option<Ipv6Addr>,
+}
+
+/// What stands behind the percent sign of a link-local address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scope {
+    pub(super) name: String,
+    pub(super) index: u32,
 }
 
 /// Reads arguments and lists; a list is a block, a file, or `-` for standard input.
@@ -82,7 +93,18 @@ impl Reader {
 
     fn take(&mut self, text: &str, place: &str) {
         if let Ok(address) = text.parse::<IpAddr>() {
+            if let IpAddr::V6(address) = address
+                && address.is_unicast_link_local()
+            {
+                self.targets.unscoped.get_or_insert(address);
+            }
             return self.add(address, None);
+        }
+        if let Some((address, name)) = text.split_once('%') {
+            return match self.scoped(address, name) {
+                Ok(address) => self.add(address, Some(text)),
+                Err(why) => self.mistakes.push(format!("{place}\"{text}\": {why}")),
+            };
         }
         if text.contains('/') {
             return match Cidr::parse(text) {
@@ -96,6 +118,27 @@ impl Reader {
                 "{place}\"{text}\" is neither an address, a CIDR block nor a name that resolves to one ({why})"
             )),
         }
+    }
+
+    fn scoped(&mut self, address: &str, name: &str) -> Result<IpAddr, String> {
+        let address: Ipv6Addr =
+            address.parse().map_err(|_| String::from("only an IPv6 address has an interface behind a \"%\""))?;
+        if !address.is_unicast_link_local() {
+            return Err(format!(
+                "{address} is not link-local; leave \"%{name}\" out, or bind all probes with -I {name}"
+            ));
+        }
+        let index = name.parse().ok().filter(|index| *index > 0);
+        let index = index.or_else(|| nix::net::if_::if_nametoindex(name).ok());
+        let index = index.ok_or_else(|| format!("there is no interface \"{name}\" here (ip link)"))?;
+        let scope = self.targets.scope.get_or_insert(Scope { name: name.to_owned(), index });
+        if scope.index == index {
+            return Ok(address.into());
+        }
+        let first = &scope.name;
+        Err(format!(
+            "one run reaches link-local addresses by one interface, here {first}; ping those of {name} by another run"
+        ))
     }
 
     fn take_block(&mut self, text: &str, block: Cidr, place: &str) {
@@ -183,6 +226,23 @@ mod tests {
             assert!(error.contains(expected), "{expected}: {error}");
         }
         assert_eq!(error.lines().count(), 4, "{error}");
+    }
+
+    #[test]
+    fn a_link_local_address_names_its_interface_and_all_of_a_run_the_same() {
+        let targets = given(&["fe80::1%lo", "fe80::2%1", "fd00::1"]).unwrap();
+        assert_eq!(targets.scope, Some(Scope { name: String::from("lo"), index: 1 }));
+        assert_eq!((targets.addresses.len(), targets.names[&0].as_str()), (3, "fe80::1%lo"));
+        assert_eq!(given(&["fe80::3"]).unwrap().unscoped, Some("fe80::3".parse().unwrap()));
+        for (texts, expected) in [
+            (&["fe80::1%no-such"][..], "no interface"),
+            (&["fd00::1%lo"], "not link-local"),
+            (&["10.0.0.1%lo"], "only an IPv6 address"),
+            (&["fe80::1%lo", "fe80::2%2"], "another run"),
+        ] {
+            let error = given(texts).unwrap_err();
+            assert!(error.contains(expected), "{texts:?}: {error}");
+        }
     }
 
     #[test]

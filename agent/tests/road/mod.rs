@@ -1,6 +1,6 @@
 //! A sender, a router and a responder in network namespaces of a test's own, joined by veth pairs; nothing leaves this host.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, clippy::panic, reason = "each test binary uses a part of it, and a test fails by panicking")]
 
 use nix::{
     sched::{CloneFlags, unshare},

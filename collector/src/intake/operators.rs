@@ -7,13 +7,14 @@ use crate::{
     clock, credential,
     gathering::Gathering,
     history, judge, metrics,
+    roster::Roster,
 };
 use axum::{
     Json,
     extract::{Query, State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode, header},
 };
-use pingtong_evidence::{LinkId, Pair, RequestTag, SCHEMA, Snapshot};
+use pingtong_evidence::{AgentId, LinkId, Pair, PlanLoad, RequestTag, SCHEMA, Snapshot};
 use pingtong_verdict::Question;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -31,6 +32,9 @@ pub(crate) struct VerifyRequest {
     pub(crate) pair: Option<String>,
     /// How long to wait for agents that do not answer.
     pub(crate) wait_ms: u64,
+    /// Whether to load the path too: of exactly one pair, whose link permits it.
+    #[serde(default)]
+    pub(crate) load: bool,
 }
 
 /// Its answer: everything that each verdict follows from, so that whoever asked can keep it and decide it again.
@@ -59,13 +63,14 @@ pub(super) async fn verify(
     if asked.is_empty() {
         return Err(Refusal::new(StatusCode::CONFLICT, nothing_enrolled(&board)));
     }
+    let load = if request.load { Some(load_of(&board, &pairs)?) } else { None };
     Counters::add(&board.counters.verifications, 1);
     let asked_at = clock::now();
     let tag = RequestTag::parse(&uuid::Uuid::now_v7().to_string())
         .map_err(|error| Refusal::bad_request(error.to_string()))?;
     let agents: Vec<_> = asked.iter().cloned().collect();
-    board.ask(Gathering::new(tag.clone(), asked), &agents).await?;
     let wait_ms = request.wait_ms.min(WAIT_MS_MAX);
+    board.ask(Gathering::new(tag.clone(), asked), &agents, load).await?;
     let expected: Vec<_> = board.settings.links.iter().filter(|expected| links.contains(&expected.link.id)).collect();
     let (read, ()) = tokio::join!(
         board.read_granted(&expected, Some(&tag), Duration::from_millis(wait_ms)),
@@ -105,6 +110,23 @@ pub(super) async fn verify(
     }
     questions.sort_by(|one, other| one.pair.id.cmp(&other.pair.id));
     Ok(Json(QuestionsReply { schema: SCHEMA, questions }))
+}
+
+/// The load of the one pair that was asked for.
+fn load_of(board: &Board, pairs: &[Pair]) -> Result<(AgentId, PlanLoad), Refusal> {
+    let [pair] = pairs else {
+        let known: Vec<&str> = pairs.iter().take(20).map(|pair| pair.id.as_str()).collect();
+        return Err(Refusal::bad_request(format!("a load is of one pair; name it: {}", known.join(", "))));
+    };
+    let link = &pair.link.id;
+    let limit = board.settings.links.iter().find(|expected| expected.link.id == *link).and_then(|link| link.load);
+    let limit = limit.ok_or_else(|| {
+        let error = format!("the settings permit no load of link \"{link}\"; give its [[link]] a load_mbit");
+        Refusal::new(StatusCode::FORBIDDEN, error)
+    })?;
+    let (sender, load) = Roster::load_of(pair, limit).map_err(Refusal::bad_request)?;
+    tracing::warn!(agent.id = %sender, peer.addr = %load.address, mbit = load.mbit, seconds = load.seconds, "a load of the path is asked for");
+    Ok((sender, load))
 }
 
 /// Body of `POST /v1/snapshots`.

@@ -120,6 +120,15 @@ pub(crate) fn asking(wait_s: f64, lang: Lang) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
+/// Announces a load, whoever reads.
+pub(crate) fn loading(lang: Lang) {
+    aside(
+        "a load of the path is asked for: it takes bandwidth from others, both ways, for as long as the settings permit",
+        "即将进行带宽压测：在配置允许的时长内，往返方向都会占用带宽",
+        lang,
+    );
+}
+
 /// Says something beside the results, on standard error.
 pub(crate) fn aside(en: &str, zh: &str, lang: Lang) {
     let text = match lang {

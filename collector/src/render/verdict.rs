@@ -9,7 +9,8 @@ use super::{
 };
 use pingtong_evidence::{Direction, Endpoint, Side};
 use pingtong_verdict::{
-    Cause, Cut, DirectionReport, Evidence, Lang, LossRate, Object, Repairs, State, Step, StepState, Suspect, Verdict,
+    Cause, Cut, DirectionReport, Evidence, Lang, LoadReport, LossRate, Object, Repairs, State, Step, StepState,
+    Suspect, Verdict,
 };
 use std::fmt::Write as _;
 
@@ -104,7 +105,43 @@ fn directions(out: &mut String, verdict: &Verdict, style: Style) {
         let name = direction_name(direction, lang);
         let _ = writeln!(out, "  {}", columns(&[(name, 11), (&cells, 39), (&loss, 24), (&rtt, 0)]));
         out.push_str(&wrapped(&fate(report, lang), 13, 13));
+        for line in loads(report, lang) {
+            out.push_str(&wrapped(&line, 13, 13));
+        }
     }
+}
+
+/// What a load brought each way, one line a step.
+fn loads(report: &DirectionReport, lang: Lang) -> Vec<String> {
+    let mbit = |bits: u64| format!("{}.{:02}", bits / 1_000_000, bits % 1_000_000 / 10_000);
+    let untold = || "?".to_owned();
+    let line = |step: &LoadReport| {
+        let count = |told: Option<u64>| told.map_or_else(untold, |count| count.to_string());
+        let rate = |told: Option<u64>| told.map_or_else(untold, mbit);
+        let (offered, out, back) =
+            (mbit(step.offered_bits_per_s), rate(step.out_bits_per_s()), rate(step.back_bits_per_s()));
+        let (sent, arrived, answered, received) = (step.sent, count(step.arrived), count(step.answered), step.received);
+        let mut text = match lang {
+            Lang::En => format!(
+                "load of {offered} Mbit/s: {out} Mbit/s arrive ({arrived} of {sent}), {back} Mbit/s come back ({received} of {answered} answered)"
+            ),
+            Lang::Zh => format!(
+                "压测 {offered} Mbit/s：去程到达 {out} Mbit/s（{arrived}/{sent}），回程收到 {back} Mbit/s（{received}/{answered}）"
+            ),
+        };
+        if step.not_sent > 0 {
+            let _ = write!(
+                text,
+                "{} {}",
+                pick(lang, "; not sent in time by the sender:", "；发送端来不及发送："),
+                step.not_sent
+            );
+        }
+        text
+    };
+    let refused =
+        report.load_refused.iter().map(|why| format!("{}: {why}", pick(lang, "no load was sent", "未进行压测")));
+    report.loads.iter().map(line).chain(refused).collect()
 }
 
 /// Where packets died, where they should have, and which leg lost some.

@@ -157,3 +157,41 @@ async fn operators_need_the_admin_token_and_get_numbers() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("there are: peering1/192.168.1.10-172.16.1.10/icmp"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_is_asked_of_one_agent_and_only_where_the_settings_permit_it() {
+    let site = Site::new();
+    let (a, b) = (site.enroll("A.ecs1", A, "i-a"), site.enroll("B.ecs1", B, "i-b"));
+    let mut server = site.serve();
+    assert_eq!(a.hello("i-a", "vpc-a", "192.168.1.10").await.status(), 204);
+    assert_eq!(b.hello("i-b", "vpc-b", "172.16.1.10").await.status(), 204);
+    let refused = site.run("verify", &["--json", "--load", "--pair", "peering1"]);
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(text.contains("load_mbit") && !refused.status.success(), "{text}");
+    server.terminate();
+
+    let settings = std::fs::read_to_string(site.path("collector.toml")).unwrap();
+    let permitted = settings.replacen("kind = ", "load_mbit = 20\nload_seconds = 2\nkind = ", 1);
+    std::fs::write(site.path("collector.toml"), permitted).unwrap();
+    let mut server = site.serve();
+    assert_eq!(a.hello("i-a", "vpc-a", "192.168.1.10").await.status(), 204);
+    assert_eq!(b.hello("i-b", "vpc-b", "172.16.1.10").await.status(), 204);
+    let verify = site
+        .command("verify", &["--json", "--wait", "20", "--load", "--pair", "peering1", "--lang", "en"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (plan_a, plan_b) = tokio::join!(
+        answer(&a, "172.16.1.10", "192.168.1.10", "172.16.1.10", "B.ecs1"),
+        answer(&b, "192.168.1.10", "172.16.1.10", "192.168.1.10", "A.ecs1")
+    );
+    let load = plan_a.load.unwrap();
+    assert_eq!((load.mbit, load.seconds, load.address.to_string()), (20, 2, "172.16.1.10".to_owned()));
+    assert_eq!(plan_b.load, None);
+    let output = verify.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("takes bandwidth from others"), "it is announced: {said}");
+    assert_eq!(a.plan(0, 0).await.load, None, "once");
+    server.terminate();
+}

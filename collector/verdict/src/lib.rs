@@ -49,7 +49,7 @@ pub use onset::{Onset, RecordedCall, Trigger};
 pub use question::{HealthReport, Question};
 pub use steps::step_name;
 pub use verdict::{
-    Cause, Certainty, Cut, DirectionReport, Directions, Evidence, GapNote, Loss, Object, ObjectKind, Opening, Repair,
-    Repairs, State, Step, StepState, Suspect, Verdict,
+    Cause, Certainty, Cut, DirectionReport, Directions, Evidence, GapNote, LoadReport, Loss, Object, ObjectKind,
+    Opening, Repair, Repairs, State, Step, StepState, Suspect, Verdict,
 };
 pub use wilson::LossRate;

@@ -6,7 +6,7 @@
 
 use crate::{
     question::Question,
-    verdict::{Cut, DirectionReport, Loss},
+    verdict::{Cut, DirectionReport, LoadReport, Loss},
     wilson::LossRate,
 };
 use pingtong_evidence::{
@@ -16,10 +16,14 @@ use pingtong_evidence::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    time::Duration,
 };
 
 /// Time within which an agent reports what it saw arrive: its ledger gives a part out after 250 ms of quiet.
 const REPORTED_AFTER_MS: u128 = 300;
+
+/// Time around a load within which other packets may have been lost to it: a queue drains, and clocks differ.
+const LOAD_LINGERS: Duration = Duration::from_secs(1);
 
 /// Bytes of the IP and ICMP headers before a probe's payload, in IPv4 and in IPv6.
 const HEADER_BYTES: u32 = 28;
@@ -95,6 +99,10 @@ pub(crate) struct Observed {
     pub(crate) cut: Option<Cut>,
     /// What became of packets that may not be cut, by their size in bytes with all headers.
     pub(crate) sizes: BTreeMap<u32, SizeSeen>,
+    /// Steps of loads, by the bits offered each second.
+    pub(crate) loads: BTreeMap<u64, LoadReport>,
+    /// Why the sender sends none though it was asked to.
+    pub(crate) load_refused: Option<String>,
     /// What each round, which is a flow of its own, brought to the far interface; only of those that were observed there.
     pub(crate) flows: Vec<FlowSeen>,
 }
@@ -231,6 +239,8 @@ impl Observed {
             cut: self.cut.unwrap_or(Cut::Unknown),
             predicted,
             rtt: self.rtt,
+            loads: self.loads.values().copied().collect(),
+            load_refused: self.load_refused.clone(),
         }
     }
 }
@@ -298,12 +308,18 @@ pub(crate) fn observe_pair(
             .filter(|part| part.to == round.target)
             .collect();
         let round = if answers_itself { &without_replies(round) } else { round };
-        if round.dont_fragment {
+        if let Some(offered) = round.load_bits_per_s {
+            add_load(&mut seen, offered, round, &parts, spoke);
+        } else if round.dont_fragment {
             add_size(&mut seen, round, &parts, watching);
-        } else {
+        } else if !spoilt(question, round) {
             add_round(&mut seen, round, &parts, watching, spoke);
         }
     }
+    let own = pair.endpoint(flow.source()).agent.as_ref();
+    let refused =
+        question.healths.iter().filter(|health| Some(&health.agent) == own && pair.protocol == Protocol::Icmp);
+    seen.load_refused = refused.max_by_key(|health| health.at).and_then(|health| health.health.load_refused.clone());
     let never_came = seen.request.is_some_and(|leg| leg.of > 0 && leg.passed == 0);
     seen.mute =
         pair.protocol == Protocol::Udp && seen.sent > 0 && !seen.alive() && seen.complaints.is_empty() && !never_came;
@@ -366,6 +382,38 @@ fn belongs(round: &ProbeRound, pair: &Pair, flow: Direction) -> bool {
         && round.protocol == pair.protocol
         && round.target == to.address
         && from.agent.as_ref().is_none_or(|agent| *agent == round.key.agent)
+}
+
+/// Whether a round lost some of its packets while a load was on its link: the load may have taken their place. One that is
+/// answered whole is not, and one that is answered by nobody died of something else than that.
+fn spoilt(question: &Question, round: &ProbeRound) -> bool {
+    let received = round.replied.union(&round.late);
+    let partly = !received.is_empty() && round.sent.missing_from(&received) > 0;
+    let beside = |load: &&ProbeRound| {
+        load.load_bits_per_s.is_some()
+            && load.started_at <= round.ended_at.plus(LOAD_LINGERS)
+            && round.started_at <= load.ended_at.plus(LOAD_LINGERS)
+    };
+    partly && question.probes.iter().any(|load| beside(&load))
+}
+
+/// A step of a load: what each direction carried of it. An end that dropped packets of its own proves nothing.
+fn add_load(seen: &mut Observed, offered: u64, round: &ProbeRound, parts: &[&ArrivalRound], spoke: Option<Timestamp>) {
+    if round.own_drops > 0 {
+        return;
+    }
+    let received = round.replied.union(&round.late).intersection(&round.sent);
+    let whole = attributable(round, parts, spoke) == round.sent && parts.iter().all(|part| part.own_drops == 0);
+    let told =
+        |part: Option<SequenceSet>| part.filter(|_| whole).map(|set| set.union(&received).intersection(&round.sent));
+    let answered = told(known_union(parts.iter().map(|part| &part.replied)));
+    let arrived = told(known_union(parts.iter().map(|part| &part.on_wire)));
+    let step = seen.loads.entry(offered).or_insert(LoadReport { offered_bits_per_s: offered, ..LoadReport::default() });
+    step.sent += round.sent.len();
+    step.arrived = arrived.map(|set| step.arrived.unwrap_or_default() + set.len());
+    step.answered = answered.map(|set| step.answered.unwrap_or_default() + set.len());
+    step.received += received.len();
+    step.not_sent += u64::from(round.planned).saturating_sub(round.sent.len());
 }
 
 fn is_about_size(error: &IcmpError) -> bool {

@@ -153,8 +153,8 @@ fn window(question: &Question) -> Option<(Timestamp, Timestamp)> {
 fn broke(question: &Question, flow: Direction) -> Option<(Timestamp, Timestamp)> {
     let (from, to) = (question.pair.endpoint(flow.source()), question.pair.endpoint(flow.destination()));
     let of_flow = |round: &&ProbeRound| {
-        // A packet that dies for its size says nothing of the pair.
-        !round.dont_fragment
+        // A packet that dies for its size or in a load says nothing of the pair.
+        round.is_plain()
             && round.pair == question.pair.id
             && round.target == to.address
             && from.agent.as_ref().is_none_or(|agent| *agent == round.key.agent)

@@ -29,7 +29,7 @@ impl Times {
     /// Of these rounds, at the given quarter of their order: 1 the lower quartile, 2 the median.
     fn of<'r>(rounds: impl Iterator<Item = &'r ProbeRound>, quarter: usize) -> Option<Self> {
         let all: Vec<_> =
-            rounds.filter(|round| !round.dont_fragment && round.own_drops == 0).filter_map(|round| round.rtt).collect();
+            rounds.filter(|round| round.is_plain() && round.own_drops == 0).filter_map(|round| round.rtt).collect();
         let at = |pick: fn(&pingtong_evidence::RttSummary) -> u64| {
             let mut values: Vec<u64> = all.iter().map(pick).collect();
             values.sort_unstable();

@@ -153,6 +153,46 @@ pub struct DirectionReport {
     pub predicted: Cut,
     /// Round-trip times of the latest round that has any.
     pub rtt: Option<RttSummary>,
+    /// Steps of a load that was asked for, by what they offered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loads: Vec<LoadReport>,
+    /// Why the sender's agent sends none though it was asked to, in its words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_refused: Option<String>,
+}
+
+/// One step of a load: packets of one size, evenly spaced, so that shares of packets are shares of the rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LoadReport {
+    /// Bits offered each second.
+    pub offered_bits_per_s: u64,
+    /// Packets that left.
+    pub sent: u64,
+    /// Of those, seen on the target's interface; none when nobody looked, or not all the time.
+    pub arrived: Option<u64>,
+    /// Of those, answered by the target.
+    pub answered: Option<u64>,
+    /// Answers that came back.
+    pub received: u64,
+    /// Packets that the sender did not manage to send in time: its own shortage, and the offer was less by them.
+    pub not_sent: u64,
+}
+
+impl LoadReport {
+    /// Bits that reached the target each second; none when nobody looked.
+    pub fn out_bits_per_s(&self) -> Option<u64> {
+        self.share(self.arrived?, self.sent)
+    }
+
+    /// Bits that came back each second: what both directions carry, and with what was answered what the way back does.
+    pub fn back_bits_per_s(&self) -> Option<u64> {
+        self.share(self.received, self.sent)
+    }
+
+    fn share(&self, of: u64, all: u64) -> Option<u64> {
+        let bits = u128::from(self.offered_bits_per_s) * u128::from(of);
+        u64::try_from(bits.checked_div(all.into())?).ok()
+    }
 }
 
 /// Both directions.

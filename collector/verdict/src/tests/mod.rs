@@ -22,6 +22,7 @@ mod impaired;
 mod inside;
 mod joins;
 pub(crate) mod links;
+mod loads;
 mod losses;
 mod meant;
 mod names;

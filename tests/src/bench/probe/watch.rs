@@ -6,7 +6,7 @@ use super::{
     direction::Arrivals,
     distributed,
     flood::flood,
-    measure::{Running, exact_cpu_of, forget_peak, peak_kib, sleeps_of},
+    measure::{Running, exact_cpu_of, forget_peak, median, peak_kib, sleeps_of},
     pinger::Agent,
     road::{NEAR, Road, requests_in, requests_out},
 };
@@ -62,8 +62,18 @@ pub struct Idle {
     pub start_cpu_seconds: f64,
 }
 
-/// Floods an observer.
-pub(super) fn observer(road: &Road, agent: &Agent) -> Result<Observer> {
+/// Floods an observer, as often as there are rounds; what an arrival costs is the median.
+pub(super) fn observer(road: &Road, agent: &Agent, rounds: usize) -> Result<Observer> {
+    let all = (0..rounds.max(1)).map(|_| flooded(road, agent)).collect::<Result<Vec<_>>>()?;
+    Ok(Observer {
+        arrivals: all.iter().map(|observer| observer.arrivals).sum(),
+        seen: all.iter().map(|observer| observer.seen).sum(),
+        own_drops: all.iter().map(|observer| observer.own_drops).sum(),
+        cpu_us: median(all.iter().map(|observer| observer.cpu_us).collect()),
+    })
+}
+
+fn flooded(road: &Road, agent: &Agent) -> Result<Observer> {
     let watching = Running::start(&road.there, agent.observe())?;
     watching.until_watching()?;
     let (before, cpu_before) = (requests_in(&road.there)?, watching.cpu_seconds()?);

@@ -1,0 +1,158 @@
+//! A load that the plan asks for: whether it is sent, how much of it, and one step after another.
+//!
+//! Sent only when the agent's own settings allow one (`load_mbit_max`, 0 unless set), towards a target that is probed
+//! anyhow, cut to the settings' rate and time and to half of the rate cap over all probes. It begins when everything else of
+//! the request is done, so that it spoils none of it. What came of it is told by both ends' counts, as of any round.
+
+use crate::{fresh::FreshJobs, settings::Settings, targets::Targets};
+use pingtong_evidence::{PlanLoad, ProbeEngine, ProbeRound, RequestTag};
+use pingtong_probe::{LOAD_PACKET_BITS, RoundOrder, load_steps};
+use std::{collections::VecDeque, time::Duration};
+
+const BITS_PER_MEGABIT: u64 = 1_000_000;
+
+/// The load under way, or none.
+#[derive(Debug, Default)]
+pub(crate) struct LoadJob {
+    tag: Option<RequestTag>,
+    steps: VecDeque<RoundOrder>,
+    running: bool,
+}
+
+/// What the settings make of a load: megabits a second and seconds.
+///
+/// # Errors
+/// Why none is sent, with what to do.
+pub(crate) fn allowed(
+    load: &PlanLoad,
+    settings: &Settings,
+    targets: &Targets,
+    engine: ProbeEngine,
+) -> Result<(u32, u32), String> {
+    if settings.load_mbit_max == 0 {
+        return Err(String::from("the agent's settings allow no load; set \"load_mbit_max\" there"));
+    }
+    if engine != ProbeEngine::Raw {
+        return Err(String::from("a load needs raw sockets; give the agent CAP_NET_RAW"));
+    }
+    if !targets.probed.iter().any(|(_, address)| *address == load.address) {
+        return Err(format!("{} is no target that this agent probes by ICMP", load.address));
+    }
+    let half = u64::from(settings.rate_pps_max / 2) * u64::from(LOAD_PACKET_BITS) / BITS_PER_MEGABIT;
+    let by_rate = u32::try_from(half).unwrap_or(u32::MAX);
+    let mbit = load.mbit.min(settings.load_mbit_max).min(by_rate);
+    if mbit == 0 {
+        let rate = settings.rate_pps_max;
+        return Err(format!(
+            "\"rate_pps_max\" of {rate} leaves no room for a load; half of it carries less than 1 Mbit/s"
+        ));
+    }
+    Ok((mbit, load.seconds.min(settings.load_seconds_max)))
+}
+
+impl LoadJob {
+    /// Begins a load that is allowed; how many rounds it will be.
+    pub(crate) fn begin(
+        &mut self,
+        load: &PlanLoad,
+        mbit: u32,
+        seconds: u32,
+        timeout: Duration,
+        tag: &RequestTag,
+    ) -> usize {
+        let order = |step: pingtong_probe::LoadStep| RoundOrder {
+            pair: load.pair.clone(),
+            target: load.address,
+            probes: step.probes,
+            spacing: step.spacing,
+            timeout,
+            payload_bytes: step.payload_bytes,
+            dont_fragment: false,
+            load_bits_per_s: Some(step.bits_per_s),
+            request: Some(tag.clone()),
+        };
+        let steps = load_steps(mbit, seconds).into_iter().map(order).collect();
+        *self = Self { tag: Some(tag.clone()), steps, running: false };
+        self.steps.len()
+    }
+
+    /// The next step, when nothing else of its request is under way.
+    pub(crate) fn next(&mut self, jobs: &FreshJobs) -> Option<RoundOrder> {
+        let left = jobs.rounds_left(self.tag.as_ref()?);
+        if self.running || left != Some(self.steps.len()) {
+            return None;
+        }
+        let step = self.steps.pop_front()?;
+        self.running = true;
+        Some(step)
+    }
+
+    /// A round is over.
+    pub(crate) fn take(&mut self, round: &ProbeRound) {
+        if round.load_bits_per_s.is_some() && round.request == self.tag {
+            self.running = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pingtong_evidence::{PairId, RoundKey};
+
+    fn settings(more: &str) -> Settings {
+        let text = format!(
+            "collector = \"https://a:1\"\ncertificate = \"-----BEGIN CERTIFICATE-----\"\nagent = \"A\"\nsecret = \"0\"\n\
+             account = \"1\"\nallow = []\nspool = \"/s\"\n{more}"
+        );
+        Settings::parse(&text, "a.toml").unwrap()
+    }
+
+    fn load() -> PlanLoad {
+        PlanLoad { pair: PairId::parse("p").unwrap(), address: [10, 0, 0, 2].into(), mbit: 100, seconds: 9 }
+    }
+
+    fn targets() -> Targets {
+        Targets { probed: vec![(load().pair, load().address)], ..Targets::default() }
+    }
+
+    #[test]
+    fn without_the_owners_word_no_load_is_sent_and_with_it_never_more_than_that() {
+        let ask = |more: &str| allowed(&load(), &settings(more), &targets(), ProbeEngine::Raw);
+        assert!(ask("").unwrap_err().contains("load_mbit_max"));
+        assert_eq!(ask("load_mbit_max = 5"), Ok((5, 3)));
+        assert_eq!(ask("load_mbit_max = 200\nload_seconds_max = 10\nrate_pps_max = 200_000"), Ok((100, 9)));
+        assert_eq!(ask("load_mbit_max = 200\nrate_pps_max = 2000"), Ok((11, 3)), "half of the rate cap");
+        assert!(ask("load_mbit_max = 200\nrate_pps_max = 100").unwrap_err().contains("rate_pps_max"));
+        let permitted = settings("load_mbit_max = 5");
+        assert!(allowed(&load(), &permitted, &targets(), ProbeEngine::Portable).unwrap_err().contains("CAP_NET_RAW"));
+        let nobody = allowed(&load(), &permitted, &Targets::default(), ProbeEngine::Raw);
+        assert!(nobody.unwrap_err().contains("10.0.0.2"));
+    }
+
+    #[test]
+    fn steps_follow_one_another_and_wait_for_everything_else_of_the_request() {
+        let (mut job, mut jobs, tag) = (LoadJob::default(), FreshJobs::default(), RequestTag::parse("r").unwrap());
+        assert_eq!(job.next(&jobs), None);
+        let steps = job.begin(&load(), 4, 3, Duration::from_secs(1), &tag);
+        jobs.begin(tag.clone(), Duration::ZERO, 2 + steps, Duration::ZERO, false);
+        let over = |load_bits_per_s| {
+            let key = RoundKey { agent: "A".parse().unwrap(), round: 1 };
+            let round = ProbeRound::unanswered(key, load().pair, load().address, 1);
+            ProbeRound { load_bits_per_s, request: Some(tag.clone()), ..round }
+        };
+        for _ in 0..2 {
+            assert_eq!(job.next(&jobs), None, "the burst is not over");
+            jobs.round_done(&tag);
+            job.take(&over(None));
+        }
+        for share in [1_000_000, 2_000_000, 4_000_000] {
+            let order = job.next(&jobs).unwrap();
+            assert_eq!((order.load_bits_per_s, order.request.as_ref()), (Some(share), Some(&tag)));
+            assert_eq!(job.next(&jobs), None, "one at a time");
+            jobs.round_done(&tag);
+            job.take(&over(order.load_bits_per_s));
+        }
+        assert_eq!(job.next(&jobs), None);
+    }
+}
