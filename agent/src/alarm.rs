@@ -49,11 +49,13 @@ impl Alarm {
 
     /// Waits until `due`, or for ever. May be dropped at any time.
     pub(crate) async fn at(&mut self, due: Option<Duration>) {
-        let Some(due) = due.map(whole) else { return std::future::pending().await };
-        let wait = due.saturating_sub(self.clock.mono());
-        if wait.is_zero() {
+        let Some(due) = due else { return std::future::pending().await };
+        let now = self.clock.mono();
+        if due <= now {
             return;
         }
+        let due = whole(due);
+        let wait = due.saturating_sub(now);
         let Some(timer) = &self.timer else { return tokio::time::sleep(wait).await };
         if self.set_for != Some(due) {
             let once = Expiration::OneShot(TimeSpec::from_duration(wait));

@@ -58,11 +58,11 @@ impl Clock {
     }
 
     /// When on the monotonic clock the kernel read so many nanoseconds of it; none when that is not of our lifetime: in a
-    /// time namespace the kernel's clock is not the one that we are shown.
-    pub fn of_kernel(&self, nanos: u64) -> Option<Duration> {
+    /// time namespace the kernel's clock is not the one that we are shown. `now` is a recent reading of ours.
+    pub fn of_kernel(&self, nanos: u64, now: Duration) -> Option<Duration> {
         let since = Duration::from_nanos(nanos.checked_sub(self.origin_nanos)?);
-        let age = self.mono().checked_sub(since)?;
-        (age <= STAMP_AGE_MAX).then_some(since)
+        let believed = now.saturating_sub(STAMP_AGE_MAX)..=now.saturating_add(STAMP_AFTER_MAX);
+        believed.contains(&since).then_some(since)
     }
 
     /// The tokio instant of a monotonic reading.

@@ -31,6 +31,7 @@ mod fresh;
 mod hop_check;
 mod lang;
 mod load_check;
+mod outbox;
 mod path_size_check;
 mod path_sizes;
 mod plan_load;

@@ -14,6 +14,10 @@ use std::time::Duration;
 const SEND_MAX: usize = 64;
 /// Rounds given out before the caller gets its turn.
 const CLOSE_MAX: usize = 64;
+/// Between two looks at leisure while answers are to come, and while only others' probes can: the kernel's stamps tell
+/// when packets came. What its queues cannot hold for so long (20,000 arrivals a second) it drops, and tells.
+const LOOK: Duration = Duration::from_millis(100);
+const LOOK_AT_REST: Duration = Duration::from_millis(200);
 
 /// What came of driving.
 #[derive(Debug, Default)]
@@ -138,11 +142,16 @@ impl Probing {
 
     /// When [`Probing::pump`] has something to do though nothing came to be read.
     pub fn next_deadline(&self) -> Option<Duration> {
-        let look = self.engine.next_look(self.is_at_leisure());
-        [self.prober.next_deadline(), self.ledger.next_deadline(), look].into_iter().flatten().min()
+        [self.prober.next_deadline(), self.ledger.next_deadline()].into_iter().flatten().min()
     }
 
-    /// Waits until there is something to read; at leisure nobody waits, see [`Probing::next_deadline`].
+    /// At leisure, when to look whether something came.
+    pub fn next_look(&self) -> Option<Duration> {
+        let every = if self.prober.rounds() > 0 { LOOK } else { LOOK_AT_REST };
+        self.is_at_leisure().then(|| self.engine.next_look(every)).flatten()
+    }
+
+    /// Waits until there is something to read; at leisure for ever, see [`Probing::next_look`].
     pub async fn readable(&mut self) {
         let leisure = self.is_at_leisure();
         self.engine.ready(leisure, &self.clock, &mut self.prober).await;

@@ -14,6 +14,7 @@ use crate::{
     engine::Engine,
     facts::{self, FactsOrder, LoadReading},
     fresh::FreshJobs,
+    outbox::Outbox,
     path_sizes::PathSizes,
     plan_load::{self, LoadJob},
     plan_watch::{Planned, introduce, watch_plan},
@@ -48,6 +49,8 @@ const FRESH_GATHER_MAX: Duration = Duration::from_millis(2_500);
 const STEADY_GATHER_MAX: Duration = Duration::from_secs(30);
 /// Steps of the clock kept for the report.
 const CLOCK_STEPS_MAX: usize = 16;
+/// A look at the sockets may be so much later, for the sake of something else that is due then.
+const LOOK_DELAY_MAX: Duration = Duration::from_millis(50);
 /// How long services may take to end.
 const FAREWELL: Duration = Duration::from_secs(4);
 
@@ -89,9 +92,7 @@ struct Station {
     metadata: Known<MetadataFact>,
     identity: watch::Sender<Option<MetadataFact>>,
     instance: watch::Sender<Option<InstanceId>>,
-    reports: mpsc::Sender<Vec<Report>>,
-    /// Made in this turn.
-    outbox: Vec<Report>,
+    outbox: Outbox,
     uplink: watch::Receiver<UplinkState>,
     plan: Option<Plan>,
     plan_clock: Option<ClockFact>,
@@ -114,7 +115,6 @@ struct Station {
     watch: ClockWatch,
     steps_ms: Vec<i64>,
     lag_max: Duration,
-    queue_dropped: u64,
 }
 
 /// Works until SIGTERM or SIGINT.
@@ -169,8 +169,7 @@ pub async fn run(
         metadata: Known::default(),
         identity,
         instance,
-        reports: report_sender,
-        outbox: vec![],
+        outbox: Outbox::new(report_sender),
         uplink: state,
         plan: None,
         plan_clock: None,
@@ -191,7 +190,6 @@ pub async fn run(
         watch: ClockWatch::default(),
         steps_ms: vec![],
         lag_max: Duration::ZERO,
-        queue_dropped: 0,
         settings,
         clock,
     };
@@ -314,12 +312,12 @@ impl Station {
         if self.plan.is_some() && self.health_at <= now.mono {
             self.report_health(None);
         }
-        self.hand_over();
+        self.outbox.turn(self.clock.mono());
     }
 
     fn next_deadline(&self) -> Option<Duration> {
         let health = self.plan.is_some().then_some(self.health_at);
-        [
+        let due = [
             self.identity_at,
             self.round_at,
             self.snapshot_at,
@@ -327,11 +325,16 @@ impl Station {
             self.sizes.next_deadline(),
             self.probing.next_deadline(),
             self.ports.as_ref().ok().and_then(PortProbing::next_deadline),
+            self.outbox.next_deadline(),
             health,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        ];
+        let due = due.into_iter().flatten().min();
+        match (due, self.probing.next_look()) {
+            (Some(due), Some(look)) if due > look.saturating_add(LOOK_DELAY_MAX) => Some(look),
+            // Every turn looks.
+            (Some(due), _) => Some(due),
+            (None, look) => look,
+        }
     }
 
     fn take_plan(&mut self, planned: Planned) {
@@ -602,7 +605,7 @@ impl Station {
             .chain(self.echo.iter().flat_map(PortEcho::failed))
             .collect();
         let health = AgentHealth {
-            reports_dropped: self.uplink.borrow().dropped + self.queue_dropped,
+            reports_dropped: self.uplink.borrow().dropped + self.outbox.dropped(),
             probes_not_sent: self.probing.counters().probes_not_sent
                 + self.ports.as_ref().map_or(0, PortProbing::not_sent),
             targets_refused: self.targets.refused.clone(),
@@ -618,18 +621,7 @@ impl Station {
 
     fn report(&mut self, body: ReportBody) {
         let Ok(id) = ReportId::parse(&uuid::Uuid::now_v7().to_string()) else { return };
-        self.outbox.push(Report { id, at: wall(), body });
-    }
-
-    fn hand_over(&mut self) {
-        let reports = std::mem::take(&mut self.outbox);
-        let count = reports.len() as u64;
-        if count > 0
-            && let Err(error) = self.reports.try_send(reports)
-        {
-            self.queue_dropped += count;
-            tracing::warn!(%error, dropped = self.queue_dropped, "reports are lost: the spool does not keep up");
-        }
+        self.outbox.add(self.clock.mono(), Report { id, at: wall(), body });
     }
 
     fn clock_fact(&self) -> Option<ClockFact> {
@@ -644,6 +636,6 @@ impl Station {
         }
         self.report_yield(out);
         self.report_health(None);
-        self.hand_over();
+        self.outbox.flush();
     }
 }

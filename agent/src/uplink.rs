@@ -1,6 +1,5 @@
 //! The way of reports to the collector: into the spool first, out of it when the collector says that it has them.
 //!
-//! Reports that nobody asked for wait a moment for others, so that a second of steady work is one file and one request.
 //! One batch is on its way at a time, so order holds. Nothing is dropped while it may still be accepted: no answer and
 //! server errors are tried again with back-off; a batch that the collector calls bad is split until the bad report
 //! stands alone, and only that one is dropped and counted.
@@ -11,9 +10,7 @@ use crate::{
     collector::{Collector, CollectorError},
     spool::Spool,
 };
-use pingtong_evidence::{
-    AccountId, Ack, AgentId, ClockFact, InstanceId, Report, ReportBody, ReportId, SCHEMA, Timestamp,
-};
+use pingtong_evidence::{AccountId, Ack, AgentId, ClockFact, InstanceId, Report, ReportId, SCHEMA, Timestamp};
 use std::{collections::BTreeSet, future::Future, pin::Pin, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
@@ -25,9 +22,6 @@ const BATCH_REPORTS_MAX: usize = 256;
 const BATCH_BYTES_MAX: u64 = 1 << 20;
 /// Lots of reports between the run loop and the spool. The spool only writes files, so this is seconds of work.
 pub(crate) const QUEUE_MAX: usize = 512;
-/// How long a report that nobody asked for waits for others: rounds that began together end within two readings of the
-/// sockets. A crash loses as much.
-const TOGETHER: Duration = Duration::from_millis(100);
 /// How long the last batch may take when the agent ends; what is left stays on disk.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Clock samples are believed for so long before a worse one may replace a better one.
@@ -77,14 +71,10 @@ impl Uplink {
         let mut count_max = BATCH_REPORTS_MAX;
         let mut posting: Option<Posting> = None;
         let mut best: Option<(ClockFact, Duration)> = None;
-        let mut together = Together::default();
         if !self.spool.is_empty() {
             tracing::info!(reports = self.spool.len(), "reports of an earlier run wait for the collector");
         }
         loop {
-            if together.is_due() {
-                self.keep(&together.take());
-            }
             if posting.is_none() && retry_at.is_none() && !self.spool.is_empty() {
                 posting = self.post(count_max);
             }
@@ -102,10 +92,9 @@ impl Uplink {
             };
             tokio::select! {
                 reports = self.reports.recv() => match reports {
-                    Some(reports) => together.add(reports),
+                    Some(reports) => self.keep(&reports),
                     None => break,
                 },
-                () = together.wait() => {}
                 () = pause => retry_at = None,
                 posted = answer => {
                     posting = None;
@@ -124,7 +113,6 @@ impl Uplink {
                 }
             }
         }
-        self.keep(&together.take());
         self.farewell(posting).await;
     }
 
@@ -244,51 +232,6 @@ impl Uplink {
             state.dropped = dropped;
             change(state);
         });
-    }
-}
-
-/// Reports that will be kept as one.
-#[derive(Debug, Default)]
-struct Together {
-    reports: Vec<Report>,
-    until: Option<Instant>,
-}
-
-impl Together {
-    fn add(&mut self, reports: Vec<Report>) {
-        let now = Instant::now();
-        let enough = self.reports.len() + reports.len() >= BATCH_REPORTS_MAX
-            || reports.iter().any(|report| is_asked_for(&report.body));
-        let until = if enough { now } else { now + TOGETHER };
-        self.until = Some(self.until.map_or(until, |earlier| earlier.min(until)));
-        self.reports.extend(reports);
-    }
-
-    fn is_due(&self) -> bool {
-        self.until.is_some_and(|until| until <= Instant::now())
-    }
-
-    async fn wait(&self) {
-        match self.until {
-            Some(until) => sleep_until(until).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    fn take(&mut self) -> Vec<Report> {
-        self.until = None;
-        std::mem::take(&mut self.reports)
-    }
-}
-
-/// Whether somebody waits for it.
-fn is_asked_for(body: &ReportBody) -> bool {
-    match body {
-        ReportBody::Probe(round) => round.request.is_some(),
-        ReportBody::Host(facts) => facts.request.is_some(),
-        ReportBody::Snapshot(snapshot) => snapshot.request.is_some(),
-        ReportBody::Health(health) => health.fresh_done.is_some(),
-        ReportBody::Arrival(_) => false,
     }
 }
 

@@ -104,31 +104,34 @@ impl Records {
         Ok(Self { fd, bytes: bytes.into(), page, ours, theirs, read: 0 })
     }
 
-    /// Gives up to `max` records to `take`; how many, and whether there may be more.
-    pub(super) fn take(&mut self, max: usize, mut take: impl FnMut(&[u8])) -> (usize, bool) {
-        // SAFETY: both positions are words at the beginning of pages, written by single stores on both sides.
-        let (ours, theirs) = unsafe {
-            (AtomicU64::from_ptr(self.ours.as_ptr().cast()), AtomicU64::from_ptr(self.theirs.as_ptr().cast()))
-        };
+    /// How far the writer has come.
+    pub(super) fn written(&self) -> u64 {
+        self.theirs().load(Ordering::Acquire)
+    }
+
+    /// Gives the records before `until` to `take`, `max` of them at most; how many, and whether there are more by now.
+    pub(super) fn take(&mut self, until: u64, max: usize, mut take: impl FnMut(&[u8])) -> (usize, bool) {
         let mut taken = 0;
-        // The writer wakes us for a record only if we had read all before it. So our position is told, and theirs looked at
-        // once more after that, before we believe that there is nothing.
-        while self.read != theirs.load(Ordering::SeqCst) {
-            let before = self.read;
-            while taken < max && self.read != theirs.load(Ordering::Acquire) {
-                let Some((data, next)) = self.record() else { break };
-                if let Some(data) = data {
-                    take(data);
-                    taken += 1;
-                }
-                self.read = next;
+        while taken < max && self.read != until {
+            let Some((data, next)) = self.record() else { break };
+            if let Some(data) = data {
+                take(data);
+                taken += 1;
             }
-            ours.store(self.read, Ordering::SeqCst);
-            if taken == max || self.read == before {
-                return (taken, true);
-            }
+            self.read = next;
         }
-        (taken, false)
+        self.ours().store(self.read, Ordering::Release);
+        (taken, self.read != self.written())
+    }
+
+    fn ours(&self) -> &AtomicU64 {
+        // SAFETY: the position is a word at the beginning of a page that lives as long as `self`, stored to by us alone.
+        unsafe { AtomicU64::from_ptr(self.ours.as_ptr().cast()) }
+    }
+
+    fn theirs(&self) -> &AtomicU64 {
+        // SAFETY: as above; the kernel alone writes it, by single stores, and we only load: the page cannot be written to.
+        unsafe { AtomicU64::from_ptr(self.theirs.as_ptr().cast()) }
     }
 
     /// The next record unless it is thrown away, and where the one after it begins; none while it is being written. To be

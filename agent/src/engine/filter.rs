@@ -23,12 +23,18 @@ pub(super) struct Wanted {
     pub(super) requests: bool,
     /// Whether our own are, as they leave.
     pub(super) departures: bool,
+    /// Whether the replies to them are, as they come in: where they are picked up, nothing else tells when they came.
+    pub(super) replies: bool,
 }
 
 impl Wanted {
-    /// These types of replies, where the observer wants to see them.
-    fn replies<'t>(&self, types: &'t [u8]) -> &'t [u8] {
-        if self.requests { types } else { &[] }
+    /// What to do with an echo reply, given how to load its identifier.
+    fn reply(&self, identifier: Program) -> Program {
+        match &self.identifiers {
+            _ if self.requests => accept(),
+            Some(ours) if self.replies => [identifier, accept_within(ours)].concat(),
+            _ => refuse(),
+        }
     }
 }
 
@@ -95,16 +101,18 @@ fn echoes_v4(wanted: &Wanted) -> Program {
         op(LOAD_HEADER_LENGTH, 0, 0, 0),
         op(LOAD_BYTE_INDEXED, 0, 0, 0),
     ];
-    let request = request_in(wanted, vec![op(LOAD_HALF_INDEXED, 0, 0, 4)]);
-    let icmp = [kind, when(wanted.replies(&[0]), accept()), when(&[8], request), refuse()].concat();
+    let identifier = || vec![op(LOAD_HALF_INDEXED, 0, 0, 4)];
+    let (reply, request) = (wanted.reply(identifier()), request_in(wanted, identifier()));
+    let icmp = [kind, when(&[0], reply), when(&[8], request), refuse()].concat();
     [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, 9)], when(&[1], icmp), refuse()].concat()
 }
 
 fn echoes_v6(wanted: &Wanted) -> Program {
     let echo_at = |at| {
         let kind = vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, at)];
-        let request = request_in(wanted, vec![op(LOAD_HALF_ABSOLUTE, 0, 0, at + 4)]);
-        [kind, when(wanted.replies(&[129]), accept()), when(&[128], request), refuse()].concat()
+        let identifier = || vec![op(LOAD_HALF_ABSOLUTE, 0, 0, at + 4)];
+        let (reply, request) = (wanted.reply(identifier()), request_in(wanted, identifier()));
+        [kind, when(&[129], reply), when(&[128], request), refuse()].concat()
     };
     let followed_by = |block| [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, 40)], when(&[58], block), refuse()].concat();
     let first_fragment = vec![op(LOAD_HALF_ABSOLUTE, 0, 0, 42), op(JUMP_ANY_BIT, 0, 1, 0xfff8), op(RETURN, 0, 0, 0)];
@@ -139,7 +147,7 @@ mod tests {
     use crate::bpf::passes;
     use pingtong_probe::echo_request;
 
-    const ALL: Wanted = Wanted { identifiers: None, requests: true, departures: true };
+    const ALL: Wanted = Wanted { identifiers: None, requests: true, departures: true, replies: false };
 
     fn ipv4(options: u8, body: &[u8]) -> Vec<u8> {
         let mut packet = vec![0; 20 + usize::from(options) * 4];
@@ -163,7 +171,8 @@ mod tests {
     #[test]
     fn only_our_identifiers_pass_whatever_the_headers_carry() {
         for requests in [false, true] {
-            let program = icmp(&Wanted { identifiers: Some(1_000..=1_003), requests, departures: false });
+            let program =
+                icmp(&Wanted { identifiers: Some(1_000..=1_003), requests, departures: false, replies: false });
             for options in 0..4 {
                 for (identifier, ours) in [(999, false), (1_000, true), (1_003, true), (1_004, false)] {
                     assert_eq!(passes(&program, &ipv4(options, &echo(0, identifier))), ours, "reply {identifier}");
@@ -188,7 +197,7 @@ mod tests {
 
     #[test]
     fn without_identifiers_every_echo_and_error_passes() {
-        let program = icmp(&Wanted { identifiers: None, requests: true, departures: false });
+        let program = icmp(&Wanted { identifiers: None, requests: true, departures: false, replies: false });
         for icmp_type in 0..=255 {
             let wanted = [0, 3, 5, 8, 11, 12].contains(&icmp_type);
             assert_eq!(passes(&program, &ipv4(0, &echo(icmp_type, 7))), wanted, "{icmp_type}");
@@ -205,7 +214,8 @@ mod tests {
     #[test]
     fn ipv6_is_judged_by_the_same_identifiers() {
         for requests in [false, true] {
-            let program = icmpv6(&Wanted { identifiers: Some(1_000..=1_003), requests, departures: false });
+            let program =
+                icmpv6(&Wanted { identifiers: Some(1_000..=1_003), requests, departures: false, replies: false });
             for (identifier, ours) in [(999, false), (1_000, true), (1_003, true), (1_004, false)] {
                 assert_eq!(passes(&program, &echo(129, identifier)), ours);
                 assert_eq!(passes(&program, &echo(128, identifier)), requests);
@@ -215,11 +225,11 @@ mod tests {
                 }
             }
             assert!(!passes(&program, &echo(135, 1_000)), "neighbours are none of our business");
-            let every = icmpv6(&Wanted { identifiers: None, requests, departures: false });
+            let every = icmpv6(&Wanted { identifiers: None, requests, departures: false, replies: false });
             for icmp_type in 0..=255 {
                 let wanted = [1, 2, 3, 4, 129].contains(&icmp_type) || (requests && icmp_type == 128);
                 assert_eq!(passes(&every, &echo(icmp_type, 7)), wanted, "{icmp_type}");
-                let blocked = blocked_types(&Wanted { identifiers: None, requests, departures: false });
+                let blocked = blocked_types(&Wanted { identifiers: None, requests, departures: false, replies: false });
                 let word = blocked[usize::from(icmp_type) / 32];
                 assert_eq!(word >> (icmp_type % 32) & 1 == 0, wanted, "{icmp_type}");
             }

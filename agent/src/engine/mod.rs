@@ -12,8 +12,8 @@ mod sockets;
 
 pub use portable::{Portable, second_opinion};
 pub use sending::{Handed, Outgoing};
+use sockets::PAUSE;
 pub use sockets::{Event, Sockets, Stamps};
-use sockets::{LEISURE, PAUSE};
 
 use crate::clock::Clock;
 use nix::errno::Errno;
@@ -159,15 +159,16 @@ impl Engine {
         }
     }
 
-    /// At leisure, when to look whether there is something to read.
-    pub fn next_look(&self, leisure: bool) -> Option<Duration> {
+    /// When to look whether there is something to read, for who looks from time to time instead of waiting: where that is
+    /// possible.
+    pub fn next_look(&self, every: Duration) -> Option<Duration> {
         match self {
-            Self::Raw(raw) if leisure && raw.may_tarry() => Some(raw.next_look()),
+            Self::Raw(raw) if raw.may_tarry() => Some(raw.next_look(every)),
             Self::Raw(_) | Self::Portable(_) | Self::None(_) => None,
         }
     }
 
-    /// Waits until there is something to read; for ever where [`Engine::next_look`] has a time.
+    /// Waits until there is something to read; at leisure for ever where [`Engine::next_look`] has a time.
     pub async fn ready(&mut self, leisure: bool, clock: &Clock, prober: &mut Prober) {
         match self {
             Self::Raw(raw) if leisure && raw.may_tarry() => {
@@ -244,8 +245,8 @@ impl RawEngine {
         self.roomy && self.sockets.stamps() != Stamps::None
     }
 
-    fn next_look(&self) -> Duration {
-        self.read_at + if self.sockets.crowded || self.more { PAUSE } else { LEISURE }
+    fn next_look(&self, every: Duration) -> Duration {
+        self.read_at + if self.sockets.crowded || self.more { PAUSE } else { every }
     }
 
     fn send(&mut self, probes: &[SendProbe], became: &mut impl FnMut(usize, Handed)) {

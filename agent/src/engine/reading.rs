@@ -44,11 +44,13 @@ impl Sockets {
         let tap = self.tap.as_mut().ok();
         let (inbox, frames, names) = (&mut self.inbox, &mut self.frames, &mut self.names);
         let mut post = Post { inbox, frames, names, tap, packets_max, pair, clock, read: 0 };
+        // Replies after this were not seen coming in yet, when the packet socket is read.
+        let until = self.picked_up.as_ref().map_or(0, |(pickup, _)| pickup.records.written());
         let mut more = self.icmp.drain(&mut post, &mut take);
         if let Some((pickup, lane)) = &mut self.picked_up {
-            let (read, unread) = pickup.take(packets_max, |stamp, packet| {
+            let (read, unread) = pickup.take(until, packets_max, |stamp, packet| {
                 let Some(packet) = parse_ipv4(packet) else { return };
-                let at = clock.of_kernel(stamp);
+                let at = clock.of_kernel(stamp, pair.mono());
                 take(Event::Icmp { packet, at: at.unwrap_or(pair.mono()), stamped: at.is_some() });
             });
             post.read += read;
@@ -165,9 +167,9 @@ fn tell_frame(frame: &Frame<'_>, pair: Pair, names: &mut BTreeMap<i32, String>, 
         _ => return,
     };
     let Some(packet) = parse_packet(frame.packet) else { return };
-    // What goes round the loopback neither arrives here nor leaves; that a probe was sent is true of it too.
-    let sent = outgoing && matches!(packet, Heard::Echo { kind: EchoKind::Request, .. });
-    if hardware == HARDWARE_LOOPBACK && !sent {
+    // What goes round the loopback neither arrives here nor leaves; that a probe was sent, and answered, is true of it too.
+    let request = matches!(packet, Heard::Echo { kind: EchoKind::Request, .. });
+    if hardware == HARDWARE_LOOPBACK && request != outgoing {
         return;
     }
     let interface = names.entry(index).or_insert_with(|| name_of(index));

@@ -4,7 +4,7 @@
 //! at a tenth of what a call a frame costs. The older version of the interface is used since it shows each frame at once,
 //! while `TPACKET_V3` shows blocks of them when a timer fires: a round would be closed before the sight of its last reply.
 //!
-//! Every block of `unsafe` is sound for the reason beside it; all rest on this: the mapping is as long as `FRAMES` frames and
+//! Every block of `unsafe` is sound for the reason beside it; all rest on this: the mapping is as long as its frames are and
 //! lives as long as the `Ring`, and a frame is the kernel's or ours by its first word, never both's.
 
 #![expect(unsafe_code, reason = "memory that the kernel writes to can be mapped and read in no safe way")]
@@ -20,10 +20,11 @@ use std::{
 
 /// A frame holds its headers (80 bytes) and as much of a packet as the tag of a probe can lie within.
 const FRAME_BYTES: usize = 256;
-/// Frames that wait at most: 80 ms of 50 000 requests a second and their replies.
-const FRAMES: usize = 8_192;
+/// Frames that wait at most where arrivals are observed: 80 ms of 50 000 requests a second and their replies.
+pub(super) const FRAMES_OF_ALL: usize = 8_192;
+/// And where only our own probes are: those of one batch and their replies, and a stall.
+pub(super) const FRAMES_OF_OURS: usize = 2_048;
 const BLOCK_BYTES: usize = 64 << 10;
-const RING_BYTES: usize = FRAMES * FRAME_BYTES;
 
 /// `TPACKET_V2`, `TP_STATUS_KERNEL`, `TP_STATUS_USER` of `linux/if_packet.h`.
 const VERSION_2: u32 = 1;
@@ -52,6 +53,7 @@ pub(super) struct Frame<'a> {
 #[derive(Debug)]
 pub(super) struct Ring {
     memory: NonNull<u8>,
+    frames: usize,
     next: usize,
 }
 
@@ -59,21 +61,21 @@ pub(super) struct Ring {
 unsafe impl Send for Ring {}
 
 impl Ring {
-    /// Has the kernel put the packets of a packet socket into frames instead of its queue.
+    /// Has the kernel put the packets of a packet socket into so many frames instead of its queue; a multiple of a block's.
     ///
     /// # Errors
     /// What the kernel said; the socket works as before then.
-    pub(super) fn map(fd: &OwnedFd) -> Result<Self, Errno> {
+    pub(super) fn map(fd: &OwnedFd, frames: usize) -> Result<Self, Errno> {
         set_option(fd, libc::SOL_PACKET, libc::PACKET_VERSION, &VERSION_2.to_ne_bytes())?;
         // struct tpacket_req: bytes of a block, blocks, bytes of a frame, frames.
-        let request = [BLOCK_BYTES, RING_BYTES / BLOCK_BYTES, FRAME_BYTES, FRAMES];
+        let request = [BLOCK_BYTES, frames * FRAME_BYTES / BLOCK_BYTES, FRAME_BYTES, frames];
         let request = request.map(|number| u32::try_from(number).unwrap_or_default().to_ne_bytes()).concat();
         set_option(fd, libc::SOL_PACKET, libc::PACKET_RX_RING, &request)?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
         let memory = unsafe {
             libc::mmap(
                 ptr::null_mut(),
-                RING_BYTES,
+                frames * FRAME_BYTES,
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED,
                 fd.as_raw_fd(),
@@ -86,12 +88,12 @@ impl Ring {
             set_option(fd, libc::SOL_PACKET, libc::PACKET_RX_RING, &[0; 16])?;
             return Err(errno);
         }
-        NonNull::new(memory.cast()).map(|memory| Self { memory, next: 0 }).ok_or(Errno::ENOMEM)
+        NonNull::new(memory.cast()).map(|memory| Self { memory, frames, next: 0 }).ok_or(Errno::ENOMEM)
     }
 
     /// Gives the next frame to `take`, then back; false when there is none.
     pub(super) fn take(&mut self, take: impl FnOnce(Frame<'_>)) -> bool {
-        // SAFETY: `next` is below FRAMES, so that the frame lies within the mapping.
+        // SAFETY: `next` is below `frames`, so that the frame lies within the mapping.
         let frame = unsafe { self.memory.add(self.next * FRAME_BYTES) };
         // SAFETY: frames begin at multiples of 256 of a page, so that their first word is aligned; the kernel writes it, we
         // write it, both at once by single stores, which is what an atomic is for.
@@ -106,7 +108,7 @@ impl Ring {
             take(frame);
         }
         status.store(KERNELS, Ordering::Release);
-        self.next = (self.next + 1) % FRAMES;
+        self.next = (self.next + 1) % self.frames;
         true
     }
 }
@@ -114,7 +116,7 @@ impl Ring {
 impl Drop for Ring {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, of this length, and nothing borrows from it any more.
-        unsafe { libc::munmap(self.memory.as_ptr().cast(), RING_BYTES) };
+        unsafe { libc::munmap(self.memory.as_ptr().cast(), self.frames * FRAME_BYTES) };
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     batch::{Inbox, read_option, set_option},
     filter::{self, Wanted},
     pickup::Pickup,
-    ring::Ring,
+    ring::{FRAMES_OF_ALL, FRAMES_OF_OURS, Ring},
 };
 use crate::{
     bpf::{self, Op},
@@ -47,9 +47,6 @@ const HOP_LIMIT: u8 = 64;
 const ICMPV6_FILTER: i32 = 1;
 /// What a stream of packets is let pile up for.
 pub(super) const PAUSE: Duration = Duration::from_millis(1);
-/// Between two readings when nobody waits for what they find: the kernel's stamps tell when packets came, and the frames
-/// hold 80,000 arrivals a second for so long.
-pub(super) const LEISURE: Duration = Duration::from_millis(50);
 const FLAGS: SockFlag = SockFlag::SOCK_NONBLOCK.union(SockFlag::SOCK_CLOEXEC);
 const WINDOW_MIN: usize = 128;
 const WINDOW_MAX: usize = 65_536;
@@ -162,7 +159,7 @@ impl Sockets {
     /// # Errors
     /// What the kernel said about the raw socket.
     pub fn open() -> Result<Self, Errno> {
-        let wanted = Wanted { identifiers: None, requests: true, departures: true };
+        let wanted = Wanted { identifiers: None, requests: true, departures: true, replies: false };
         let icmp = raw(Version::V4, SockProtocol::Icmp)?;
         prepare(&icmp.fd, &filter::icmp(&wanted));
         let icmpv6 = raw(Version::V6, SockProtocol::IcmpV6);
@@ -180,8 +177,7 @@ impl Sockets {
         if let Ok(lane) = &icmpv6 {
             option_was_set("stamps of arrivals over IPv6", stamp_arrivals(&lane.fd));
         }
-        let tap = socket(AddressFamily::Packet, SockType::Datagram, FLAGS, SockProtocol::EthAll);
-        let tap = tap.map(|fd| Tap::new(fd, &wanted));
+        let tap = Tap::open(&wanted);
         Ok(Self {
             icmp,
             icmpv6,
@@ -249,19 +245,22 @@ impl Sockets {
         }
     }
 
-    /// Has the kernel hand over replies and errors only that concern these identifiers; where no departures are stamped,
-    /// which is where speed is asked for, a program of ours in the kernel picks the replies up if it may.
+    /// Has the kernel hand over replies and errors only that concern these identifiers.
     pub fn only(&mut self, identifiers: RangeInclusive<u16>) {
-        self.wanted.identifiers = Some(identifiers.clone());
+        self.wanted.identifiers = Some(identifiers);
         self.attach_filters();
-        if !self.wanted.departures {
-            self.picked_up = self
-                .pick_up(&identifiers)
-                .inspect_err(|error| {
-                    tracing::debug!(%error, "replies are read one by one: the kernel runs no program of ours");
-                })
-                .ok();
+    }
+
+    /// Has a program of ours in the kernel pick up the replies with these identifiers, if it may: for many thousands of
+    /// probes a second.
+    pub fn hurry(&mut self, identifiers: &RangeInclusive<u16>) {
+        let picked_up = self.pick_up(identifiers);
+        if let Err(error) = &picked_up {
+            tracing::debug!(%error, "replies are read one by one: the kernel runs no program of ours");
         }
+        self.picked_up = picked_up.ok();
+        self.wanted.replies = self.picked_up.is_some() && self.wanted.departures;
+        self.attach_filters();
     }
 
     /// Whether replies are picked up in the kernel.
@@ -280,6 +279,9 @@ impl Sockets {
     /// Stops looking at what arrives from others.
     pub fn unobserved(&mut self) {
         self.wanted.requests = false;
+        // The old one is closed first, and it held more memory than is needed now.
+        self.tap = Err(Errno::ENOTCONN);
+        self.tap = Tap::open(&self.wanted);
         self.attach_filters();
     }
 
@@ -310,8 +312,7 @@ impl Sockets {
     pub(super) fn readable(&self) -> Vec<&OwnedFd> {
         let tap = self.tap.as_ref().ok().filter(|tap| tap.observes).map(|tap| &tap.fd);
         let icmpv6 = self.icmpv6.as_ref().ok().map(|lane| &lane.fd);
-        let picked_up = self.picked_up.iter().flat_map(|(pickup, lane)| [&pickup.records.fd, &lane.fd]);
-        [Some(&self.icmp.fd), icmpv6, tap].into_iter().flatten().chain(picked_up).collect()
+        [Some(&self.icmp.fd), icmpv6, tap].into_iter().flatten().collect()
     }
 
     /// Waits until there is something to read, for callers without a run time.
@@ -319,8 +320,8 @@ impl Sockets {
     /// # Errors
     /// What the kernel said; an interruption by a signal is none.
     pub fn ready_within(&self, timeout: Duration) -> io::Result<()> {
-        if self.busy {
-            // Woken for each packet of a stream, we would spend more on waking than on reading.
+        if self.busy || self.picked_up.is_some() {
+            // What is picked up wakes nobody. Woken for each packet of a stream, we would spend more on waking than on reading.
             ppoll(&mut [], Some(TimeSpec::from_duration(timeout.min(PAUSE))), None).map(drop).or_else(unless_signal)?;
             return Ok(());
         }
@@ -348,15 +349,16 @@ impl Bound {
 }
 
 impl Tap {
-    fn new(fd: OwnedFd, wanted: &Wanted) -> Self {
+    fn open(wanted: &Wanted) -> Result<Self, Errno> {
+        let fd = socket(AddressFamily::Packet, SockType::Datagram, FLAGS, SockProtocol::EthAll)?;
         prepare(&fd, &filter::echoes(wanted));
         // For the want of a ring; with one, frames are stamped anyway.
         option_was_set("stamps of frames", stamp_arrivals(&fd));
-        let ring = Ring::map(&fd);
+        let ring = Ring::map(&fd, if wanted.requests { FRAMES_OF_ALL } else { FRAMES_OF_OURS });
         if let Err(error) = &ring {
             tracing::debug!(%error, "the kernel shares no memory for packets: each is read by a call");
         }
-        Self { fd, ring: ring.ok(), observes: wanted.requests }
+        Ok(Self { fd, ring: ring.ok(), observes: wanted.requests })
     }
 
     /// Packets that were dropped since this was asked last.

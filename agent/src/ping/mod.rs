@@ -217,6 +217,9 @@ fn prepared(mut sockets: Sockets, args: &PingArgs, identifier: u16) -> anyhow::R
         .map_err(|error| Usage(format!("probes cannot leave by that interface or from that address: {error}")))?;
     sockets.stamp_departures(args.stamps() == WantedStamps::Both);
     sockets.only(identifier..=identifier);
+    if args.rate == Some(0) {
+        sockets.hurry(&(identifier..=identifier));
+    }
     Ok(sockets)
 }
 

@@ -141,8 +141,10 @@ fn read(session: &mut Session, sockets: &mut Sockets) -> bool {
             }
         }
         Event::Wire { packet, outgoing, at, .. } => {
-            if outgoing && let Some(at) = at {
-                sweep.seen_leaving(at, &packet);
+            match at {
+                Some(at) if outgoing => sweep.seen_leaving(at, &packet),
+                Some(at) => sweep.seen_coming(at, &packet),
+                None => {}
             }
             if let Some(observer) = observer {
                 observer.on_wire(&packet, outgoing);

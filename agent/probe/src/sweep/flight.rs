@@ -212,7 +212,13 @@ impl Flight {
         })
     }
 
-    fn index(&self, number: u64) -> usize {
+    /// Slots of the ring.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Where in the ring a probe's slot is.
+    pub(crate) fn index(&self, number: u64) -> usize {
         // The remainder is below the length of a slice, which is a usize.
         #[expect(clippy::cast_possible_truncation, reason = "see above")]
         let index = (number & (self.slots.len() as u64 - 1)) as usize;

@@ -168,6 +168,9 @@ pub struct Sweep {
     /// How many of these were there before the last reading of all queues.
     unstamped_before: usize,
     fates: Vec<Fate>,
+    /// When answers came that were seen coming and not heard yet: number and time, in places as of the flight's slots.
+    /// Empty unless any is seen.
+    coming: Box<[(u64, u64)]>,
     stopped: bool,
 }
 
@@ -199,6 +202,7 @@ impl Sweep {
             unstamped: vec![],
             unstamped_before: 0,
             fates: vec![],
+            coming: Box::default(),
             stopped: false,
             order,
         }
@@ -262,17 +266,34 @@ impl Sweep {
     pub fn seen_leaving(&mut self, at: Duration, packet: &Heard<'_>) {
         let Heard::Echo { kind: EchoKind::Request, payload, .. } = *packet else { return };
         let at = nanos(at);
-        let Some(number) = self.number_in(payload) else { return };
-        let Some(slot) = self.flight.slot(number) else { return };
-        if slot.stamped() || payload[24..32] != slot.tag.to_be_bytes() {
-            return;
-        }
+        let Some((number, slot)) = self.seen(payload).filter(|(_, slot)| !slot.stamped()) else { return };
         slot.set_sent(at, true);
         if let Some(waiting) = self.unstamped.iter().position(|(waiting, ..)| *waiting == number) {
             let (_, _, answered) = self.unstamped.remove(waiting);
             self.unstamped_before -= usize::from(waiting < self.unstamped_before);
             self.measure(number, at, answered);
         }
+    }
+
+    /// An echo reply that was seen coming to this host, and when; [`Self::heard`] of the same is told later when it came,
+    /// and this counts. Seen several times, it came the first time.
+    pub fn seen_coming(&mut self, at: Duration, packet: &Heard<'_>) {
+        let Heard::Echo { kind: EchoKind::Reply, payload, .. } = *packet else { return };
+        let Some((number, _)) = self.seen(payload) else { return };
+        if self.coming.is_empty() {
+            self.coming = vec![(u64::MAX, 0); self.flight.slots()].into_boxed_slice();
+        }
+        let place = &mut self.coming[self.flight.index(number)];
+        if place.0 != number {
+            *place = (number, nanos(at));
+        }
+    }
+
+    /// The probe of a packet on an interface, if it is one of the latest and not forged.
+    fn seen(&mut self, payload: &[u8]) -> Option<(u64, &mut Slot)> {
+        let number = self.number_in(payload)?;
+        let slot = self.flight.slot(number).filter(|slot| payload[24..32] == slot.tag.to_be_bytes())?;
+        Some((number, slot))
     }
 
     /// A packet, and when it came by the kernel's word.
@@ -476,6 +497,8 @@ impl Sweep {
             Some(Place::Slot(slot)) => slot.state() != State::Unsent && payload[24..32] == slot.tag.to_be_bytes(),
             Some(Place::Past(_) | Place::Forgotten) => Payload::parse(payload, &self.order.key).is_some(),
         };
+        let seen = self.coming.get(self.flight.index(number)).filter(|seen| seen.0 == number);
+        let at = seen.map_or(at, |seen| seen.1);
         if !genuine {
             self.oddities.foreign += 1;
         } else if self.order.targets[self.target_of(number)] == from {

@@ -256,6 +256,33 @@ fn an_answer_that_overtakes_the_departures_stamp_is_measured_from_it() {
     assert!(world.sweep.is_done());
 }
 
+/// The same when what came is delivered late: that it was seen coming counts, and only its first coming.
+#[test]
+fn an_answer_came_when_it_was_first_seen_coming() {
+    let mut order = order(1, 2);
+    order.stamps_departures = true;
+    let mut world = World::new(order);
+    let first = world.send().remove(0);
+    world.leave(&first, first.at);
+    for delay in [us(80), us(900)] {
+        world.come(&first, first.at + delay);
+    }
+    let mut forged = first.clone();
+    forged.icmp[33] ^= 1;
+    for _ in 0..2 {
+        world.answer(&first, first.at + ms(7));
+    }
+    world.now += ms(110);
+    let second = world.send().remove(0);
+    world.leave(&second, second.at);
+    world.come(&forged, second.at);
+    world.answer(&second, second.at + us(50));
+    let figures = world.sweep.figures(0).unwrap();
+    assert_eq!((figures.tally.received, figures.tally.duplicates), (2, 1));
+    let rtt = figures.rtt.unwrap();
+    assert_eq!((rtt.min, rtt.max), (us(50), us(80)));
+}
+
 /// bloomberg/goldpinger #83: a thundering herd at every period.
 #[test]
 fn all_targets_are_probed_at_once() {

@@ -105,6 +105,18 @@ impl World {
         self.sweep.seen_leaving(at, &packet);
     }
 
+    pub(crate) fn come(&mut self, probe: &Sent, at: Duration) {
+        let packet = Heard::Echo {
+            kind: EchoKind::Reply,
+            from: probe.to.into(),
+            to: Ipv4Addr::new(10, 255, 0, 1).into(),
+            identifier: probe.identifier(),
+            sequence: probe.sequence(),
+            payload: &probe.icmp[8..],
+        };
+        self.sweep.seen_coming(at, &packet);
+    }
+
     pub(crate) fn reply(&mut self, from: Ipv4Addr, identifier: u16, payload: &[u8], at: Duration) {
         let packet = Heard::Echo {
             kind: EchoKind::Reply,
