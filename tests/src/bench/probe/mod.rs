@@ -121,11 +121,11 @@ pub async fn run(size: Size, programs: &Programs, directory: &Path) -> Result<Re
         .map(|targets| rate::measure(&road, &agent, directory, *targets, size.rounds))
         .collect::<Result<Vec<_>>>()?;
     let losses = loss::measure(&road, &agent, directory, size.probes)?;
-    let times = times::measure(&road, &agent, directory)?;
-    let paces = PACES.iter().map(|rate| times::pace(&road, &agent, directory, *rate, PACED_SECONDS));
+    let times = times::measure(&road, &agent, directory, size.rounds)?;
+    let paces = PACES.iter().map(|rate| times::pace(&road, &agent, directory, *rate, PACED_SECONDS, size.rounds));
     let pacing = paces.collect::<Result<Vec<_>>>()?;
     let directions = direction::measure(&road, &agent, directory, size.directions, size.seed)?;
-    let observer = watch::observer(&road, &agent)?;
+    let observer = watch::observer(&road, &agent, size.rounds)?;
     drop(road);
     let idle = watch::idle(programs, size.idle_seconds).await?;
     let binary_mib = distributed(&programs.agent);

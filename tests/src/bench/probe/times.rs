@@ -70,8 +70,23 @@ pub struct Pacing {
     pub cpu_us: f64,
 }
 
-/// Compares round-trip times, with every core kept busy.
-pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path) -> Result<Times> {
+/// Compares round-trip times, with every core kept busy: the median of each figure over the rounds, and all shortfalls.
+pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path, rounds: usize) -> Result<Times> {
+    let all = (0..rounds.max(1)).map(|_| compare(road, agent, directory)).collect::<Result<Vec<_>>>()?;
+    let of = |figure: fn(&Times) -> f64| median(all.iter().map(figure).collect());
+    Ok(Times {
+        compared: all.iter().map(|times| times.compared).sum(),
+        median_us: of(|times| times.median_us),
+        p999_us: of(|times| times.p999_us),
+        worst_us: of(|times| times.worst_us),
+        least_us: of(|times| times.least_us),
+        most_us: of(|times| times.most_us),
+        unstamped: all.iter().map(|times| times.unstamped).sum(),
+        below_far_end: all.iter().map(|times| times.below_far_end).sum(),
+    })
+}
+
+fn compare(road: &Road, agent: &Agent, directory: &Path) -> Result<Times> {
     let file = directory.join("targets-times");
     let samples = directory.join("samples");
     write_targets(&file, SHAPED, TARGETS)?;
@@ -123,8 +138,28 @@ pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path) -> Result<Ti
     })
 }
 
+/// Measures the pace: the median of each figure over the rounds.
+pub(super) fn pace(
+    road: &Road,
+    agent: &Agent,
+    directory: &Path,
+    rate: u32,
+    seconds: u32,
+    rounds: usize,
+) -> Result<Pacing> {
+    let all = (0..rounds.max(1)).map(|_| paced(road, agent, directory, rate, seconds)).collect::<Result<Vec<_>>>()?;
+    let of = |figure: fn(&Pacing) -> f64| median(all.iter().map(figure).collect());
+    Ok(Pacing {
+        rate,
+        error: of(|pacing| pacing.error),
+        burst_ms: of(|pacing| pacing.burst_ms),
+        bucket_ms: of(|pacing| pacing.bucket_ms),
+        cpu_us: of(|pacing| pacing.cpu_us),
+    })
+}
+
 /// Looks at the wire while probes leave at a rate.
-pub(super) fn pace(road: &Road, agent: &Agent, directory: &Path, rate: u32, seconds: u32) -> Result<Pacing> {
+fn paced(road: &Road, agent: &Agent, directory: &Path, rate: u32, seconds: u32) -> Result<Pacing> {
     let file = directory.join("targets-pacing");
     write_targets(&file, NEAR, TARGETS)?;
     let capture = Capture::start(&road.here, "near")?;

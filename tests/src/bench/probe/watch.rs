@@ -3,7 +3,7 @@
 use super::{
     direction::Arrivals,
     flood::flood,
-    measure::{Running, cpu_of, rss_kib},
+    measure::{Running, cpu_of, median, rss_kib},
     pinger::Agent,
     road::{NEAR, Road, requests_in},
 };
@@ -45,8 +45,18 @@ pub struct Idle {
     pub of_core: f64,
 }
 
-/// Floods an observer.
-pub(super) fn observer(road: &Road, agent: &Agent) -> Result<Observer> {
+/// Floods an observer, as often as there are rounds; what an arrival costs is the median.
+pub(super) fn observer(road: &Road, agent: &Agent, rounds: usize) -> Result<Observer> {
+    let all = (0..rounds.max(1)).map(|_| flooded(road, agent)).collect::<Result<Vec<_>>>()?;
+    Ok(Observer {
+        arrivals: all.iter().map(|observer| observer.arrivals).sum(),
+        seen: all.iter().map(|observer| observer.seen).sum(),
+        own_drops: all.iter().map(|observer| observer.own_drops).sum(),
+        cpu_us: median(all.iter().map(|observer| observer.cpu_us).collect()),
+    })
+}
+
+fn flooded(road: &Road, agent: &Agent) -> Result<Observer> {
     let watching = Running::start(&road.there, agent.observe())?;
     watching.until_watching()?;
     let (before, cpu_before) = (requests_in(&road.there)?, watching.cpu_seconds()?);
