@@ -20,7 +20,7 @@ use nix::{
     },
 };
 use pingtong_evidence::Protocol;
-use pingtong_probe::{PortInput, PortSend};
+use pingtong_probe::{PortInput, PortSend, Unsent, WhyUnsent};
 use std::{
     collections::BTreeMap,
     io::{self, IoSliceMut},
@@ -138,17 +138,18 @@ impl PortSockets {
     /// Begins a probe; what to tell the machine.
     pub(crate) fn begin(&mut self, probe: PortSend, clock: &Clock) -> PortInput {
         let (round, sequence, at) = (probe.round, probe.sequence, clock.mono());
+        let unsent = |why| PortInput::Unsent(Unsent { round, sequence, why });
         let (fd, source_port) = match attempt(&probe) {
             Attempt::Begun(fd, source_port) => (fd, source_port),
-            Attempt::Refused(errno) => return PortInput::Refused { round, sequence, errno: errno as i32 },
-            Attempt::NoRoom => return PortInput::NotSent { round, sequence },
+            Attempt::Refused(errno) => return unsent(WhyUnsent::Refused(errno as i32)),
+            Attempt::NoRoom => return unsent(WhyUnsent::NoRoom),
         };
         let token = self.next_token;
         self.next_token += 1;
         // Level-triggered and looked at once: every end is read whole and its socket closed.
         let wanted = if probe.protocol == Protocol::Tcp { EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
         if self.epoll.get_ref().0.add(&fd, EpollEvent::new(wanted, token)).is_err() {
-            return PortInput::NotSent { round, sequence };
+            return unsent(WhyUnsent::NoRoom);
         }
         self.tokens.insert((round, sequence), token);
         self.open.insert(token, Open { fd, send: probe, at });

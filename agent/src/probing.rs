@@ -7,6 +7,7 @@ use crate::{
 use pingtong_evidence::{AgentId, ArrivalRound, ProbeRound};
 use pingtong_probe::{
     ArrivalLedger, Counters, Input, NonceKey, Now, Output, Prober, ProberSettings, RoundOrder, SendProbe, Sighting,
+    Unsent, WhyUnsent,
 };
 use std::time::Duration;
 
@@ -133,8 +134,8 @@ impl Probing {
             let Some(&SendProbe { round, sequence, .. }) = probes.get(index) else { return };
             let input = match handed {
                 Handed::Taken => Input::Sent { round, sequence, at },
-                Handed::Refused(errno) => Input::Refused { round, sequence, errno },
-                Handed::NoRoom => Input::NotSent { round, sequence },
+                Handed::Refused(errno) => Input::Unsent(Unsent { round, sequence, why: WhyUnsent::Refused(errno) }),
+                Handed::NoRoom => Input::Unsent(Unsent { round, sequence, why: WhyUnsent::NoRoom }),
             };
             machine.handle(now, input);
         });

@@ -21,9 +21,10 @@ use axum::{
 use axum_server::tls_rustls::RustlsConfig;
 use pingtong_agent::engine::Sockets;
 use pingtong_evidence::{
-    Ack, AgentHello, PairId, Plan, PlanLoad, PlanTarget, Protocol, ReportBatch, ReportBody, ReportId, RequestTag,
-    SCHEMA, Sampling, Timestamp,
+    Ack, AgentHello, AgentId, PairId, Plan, PlanArrival, PlanLoad, PlanTarget, Protocol, ReportBatch, ReportBody,
+    ReportId, RequestTag, SCHEMA, Sampling, Timestamp,
 };
+use pingtong_probe::{AgentHash, NonceKey, Payload};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -272,6 +273,37 @@ async fn a_load_is_sent_after_everything_else_where_the_owner_allows_it_and_else
         assert!(rounds.iter().all(|round| round.load_bits_per_s.is_none() || round.started_at >= burst_ended));
         assert_eq!(done(&kept[end].1, "r2"), Some(None));
     }
+}
+
+#[tokio::test]
+async fn an_expected_datagram_is_echoed_at_a_port_that_the_owner_names() {
+    let (fake, directory) = (Fake::new(), tempfile::tempdir().unwrap());
+    let (address, certificate) = fake.serve().await;
+    let path = config(directory.path(), address, &certificate);
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("udp_echo = [{port}]\n{text}")).unwrap();
+    let peer = AgentId::parse("B.ecs1").unwrap();
+    let here = [127, 0, 0, 1].into();
+    let arrival = PlanArrival { agent: peer.clone(), from: here, to: here, protocol: Protocol::Udp, port };
+    fake.plan.send_replace(Plan { arrivals: vec![arrival], ..plan(2, None) });
+    let _agent = Agent::start(&path);
+    let probe = Payload { agent: AgentHash::of(&peer), round: 1, sequence: 0 };
+    let probe = probe.encode(&NonceKey::from_bytes([7; 32]), 64);
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(("127.0.0.1", port)).await.unwrap();
+    let echoed = async {
+        let mut buffer = [0; 128];
+        loop {
+            // Refused until the agent has its plan.
+            let sent = socket.send(&probe).await.is_ok();
+            match timeout(Duration::from_millis(100), socket.recv(&mut buffer)).await {
+                Ok(Ok(bytes)) if sent => return buffer[..bytes].to_vec(),
+                _ => {}
+            }
+        }
+    };
+    assert_eq!(timeout(DEADLINE, echoed).await.expect("an echo"), probe);
 }
 
 #[tokio::test]

@@ -200,6 +200,11 @@ fn agent_toml(
     let _ =
         writeln!(text, "# Addresses that the agent may probe, whatever its plan says.\nallow = [{}]", allow.join(", "));
     let _ = writeln!(text, "rate_pps_max = 2000");
+    let _ = writeln!(
+        text,
+        "# What else the owner of this host may allow: probes echoed at UDP ports that nobody serves, and loads of the path.\n\
+         # udp_echo = [7007]\n# load_mbit_max = 20\n# load_seconds_max = 3"
+    );
     let _ = writeln!(text, "spool = {}", quoted(&spool.display().to_string()));
     for (key, value) in [("metadata", &wanted.metadata), ("cloud_endpoint", &wanted.cloud_endpoint)] {
         if let Some(value) = value {

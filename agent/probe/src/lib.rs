@@ -24,6 +24,7 @@ mod rtt;
 mod sample;
 mod size_search;
 mod sweep;
+mod unsent;
 mod wire;
 
 pub use arrivals::{ArrivalLedger, Observers, Sighting};
@@ -41,6 +42,7 @@ pub use sweep::{
     ErrorKind, Fate, Handover, Oddities, RELATIVE_ERROR, RttFigures, SeriesError, Share, Sweep, SweepProbe,
     SweepSettings, TICK, Tally, TargetFigures, What,
 };
+pub use unsent::{Unsent, WhyUnsent};
 pub use wire::{
     EchoKind, Heard, IPV4_HEADER_BYTES, echo_request, echo_request_to, ipv4_header, parse_icmpv6, parse_ipv4,
     parse_ipv6, parse_packet,

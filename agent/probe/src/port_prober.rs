@@ -6,7 +6,7 @@
 //! is; does not tell a closed port from a filter that refuses in the same words (nobody at this end can).
 
 use crate::{
-    AgentHash, NonceKey, Now, PAYLOAD_BYTES_MIN, Payload,
+    AgentHash, NonceKey, Now, PAYLOAD_BYTES_MIN, Payload, Unsent, WhyUnsent,
     port_round::{PortFate, PortRound},
 };
 use pingtong_evidence::{AgentId, PairId, ProbeRound, Protocol, RequestTag, RoundKey, SequenceSet};
@@ -78,22 +78,8 @@ pub enum PortInput {
         /// From which port.
         source_port: u16,
     },
-    /// The kernel refused a probe before anything was sent.
-    Refused {
-        /// Its round.
-        round: u64,
-        /// Its number.
-        sequence: u32,
-        /// Why.
-        errno: i32,
-    },
-    /// We had no socket or port left for it: our own shortage.
-    NotSent {
-        /// Its round.
-        round: u64,
-        /// Its number.
-        sequence: u32,
-    },
+    /// A probe did not leave.
+    Unsent(Unsent),
     /// The handshake was completed, or the datagram echoed.
     Answered {
         /// Its round.
@@ -163,7 +149,7 @@ pub struct PortSend {
 #[expect(clippy::large_enum_variant, reason = "made and taken apart at once, never kept in numbers")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PortOutput {
-    /// Begin this, then tell [`PortInput::Begun`], [`PortInput::Refused`] or [`PortInput::NotSent`].
+    /// Begin this, then tell [`PortInput::Begun`] or [`PortInput::Unsent`].
     Send(PortSend),
     /// Its time-out passed: let go of its socket.
     GiveUp {
@@ -223,8 +209,10 @@ impl PortProber {
                     round.begun(sequence, at, source_port);
                 }
             }
-            PortInput::Refused { round, sequence, errno } => self.decide(round, sequence, PortFate::Refused(errno)),
-            PortInput::NotSent { round, sequence } => {
+            PortInput::Unsent(Unsent { round, sequence, why: WhyUnsent::Refused(errno) }) => {
+                self.decide(round, sequence, PortFate::Refused(errno));
+            }
+            PortInput::Unsent(Unsent { round, sequence, why: WhyUnsent::NoRoom }) => {
                 self.not_sent += 1;
                 self.decide(round, sequence, PortFate::NotSent);
             }

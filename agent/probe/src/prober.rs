@@ -6,7 +6,7 @@
 //! and counted. Does not know what a socket is: refusals come in as errno.
 
 use crate::{
-    AgentHash, NonceKey, Now, PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN, Payload,
+    AgentHash, NonceKey, Now, PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN, Payload, Unsent, WhyUnsent,
     round::{Fate, Round},
     wire::{EchoKind, Heard},
 };
@@ -85,22 +85,8 @@ pub enum Input<'a> {
         /// When, on the monotonic clock.
         at: Duration,
     },
-    /// The kernel refused a probe.
-    Refused {
-        /// Its round.
-        round: u64,
-        /// Its number.
-        sequence: u32,
-        /// Why.
-        errno: i32,
-    },
-    /// We had no room to send a probe: our own shortage, which says nothing about the network.
-    NotSent {
-        /// Its round.
-        round: u64,
-        /// Its number.
-        sequence: u32,
-    },
+    /// A probe did not leave.
+    Unsent(Unsent),
     /// A packet came in by the raw socket.
     Heard {
         /// The packet.
@@ -170,7 +156,7 @@ pub struct SendProbe {
 #[expect(clippy::large_enum_variant, reason = "made and taken apart at once, never kept in numbers")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Send this, then tell [`Input::Sent`], [`Input::Refused`] or [`Input::NotSent`].
+    /// Send this, then tell [`Input::Sent`] or [`Input::Unsent`].
     Send(SendProbe),
     /// A round is over.
     Closed(ProbeRound),
@@ -250,8 +236,10 @@ impl Prober {
                     round.stamp(sequence, at, false);
                 }
             }
-            Input::Refused { round, sequence, errno } => self.take_back(round, sequence, Fate::Refused(errno)),
-            Input::NotSent { round, sequence } => {
+            Input::Unsent(Unsent { round, sequence, why: WhyUnsent::Refused(errno) }) => {
+                self.take_back(round, sequence, Fate::Refused(errno));
+            }
+            Input::Unsent(Unsent { round, sequence, why: WhyUnsent::NoRoom }) => {
                 self.counters.probes_not_sent += 1;
                 self.take_back(round, sequence, Fate::NotSent);
             }

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::similar_names, reason = "a test fails by panicking")]
 
 use pingtong_evidence::{AgentId, IcmpError, PairId, ProbeRound, Timestamp};
-use pingtong_probe::{EchoKind, Heard, Input, NonceKey, Now, Output, Prober, ProberSettings, RoundOrder, SendProbe};
+use pingtong_probe::{
+    EchoKind, Heard, Input, NonceKey, Now, Output, Prober, ProberSettings, RoundOrder, SendProbe, Unsent, WhyUnsent,
+};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
@@ -86,7 +88,7 @@ fn drive(prober: &mut Prober, mut fate: impl FnMut(&SendProbe) -> Fate) -> (Vec<
             let (round, sequence) = (probe.round, probe.sequence);
             match fate(&probe) {
                 Fate::Refused(errno) => {
-                    prober.handle(now(mono), Input::Refused { round, sequence, errno });
+                    prober.handle(now(mono), Input::Unsent(Unsent { round, sequence, why: WhyUnsent::Refused(errno) }));
                     continue;
                 }
                 Fate::Replies(delays) => {

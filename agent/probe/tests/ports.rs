@@ -5,6 +5,7 @@
 use pingtong_evidence::{AgentId, PairId, ProbeRound, Protocol, SequenceSet, Timestamp};
 use pingtong_probe::{
     AgentHash, NonceKey, Now, Payload, PortInput, PortOrder, PortOutput, PortProber, PortProberSettings, PortSend,
+    Unsent, WhyUnsent,
 };
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -90,11 +91,14 @@ fn drive(machine: &mut PortProber, mut fate: impl FnMut(&PortSend) -> Fate) -> R
                 match fate(&send) {
                     Fate::Errno(errno) => {
                         open.remove(&(round, sequence));
-                        machine.handle(now(at), PortInput::Refused { round, sequence, errno });
+                        machine.handle(
+                            now(at),
+                            PortInput::Unsent(Unsent { round, sequence, why: WhyUnsent::Refused(errno) }),
+                        );
                     }
                     Fate::NoRoom => {
                         open.remove(&(round, sequence));
-                        machine.handle(now(at), PortInput::NotSent { round, sequence });
+                        machine.handle(now(at), PortInput::Unsent(Unsent { round, sequence, why: WhyUnsent::NoRoom }));
                     }
                     Fate::Answered(took, resent) => {
                         machine.handle(now(at), begun);

@@ -18,7 +18,9 @@ pub use sockets::{Event, Sockets, Stamps};
 use crate::clock::Clock;
 use nix::errno::Errno;
 use pingtong_evidence::{ProbeEngine, WhyUnknown};
-use pingtong_probe::{ArrivalLedger, Input, Observers, Prober, SendProbe, Sighting, echo_request_to};
+use pingtong_probe::{
+    ArrivalLedger, Input, Observers, Prober, SendProbe, Sighting, Unsent, WhyUnsent, echo_request_to,
+};
 use portable::{Outcome, What};
 use std::{os::fd::OwnedFd, task::Poll, time::Duration};
 use tokio::{io::Interest, net::UdpSocket};
@@ -308,7 +310,7 @@ fn take_outcome(clock: &Clock, prober: &mut Prober, outcome: &Outcome) {
     let input = match outcome.what {
         What::Answered(rtt) => Input::Vouched { round, sequence, rtt },
         What::Error { from, icmp_type, code } => Input::VouchedError { round, from, icmp_type, code },
-        What::Refused(errno) => Input::Refused { round, sequence, errno },
+        What::Refused(errno) => Input::Unsent(Unsent { round, sequence, why: WhyUnsent::Refused(errno) }),
         What::Silent => return,
     };
     prober.handle(clock.now(), input);

@@ -39,6 +39,8 @@ use std::{
 const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
 /// What one small packet occupies of a receive buffer (`probe-engine.md` §1).
 const PACKET_BUFFER_BYTES: usize = 832;
+/// Of an IPv4 header without options.
+const IPV4_HEADER_BYTES_MIN: u8 = 20;
 /// What Linux gives its own packets unless told otherwise.
 const HOP_LIMIT: u8 = 64;
 /// `ICMPV6_FILTER` of `linux/icmpv6.h`.
@@ -211,6 +213,13 @@ impl Sockets {
     pub fn window(&self) -> usize {
         let bytes = SockRef::from(&self.icmp.fd).recv_buffer_size().unwrap_or_default();
         (bytes / PACKET_BUFFER_BYTES).clamp(WINDOW_MIN, WINDOW_MAX)
+    }
+
+    /// The same for probes of so many bytes after the IP header.
+    pub fn window_of(&self, packet_bytes: usize) -> usize {
+        let small = self.window();
+        let one = buffer_bytes(packet_bytes);
+        if one == PACKET_BUFFER_BYTES { small } else { (small * PACKET_BUFFER_BYTES / one).max(1) }
     }
 
     /// What the stamps are.
@@ -428,6 +437,18 @@ pub(super) fn drops_of(fd: &OwnedFd) -> Option<u32> {
 fn prepare(fd: &OwnedFd, program: &[Op]) {
     attach(fd, program);
     grow(fd);
+}
+
+/// What one packet occupies of a receive buffer: the kernel takes a power of two for the packet with its own notes beside
+/// it, for each fragment of an ordinary link where it comes in fragments, or for the whole where the link takes that.
+fn buffer_bytes(packet_bytes: usize) -> usize {
+    const NOTES_BYTES: usize = 384;
+    const DESCRIPTOR_BYTES: usize = 256;
+    const FRAGMENT_BYTES: usize = 1_480;
+    let of = |bytes: usize| (bytes + NOTES_BYTES).next_power_of_two() + DESCRIPTOR_BYTES;
+    let whole = of(packet_bytes + usize::from(IPV4_HEADER_BYTES_MIN));
+    let in_fragments = packet_bytes.div_ceil(FRAGMENT_BYTES) * of(FRAGMENT_BYTES);
+    if packet_bytes > FRAGMENT_BYTES { whole.max(in_fragments) } else { whole.max(PACKET_BUFFER_BYTES) }
 }
 
 fn grow(fd: &OwnedFd) {

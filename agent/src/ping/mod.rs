@@ -39,6 +39,8 @@ use tokio::runtime::Runtime;
 
 /// Probes per second over all targets, unless another rate is asked for.
 const RATE_PPS: u32 = 10_000;
+/// Of an ICMP header.
+const ICMP_HEADER_BYTES: usize = 8;
 /// Time between two probes to one target, unless another is asked for.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -155,9 +157,9 @@ impl Mover {
         }
     }
 
-    fn window(&self) -> usize {
+    fn window(&self, packet_bytes: usize) -> usize {
         match self {
-            Self::Raw(sockets) => sockets.window(),
+            Self::Raw(sockets) => sockets.window_of(packet_bytes),
             Self::Portable(_) => WINDOW,
         }
     }
@@ -248,7 +250,7 @@ fn settings(args: &PingArgs, targets: Vec<IpAddr>, mover: &Mover, draw: &Draw) -
         period: args.period.map_or(usual, |period| period.0),
         rate_pps,
         timeout: args.timeout.0,
-        window: mover.window(),
+        window: mover.window(ICMP_HEADER_BYTES + usize::try_from(args.size)?),
         payload_bytes: usize::try_from(args.size)?,
         agent: AgentHash::of(&AgentId::parse("local").map_err(|error| anyhow::anyhow!(chain(&error)))?),
         identifier: draw.identifier(),

@@ -43,10 +43,10 @@ pub(super) fn judge(session: &Session) -> Exit {
     let tally = session.sweep.total();
     let watched = session.observer.is_some() && session.sweep.targets().is_empty();
     let decided = tally.received + tally.late + tally.lost + tally.refused;
-    let excused = tally.lost > 0 && tally.lost <= session.sweep.oddities().own_drops;
-    if watched || (decided > 0 && tally.late + tally.lost + tally.refused == 0) {
+    let wrong = tally.late + tally.lost + tally.refused;
+    if watched || (decided > 0 && wrong + tally.excused == 0) {
         Exit::Healthy
-    } else if decided == 0 || (excused && tally.late + tally.refused == 0) {
+    } else if decided == 0 || wrong == 0 {
         Exit::Undecided
     } else {
         Exit::Broken
@@ -168,7 +168,7 @@ fn counts(tally: Tally) -> Map<String, Value> {
         ("received", tally.received),
         ("late", tally.late),
         ("lost", tally.lost),
-        ("undecided", tally.open),
+        ("undecided", tally.open + tally.excused),
         ("duplicates", tally.duplicates),
         ("refused", tally.refused),
         ("rejected", tally.rejected),
@@ -310,10 +310,11 @@ fn warnings(session: &Session, lang: Lang) -> Vec<String> {
     let odd = session.sweep.oddities();
     let total = session.sweep.total();
     [
+        (odd.own_drops, "本机接收队列丢弃的报文数：", "packets dropped by this host's own queues:"),
         (
-            odd.own_drops,
-            "本机接收队列丢弃的报文数，因此丢失不能归因于网络：",
-            "packets dropped by this host's own queues, so losses cannot be attributed to the network:",
+            total.excused,
+            "因此无法判定、不计为丢失的探测数：",
+            "probes that nobody can decide for that, and that are not counted as lost:",
         ),
         (total.open, "中断时尚无结果的探测数：", "probes still on their way when interrupted:"),
         (odd.foreign, "标识符相同但不属于本次运行的应答数：", "replies with our identifier that are not ours:"),

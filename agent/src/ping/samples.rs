@@ -38,6 +38,7 @@ impl Samples {
                 What::Received(rtt) => ("received", Some(rtt)),
                 What::Late(rtt) => ("late", rtt),
                 What::Lost => ("lost", None),
+                What::Excused => ("undecided", None),
                 What::Refused(_) => ("refused", None),
             };
             write!(self.out, "{target},{},", fate.sequence)?;

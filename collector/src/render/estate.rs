@@ -6,7 +6,8 @@ use super::{
 };
 use pingtong_evidence::{EndpointSet, Expectation, PortRange, Protocol};
 use pingtong_verdict::{
-    Audit, AuditBlock, ExpectationState, ForbidState, Lang, Object, PathLeg, PathState, PathTrace, UnknownPart,
+    Audit, AuditBlock, AuditFlows, ExpectationState, ForbidState, Lang, Object, PathLeg, PathState, PathTrace,
+    UnknownPart,
 };
 use std::fmt::Write as _;
 
@@ -27,7 +28,7 @@ fn audit_page(audit: &Audit, style: Style) -> String {
         let title = format!("{} {}", pick(lang, "expect", "期望"), asked(&answer.asked));
         head(&mut out, style, (mark, tone, word), &title, answer.pairs);
         for failing in &answer.failing {
-            flows(&mut out, (&failing.source, &failing.destination), failing.protocol, failing.ports);
+            flows(&mut out, &failing.flows);
             for cause in &failing.causes {
                 let side = cause.side.map_or_else(String::new, |side| format!(" {side}"));
                 let direction = cause.direction.map_or_else(String::new, |direction| format!(" {direction}"));
@@ -50,7 +51,7 @@ fn audit_page(audit: &Audit, style: Style) -> String {
         let title = format!("{} {}", pick(lang, "forbid", "禁止"), asked(&answer.asked));
         head(&mut out, style, (mark, tone, word), &title, answer.pairs);
         for leaking in &answer.leaking {
-            flows(&mut out, (&leaking.source, &leaking.destination), leaking.protocol, leaking.ports);
+            flows(&mut out, &leaking.flows);
             for by in &leaking.by {
                 let text = format!("{}: {}", by.stage.name(lang), named(&by.object, lang));
                 out.push_str(&wrapped(&text, 6, 8));
@@ -88,13 +89,9 @@ fn service(protocol: Protocol, ports: Option<PortRange>) -> String {
     }
 }
 
-fn flows(
-    out: &mut String,
-    (source, destination): (&[AuditBlock], &[AuditBlock]),
-    protocol: Protocol,
-    ports: Option<PortRange>,
-) {
-    let text = format!("{} → {} {}", blocks(source), blocks(destination), service(protocol, ports));
+fn flows(out: &mut String, flows: &AuditFlows) {
+    let service = service(flows.protocol, flows.ports);
+    let text = format!("{} → {} {service}", blocks(&flows.source), blocks(&flows.destination));
     out.push_str(&wrapped(&text, 4, 6));
 }
 
@@ -107,7 +104,7 @@ fn blocks(blocks: &[AuditBlock]) -> String {
 
 fn unknown_parts(out: &mut String, parts: &[UnknownPart]) {
     for part in parts {
-        flows(out, (&part.source, &part.destination), part.protocol, part.ports);
+        flows(out, &part.flows);
         for gap in &part.gaps {
             out.push_str(&wrapped(&format!("{}: {} ({})", gap.code, gap.what, gap.closes_with), 6, 8));
         }

@@ -86,6 +86,7 @@ impl Wire<'_> {
             Stops::Link => Direction::BOTH.into_iter().any(|d| self.passes(d)),
             Stops::Packets(d) => self.passes(d),
             Stops::Requests(d) => self.request_passes(d),
+            Stops::Responses(d) => self.reply_passes(d),
             Stops::Host(side) => {
                 let (inbound, outbound) = (self.flow(side.opposite().sends()), self.flow(side.sends()));
                 inbound.is_some_and(Observed::answered) || outbound.is_some_and(|seen| seen.sent > 0)

@@ -47,6 +47,8 @@ pub(crate) enum Stops {
     Packets(Direction),
     /// Packets of one direction that begin a flow: security groups pass the replies.
     Requests(Direction),
+    /// Packets of one direction that answer: ACLs tell them by their port.
+    Responses(Direction),
     /// Everything from and to the host at one side.
     Host(Side),
     /// What arrives at the host at one side: requests towards it and replies to its own.
@@ -69,7 +71,7 @@ impl Stops {
             Self::Packets(d) | Self::Requests(d) => d == flow,
             Self::Arrivals(side) => flow.destination() == side,
             Self::Sending(side) => flow.source() == side,
-            Self::Answers(_) | Self::Replies(_) | Self::Some(_) => false,
+            Self::Responses(_) | Self::Answers(_) | Self::Replies(_) | Self::Some(_) => false,
         }
     }
 
@@ -77,7 +79,7 @@ impl Stops {
     pub(crate) fn reply(self, flow: Direction) -> bool {
         match self {
             Self::Link | Self::Host(_) => true,
-            Self::Packets(d) => d == flow.reverse(),
+            Self::Packets(d) | Self::Responses(d) => d == flow.reverse(),
             Self::Arrivals(side) | Self::Replies(side) => flow.source() == side,
             Self::Answers(side) | Self::Sending(side) => flow.destination() == side,
             Self::Requests(_) | Self::Some(_) => false,

@@ -40,9 +40,9 @@ pub use catalogue::{CauseDoc, CauseKind, catalogue, explain};
 pub use code::{CauseCode, UnknownCode};
 pub use diagnose::{diagnose, diagnose_in, predicted, smallest_repair_set};
 pub use estate::{
-    Ask, Audit, AuditBlock, AuditCause, Auditor, Decider, Estate, ExpectationAnswer, ExpectationState, Failing, Flow,
-    ForbidAnswer, ForbidState, HostRef, Leaking, Outcome, PathEnd, PathLeg, PathStage, PathState, PathTrace, RoundTrip,
-    Stage, UnknownPart,
+    Ask, Audit, AuditBlock, AuditCause, AuditFlows, Auditor, Decider, Estate, ExpectationAnswer, ExpectationState,
+    Failing, Flow, ForbidAnswer, ForbidState, HostRef, Leaking, Outcome, PathEnd, PathLeg, PathStage, PathState,
+    PathTrace, RoundTrip, Stage, UnknownPart,
 };
 pub use lang::{Lang, Texts};
 pub use onset::{Onset, RecordedCall, Trigger};

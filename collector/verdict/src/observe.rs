@@ -321,8 +321,8 @@ pub(crate) fn observe_pair(
         question.healths.iter().filter(|health| Some(&health.agent) == own && pair.protocol == Protocol::Icmp);
     seen.load_refused = refused.max_by_key(|health| health.at).and_then(|health| health.health.load_refused.clone());
     let never_came = seen.request.is_some_and(|leg| leg.of > 0 && leg.passed == 0);
-    seen.mute =
-        pair.protocol == Protocol::Udp && seen.sent > 0 && !seen.alive() && seen.complaints.is_empty() && !never_came;
+    let silent = pair.protocol == Protocol::Udp && seen.sent > 0 && !seen.answered();
+    seen.mute = silent && seen.complaints.is_empty() && !never_came;
     seen.cut = Some(seen.find_cut());
     seen
 }

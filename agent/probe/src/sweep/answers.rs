@@ -133,7 +133,7 @@ impl Sweep {
             }
         };
         match state {
-            State::Open | State::Expired => {
+            State::Open | State::Expired | State::Excused => {
                 let Some(slot) = slot else {
                     self.flight.remember(number, Past::Answered);
                     self.settle(target, State::Expired, false, was_rejected);
@@ -165,6 +165,9 @@ impl Sweep {
         if from == State::Open {
             (book.open, total.open) = (book.open - 1, total.open - 1);
             self.outstanding -= 1;
+        } else if from == State::Excused || book.lost == 0 {
+            // Of a probe long past it is not known which of the two it was.
+            (book.excused, total.excused) = (book.excused.saturating_sub(1), total.excused.saturating_sub(1));
         } else {
             (book.lost, total.lost) = (book.lost - 1, total.lost - 1);
             if was_rejected {

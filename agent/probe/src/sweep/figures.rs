@@ -3,7 +3,7 @@
 use super::sketch::{Dense, RELATIVE_ERROR, Sparse};
 use std::{net::IpAddr, time::Duration};
 
-/// Counts. At any time `sent = received + late + lost + open`.
+/// Counts. At any time `sent = received + late + lost + excused + open`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Taken by the kernel.
@@ -14,6 +14,9 @@ pub struct Tally {
     pub late: u64,
     /// Never answered, though waited for the whole time-out.
     pub lost: u64,
+    /// Not answered either, while this host's own queue dropped packets, of which each may have been one of these answers:
+    /// no loss, since nobody can tell.
+    pub excused: u64,
     /// On their way: neither answered nor given up.
     pub open: u64,
     /// Of those lost: the ones that an ICMP error spoke of.
@@ -150,6 +153,7 @@ pub(crate) struct Book {
     pub(crate) lost: u64,
     pub(crate) late: u32,
     pub(crate) open: u32,
+    pub(crate) excused: u32,
     pub(crate) rejected: u32,
     pub(crate) duplicates: u32,
     pub(crate) refused: u32,
@@ -174,6 +178,7 @@ impl Book {
             received: self.received,
             late: self.late.into(),
             lost: self.lost,
+            excused: self.excused.into(),
             open: self.open.into(),
             rejected: self.rejected.into(),
             duplicates: self.duplicates.into(),

@@ -27,6 +27,8 @@ pub(crate) enum State {
     Expired = 3,
     Late = 4,
     Refused = 5,
+    /// Nothing came in time, and this host's own queue dropped packets meanwhile; an answer that comes yet is taken.
+    Excused = 6,
 }
 
 /// When a probe was sent, what became of it, and its tag.
@@ -44,6 +46,7 @@ impl Slot {
             3 => State::Expired,
             4 => State::Late,
             5 => State::Refused,
+            6 => State::Excused,
             _ => State::Unsent,
         }
     }
@@ -228,7 +231,7 @@ fn past_of(slot: Slot) -> Option<Past> {
         State::Unsent | State::Open => None,
         State::Answered | State::Late => Some(Past::Answered),
         State::Expired if slot.rejected() => Some(Past::Rejected),
-        State::Expired => Some(Past::Expired),
+        State::Expired | State::Excused => Some(Past::Expired),
         State::Refused => Some(Past::Refused),
     }
 }

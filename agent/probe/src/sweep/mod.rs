@@ -3,7 +3,7 @@
 //! It decides when the next probe leaves and to whom, what it carries, and what became of it. It opens no socket and
 //! reads no clock; times are nanoseconds and durations on the caller's monotonic clock. What it holds, always:
 //!
-//! 1. `sent = received + late + lost + open`, for every target and in total; a duplicate counts as nothing but that.
+//! 1. `sent = received + late + lost + excused + open`, for every target and in total; a duplicate counts as nothing but that.
 //! 2. An answer is known by agent, run, probe number and keyed tag *and* by coming from the address that was asked.
 //!    Identifier and ICMP sequence number only keep other people's packets away early.
 //! 3. A probe is given up only once everything that came within its time-out, and a grace after it, has been read: see
@@ -11,6 +11,8 @@
 //!    back.
 //! 4. ICMP errors decide nothing: their senders limit their rate. They are counted by kind and sender, and a probe
 //!    that stays unanswered and was spoken of by one is lost *and* rejected.
+//! 5. A packet that this host's own queue dropped may have been the answer to any probe on its way then: as many of those as
+//!    packets were dropped are excused and not lost when nothing comes.
 
 mod answers;
 mod errors;
@@ -114,6 +116,8 @@ pub enum What {
     Late(Option<Duration>),
     /// Not answered.
     Lost,
+    /// Not answered, or answered by a packet that this host itself dropped.
+    Excused,
     /// Refused by this host.
     Refused(i32),
 }
@@ -155,6 +159,9 @@ pub struct Sweep {
     end: u64,
     /// Numbered and neither decided nor refused.
     outstanding: usize,
+    /// Packets dropped by our own queue that no probe was excused by yet, and the first probe that left after that was known.
+    excuses: u64,
+    excused_before: u64,
     again: VecDeque<u64>,
     again_at: u64,
     /// Answered, and still without the word on when they left: number, when sent by our own clock, when answered.
@@ -189,6 +196,8 @@ impl Sweep {
             by_address,
             end: if targets == 0 { 0 } else { end },
             outstanding: 0,
+            excuses: 0,
+            excused_before: 0,
             again: VecDeque::new(),
             again_at: 0,
             unstamped: vec![],
@@ -270,6 +279,8 @@ impl Sweep {
     /// This host's receive queues dropped so many packets more.
     pub fn own_drops(&mut self, packets: u64) {
         self.oddities.own_drops += packets;
+        self.excuses = self.excuses.saturating_add(packets);
+        self.excused_before = self.flight.next();
     }
 
     /// Everything that had come before `since` has been handed over: the queues were read to their end, beginning not
@@ -408,16 +419,23 @@ impl Sweep {
     fn expire(&mut self, number: u64) {
         let target = self.target_of(number);
         let Some(slot) = self.flight.slot(number) else { return };
-        slot.set_state(State::Expired);
         let (rejected, sent) = (slot.rejected(), slot.sent());
+        // An error that speaks of it tells what became of it.
+        let excused = self.excuses > 0 && number < self.excused_before && !rejected;
+        slot.set_state(if excused { State::Excused } else { State::Expired });
         let (book, total) = (&mut self.books[target], &mut self.total.tally);
         (book.open, total.open) = (book.open - 1, total.open - 1);
-        (book.lost, total.lost) = (book.lost + 1, total.lost + 1);
+        if excused {
+            self.excuses -= 1;
+            (book.excused, total.excused) = (book.excused.saturating_add(1), total.excused + 1);
+        } else {
+            (book.lost, total.lost) = (book.lost + 1, total.lost + 1);
+        }
         if rejected {
             (book.rejected, total.rejected) = (book.rejected + 1, total.rejected + 1);
         }
         self.outstanding -= 1;
-        self.tell(number, sent, What::Lost);
+        self.tell(number, sent, if excused { What::Excused } else { What::Lost });
     }
 
     fn given_up_at(&self, slot: Slot) -> u64 {

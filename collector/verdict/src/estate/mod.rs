@@ -20,8 +20,8 @@ mod span;
 mod tests;
 
 pub use audit::{
-    Ask, Audit, AuditBlock, AuditCause, Auditor, Decider, ExpectationAnswer, ExpectationState, Failing, ForbidAnswer,
-    ForbidState, Leaking, UnknownPart,
+    Ask, Audit, AuditBlock, AuditCause, AuditFlows, Auditor, Decider, ExpectationAnswer, ExpectationState, Failing,
+    ForbidAnswer, ForbidState, Leaking, UnknownPart,
 };
 use compile::Table;
 use filter::{Column, DEFAULT, Filter, INNER, Say};

@@ -55,7 +55,7 @@ fn ranges_that_fail_are_told_apart_by_the_ports_between_them() {
     world.rules(C).push(SecurityRule { ports: PortRange::new(80, 89).unwrap(), ..open });
     let (from, to) = (instance("i-a", "192.168.1.10"), instance("i-b", "172.16.1.10"));
     let answer = answer(&world, ask(from, to, Protocol::Tcp, Some((70, 99))));
-    let mut ports: Vec<_> = answer.failing.iter().map(|f| f.ports.map(|p| (p.first(), p.last()))).collect();
+    let mut ports: Vec<_> = answer.failing.iter().map(|f| f.flows.ports.map(|p| (p.first(), p.last()))).collect();
     ports.sort_unstable();
     assert_eq!(ports, [Some((70, 79)), Some((90, 99))]);
 }
@@ -70,7 +70,7 @@ fn ports_that_fail_alike_are_one_range_whatever_lets_them_pass_before() {
     world.acl(Side::Initiator, false, vec![entry("nae-1", 1, 84), entry("nae-2", 85, 65_535)]);
     let (from, to) = (instance("i-a", "192.168.1.10"), instance("i-b", "172.16.1.10"));
     let answer = answer(&world, ask(from, to, Protocol::Tcp, Some((70, 99))));
-    let ports: Vec<_> = answer.failing.iter().map(|f| f.ports.map(|p| (p.first(), p.last()))).collect();
+    let ports: Vec<_> = answer.failing.iter().map(|f| f.flows.ports.map(|p| (p.first(), p.last()))).collect();
     assert_eq!(ports, [Some((70, 99))]);
 }
 
@@ -87,8 +87,8 @@ fn an_address_that_no_host_has_is_missed_in_the_direction_of_the_flow() {
         let link = Some(world.question.pair.link.clone());
         let ask = Ask { link, ..ask(instance("i-1", from), instance("i-2", to), Protocol::Tcp, Some((443, 443))) };
         let answer = answer(&world, ask);
-        let failing = answer.failing.first().map(|part| part.direction);
-        failing.or(answer.unknown.first().map(|part| part.direction)).unwrap_or_else(|| panic!("{answer:?}"))
+        let failing = answer.failing.first().map(|part| part.flows.direction);
+        failing.or(answer.unknown.first().map(|part| part.flows.direction)).unwrap_or_else(|| panic!("{answer:?}"))
     };
     for blocks in [true, false] {
         assert_eq!(ghost("192.168.1.10", "172.16.1.77", blocks), Some(Direction::Forward));

@@ -346,3 +346,19 @@ fn the_direction_of_lost_connections_is_told_and_a_second_syn_tells_nothing_of_i
     let told = world.verdict().directions.forward.loss;
     assert_eq!((told.round_trip.unwrap().lost, told.request.unwrap().lost), (10, 0));
 }
+
+#[test]
+fn answers_that_leave_the_far_host_do_not_refute_what_drops_them_after_it() {
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let mut world = world(protocol, End::Silent, None);
+        arrivals(&mut world, PROBES, PROBES);
+        let rule = if protocol == Protocol::Tcp { RuleProtocol::Tcp } else { RuleProtocol::Udp };
+        // Lets out packets to the service's port, and forgets those from it.
+        let mut entry = acl_entry("nae-1", Policy::Accept, rule, "0.0.0.0/0");
+        entry.ports = PortRange::new(443, 443).unwrap();
+        world.acl(Side::Acceptor, false, vec![entry]);
+        let verdict = world.verdict();
+        assert_eq!(blamed(&verdict), [CauseCode::NaclEgressBlocked], "{protocol}: {:?}", verdict.causes);
+        assert_eq!((verdict.state, verdict.directions.forward.cut), (State::Broken, Cut::S5), "{protocol}");
+    }
+}

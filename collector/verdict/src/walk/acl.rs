@@ -40,7 +40,7 @@ pub(crate) fn judge(model: &Model, packet: &Packet, side: Side, walk: &mut Walk)
     let stops = if packet.destination_port.is_none() {
         Stops::Packets(packet.direction)
     } else if packet.reply {
-        Stops::Answers(packet.direction.source())
+        Stops::Responses(packet.direction)
     } else {
         Stops::Requests(packet.direction)
     };

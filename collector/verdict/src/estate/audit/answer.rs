@@ -45,9 +45,9 @@ pub struct AuditCause {
     pub object: Object,
 }
 
-/// Flows that fail.
+/// Flows from some hosts to others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failing {
+pub struct AuditFlows {
     /// From where.
     pub source: Vec<AuditBlock>,
     /// To where.
@@ -60,6 +60,14 @@ pub struct Failing {
     /// Which way they are opened, in the link's terms; none inside one VPC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
+}
+
+/// Flows that fail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// Which.
+    #[serde(flatten)]
+    pub flows: AuditFlows,
     /// Why.
     pub causes: Vec<AuditCause>,
 }
@@ -67,18 +75,9 @@ pub struct Failing {
 /// Flows of which it is not known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnknownPart {
-    /// From where.
-    pub source: Vec<AuditBlock>,
-    /// To where.
-    pub destination: Vec<AuditBlock>,
-    /// Protocol.
-    pub protocol: Protocol,
-    /// First and last port.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ports: Option<PortRange>,
-    /// Which way they are opened.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub direction: Option<Direction>,
+    /// Which.
+    #[serde(flatten)]
+    pub flows: AuditFlows,
     /// What was not read.
     pub gaps: Vec<GapNote>,
 }
@@ -86,18 +85,9 @@ pub struct UnknownPart {
 /// Flows that get through.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaking {
-    /// From where.
-    pub source: Vec<AuditBlock>,
-    /// To where.
-    pub destination: Vec<AuditBlock>,
-    /// Protocol.
-    pub protocol: Protocol,
-    /// First and last port.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ports: Option<PortRange>,
-    /// Which way they are opened.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub direction: Option<Direction>,
+    /// Which.
+    #[serde(flatten)]
+    pub flows: AuditFlows,
     /// What lets them.
     pub by: Vec<Decider>,
 }
@@ -184,4 +174,43 @@ pub struct Audit {
     pub forbids: Vec<ForbidAnswer>,
     /// What was not read or left out, over all.
     pub gaps: Vec<GapNote>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// What scripts read, byte for byte and in this order.
+    #[test]
+    fn the_documents_are_as_they_always_were() {
+        let block = json!([{"vpc": "vpc-a", "first": "10.0.0.1", "last": "10.0.0.9", "hosts": 3}]);
+        let flows = |ports: Value, direction: Value| {
+            let mut flows = json!({"source": block, "destination": block, "protocol": "tcp"});
+            for (key, value) in [("ports", ports), ("direction", direction)] {
+                if !value.is_null() {
+                    flows[key] = value;
+                }
+            }
+            flows
+        };
+        for (ports, direction) in [(json!([22, 80]), json!("return")), (Value::Null, Value::Null)] {
+            let with = |key: &str| {
+                let mut part = flows(ports.clone(), direction.clone());
+                part[key] = json!([]);
+                part
+            };
+            let failing: Failing = serde_json::from_value(with("causes")).unwrap();
+            let unknown: UnknownPart = serde_json::from_value(with("gaps")).unwrap();
+            let leaking: Leaking = serde_json::from_value(with("by")).unwrap();
+            let middle = if ports.is_null() { "" } else { r#","ports":[22,80],"direction":"return""# };
+            let block = r#"[{"vpc":"vpc-a","first":"10.0.0.1","last":"10.0.0.9","hosts":3}]"#;
+            let text = |last: &str| {
+                format!(r#"{{"source":{block},"destination":{block},"protocol":"tcp"{middle},"{last}":[]}}"#)
+            };
+            assert_eq!(serde_json::to_string(&failing).unwrap(), text("causes"));
+            assert_eq!(serde_json::to_string(&unknown).unwrap(), text("gaps"));
+            assert_eq!(serde_json::to_string(&leaking).unwrap(), text("by"));
+        }
+    }
 }

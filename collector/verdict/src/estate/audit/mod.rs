@@ -11,8 +11,8 @@
 mod answer;
 
 pub use answer::{
-    Ask, Audit, AuditBlock, AuditCause, Decider, ExpectationAnswer, ExpectationState, Failing, ForbidAnswer,
-    ForbidState, Leaking, UnknownPart,
+    Ask, Audit, AuditBlock, AuditCause, AuditFlows, Decider, ExpectationAnswer, ExpectationState, Failing,
+    ForbidAnswer, ForbidState, Leaking, UnknownPart,
 };
 
 use super::{
@@ -251,14 +251,14 @@ impl<'a> Scope<'a> {
         let flow = ways.into_iter().find(|way| !causes(&walk, *way).is_empty()).unwrap_or(asked);
         let (from, to) = if flow == asked { (from, to) } else { (to, from) };
         let (source, destination) = (vec![lone(from)], vec![lone(to)]);
-        let direction = Some(flow);
+        let flows = AuditFlows { source, destination, protocol, ports, direction: Some(flow) };
         let causes = causes(&walk, flow);
         if causes.is_empty() {
             let gaps = gaps(&walk, flow, lang);
             let gaps = if gaps.is_empty() { vec![self.nobody_note(lang)] } else { gaps };
-            unknown.push(UnknownPart { source, destination, protocol, ports, direction, gaps });
+            unknown.push(UnknownPart { flows, gaps });
         } else {
-            failing.push(Failing { source, destination, protocol, ports, direction, causes });
+            failing.push(Failing { flows, causes });
         }
     }
 
@@ -289,7 +289,8 @@ impl<'a> Scope<'a> {
     fn empty(&self, lang: Lang) -> UnknownPart {
         let Expectation { protocol, ports, .. } = self.ask.expectation;
         let (source, destination) = (vec![], vec![]);
-        UnknownPart { source, destination, protocol, ports, direction: None, gaps: vec![self.nobody_note(lang)] }
+        let flows = AuditFlows { source, destination, protocol, ports, direction: None };
+        UnknownPart { flows, gaps: vec![self.nobody_note(lang)] }
     }
 
     fn nobody_note(&self, lang: Lang) -> GapNote {
@@ -442,13 +443,22 @@ impl<'e> Explainer<'e> {
         if causes.is_empty() {
             causes = flow.map_or_else(Vec::new, |flow| self.plain_causes(&flow, set));
         }
-        Failing {
+        Failing { flows: self.flows(set, protocol, hosts, told.map(|(_, direction)| direction)), causes }
+    }
+
+    fn flows(
+        &self,
+        set: &FlowSet,
+        protocol: Protocol,
+        hosts: (&[HostRef], &[HostRef]),
+        direction: Option<Direction>,
+    ) -> AuditFlows {
+        AuditFlows {
             source: self.estate.blocks(hosts.0, set, true),
             destination: self.estate.blocks(hosts.1, set, false),
             protocol,
             ports: set.ports,
-            direction: told.map(|(_, direction)| direction),
-            causes,
+            direction,
         }
     }
 
@@ -487,14 +497,7 @@ impl<'e> Explainer<'e> {
             let closes_with = both!("read the snapshots again with the permission to", "授权后重新读取快照");
             all.push(note(GapCode::ConfigDenied, &what, &closes_with, None, lang));
         }
-        UnknownPart {
-            source: self.estate.blocks(hosts.0, set, true),
-            destination: self.estate.blocks(hosts.1, set, false),
-            protocol,
-            ports: set.ports,
-            direction: told.map(|(_, direction)| direction),
-            gaps: all,
-        }
+        UnknownPart { flows: self.flows(set, protocol, hosts, told.map(|(_, direction)| direction)), gaps: all }
     }
 
     fn leaking(&mut self, set: &FlowSet, protocol: Protocol, hosts: (&[HostRef], &[HostRef])) -> Option<Leaking> {
@@ -503,14 +506,7 @@ impl<'e> Explainer<'e> {
         let telling = request.into_iter().filter(|(stage, _)| !matches!(stage, Stage::Source | Stage::Destination));
         let by = telling
             .filter_map(|(stage, say)| ends.decider(Leg::Request, stage, say).map(|object| Decider { stage, object }));
-        Some(Leaking {
-            by: by.collect(),
-            source: self.estate.blocks(hosts.0, set, true),
-            destination: self.estate.blocks(hosts.1, set, false),
-            protocol,
-            ports: set.ports,
-            direction: ends.direction(),
-        })
+        Some(Leaking { by: by.collect(), flows: self.flows(set, protocol, hosts, ends.direction()) })
     }
 }
 

@@ -50,14 +50,10 @@ fn blocks(blocks: &[AuditBlock]) -> String {
     blocks.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn flows(
-    source: &[AuditBlock],
-    destination: &[AuditBlock],
-    ports: Option<PortRange>,
-    way: Option<Direction>,
-) -> String {
+fn flows(flows: &AuditFlows) -> String {
+    let AuditFlows { source, destination, ports, direction, .. } = flows;
     let ports = ports.map_or_else(String::new, |ports| format!(" {}-{}", ports.first(), ports.last()));
-    let way = way.map_or("inside".to_owned(), |way| way.to_string());
+    let way = direction.map_or("inside".to_owned(), |way| way.to_string());
     format!("{} > {}{ports} {way}", blocks(source), blocks(destination))
 }
 
@@ -68,7 +64,7 @@ fn failing(answer: &ExpectationAnswer) -> Vec<String> {
     };
     let line = |f: &Failing| {
         let causes: Vec<_> = f.causes.iter().map(cause).collect();
-        format!("{}: {}", flows(&f.source, &f.destination, f.ports, f.direction), causes.join(", "))
+        format!("{}: {}", flows(&f.flows), causes.join(", "))
     };
     answer.failing.iter().map(line).collect()
 }
@@ -76,7 +72,7 @@ fn failing(answer: &ExpectationAnswer) -> Vec<String> {
 fn unknown(parts: &[UnknownPart]) -> Vec<String> {
     let line = |u: &UnknownPart| {
         let gaps: Vec<_> = u.gaps.iter().map(|gap| format!("{} {}", gap.code, gap.what)).collect();
-        format!("{}: {}", flows(&u.source, &u.destination, u.ports, u.direction), gaps.join(", "))
+        format!("{}: {}", flows(&u.flows), gaps.join(", "))
     };
     parts.iter().map(line).collect()
 }
@@ -84,7 +80,7 @@ fn unknown(parts: &[UnknownPart]) -> Vec<String> {
 fn leaking(answer: &ForbidAnswer) -> Vec<String> {
     let line = |l: &Leaking| {
         let by: Vec<_> = l.by.iter().map(|by| by.object.id.as_str()).collect();
-        format!("{}: {}", flows(&l.source, &l.destination, l.ports, l.direction), by.join(", "))
+        format!("{}: {}", flows(&l.flows), by.join(", "))
     };
     answer.leaking.iter().map(line).collect()
 }

@@ -79,10 +79,16 @@ fn what_is_said_of_a_set_is_true_of_every_flow_in_it() {
                                 && holds(&estate, d, destinations, destination)
                                 && within(ports, port)
                         };
-                        let failing =
-                            expected.failing.iter().filter(|f| here(&f.source, &f.destination, f.ports)).count();
-                        let unknown =
-                            expected.unknown.iter().filter(|f| here(&f.source, &f.destination, f.ports)).count();
+                        let failing = expected
+                            .failing
+                            .iter()
+                            .filter(|f| here(&f.flows.source, &f.flows.destination, f.flows.ports))
+                            .count();
+                        let unknown = expected
+                            .unknown
+                            .iter()
+                            .filter(|f| here(&f.flows.source, &f.flows.destination, f.flows.ports))
+                            .count();
                         let overlapping = back && from.iter().any(|host| to.contains(host));
                         let told_of = if overlapping { (failing.min(1), unknown.min(1)) } else { (failing, unknown) };
                         assert_eq!(
@@ -96,10 +102,16 @@ fn what_is_said_of_a_set_is_true_of_every_flow_in_it() {
                         if turned {
                             continue;
                         }
-                        let leaks =
-                            forbidden.leaking.iter().filter(|f| here(&f.source, &f.destination, f.ports)).count();
-                        let hidden =
-                            forbidden.unknown.iter().filter(|f| here(&f.source, &f.destination, f.ports)).count();
+                        let leaks = forbidden
+                            .leaking
+                            .iter()
+                            .filter(|f| here(&f.flows.source, &f.flows.destination, f.flows.ports))
+                            .count();
+                        let hidden = forbidden
+                            .unknown
+                            .iter()
+                            .filter(|f| here(&f.flows.source, &f.flows.destination, f.flows.ports))
+                            .count();
                         let kind = kinds[0];
                         assert_eq!(
                             (leaks, hidden),
@@ -121,8 +133,9 @@ fn what_is_said_of_a_set_is_true_of_every_flow_in_it() {
             assert!(expected.unknown.iter().all(|unknown| !unknown.gaps.is_empty()), "seed {seed}: {expected:?}");
             assert!(forbidden.leaking.iter().all(|leaking| !leaking.by.is_empty()), "seed {seed}: {forbidden:?}");
             seen[1 + expected.state as usize] += 1;
-            seen[4] +=
-                u32::from(expected.failing.iter().any(|f| f.ports.is_some() && f.ports != ask.expectation.ports));
+            seen[4] += u32::from(
+                expected.failing.iter().any(|f| f.flows.ports.is_some() && f.flows.ports != ask.expectation.ports),
+            );
         }
     }
     assert!(seen.iter().all(|count| *count >= 5), "met too seldom: {seen:?}");

@@ -85,9 +85,9 @@ fn ports_that_share_a_fate_are_one_range_whatever_stages_tell_them_apart() {
     let ask = ask(&world, block("192.168.0.0/16"), block("172.16.0.0/16"), Protocol::Tcp, Some((20, 40)));
     let (expected, forbidden) = answers(&estate, &ask);
     let ports = |ports: Option<PortRange>| ports.map(|ports| (ports.first(), ports.last()));
-    let failing: Vec<_> = expected.failing.iter().map(|part| ports(part.ports)).collect();
+    let failing: Vec<_> = expected.failing.iter().map(|part| ports(part.flows.ports)).collect();
     assert_eq!(failing, [Some((20, 29)), Some((31, 40))]);
-    let leaking: Vec<_> = forbidden.leaking.iter().map(|part| ports(part.ports)).collect();
+    let leaking: Vec<_> = forbidden.leaking.iter().map(|part| ports(part.flows.ports)).collect();
     assert_eq!(leaking, [Some((30, 30))]);
 }
 
@@ -96,7 +96,7 @@ fn a_set_that_lies_at_both_sides_is_told_from_the_initiating_side_first() {
     let (world, estate) = estate();
     let everywhere = || block("0.0.0.0/0");
     let (expected, _) = answers(&estate, &ask(&world, everywhere(), everywhere(), Protocol::Udp, Some((53, 53))));
-    let ways: Vec<_> = expected.failing.iter().filter_map(|part| part.direction).collect();
+    let ways: Vec<_> = expected.failing.iter().filter_map(|part| part.flows.direction).collect();
     assert_eq!(ways.first(), Some(&Direction::Forward));
     assert!(ways.is_sorted() && ways.contains(&Direction::Return), "{ways:?}");
     assert_eq!(expected.pairs, 10);
@@ -110,7 +110,7 @@ fn the_side_of_a_host_is_where_it_shows_and_not_where_blocks_say() {
     let way = |world: &World, from, to| {
         let estate = Estate::new(world.question.snapshots.clone(), std::slice::from_ref(&world.question.pair.link));
         let (expected, _) = answers(&estate, &ask(world, from, to, Protocol::Icmp, None));
-        expected.failing.first().and_then(|part| part.direction)
+        expected.failing.first().and_then(|part| part.flows.direction)
     };
     let (nobody, a, b) = (named("i-x", "172.16.1.99"), named("i-a", "192.168.1.10"), named("i-b", "172.16.1.10"));
     assert_eq!(way(&world, a, nobody), Some(Direction::Forward));
