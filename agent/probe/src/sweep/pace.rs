@@ -3,7 +3,7 @@
 //! Probes go round the targets, one each, and are spread evenly: a *cell* is the time from one probe to the next, over
 //! all targets. Probes due within one tick leave together, since a wake-up for each costs more than three probes. Where
 //! probes are further apart than that, each is moved by a seeded share of its cell, so that probers started together
-//! do not stay together. Never do more than three milliseconds' worth leave together, however late the prober wakes: what
+//! do not stay together. Never do more than three milliseconds' worth leave at once, however late the prober wakes: what
 //! it is further behind moves the schedule. A policer on the way sees that much at once, and one probe more where a tick
 //! that came late is followed by one that does not.
 
@@ -22,8 +22,6 @@ const JITTER_SHARE: u64 = 10;
 const BURST_NANOS: u64 = 3_000_000;
 /// A wake-up so late moves nothing yet.
 const LATE_NANOS: u64 = 900_000;
-/// Of a burst, what is left to the way from here to the wire.
-const MARGIN_NANOS: u64 = 500_000;
 /// Cells are counted in 2^-20 ns, so that a million probes stay within a nanosecond.
 const FRACTION_BITS: u32 = 20;
 
@@ -109,11 +107,15 @@ impl Even {
     /// One probe leaves when its time comes, and those of the lag with it. Where a probe is worth more than that, being
     /// one late is allowed all the same, or slow paces would never be kept.
     fn lag_max(&self) -> u64 {
-        if let Beat::Together(_) = self.beat() {
-            return BURST_NANOS / self.cell_nanos * self.cell_nanos - 1;
+        match self.beat() {
+            // The next tick may follow at once.
+            Beat::Tick => BURST_NANOS - TICK_NANOS - 1,
+            Beat::Together(_) => BURST_NANOS / self.cell_nanos * self.cell_nanos - 1,
+            Beat::Alone => {
+                let jittered = self.cell_nanos + self.cell_nanos / JITTER_SHARE;
+                BURST_NANOS.saturating_sub(jittered).max(self.cell_nanos)
+            }
         }
-        let jittered = self.cell_nanos + self.cell_nanos / JITTER_SHARE;
-        BURST_NANOS.saturating_sub(jittered).min(BURST_NANOS - MARGIN_NANOS).max(self.cell_nanos)
     }
 
     fn due_at(&self, number: u64) -> u64 {
