@@ -63,7 +63,7 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
     clock::put_ahead(settings.as_ref().map_or(0, |settings| settings.clock_ahead_ms));
     // `doctor` looks at the capabilities, the second opinion of `check` opens a socket of its own, and `ping` drops them once
     // its sockets are as it wants them.
-    let sockets = Sockets::open();
+    let sockets = if matches!(&cli.command, Command::Run(_)) { Sockets::open_at_rest() } else { Sockets::open() };
     let tap = match &cli.command {
         Command::Run(_) => {
             PortTap::open().map_err(|error| tracing::debug!(%error, "no probes of ports are seen arriving")).ok()

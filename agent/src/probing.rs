@@ -16,7 +16,7 @@ const SEND_MAX: usize = 64;
 /// Rounds given out before the caller gets its turn.
 const CLOSE_MAX: usize = 64;
 /// Between two looks at leisure while answers are to come, and while only others' probes can: the kernel's stamps tell
-/// when packets came. What its queues cannot hold for so long (20,000 arrivals a second) it drops, and tells.
+/// when packets came. What its queues cannot hold for so long (10 000 arrivals a second) it drops, and tells.
 const LOOK: Duration = Duration::from_millis(100);
 const LOOK_AT_REST: Duration = Duration::from_millis(200);
 

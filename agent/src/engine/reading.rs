@@ -33,8 +33,8 @@ struct Post<'a> {
 
 /// Packets of one reading that are a stream: further ones are worth waiting for. One arrival is seen three times.
 const STREAM_PACKETS: usize = 6;
-/// Packets of one reading at leisure after which the next one must come sooner: an eighth of what the frames hold.
-const CROWD_PACKETS: usize = 1_024;
+/// Packets of one reading at leisure after which the next one must come sooner: an eighth of what the fewer frames hold.
+const CROWD_PACKETS: usize = 512;
 
 impl Sockets {
     /// Reads what is there, `packets_max` of each socket at most; true when one may have more.

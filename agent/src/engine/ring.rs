@@ -22,6 +22,9 @@ use std::{
 const FRAME_BYTES: usize = 256;
 /// Frames that wait at most where arrivals are observed: 80 ms of 50 000 requests a second and their replies.
 pub(super) const FRAMES_OF_ALL: usize = 8_192;
+/// The same for an agent that runs for ever beside other programs: a mebibyte, 100 ms of 20 000 requests a second. Beyond
+/// that its own drops are told.
+pub(super) const FRAMES_AT_REST: usize = 4_096;
 /// And where only our own probes are: those of one batch and their replies, and a stall.
 pub(super) const FRAMES_OF_OURS: usize = 2_048;
 const BLOCK_BYTES: usize = 64 << 10;

@@ -10,7 +10,7 @@ use super::{
     batch::{Inbox, read_option, set_option},
     filter::{self, Wanted},
     pickup::Pickup,
-    ring::{FRAMES_OF_ALL, FRAMES_OF_OURS, Ring},
+    ring::{FRAMES_AT_REST, FRAMES_OF_ALL, FRAMES_OF_OURS, Ring},
 };
 use crate::{
     bpf::{self, Op},
@@ -159,6 +159,18 @@ impl Sockets {
     /// # Errors
     /// What the kernel said about the raw socket.
     pub fn open() -> Result<Self, Errno> {
+        Self::open_with(FRAMES_OF_ALL)
+    }
+
+    /// The same with less memory for packets, for an agent that runs for ever.
+    ///
+    /// # Errors
+    /// What the kernel said about the raw socket.
+    pub fn open_at_rest() -> Result<Self, Errno> {
+        Self::open_with(FRAMES_AT_REST)
+    }
+
+    fn open_with(frames: usize) -> Result<Self, Errno> {
         let wanted = Wanted { identifiers: None, requests: true, departures: true, replies: false };
         let icmp = raw(Version::V4, SockProtocol::Icmp)?;
         prepare(&icmp.fd, &filter::icmp(&wanted));
@@ -177,7 +189,7 @@ impl Sockets {
         if let Ok(lane) = &icmpv6 {
             option_was_set("stamps of arrivals over IPv6", stamp_arrivals(&lane.fd));
         }
-        let tap = Tap::open(&wanted);
+        let tap = Tap::open(&wanted, frames);
         Ok(Self {
             icmp,
             icmpv6,
@@ -281,7 +293,7 @@ impl Sockets {
         self.wanted.requests = false;
         // The old one is closed first, and it held more memory than is needed now.
         self.tap = Err(Errno::ENOTCONN);
-        self.tap = Tap::open(&self.wanted);
+        self.tap = Tap::open(&self.wanted, if self.wanted.requests { FRAMES_OF_ALL } else { FRAMES_OF_OURS });
         self.attach_filters();
     }
 
@@ -349,12 +361,12 @@ impl Bound {
 }
 
 impl Tap {
-    fn open(wanted: &Wanted) -> Result<Self, Errno> {
+    fn open(wanted: &Wanted, frames: usize) -> Result<Self, Errno> {
         let fd = socket(AddressFamily::Packet, SockType::Datagram, FLAGS, SockProtocol::EthAll)?;
         prepare(&fd, &filter::echoes(wanted));
         // For the want of a ring; with one, frames are stamped anyway.
         option_was_set("stamps of frames", stamp_arrivals(&fd));
-        let ring = Ring::map(&fd, if wanted.requests { FRAMES_OF_ALL } else { FRAMES_OF_OURS });
+        let ring = Ring::map(&fd, frames);
         if let Err(error) = &ring {
             tracing::debug!(%error, "the kernel shares no memory for packets: each is read by a call");
         }

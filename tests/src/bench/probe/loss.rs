@@ -6,7 +6,7 @@
 use super::{
     measure::Running,
     pinger::{Agent, Order, installed, write_targets},
-    road::{NEAR, Road, SHAPED, replies_in},
+    road::{NEAR, Road, SHAPED, replies_in, requests_in},
 };
 use crate::desired::Shape;
 use anyhow::{Context, Result};
@@ -97,10 +97,9 @@ fn try_out(road: &Road, agent: &Agent, directory: &Path, case: &Case<'_>) -> Res
     if let Some(shape) = case.shape {
         road.shape(shape);
     }
-    let before = replies_in(&road.here)?;
+    let (before, asked_before) = (replies_in(&road.here)?, requests_in(&road.there)?);
     let beside = case.beside.map(|program| {
         let mut command = Command::new(program);
-        // Patient, for a reply that it gave up waiting for is in the kernel's count and not in its own.
         command.args(["-c", "20", "-p", "100", "-t", "10000", "-i", "0", "-f"]).arg(&file);
         Running::start(&road.here, command)
     });
@@ -113,9 +112,12 @@ fn try_out(road: &Road, agent: &Agent, directory: &Path, case: &Case<'_>) -> Res
         more: &[],
     };
     let told = agent.ping(&road.here, &order)?;
-    // fping prints a line for every reply.
+    // What is not ours of what arrived there is the other's, and answered: fping's own count misses some now and then.
     let others = match beside.transpose()? {
-        Some(running) => running.finish()?.lines().filter(|line| line.contains(" bytes, ")).count() as u64,
+        Some(running) => {
+            running.finish()?;
+            (requests_in(&road.there)? - asked_before).saturating_sub(told.count("sent")?)
+        }
         None => 0,
     };
     if case.shape.is_some() {

@@ -10,6 +10,7 @@ use nix::{
         signal::{Signal, kill},
         time::{TimeVal, TimeValLike as _},
     },
+    time::clock_getcpuclockid,
     unistd::Pid,
 };
 use std::{
@@ -157,11 +158,34 @@ pub(super) fn cpu_of(pid: u32) -> Result<f64> {
     Ok((user + system) as f64 / per_second as f64)
 }
 
-/// Resident memory of a process in KiB.
-pub(super) fn rss_kib(pid: u32) -> Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    line.trim().trim_end_matches(" kB").parse().context("a strange VmRSS")
+/// Processor time of a process so far, that of threads which have ended included, to the nanosecond.
+pub(super) fn exact_cpu_of(pid: u32) -> Result<f64> {
+    let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid)?)).context("no clock of a process")?;
+    Ok(std::time::Duration::from(clock.now()?).as_secs_f64())
+}
+
+/// From now on [`peak_kib`] tells the peak from now on.
+pub(super) fn forget_peak(pid: u32) -> Result<()> {
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").context("the kernel does not forget a peak of memory")
+}
+
+/// Peak of a process's resident memory in KiB.
+pub(super) fn peak_kib(pid: u32) -> Result<u64> {
+    number_of(&format!("/proc/{pid}/status"), "VmHWM:")
+}
+
+/// How often the threads of a process went to sleep so far; those that have ended are not counted.
+pub(super) fn sleeps_of(pid: u32) -> Result<u64> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"))?.flatten();
+    Ok(threads
+        .filter_map(|thread| number_of(thread.path().join("status").to_str()?, "voluntary_ctxt_switches:").ok())
+        .sum())
+}
+
+fn number_of(status: &str, name: &str) -> Result<u64> {
+    let text = std::fs::read_to_string(status)?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+    line.trim().trim_end_matches(" kB").parse().with_context(|| format!("a strange {name}"))
 }
 
 fn cpu_of_children() -> Result<f64> {

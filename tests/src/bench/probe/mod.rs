@@ -26,7 +26,7 @@ use anyhow::{Context, Result};
 use pinger::Agent;
 use road::Road;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Targets that rates are measured with.
 const TARGETS: [usize; 4] = [1, 100, 1_000, 10_000];
@@ -59,7 +59,10 @@ pub struct Report {
     pacing: Vec<Pacing>,
     directions: Directions,
     observer: Observer,
+    /// At one probe a second and peer.
     idle: Idle,
+    /// As the collector plans it.
+    idle_as_planned: Idle,
     /// Of the `dist` profile; none when that was not built.
     binary_mib: Option<f64>,
     targets: Vec<Target>,
@@ -127,17 +130,31 @@ pub async fn run(size: Size, programs: &Programs, directory: &Path) -> Result<Re
     let directions = direction::measure(&road, &agent, directory, size.directions, size.seed)?;
     let observer = watch::observer(&road, &agent, size.rounds)?;
     drop(road);
-    let idle = watch::idle(programs, size.idle_seconds).await?;
-    let binary_mib = distributed(&programs.agent);
-    let mut report =
-        Report { schema: 1, rates, losses, times, pacing, directions, observer, idle, binary_mib, targets: vec![] };
+    let [idle, idle_as_planned] = watch::idle(programs, size.idle_seconds).await?;
+    let binary_mib = distributed(&programs.agent).and_then(|file| mib_of(&file));
+    let mut report = Report {
+        schema: 1,
+        rates,
+        losses,
+        times,
+        pacing,
+        directions,
+        observer,
+        idle,
+        idle_as_planned,
+        binary_mib,
+        targets: vec![],
+    };
     report.targets = targets(&report);
     Ok(report)
 }
 
-/// MiB of the agent as it is given out, which cargo keeps beside the other profiles' builds.
-fn distributed(agent: &Path) -> Option<f64> {
-    let file = agent.parent()?.parent()?.join("dist").join(agent.file_name()?);
+/// The agent as it is given out, which cargo keeps beside the other profiles' builds; whether it was built or not.
+fn distributed(agent: &Path) -> Option<PathBuf> {
+    Some(agent.parent()?.parent()?.join("dist").join(agent.file_name()?))
+}
+
+fn mib_of(file: &Path) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "some megabytes")]
     Some(std::fs::metadata(file).ok()?.len() as f64 / f64::from(1 << 20))
 }

@@ -159,6 +159,11 @@ pub(super) fn requests_in(namespace: &Namespace) -> Result<u64> {
     counter(namespace, "Icmp:", "InEchos")
 }
 
+/// Echo requests that the namespace's kernel sent.
+pub(super) fn requests_out(namespace: &Namespace) -> Result<u64> {
+    counter(namespace, "Icmp:", "OutEchos")
+}
+
 fn counter(namespace: &Namespace, group: &'static str, name: &'static str) -> Result<u64> {
     let text = namespace.run(|| fs::read_to_string("/proc/thread-self/net/snmp"))?;
     let mut lines = text.lines().filter(|line| line.starts_with(group));

@@ -1,20 +1,29 @@
 //! What watching costs: an observer under a flood, and a whole agent that has little to do.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures")]
+
 use super::{
     direction::Arrivals,
+    distributed,
     flood::flood,
-    measure::{Running, cpu_of, median, rss_kib},
+    measure::{Running, exact_cpu_of, forget_peak, median, peak_kib, sleeps_of},
     pinger::Agent,
-    road::{NEAR, Road, requests_in},
+    road::{NEAR, Road, requests_in, requests_out},
 };
 use crate::{estate::Estate, programs::Programs, topology::Topology};
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// Requests of a flood.
 const FLOOD: usize = 300_000;
-/// Peers of the idle agent.
+/// The instance whose agent is watched, and how many it probes.
+const WATCHED: &str = "A.ecs1";
 const PEERS: usize = 10;
 /// How long it may settle in before it is measured.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -35,14 +44,22 @@ pub struct Observer {
 /// A whole agent that has little to do.
 #[derive(Debug, Serialize)]
 pub struct Idle {
-    /// Peers that it probes once a second.
+    /// The build that was watched: `dist` where there is one, for that is what is given out.
+    pub profile: String,
+    /// Peers that it probes.
     pub peers: usize,
+    /// Echo requests that left its host each second, those of searches for packet sizes included.
+    pub probes_per_second: f64,
     /// How long it was watched.
     pub seconds: f64,
-    /// Resident memory at the end, in KiB.
+    /// Peak of resident memory meanwhile, in KiB.
     pub rss_kib: u64,
     /// Share of one core.
     pub of_core: f64,
+    /// How often its threads were woken each second.
+    pub wakes_per_second: f64,
+    /// Processor time of its start, until it had settled in.
+    pub start_cpu_seconds: f64,
 }
 
 /// Floods an observer, as often as there are rounds; what an arrival costs is the median.
@@ -70,18 +87,44 @@ fn flooded(road: &Road, agent: &Agent) -> Result<Observer> {
     Ok(Observer { arrivals, seen: told.on_wire, own_drops: told.own_drops, cpu_us })
 }
 
-/// Lets a whole agent run in the lab with ten peers at one probe a second each.
-pub(super) async fn idle(programs: &Programs, seconds: u64) -> Result<Idle> {
+/// Lets a whole agent run in the lab: with ten peers at one probe a second each, which its own rate cap makes of what the
+/// collector plans, and as the collector plans.
+pub(super) async fn idle(programs: &Programs, seconds: u64) -> Result<[Idle; 2]> {
     let topology = Topology::parse(Path::new("idle.toml"), &topology()).context("the idle agent's topology")?;
+    let dist = distributed(&programs.agent).filter(|dist| dist.is_file());
+    let agent = dist.unwrap_or_else(|| programs.agent.clone());
+    let programs = Programs { agent, ..programs.clone() };
     let mut estate = Estate::boot(topology, &[1, 2, 3, 4, 5, 6], programs.clone()).await?;
-    estate.start_collector().await?;
-    let pid = agent_in(estate.namespace("A.ecs1")?.fd(), &programs.agent)?;
+    let planned = watch(&estate, &programs.agent, seconds).await?;
+    estate.cap_agent(WATCHED, u32::try_from(PEERS)?).await?;
+    let slow = watch(&estate, &programs.agent, seconds).await?;
+    Ok([slow, planned])
+}
+
+async fn watch(estate: &Estate, program: &Path, seconds: u64) -> Result<Idle> {
+    let namespace = estate.namespace(WATCHED)?;
+    let pid = agent_in(namespace.fd(), program)?;
     tokio::time::sleep(SETTLE).await;
-    let before = cpu_of(pid)?;
+    let start_cpu_seconds = exact_cpu_of(pid)?;
+    forget_peak(pid)?;
+    let (probes, sleeps, begun) = (requests_out(&namespace)?, sleeps_of(pid)?, Instant::now());
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-    #[expect(clippy::cast_precision_loss, reason = "an hour at most")]
-    let seconds = seconds as f64;
-    Ok(Idle { peers: PEERS, seconds, rss_kib: rss_kib(pid)?, of_core: (cpu_of(pid)? - before) / seconds })
+    let cpu = exact_cpu_of(pid)? - start_cpu_seconds;
+    let (probes, sleeps) = (requests_out(&namespace)? - probes, sleeps_of(pid)?.saturating_sub(sleeps));
+    let seconds = begun.elapsed().as_secs_f64();
+    let profile = program.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+    #[expect(clippy::cast_precision_loss, reason = "some a second for an hour")]
+    let (probes, sleeps) = (probes as f64, sleeps as f64);
+    Ok(Idle {
+        profile,
+        peers: PEERS,
+        probes_per_second: probes / seconds,
+        seconds,
+        rss_kib: peak_kib(pid)?,
+        of_core: cpu / seconds,
+        wakes_per_second: sleeps / seconds,
+        start_cpu_seconds,
+    })
 }
 
 /// One host on one side, [`PEERS`] on the other.
