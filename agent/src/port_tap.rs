@@ -21,14 +21,18 @@ use nix::{
 use pingtong_evidence::{PlanArrival, Protocol};
 use pingtong_probe::{AgentHash, Datagram, EchoKind, Heard, Sighting, parse_datagram, parse_segment};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::IoSliceMut,
     os::fd::{AsRawFd, OwnedFd},
+    time::Duration,
 };
 use tokio::{io::Interest, net::UdpSocket};
 
 /// Packets read at a time.
 const READ_MAX: usize = 256;
+/// Between two readings of a queue that was not read to its end: a flood of connections to an expected port takes a share of
+/// a core and not all of it, and what its queue cannot hold meanwhile is told as dropped.
+const PAUSE: Duration = Duration::from_millis(4);
 /// Room for a refusal that quotes a probe.
 const PACKET_BYTES: usize = 256;
 /// `PACKET_HOST` and `PACKET_OUTGOING` of `linux/if_packet.h`, `ARPHRD_LOOPBACK` of `linux/if_arp.h`.
@@ -53,6 +57,8 @@ pub struct PortTap {
     fd: OwnedFd,
     watched: Option<UdpSocket>,
     dropped: u32,
+    /// Interfaces by their index, since asking for a name takes the kernel three calls.
+    names: BTreeMap<usize, String>,
     /// Ports whose connections the filter lets through.
     ports: Vec<u16>,
     /// Whether the last reading stopped before the end.
@@ -72,12 +78,14 @@ impl PortTap {
         if let Err(error) = setsockopt(&fd, sockopt::RxqOvfl, &1) {
             tracing::debug!(%error, "the kernel will not tell what this queue dropped");
         }
-        Ok(Self { fd, watched: None, dropped: 0, ports: vec![], more: false })
+        Ok(Self { fd, watched: None, dropped: 0, names: BTreeMap::new(), ports: vec![], more: false })
     }
 
     /// Looks for the connections among `arrivals`; those that it does look for, which are all unless they are to too many
     /// ports or the kernel refuses.
     pub fn look_for(&mut self, arrivals: &[PlanArrival]) -> Vec<PlanArrival> {
+        // A plan comes seldom: an interface may have been renamed since.
+        self.names.clear();
         let mut connections: Vec<&PlanArrival> =
             arrivals.iter().filter(|arrival| arrival.protocol == Protocol::Tcp).collect();
         let ports: BTreeSet<u16> = connections.iter().map(|arrival| arrival.port).collect();
@@ -96,7 +104,7 @@ impl PortTap {
     /// Waits until there is something to read.
     pub async fn ready(&mut self) {
         if self.more {
-            return;
+            return tokio::time::sleep(PAUSE).await;
         }
         if self.watched.is_none() {
             // The run time watches any socket that it is given as a datagram socket; reading stays here.
@@ -139,12 +147,12 @@ impl PortTap {
             };
             let Some(packet) = buffer.get(..bytes) else { continue };
             if let Some(segment) = parse_segment(packet) {
-                take(Sighting::Segment { segment, interface: &name_of(link.ifindex()), outgoing });
+                take(Sighting::Segment { segment, interface: name_of(&mut self.names, link.ifindex()), outgoing });
                 continue;
             }
             let Some(seen) = parse_datagram(packet) else { continue };
             if let Some(packet) = as_echo(&seen, outgoing, own) {
-                take(Sighting::Wire { packet, interface: &name_of(link.ifindex()), outgoing });
+                take(Sighting::Wire { packet, interface: name_of(&mut self.names, link.ifindex()), outgoing });
             }
         }
         self.more = true;
@@ -165,10 +173,12 @@ fn as_echo<'a>(seen: &Datagram<'a>, outgoing: bool, own: AgentHash) -> Option<He
     Some(Heard::Echo { kind, from: seen.from, to: seen.to, identifier: 0, sequence: 0, payload: seen.payload })
 }
 
-fn name_of(index: usize) -> String {
-    let index = u32::try_from(index).unwrap_or_default();
-    let name = nix::net::if_::if_indextoname(index).ok().and_then(|name| name.into_string().ok());
-    name.unwrap_or_else(|| format!("if{index}"))
+fn name_of(names: &mut BTreeMap<usize, String>, index: usize) -> &str {
+    names.entry(index).or_insert_with(|| {
+        let index = u32::try_from(index).unwrap_or_default();
+        let name = nix::net::if_::if_indextoname(index).ok().and_then(|name| name.into_string().ok());
+        name.unwrap_or_else(|| format!("if{index}"))
+    })
 }
 
 /// Datagrams whose payload begins with the mark, port unreachables, and where there are `ports` SYNs towards them and what

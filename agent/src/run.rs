@@ -612,7 +612,7 @@ impl Station {
             clock_steps_ms: self.steps_ms.clone(),
             loop_lag_ms_max: u64::try_from(std::mem::take(&mut self.lag_max).as_millis()).unwrap_or(u64::MAX),
             degraded: (!degraded.is_empty()).then(|| degraded.join("; ")),
-            load_refused: self.load_refused.clone(),
+            load_refused: if fresh_done.is_some() { self.load_refused.take() } else { self.load_refused.clone() },
             fresh_done,
         };
         self.health_at = self.clock.mono() + HEALTH_PERIOD;

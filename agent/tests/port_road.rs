@@ -258,3 +258,38 @@ async fn connections_over_ipv6_are_seen_too_and_those_of_a_service_are_answered(
     }
     drop(listener);
 }
+
+#[tokio::test]
+async fn a_flood_of_connections_is_told_as_far_as_it_was_kept_and_the_rest_as_dropped() {
+    use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket};
+    const SYNS: u16 = 20_000;
+    let Some(road) = road::build() else { return };
+    settle(&road, Protocol::Tcp).await;
+    let mut far = Far::new(&road.there, Protocol::Tcp, vec![]);
+    let flood = road.here.within(|| {
+        let kind = (SockType::Raw, SockFlag::empty(), SockProtocol::Tcp);
+        socket(AddressFamily::Inet, kind.0, kind.1, kind.2).unwrap()
+    });
+    let to = SockaddrIn::new(10, 2, 0, 1, 0);
+    for (number, source) in (10_000..10_000 + SYNS).enumerate() {
+        let mut syn = [0; 20];
+        syn[..2].copy_from_slice(&source.to_be_bytes());
+        syn[2..4].copy_from_slice(&PORT.to_be_bytes());
+        (syn[12], syn[13]) = (0x50, 2);
+        // Its checksum is wrong, so that the host says nothing to it.
+        sendto(std::os::fd::AsRawFd::as_raw_fd(&flood), &syn, &to, MsgFlags::empty()).unwrap();
+        if number % 512 == 0 {
+            far.turn();
+        }
+    }
+    let kept = |far: &Far| far.arrivals.iter().map(|part| part.on_wire.known().unwrap().len()).sum::<u64>();
+    let dropped = |far: &Far| far.arrivals.iter().map(|part| part.own_drops).sum::<u64>();
+    let deadline = Instant::now() + DEADLINE;
+    while kept(&far) + dropped(&far) < SYNS.into() {
+        assert!(Instant::now() < deadline, "{} kept and {} dropped", kept(&far), dropped(&far));
+        let _ = timeout(Duration::from_millis(100), far.wait()).await;
+        far.turn();
+    }
+    assert_eq!(kept(&far) + dropped(&far), u64::from(SYNS));
+    assert!(kept(&far) > 0 && dropped(&far) > 0 && far.arrivals.len() < 100, "{} parts", far.arrivals.len());
+}
