@@ -164,7 +164,9 @@ impl Board {
         let planned = self.planned();
         let fresh = lock(&self.fresh).get(agent).cloned();
         let load = lock(&self.load).clone().filter(|(sender, _)| sender == agent).map(|(_, load)| load);
-        planned.roster.plan_of(agent, revision, planned.keys.get(agent)?, fresh, load, clock::now())
+        let mut plan = planned.roster.plan_of(agent, revision, planned.keys.get(agent)?, fresh, load, clock::now())?;
+        plan.steady.probes = plan.steady.probes.min(self.settings.steady_probes);
+        Some(plan)
     }
 
     /// For waiting until the plan changes.

@@ -20,6 +20,9 @@ use toml::de::DeTable;
 /// Greatest settling time: an hour. Beyond it nothing would ever be conclusive in a busy account.
 const SETTLE_MS_MAX: u64 = 3_600_000;
 const SETTLE_MS_DEFAULT: u64 = 60_000;
+/// Most steady probes of a round, and how many there are unless fewer are asked for: fewer cost less and show a small loss
+/// later.
+const STEADY_PROBES_MAX: u64 = 10;
 /// Seconds of a load whose link does not say.
 const LOAD_SECONDS_DEFAULT: u64 = 3;
 /// Bytes of a settings file; more is a wrong file given by mistake.
@@ -126,6 +129,8 @@ pub struct Settings {
     pub service: Option<Service>,
     /// A configuration change within this time before the probes makes them inconclusive.
     pub settle_ms: u64,
+    /// Probes to each host in every second's steady round.
+    pub steady_probes: u32,
     /// The links.
     pub links: Vec<ExpectedLink>,
     /// Roles that the collector may assume; at most one for each account, and only for accounts of links.
@@ -188,6 +193,7 @@ impl Settings {
         let mut root = Table::root(&document);
         let service = read_service(&mut reader, &mut root);
         let settle_ms = reader.number(&mut root, "settle_ms", 0..=SETTLE_MS_MAX, SETTLE_MS_DEFAULT);
+        let steady_probes = reader.number(&mut root, "steady_probes", 1..=STEADY_PROBES_MAX, STEADY_PROBES_MAX);
         let endpoint = reader
             .text_if_given(&mut root, "cloud_endpoint", "a base address such as \"http://100.100.0.2\"", |text| {
                 EndpointRule::parse(Some(text))
@@ -217,7 +223,8 @@ impl Settings {
         if !reader.is_clean() {
             return Err(reader.finish(file));
         }
-        Ok(Self { service, settle_ms, links, grants, endpoint, profile })
+        let steady_probes = u32::try_from(steady_probes).unwrap_or(u32::MAX);
+        Ok(Self { service, settle_ms, steady_probes, links, grants, endpoint, profile })
     }
 
     /// Where the collector serves.
@@ -435,6 +442,7 @@ mod tests {
 listen = "100.100.0.10:7443"
 url = "https://100.100.0.10:7443"
 settle_ms = 0
+steady_probes = 3
 [[link]]
 id = "peering1"
 kind = "router-interface"
@@ -459,7 +467,7 @@ ports = [22, 22]
     #[test]
     fn reads_a_whole_file() {
         let settings = Settings::parse(GOOD, "collector.toml").unwrap();
-        assert_eq!(settings.settle_ms, 0);
+        assert_eq!((settings.settle_ms, settings.steady_probes), (0, 3));
         assert_eq!(settings.service().unwrap().url.host(), "100.100.0.10");
         assert_eq!(settings.links[0].expectations.len(), 2);
         assert_eq!(settings.links[0].expectations[1].ports, PortRange::new(443, 443));
@@ -504,7 +512,7 @@ ports = [1, 2]
         insta::assert_snapshot!(mistakes.to_string(), @r##"
 c.toml:2: listen = "nowhere": invalid socket address syntax; accepted: ADDRESS:PORT, such as "100.100.0.10:7443"
 c.toml:3: url = "http://x:1": agents speak TLS only; accepted: "https://HOST:PORT", as agents reach it
-c.toml:4: unknown key "settle"; accepted here: account, cloud_endpoint, link, listen, profile, settle_ms, url
+c.toml:4: unknown key "settle"; accepted here: account, cloud_endpoint, link, listen, profile, settle_ms, steady_probes, url
 c.toml:5: "link[0].acceptor" is missing; accepted: { account = "…", region = "…", vpc = "…" }
 c.toml:6: link[0].id = "a b": id "a b" contains white space or a control character; accepted: a name without spaces, such as "peering1"
 c.toml:7: link[0].kind = "wire": no such kind of link; accepted: "router-interface", "vpc-peering" or "transit-router"

@@ -19,6 +19,9 @@ pub fn write(topology: &Topology, symbols: &Symbols) -> Result<String, UnknownSy
     let mut root = Table::new();
     root.insert("listen".into(), crate::estate::COLLECTOR.into());
     root.insert("url".into(), format!("https://{}", crate::estate::COLLECTOR).into());
+    if let Some(probes) = topology.steady_probes {
+        root.insert("steady_probes".into(), Value::Integer(probes.into()));
+    }
     root.insert("settle_ms".into(), Value::Integer(i64::try_from(topology.settle_ms).unwrap_or(i64::MAX)));
     root.insert("cloud_endpoint".into(), crate::estate::openapi_url().into());
     let linked: BTreeSet<&str> = topology

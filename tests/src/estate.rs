@@ -279,23 +279,10 @@ impl Estate {
         if !self.topology.instances().any(|(vpc, instance)| instance.agent && instance.full_name(vpc) == name) {
             bail!("no agent runs on \"{name}\"");
         }
-        change(&agent_settings(name), "clock_ahead_ms", surroundings.clock_ahead_ms.into())?;
+        set_clock_ahead(&agent_settings(name), surroundings.clock_ahead_ms)?;
         let around = Confinement { without: surroundings.without.clone(), container: surroundings.container };
-        self.start_anew(name, &around).await
-    }
-
-    /// Starts an instance's agent anew with a rate cap of its own, and waits until it reports.
-    ///
-    /// # Errors
-    /// That it does not report in time, with the end of its log.
-    pub async fn cap_agent(&mut self, name: &str, rate_pps_max: u32) -> Result<()> {
-        change(&agent_settings(name), "rate_pps_max", i64::from(rate_pps_max).into())?;
-        self.start_anew(name, &Confinement::default()).await
-    }
-
-    async fn start_anew(&mut self, name: &str, around: &Confinement) -> Result<()> {
         let seen_before = self.agent_last_seen(name).await?;
-        self.start_agent(name, around)?;
+        self.start_agent(name, &around)?;
         // One report may have been on its way from the agent that was killed.
         for _ in 0..2 {
             let before = self.agent_last_seen(name).await?.max(seen_before);
@@ -541,11 +528,10 @@ pub(crate) fn loopback_up() -> Result<()> {
 }
 
 /// Writes into an agent's settings by how much its clock is ahead.
-/// Changes one of an agent's settings.
-fn change(settings: &Path, key: &str, value: toml::Value) -> Result<()> {
+fn set_clock_ahead(settings: &Path, millis: i64) -> Result<()> {
     let shown = || format!("cannot change {}", settings.display());
     let mut table: toml::Table = std::fs::read_to_string(settings).with_context(shown)?.parse().with_context(shown)?;
-    table.insert(key.into(), value);
+    table.insert("clock_ahead_ms".into(), millis.into());
     std::fs::write(settings, table.to_string()).with_context(shown)
 }
 

@@ -21,6 +21,9 @@ pub struct Topology {
     /// call before the call returns, so nothing has to settle.
     #[serde(default)]
     pub settle_ms: u64,
+    /// `steady_probes` of the collector; its own usual number without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steady_probes: Option<u32>,
     /// Accounts.
     #[serde(rename = "account")]
     pub accounts: Vec<Account>,

@@ -94,6 +94,18 @@ async fn an_agent_that_does_not_answer_is_named_and_costs_the_wait_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn fewer_steady_probes_are_planned_where_the_settings_say_so() {
+    for (more, probes) in [("", 10), ("steady_probes = 1", 1)] {
+        let site = Site::new();
+        site.write_config(more);
+        let a = site.enroll("A.ecs1", A, "i-a");
+        let _server = site.serve();
+        let plan = a.plan(0, 0).await;
+        assert_eq!((plan.steady.probes, plan.steady.period_ms, plan.fresh_sampling.probes), (probes, 1_000, 400));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_agent_learns_of_a_new_peer_at_once() {
     let site = Site::new();
     let a = site.enroll("A.ecs1", A, "i-a");

@@ -43,7 +43,7 @@ pub fn topology(random: &mut Random) -> Topology {
             ports: None,
         })
         .collect();
-    Topology { accounts, vpcs, peerings, expects, forbids: vec![], settle_ms: 0 }
+    Topology { accounts, vpcs, peerings, expects, forbids: vec![], settle_ms: 0, steady_probes: None }
 }
 
 /// A VPC before it has anything in it.

@@ -59,10 +59,7 @@ pub struct Report {
     pacing: Vec<Pacing>,
     directions: Directions,
     observer: Observer,
-    /// At one probe a second and peer.
     idle: Idle,
-    /// As the collector plans it.
-    idle_as_planned: Idle,
     /// Of the `dist` profile; none when that was not built.
     binary_mib: Option<f64>,
     targets: Vec<Target>,
@@ -130,21 +127,10 @@ pub async fn run(size: Size, programs: &Programs, directory: &Path) -> Result<Re
     let directions = direction::measure(&road, &agent, directory, size.directions, size.seed)?;
     let observer = watch::observer(&road, &agent, size.rounds)?;
     drop(road);
-    let [idle, idle_as_planned] = watch::idle(programs, size.idle_seconds).await?;
+    let idle = watch::idle(programs, size.idle_seconds).await?;
     let binary_mib = distributed(&programs.agent).and_then(|file| mib_of(&file));
-    let mut report = Report {
-        schema: 1,
-        rates,
-        losses,
-        times,
-        pacing,
-        directions,
-        observer,
-        idle,
-        idle_as_planned,
-        binary_mib,
-        targets: vec![],
-    };
+    let mut report =
+        Report { schema: 1, rates, losses, times, pacing, directions, observer, idle, binary_mib, targets: vec![] };
     report.targets = targets(&report);
     Ok(report)
 }

@@ -87,23 +87,15 @@ fn flooded(road: &Road, agent: &Agent) -> Result<Observer> {
     Ok(Observer { arrivals, seen: told.on_wire, own_drops: told.own_drops, cpu_us })
 }
 
-/// Lets a whole agent run in the lab: with ten peers at one probe a second each, which its own rate cap makes of what the
-/// collector plans, and as the collector plans.
-pub(super) async fn idle(programs: &Programs, seconds: u64) -> Result<[Idle; 2]> {
+/// Lets a whole agent run in the lab, with ten peers at one probe a second each.
+pub(super) async fn idle(programs: &Programs, seconds: u64) -> Result<Idle> {
     let topology = Topology::parse(Path::new("idle.toml"), &topology()).context("the idle agent's topology")?;
     let dist = distributed(&programs.agent).filter(|dist| dist.is_file());
     let agent = dist.unwrap_or_else(|| programs.agent.clone());
     let programs = Programs { agent, ..programs.clone() };
-    let mut estate = Estate::boot(topology, &[1, 2, 3, 4, 5, 6], programs.clone()).await?;
-    let planned = watch(&estate, &programs.agent, seconds).await?;
-    estate.cap_agent(WATCHED, u32::try_from(PEERS)?).await?;
-    let slow = watch(&estate, &programs.agent, seconds).await?;
-    Ok([slow, planned])
-}
-
-async fn watch(estate: &Estate, program: &Path, seconds: u64) -> Result<Idle> {
+    let estate = Estate::boot(topology, &[1, 2, 3, 4, 5, 6], programs.clone()).await?;
     let namespace = estate.namespace(WATCHED)?;
-    let pid = agent_in(namespace.fd(), program)?;
+    let pid = agent_in(namespace.fd(), &programs.agent)?;
     tokio::time::sleep(SETTLE).await;
     let start_cpu_seconds = exact_cpu_of(pid)?;
     forget_peak(pid)?;
@@ -112,7 +104,7 @@ async fn watch(estate: &Estate, program: &Path, seconds: u64) -> Result<Idle> {
     let cpu = exact_cpu_of(pid)? - start_cpu_seconds;
     let (probes, sleeps) = (requests_out(&namespace)? - probes, sleeps_of(pid)?.saturating_sub(sleeps));
     let seconds = begun.elapsed().as_secs_f64();
-    let profile = program.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+    let profile = programs.agent.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
     #[expect(clippy::cast_precision_loss, reason = "some a second for an hour")]
     let (probes, sleeps) = (probes as f64, sleeps as f64);
     Ok(Idle {
@@ -146,6 +138,7 @@ fn topology() -> String {
         .collect();
     format!(
         r#"
+steady_probes = 1
 [[account]]
 name = "A"
 id = "1000000000000001"
