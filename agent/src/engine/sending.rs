@@ -46,11 +46,15 @@ const NAME6_BYTES: usize = 28;
 /// Largest IPv4 packet that every host takes whole (RFC 791), and that no interface in use needs to cut.
 const UNCUT_BYTES: usize = 576;
 
+/// Room for a header and a probe of the usual size.
+const HEADED_BYTES: usize = 128;
+
 /// What a letter borrows from.
 #[derive(Debug, Clone, Copy)]
 struct Envelope {
     name: [u8; NAME6_BYTES],
-    header: [u8; IPV4_HEADER_BYTES],
+    /// An IPv4 header, and the packet after it where that is small: to gather one from two parts costs more than the copy.
+    headed: [u8; HEADED_BYTES],
     control: [u8; NUMBER_CONTROL_BYTES],
 }
 
@@ -95,7 +99,8 @@ impl Lane {
         let mut envelopes = [Envelope::EMPTY; N];
         let mut letters = [Letter::default(); N];
         for ((envelope, letter), probe) in envelopes.iter_mut().zip(&mut letters).zip(probes) {
-            *letter = envelope.letter(probe, self.headed, self.scope);
+            self.identification = self.identification.checked_add(1).unwrap_or(1);
+            *letter = envelope.letter(probe, self.headed.map(|hop_limit| (self.identification, hop_limit)), self.scope);
         }
         let letters = &letters[..probes.len().min(N)];
         let mut done = 0;
@@ -125,16 +130,18 @@ impl Lane {
 }
 
 impl Envelope {
-    const EMPTY: Self =
-        Self { name: [0; NAME6_BYTES], header: [0; IPV4_HEADER_BYTES], control: [0; NUMBER_CONTROL_BYTES] };
+    const EMPTY: Self = Self { name: [0; NAME6_BYTES], headed: [0; HEADED_BYTES], control: [0; NUMBER_CONTROL_BYTES] };
 
-    fn letter<'a>(&'a mut self, probe: &Outgoing<'a>, headed: Option<u8>, scope: u32) -> Letter<'a> {
+    /// `headed` has the identification and the usual hop limit of a header, where one is to be written.
+    fn letter<'a>(&'a mut self, probe: &Outgoing<'a>, headed: Option<(u16, u8)>, scope: u32) -> Letter<'a> {
         let (name, level, kind) = match probe.to {
             IpAddr::V4(to) => {
                 self.name[..2].copy_from_slice(&address_family(libc::AF_INET));
                 self.name[4..8].copy_from_slice(&to.octets());
-                if let Some(usual) = headed {
-                    self.header = ipv4_header(to, probe.hop_limit.unwrap_or(usual), probe.dont_fragment);
+                if let Some((identification, usual)) = headed {
+                    let limit = probe.hop_limit.unwrap_or(usual);
+                    let header = ipv4_header(to, identification, limit, probe.dont_fragment);
+                    self.headed[..IPV4_HEADER_BYTES].copy_from_slice(&header);
                 }
                 (NAME4_BYTES, libc::SOL_IP, libc::IP_TTL)
             }
@@ -151,12 +158,16 @@ impl Envelope {
         if let Some(limit) = limit {
             self.control = number_control(level, kind, i32::from(limit));
         }
-        Letter {
-            head: if headed.is_some() { &self.header } else { &[] },
-            body: probe.packet,
-            name: &self.name[..name],
-            control: if limit.is_some() { &self.control } else { &[] },
-        }
+        let end = IPV4_HEADER_BYTES + probe.packet.len();
+        let (head, body): (&[u8], &[u8]) = match headed {
+            None => (&[], probe.packet),
+            Some(_) if end > HEADED_BYTES => (&self.headed[..IPV4_HEADER_BYTES], probe.packet),
+            Some(_) => {
+                self.headed[IPV4_HEADER_BYTES..end].copy_from_slice(probe.packet);
+                (&[], &self.headed[..end])
+            }
+        };
+        Letter { head, body, name: &self.name[..name], control: if limit.is_some() { &self.control } else { &[] } }
     }
 }
 

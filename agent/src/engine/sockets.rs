@@ -91,6 +91,8 @@ pub(super) struct Lane {
     pub(super) version: Version,
     /// The hop limit of headers, where what leaves by it brings its own.
     pub(super) headed: Option<u8>,
+    /// Of the last header.
+    pub(super) identification: u16,
     /// The interface that link-local addresses are reached by, by its index; none while it is zero.
     pub(super) scope: u32,
     /// Whether anything was sent by it.
@@ -393,7 +395,7 @@ impl Version {
 
 impl Lane {
     fn new(fd: OwnedFd, version: Version) -> Self {
-        Self { fd, version, headed: None, scope: 0, used: false, drops: 0 }
+        Self { fd, version, headed: None, identification: 0, scope: 0, used: false, drops: 0 }
     }
 }
 

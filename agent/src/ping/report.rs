@@ -13,9 +13,10 @@ use nix::{
     },
 };
 use pingtong_evidence::SCHEMA;
-use pingtong_probe::{ErrorKind, RttFigures, Share, Tally};
+use pingtong_probe::{ErrorKind, RttFigures, SeriesError, Share, Tally};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
-use std::{fmt::Write as _, io, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, io, net::IpAddr, time::Duration};
 
 /// What moved the packets, and how exact that is.
 #[derive(Debug, Clone, Copy)]
@@ -60,55 +61,144 @@ fn print_json(session: &Session, engine: Engine) -> io::Result<()> {
     for figures in (0..sweep.targets().len()).filter_map(|target| sweep.figures(target).map(|all| (target, all))) {
         let (target, figures) = figures;
         alive += u64::from(figures.tally.received + figures.tally.late > 0);
-        let mut line = counts(figures.tally);
         let senders = sweep.errors_of(target);
-        let mut errors: Map<String, Value> = Map::new();
+        let mut errors: BTreeMap<String, u64> = BTreeMap::new();
         for error in &senders {
-            let count = errors.entry(name(error.kind)).or_insert(json!(0));
-            *count = json!(count.as_u64().unwrap_or_default() + error.count);
+            *errors.entry(name(error.kind)).or_default() += error.count;
         }
-        let from: Vec<Value> = senders
-            .iter()
-            .filter_map(|error| Some(json!({"kind": name(error.kind), "from": error.from?, "count": error.count})))
-            .collect();
-        line.insert("schema".into(), json!(SCHEMA));
-        line.insert("target".into(), json!(figures.address));
-        if let Some(name) = session.targets.names.get(&target) {
-            line.insert("name".into(), json!(name));
-        }
-        line.insert("errors".into(), errors.into());
-        if !from.is_empty() {
-            line.insert("errors_from".into(), from.into());
-        }
-        line.insert("answered".into(), figures.tally.answered().map_or(Value::Null, |share| json!(share.rate)));
-        line.insert("loss".into(), share(figures.tally.loss()));
-        line.insert("rtt_us".into(), rtt(figures.rtt.as_ref()));
-        out.line(&Value::Object(line).to_string())?;
+        let from = |error: &SeriesError| Some(Sender { kind: name(error.kind), from: error.from?, count: error.count });
+        out.line(&TargetLine {
+            schema: SCHEMA,
+            target: figures.address,
+            name: session.targets.names.get(&target).map(String::as_str),
+            counts: Counts::of(figures.tally),
+            errors,
+            errors_from: senders.iter().filter_map(from).collect(),
+            answered: figures.tally.answered().map(|share| share.rate),
+            loss: figures.tally.loss().map(Loss::of),
+            rtt_us: figures.rtt.as_ref().map(Rtt::of),
+        })?;
     }
     if let Some(observer) = &session.observer {
         for (source, row) in observer.rows() {
             let mut line = arrivals(row);
             line.insert("schema".into(), json!(SCHEMA));
             line.insert("source".into(), json!(source));
-            out.line(&Value::Object(line).to_string())?;
+            out.line(&line)?;
         }
     }
     let summary = summary(session, engine, alive);
-    out.line(&json!({"schema": SCHEMA, "summary": summary}).to_string())?;
+    out.line(&json!({"schema": SCHEMA, "summary": summary}))?;
     out.end()
+}
+
+/// One target. There may be a quarter of a million of these, so that they are written as they are and not built first.
+#[derive(Serialize)]
+struct TargetLine<'a> {
+    schema: u32,
+    target: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(flatten)]
+    counts: Counts,
+    errors: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors_from: Vec<Sender>,
+    answered: Option<f64>,
+    loss: Option<Loss>,
+    rtt_us: Option<Rtt>,
+}
+
+#[derive(Serialize)]
+struct Sender {
+    kind: String,
+    from: IpAddr,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    sent: u64,
+    received: u64,
+    late: u64,
+    lost: u64,
+    undecided: u64,
+    duplicates: u64,
+    refused: u64,
+    rejected: u64,
+}
+
+impl Counts {
+    fn of(tally: Tally) -> Self {
+        Self {
+            sent: tally.sent,
+            received: tally.received,
+            late: tally.late,
+            lost: tally.lost,
+            undecided: tally.open + tally.excused,
+            duplicates: tally.duplicates,
+            refused: tally.refused,
+            rejected: tally.rejected,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Loss {
+    rate: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Loss {
+    fn of(share: Share) -> Self {
+        Self { rate: share.rate, low: share.low, high: share.high }
+    }
+}
+
+/// In microseconds.
+#[derive(Serialize)]
+struct Rtt {
+    samples: u64,
+    min: f64,
+    p50: f64,
+    p95: f64,
+    p99: f64,
+    max: f64,
+    mean: f64,
+    jitter: f64,
+    percentiles_off_by: f64,
+}
+
+impl Rtt {
+    fn of(rtt: &RttFigures) -> Self {
+        // Nanoseconds are all there is; more digits would be those of the division.
+        let us = |time: Duration| (time.as_secs_f64() * 1e9).round() / 1e3;
+        Self {
+            samples: rtt.samples,
+            min: us(rtt.min),
+            p50: us(rtt.p50),
+            p95: us(rtt.p95),
+            p99: us(rtt.p99),
+            max: us(rtt.max),
+            mean: us(rtt.mean),
+            jitter: us(rtt.jitter),
+            percentiles_off_by: (rtt.relative_error * 1e4).round() / 1e4,
+        }
+    }
 }
 
 /// Lines on their way out, many to a call: there may be a quarter of a million.
 #[derive(Default)]
-struct Lines(String);
+struct Lines(Vec<u8>);
 
 /// Bytes of a call.
 const CALL_BYTES: usize = 1 << 16;
 
 impl Lines {
-    fn line(&mut self, line: &str) -> io::Result<()> {
-        self.0.push_str(line);
-        self.0.push('\n');
+    fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.0, line)?;
+        self.0.push(b'\n');
         if self.0.len() < CALL_BYTES {
             return Ok(());
         }
@@ -117,16 +207,19 @@ impl Lines {
 
     fn end(&mut self) -> io::Result<()> {
         let lines = std::mem::take(&mut self.0);
-        render::frame(&lines)
+        render::frame(&String::from_utf8_lossy(&lines))
     }
 }
 
 fn summary(session: &Session, engine: Engine, alive: u64) -> Map<String, Value> {
     let sweep = &session.sweep;
     let odd = sweep.oddities();
-    let mut line = counts(sweep.total());
+    let mut line = match json!(Counts::of(sweep.total())) {
+        Value::Object(line) => line,
+        _ => Map::new(),
+    };
     let errors: Map<String, Value> = sweep.errors().iter().map(|(kind, count)| (name(*kind), json!(count))).collect();
-    let mut loss = share(sweep.total().loss());
+    let mut loss = json!(sweep.total().loss().map(Loss::of));
     if let Value::Object(loss) = &mut loss {
         loss.insert("attributable".into(), json!(odd.own_drops == 0));
     }
@@ -135,7 +228,7 @@ fn summary(session: &Session, engine: Engine, alive: u64) -> Map<String, Value> 
     set("alive", json!(alive));
     set("errors", errors.into());
     set("loss", loss);
-    set("rtt_us", rtt(sweep.total_rtt().as_ref()));
+    set("rtt_us", json!(sweep.total_rtt().as_ref().map(Rtt::of)));
     set("seconds", json!(session.clock.mono().saturating_sub(session.began).as_secs_f64()));
     set("rate_pps", json!(rate(session)));
     set("own_drops", json!(odd.own_drops));
@@ -161,44 +254,9 @@ fn summary(session: &Session, engine: Engine, alive: u64) -> Map<String, Value> 
     line
 }
 
-fn counts(tally: Tally) -> Map<String, Value> {
-    let mut line = Map::new();
-    for (key, count) in [
-        ("sent", tally.sent),
-        ("received", tally.received),
-        ("late", tally.late),
-        ("lost", tally.lost),
-        ("undecided", tally.open + tally.excused),
-        ("duplicates", tally.duplicates),
-        ("refused", tally.refused),
-        ("rejected", tally.rejected),
-    ] {
-        line.insert(key.into(), json!(count));
-    }
-    line
-}
-
 fn arrivals(row: Arrivals) -> Map<String, Value> {
     let counts = [("on_wire", row.on_wire), ("accepted", row.accepted), ("replies_left", row.replies_left)];
     counts.into_iter().map(|(key, count)| (key.to_owned(), json!(count))).collect()
-}
-
-fn share(share: Option<Share>) -> Value {
-    share.map_or(Value::Null, |share| json!({"rate": share.rate, "low": share.low, "high": share.high}))
-}
-
-fn rtt(rtt: Option<&RttFigures>) -> Value {
-    let us = |time: Duration| {
-        // Nanoseconds are all there is; more digits would be those of the division.
-        (time.as_secs_f64() * 1e9).round() / 1e3
-    };
-    rtt.map_or(Value::Null, |rtt| {
-        json!({
-            "samples": rtt.samples, "min": us(rtt.min), "p50": us(rtt.p50), "p95": us(rtt.p95), "p99": us(rtt.p99),
-            "max": us(rtt.max), "mean": us(rtt.mean), "jitter": us(rtt.jitter),
-            "percentiles_off_by": (rtt.relative_error * 1e4).round() / 1e4,
-        })
-    })
 }
 
 /// Probes per second from the first to the last.
