@@ -27,7 +27,9 @@ const NAP_MAX: Duration = Duration::from_millis(3);
 /// Between naps answers are read so often, or once so many probes left: a stamped answer can wait, and each reading costs
 /// several calls.
 const READ_PERIOD: Duration = Duration::from_millis(16);
-const READ_AFTER: usize = 64;
+const READ_AFTER: usize = 192;
+/// The same where each probe is seen leaving and coming, so that what is to be read stays in the cache.
+const READ_AFTER_STAMPED: usize = 64;
 /// Answers still to come beyond which they are read in ticks and not one by one.
 const MANY: u64 = 64;
 
@@ -38,12 +40,13 @@ const MANY: u64 = 64;
 pub(super) fn run(session: &mut Session, sockets: &mut Sockets, ttl: Option<u8>) -> io::Result<()> {
     let mut batch = Batch::new(session.sweep.packet_bytes(), ttl);
     let (mut read_at, mut unread) = (Duration::ZERO, 0);
+    let read_after = if sockets.stamps() == Stamps::TxAndRx { READ_AFTER_STAMPED } else { READ_AFTER };
     loop {
         if !session.interrupted {
             unread += batch.send(session, sockets);
         }
         let now = session.clock.mono();
-        if now >= read_at || unread >= READ_AFTER || nap(session, sockets, now).is_none() {
+        if now >= read_at || unread >= read_after || nap(session, sockets, now).is_none() {
             session.tend(now)?;
             let since = session.clock.mono();
             (read_at, unread) = (since + READ_PERIOD, 0);
