@@ -140,8 +140,8 @@ impl Envelope {
                 self.name[4..8].copy_from_slice(&to.octets());
                 if let Some((identification, usual)) = headed {
                     let limit = probe.hop_limit.unwrap_or(usual);
-                    let header = ipv4_header(to, identification, limit, probe.dont_fragment);
-                    self.headed[..IPV4_HEADER_BYTES].copy_from_slice(&header);
+                    let bytes = ipv4_header(to, identification, limit, probe.dont_fragment);
+                    self.headed[..IPV4_HEADER_BYTES].copy_from_slice(&bytes);
                 }
                 (NAME4_BYTES, libc::SOL_IP, libc::IP_TTL)
             }
