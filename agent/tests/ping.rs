@@ -88,6 +88,23 @@ fn memory_is_that_of_the_pinger_and_ten_thousand_targets_take_little_of_it() {
 }
 
 #[test]
+fn people_read_a_line_a_target_and_the_whole_in_their_language() {
+    if !possible() {
+        return;
+    }
+    for (lang, whole) in [("en", "2 targets, 1 answer  sent 3  received 3  lost 0"), ("zh", "共 2 个目标，1 个有应答")]
+    {
+        let before = "ip route add unreachable 10.9.9.0/24 &&";
+        let output = run(before, &["127.0.0.1", "10.9.9.1", "-c", "3", "-p", "10", "--lang", lang]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("127.0.0.1 ") && lines[1].starts_with("10.9.9.1 "), "{text}");
+        assert!(lines[2].starts_with(whole) && lines[3].ends_with("EHOSTUNREACH × 3"), "{text}");
+        assert!(lines[4].ends_with("raw (kernel-tx-rx)") && lines.len() == 5, "{text}");
+    }
+}
+
+#[test]
 fn refusals_of_this_host_are_named_and_are_no_losses() {
     if !possible() {
         return;

@@ -67,7 +67,7 @@ fn print_json(session: &Session, engine: Engine) -> io::Result<()> {
             *errors.entry(name(error.kind)).or_default() += error.count;
         }
         let from = |error: &SeriesError| Some(Sender { kind: name(error.kind), from: error.from?, count: error.count });
-        out.line(&TargetLine {
+        out.json(&TargetLine {
             schema: SCHEMA,
             target: figures.address,
             name: session.targets.names.get(&target).map(String::as_str),
@@ -84,11 +84,11 @@ fn print_json(session: &Session, engine: Engine) -> io::Result<()> {
             let mut line = arrivals(row);
             line.insert("schema".into(), json!(SCHEMA));
             line.insert("source".into(), json!(source));
-            out.line(&line)?;
+            out.json(&line)?;
         }
     }
     let summary = summary(session, engine, alive);
-    out.line(&json!({"schema": SCHEMA, "summary": summary}))?;
+    out.json(&json!({"schema": SCHEMA, "summary": summary}))?;
     out.end()
 }
 
@@ -196,8 +196,13 @@ struct Lines(Vec<u8>);
 const CALL_BYTES: usize = 1 << 16;
 
 impl Lines {
-    fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
+    fn json(&mut self, line: &impl Serialize) -> io::Result<()> {
         serde_json::to_writer(&mut self.0, line)?;
+        self.line("")
+    }
+
+    fn line(&mut self, line: &str) -> io::Result<()> {
+        self.0.extend_from_slice(line.as_bytes());
         self.0.push(b'\n');
         if self.0.len() < CALL_BYTES {
             return Ok(());
