@@ -289,6 +289,9 @@ impl Terminal {
     fn start(arguments: &[&str]) -> (Self, std::process::Child) {
         let size = nix::pty::Winsize { ws_row: 24, ws_col: 140, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = nix::pty::openpty(Some(&size), None).unwrap();
+        // Held by the program itself, its terminal would outlive a test that fails, and the program with it.
+        let alone = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC);
+        nix::fcntl::fcntl(&pty.master, alone).unwrap();
         let end = |fd: &std::os::fd::OwnedFd| Stdio::from(fd.try_clone().unwrap());
         let inner = in_namespace("", arguments);
         let child = Command::new("setsid")
