@@ -25,7 +25,7 @@ pub(crate) const JUMP_ANY_BIT: u16 = 0x45;
 pub(crate) const RETURN: u16 = 0x06;
 
 /// `SKF_AD_OFF + SKF_AD_PROTOCOL`: the EtherType, whatever the link layer.
-pub(crate) const ETHER_TYPE: u32 = 0xffff_f000;
+const ETHER_TYPE: u32 = 0xffff_f000;
 const WHOLE_PACKET: u32 = 0x0004_0000;
 
 /// One instruction, as a `SockFilter` that can be copied.
@@ -43,6 +43,16 @@ pub(crate) type Program = Vec<Op>;
 pub(crate) fn attach(fd: &impl AsFd, program: &[Op]) -> io::Result<()> {
     let program: Vec<_> = program.iter().map(|op| SockFilter::new(op.code, op.on_true, op.on_false, op.k)).collect();
     SockRef::from(fd).attach_filter(&program)
+}
+
+/// On a packet socket: one program for IPv4, one for IPv6, and nothing else.
+pub(crate) fn by_version(v4: Program, v6: Program) -> Program {
+    let version = vec![
+        op(LOAD_HALF_ABSOLUTE, 0, 0, ETHER_TYPE),
+        op(JUMP_EQUAL, 2, 0, 0x0800),
+        op(JUMP_EQUAL, length(&v4) + 1, 0, 0x86dd),
+    ];
+    [version, refuse(), v4, v6].concat()
 }
 
 /// Runs `block`, which returns, when the accumulator is one of `values`.

@@ -90,7 +90,7 @@ pub struct PingArgs {
     /// Milliseconds after which an answer is late, decimals allowed. The run ends so long, and 20 ms, after the last probe: what would come later still is lost to it. / 超时（毫秒）；最后一个探测发出后再等这么久加 20 毫秒即结束，更晚的应答按丢失计
     #[arg(long, short = 't', value_name = "MS", default_value = "1000", value_parser = millis_above_nought)]
     pub timeout: Span,
-    /// Which stamps of the kernel to use; "receive" costs a tenth less and measures from just before the send. Both unless flat out, where a probe waits for the other probes anyway. / 使用内核的哪些时间戳（--rate 0 时默认 receive，否则 both）
+    /// Which stamps of the kernel to use; "receive" costs a sixth less and measures from just before the send. Both unless flat out, where a probe waits for the other probes anyway. / 使用内核的哪些时间戳（--rate 0 时默认 receive，否则 both）
     #[arg(long, value_enum)]
     pub stamps: Option<WantedStamps>,
     /// Routers that a probe may pass. / TTL 或跳数上限

@@ -7,9 +7,9 @@
 //! addresses and ports, and only to whoever knows both ends.
 
 use crate::bpf::{
-    self, ETHER_TYPE, JUMP_ANY_BIT, JUMP_EQUAL, LOAD_BYTE_ABSOLUTE, LOAD_BYTE_INDEXED, LOAD_HALF_ABSOLUTE,
-    LOAD_HALF_INDEXED, LOAD_HEADER_LENGTH, LOAD_WORD_ABSOLUTE, LOAD_WORD_INDEXED, Op, Program, RETURN, accept, length,
-    op, refuse, when,
+    self, JUMP_ANY_BIT, JUMP_EQUAL, LOAD_BYTE_ABSOLUTE, LOAD_BYTE_INDEXED, LOAD_HALF_ABSOLUTE, LOAD_HALF_INDEXED,
+    LOAD_HEADER_LENGTH, LOAD_WORD_ABSOLUTE, LOAD_WORD_INDEXED, Op, Program, RETURN, accept, by_version, op, refuse,
+    when,
 };
 use nix::{
     errno::Errno,
@@ -184,13 +184,7 @@ fn name_of(names: &mut BTreeMap<usize, String>, index: usize) -> &str {
 /// Datagrams whose payload begins with the mark, port unreachables, and where there are `ports` SYNs towards them and what
 /// answers from them: in IPv4 (no later fragment) and in IPv6 (no extension header).
 fn filter(ports: &[u16]) -> Program {
-    let (v4, v6) = (filter_v4(ports), filter_v6(ports));
-    let version = vec![
-        op(LOAD_HALF_ABSOLUTE, 0, 0, ETHER_TYPE),
-        op(JUMP_EQUAL, 2, 0, 0x0800),
-        op(JUMP_EQUAL, length(&v4) + 1, 0, 0x86dd),
-    ];
-    [version, refuse(), v4, v6].concat()
+    by_version(filter_v4(ports), filter_v6(ports))
 }
 
 fn filter_v4(ports: &[u16]) -> Program {

@@ -4,9 +4,9 @@
 //! comes through is parsed again.
 
 use crate::bpf::{
-    ADD, ADD_X, AND, ETHER_TYPE, JUMP_ANY_BIT, JUMP_AT_LEAST, JUMP_EQUAL, JUMP_GREATER, LOAD_BYTE_ABSOLUTE,
-    LOAD_BYTE_INDEXED, LOAD_HALF_ABSOLUTE, LOAD_HALF_INDEXED, LOAD_HEADER_LENGTH, Program, RETURN, SHIFT_LEFT, TO_X,
-    accept, length, op, refuse, when,
+    ADD, ADD_X, AND, JUMP_ANY_BIT, JUMP_AT_LEAST, JUMP_GREATER, LOAD_BYTE_ABSOLUTE, LOAD_BYTE_INDEXED,
+    LOAD_HALF_ABSOLUTE, LOAD_HALF_INDEXED, LOAD_HEADER_LENGTH, Program, RETURN, SHIFT_LEFT, TO_X, accept, by_version,
+    op, refuse, when,
 };
 use std::ops::RangeInclusive;
 
@@ -84,13 +84,7 @@ pub(super) fn blocked_types(wanted: &Wanted) -> [u32; 8] {
 
 /// For the packet socket: echo requests and replies of interest, not later fragments.
 pub(super) fn echoes(wanted: &Wanted) -> Program {
-    let (v4, v6) = (echoes_v4(wanted), echoes_v6(wanted));
-    let version = vec![
-        op(LOAD_HALF_ABSOLUTE, 0, 0, ETHER_TYPE),
-        op(JUMP_EQUAL, 2, 0, 0x0800),
-        op(JUMP_EQUAL, length(&v4) + 1, 0, 0x86dd),
-    ];
-    [version, refuse(), v4, v6].concat()
+    by_version(echoes_v4(wanted), echoes_v6(wanted))
 }
 
 fn echoes_v4(wanted: &Wanted) -> Program {

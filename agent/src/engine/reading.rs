@@ -1,8 +1,8 @@
 //! How packets are read: in batches, without waiting, and what each says.
 //!
 //! A probe is seen to leave before its reply can come. Reading a batch of packets first and what the packet socket saw
-//! second, and telling the latter first, therefore tells every departure before the reply to it. Drops are read from the socket after its packets: a counter that comes with
-//! a packet says nothing about what was dropped last.
+//! second, and telling the latter first, therefore tells every departure before the reply to it. Drops are read from the
+//! socket after its packets: a counter that comes with a packet says nothing about what was dropped last.
 
 use super::{
     batch::{BATCH, Inbox, Message, Note, Queue},
