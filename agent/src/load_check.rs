@@ -62,6 +62,7 @@ pub(crate) async fn load(
             payload_bytes: step.payload_bytes,
             dont_fragment: false,
             load_bits_per_s: Some(step.bits_per_s),
+            bucket: None,
             request: None,
         });
         loop {

@@ -71,6 +71,7 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
         watched_ports: vec![],
         clock: Known::Unknown(WhyUnknown::NotAsked),
         since: None,
+        until: None,
     };
     let facts = tokio::task::spawn_blocking(move || facts::read(order, wall())).await?;
     let extras = Extras::of(args, &targets, &facts, clock, lang).await?;
@@ -113,6 +114,7 @@ async fn probe(
             payload_bytes: usize::try_from(size)?,
             dont_fragment: false,
             load_bits_per_s: None,
+            bucket: None,
             request: None,
         });
     }

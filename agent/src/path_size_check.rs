@@ -44,7 +44,8 @@ async fn search_one(target: IpAddr, mtu: u32, clock: Clock) -> anyhow::Result<Pa
     getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("no random key for the probes: {error}"))?;
     let mut probing = Probing::new(clock, engine, local_agent()?, NonceKey::from_bytes(key), RATE_PPS);
     let pair = PairId::parse(&target.to_string())?;
-    let mut search = SizeSearch::new(SizeGoal { pair, target, request: None, mtu, timeout: TIMEOUT, known: None });
+    let mut search =
+        SizeSearch::new(SizeGoal { pair, target, request: None, bucket: None, mtu, timeout: TIMEOUT, known: None });
     let mut size = PathSize::new(target, mtu);
     loop {
         for order in search.orders() {

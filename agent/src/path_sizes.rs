@@ -1,17 +1,23 @@
 //! The searches for the largest packets that pass, as the run loop holds them.
 //!
 //! A search runs for each request for fresh evidence, and rarely beside the steady rounds. The size is a matter of the path
-//! and paths of one link are mostly one, so a few targets at a time are enough: the others have their turn later. What the
-//! own card carries comes from the host facts; before they are read there is no search.
+//! and paths of one link are mostly one, so a few targets at a time are enough: the others have their turn later. How many
+//! and how often is the plan's to say, by the budget of each link. What the own network interface carries comes from the
+//! host facts; before they are read there is no search.
 
-use pingtong_evidence::{HostFacts, PairId, ProbeRound, RequestTag, RouteOutcome};
-use pingtong_probe::{RoundOrder, SizeBounds, SizeGoal, SizeSearch};
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use crate::targets::{EchoTarget, Purpose, Targets};
+use pingtong_evidence::{HostFacts, LinkId, ProbeRound, RequestTag, RouteOutcome};
+use pingtong_probe::{BucketKey, RoundOrder, SizeBounds, SizeGoal, SizeSearch};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
-/// Targets searched for at a time. With both ends searching, four send at most 36 kB in 60 ms, which the queue of the
-/// smallest connection that is sold holds.
+/// Targets of one link searched for at a time where the plan gives the link no share.
 const SEARCHES_MAX: usize = 4;
-/// Between two searches beside the steady rounds: shorter than what the collector looks at of them, so that it always has one.
+/// Between two searches beside the steady rounds there: shorter than what the collector looks at of them, so that it always
+/// has one.
 const PERIOD: Duration = Duration::from_secs(8);
 
 /// After the beginning of a burst: large packets fill a slow path at once, and then the burst could not show that it does.
@@ -21,18 +27,24 @@ const AFTER_BURST: Duration = Duration::from_millis(250);
 #[derive(Debug, Default)]
 pub(crate) struct PathSizes {
     running: Vec<SizeSearch>,
-    /// What cards towards each peer carry.
+    /// What network interfaces towards each peer carry.
     mtus: BTreeMap<IpAddr, u32>,
-    /// What was found on a path, with what the card carried then.
+    /// What was found on a path, with what the interface carried then.
     found: BTreeMap<IpAddr, (u32, SizeBounds)>,
-    next_at: Duration,
+    /// When each link's next search beside the steady rounds is due, and which of its targets has the next turn.
+    links: BTreeMap<Option<LinkId>, Turn>,
     /// Nothing is sent before: the burst of probes has the path for itself first.
     quiet_until: Option<Duration>,
-    turn: usize,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Turn {
+    next_at: Duration,
+    target: usize,
 }
 
 impl PathSizes {
-    /// Notes what the cards carry.
+    /// Notes what the network interfaces carry.
     pub(crate) fn learn(&mut self, facts: &HostFacts) {
         let mtu_of = |name: &str| facts.interfaces.known()?.iter().find(|card| card.name == name).map(|card| card.mtu);
         self.mtus = facts
@@ -45,36 +57,62 @@ impl PathSizes {
             .collect();
     }
 
-    /// Whether the steady rounds should have a search beside them.
-    pub(crate) fn is_due(&self, now: Duration) -> bool {
-        self.next_at <= now && self.running.is_empty()
-    }
-
-    /// Begins searches, as many as may run at a time; how many.
+    /// Begins searches on each link, as many as may run at a time; how many. Beside steady rounds only on links where one is
+    /// due and none is running.
     pub(crate) fn begin(
         &mut self,
-        targets: &[(PairId, IpAddr)],
+        targets: &Targets,
+        purpose: Purpose,
         timeout: Duration,
         request: Option<&RequestTag>,
         now: Duration,
     ) -> usize {
-        self.next_at = now.saturating_add(PERIOD);
-        self.quiet_until = request.map(|_| now.saturating_add(AFTER_BURST));
-        let count = targets.len().min(SEARCHES_MAX);
+        let links: BTreeSet<Option<LinkId>> = targets.probed.iter().map(|target| target.link.clone()).collect();
+        self.links.retain(|link, _| links.contains(link));
+        if request.is_some() {
+            self.quiet_until = Some(now.saturating_add(AFTER_BURST));
+        }
+        let idle = self.running.is_empty();
         let mut begun = 0;
-        for at in 0..count {
-            let Some((pair, target)) = targets.get((self.turn + at) % targets.len()) else { continue };
-            let Some(&mtu) = self.mtus.get(target) else { continue };
-            let known = self.found.get(target).filter(|(had, _)| *had == mtu).map(|(_, bounds)| *bounds);
-            let goal = SizeGoal { pair: pair.clone(), target: *target, request: request.cloned(), mtu, timeout, known };
-            let search = SizeSearch::new(goal);
-            if !search.is_over() {
-                self.running.push(search);
-                begun += 1;
+        for link in links {
+            let share = link.as_ref().and_then(|link| targets.shares.get(link));
+            let period = share.map_or(PERIOD, |share| Duration::from_millis(share.search_period_ms.into()));
+            let turn = self.links.entry(link.clone()).or_default();
+            let count = match (purpose, share) {
+                (Purpose::Steady, _) if !idle || turn.next_at > now => continue,
+                (Purpose::Fresh, Some(share)) => usize::try_from(share.fresh_searches).unwrap_or(usize::MAX),
+                (Purpose::Steady, Some(_)) => 1,
+                (_, None) => SEARCHES_MAX,
+            };
+            let own: Vec<&EchoTarget> = targets.probed.iter().filter(|target| target.link == link).collect();
+            let count = count.min(own.len());
+            let first = turn.target;
+            *turn = Turn { next_at: now.saturating_add(period), target: (first + count) % own.len().max(1) };
+            let bucket = link.map(|link| BucketKey { link, fresh: purpose == Purpose::Fresh });
+            for target in own.iter().cycle().skip(first).take(count) {
+                begun += usize::from(self.search(target, bucket.clone(), timeout, request));
             }
         }
-        self.turn = (self.turn + count) % targets.len().max(1);
         begun
+    }
+
+    fn search(
+        &mut self,
+        target: &EchoTarget,
+        bucket: Option<BucketKey>,
+        timeout: Duration,
+        request: Option<&RequestTag>,
+    ) -> bool {
+        let Some(&mtu) = self.mtus.get(&target.address) else { return false };
+        let known = self.found.get(&target.address).filter(|(had, _)| *had == mtu).map(|(_, bounds)| *bounds);
+        let (pair, address) = (target.pair.clone(), target.address);
+        let goal = SizeGoal { pair, target: address, request: request.cloned(), bucket, mtu, timeout, known };
+        let search = SizeSearch::new(goal);
+        if search.is_over() {
+            return false;
+        }
+        self.running.push(search);
+        true
     }
 
     /// Takes a closed round of a search.

@@ -35,7 +35,7 @@ pub(crate) fn allowed(
     if engine != ProbeEngine::Raw {
         return Err(String::from("a load needs raw sockets; give the agent CAP_NET_RAW"));
     }
-    if !targets.probed.iter().any(|(_, address)| *address == load.address) {
+    if !targets.probed.iter().any(|target| target.address == load.address) {
         return Err(format!("{} is no target that this agent probes by ICMP", load.address));
     }
     let half = u64::from(settings.rate_pps_max / 2) * u64::from(LOAD_PACKET_BITS) / BITS_PER_MEGABIT;
@@ -69,6 +69,7 @@ impl LoadJob {
             payload_bytes: step.payload_bytes,
             dont_fragment: false,
             load_bits_per_s: Some(step.bits_per_s),
+            bucket: None,
             request: Some(tag.clone()),
         };
         let steps = load_steps(mbit, seconds).into_iter().map(order).collect();
@@ -98,6 +99,7 @@ impl LoadJob {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::targets::EchoTarget;
     use pingtong_evidence::{PairId, RoundKey};
 
     fn settings(more: &str) -> Settings {
@@ -113,7 +115,8 @@ mod tests {
     }
 
     fn targets() -> Targets {
-        Targets { probed: vec![(load().pair, load().address)], ..Targets::default() }
+        let target = EchoTarget { pair: load().pair, address: load().address, link: None };
+        Targets { probed: vec![target], ..Targets::default() }
     }
 
     #[test]

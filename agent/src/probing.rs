@@ -6,10 +6,10 @@ use crate::{
 };
 use pingtong_evidence::{AgentId, ArrivalRound, ProbeRound};
 use pingtong_probe::{
-    ArrivalLedger, Counters, Input, NonceKey, Now, Output, Prober, ProberSettings, RoundOrder, SendProbe, Sighting,
-    Unsent, WhyUnsent,
+    ArrivalLedger, BucketKey, Counters, Input, NonceKey, Now, Output, Prober, ProberSettings, RoundOrder, SendProbe,
+    Sighting, Unsent, WhyUnsent,
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Probes handed over before the sockets are read again, so that replies do not pile up behind a burst.
 const SEND_MAX: usize = 64;
@@ -82,10 +82,11 @@ impl Probing {
         self.prober.handle(self.clock.now(), Input::Start(order));
     }
 
-    /// Takes the plan's key and senders.
-    pub fn plan(&mut self, key: NonceKey, senders: Vec<AgentId>) {
+    /// Takes the plan's key, senders and budgets, the latter in bits per second.
+    pub fn plan(&mut self, key: NonceKey, senders: Vec<AgentId>, buckets: BTreeMap<BucketKey, u64>) {
         let now = self.clock.now();
         self.prober.handle(now, Input::Rekey(key.clone()));
+        self.prober.handle(now, Input::Buckets(buckets));
         self.ledger.handle(now, Sighting::Plan { key, senders });
     }
 

@@ -24,16 +24,19 @@ use crate::{
     probing::{Probing, Yield},
     settings::Settings,
     spool::{SPOOL_BYTES_MAX, Spool},
-    targets::{Targets, as_flows, port_rate},
+    targets::{Purpose, Targets, as_flows, port_rate},
     uplink::{QUEUE_MAX, Sender, Uplink, UplinkState},
 };
 use pingtong_cloud::{Client, ClientSettings, Credentials, EndpointRule, GatherScope, MetadataClient, gather};
 use pingtong_evidence::{
-    AgentHealth, ClockFact, HostFacts, InstanceId, Known, MetadataFact, Plan, PlanArrival, ProbeEngine, Protocol,
-    Report, ReportBody, ReportId, RequestTag, Sampling, Snapshot, WatchedPort, WhyUnknown,
+    AgentHealth, ClockFact, HostFacts, InstanceId, Known, LinkId, MetadataFact, Plan, PlanArrival, ProbeEngine,
+    Protocol, Report, ReportBody, ReportId, RequestTag, Sampling, Snapshot, WatchedPort, WhyUnknown,
 };
 use pingtong_probe::{AgentHash, ClockWatch, NonceKey, PortOrder, RoundOrder, Sighting};
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use tokio::{
     runtime::Handle,
     signal::unix::{SignalKind, signal},
@@ -104,12 +107,19 @@ struct Station {
     sizes: PathSizes,
     loading: LoadJob,
     load_refused: Option<String>,
-    /// What the host had done when its load was told last, or when a burst of probes began.
+    /// What the host had done when its load was reported last.
     load: Option<LoadReading>,
+    /// The same at the latest two steady rounds, the older first: the time before a burst of probes, whose own load is no
+    /// property of the host.
+    recent: [LoadReading; 2],
+    /// Between which two readings the host's load is reported to the request under way.
+    before_burst: Option<(LoadReading, LoadReading)>,
     identity_backoff: Backoff,
     identity_at: Option<Duration>,
     gathering: bool,
     round_at: Option<Duration>,
+    /// When the next steady round of each link with a share is due.
+    links_due: BTreeMap<LinkId, Duration>,
     snapshot_at: Option<Duration>,
     health_at: Duration,
     watch: ClockWatch,
@@ -181,6 +191,9 @@ pub async fn run(
         loading: LoadJob::default(),
         load_refused: None,
         load: None,
+        recent: [LoadReading::now(), LoadReading::now()],
+        before_burst: None,
+        links_due: BTreeMap::new(),
         identity_backoff: Backoff::default(),
         identity_at: Some(Duration::ZERO),
         gathering: false,
@@ -360,13 +373,14 @@ impl Station {
         if let Some(echo) = &mut self.echo {
             echo.plan(key.clone(), &plan.arrivals);
         }
-        self.probing.plan(key, targets.senders.clone());
+        self.probing.plan(key, targets.senders.clone(), targets.buckets());
         let connections = self.tap.as_mut().map_or_else(Vec::new, |tap| tap.look_for(&plan.arrivals));
         self.watched_ports = connections.iter().map(watched).collect();
         self.probing.sight(Sighting::Connections(connections));
         let now = self.clock.mono();
         let first = self.plan.is_none();
         let changed = first || targets != self.targets;
+        self.links_due.retain(|link, _| targets.shares.contains_key(link));
         self.targets = targets;
         let fresh = plan.fresh.clone();
         if changed {
@@ -386,11 +400,12 @@ impl Station {
 
     fn begin_fresh(&mut self, tag: RequestTag) {
         let Some(sampling) = self.plan.as_ref().map(|plan| plan.fresh_sampling) else { return };
-        let (orders, lasting) = self.targets.orders(sampling, self.settings.rate_pps_max);
-        self.load = Some(LoadReading::now());
+        let (orders, lasting) = self.targets.orders(sampling, Purpose::Fresh, self.settings.rate_pps_max, |_| true);
+        let ports = self.targets.port_orders(sampling, Purpose::Fresh, |_| true);
+        self.before_burst = Some((self.recent[0].clone(), LoadReading::now()));
         let rounds = self.start(as_flows(orders), Some(&tag))
-            + self.start_ports(sampling, Some(&tag))
-            + self.search_sizes(sampling, Some(&tag))
+            + self.start_ports(ports, Some(&tag))
+            + self.search_sizes(Purpose::Fresh, sampling, Some(&tag))
             + self.plan_load(sampling, &tag);
         tracing::debug!(request = %tag, rounds, "fresh evidence is asked for");
         self.fresh.begin(tag.clone(), self.clock.mono(), rounds, lasting, self.settings.snapshot);
@@ -425,21 +440,38 @@ impl Station {
         // A loop that was held up does not make up for rounds that are past.
         self.round_at = Some((due + period).max(now));
         self.lag_max = self.lag_max.max(now.saturating_sub(due));
-        let (orders, _) = self.targets.orders(sampling, self.settings.rate_pps_max);
+        self.recent.swap(0, 1);
+        self.recent[1] = LoadReading::now();
+        let due = self.links_due_at(now);
+        let due = |link: Option<&LinkId>| link.is_none_or(|link| due.contains(link));
+        let (orders, _) = self.targets.orders(sampling, Purpose::Steady, self.settings.rate_pps_max, due);
+        let ports = self.targets.port_orders(sampling, Purpose::Steady, due);
         self.start(orders, None);
-        self.start_ports(sampling, None);
-        if self.sizes.is_due(now) {
-            self.search_sizes(sampling, None);
+        self.start_ports(ports, None);
+        self.search_sizes(Purpose::Steady, sampling, None);
+    }
+
+    /// Links whose steady round is due; their next ones are set.
+    fn links_due_at(&mut self, now: Duration) -> BTreeSet<LinkId> {
+        let mut due = BTreeSet::new();
+        for (link, share) in &self.targets.shares {
+            let next = self.links_due.entry(link.clone()).or_insert(now);
+            if *next <= now {
+                let period = Duration::from_millis(share.steady.period_ms.max(1).into());
+                *next = (*next + period).max(now);
+                due.insert(link.clone());
+            }
         }
+        due
     }
 
     /// Begins searches for the largest packets that pass; how many there are.
-    fn search_sizes(&mut self, sampling: Sampling, tag: Option<&RequestTag>) -> usize {
+    fn search_sizes(&mut self, purpose: Purpose, sampling: Sampling, tag: Option<&RequestTag>) -> usize {
         if self.probing.engine().kind() != ProbeEngine::Raw {
             return 0;
         }
         let timeout = Duration::from_millis(sampling.timeout_ms.into());
-        let count = self.sizes.begin(&self.targets.probed, timeout, tag, self.clock.mono());
+        let count = self.sizes.begin(&self.targets, purpose, timeout, tag, self.clock.mono());
         self.go_on_searching();
         count
     }
@@ -466,9 +498,8 @@ impl Station {
     }
 
     /// Starts rounds of probes of ports; how many were started.
-    fn start_ports(&mut self, sampling: Sampling, tag: Option<&RequestTag>) -> usize {
+    fn start_ports(&mut self, orders: Vec<PortOrder>, tag: Option<&RequestTag>) -> usize {
         let Ok(ports) = &mut self.ports else { return 0 };
-        let orders = self.targets.port_orders(sampling, tag.is_some());
         let count = orders.len();
         for order in orders {
             ports.start(PortOrder { request: tag.cloned(), ..order });
@@ -493,6 +524,10 @@ impl Station {
     }
 
     fn read_facts(&mut self, request: Option<RequestTag>) {
+        let (since, until) = match self.before_burst.take().filter(|_| request.is_some()) {
+            Some((since, until)) => (Some(since), Some(until)),
+            None => (self.load.replace(LoadReading::now()), None),
+        };
         let order = FactsOrder {
             agent: self.settings.agent.clone(),
             request,
@@ -502,7 +537,8 @@ impl Station {
             watched_ports: self.watched_ports.clone(),
             observes: self.tap.iter().map(|_| Protocol::Udp).collect(),
             clock: self.clock_fact().map_or_else(Known::default, Known::Known),
-            since: self.load.replace(LoadReading::now()),
+            since,
+            until,
         };
         self.tasks.spawn_blocking_on(move || Done::Facts(Box::new(facts::read(order, wall()))), &self.beside);
     }

@@ -1,10 +1,16 @@
 //! Which addresses of a plan this agent probes, and how fast.
 //!
-//! The plan proposes; the allow list and the rate cap of `agent.toml` decide. What is refused is named in the report.
+//! The plan proposes; the allow list and the rate cap of `agent.toml` decide. What is refused is named in the report. Probes
+//! of a link keep this agent's share of the link's budget: the plan spreads them accordingly, and the prober's buckets hold
+//! back what would exceed it all the same.
 
-use pingtong_evidence::{AgentId, Cidr, PairId, Plan, Protocol, Sampling};
-use pingtong_probe::{PortOrder, RoundOrder};
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use pingtong_evidence::{AgentId, Cidr, LinkId, LinkShare, PairId, Plan, Protocol, Sampling};
+use pingtong_probe::{BucketKey, PortOrder, RoundOrder};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 /// Bytes of a steady probe after the ICMP header: those of an ordinary ping.
 const PAYLOAD_BYTES: usize = 56;
@@ -45,6 +51,22 @@ pub(crate) fn as_flows(orders: Vec<RoundOrder>) -> Vec<RoundOrder> {
     orders.into_iter().flat_map(split).collect()
 }
 
+/// What rounds are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Steady,
+    Fresh,
+}
+
+/// An address to be probed by ICMP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EchoTarget {
+    pub(crate) pair: PairId,
+    pub(crate) address: IpAddr,
+    /// The link whose share its probes keep; none when the plan gives no share for it.
+    pub(crate) link: Option<LinkId>,
+}
+
 /// A port to be probed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PortTarget {
@@ -52,13 +74,14 @@ pub(crate) struct PortTarget {
     address: IpAddr,
     protocol: Protocol,
     port: u16,
+    link: Option<LinkId>,
 }
 
 /// What a plan comes to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Targets {
     /// To be probed.
-    pub(crate) probed: Vec<(PairId, IpAddr)>,
+    pub(crate) probed: Vec<EchoTarget>,
     /// Ports to be probed.
     pub(crate) ports: Vec<PortTarget>,
     /// Outside the allow list.
@@ -67,6 +90,8 @@ pub(crate) struct Targets {
     pub(crate) peers: Vec<IpAddr>,
     /// Agents whose probes may arrive.
     pub(crate) senders: Vec<AgentId>,
+    /// This agent's share of each link's budget.
+    pub(crate) shares: BTreeMap<LinkId, LinkShare>,
     /// Why some are not probed though they are allowed, in words.
     pub(crate) unsupported: Option<String>,
 }
@@ -74,21 +99,23 @@ pub(crate) struct Targets {
 impl Targets {
     /// Sorts a plan's targets; `ipv6` tells why there are no probes over it.
     pub(crate) fn of(plan: &Plan, allow: &[Cidr], ipv6: Result<(), String>) -> Self {
-        let mut targets = Self::default();
+        let shares = plan.shares.iter().map(|share| (share.link.clone(), share.clone())).collect();
+        let mut targets = Self { shares, ..Self::default() };
         let (mut peers, mut refused, mut others) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for target in &plan.targets {
             peers.insert(target.address);
             targets.senders.extend(target.agent.clone());
+            let link = target.link.clone().filter(|link| targets.shares.contains_key(link));
             match (target.address, target.protocol) {
                 (address, _) if !allow.iter().any(|block| block.contains(address)) => {
                     refused.insert(address);
                 }
                 (address, Protocol::Icmp) if address.is_ipv4() || ipv6.is_ok() => {
-                    targets.probed.push((target.pair.clone(), address));
+                    targets.probed.push(EchoTarget { pair: target.pair.clone(), address, link });
                 }
                 (address, protocol) => match (protocol, target.port) {
                     (Protocol::Tcp | Protocol::Udp, Some(port)) if targets.ports.len() < PORTS_MAX => {
-                        targets.ports.push(PortTarget { pair: target.pair.clone(), address, protocol, port });
+                        targets.ports.push(PortTarget { pair: target.pair.clone(), address, protocol, port, link });
                     }
                     _ => {
                         others.insert(format!("{protocol} towards {address}"));
@@ -108,49 +135,98 @@ impl Targets {
         targets
     }
 
-    /// One round towards each port.
-    pub(crate) fn port_orders(&self, sampling: Sampling, fresh: bool) -> Vec<PortOrder> {
-        let (probes, spacing) =
-            if fresh { (PORT_PROBES_FRESH, PORT_SPACING_FRESH) } else { (PORT_PROBES_STEADY, PORT_SPACING_STEADY) };
-        let order = |target: &PortTarget| PortOrder {
-            pair: target.pair.clone(),
-            target: target.address,
-            protocol: target.protocol,
-            port: target.port,
-            probes: sampling.probes.min(probes),
-            spacing: spacing.max(Duration::from_millis(sampling.spacing_ms.into())),
-            timeout: Duration::from_millis(sampling.timeout_ms.into()),
-            request: None,
+    /// The token buckets of all shares, in bits per second.
+    pub(crate) fn buckets(&self) -> BTreeMap<BucketKey, u64> {
+        let of_share = |share: &LinkShare| {
+            let key = |fresh| BucketKey { link: share.link.clone(), fresh };
+            [(key(false), share.steady_bits_per_s), (key(true), share.fresh_bits_per_s)]
         };
-        self.ports.iter().map(order).collect()
+        self.shares.values().flat_map(of_share).collect()
     }
 
-    /// One round towards each, such that all together keep the rate cap: a plan that asks for more gets fewer probes in
-    /// the same time.
-    pub(crate) fn orders(&self, sampling: Sampling, rate_pps_max: u32) -> (Vec<RoundOrder>, Duration) {
+    /// One round towards each port of the links that `due` names.
+    pub(crate) fn port_orders(
+        &self,
+        sampling: Sampling,
+        purpose: Purpose,
+        due: impl Fn(Option<&LinkId>) -> bool,
+    ) -> Vec<PortOrder> {
+        let (probes, spacing) = match purpose {
+            Purpose::Fresh => (PORT_PROBES_FRESH, PORT_SPACING_FRESH),
+            Purpose::Steady => (PORT_PROBES_STEADY, PORT_SPACING_STEADY),
+        };
+        let order = |target: &PortTarget| {
+            let share = target.link.as_ref().and_then(|link| self.shares.get(link));
+            let sampling = share.map_or(sampling, |share| match purpose {
+                Purpose::Steady => share.steady_ports,
+                Purpose::Fresh => share.fresh_ports,
+            });
+            PortOrder {
+                pair: target.pair.clone(),
+                target: target.address,
+                protocol: target.protocol,
+                port: target.port,
+                probes: sampling.probes.min(probes),
+                spacing: spacing.max(Duration::from_millis(sampling.spacing_ms.into())),
+                timeout: Duration::from_millis(sampling.timeout_ms.into()),
+                request: None,
+            }
+        };
+        self.ports.iter().filter(|target| due(target.link.as_ref())).map(order).collect()
+    }
+
+    /// One round towards each target of the links that `due` names, such that all together keep the rate cap: a plan that
+    /// asks for more gets fewer probes in the same time.
+    pub(crate) fn orders(
+        &self,
+        sampling: Sampling,
+        purpose: Purpose,
+        rate_pps_max: u32,
+        due: impl Fn(Option<&LinkId>) -> bool,
+    ) -> (Vec<RoundOrder>, Duration) {
         let rate_pps_max =
             if self.ports.is_empty() { rate_pps_max } else { rate_pps_max.saturating_sub(port_rate(rate_pps_max)) };
-        let spacing = Duration::from_millis(sampling.spacing_ms.into());
-        let count = u32::try_from(self.probed.len()).unwrap_or(u32::MAX);
-        let narrowest = Duration::from_secs(1).saturating_mul(count) / rate_pps_max.max(1);
-        let (spacing, probes) = if spacing < narrowest {
-            let probes = spacing.as_nanos() * u128::from(sampling.probes) / narrowest.as_nanos().max(1);
-            (narrowest, u32::try_from(probes).unwrap_or(sampling.probes).clamp(1, sampling.probes.max(1)))
-        } else {
-            (spacing, sampling.probes)
+        let wanted: Vec<(&EchoTarget, Sampling)> = self
+            .probed
+            .iter()
+            .filter(|target| due(target.link.as_ref()))
+            .map(|target| {
+                let share = target.link.as_ref().and_then(|link| self.shares.get(link));
+                let own = |share: &LinkShare| if purpose == Purpose::Fresh { share.fresh } else { share.steady };
+                (target, share.map_or(sampling, own))
+            })
+            .collect();
+        // Probes per million seconds, so that slow rounds count as well.
+        let asked: u64 = wanted.iter().map(|(_, one)| 1_000_000_000 / u64::from(one.spacing_ms.max(1))).sum();
+        let allowed = u64::from(rate_pps_max.max(1)) * 1_000_000;
+        let stretch = |spacing: Duration| {
+            if asked <= allowed {
+                return spacing;
+            }
+            let nanos = spacing.as_nanos() * u128::from(asked) / u128::from(allowed);
+            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
         };
-        let orders = self.probed.iter().map(|(pair, target)| RoundOrder {
-            pair: pair.clone(),
-            target: *target,
-            probes,
-            spacing,
-            timeout: Duration::from_millis(sampling.timeout_ms.into()),
-            payload_bytes: PAYLOAD_BYTES,
-            dont_fragment: false,
-            load_bits_per_s: None,
-            request: None,
-        });
-        (orders.collect(), spacing.saturating_mul(probes))
+        let order = |(target, sampling): &(&EchoTarget, Sampling)| {
+            let narrow = Duration::from_millis(sampling.spacing_ms.max(1).into());
+            let spacing = stretch(narrow);
+            let fitting = narrow.as_nanos() * u128::from(sampling.probes) / spacing.as_nanos().max(1);
+            let probes = u32::try_from(fitting).unwrap_or(sampling.probes).clamp(1, sampling.probes.max(1));
+            RoundOrder {
+                pair: target.pair.clone(),
+                target: target.address,
+                probes,
+                spacing,
+                timeout: Duration::from_millis(sampling.timeout_ms.into()),
+                payload_bytes: PAYLOAD_BYTES,
+                dont_fragment: false,
+                load_bits_per_s: None,
+                bucket: target.link.clone().map(|link| BucketKey { link, fresh: purpose == Purpose::Fresh }),
+                request: None,
+            }
+        };
+        let orders: Vec<RoundOrder> = wanted.iter().map(order).collect();
+        let lasting = orders.iter().map(|order| order.spacing.saturating_mul(order.probes)).max();
+        (orders, lasting.unwrap_or_default())
     }
 }
 
@@ -173,6 +249,7 @@ mod tests {
                     agent: None,
                     protocol: Protocol::Icmp,
                     port: None,
+                    link: None,
                 })
                 .collect(),
             senders: vec![],
@@ -181,6 +258,7 @@ mod tests {
             snapshot_period_ms: 1,
             fresh: None,
             fresh_sampling: sampling,
+            shares: vec![],
             load: None,
             now: Timestamp::from_millis(0),
         }
@@ -204,17 +282,18 @@ mod tests {
         let targets = Targets::of(&plan, &allow, Ok(()));
         assert_eq!((targets.probed.len(), targets.ports.len(), targets.unsupported.clone()), (1, 1, None));
         assert_eq!(targets.senders, plan.senders);
-        let one = |fresh| targets.port_orders(plan.fresh_sampling, fresh)[0].clone();
-        assert_eq!((one(false).probes, one(false).spacing), (2, Duration::from_millis(500)));
-        assert_eq!((one(true).probes, one(true).spacing, one(true).port), (40, Duration::from_millis(25), 443));
+        let one = |fresh| targets.port_orders(plan.fresh_sampling, fresh, |_| true)[0].clone();
+        assert_eq!((one(Purpose::Steady).probes, one(Purpose::Steady).spacing), (2, Duration::from_millis(500)));
+        assert_eq!(
+            (one(Purpose::Fresh).probes, one(Purpose::Fresh).spacing, one(Purpose::Fresh).port),
+            (40, Duration::from_millis(25), 443)
+        );
         // A plan that asks for less gets less, and one without a port cannot be followed.
         let less = Sampling { probes: 1, spacing_ms: 2_000, ..plan.steady };
-        assert_eq!(
-            (targets.port_orders(less, true)[0].probes, targets.port_orders(less, true)[0].spacing.as_secs()),
-            (1, 2)
-        );
+        let order = targets.port_orders(less, Purpose::Fresh, |_| true)[0].clone();
+        assert_eq!((order.probes, order.spacing.as_secs()), (1, 2));
         let icmp = |targets: &Targets| {
-            let (orders, _) = targets.orders(Sampling { spacing_ms: 1, ..plan.steady }, 100);
+            let (orders, _) = targets.orders(Sampling { spacing_ms: 1, ..plan.steady }, Purpose::Steady, 100, |_| true);
             1_000_000 / u32::try_from(orders[0].spacing.as_micros()).unwrap()
         };
         assert!(icmp(&targets) + port_rate(100) <= 100, "both kinds together keep the cap");
@@ -233,7 +312,7 @@ mod tests {
     fn a_burst_is_several_flows_of_the_same_probes_in_the_same_time() {
         let allow = [Cidr::parse("0.0.0.0/0").unwrap()];
         let plan = plan(&["10.0.0.1"]);
-        let (orders, _) = Targets::of(&plan, &allow, Ok(())).orders(plan.steady, 2_000);
+        let (orders, _) = Targets::of(&plan, &allow, Ok(())).orders(plan.steady, Purpose::Fresh, 2_000, |_| true);
         let whole = orders[0].clone();
         let flows = as_flows(orders);
         assert_eq!((flows.len(), flows.iter().map(|flow| flow.probes).sum::<u32>()), (4, whole.probes));
@@ -248,9 +327,9 @@ mod tests {
         let allow = [Cidr::parse("0.0.0.0/0").unwrap()];
         let plan = plan(&["10.0.0.1", "10.0.0.2"]);
         let targets = Targets::of(&plan, &allow, Ok(()));
-        let (orders, lasting) = targets.orders(plan.steady, 2_000);
+        let (orders, lasting) = targets.orders(plan.steady, Purpose::Fresh, 2_000, |_| true);
         assert_eq!((orders[0].probes, lasting), (400, Duration::from_millis(1_600)));
-        let (orders, lasting) = targets.orders(plan.steady, 100);
+        let (orders, lasting) = targets.orders(plan.steady, Purpose::Fresh, 100, |_| true);
         assert_eq!((orders[0].probes, lasting), (80, Duration::from_millis(1_600)));
     }
 }

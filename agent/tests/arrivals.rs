@@ -24,7 +24,7 @@ use pingtong_agent::{
 use pingtong_evidence::{AgentId, ArrivalRound, Known, PairId, ProbeRound, SequenceSet};
 use pingtong_probe::{NonceKey, RoundOrder, load_steps};
 use road::{CHAIN, Net, Road, THERE, THERE_V6, dropping};
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// Longer than any part of a test takes.
@@ -59,7 +59,7 @@ fn probing(net: &Net, name: &str) -> Probing {
     assert_eq!(engine.degraded(), None, "both sockets are needed");
     let key = NonceKey::from_bytes([7; 32]);
     let mut probing = Probing::new(Clock::start(), engine, agent(name), key.clone(), 100_000);
-    probing.plan(key, vec![agent("here")]);
+    probing.plan(key, vec![agent("here")], BTreeMap::new());
     probing
 }
 
@@ -95,6 +95,7 @@ async fn probe(road: &Road, to: &str, probes: u32, spacing: Duration) -> Seen {
         payload_bytes: 56,
         dont_fragment: false,
         load_bits_per_s: None,
+        bucket: None,
         request: None,
     };
     send(road, order).await
@@ -271,6 +272,7 @@ async fn a_load_tells_what_each_direction_carries() {
             payload_bytes: step.payload_bytes,
             dont_fragment: false,
             load_bits_per_s: Some(step.bits_per_s),
+            bucket: None,
             request: None,
         },
     )

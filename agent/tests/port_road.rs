@@ -58,7 +58,7 @@ impl Far {
     fn new(net: &Net, protocol: Protocol, allowed: Vec<u16>) -> Self {
         let engine = Engine::start(net.within(Sockets::open));
         let mut probing = Probing::new(Clock::start(), engine, agent("there"), key(), 1_000);
-        probing.plan(key(), vec![agent("here")]);
+        probing.plan(key(), vec![agent("here")], std::collections::BTreeMap::new());
         let expected =
             |from, to| PlanArrival { agent: agent("here"), from: ip(from), to: ip(to), protocol, port: PORT };
         let expected = [expected(HERE, THERE), expected(HERE_V6, THERE_V6)];

@@ -126,6 +126,7 @@ fn plan(revision: u64, fresh: Option<&str>) -> Plan {
         agent: None,
         protocol: Protocol::Icmp,
         port: None,
+        link: None,
     };
     Plan {
         schema: SCHEMA,
@@ -138,6 +139,7 @@ fn plan(revision: u64, fresh: Option<&str>) -> Plan {
         snapshot_period_ms: 60_000,
         fresh: fresh.map(|tag| RequestTag::parse(tag).unwrap()),
         fresh_sampling: Sampling { probes: 100, spacing_ms: 4, timeout_ms: 500, period_ms: 1_000 },
+        shares: vec![],
         load: None,
         now: Timestamp::from_millis(0),
     }

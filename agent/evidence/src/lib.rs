@@ -7,6 +7,7 @@
 //! Serde is here because these types *are* the format in which evidence travels and is kept; it is versioned by
 //! [`SCHEMA`], changes are additive.
 
+mod budget;
 mod cidr;
 mod filter;
 mod gap;
@@ -26,6 +27,7 @@ mod sequence;
 mod snapshot;
 mod time;
 
+pub use budget::{ASSUMED_BITS_PER_S, BandwidthSource, LinkBandwidth, LinkShare, ProbeBudget, echo_bits, probe_bits};
 pub use cidr::{Cidr, CidrError};
 pub use filter::{
     AclEntry, NetworkAcl, Policy, PrefixList, RulePeer, RuleProtocol, SecurityGroup, SecurityGroupKind, SecurityRule,

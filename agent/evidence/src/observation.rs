@@ -44,6 +44,7 @@ impl ProbeRound {
             request: None,
             started_at: Timestamp::from_millis(0),
             ended_at: Timestamp::from_millis(1),
+            sending_ms: None,
             payload_bytes: 56,
             dont_fragment: false,
             load_bits_per_s: None,
@@ -180,6 +181,9 @@ pub struct ProbeRound {
     pub started_at: Timestamp,
     /// When the round was closed: all answered, or the last probe's time-out passed.
     pub ended_at: Timestamp,
+    /// Milliseconds from the first probe's departure to the last one's; none when the agent does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sending_ms: Option<u64>,
     /// Bytes of ICMP payload.
     pub payload_bytes: u32,
     /// Whether the probes may not be cut on the way: a round of a search for the largest packet that passes. What it

@@ -6,8 +6,8 @@
 //! [`Ack`] only after the accepted reports are kept durably. All carry `Authorization: Bearer AGENT_ID.SECRET`.
 
 use crate::{
-    AccountId, AgentId, ArrivalRound, HostFacts, InstanceId, MetadataFact, PairId, ProbeRound, Protocol, ReportId,
-    RequestTag, Snapshot, Timestamp,
+    AccountId, AgentId, ArrivalRound, HostFacts, InstanceId, LinkId, LinkShare, MetadataFact, PairId, ProbeRound,
+    Protocol, ReportId, RequestTag, Snapshot, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -39,6 +39,9 @@ pub struct PlanTarget {
     /// To which port; none for ICMP.
     #[serde(default)]
     pub port: Option<u16>,
+    /// The link that the probes cross, whose [`LinkShare`] of the plan they keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkId>,
 }
 
 /// Connections or datagrams of another agent that come to this one.
@@ -116,6 +119,10 @@ pub struct Plan {
     pub fresh: Option<RequestTag>,
     /// How much is sent for it.
     pub fresh_sampling: Sampling,
+    /// What the probes of each link may take and how they are spread, in place of `steady` and `fresh_sampling`. The period
+    /// of a link's steady rounds is a multiple of the plan's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<LinkShare>,
     /// A load that belongs to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<PlanLoad>,

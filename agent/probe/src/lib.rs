@@ -36,7 +36,7 @@ pub use now::{ClockWatch, Now};
 pub use path_size::{PathSize, SizeVerdict};
 pub use payload::{AgentHash, PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN, Payload};
 pub use port_prober::{PortInput, PortOrder, PortOutput, PortProber, PortProberSettings, PortSend};
-pub use prober::{Counters, Input, Output, Prober, ProberSettings, RoundOrder, SendProbe};
+pub use prober::{BucketKey, Counters, Input, Output, Prober, ProberSettings, RoundOrder, SendProbe};
 pub use size_search::{SizeBounds, SizeGoal, SizeSearch};
 pub use sweep::{
     ErrorKind, Fate, Handover, Oddities, RELATIVE_ERROR, RttFigures, SeriesError, Share, Sweep, SweepProbe,

@@ -112,7 +112,8 @@ mod tests {
         let target = "172.16.1.10".parse().unwrap();
         let pair: PairId = "p".parse().unwrap();
         let timeout = Duration::from_secs(1);
-        let mut search = SizeSearch::new(SizeGoal { pair, target, request: None, mtu: 1_500, timeout, known: None });
+        let mut search =
+            SizeSearch::new(SizeGoal { pair, target, request: None, bucket: None, mtu: 1_500, timeout, known: None });
         let mut size = PathSize::new(target, 1_500);
         for _ in 0..64 {
             for order in search.orders() {

@@ -267,7 +267,7 @@ impl PortProber {
                 return None;
             }
             let round = self.rounds.get_mut(&id)?;
-            if now.mono > due.saturating_add(round.timeout) {
+            if round.next_due().is_some_and(|due| now.mono > due.saturating_add(round.timeout)) {
                 round.push(PortFate::NotSent);
                 self.not_sent += 1;
                 continue;
@@ -302,7 +302,7 @@ impl PortProber {
     }
 
     fn next_probe(&self) -> Option<(Duration, u64)> {
-        self.rounds.iter().filter_map(|(id, round)| Some((round.next_due()?, *id))).min()
+        self.rounds.iter().filter_map(|(id, round)| Some((round.next_start()?, *id))).min()
     }
 
     fn start(&mut self, now: Now, order: PortOrder) {
@@ -326,6 +326,7 @@ impl PortProber {
             spacing: order.spacing,
             timeout: order.timeout,
             first_due: now.mono,
+            last_sent: None,
             started_at: now.wall,
             fates: vec![],
             source_ports: vec![],
@@ -340,6 +341,7 @@ impl PortProber {
         let round = self.rounds.get_mut(&id)?;
         let sequence = round.next_sequence()?;
         round.push(PortFate::Open(now));
+        round.last_sent = Some(now);
         self.next_token = self.next_token.max(now).saturating_add(per_probe);
         let payload = match round.protocol {
             Protocol::Udp => {

@@ -41,6 +41,7 @@ pub(crate) struct PortRound {
     pub(crate) spacing: Duration,
     pub(crate) timeout: Duration,
     pub(crate) first_due: Duration,
+    pub(crate) last_sent: Option<Duration>,
     pub(crate) started_at: Timestamp,
     pub(crate) fates: Vec<PortFate>,
     pub(crate) source_ports: Vec<u16>,
@@ -58,6 +59,13 @@ impl PortRound {
     pub(crate) fn next_due(&self) -> Option<Duration> {
         let sequence = self.next_sequence()?;
         Some(self.first_due.saturating_add(self.spacing.saturating_mul(sequence)))
+    }
+
+    /// When the next probe may go. One that is late is made up for little by little: the spacing is what the link's budget
+    /// allows.
+    pub(crate) fn next_start(&self) -> Option<Duration> {
+        let due = self.next_due()?;
+        Some(self.last_sent.map_or(due, |sent| due.max(sent.saturating_add(self.spacing * 3 / 4))))
     }
 
     pub(crate) fn push(&mut self, fate: PortFate) {
@@ -140,6 +148,7 @@ impl PortRound {
             request: self.request,
             started_at: self.started_at,
             ended_at: now.wall,
+            sending_ms: None,
             payload_bytes: u32::try_from(self.payload_bytes).unwrap_or(u32::MAX),
             dont_fragment: false,
             load_bits_per_s: None,

@@ -4,7 +4,7 @@
 //! unanswered. ICMP errors decide nothing: their senders limit their rate, so they describe the series, and a reply
 //! may still come.
 
-use crate::{Now, rtt};
+use crate::{BucketKey, Now, rtt};
 use pingtong_evidence::{
     IcmpError, Known, Nanos, PairId, ProbeRound, Protocol, RequestTag, RoundKey, RttSummary, SendErrors, SequenceSet,
     StrangerReply, Timestamp, WhyUnknown,
@@ -44,11 +44,15 @@ pub(crate) struct Round {
     pub(crate) payload_bytes: usize,
     pub(crate) dont_fragment: bool,
     pub(crate) load_bits_per_s: Option<u64>,
+    pub(crate) bucket: Option<BucketKey>,
     pub(crate) probes: u32,
     pub(crate) spacing: Duration,
     pub(crate) timeout: Duration,
     pub(crate) first_due: Duration,
     pub(crate) started_at: Timestamp,
+    /// No probe is due before: its bucket held the round back until then.
+    held_until: Duration,
+    first_sent: Option<Duration>,
     fates: Vec<Fate>,
     replied_on_wire: SequenceSet,
     unanswered: u32,
@@ -87,11 +91,14 @@ impl Round {
             payload_bytes,
             dont_fragment,
             load_bits_per_s: None,
+            bucket: None,
             probes,
             spacing,
             timeout,
             first_due: now.mono,
             started_at: now.wall,
+            held_until: Duration::ZERO,
+            first_sent: None,
             fates: Vec::new(),
             replied_on_wire: SequenceSet::new(),
             unanswered: 0,
@@ -114,7 +121,11 @@ impl Round {
     }
 
     pub(crate) fn due(&self, sequence: u32) -> Duration {
-        self.first_due.saturating_add(self.spacing.saturating_mul(sequence))
+        self.first_due.saturating_add(self.spacing.saturating_mul(sequence)).max(self.held_until)
+    }
+
+    pub(crate) fn hold_until(&mut self, at: Duration) {
+        self.held_until = at;
     }
 
     /// When this round next needs attention: a probe to send, or its end.
@@ -137,6 +148,7 @@ impl Round {
     pub(crate) fn send(&mut self, now: Duration) {
         self.fates.push(Fate::Open(Departure { at: now, stamped: false }));
         self.unanswered += 1;
+        self.first_sent.get_or_insert(now);
         self.last_sent = now;
     }
 
@@ -260,6 +272,9 @@ impl Round {
             request: self.request,
             started_at: self.started_at,
             ended_at: now.wall,
+            sending_ms: self
+                .first_sent
+                .map(|first| u64::try_from(self.last_sent.saturating_sub(first).as_millis()).unwrap_or(u64::MAX)),
             payload_bytes: u32::try_from(self.payload_bytes).unwrap_or(u32::MAX),
             dont_fragment: self.dont_fragment,
             load_bits_per_s: self.load_bits_per_s,

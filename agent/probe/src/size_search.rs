@@ -6,7 +6,7 @@
 //! ordinary ping dies: a dead pair says nothing of sizes. What the own kernel refuses for its size is a bound and no loss.
 //! Does not judge: whether a boundary is a fault is the verdict's business. Nothing here reads a clock.
 
-use crate::RoundOrder;
+use crate::{BucketKey, RoundOrder};
 use pingtong_evidence::{PairId, ProbeRound, RequestTag};
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -17,8 +17,8 @@ const HEADER_V6_BYTES: u32 = 48;
 const BASE_PAYLOAD_BYTES: u32 = 56;
 /// No packet that is searched for is larger, whatever a loopback says that it carries.
 const PACKET_BYTES_MAX: u32 = 65_535;
-/// Sizes tried at a time. Six packets of 1 500 bytes take 36 ms of the smallest connection that is sold, 2 Mbit/s.
-const SIZES_MAX: u32 = 6;
+/// Sizes tried at a time. A link's budget counts every byte: three cost a quarter less than six and two batches more.
+const SIZES_MAX: u32 = 3;
 /// Probes of each size: one lost packet must not look like a size that dies.
 const PROBES: u32 = 3;
 /// Probes on either side of the boundary at last.
@@ -29,9 +29,9 @@ const SPACING: Duration = Duration::from_millis(20);
 const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 /// Round trips within which an answer is taken to come.
 const TIMEOUT_ROUND_TRIPS: u32 = 4;
-/// Batches of one search: the ends, six sevenfold cuts of 65 535 bytes, the boundary, and one more search after chance
+/// Batches of one search: the ends, eight fourfold divisions of 65 535 bytes, the boundary, and one more search after chance
 /// losses misled the first.
-const BATCHES_MAX: u32 = 18;
+const BATCHES_MAX: u32 = 22;
 
 /// What is searched for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct SizeGoal {
     pub target: IpAddr,
     /// The request for fresh evidence that this answers.
     pub request: Option<RequestTag>,
+    /// The budget that its packets are taken from.
+    pub bucket: Option<BucketKey>,
     /// Largest packet that the own card carries, in bytes.
     pub mtu: u32,
     /// Time after which a probe counts as unanswered while no round-trip time is known.
@@ -147,6 +149,7 @@ impl SizeSearch {
             payload_bytes: usize::try_from(size.saturating_sub(header_bytes(self.goal.target))).unwrap_or(usize::MAX),
             dont_fragment: true,
             load_bits_per_s: None,
+            bucket: self.goal.bucket.clone(),
             request: self.goal.request.clone(),
         }
     }

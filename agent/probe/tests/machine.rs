@@ -3,9 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::similar_names, reason = "a test fails by panicking")]
 
-use pingtong_evidence::{AgentId, IcmpError, PairId, ProbeRound, Timestamp};
+use pingtong_evidence::{AgentId, IcmpError, LinkId, PairId, ProbeRound, Timestamp};
 use pingtong_probe::{
-    EchoKind, Heard, Input, NonceKey, Now, Output, Prober, ProberSettings, RoundOrder, SendProbe, Unsent, WhyUnsent,
+    BucketKey, EchoKind, Heard, Input, NonceKey, Now, Output, Prober, ProberSettings, RoundOrder, SendProbe, Unsent,
+    WhyUnsent,
 };
 use std::{
     collections::BTreeMap,
@@ -52,6 +53,7 @@ fn order(probes: u32, spacing_ms: u64) -> RoundOrder {
         payload_bytes: 56,
         dont_fragment: false,
         load_bits_per_s: None,
+        bucket: None,
         request: None,
     }
 }
@@ -375,4 +377,65 @@ fn any_mixture_adds_up() {
             assert_eq!(round.rtt.map_or(0, |rtt| rtt.samples), round.replied.len(), "seed {seed}");
         }
     }
+}
+
+fn bucket(link: &str) -> BucketKey {
+    BucketKey { link: LinkId::parse(link).unwrap(), fresh: true }
+}
+
+/// Bits of an echo with the payload of [`order`].
+const ECHO_BITS: u64 = 84 * 8;
+
+#[test]
+fn rounds_of_one_bucket_keep_its_rate_together_and_lose_nothing() {
+    let mut prober = prober(100_000, 10_000);
+    // A fifth of 2 Mbit/s, and another link that has nothing to do with it.
+    prober.handle(now(ms(0)), Input::Buckets(BTreeMap::from([(bucket("a"), 400_000), (bucket("b"), 100_000_000)])));
+    for target in 1..=10u8 {
+        let target = IpAddr::from([10, 0, 0, target]);
+        let round = RoundOrder { target, bucket: Some(bucket("a")), ..order(100, 1) };
+        prober.handle(now(ms(0)), Input::Start(round));
+    }
+    let apart = RoundOrder { target: [10, 0, 1, 1].into(), bucket: Some(bucket("b")), ..order(100, 1) };
+    prober.handle(now(ms(0)), Input::Start(apart));
+    let mut sent: Vec<u64> = vec![];
+    let (rounds, at) = drive(&mut prober, |probe| {
+        sent.push(u64::from(probe.target != IpAddr::from([10, 0, 1, 1])) * ECHO_BITS);
+        Fate::Replies(vec![ms(1)])
+    });
+    assert!(rounds.iter().all(|round| round.replied.len() == 100), "what waits for the budget is sent later");
+    assert_eq!(prober.counters().probes_not_sent, 0);
+    let own: Vec<_> = at.iter().zip(&sent).filter(|(_, bits)| **bits > 0).map(|(at, _)| *at).collect();
+    for (n, from) in own.iter().enumerate() {
+        let within = own[n..].iter().filter(|each| **each < *from + ms(1_000)).count() as u64;
+        assert!(within * ECHO_BITS <= 400_000 + 10_000, "{within} probes in the second from {from:?}");
+    }
+    assert!(*own.last().unwrap() >= ms(1_600), "672 kbit take their time");
+    let other: Vec<_> = at.iter().zip(&sent).filter(|(_, bits)| **bits == 0).map(|(at, _)| *at).collect();
+    assert!(*other.last().unwrap() <= ms(110), "the other link does not wait");
+}
+
+#[test]
+fn a_machine_that_was_held_up_does_not_make_up_for_it_in_a_burst() {
+    let mut prober = prober(100_000, 10_000);
+    prober.handle(now(ms(0)), Input::Buckets(BTreeMap::from([(bucket("a"), 200_000)])));
+    prober.handle(now(ms(0)), Input::Start(RoundOrder { bucket: Some(bucket("a")), ..order(400, 4) }));
+    // Nobody looked for 900 ms, in which 225 probes were due.
+    let mut at_once = 0;
+    while let Some(Output::Send(_)) = prober.poll(now(ms(900))) {
+        at_once += 1;
+    }
+    assert!((1..=8).contains(&at_once), "{at_once} probes at once");
+    assert!(prober.next_deadline().unwrap() > ms(900));
+}
+
+#[test]
+fn a_round_says_over_what_time_it_was_sent_and_one_without_a_budget_sends_nothing() {
+    let mut prober = prober(100_000, 10_000);
+    prober.handle(now(ms(0)), Input::Start(order(11, 20)));
+    prober.handle(now(ms(0)), Input::Start(RoundOrder { bucket: Some(bucket("gone")), ..order(5, 20) }));
+    let (rounds, _) = drive(&mut prober, |_| Fate::Replies(vec![ms(1)]));
+    let shown: Vec<_> = rounds.iter().map(|round| (round.sent.len(), round.sending_ms)).collect();
+    assert_eq!(shown, [(0, None), (11, Some(200))]);
+    assert_eq!(prober.counters().probes_not_sent, 5);
 }

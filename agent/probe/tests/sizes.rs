@@ -13,6 +13,7 @@ fn goal(mtu: u32) -> SizeGoal {
         pair: PairId::parse("p").unwrap(),
         target: [172, 16, 1, 10].into(),
         request: None,
+        bucket: None,
         mtu,
         timeout: Duration::from_secs(1),
         known: None,

@@ -139,6 +139,7 @@ pub async fn examine(args: &DoctorArgs, engine: Engine, clock: Clock) -> anyhow:
         watched_ports: vec![],
         clock: Known::default(),
         since: None,
+        until: None,
     };
     let facts = tokio::task::spawn_blocking(move || facts::read(order, wall())).await?;
     findings.extend(host::findings(&facts, settings.as_ref()));

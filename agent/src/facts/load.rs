@@ -48,9 +48,13 @@ impl LoadReading {
     }
 }
 
-/// What happened since `before`, up to now.
-pub(super) fn since(before: Option<&LoadReading>) -> Known<LoadFact> {
-    before.map_or(Known::Unknown(WhyUnknown::NotAsked), |before| between(before, &LoadReading::now()))
+/// What happened since `before`, up to `until` or else now. Packets that the backlog dropped are counted up to now in any
+/// case: a burst of our own probes is too small to fill it, so drops meanwhile are the host's.
+pub(super) fn since(before: Option<&LoadReading>, until: Option<LoadReading>) -> Known<LoadFact> {
+    let Some(before) = before else { return Known::Unknown(WhyUnknown::NotAsked) };
+    let now = LoadReading::now();
+    let drops = now.backlog_drops;
+    between(before, &LoadReading { backlog_drops: drops, ..until.unwrap_or(now) })
 }
 
 fn between(before: &LoadReading, after: &LoadReading) -> Known<LoadFact> {

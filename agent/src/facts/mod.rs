@@ -38,8 +38,10 @@ pub struct FactsOrder {
     pub watched_ports: Vec<WatchedPort>,
     /// The clock against the collector's.
     pub clock: Known<ClockFact>,
-    /// What the host had done when the time began over which its load is told.
+    /// What the host had done when the time began over which its load is reported.
     pub since: Option<LoadReading>,
+    /// The same when that time ended: now when it is not set.
+    pub until: Option<LoadReading>,
 }
 
 /// Reads the host.
@@ -64,7 +66,7 @@ pub fn read(order: FactsOrder, at: Timestamp) -> HostFacts {
         sysctls: kernel::sysctls(),
         firewall: firewall::list(),
         counters: kernel::counters(),
-        load: load::since(order.since.as_ref()),
+        load: load::since(order.since.as_ref(), order.until),
         engine: order.engine,
         observes: order.observes,
         watched_ports: order.watched_ports,

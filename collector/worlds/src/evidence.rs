@@ -133,6 +133,7 @@ fn probe_round(world: &World, flow: Direction, round: u64, trips: &[Trip]) -> Pr
         request: None,
         started_at: moment(begun(round)),
         ended_at: moment(begun(round) + ROUND_MS),
+        sending_ms: None,
         payload_bytes: 56,
         dont_fragment: false,
         load_bits_per_s: None,
