@@ -3,6 +3,7 @@
 //! The revision is kept before it is shown, so that after a restart no agent takes a new plan for one that it knows.
 
 use crate::{
+    budget::{self, Allotment},
     clock,
     credential::Secret,
     gathering::Gathering,
@@ -12,10 +13,12 @@ use crate::{
     settings::{ExpectedLink, Settings},
     store::{AgentRow, StoreError},
 };
-use pingtong_evidence::{AgentId, PairId, Plan, PlanLoad, ReportBody, RequestTag, Timestamp};
-use pingtong_verdict::State;
+use pingtong_evidence::{
+    AccountId, AgentId, LinkId, PairId, Plan, PlanLoad, RegionId, ReportBody, RequestTag, Side, Snapshot, Timestamp,
+};
+use pingtong_verdict::{State, spec_bits_per_s};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -29,6 +32,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 const REVISION: &str = "plan-revision";
+/// Kept snapshots of one place looked at for the bandwidth of links when the program starts.
+const SPEC_READERS: u32 = 8;
 
 /// Shared by all handlers and the run loop.
 pub(crate) struct Board {
@@ -54,6 +59,8 @@ pub(crate) struct Board {
     gathered: Notify,
     seen: Mutex<BTreeMap<AgentId, Timestamp>>,
     states: Mutex<BTreeMap<PairId, State>>,
+    /// Bits per second that each side's configuration says a link carries.
+    specs: Mutex<BTreeMap<(LinkId, Side), u64>>,
     /// One request for fresh evidence at a time: a second would make agents drop the first.
     pub(crate) one_at_a_time: tokio::sync::Mutex<()>,
     /// One change of the roster at a time.
@@ -84,11 +91,13 @@ impl Counters {
     }
 }
 
-/// The roster with the keys of its agents' nonces.
+/// The roster with the keys of its agents' nonces and what their probes may take.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Planned {
     /// The pairs and targets.
     pub(crate) roster: Roster,
+    /// What probes may take.
+    pub(crate) allotment: Allotment,
     /// The enrolled agents.
     pub(crate) agents: Vec<AgentId>,
     keys: BTreeMap<AgentId, String>,
@@ -122,11 +131,20 @@ impl Board {
             gathered: Notify::new(),
             seen: Mutex::default(),
             states: Mutex::default(),
+            specs: Mutex::default(),
             one_at_a_time: tokio::sync::Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
             bumping: tokio::sync::Mutex::default(),
         };
         board.bump().await?;
+        for place in places_of(&board.settings.links) {
+            let before = clock::now();
+            let (account, region) = place;
+            let read =
+                move |store: &mut crate::store::Store| store.snapshots_before(&account, &region, before, SPEC_READERS);
+            let kept = board.keeper.read(read).await?;
+            board.learn_specs(kept.iter().rev());
+        }
         board.refresh().await?;
         Ok(board)
     }
@@ -145,7 +163,8 @@ impl Board {
         let agents = self.keeper.read(|store| store.agents()).await?;
         let roster = Roster::derive(&self.settings.links, &agents);
         let keys = self.keys_of(&roster, &agents).await?;
-        let planned = Planned { roster, agents: agents.into_iter().map(|agent| agent.id).collect(), keys };
+        let allotment = self.allot(&roster);
+        let planned = Planned { roster, allotment, agents: agents.into_iter().map(|agent| agent.id).collect(), keys };
         if *self.planned() == planned {
             return Ok(());
         }
@@ -164,9 +183,39 @@ impl Board {
         let planned = self.planned();
         let fresh = lock(&self.fresh).get(agent).cloned();
         let load = lock(&self.load).clone().filter(|(sender, _)| sender == agent).map(|(_, load)| load);
-        let mut plan = planned.roster.plan_of(agent, revision, planned.keys.get(agent)?, fresh, load, clock::now())?;
+        let shares = planned.allotment.shares.get(agent).map_or(&[][..], Vec::as_slice);
+        let key = planned.keys.get(agent)?;
+        let mut plan = planned.roster.plan_of(agent, revision, key, shares, clock::now())?;
+        (plan.fresh, plan.load) = (fresh, load);
         plan.steady.probes = plan.steady.probes.min(self.settings.steady_probes);
         Some(plan)
+    }
+
+    /// What probes may take as far as bandwidths are known now.
+    fn allot(&self, roster: &Roster) -> Allotment {
+        let specs = lock(&self.specs).clone();
+        // The initiator's specification decides for both ends (`network-semantics.md` F61).
+        let spec = |link: &LinkId| Side::BOTH.iter().find_map(|side| specs.get(&(link.clone(), *side)).copied());
+        let links = &self.settings.links;
+        let known = links.iter().map(|expected| &expected.link.id).filter_map(|id| Some((id.clone(), spec(id)?)));
+        let settings = &self.settings;
+        budget::allot(roster, links, &known.collect(), &settings.budgets, settings.steady_probes)
+    }
+
+    /// Notes the bandwidths in snapshots, the newest last; whether one changed, so that the plan must be made anew.
+    pub(crate) fn learn_specs<'s>(&self, snapshots: impl Iterator<Item = &'s Snapshot>) -> bool {
+        let mut changed = false;
+        let mut specs = lock(&self.specs);
+        for snapshot in snapshots {
+            for link in self.settings.links.iter().map(|expected| &expected.link) {
+                for side in Side::BOTH {
+                    if let Some(bits_per_s) = spec_bits_per_s(link, side, snapshot) {
+                        changed |= specs.insert((link.id.clone(), side), bits_per_s) != Some(bits_per_s);
+                    }
+                }
+            }
+        }
+        changed
     }
 
     /// For waiting until the plan changes.
@@ -248,7 +297,9 @@ impl Board {
         if snapshots.is_empty() {
             return Ok(());
         }
-        self.keeper.write(move |store| store.keep_snapshots(&snapshots, clock::now())).await
+        let changed = self.learn_specs(snapshots.iter());
+        self.keeper.write(move |store| store.keep_snapshots(&snapshots, clock::now())).await?;
+        if changed { self.refresh().await } else { Ok(()) }
     }
 
     /// The states of the pairs at the latest look.
@@ -298,6 +349,11 @@ impl Board {
         }
         Ok(keys)
     }
+}
+
+fn places_of(links: &[ExpectedLink]) -> BTreeSet<(AccountId, RegionId)> {
+    let sides = links.iter().flat_map(|expected| Side::BOTH.map(|side| expected.link.side(side)));
+    sides.map(|side| (side.account.clone(), side.region.clone())).collect()
 }
 
 fn elapsed_ms(since: Instant) -> u64 {

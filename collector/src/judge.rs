@@ -1,13 +1,15 @@
 //! From kept evidence to the question that the verdict engine answers. Decides what belongs to a pair, nothing else.
 
 use crate::{
+    board::Planned,
     roster::Roster,
     store::{Evidence, Store, StoreError},
 };
 use pingtong_evidence::{
-    AccountId, AgentId, Link, LinkSide, Pair, PairId, RegionId, RoundKey, Side, Snapshot, Timestamp, VpcId, WhyUnknown,
+    AccountId, AgentId, Direction, Link, LinkId, LinkSide, Pair, PairId, ProbeRound, RegionId, RoundKey, Side,
+    Snapshot, Timestamp, VpcId, WhyUnknown,
 };
-use pingtong_verdict::Question;
+use pingtong_verdict::{Probing, Question};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
@@ -54,6 +56,7 @@ pub(crate) fn question(
             .filter(|snapshot| accounts.contains(&&snapshot.account))
             .cloned()
             .collect(),
+        probing: evidence.probing,
         silent: silent.iter().filter(|agent| own.contains(agent)).cloned().collect(),
         healths: evidence.healths.iter().filter(|health| agents.contains(&health.agent)).cloned().collect(),
         pair: pair.clone(),
@@ -65,6 +68,24 @@ pub(crate) fn question(
         asked_at,
         settle_ms,
     }
+}
+
+/// Notes what the probes of a link took of it, over all of its pairs.
+pub(crate) fn measure(link: &LinkId, planned: &Planned, evidence: &mut Evidence) {
+    let Some(budget) = planned.allotment.budgets.get(link) else { return };
+    let pairs = planned.roster.pairs.values().filter(|pair| pair.link.id == *link);
+    evidence.probing = Some(Probing::new(*budget, pairs, &evidence.probes));
+}
+
+/// Whether probes of a request took more of a link than they may, by what is known of its bandwidth now, and some were lost:
+/// then those losses decide nothing, and another request within the budget does.
+pub(crate) fn is_overloaded(evidence: &Evidence, bandwidth: u64) -> bool {
+    let lost = |round: &ProbeRound| {
+        let answered = round.replied.union(&round.late);
+        !answered.is_empty() && round.sent.missing_from(&answered) > 0
+    };
+    let too_much = |probing: &Probing| Direction::BOTH.iter().any(|direction| probing.exceeds(*direction, bandwidth));
+    evidence.probing.as_ref().is_some_and(too_much) && evidence.probes.iter().any(lost)
 }
 
 /// Adds, for each place of the link that nobody read for this question, the newest snapshot that an operator handed over. The
@@ -165,7 +186,7 @@ pub(crate) fn add_history(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pingtong_evidence::{Gap, Known, LinkId, LinkKind, Vpc};
+    use pingtong_evidence::{Gap, Known, LinkKind, Vpc};
     use serde_json::json;
 
     fn link() -> Link {

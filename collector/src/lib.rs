@@ -13,6 +13,7 @@
 mod audit;
 pub mod bench;
 mod board;
+mod budget;
 mod bundle;
 pub mod cli;
 mod client;

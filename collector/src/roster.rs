@@ -7,14 +7,15 @@
 //! agent's own word (metadata service), bound to its credential's account; snapshots have the last word in the verdict.
 
 use crate::{
+    budget,
     settings::{ExpectedLink, LoadLimit},
     store::{AgentRow, hash_of},
 };
 use pingtong_evidence::{
-    AgentId, Cidr, Endpoint, EndpointSet, Expectation, Link, LinkId, MetadataFact, Pair, PairId, PlanArrival,
-    PlanTarget, PortRange, ProbeRound, Protocol, SCHEMA, Sampling, Side, Timestamp,
+    AgentId, Cidr, Endpoint, EndpointSet, Expectation, Link, LinkId, LinkShare, MetadataFact, Pair, PairId,
+    PlanArrival, PlanTarget, PortRange, ProbeRound, Protocol, SCHEMA, Side, Timestamp,
 };
-use pingtong_evidence::{Plan, PlanLoad, RequestTag};
+use pingtong_evidence::{Plan, PlanLoad};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -25,14 +26,6 @@ use std::{
 const PAIRS_MAX: usize = 4096;
 /// Ports of one expectation that are each probed; of a longer range only both ends are.
 const PORTS_EACH_MAX: u16 = 8;
-/// Steady probes that one agent sends each second over all its targets.
-const STEADY_PPS_MAX: u32 = 500;
-/// Fresh probes that one agent sends in one burst over all its targets.
-const BURST_PROBES_MAX: u32 = 1600;
-const STEADY: Sampling = Sampling { probes: 10, spacing_ms: 50, timeout_ms: 1000, period_ms: 1000 };
-const FRESH: Sampling = Sampling { probes: 400, spacing_ms: 4, timeout_ms: 1000, period_ms: 3000 };
-/// A burst of fewer probes measures no loss worth the name.
-const FRESH_PROBES_MIN: u32 = 40;
 const SNAPSHOT_PERIOD_MS: u32 = 60_000;
 
 /// All pairs and targets of one moment.
@@ -68,18 +61,22 @@ impl Roster {
         }
         let mut targets: BTreeMap<AgentId, BTreeSet<PlanTarget>> =
             agents.iter().map(|agent| (agent.id.clone(), BTreeSet::new())).collect();
-        for pair in roster.pairs.values() {
-            for side in Side::BOTH {
-                let speaks = pair.protocol == Protocol::Icmp || side == pair.opened_by;
-                let (own, peer) = (pair.endpoint(side), pair.endpoint(side.opposite()));
-                if let (true, Some(agent)) = (speaks, &own.agent) {
-                    targets.entry(agent.clone()).or_default().insert(target_of(pair, peer));
-                }
+        for (pair, side) in roster.flows() {
+            if let Some(agent) = &pair.endpoint(side).agent {
+                targets.entry(agent.clone()).or_default().insert(target_of(pair, pair.endpoint(side.opposite())));
             }
         }
         roster.targets = targets.into_iter().map(|(agent, set)| (agent, set.into_iter().collect())).collect();
         roster.key_links = share_keys(&roster.pairs);
         roster
+    }
+
+    /// Each pair with each side whose host begins round trips to the other.
+    pub(crate) fn flows(&self) -> impl Iterator<Item = (&Pair, Side)> {
+        let begins = |pair: &Pair, side: Side| pair.protocol == Protocol::Icmp || side == pair.opened_by;
+        self.pairs.values().flat_map(move |pair| {
+            Side::BOTH.into_iter().filter(move |side| begins(pair, *side)).map(move |side| (pair, side))
+        })
     }
 
     /// Agents of a link's pairs.
@@ -111,21 +108,17 @@ impl Roster {
         self.pairs.values().filter(|other| other.link.id != pair.link.id).cloned().collect()
     }
 
-    /// The plan of one agent; none when it is not enrolled.
+    /// The plan of one agent without any request; none when it is not enrolled.
     pub(crate) fn plan_of(
         &self,
         agent: &AgentId,
         revision: u64,
         nonce_key: &str,
-        fresh: Option<RequestTag>,
-        load: Option<PlanLoad>,
+        shares: &[LinkShare],
         now: Timestamp,
     ) -> Option<Plan> {
         let targets = self.targets.get(agent)?.clone();
-        let count = u32::try_from(targets.len()).unwrap_or(u32::MAX).max(1);
-        let steady = Sampling { probes: (STEADY_PPS_MAX / count).clamp(1, STEADY.probes), ..STEADY };
-        let fresh_sampling =
-            Sampling { probes: (BURST_PROBES_MAX / count).clamp(FRESH_PROBES_MIN, FRESH.probes), ..FRESH };
+        let (steady, fresh_sampling) = budget::careful(shares);
         Some(Plan {
             schema: SCHEMA,
             revision,
@@ -135,9 +128,10 @@ impl Roster {
             arrivals: self.arrivals_at(agent),
             steady,
             snapshot_period_ms: SNAPSHOT_PERIOD_MS,
-            fresh,
+            fresh: None,
             fresh_sampling,
-            load,
+            shares: shares.to_vec(),
+            load: None,
             now,
         })
     }
@@ -340,6 +334,7 @@ fn target_of(pair: &Pair, peer: &Endpoint) -> PlanTarget {
         agent: peer.agent.clone(),
         protocol: pair.protocol,
         port: pair.port,
+        link: Some(pair.link.id.clone()),
     }
 }
 
@@ -483,11 +478,10 @@ ports = [443, 444]
         assert!(roster.pairs.values().filter(|pair| pair.port.is_some()).all(|pair| pair.opened_by == Side::Acceptor));
         assert_eq!(roster.targets[&agents[0].id].len(), 1, "tcp is opened by the acceptor only");
         assert_eq!(roster.targets[&agents[1].id].len(), 3);
-        let senders =
-            |agent: &AgentRow| roster.plan_of(&agent.id, 1, "00", None, None, Timestamp::default()).unwrap().senders;
+        let senders = |agent: &AgentRow| roster.plan_of(&agent.id, 1, "00", &[], Timestamp::default()).unwrap().senders;
         assert_eq!((senders(&agents[0]), senders(&agents[1])), (vec![agents[1].id.clone()], vec![]));
         let arrivals =
-            |agent: &AgentRow| roster.plan_of(&agent.id, 1, "00", None, None, Timestamp::default()).unwrap().arrivals;
+            |agent: &AgentRow| roster.plan_of(&agent.id, 1, "00", &[], Timestamp::default()).unwrap().arrivals;
         let at = |arrival: PlanArrival| (arrival.agent, arrival.from.to_string(), arrival.to.to_string(), arrival.port);
         let opener = |port| (agents[1].id.clone(), "172.16.1.10".to_owned(), "192.168.1.10".to_owned(), port);
         assert_eq!(arrivals(&agents[0]).into_iter().map(at).collect::<Vec<_>>(), [opener(443), opener(444)]);

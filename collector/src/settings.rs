@@ -25,6 +25,10 @@ const SETTLE_MS_DEFAULT: u64 = 60_000;
 const STEADY_PROBES_MAX: u64 = 10;
 /// Seconds of a load whose link does not say.
 const LOAD_SECONDS_DEFAULT: u64 = 3;
+/// Bounds of what probes may take: of a percentage, and of rates up to what any connection carries.
+const PERCENT: std::ops::RangeInclusive<u64> = 1..=100;
+const KBIT: std::ops::RangeInclusive<u64> = 1..=10_000_000;
+const MBIT: std::ops::RangeInclusive<u64> = 1..=100_000;
 /// Bytes of a settings file; more is a wrong file given by mistake.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
@@ -84,6 +88,44 @@ pub struct ExpectedLink {
     pub forbids: Vec<Expectation>,
     /// What a load of it may be that somebody asks for; none may be when it is not set.
     pub load: Option<LoadLimit>,
+    /// Megabits per second that the link carries, where the cloud does not say or says more.
+    pub bandwidth_mbit: Option<u32>,
+    /// As in [`Budgets`], for this link alone.
+    pub verify_percent: Option<u32>,
+    /// As in [`Budgets`], for this link alone.
+    pub steady_percent: Option<u32>,
+}
+
+/// What probes may take. Whole IP packets in each direction, replies included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budgets {
+    /// Percent of a link's bandwidth while a verification was asked for.
+    pub verify_percent: u32,
+    /// Percent of a link's bandwidth all the time.
+    pub steady_percent: u32,
+    /// Kilobits per second of one host, over all its pairs, while a verification was asked for.
+    pub host_kbit: u64,
+    /// The same all the time.
+    pub host_steady_kbit: u64,
+    /// Megabits per second of all links together while a verification was asked for.
+    pub collector_mbit: u64,
+    /// The same all the time.
+    pub collector_steady_mbit: u64,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self {
+            verify_percent: 20,
+            steady_percent: 2,
+            // A fiftieth of what the smallest instances carry, 100 Mbit/s.
+            host_kbit: 2_000,
+            host_steady_kbit: 500,
+            // 10,000 pairs with 50 probes each way within seven seconds.
+            collector_mbit: 100,
+            collector_steady_mbit: 50,
+        }
+    }
 }
 
 /// Bounds of a load.
@@ -131,6 +173,8 @@ pub struct Settings {
     pub settle_ms: u64,
     /// Probes to each host in every second's steady round.
     pub steady_probes: u32,
+    /// What probes may take.
+    pub budgets: Budgets,
     /// The links.
     pub links: Vec<ExpectedLink>,
     /// Roles that the collector may assume; at most one for each account, and only for accounts of links.
@@ -203,6 +247,7 @@ impl Settings {
             reader.text_if_given(&mut root, "profile", "the name of a profile in ~/.aliyun/config.json", |text| {
                 if text.is_empty() { Err("a name is not empty") } else { Ok(text.to_owned()) }
             });
+        let budgets = read_budgets(&mut reader, &mut root);
         let tables = reader.tables(&mut root, "link", "[[link]] tables");
         if tables.is_empty() && reader.is_clean() {
             reader.mistake(&(0..0), "no [[link]] is given; accepted: at least one, with id, kind, initiator, acceptor");
@@ -224,7 +269,7 @@ impl Settings {
             return Err(reader.finish(file));
         }
         let steady_probes = u32::try_from(steady_probes).unwrap_or(u32::MAX);
-        Ok(Self { service, settle_ms, steady_probes, links, grants, endpoint, profile })
+        Ok(Self { service, settle_ms, steady_probes, budgets, links, grants, endpoint, profile })
     }
 
     /// Where the collector serves.
@@ -323,6 +368,9 @@ fn read_link(reader: &mut Reader<'_>, mut table: Table<'_, '_>) -> Option<Expect
         forbids.extend(read_expectation(reader, forbid));
     }
     let load = read_load(reader, &mut table);
+    let bandwidth_mbit = number_if_given(reader, &mut table, "bandwidth_mbit", MBIT);
+    let verify_percent = number_if_given(reader, &mut table, "verify_percent", PERCENT);
+    let steady_percent = number_if_given(reader, &mut table, "steady_percent", PERCENT);
     let at = table.at();
     reader.close(&table);
     let [Some(initiator), Some(acceptor)] = sides else { return None };
@@ -330,7 +378,8 @@ fn read_link(reader: &mut Reader<'_>, mut table: Table<'_, '_>) -> Option<Expect
         reader.mistake(&at, "initiator and acceptor are the same VPC; a link joins two");
         return None;
     }
-    Some(ExpectedLink { link: Link { id: id?, kind: kind?, initiator, acceptor }, expectations, forbids, load })
+    let link = Link { id: id?, kind: kind?, initiator, acceptor };
+    Some(ExpectedLink { link, expectations, forbids, load, bandwidth_mbit, verify_percent, steady_percent })
 }
 
 /// Zero is none, and so is nothing.
@@ -339,6 +388,39 @@ fn read_load(reader: &mut Reader<'_>, table: &mut Table<'_, '_>) -> Option<LoadL
     let seconds = reader.number(table, "load_seconds", 1..=LOAD_SECONDS_MAX.into(), LOAD_SECONDS_DEFAULT);
     let limit = LoadLimit { mbit: u32::try_from(mbit).ok()?, seconds: u32::try_from(seconds).ok()? };
     (limit.mbit > 0).then_some(limit)
+}
+
+fn read_budgets(reader: &mut Reader<'_>, root: &mut Table<'_, '_>) -> Budgets {
+    let usual = Budgets::default();
+    if !root.has("budget") {
+        return usual;
+    }
+    let Some(mut table) = reader.table(root, "budget", "a table with verify_percent, steady_percent and others") else {
+        return usual;
+    };
+    let verify = reader.number(&mut table, "verify_percent", PERCENT, usual.verify_percent.into());
+    let steady = reader.number(&mut table, "steady_percent", PERCENT, usual.steady_percent.into());
+    let budgets = Budgets {
+        verify_percent: u32::try_from(verify).unwrap_or(usual.verify_percent),
+        steady_percent: u32::try_from(steady).unwrap_or(usual.steady_percent),
+        host_kbit: reader.number(&mut table, "host_kbit", KBIT, usual.host_kbit),
+        host_steady_kbit: reader.number(&mut table, "host_steady_kbit", KBIT, usual.host_steady_kbit),
+        collector_mbit: reader.number(&mut table, "collector_mbit", MBIT, usual.collector_mbit),
+        collector_steady_mbit: reader.number(&mut table, "collector_steady_mbit", MBIT, usual.collector_steady_mbit),
+    };
+    reader.close(&table);
+    budgets
+}
+
+/// A whole number where the key is given.
+fn number_if_given(
+    reader: &mut Reader<'_>,
+    table: &mut Table<'_, '_>,
+    key: &str,
+    range: std::ops::RangeInclusive<u64>,
+) -> Option<u32> {
+    let least = *range.start();
+    table.has(key).then(|| reader.number(table, key, range, least)).and_then(|number| u32::try_from(number).ok())
 }
 
 fn link_kind(text: &str) -> Result<LinkKind, &'static str> {
@@ -512,7 +594,7 @@ ports = [1, 2]
         insta::assert_snapshot!(mistakes.to_string(), @r##"
 c.toml:2: listen = "nowhere": invalid socket address syntax; accepted: ADDRESS:PORT, such as "100.100.0.10:7443"
 c.toml:3: url = "http://x:1": agents speak TLS only; accepted: "https://HOST:PORT", as agents reach it
-c.toml:4: unknown key "settle"; accepted here: account, cloud_endpoint, link, listen, profile, settle_ms, steady_probes, url
+c.toml:4: unknown key "settle"; accepted here: account, budget, cloud_endpoint, link, listen, profile, settle_ms, steady_probes, url
 c.toml:5: "link[0].acceptor" is missing; accepted: { account = "…", region = "…", vpc = "…" }
 c.toml:6: link[0].id = "a b": id "a b" contains white space or a control character; accepted: a name without spaces, such as "peering1"
 c.toml:7: link[0].kind = "wire": no such kind of link; accepted: "router-interface", "vpc-peering" or "transit-router"
@@ -575,6 +657,25 @@ c.toml:13: link[0].forbid[0]: icmp has no ports; leave them out
         assert_eq!(of("load_mbit = 20\nload_seconds = 10").unwrap().links[0].load.unwrap().seconds, 10);
         let mistakes = of("load_mbit = 201\nload_seconds = 0").unwrap_err();
         assert_eq!(mistakes.all.len(), 2, "{mistakes}");
+    }
+
+    #[test]
+    fn what_probes_may_take_is_settable_in_general_and_for_one_link() {
+        assert_eq!(Settings::parse(GOOD, "c.toml").unwrap().budgets, Budgets::default());
+        let general = "[budget]\nverify_percent = 50\nsteady_percent = 1\nhost_kbit = 9\ncollector_mbit = 7\n";
+        let of_link = "kind = \"router-interface\"\nbandwidth_mbit = 5\nverify_percent = 10";
+        let text = format!("{}{general}", GOOD.replace("kind = \"router-interface\"", of_link));
+        let settings = Settings::parse(&text, "c.toml").unwrap();
+        let expected =
+            Budgets { verify_percent: 50, steady_percent: 1, host_kbit: 9, collector_mbit: 7, ..Budgets::default() };
+        assert_eq!(settings.budgets, expected);
+        let link = &settings.links[0];
+        assert_eq!((link.bandwidth_mbit, link.verify_percent, link.steady_percent), (Some(5), Some(10), None));
+        let bad = text.replace("verify_percent = 50", "verify_percent = 101").replace("host_kbit", "host_kbits");
+        let mistakes = Settings::parse(&bad, "c.toml").unwrap_err();
+        let lines = GOOD.lines().count() + 2;
+        assert_eq!(mistakes.all.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [lines + 2, lines + 4]);
+        assert!(mistakes.to_string().contains("a whole number from 1 to 100"), "{mistakes}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use crate::{
     board::Board,
+    budget::Allotment,
     clock, history, judge,
     store::{StoreError, VerdictRow},
 };
@@ -14,6 +15,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// How much steady evidence one look takes: ten rounds of ten probes.
 const WINDOW: Duration = Duration::from_secs(10);
+/// Rounds of each flow that one look takes at least.
+const ROUNDS_MIN: u32 = 3;
 /// What is too fresh: rounds whose arrivals may still be on their way.
 const TOO_FRESH: Duration = Duration::from_millis(1500);
 /// An agent that probes reports every second; after so many missed ones it is silent.
@@ -40,6 +43,25 @@ struct Found {
     causes: Vec<String>,
 }
 
+/// When what one look takes began.
+struct Windows {
+    rounds: Timestamp,
+    searches: Timestamp,
+}
+
+/// A link whose budget makes its rounds or its searches rare is looked at over a longer time.
+fn windows(allotment: &Allotment, link: &LinkId, until: Timestamp) -> Windows {
+    let before =
+        |long: Duration| Timestamp::from_millis(until.as_millis() - i64::try_from(long.as_millis()).unwrap_or(0));
+    let period = allotment.steady_period_ms.get(link).copied().unwrap_or(0);
+    let shares = allotment.shares.values().flatten().filter(|share| share.link == *link);
+    let search = shares.map(|share| share.search_period_ms).max().unwrap_or(0);
+    Windows {
+        rounds: before(WINDOW.max(Duration::from_millis(period) * ROUNDS_MIN)),
+        searches: before(WINDOW.max(Duration::from_millis(search.into()) * 5 / 4)),
+    }
+}
+
 impl Watch {
     pub(crate) fn new(started_at: Timestamp) -> Self {
         Self { started_at, last: BTreeMap::new(), usual: BTreeMap::new() }
@@ -61,10 +83,10 @@ impl Watch {
             .cloned()
             .collect();
         let until = Timestamp::from_millis(now.as_millis() - i64::try_from(TOO_FRESH.as_millis()).unwrap_or(0));
-        let since = Timestamp::from_millis(until.as_millis() - i64::try_from(WINDOW.as_millis()).unwrap_or(0));
         let mut states = BTreeMap::new();
         for expected in &board.settings.links {
             let link = expected.link.id.clone();
+            let Windows { rounds: since, searches } = windows(&planned.allotment, &link, until);
             let (agents, settle_ms) = (planned.roster.agents_of(&link), board.settings.settle_ms);
             if agents.is_empty() {
                 continue;
@@ -75,10 +97,13 @@ impl Watch {
             let pairs: Vec<Pair> = planned.roster.pairs.values().filter(|pair| pair.link.id == link).cloned().collect();
             let asked_of = pairs.clone();
             let known = self.usual.get(&link).cloned();
-            let (evidence, usual) = board
+            let (mut evidence, usual) = board
                 .keeper
                 .read(move |store| {
                     let mut evidence = store.evidence_of_window(&wanted.id, &agents, &places.into(), since, until)?;
+                    if searches < since {
+                        store.add_searches(&wanted.id, searches, until, &mut evidence)?;
+                    }
                     evidence.snapshots.retain(|snapshot| now.since(snapshot.finished_at) < SNAPSHOT_AGE_MAX);
                     judge::choose(&wanted, &mut evidence);
                     judge::add_history(store, &mut evidence, now, settle_ms)?;
@@ -93,6 +118,7 @@ impl Watch {
                 })
                 .await?;
             self.usual.insert(link.clone(), usual);
+            judge::measure(&link, &planned, &mut evidence);
             let questions: Vec<Question> = pairs
                 .iter()
                 .map(|pair| judge::question(pair, &planned.roster, &evidence, &silent, now, settle_ms))

@@ -18,6 +18,7 @@ pub(super) fn question(world: &World) -> Question {
 pub(super) fn asked(world: &World, evidence: Evidence) -> Question {
     let healths = evidence.healths.into_iter();
     Question {
+        probing: None,
         pair: world.pair.clone(),
         peers: vec![],
         elsewhere: world.elsewhere.clone(),

@@ -116,6 +116,13 @@ async fn keep(
     let (id, to_keep) = (agent.id.clone(), Arc::clone(&batch));
     let kept = board.keeper.write(move |store| store.keep(&id, &to_keep, clock::now())).await;
     let accepted = kept.inspect_err(|_| Counters::add(&board.counters.keep_failed, 1))?;
+    let snapshots = batch.iter().filter_map(|incoming| match &incoming.report.body {
+        ReportBody::Snapshot(snapshot) => Some(&**snapshot),
+        _ => None,
+    });
+    if board.learn_specs(snapshots) {
+        board.refresh().await?;
+    }
     board.note(
         &agent.id,
         batch.iter().map(|incoming| {

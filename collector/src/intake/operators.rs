@@ -23,6 +23,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 /// Longest time to wait for fresh evidence.
 const WAIT_MS_MAX: u64 = 120_000;
 const VERDICTS_MAX: u32 = 1000;
+/// Milliseconds in which the probes of a single pair are sent: what a caller's patience is meant for.
+const REQUEST_MS_USUAL: u64 = 1_600;
 
 /// Body of `POST /v1/verify`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,20 +60,42 @@ pub(super) async fn verify(
     board.refresh().await?;
     let planned = board.planned();
     let pairs = wanted_pairs(&board, request.pair.as_deref())?;
-    let links: BTreeSet<LinkId> = pairs.iter().map(|pair| pair.link.id.clone()).collect();
-    let asked: BTreeSet<_> = links.iter().flat_map(|link| planned.roster.agents_of(link)).collect();
-    if asked.is_empty() {
+    if pairs.iter().all(|pair| planned.roster.agents_of(&pair.link.id).is_empty()) {
         return Err(Refusal::new(StatusCode::CONFLICT, nothing_enrolled(&board)));
     }
     let load = if request.load { Some(load_of(&board, &pairs)?) } else { None };
     Counters::add(&board.counters.verifications, 1);
+    let wait_ms = request.wait_ms.min(WAIT_MS_MAX);
+    let (mut questions, overloaded) = ask(&board, &pairs, load.clone(), wait_ms).await?;
+    if !overloaded.is_empty() {
+        // What was learned of their bandwidth meanwhile is in the plan now.
+        tracing::warn!(links = ?overloaded, "probes took more than their budget and some were lost; asking once more");
+        (questions, _) = ask(&board, &pairs, load, wait_ms).await?;
+    }
+    questions.sort_by(|one, other| one.pair.id.cmp(&other.pair.id));
+    Ok(Json(QuestionsReply { schema: SCHEMA, questions }))
+}
+
+/// Asks the agents of these pairs for fresh evidence once; the questions, and links on which the probes took more than they
+/// may and were lost.
+async fn ask(
+    board: &Board,
+    pairs: &[Pair],
+    load: Option<(AgentId, PlanLoad)>,
+    wait_ms: u64,
+) -> Result<(Vec<Question>, Vec<LinkId>), Refusal> {
+    let planned = board.planned();
+    let links: BTreeSet<LinkId> = pairs.iter().map(|pair| pair.link.id.clone()).collect();
+    let asked: BTreeSet<_> = links.iter().flat_map(|link| planned.roster.agents_of(link)).collect();
     let asked_at = clock::now();
     let tag = RequestTag::parse(&uuid::Uuid::now_v7().to_string())
         .map_err(|error| Refusal::bad_request(error.to_string()))?;
     let agents: Vec<_> = asked.iter().cloned().collect();
-    let wait_ms = request.wait_ms.min(WAIT_MS_MAX);
     board.ask(Gathering::new(tag.clone(), asked), &agents, load).await?;
     let expected: Vec<_> = board.settings.links.iter().filter(|expected| links.contains(&expected.link.id)).collect();
+    // Agents of crowded links need more time for their budget than those of a single pair.
+    let took_ms = links.iter().filter_map(|link| planned.allotment.request_ms.get(link)).max().copied();
+    let wait_ms = wait_ms + took_ms.unwrap_or(0).saturating_sub(REQUEST_MS_USUAL);
     let (read, ()) = tokio::join!(
         board.read_granted(&expected, Some(&tag), Duration::from_millis(wait_ms)),
         board.await_gathering(wait_ms),
@@ -84,14 +108,14 @@ pub(super) async fn verify(
         agents.silent = silent.len(),
         "fresh evidence is in"
     );
-    let mut questions = vec![];
+    let (mut questions, mut overloaded) = (vec![], vec![]);
     for expected in expected {
         let link = expected.link.id.clone();
         let (tag, agents) = (tag.clone(), planned.roster.agents_of(&link));
         let (settle_ms, wanted) = (board.settings.settle_ms, expected.link.clone());
         let of_link: Vec<_> = pairs.iter().filter(|pair| pair.link.id == link).cloned().collect();
         let asked_of = of_link.clone();
-        let evidence = board
+        let mut evidence = board
             .keeper
             .read(move |store| {
                 let mut evidence = store.evidence_of_request(&wanted.id, &tag, &agents)?;
@@ -104,12 +128,16 @@ pub(super) async fn verify(
                 Ok(evidence)
             })
             .await?;
+        judge::measure(&link, &planned, &mut evidence);
+        let bandwidth = board.planned().allotment.budgets.get(&link).map_or(u64::MAX, |now| now.bandwidth.bits_per_s);
+        if judge::is_overloaded(&evidence, bandwidth) {
+            overloaded.push(link.clone());
+        }
         questions.extend(
             of_link.iter().map(|pair| judge::question(pair, &planned.roster, &evidence, &silent, asked_at, settle_ms)),
         );
     }
-    questions.sort_by(|one, other| one.pair.id.cmp(&other.pair.id));
-    Ok(Json(QuestionsReply { schema: SCHEMA, questions }))
+    Ok((questions, overloaded))
 }
 
 /// The load of the one pair that was asked for.

@@ -114,8 +114,10 @@ pub(crate) fn complaint(error: &anyhow::Error, lang: Lang) {
 /// Says on a terminal's standard error that agents are being asked, so that the wait is not silent.
 pub(crate) fn asking(wait_s: f64, lang: Lang) {
     let text = match lang {
-        Lang::En => format!("asking every agent for fresh evidence, for at most {wait_s} s …\n"),
-        Lang::Zh => format!("正在向所有 agent 索取最新证据，最多等待 {wait_s} 秒……\n"),
+        Lang::En => {
+            format!("asking every agent for fresh evidence; agents that do not answer are waited for {wait_s} s …\n")
+        }
+        Lang::Zh => format!("正在向所有 agent 索取最新证据；对无响应的 agent 最多等待 {wait_s} 秒……\n"),
     };
     let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -7,10 +7,10 @@ use super::{
     layout::{Style, Tone, columns, pick, right, wrapped},
     shell,
 };
-use pingtong_evidence::{Direction, Endpoint, Side};
+use pingtong_evidence::{BandwidthSource, Direction, Endpoint, Side};
 use pingtong_verdict::{
-    Cause, Cut, DirectionReport, Evidence, Lang, LoadReport, LossRate, Object, Repairs, State, Step, StepState,
-    Suspect, Verdict,
+    Cause, Cut, DirectionReport, Evidence, Lang, LoadReport, LossRate, Object, Probing, Repairs, State, Step,
+    StepState, Suspect, Verdict,
 };
 use std::fmt::Write as _;
 
@@ -109,6 +109,34 @@ fn directions(out: &mut String, verdict: &Verdict, style: Style) {
             out.push_str(&wrapped(&line, 13, 13));
         }
     }
+    if let Some(line) = taken(verdict, lang) {
+        out.push_str(&wrapped(&line, 2, 2));
+    }
+}
+
+/// What the probes took of the link.
+fn taken(verdict: &Verdict, lang: Lang) -> Option<String> {
+    let Probing { budget, own, requested } = verdict.probing?;
+    let mbit = |bits: u64| format!("{}.{:02}", bits / 1_000_000, bits % 1_000_000 / 10_000);
+    let (forward, back) = (mbit(own.forward), mbit(own.back));
+    let most = mbit(budget.steady_bits_per_s + if requested { budget.fresh_bits_per_s } else { 0 });
+    let (whole, flows) = (mbit(budget.bandwidth.bits_per_s), budget.flows);
+    let source = match (budget.bandwidth.source, lang) {
+        (BandwidthSource::Spec, Lang::En) => "its specification",
+        (BandwidthSource::Spec, Lang::Zh) => "规格",
+        (BandwidthSource::Settings, Lang::En) => "the settings",
+        (BandwidthSource::Settings, Lang::Zh) => "配置文件",
+        (BandwidthSource::Assumed, Lang::En) => "assumed, its own is not known",
+        (BandwidthSource::Assumed, Lang::Zh) => "假定值，实际带宽未知",
+    };
+    Some(match lang {
+        Lang::En => format!(
+            "the link's {flows} flows together took {forward} Mbit/s forward and {back} Mbit/s back, of {most} Mbit/s that probes may take of {whole} Mbit/s ({source})"
+        ),
+        Lang::Zh => format!(
+            "该连接共 {flows} 条探测流，合计占用正向 {forward} Mbit/s、反向 {back} Mbit/s；探测预算 {most} Mbit/s，连接带宽 {whole} Mbit/s（{source}）"
+        ),
+    })
 }
 
 /// What a load brought each way, one line a step.

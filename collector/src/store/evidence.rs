@@ -8,7 +8,7 @@ use pingtong_evidence::{
     AccountId, AgentId, ArrivalRound, HostFacts, Known, LinkId, PairId, ProbeRound, RegionId, Report, ReportBody,
     ReportId, RequestTag, SequenceSet, Snapshot, Timestamp,
 };
-use pingtong_verdict::HealthReport;
+use pingtong_verdict::{HealthReport, Probing};
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,6 +42,8 @@ pub struct Evidence {
     pub snapshots: Vec<Snapshot>,
     /// How each agent fares.
     pub healths: Vec<HealthReport>,
+    /// What the probes took of the link.
+    pub probing: Option<Probing>,
 }
 
 impl Store {
@@ -130,7 +132,7 @@ impl Store {
         let snapshots =
             bodies(db, "snapshot", "SELECT body FROM snapshot WHERE request = ?1 ORDER BY taken_at", [tag])?;
         let hosts = hosts.into_iter().filter(|facts| agents.contains(&facts.agent)).collect();
-        Ok(Evidence { probes, earlier: vec![], arrivals, hosts, snapshots, healths: self.healths(agents)? })
+        Ok(Evidence { probes, arrivals, hosts, snapshots, healths: self.healths(agents)?, ..Evidence::default() })
     }
 
     /// What was kept of a link from `since` to `until`, the latest host facts of its agents and the latest snapshots of its
@@ -179,7 +181,32 @@ impl Store {
                 READERS_MAX,
             )?);
         }
-        Ok(Evidence { probes, earlier: vec![], arrivals, hosts, snapshots, healths: self.healths(agents)? })
+        Ok(Evidence { probes, arrivals, hosts, snapshots, healths: self.healths(agents)?, ..Evidence::default() })
+    }
+
+    /// Adds the searches for the largest packet of a link that were kept from `since` to `until`, where they are not there yet:
+    /// they come more rarely than other rounds.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn add_searches(
+        &self,
+        link: &LinkId,
+        since: Timestamp,
+        until: Timestamp,
+        evidence: &mut Evidence,
+    ) -> Result<(), StoreError> {
+        let window = params![link.as_str(), since.as_millis(), until.as_millis()];
+        let probes = "SELECT body FROM probe WHERE link = ?1 AND kept_at BETWEEN ?2 AND ?3
+             AND json_extract(body, '$.dont_fragment')";
+        let arrivals = "SELECT a.body FROM probe p JOIN arrival a ON a.agent = p.agent AND a.round = p.round
+             WHERE p.link = ?1 AND p.kept_at BETWEEN ?2 AND ?3 AND json_extract(p.body, '$.dont_fragment')";
+        let probes: Vec<ProbeRound> = bodies(&self.connection, "probe round", probes, window)?;
+        let known: BTreeSet<_> = evidence.probes.iter().map(|round| round.key.clone()).collect();
+        let arrivals: Vec<ArrivalRound> = bodies(&self.connection, "arrival round", arrivals, window)?;
+        evidence.arrivals.extend(arrivals.into_iter().filter(|part| !known.contains(&part.key)));
+        evidence.probes.extend(probes.into_iter().filter(|round| !known.contains(&round.key)));
+        Ok(())
     }
 
     /// The latest snapshots of a place that were taken at or before a time, the latest first.

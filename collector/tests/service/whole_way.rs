@@ -1,14 +1,31 @@
 //! Enrol, serve, report, verify; then decide again from the saved evidence.
 
 use crate::site::{A, Agent, B, Site, health, report};
-use pingtong_evidence::{ArrivalRound, Known, Plan, ProbeRound, ReportBody, SequenceSet};
+use pingtong_evidence::{ArrivalRound, BandwidthSource, Known, Plan, ProbeRound, ReportBody, RequestTag, SequenceSet};
 use serde_json::{Value, json};
 use std::process::Stdio;
 
 /// Waits for the request, then answers it as a live agent does.
 async fn answer(agent: &Agent, observed_from: &str, own_address: &str, peer_address: &str, peer: &str) -> Plan {
+    let calm = Burst { number: 1, probes: 100, sending_ms: 900, answered: 100 };
+    answer_with(agent, [observed_from, own_address, peer_address, peer], calm, None).await
+}
+
+/// What an agent sends for a request.
+#[derive(Clone, Copy)]
+struct Burst {
+    number: u64,
+    probes: u32,
+    sending_ms: u64,
+    answered: u32,
+}
+
+/// Answers a request other than `before` with this burst.
+async fn answer_with(agent: &Agent, ends: [&str; 4], burst: Burst, before: Option<&RequestTag>) -> Plan {
+    let [observed_from, own_address, peer_address, peer] = ends;
+    let Burst { number, probes, sending_ms, answered } = burst;
     let mut plan = agent.plan(0, 0).await;
-    while plan.fresh.is_none() {
+    while plan.fresh.is_none() || plan.fresh.as_ref() == before {
         plan = agent.plan(plan.revision, 30_000).await;
     }
     let tag = plan.fresh.clone().unwrap();
@@ -16,22 +33,22 @@ async fn answer(agent: &Agent, observed_from: &str, own_address: &str, peer_addr
     assert_eq!(target.address.to_string(), peer_address);
     let now = plan.now;
     let round: ProbeRound = serde_json::from_value(json!({
-        "key": {"agent": agent.name, "round": 1}, "pair": target.pair, "target": peer_address, "protocol": "icmp",
+        "key": {"agent": agent.name, "round": number}, "pair": target.pair, "target": peer_address, "protocol": "icmp",
         "request": tag, "started_at": now, "ended_at": now.plus(std::time::Duration::from_secs(1)), "payload_bytes": 56,
-        "planned": 100, "sent": [[0, 99]], "replied": [[0, 99]]
+        "planned": probes, "sent": SequenceSet::first(probes), "replied": SequenceSet::first(answered), "sending_ms": sending_ms
     }))
     .unwrap();
-    let all = || Known::Known(SequenceSet::first(100));
+    let all = || Known::Known(SequenceSet::first(answered));
     let arrival: ArrivalRound = serde_json::from_value(json!({
-        "observer": agent.name, "key": {"agent": peer, "round": 1}, "from": observed_from, "to": own_address,
+        "observer": agent.name, "key": {"agent": peer, "round": number}, "from": observed_from, "to": own_address,
         "first_at": now, "last_at": now, "interface": "eth0", "on_wire": all(), "accepted": all(), "replied": all()
     }))
     .unwrap();
     let ack = agent
         .report(vec![
-            report("r-probe", ReportBody::Probe(round)),
-            report("r-arrival", ReportBody::Arrival(arrival)),
-            health("r-health", Some(&tag)),
+            report(&format!("r-probe-{number}"), ReportBody::Probe(round)),
+            report(&format!("r-arrival-{number}"), ReportBody::Arrival(arrival)),
+            health(&format!("r-health-{number}"), Some(&tag)),
         ])
         .await;
     assert_eq!((ack.accepted.len(), ack.rejected), (3, vec![]));
@@ -206,4 +223,36 @@ async fn a_load_is_asked_of_one_agent_and_only_where_the_settings_permit_it() {
     assert!(said.contains("takes bandwidth from others"), "it is announced: {said}");
     assert_eq!(a.plan(0, 0).await.load, None, "once");
     server.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn losses_of_probes_that_took_more_than_their_budget_are_asked_for_again() {
+    let site = Site::new();
+    let (a, b) = (site.enroll("A.ecs1", A, "i-a"), site.enroll("B.ecs1", B, "i-b"));
+    let _server = site.serve();
+    assert_eq!(a.hello("i-a", "vpc-a", "192.168.1.10").await.status(), 204);
+    assert_eq!(b.hello("i-b", "vpc-b", "172.16.1.10").await.status(), 204);
+    let share = a.plan(0, 0).await.shares.remove(0);
+    let budget = share.budget;
+    assert_eq!((budget.bandwidth.bits_per_s, budget.bandwidth.source), (2_000_000, BandwidthSource::Assumed));
+    assert_eq!((budget.fresh_bits_per_s, budget.steady_bits_per_s, budget.flows), (400_000, 40_000, 2));
+    assert_eq!((share.fresh_bits_per_s, share.fresh.probes, share.fresh.spacing_ms), (200_000, 400, 4));
+
+    let verify = site
+        .command("verify", &["--json", "--wait", "20", "--save", "evidence.json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let ends_a = ["172.16.1.10", "192.168.1.10", "172.16.1.10", "B.ecs1"];
+    let ends_b = ["192.168.1.10", "172.16.1.10", "192.168.1.10", "A.ecs1"];
+    let loud = Burst { number: 1, probes: 1_000, sending_ms: 500, answered: 800 };
+    let (first, _) = tokio::join!(answer_with(&a, ends_a, loud, None), answer_with(&b, ends_b, loud, None));
+    let calm = Burst { number: 2, probes: 400, sending_ms: 1_600, answered: 400 };
+    let before = first.fresh.as_ref();
+    tokio::join!(answer_with(&a, ends_a, calm, before), answer_with(&b, ends_b, calm, before));
+    let output = verify.wait_with_output().unwrap();
+    let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&verdict["state"], &verdict["directions"]["forward"]["sent"]), (&json!("healthy"), &json!(400)));
+    assert_eq!(verdict["probing"]["budget"]["fresh_bits_per_s"], 400_000, "{verdict}");
+    assert!(site.log().contains("more than their budget"), "{}", site.log());
 }

@@ -125,7 +125,7 @@ fn interface(model: &Model, side: Side) -> Option<&RouterInterface> {
 }
 
 /// Bits per second that the initiator's specification grants.
-fn granted(model: &Model) -> Option<u64> {
+pub(crate) fn granted(model: &Model) -> Option<u64> {
     let mbps = interface(model, Side::Initiator).and_then(|ri| ri.bandwidth_mbps).filter(|mbps| *mbps > 0);
     let far = || interface(model, Side::Acceptor).and_then(|ri| ri.bandwidth_mbps).filter(|mbps| *mbps > 0);
     mbps.or_else(far)?.checked_mul(BITS_PER_MEGABIT)

@@ -56,6 +56,8 @@ pub(crate) struct Correlated {
     pub(crate) doubts: Vec<Doubt>,
     /// Whether packets that pass are impaired though no one cause is left.
     pub(crate) impaired: bool,
+    /// Whether losses were set aside, since the own probes were too many.
+    pub(crate) overloaded: bool,
     /// Sides whose configuration was read before packets died that it does not explain.
     pub(crate) outdated: BTreeSet<Side>,
 }
@@ -138,14 +140,15 @@ pub(crate) fn correlate(
     standing.extend(guests);
     let mut doubts = vec![];
     let outdated = beyond(means, walk, contained, &mut standing, &mut doubts);
-    let (impairing, fitting) = quality::judge(means, &standing);
-    standing.extend(impairing);
-    let impaired = !fitting.is_empty();
-    doubts.extend(fitting);
+    let quality = quality::judge(means, &standing);
+    standing.extend(quality.findings);
+    let impaired = !quality.doubts.is_empty();
+    let overloaded = !quality.set_aside.is_empty();
+    doubts.extend(quality.doubts.into_iter().chain(quality.set_aside));
     let mut held: Vec<Held> = standing.into_iter().map(|finding| hold(pair, seen, finding)).collect();
     held.extend(refuted.iter().map(|finding| contradicted(seen, finding)));
     held.sort_by_key(|held| held.finding.order());
-    Correlated { held, refuted, doubts, impaired, outdated }
+    Correlated { held, refuted, doubts, impaired, overloaded, outdated }
 }
 
 /// Whether some round of another pair of the link was answered by nobody.

@@ -14,6 +14,7 @@ use crate::{
     model::Model,
     observe::{Observed, observe},
     onset::onset,
+    own_load,
     quality::Means,
     question::Question,
     repair::Task,
@@ -73,7 +74,9 @@ impl<'q> Judged<'q> {
         let (guests, contained) = guests(&model, &pair, &facts, &mut seen);
         let flows = Direction::BOTH.into_iter();
         let changes = flows.filter_map(|flow| Some((flow, usual::change(&question, flow)?))).collect();
-        let means = Means { model: &model, question: &question, facts: &facts, seen: &seen, changes: &changes };
+        let excesses = own_load::excesses(&question, &model);
+        let (changes, excesses) = (&changes, &excesses);
+        let means = Means { model: &model, question: &question, facts: &facts, seen: &seen, changes, excesses };
         let correlated = correlate::correlate(&pair, &walk, guests, &contained, &means, &seen);
         Self { question, snapshots, peers, model, walk, facts, seen, correlated }
     }
@@ -122,6 +125,7 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
         suspects,
         repairs,
         gaps: gaps.into_iter().map(|gap| gap.note(lang)).collect(),
+        probing: question.probing,
         onset: None,
         next_step: None,
         asked_at: question.asked_at,
@@ -147,6 +151,7 @@ fn sorted(whole: &Question) -> (Question, Vec<&Snapshot>) {
         arrivals: whole.arrivals.clone(),
         hosts: whole.hosts.clone(),
         silent: whole.silent.clone(),
+        probing: whole.probing,
         healths: whole.healths.clone(),
         asked_at: whole.asked_at,
         settle_ms: whole.settle_ms,
@@ -299,8 +304,14 @@ fn state(pair: &Pair, seen: &Seen, correlated: &Correlated) -> State {
         CauseCode::MtuBlackHole,
     ];
     let impaired = correlated.impaired || correlated.held.iter().any(|held| quality.contains(&held.finding.code));
-    if impaired || observed.iter().any(|seen| unsplit_loss(seen) || host_load::dies_inside(seen).is_some()) {
+    let unsplit = observed.iter().any(|seen| unsplit_loss(seen));
+    if impaired
+        || (unsplit && !correlated.overloaded)
+        || observed.iter().any(|seen| host_load::dies_inside(seen).is_some())
+    {
         State::Degraded
+    } else if correlated.overloaded {
+        State::Undecided
     } else if probed.len() < observed.len() {
         // The tutorial's own trap: a ping one way proves nothing about the other.
         State::Undecided

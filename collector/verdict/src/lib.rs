@@ -22,6 +22,7 @@ mod latency;
 mod model;
 mod observe;
 mod onset;
+mod own_load;
 mod path_size;
 mod per_flow;
 mod quality;
@@ -46,6 +47,7 @@ pub use estate::{
 };
 pub use lang::{Lang, Texts};
 pub use onset::{Onset, RecordedCall, Trigger};
+pub use own_load::{OwnLoad, Probing, spec_bits_per_s};
 pub use question::{HealthReport, Question};
 pub use steps::step_name;
 pub use verdict::{

@@ -19,7 +19,8 @@ use crate::{
     finding::{Finding, Note, Stops},
     lang::both,
     model::Model,
-    observe::Observed,
+    observe::{Observed, observe_pair},
+    quality::Means,
     repair::Fix,
     verdict::ObjectKind,
     walk::link_ends,
@@ -43,9 +44,39 @@ struct Limit {
     dead: u64,
 }
 
-/// The findings, one for each direction, or one for both.
-pub(crate) fn judge(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, seen: &Seen) -> Vec<Finding> {
-    let mut limits: BTreeMap<Option<Direction>, Limit> = BTreeMap::new();
+/// The findings, one for each direction, or one for both. Where no size was searched for on the pair itself, what searches on
+/// other pairs of its link say, if they all agree: they share the segment.
+pub(crate) fn judge(means: &Means<'_>) -> Vec<Finding> {
+    let Means { model, question, facts, seen, .. } = means;
+    let pair = &question.pair;
+    let limits_of_pair = limits(seen);
+    let searched = |seen: &Seen| seen.values().any(|observed| !observed.sizes.is_empty());
+    if searched(seen) || !seen.values().all(Observed::alive) {
+        return findings(model, pair, facts, &limits_of_pair);
+    }
+    let of_link = question.peers.iter().filter(|other| other.id != pair.id && other.link.id == pair.link.id);
+    let observed = |other: &Pair| -> Seen {
+        Direction::BOTH.into_iter().map(|flow| (flow, observe_pair(question, other, flow, facts))).collect()
+    };
+    let mut others = of_link.map(|other| (other, observed(other))).filter(|(_, seen)| searched(seen));
+    let Some((first, first_seen)) = others.next() else { return vec![] };
+    let shared = limits(&first_seen);
+    let passes = |limits: &Limits| limits.iter().map(|(way, limit)| (*way, limit.passes)).collect::<Vec<_>>();
+    if others.any(|(_, seen)| passes(&limits(&seen)) != passes(&shared)) {
+        return vec![];
+    }
+    findings(model, first, facts, &shared)
+}
+
+fn findings(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, limits: &Limits) -> Vec<Finding> {
+    limits.iter().map(|(direction, limit)| finding(model, pair, facts, *direction, *limit)).collect()
+}
+
+/// The boundary of each direction; of none where it is not known which.
+type Limits = BTreeMap<Option<Direction>, Limit>;
+
+fn limits(seen: &Seen) -> Limits {
+    let mut limits = Limits::new();
     for (flow, observed) in seen {
         let Some(limit) = limit(observed) else { continue };
         let leg = leg(*flow, observed, limit);
@@ -69,7 +100,7 @@ pub(crate) fn judge(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFa
     {
         limits = BTreeMap::from([(None, Limit { dead: one.dead + other.dead, ..one })]);
     }
-    limits.into_iter().map(|(direction, limit)| finding(model, pair, facts, direction, limit)).collect()
+    limits
 }
 
 fn limit(observed: &Observed) -> Option<Limit> {

@@ -16,6 +16,7 @@ use crate::{
     latency,
     model::Model,
     observe::{LOSS_RATE_MIN, LOST_MIN, Leg, observe_pair},
+    own_load::{Excess, Excesses},
     path_size, per_flow,
     question::Question,
     repair::Fix,
@@ -37,12 +38,23 @@ pub(crate) struct Means<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) seen: &'a Seen,
     pub(crate) changes: &'a Changes,
+    /// Directions in which the own probes were too many.
+    pub(crate) excesses: &'a Excesses,
 }
 
-/// Findings, and what fits without proof. `standing` is what was found before.
-pub(crate) fn judge(means: &Means<'_>, standing: &[Finding]) -> (Vec<Finding>, Vec<Doubt>) {
-    let Means { model, question, facts, seen, changes } = means;
-    let (mut findings, mut doubts) = (vec![], vec![]);
+/// What is known of the quality.
+pub(crate) struct Quality {
+    pub(crate) findings: Vec<Finding>,
+    /// What fits without proof.
+    pub(crate) doubts: Vec<Doubt>,
+    /// Losses that decide nothing, since the own probes were too many: what they might have been.
+    pub(crate) set_aside: Vec<Doubt>,
+}
+
+/// `standing` is what was found before.
+pub(crate) fn judge(means: &Means<'_>, standing: &[Finding]) -> Quality {
+    let Means { model, question, facts, seen, changes, excesses } = means;
+    let (mut findings, mut doubts, mut set_aside) = (vec![], vec![], vec![]);
     let mut take = |shown: host_load::Shown, findings: &mut Vec<Finding>| match shown {
         Ok(finding) => findings.push(finding),
         Err(doubt) => doubts.push(doubt),
@@ -65,16 +77,29 @@ pub(crate) fn judge(means: &Means<'_>, standing: &[Finding]) -> (Vec<Finding>, V
             }
             None => {}
         }
+        if let Some(excess) = excesses.get(&direction) {
+            set_aside.push(overloaded(direction, leg, *excess));
+            continue;
+        }
         match of_one_host(means, direction, leg) {
             (Some(side), count) => take(one_host(means, side, direction, count), &mut findings),
             (None, count) => losses.push(with_others(loss, count)),
         }
     }
+    // Where nobody watched the far end, the loss has no direction of its own.
+    for (flow, observed) in seen.iter().filter(|(_, observed)| observed.lossy() && observed.request.is_none()) {
+        let excess = excesses.values().next();
+        let leg = Leg { of: observed.sent, passed: observed.received };
+        set_aside.extend(excess.map(|excess| overloaded(*flow, leg, *excess)));
+    }
     let Bandwidth { findings: losses, doubts: suspicion, saturated } =
         bandwidth::instead(model, &question.pair, facts, seen, changes, losses);
     findings.extend(losses);
     doubts.extend(suspicion);
-    if !saturated && let Some(shift) = latency::judge(model, changes) {
+    if !saturated
+        && excesses.is_empty()
+        && let Some(shift) = latency::judge(model, changes)
+    {
         match slow_host(means) {
             (Some(side), count) => match one_host(means, side, Direction::Forward, count) {
                 Ok(finding) => findings.push(finding),
@@ -85,7 +110,9 @@ pub(crate) fn judge(means: &Means<'_>, standing: &[Finding]) -> (Vec<Finding>, V
             (None, count) => findings.push(with_others(shift, count)),
         }
     }
-    findings.extend(path_size::judge(model, &question.pair, facts, seen));
+    if excesses.is_empty() {
+        findings.extend(path_size::judge(means));
+    }
     // One host may show itself in several ways; it is one cause.
     let mut said: Vec<_> = vec![];
     findings.retain(|finding| {
@@ -93,7 +120,22 @@ pub(crate) fn judge(means: &Means<'_>, standing: &[Finding]) -> (Vec<Finding>, V
         said.push(finding.key());
         new
     });
-    (findings, doubts)
+    Quality { findings, doubts, set_aside }
+}
+
+/// Losses that the own probes may have made: they filled the link beyond their budget.
+fn overloaded(direction: Direction, leg: Leg, excess: Excess) -> Doubt {
+    let (lost, of) = (leg.lost(), leg.of);
+    let percent = excess.own.saturating_mul(100) / excess.bandwidth.max(1);
+    let way = if direction == Direction::Forward { "正向" } else { "反向" };
+    Doubt {
+        codes: [CauseCode::BandwidthSaturated, CauseCode::LossInFabric].into(),
+        side: None,
+        decided_by: both!(
+            "{lost} of {of} packets were lost {direction} while pingtong's own probes took {percent} % of the bandwidth, more than their budget: that decides nothing; verify again",
+            "{way} {of} 个报文中丢失 {lost} 个，但当时 pingtong 自身的探测占用了带宽的 {percent} %，超出预算，不能据此下结论；请重新验证"
+        ),
+    }
 }
 
 /// Packets of one direction: requests of one flow and replies of the other travel it.

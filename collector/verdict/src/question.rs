@@ -3,6 +3,7 @@
 //! Evidence comes in any order and with repetitions; [`crate::diagnose`] sorts and unites it at entry, so that order and
 //! resending change no byte of the verdict. Choosing *which* evidence is fresh enough is the caller's part.
 
+use crate::own_load::Probing;
 use pingtong_evidence::{AgentHealth, AgentId, ArrivalRound, HostFacts, Pair, ProbeRound, Snapshot, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,9 @@ pub struct Question {
     /// How agents fare.
     #[serde(default)]
     pub healths: Vec<HealthReport>,
+    /// How the link was probed, over all of its pairs; none where the evidence is from before budgets were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probing: Option<Probing>,
     /// When the question was asked, by the collector's clock.
     pub asked_at: Timestamp,
     /// Milliseconds before a round within which a change of configuration makes it inconclusive; 0 means never.

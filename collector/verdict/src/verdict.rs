@@ -2,7 +2,7 @@
 //!
 //! Types without opinions: who fills them decides. Order of every list is fixed, so equal evidence gives equal bytes.
 
-use crate::{code::CauseCode, lang::Lang, onset::Onset, wilson::LossRate};
+use crate::{code::CauseCode, lang::Lang, onset::Onset, own_load::Probing, wilson::LossRate};
 use pingtong_evidence::{AccountId, Direction, GapCode, InstanceId, Pair, RegionId, RttSummary, Side, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -530,6 +530,9 @@ pub struct Verdict {
     pub repairs: Repairs,
     /// What could not be looked at.
     pub gaps: Vec<GapNote>,
+    /// How the link was probed, over all of its pairs; none where the evidence does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probing: Option<Probing>,
     /// When it broke and what did it; none where no record reaches back to a time when it worked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onset: Option<Onset>,

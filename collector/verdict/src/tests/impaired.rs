@@ -26,7 +26,8 @@ fn inside(world: &World, flow: Direction, observed: Observed, standing: &[Findin
     let model = Model::new(&question.pair.link, &question.snapshots);
     let facts = question.hosts.iter().map(|facts| (facts.agent.clone(), facts.clone())).collect();
     let seen = BTreeMap::from([(flow, observed)]);
-    let means = Means { model: &model, question, facts: &facts, seen: &seen, changes: &BTreeMap::new() };
+    let (changes, excesses) = (BTreeMap::new(), BTreeMap::new());
+    let means = Means { model: &model, question, facts: &facts, seen: &seen, changes: &changes, excesses: &excesses };
     let told = |shown: host_load::Shown| match shown {
         Ok(found) => {
             assert_eq!(found.code, CauseCode::HostOverload);

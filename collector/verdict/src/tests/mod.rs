@@ -31,6 +31,7 @@ mod observed;
 mod onset;
 mod onset_when;
 mod open;
+mod own_loads;
 mod partial;
 mod path_stops;
 pub(crate) mod paths;

@@ -6,6 +6,7 @@ use crate::{
     model::Model,
     observe::{Observed, SizeSeen},
     path_size,
+    quality::Means,
 };
 use pingtong_evidence::*;
 use std::collections::BTreeMap;
@@ -33,7 +34,9 @@ fn judged(world: &mut World, seen: &[(Direction, &[Sized])]) -> Vec<(Option<Dire
     let facts: BTreeMap<AgentId, HostFacts> =
         question.hosts.iter().map(|facts| (facts.agent.clone(), facts.clone())).collect();
     let seen = seen.iter().map(|(flow, sizes)| (*flow, observed(sizes))).collect();
-    let found = path_size::judge(&model, &question.pair, &facts, &seen);
+    let (changes, excesses) = (BTreeMap::new(), BTreeMap::new());
+    let means = Means { model: &model, question, facts: &facts, seen: &seen, changes: &changes, excesses: &excesses };
+    let found = path_size::judge(&means);
     found.iter().map(|f| (f.direction, f.evidence.iter().map(|note| note.text.get(Lang::En)).collect())).collect()
 }
 
@@ -148,4 +151,41 @@ fn the_largest_whole_packet_that_was_answered_is_told_with_who_says_more_must_be
     let told = "forward: packets of 1400 bytes pass unfragmented; 192.168.1.253 says of larger ones that they need fragmentation";
     assert_eq!(line(&seen, Lang::En).as_deref(), Some(told));
     assert_eq!(line(&observed(&[(1450, 6, 0, None)]), Lang::En), None);
+}
+
+/// Rounds of a search on another pair of the link: sizes, and how many of six were answered and arrived.
+fn searched_beside(world: &mut World, name: &str, sizes: &[(u32, u32)]) {
+    let mut peer = world.question.pair.clone();
+    peer.id = id(name);
+    let small: Vec<ProbeRound> = world.question.probes.clone();
+    for (n, (size, passed)) in (0_u64..).zip(sizes) {
+        let key = RoundKey { agent: id("agent-a"), round: 5_000 + n };
+        let arrived = Known::Known(SequenceSet::first(*passed));
+        let part = world.question.arrivals.iter().find(|part| part.key.agent.as_str() == "agent-a").unwrap().clone();
+        world.question.probes.push(ProbeRound {
+            payload_bytes: size - 28,
+            dont_fragment: true,
+            replied: SequenceSet::first(*passed),
+            ..ProbeRound::unanswered(key.clone(), peer.id.clone(), peer.acceptor.address, 6)
+        });
+        let (on_wire, accepted) = (arrived.clone(), arrived.clone());
+        world.question.arrivals.push(ArrivalRound { key, on_wire, accepted, replied: arrived, ..part });
+    }
+    for (n, round) in (0_u64..).zip(small) {
+        let key = RoundKey { round: 6_000 + n, ..round.key.clone() };
+        world.question.probes.push(ProbeRound { key, pair: peer.id.clone(), ..round });
+    }
+    world.question.peers.push(peer);
+}
+
+#[test]
+fn a_pair_without_a_search_of_its_own_is_told_of_its_links_boundary_where_all_searches_agree() {
+    const HOLE: [(u32, u32); 3] = [(84, 6), (1_400, 6), (1_401, 0)];
+    let codes = |world: &World| world.verdict().causes.into_iter().map(|cause| cause.code).collect::<Vec<_>>();
+    let mut world = World::healthy();
+    searched_beside(&mut world, "pair2", &HOLE);
+    assert_eq!(codes(&world), [crate::CauseCode::MtuBlackHole]);
+    // One search that finds nothing wrong: the segment is sound, whatever ails the other host.
+    searched_beside(&mut world, "pair3", &[(84, 6), (1_500, 6)]);
+    assert!(codes(&world).is_empty());
 }

@@ -77,6 +77,7 @@ impl World {
             opened_by: Side::Initiator,
         };
         let question = Question {
+            probing: None,
             pair,
             elsewhere: vec![],
             peers: vec![],
