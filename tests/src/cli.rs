@@ -162,6 +162,15 @@ enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// What the product's own probes take of a narrow link that sixteen pairs share, and what they leave to its owner. 窄带宽连接上探测流量的占用，以及留给业务的带宽。
+    Load {
+        /// One JSON line. 输出一行 JSON。
+        #[arg(long)]
+        json: bool,
+        /// Seconds of each measurement. 每项测量的秒数。
+        #[arg(long, default_value_t = 15)]
+        seconds: u64,
+    },
     /// The probe engine: rate, cost, loss, times and direction beside the kernel's limit, fping and a packet capture; build with --release. 探测引擎：与内核极限、fping、抓包对照的速率、开销、计数与时延。
     Probe {
         /// One JSON line. 输出一行 JSON。
@@ -211,7 +220,7 @@ pub fn outside(args: &[OsString]) -> ExitCode {
             Programs::find(settings::cargo().as_deref()).and_then(|_| sandbox::run_inside(tail))
         }
         Verb::Check | Verb::Scenario { .. } | Verb::Differential { .. } => sandbox::run_inside(tail),
-        Verb::Bench { what: Bench::Probe { .. } } => {
+        Verb::Bench { what: Bench::Probe { .. } | Bench::Load { .. } } => {
             Programs::find(settings::cargo().as_deref()).and_then(|_| sandbox::run_inside(tail))
         }
         Verb::Bench { what: Bench::Gather { json } } => {
@@ -263,6 +272,7 @@ pub fn inside(args: &[OsString]) -> ExitCode {
                 Verb::Bench { what: Bench::Probe { json, rounds, probes, directions, idle_seconds, seed } } => {
                     bench_probe(bench::probe::Size { rounds, probes, directions, idle_seconds, seed }, json).await
                 }
+                Verb::Bench { what: Bench::Load { json, seconds } } => bench_load(seconds, json).await,
                 Verb::Check => {
                     crate::plane::Plane::boot(crate::plane::PlaneOptions { seed: 1 })?;
                     Ok(ExitCode::SUCCESS)
@@ -414,6 +424,16 @@ fn bench_gather(programs: &Programs, json: bool) -> Result<ExitCode> {
         render::figures(&figures);
     }
     Ok(ExitCode::from(u8::from(figures["complete"] != true)))
+}
+
+async fn bench_load(seconds: u64, json: bool) -> Result<ExitCode> {
+    let figures = bench::load::run(seconds, &Programs::find(None)?).await?;
+    if json {
+        render::json_line(&figures);
+    } else {
+        render::figures(&figures);
+    }
+    Ok(ExitCode::from(u8::from(figures["met"] != true)))
 }
 
 /// Inside the sandbox, whose files are its own and gone with it.

@@ -2,5 +2,6 @@
 
 pub mod gather;
 pub mod large;
+pub mod load;
 pub mod probe;
 mod rough;

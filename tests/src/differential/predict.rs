@@ -176,6 +176,7 @@ fn cut_of(trip: &RoundTrip) -> Cut {
 
 fn question(flows: &[Flow], pair: &Pair, snapshots: &[Snapshot]) -> Question {
     Question {
+        probing: None,
         pair: pair.clone(),
         peers: vec![],
         elsewhere: elsewhere(flows, pair),

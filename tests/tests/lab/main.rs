@@ -11,3 +11,4 @@ mod probe;
 mod scenarios;
 mod sdk;
 mod tutorial;
+mod untouched;
