@@ -27,7 +27,7 @@ pub use namespace::Namespace;
 pub use shape::{LinkCounters, checksum};
 
 use crate::desired::{BothWays, Carried, Desired, EniPlane, InstancePlane, LinkPlane, Shape};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use instance::{Instance, Interface};
 use ipnet::Ipv4Net;
 use netlink::Netlink;
@@ -390,6 +390,9 @@ fn plug_transits(state: &mut State, desired: &Desired) -> Result<()> {
 fn place_guest_tools() -> Result<()> {
     fs::create_dir_all(GUEST_TOOLS).context("cannot create the directory of guest commands")?;
     let own = std::env::current_exe().context("cannot find this program's own file")?;
+    if !own.is_file() {
+        bail!("{} was replaced while it ran, so that no guest finds its commands; start it again", own.display());
+    }
     for tool in crate::guest::TOOLS {
         let path = Path::new(GUEST_TOOLS).join(tool);
         let _ = fs::remove_file(&path);

@@ -146,6 +146,16 @@ fn no_file_names_a_place_of_one_machine() {
     }
 }
 
+#[test]
+fn every_test_starts_the_lab_without_cargo() {
+    let name = concat!("CARGO_BIN_EXE", "_pingtong-lab");
+    let all = sources(&root().join("tests/tests"));
+    let found: BTreeSet<&str> =
+        all.iter().filter(|(_, text)| text.contains(name)).filter_map(|(path, _)| path.file_name()?.to_str()).collect();
+    // `scenarios::lab` for the tests of `lab`; the test of the data plane starts only `check`, which builds nothing.
+    assert_eq!(found, BTreeSet::from(["plane.rs", "scenarios.rs"]));
+}
+
 fn sources(dir: &Path) -> Vec<(PathBuf, String)> {
     let mut found = vec![];
     let mut open = vec![dir.to_owned()];

@@ -1,11 +1,11 @@
 //! The probe engine's counts in the lab, by the benchmark that measures it: small, and only what no clock decides.
 
+use super::scenarios::lab;
 use serde_json::Value;
-use std::process::Command;
 
 #[test]
 fn every_delivered_reply_is_counted_once_and_each_loss_on_its_way() {
-    let out = Command::new(env!("CARGO_BIN_EXE_pingtong-lab"))
+    let out = lab()
         .args(["bench", "probe", "--json", "--rounds", "1", "--probes", "300000"])
         .args(["--directions", "20", "--idle-seconds", "1"])
         .output()

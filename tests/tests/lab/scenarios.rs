@@ -11,7 +11,8 @@ const JOBS: &str = "4";
 
 pub(crate) fn lab() -> Command {
     let mut lab = Command::new(env!("CARGO_BIN_EXE_pingtong-lab"));
-    // Under `cargo test` everything is built already; without this the lab would ask cargo to build once more.
+    // Under `cargo test` everything is built already. Without this the lab would ask cargo to build once more, with the
+    // features of other packages: the program would be replaced while other labs run it.
     lab.env_remove("CARGO");
     lab
 }

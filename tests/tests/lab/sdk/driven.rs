@@ -1,6 +1,7 @@
 //! The SDKs drive the lab's cloud, as one that somebody started for outside clients.
 
 use super::python::{Python, succeed};
+use crate::scenarios::lab;
 use axum::{
     Router,
     extract::{Request, State},
@@ -19,7 +20,7 @@ use serde_json::json;
 use std::{
     collections::BTreeSet,
     io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     sync::{Arc, Mutex},
 };
 
@@ -31,7 +32,7 @@ struct ControlPlane {
 
 impl ControlPlane {
     fn start() -> Self {
-        let mut lab = Command::new(env!("CARGO_BIN_EXE_pingtong-lab"));
+        let mut lab = lab();
         lab.args(["cloud", "--listen", "127.0.0.1:0", "--topology", "tutorial", "--unconnected"]);
         let mut process = lab.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();

@@ -2,11 +2,11 @@
 //! only, and the API's endpoint as `up` prints it.
 
 use super::python::{Python, succeed};
-use crate::scenarios::lab_runs;
+use crate::scenarios::{lab, lab_runs};
 use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 
 /// A lab with packets; it ends with this value.
@@ -17,8 +17,8 @@ struct Lab {
 
 impl Lab {
     fn up() -> Self {
-        let mut lab = Command::new(env!("CARGO_BIN_EXE_pingtong-lab"));
-        lab.args(["up", "tutorial"]).env_remove("CARGO");
+        let mut lab = lab();
+        lab.args(["up", "tutorial"]);
         let mut process = lab.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
