@@ -1,6 +1,5 @@
-//! The closed list of cause codes (`causes.md`). People script on them: none is ever renamed.
+//! The closed list of cause codes. Scripts depend on the codes: none is ever renamed.
 
-use crate::catalogue::{self, CauseDoc};
 use pingtong_evidence::Side;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -23,7 +22,8 @@ macro_rules! codes {
                 match self { $(Self::$name => $text,)+ }
             }
 
-            /// The tutorial's step that it belongs to when the object is at `side`; none for what belongs to no step.
+            /// The step of the tutorial that the cause belongs to if its object is at `side`; `None` if it belongs to
+            /// no step.
             pub fn step(self, side: Side) -> Option<u8> {
                 let (initiator, acceptor): (Option<u8>, Option<u8>) = match self {
                     $(Self::$name => ($initiator, $acceptor),)+
@@ -41,7 +41,7 @@ macro_rules! codes {
     };
 }
 
-/// A text that is no code.
+/// A text that is not a cause code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownCode(String);
 
@@ -111,13 +111,6 @@ codes! {
     MtuBlackHole = "mtu-black-hole", Some(8), Some(8);
     FabricFault = "fabric-fault", Some(8), Some(8);
     ModelContradicted = "model-contradicted", None, None;
-}
-
-impl CauseCode {
-    /// Its page in the catalogue.
-    pub fn doc(self) -> &'static CauseDoc {
-        catalogue::doc(self)
-    }
 }
 
 impl fmt::Display for CauseCode {

@@ -1,64 +1,51 @@
-//! Prediction against observation: which findings the wire proves, which it refutes, and what it shows beyond them.
+//! Compares prediction with observation: which findings the wire proves, which it refutes, and what it shows beyond
+//! them.
 //!
 //! Rules, in order:
-//! 1. A finding is *refuted* when a packet that it stops was seen to pass; it becomes `model-contradicted`.
-//! 2. A finding that survives is *proven* when some round trip that it stops is observed dead and none alive; otherwise
-//!    it is *supported*.
-//! 3. A round trip that dies although nothing found stops it there (requests that never arrive, replies that never come
-//!    back) is *unexplained*. It is a container's, where the sender's agent lives in one. Where parts of the path could not be looked
-//!    at, their causes are suspects; so are changes made since the configuration was read, where it was read before the packets
-//!    died; where everything was looked at since, the fabric is blamed.
-//! 4. What impairs packets that pass stands beside all that (module `quality`).
+//! 1. A finding is *refuted* if a packet that it stops was seen to pass; it becomes `model-contradicted`.
+//! 2. A finding that is not refuted is *proven* if at least one round trip that it stops is observed dead and none
+//!    alive; otherwise it is *supported*.
+//! 3. A round trip that dies although no finding stops it there (requests that never arrive, replies that never come
+//!    back) is *unexplained*. If the sender's agent runs in a container, the container is blamed. If parts of the path
+//!    could not be read, their causes are suspects. If the configuration was read before the packets died, changes made
+//!    since then are suspects. If everything was read since, the fabric is blamed.
+//! 4. Impairments of packets that pass are judged independently of all that (module `quality`).
 //!
-//! The line between causes and suspects: a *cause* is one code on one object that configuration, a host's fact, or the wire
-//! with everything else looked at leaves as the only candidate. Where several codes or objects fit what is known, all of
-//! them are *suspects*, with the reading or test that would decide, and none is blamed. What could not be looked at is a
-//! *gap*; it makes suspects and never a cause.
+//! The line between causes and suspects: a *cause* is one code on one object that is the only remaining candidate
+//! according to the configuration, to a host fact, or to the wire with everything else read. If several codes or
+//! objects fit what is known, all of them are *suspects*, listed with the reading or test that would decide, and none
+//! is blamed. What could not be read is a *gap*; it makes suspects and never a cause.
 
 use crate::{
     code::CauseCode,
-    finding::{Blind, Finding, Note, Stops, Walk},
+    finding::{Blind, Doubt, Finding, Held, Note, Stops, Walk},
+    fix::Fix,
     lang::{Both, both},
     model::Model,
-    observe::{Leg, Observed, observe_pair},
-    quality::{self, Means},
-    repair::Fix,
+    observe::{Leg, Observed, Seen, observe_pair},
+    quality::{self, means::Means},
     verdict::{Certainty, Cut, ObjectKind},
     walk::{flows, link_ends},
 };
 use pingtong_evidence::{Direction, Pair, Protocol, Side};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Flows that must all pass to refute a dead leg: were one of two legs dead, they would by chance once in 256 times.
+/// Number of flows that must all pass to refute a dead next hop: if one of two next hops were dead, so many flows would
+/// all avoid it by chance once in 256 times.
 const FLOWS_MIN: u64 = 8;
 
-/// By how much the clocks of two hosts may differ without being out of order, in milliseconds.
+/// Clock difference between two hosts that is tolerated, in milliseconds.
 const CLOCKS_DIFFER_MS: i64 = 1_000;
-
-pub(crate) type Seen = BTreeMap<Direction, Observed>;
-
-/// A finding with what the wire makes of it.
-pub(crate) struct Held {
-    pub(crate) finding: Finding,
-    pub(crate) certainty: Certainty,
-}
-
-/// Codes that fit what was seen, and what would decide between them.
-pub(crate) struct Doubt {
-    pub(crate) codes: BTreeSet<CauseCode>,
-    pub(crate) side: Option<Side>,
-    pub(crate) decided_by: Both,
-}
 
 pub(crate) struct Correlated {
     pub(crate) held: Vec<Held>,
     pub(crate) refuted: Vec<Finding>,
     pub(crate) doubts: Vec<Doubt>,
-    /// Whether packets that pass are impaired though no one cause is left.
+    /// Whether packets that pass are impaired although no single cause is left.
     pub(crate) impaired: bool,
-    /// Whether losses were set aside, since the own probes were too many.
+    /// Whether losses were set aside because pingtong's own probes were too many.
     pub(crate) overloaded: bool,
-    /// Sides whose configuration was read before packets died that it does not explain.
+    /// Sides whose configuration was read before packets died and does not explain their loss.
     pub(crate) outdated: BTreeSet<Side>,
 }
 
@@ -97,7 +84,8 @@ impl Wire<'_> {
             Stops::Answers(side) => self.flow(side.opposite().sends()).is_some_and(Observed::answered),
             Stops::Sending(side) => self.flow(side.sends()).is_some_and(Observed::arrives),
             Stops::Replies(side) => self.flow(side.sends()).is_some_and(Observed::alive),
-            // A share is a share of flows: enough of them without a loss, each round being one, leave none.
+            // Such a finding stops a share of the flows, and each round is one flow: enough rounds without a loss
+            // refute it.
             Stops::Some(_) => {
                 let all: Vec<&Observed> = self.seen.values().collect();
                 let whole = all.iter().all(|seen| seen.rounds == 0 || (seen.valid() && seen.received == seen.sent));
@@ -119,7 +107,7 @@ pub(crate) fn seen_text(direction: Direction, seen: &Observed) -> Both {
     )
 }
 
-/// `means` are what impairments of packets that pass are judged by.
+/// `means` is the input for judging impairments of packets that pass.
 pub(crate) fn correlate(
     pair: &Pair,
     walk: &Walk,
@@ -130,11 +118,13 @@ pub(crate) fn correlate(
 ) -> Correlated {
     let wire = Wire { seen };
     let (refuted, mut standing): (Vec<Finding>, Vec<Finding>) =
-        // A leg may be chosen by addresses alone: one pair that is whole refutes nothing while others of the link are dead.
+        // The next hop may be chosen by addresses alone: one pair without loss refutes nothing while other pairs of the
+        // link are dead.
         walk.findings.iter().cloned().partition(|finding| {
             wire.refutes(finding.stops) && !(matches!(finding.stops, Stops::Some(_)) && others_dead(pair, means))
         });
-    // A pair of addresses that is in no network, or a host that is down, needs no guest facts to be so.
+    // The configuration alone may already show the cause, such as an address on no interface; the guest's finding is
+    // then a duplicate.
     let told = |guest: &Finding| standing.iter().any(|have| have.code == guest.code && have.object == guest.object);
     let guests: Vec<Finding> = guests.into_iter().filter(|guest| !told(guest)).collect();
     standing.extend(guests);
@@ -151,7 +141,7 @@ pub(crate) fn correlate(
     Correlated { held, refuted, doubts, impaired, overloaded, outdated }
 }
 
-/// Whether some round of another pair of the link was answered by nobody.
+/// Whether a round of another pair of the link received no reply at all.
 fn others_dead(pair: &Pair, means: &Means<'_>) -> bool {
     let mut others = means.question.probes.iter().filter(|round| round.pair != pair.id && round.own_drops == 0);
     others.any(|round| !round.sent.is_empty() && round.replied.is_empty() && round.late.is_empty())
@@ -185,7 +175,8 @@ fn contradicted(seen: &Seen, finding: &Finding) -> Held {
     Held { finding, certainty: Certainty::Proven }
 }
 
-/// Round trips that die although nothing found stops them.
+/// Judges round trips that die although no finding stops them. Returns the sides whose configuration is too old to
+/// explain them.
 fn beyond(
     means: &Means<'_>,
     walk: &Walk,
@@ -218,15 +209,15 @@ fn beyond(
             });
         }
         let cut = observed.cut.unwrap_or(Cut::Unknown);
-        // What stops replies does not explain requests that never arrive, nor the reverse; and what a guest refuses is
-        // seen at its interface first, by whoever looks.
+        // A cause that stops replies does not explain requests that never arrive, nor the reverse. What a guest refuses
+        // is seen at its interface first, if an agent observes there.
         let at_interface = |finding: &Finding| matches!(finding.stops, Stops::Arrivals(_) | Stops::Replies(_));
         let explains = |finding: &Finding| match cut {
             Cut::S1 => finding.stops.request(flow) && !at_interface(finding),
             Cut::S5 => finding.stops.reply(flow) && !(observed.home.is_some() && at_interface(finding)),
             _ => finding.stops.round_trip(flow),
         };
-        // Packets between two addresses may all take the dead one of several legs.
+        // All packets between two addresses may take the dead one of several next hops.
         let leg = |f: &Finding| f.code == CauseCode::EcmpLegDead && matches!(f.stops, Stops::Some(_));
         if standing.iter().any(|finding| explains(finding) || leg(finding)) {
             continue;
@@ -288,14 +279,15 @@ fn beyond(
     outdated
 }
 
-/// Whether a side's configuration was read before the first of the dead round trips: what changed in between it cannot show.
+/// Whether a side's configuration was read before the first of the dead round trips, so that it cannot show changes
+/// made in between.
 fn read_before(model: &Model, side: Side, seen: &Observed) -> bool {
     let read = model.snapshot(side).map(|snapshot| snapshot.finished_at.as_millis());
     let began = seen.first.map(|first| first.as_millis().saturating_sub(CLOCKS_DIFFER_MS));
     read.zip(began).is_some_and(|(read, began)| read < began)
 }
 
-/// What may have changed since the configuration was read, or else the fabric.
+/// Suspects if the configuration is older than the failure: what may have changed since it was read, or the fabric.
 fn unread_since(side: Side) -> Doubt {
     Doubt {
         codes: BTreeSet::from([
@@ -313,7 +305,8 @@ fn unread_since(side: Side) -> Doubt {
     }
 }
 
-/// Other hosts that answer where nothing else explains the silence. They have the replies to the other flow as well.
+/// Blames other hosts that answer, if nothing else explains the missing replies. They also receive the replies to the
+/// other flow.
 fn strangers(model: &Model, pair: &Pair, seen: &Seen, standing: &mut Vec<Finding>) {
     for flow in flows(pair) {
         let Some(observed) = seen.get(&flow).filter(|seen| seen.dead()) else { continue };
@@ -325,7 +318,8 @@ fn strangers(model: &Model, pair: &Pair, seen: &Seen, standing: &mut Vec<Finding
     }
 }
 
-/// Whether a cause brings requests to another host, which may answer: what merely drops them makes nobody answer.
+/// Whether a cause delivers requests to another host, which may answer. A cause that only drops requests makes nobody
+/// answer.
 fn diverts(code: CauseCode) -> bool {
     matches!(
         code,
@@ -342,7 +336,7 @@ fn diverts(code: CauseCode) -> bool {
 fn stranger(model: &Model, flow: Direction, address: &str, count: u64) -> Finding {
     let side = flow.destination();
     let text = both!(
-        "{count} replies from {address} bear no agent's nonce: another host answers",
+        "{count} replies from {address} carry no agent's nonce: another host answers",
         "来自 {address} 的 {count} 个应答没有 agent 的随机标记：应答的是别的主机"
     );
     Finding {
@@ -356,7 +350,8 @@ fn stranger(model: &Model, flow: Direction, address: &str, count: u64) -> Findin
     }
 }
 
-/// Whether echoes of the same two hosts pass where the probes of a port do not: then link, routes and both hosts are alive.
+/// Whether echoes between the same two hosts pass although the probes of a port do not: link, routes and both hosts
+/// then work.
 fn echoes_pass(means: &Means<'_>, flow: Direction) -> bool {
     let pair = &means.question.pair;
     let ends = |pair: &Pair| Side::BOTH.map(|side| pair.endpoint(side).address);
@@ -368,7 +363,7 @@ fn echoes_pass(means: &Means<'_>, flow: Direction) -> bool {
         && echoes.any(|other| observe_pair(means.question, other, flow, means.facts).alive())
 }
 
-/// Silence of one port between hosts that answer each other's pings: what is left is what tells ports apart.
+/// Suspects if one port is silent between hosts that answer each other's pings: only what distinguishes ports remains.
 fn by_port_alone(pair: &Pair, far: Side) -> Doubt {
     let address = pair.endpoint(far).address;
     let (protocol, port) = (pair.protocol, pair.port.map_or_else(String::new, |port| port.to_string()));
@@ -382,7 +377,7 @@ fn by_port_alone(pair: &Pair, far: Side) -> Doubt {
     }
 }
 
-/// What can be wrong in a host that SYNs reach and that says nothing to them: an open port and a closed one both answer.
+/// Suspects in a host that receives SYNs and sends nothing back: an open port and a closed one both answer.
 fn unanswered(pair: &Pair, far: Side, arrived: u64) -> Doubt {
     let address = pair.endpoint(far).address;
     let port = pair.port.map_or_else(String::new, |port| port.to_string());
@@ -396,14 +391,14 @@ fn unanswered(pair: &Pair, far: Side, arrived: u64) -> Doubt {
     }
 }
 
-/// What the silence of datagrams can mean, beside a listener that does not answer strangers.
+/// Suspects if datagrams are not answered, besides a listener that does not answer unknown senders.
 fn mute(pair: &Pair, far: Side, seen: &Observed) -> Doubt {
     let address = pair.endpoint(far).address;
     let port = pair.port.map_or_else(String::new, |port| port.to_string());
     let arrived = seen.request.map_or(0, |leg| leg.passed);
     let (codes, decided_by) = if arrived > 0 {
         let text = both!(
-            "{arrived} datagrams reached {address} and nothing came back: a service on UDP port {port} that does not answer strangers, or a filter of that host; whether something listens there (ss -lun) decides",
+            "{arrived} datagrams reached {address} and nothing came back: a service on UDP port {port} that does not answer unknown senders, or a filter of that host; whether something listens there (ss -lun) decides",
             "{arrived} 个 UDP 报文已到达 {address}，但没有任何返回：可能是 {port} 端口的服务不应答陌生报文，也可能是该主机防火墙丢弃；查看该端口是否有监听（ss -lun）即可区分"
         );
         (vec![CauseCode::GuestFirewall], text)
@@ -417,7 +412,7 @@ fn mute(pair: &Pair, far: Side, seen: &Observed) -> Doubt {
     Doubt { codes: codes.into_iter().collect(), side: Some(far), decided_by }
 }
 
-/// What fits a cut that no fact explains.
+/// Suspects that fit a cut point which no fact explains.
 fn doubt(cut: Cut, far: Side, protocol: Protocol) -> Doubt {
     let (codes, side, decided_by): (&[CauseCode], Side, Both) = match cut {
         Cut::S0 => (
@@ -442,7 +437,7 @@ fn doubt(cut: Cut, far: Side, protocol: Protocol) -> Doubt {
             Both::new("a report of the agent at the far end", "对端 agent 的报告"),
         ),
     };
-    // Only echoes are ignored by a setting.
+    // Only ICMP echo requests can be ignored by a kernel setting.
     let fits = |code: &CauseCode| protocol == Protocol::Icmp || *code != CauseCode::GuestEchoIgnored;
     Doubt { codes: codes.iter().copied().filter(fits).collect(), side: Some(side), decided_by }
 }

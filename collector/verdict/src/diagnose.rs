@@ -1,25 +1,22 @@
-//! One question, one verdict: walk, observe, correlate, repair, and say it.
+//! Turns one question into one verdict: walk, observe, correlate, repair, render.
 //!
-//! Total and deterministic: any evidence gives a verdict, and its order does not matter. The state is what valid
-//! observations show: broken when a flow is dead, healthy or degraded when every flow is alive, undecided otherwise.
+//! Total and deterministic: any evidence yields a verdict, and the order of the evidence does not matter. The state is
+//! what valid observations show: broken if a flow is dead, healthy or degraded if every flow is alive, undecided
+//! otherwise.
 
 use crate::{
-    change::changes,
     code::CauseCode,
-    correlate::{self, Correlated, Held, Seen},
-    finding::{Blind, Finding, Stops, Walk},
+    correlate::{self, Correlated},
+    finding::{Blind, Finding, Held, Stops, Walk},
     guest::Guest,
-    host_load,
     lang::{Both, Lang, both},
     model::Model,
-    observe::{Observed, observe},
-    onset::onset,
-    own_load,
-    quality::Means,
+    observe::{Observed, Seen, observe},
+    onset::{change::changes, onset},
+    quality::{host_load, means::Means, own_load, usual},
     question::Question,
     repair::Task,
     steps::Checklist,
-    usual,
     verdict::{Cause, Cut, Directions, GapNote, State, Suspect, Verdict},
     walk::{blind_because, flows, walk},
 };
@@ -28,12 +25,13 @@ use pingtong_evidence::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Difference of two clocks from which times of two hosts must not be compared, in milliseconds.
+/// Clock offset from which times of two hosts must not be compared, in milliseconds.
 const CLOCK_OFFSET_MS_MAX: i64 = 1_000;
-/// Age of a snapshot from which it says little about now, in milliseconds: five missed periods of a minute and one spare.
+/// Age above which a snapshot says little about the present, in milliseconds: ten minutes, ten reading periods of one
+/// minute.
 const SNAPSHOT_AGE_MS_MAX: u128 = 600_000;
 
-/// Causes by which packets get to others than the peer, who may have its address.
+/// Causes that deliver packets to another host than the peer, which may have the peer's address.
 const LEAD_ELSEWHERE: [CauseCode; 5] = [
     CauseCode::CidrOverlap,
     CauseCode::RouteShadowed,
@@ -42,14 +40,14 @@ const LEAD_ELSEWHERE: [CauseCode; 5] = [
     CauseCode::RouteLoop,
 ];
 
-/// The verdict in English.
+/// Returns the verdict in English.
 pub fn diagnose(question: &Question) -> Verdict {
     diagnose_in(question, Lang::En)
 }
 
-/// All that is concluded before it is put into words.
+/// Everything that is concluded before it is rendered.
 struct Judged<'q> {
-    /// But for the snapshots, which are borrowed.
+    /// The question without its snapshots, which are borrowed.
     question: Question,
     snapshots: Vec<&'q Snapshot>,
     peers: Vec<Pair>,
@@ -69,19 +67,20 @@ impl<'q> Judged<'q> {
         let mut model = Model::new(&pair.link, snapshots.iter().copied());
         model.elsewhere.clone_from(&question.elsewhere);
         let walk = walk(&model, &pair, &peers);
-        let mut seen: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(&question, flow, &facts))).collect();
-        unmask(&pair, &walk, &mut seen);
-        let (guests, contained) = guests(&model, &pair, &facts, &mut seen);
+        let observed: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(&question, flow, &facts))).collect();
+        let seen = without_strangers(&pair, &walk, &observed);
+        let guests = guests(&model, &pair, &facts, &seen);
+        let seen = placed(&pair, &guests, &seen);
         let flows = Direction::BOTH.into_iter();
         let changes = flows.filter_map(|flow| Some((flow, usual::change(&question, flow)?))).collect();
         let excesses = own_load::excesses(&question, &model);
         let (changes, excesses) = (&changes, &excesses);
         let means = Means { model: &model, question: &question, facts: &facts, seen: &seen, changes, excesses };
-        let correlated = correlate::correlate(&pair, &walk, guests, &contained, &means, &seen);
+        let correlated = correlate::correlate(&pair, &walk, guests.found, &guests.contained, &means, &seen);
         Self { question, snapshots, peers, model, walk, facts, seen, correlated }
     }
 
-    /// Calls `with` with what the search for repairs works on.
+    /// Calls `with` with the input of the repair search.
     fn repair<T>(&self, with: impl FnOnce(&Task<'_>) -> T) -> T {
         let refuted: BTreeSet<_> = self.correlated.refuted.iter().map(Finding::key).collect();
         let configured: BTreeSet<_> = self.walk.findings.iter().map(Finding::key).collect();
@@ -92,13 +91,14 @@ impl<'q> Judged<'q> {
     }
 }
 
-/// The size of the smallest set of configuration repairs by trying every subset of the candidates; none when there are more
-/// than `most` of these or no subset restores the pair. The yardstick for the repairs of a verdict; costs 2^`most` walks.
+/// Returns the size of the smallest set of configuration repairs, found by trying every subset of the candidates;
+/// `None` if there are more than `most` candidates (or more than 16) or if no subset restores the pair. It is the
+/// reference for the repairs of a verdict and costs up to 2^`most` walks.
 pub fn smallest_repair_set(question: &Question, most: usize) -> Option<usize> {
     Judged::new(question).repair(|task| task.smallest_by_brute_force(most))
 }
 
-/// The verdict in the language of choice.
+/// Returns the verdict in the given language.
 pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
     let judged = Judged::new(question);
     let Judged { question, snapshots, model, walk, facts, seen, correlated, .. } = &judged;
@@ -138,9 +138,9 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
     verdict
 }
 
-/// The same evidence in one order, without repetitions.
+/// Returns the evidence in one canonical order. Repeated pairs, rounds, arrivals and silent agents are removed.
 fn sorted(whole: &Question) -> (Question, Vec<&Snapshot>) {
-    // Snapshots are by far the most of it, and are only looked at.
+    // Snapshots are by far the largest part and are only read, so they are borrowed.
     let mut question = Question {
         pair: whole.pair.clone(),
         peers: whole.peers.clone(),
@@ -175,7 +175,8 @@ fn sorted(whole: &Question) -> (Question, Vec<&Snapshot>) {
     (question, snapshots)
 }
 
-/// Sorts by a key. What ties and yet differs is told apart by all it says, which is dear and so left for the last.
+/// Sorts by a key. Different items with equal keys are ordered by their whole `Debug` text, which is expensive and
+/// therefore used last.
 fn sort_by_key<T: PartialEq + std::fmt::Debug, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
     items.sort_by(|a, b| {
         key(a)
@@ -188,28 +189,34 @@ fn newest_facts(question: &Question) -> BTreeMap<AgentId, HostFacts> {
     question.hosts.iter().map(|facts| (facts.agent.clone(), facts.clone())).collect()
 }
 
-/// Replies that the far end's agent knows nothing of are a stranger's where the configuration sends requests elsewhere,
-/// or where what passes one way for these requests does not pass for the replies to the other side's.
-fn unmask(pair: &Pair, walk: &Walk, seen: &mut Seen) {
+/// Returns the round trips without replies that another host sent. These are replies to requests that the far end's
+/// agent has not seen, if the configuration sends requests elsewhere, or if the replies to the other side's requests,
+/// which travel in the same direction as these requests, do not get through.
+fn without_strangers(pair: &Pair, walk: &Walk, observed: &Seen) -> Seen {
+    let mut seen = observed.clone();
     for flow in flows(pair) {
         let astray = walk.findings.iter().any(|f| LEAD_ELSEWHERE.contains(&f.code) && f.stops.request(flow));
         let torn = seen.get(&flow.reverse()).is_some_and(|other| other.cut == Some(Cut::S5));
         let target = pair.endpoint(flow.destination()).address;
-        if let Some(observed) = seen.get_mut(&flow).filter(|observed| observed.unwitnessed() && (astray || torn)) {
-            *observed = observed.answered_by_stranger(target);
+        let foreign = seen.get(&flow).filter(|observed| observed.unwitnessed() && (astray || torn));
+        if let Some(own) = foreign.map(|observed| observed.answered_by_stranger(target)) {
+            seen.insert(flow, own);
         }
     }
+    seen
 }
 
-/// What the guests' facts explain, and which agents live in containers.
-fn guests(
-    model: &Model,
-    pair: &Pair,
-    facts: &BTreeMap<AgentId, HostFacts>,
-    seen: &mut Seen,
-) -> (Vec<Finding>, BTreeMap<Side, Finding>) {
-    let (mut found, mut contained) = (vec![], BTreeMap::new());
-    let mut cuts: Vec<(Direction, Cut)> = vec![];
+/// Conclusions from the host facts of both guests.
+struct Guests {
+    found: Vec<Finding>,
+    /// Findings for agents that run in containers, by side.
+    contained: BTreeMap<Side, Finding>,
+    /// Cut points that host facts locate more exactly than the packets do.
+    cuts: Vec<(Direction, Cut)>,
+}
+
+fn guests(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, seen: &Seen) -> Guests {
+    let mut guests = Guests { found: vec![], contained: BTreeMap::new(), cuts: vec![] };
     let nothing = Observed::default();
     for side in Side::BOTH {
         let agent = pair.endpoint(side).agent.as_ref();
@@ -222,43 +229,49 @@ fn guests(
             outbound: seen.get(&side.sends()).unwrap_or(&nothing),
         };
         let mine = guest.judge();
-        contained.extend(guest.container().map(|finding| (side, finding)));
+        guests.contained.extend(guest.container().map(|finding| (side, finding)));
         if guest.outbound.cut == Some(Cut::S1) && guest.swallows() {
-            cuts.push((side.sends(), Cut::S0));
+            guests.cuts.push((side.sends(), Cut::S0));
         }
-        // What the kernel sends elsewhere it has made: without a neighbour there it never becomes a packet to be seen.
+        // The kernel makes a reply that it routes elsewhere. Without a neighbour there, the reply never becomes a
+        // visible packet.
         if guest.inbound.cut == Some(Cut::S3) && mine.iter().any(|f| f.code == CauseCode::GuestRouteOverlap) {
-            cuts.push((side.opposite().sends(), Cut::S4));
+            guests.cuts.push((side.opposite().sends(), Cut::S4));
         }
         let refuses = mine.iter().any(|f| f.stops == Stops::Arrivals(side));
-        // Where replies were looked for at the interface, the cut is where they were last seen.
+        // If replies were looked for at the interface, the cut point is already where they were last seen.
         if guest.outbound.cut == Some(Cut::S5) && refuses && guest.outbound.home.is_none() {
-            cuts.push((side.sends(), Cut::S6));
+            guests.cuts.push((side.sends(), Cut::S6));
         }
-        found.extend(mine);
+        guests.found.extend(mine);
     }
-    for finding in found.iter().filter(|finding| finding.code == CauseCode::GuestFirewall) {
+    guests
+}
+
+/// Returns the round trips with the cut points that the host facts determine.
+fn placed(pair: &Pair, guests: &Guests, seen: &Seen) -> Seen {
+    let mut placed = seen.clone();
+    for finding in guests.found.iter().filter(|finding| finding.code == CauseCode::GuestFirewall) {
         for flow in flows(pair).into_iter().filter(|flow| finding.stops.round_trip(*flow)) {
-            let observed = seen.entry(flow).and_modify(Observed::refused_by_guest);
-            if finding.stops == Stops::Arrivals(flow.destination()) {
-                observed.and_modify(Observed::kept_out);
-            }
+            let Some(observed) = placed.get(&flow) else { continue };
+            let refused = observed.refused_by_guest();
+            let kept_out = finding.stops == Stops::Arrivals(flow.destination());
+            placed.insert(flow, if kept_out { refused.kept_out() } else { refused });
         }
     }
-    for (flow, cut) in cuts {
-        if let Some(observed) = seen.get_mut(&flow) {
-            observed.cut = Some(cut);
-        }
+    for (flow, cut) in &guests.cuts {
+        let moved = placed.get(flow).map(|observed| observed.cut_at(*cut));
+        placed.extend(moved.map(|observed| (*flow, observed)));
     }
-    (found, contained)
+    placed
 }
 
 fn report(seen: &Seen, flow: Direction, predicted: Cut) -> crate::verdict::DirectionReport {
     seen.get(&flow).map_or_else(|| Observed::default().report(predicted), |seen| seen.report(predicted))
 }
 
-/// Where round trips of one flow of the pair must die, as the configuration alone says: what a verdict gives as
-/// `predicted`, without looking at observations or for repairs.
+/// Returns where round trips of one flow of the pair must die according to the configuration alone: the `predicted`
+/// value of a verdict, without evaluating observations or searching for repairs.
 pub fn predicted(question: &Question, flow: Direction) -> Cut {
     let (pair, mut model) = (&question.pair, Model::new(&question.pair.link, &question.snapshots));
     model.elsewhere.clone_from(&question.elsewhere);
@@ -289,7 +302,7 @@ fn state(pair: &Pair, seen: &Seen, correlated: &Correlated) -> State {
     if observed.iter().any(|seen| seen.dead()) {
         return State::Broken;
     }
-    // A flow whose probes do not count leaves the pair open.
+    // A flow without valid probes leaves the pair undecided.
     let probed: Vec<&&Observed> = observed.iter().filter(|seen| seen.rounds > 0).collect();
     if probed.is_empty() || !probed.iter().all(|seen| seen.valid()) {
         return State::Undecided;
@@ -313,14 +326,14 @@ fn state(pair: &Pair, seen: &Seen, correlated: &Correlated) -> State {
     } else if correlated.overloaded {
         State::Undecided
     } else if probed.len() < observed.len() {
-        // The tutorial's own trap: a ping one way proves nothing about the other.
+        // As in the tutorial: a ping in one direction proves nothing about the other.
         State::Undecided
     } else {
         State::Healthy
     }
 }
 
-/// Loss that is certain and that nobody could split by where it happened.
+/// Whether there is certain loss that cannot be located because the far end was not observed.
 fn unsplit_loss(seen: &Observed) -> bool {
     let lost = seen.sent.saturating_sub(seen.received);
     seen.lossy() && seen.request.is_none() && lost >= 3 && lost * 1000 >= seen.sent * 3
@@ -338,7 +351,7 @@ fn cause(held: &Held, lang: Lang) -> Cause {
         evidence: evidence.iter().map(|note| note.evidence(lang)).collect(),
         explain: String::new(),
     };
-    // Both directions may bring the same observation; it is said once.
+    // Both directions may contribute the same observation; it is listed once.
     let mut said = BTreeSet::new();
     cause.evidence.retain(|evidence| said.insert((evidence.text.clone(), evidence.object.clone())));
     let why = evidence.first().map(|note| note.text.get(lang)).unwrap_or_default();
@@ -434,7 +447,7 @@ fn gaps(
                     || question.arrivals.iter().any(|part| part.observer == *agent)
                     || question.healths.iter().any(|health| health.agent == *agent))
         };
-        // Where none was ever enrolled, nobody is silent: that end's flow is not measured, which the state says.
+        // An end without an enrolled agent is not silent: its flow is not measured, which the state shows.
         if let Some(name) = agent.filter(|agent| !heard(agent)) {
             let object =
                 endpoint.instance.as_ref().map_or_else(|| address.to_string(), |id| format!("{id} ({address})"));
@@ -475,7 +488,7 @@ fn gaps(
     gaps
 }
 
-/// The configuration was read before packets died that it does not explain.
+/// The gap of a side whose configuration was read before packets died and does not explain their loss.
 fn outdated(model: &Model, side: Side) -> GapText {
     let account = &model.link.side(side).account;
     GapText {
@@ -489,8 +502,8 @@ fn outdated(model: &Model, side: Side) -> GapText {
     }
 }
 
-/// Parts of the path's configuration that an account refuses to show, though other evidence may have answered in their
-/// stead: what could not be looked at is told even where nothing is left open.
+/// Gaps for parts of the path's configuration that an account denies access to. They are reported even if other
+/// evidence supplied the answer and nothing is left open.
 fn refused(model: &Model, told: &BTreeSet<GapText>) -> Vec<GapText> {
     let mut found = vec![];
     for side in Side::BOTH {
@@ -538,7 +551,8 @@ fn connections_unread<'a>(model: &Model, snapshot: &'a Snapshot) -> Option<&'a W
     }
 }
 
-/// Whether the configuration may have changed so shortly before or during the probes that they prove nothing.
+/// Describes a change of the configuration during the probes, or so shortly before them that they prove nothing; `None`
+/// if there was none.
 fn settling(question: &Question, snapshots: &[&Snapshot], seen: &Seen) -> Option<Both> {
     if question.settle_ms == 0 {
         return None;
@@ -551,7 +565,7 @@ fn settling(question: &Question, snapshots: &[&Snapshot], seen: &Seen) -> Option
     for &snapshot in snapshots {
         let key = (snapshot.account.as_str(), snapshot.region.as_str());
         if let Some(before) = previous.insert(key, snapshot) {
-            // The change lies somewhere between the two readings.
+            // The change happened at some time between the two readings.
             let overlaps = snapshot.finished_at.as_millis() >= from && before.taken_at.as_millis() <= last;
             if overlaps && !changes(before, snapshot).is_empty() {
                 let (account, seconds) = (&snapshot.account, question.settle_ms / 1000);

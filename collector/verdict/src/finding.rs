@@ -1,15 +1,16 @@
-//! What the walk and the correlation conclude, before it is put into words and languages.
+//! Conclusions of the walk and of the correlation, before they are rendered in one language.
 //!
-//! A finding names a cause with its object and says which packets it stops; a blind spot names what could not be looked
-//! at and which causes it may hide. Neither knows what the wire showed.
+//! A finding names a cause and its object and says which packets it stops. A blind spot names a part of the
+//! configuration that could not be read, and the causes that it may hide. Neither knows what was observed on the wire.
 
 use crate::{
     code::CauseCode,
+    fix::Fix,
     lang::{Both, Lang},
-    repair::Fix,
-    verdict::{Evidence, Object},
+    verdict::{Certainty, Evidence, Object},
 };
 use pingtong_evidence::{AccountId, Direction, GapCode, Side, Source};
+use std::collections::BTreeSet;
 
 /// A line of evidence in both languages.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +22,7 @@ pub(crate) struct Note {
 }
 
 impl Note {
-    /// A line about no object of the cloud's.
+    /// A line that is not about an object of the cloud.
     pub(crate) fn plain(text: Both) -> Self {
         Self { text, object: None, account: None, source: None }
     }
@@ -38,7 +39,7 @@ impl Note {
     }
 }
 
-/// Which packets something stops.
+/// The packets that a cause stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stops {
     /// Everything on the link.
@@ -47,24 +48,24 @@ pub(crate) enum Stops {
     Packets(Direction),
     /// Packets of one direction that begin a flow: security groups pass the replies.
     Requests(Direction),
-    /// Packets of one direction that answer: ACLs tell them by their port.
+    /// Replies of one direction: an ACL distinguishes them from requests by their port.
     Responses(Direction),
     /// Everything from and to the host at one side.
     Host(Side),
-    /// What arrives at the host at one side: requests towards it and replies to its own.
+    /// Packets that arrive at the host at one side: requests to it and replies to its own requests.
     Arrivals(Side),
     /// Replies that arrive at the host at one side.
     Replies(Side),
-    /// Replies that the host at one side should make.
+    /// Replies that the host at one side should send.
     Answers(Side),
-    /// Whatever the host at one side sends.
+    /// Every packet that the host at one side sends.
     Sending(Side),
     /// A share of the packets of one direction.
     Some(Direction),
 }
 
 impl Stops {
-    /// Whether round trips begun in `flow` die of it on their way out.
+    /// Whether it stops the request of round trips begun in `flow`.
     pub(crate) fn request(self, flow: Direction) -> bool {
         match self {
             Self::Link | Self::Host(_) => true,
@@ -75,7 +76,7 @@ impl Stops {
         }
     }
 
-    /// Whether their replies die of it, should the request arrive.
+    /// Whether it stops the reply of round trips begun in `flow`, provided that the request arrives.
     pub(crate) fn reply(self, flow: Direction) -> bool {
         match self {
             Self::Link | Self::Host(_) => true,
@@ -86,13 +87,13 @@ impl Stops {
         }
     }
 
-    /// Whether round trips begun in `flow` die of it.
+    /// Whether it stops round trips begun in `flow`, by their request or by their reply.
     pub(crate) fn round_trip(self, flow: Direction) -> bool {
         self.request(flow) || self.reply(flow)
     }
 }
 
-/// Something wrong.
+/// A cause that was found: its object, the packets that it stops, the evidence and the fix.
 #[derive(Debug, Clone)]
 pub(crate) struct Finding {
     pub(crate) code: CauseCode,
@@ -105,7 +106,7 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    /// What makes two findings the same cause.
+    /// Identity of the cause: two findings with equal keys are the same cause.
     pub(crate) fn key(&self) -> (CauseCode, Side, Object, Option<Direction>) {
         (self.code, self.side, self.object.clone(), self.direction)
     }
@@ -115,13 +116,26 @@ impl Finding {
     }
 }
 
-/// Something that could not be looked at.
+/// A finding with the certainty that the observations give it.
+pub(crate) struct Held {
+    pub(crate) finding: Finding,
+    pub(crate) certainty: Certainty,
+}
+
+/// Cause codes that fit the observations, and the reading or test that would decide between them.
+pub(crate) struct Doubt {
+    pub(crate) codes: BTreeSet<CauseCode>,
+    pub(crate) side: Option<Side>,
+    pub(crate) decided_by: Both,
+}
+
+/// A part of the configuration that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Blind {
     pub(crate) gap: GapCode,
     pub(crate) side: Side,
     pub(crate) step: u8,
-    /// What packets its hidden causes would stop.
+    /// Packets that the hidden causes would stop.
     pub(crate) stops: Vec<Stops>,
     /// The causes that it may hide.
     pub(crate) hides: Vec<CauseCode>,
@@ -129,7 +143,7 @@ pub(crate) struct Blind {
     pub(crate) closes_with: Both,
 }
 
-/// A stage that was looked at and lets the packet pass.
+/// A stage that was read and lets the packet pass.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pass {
     pub(crate) step: u8,
@@ -137,7 +151,7 @@ pub(crate) struct Pass {
     pub(crate) note: Note,
 }
 
-/// What a walk yields.
+/// Result of a walk.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Walk {
     pub(crate) findings: Vec<Finding>,
@@ -146,7 +160,7 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Adds a finding, or its evidence when the same cause was found before.
+    /// Adds a finding, or only its evidence if the same cause was found before.
     pub(crate) fn blame(&mut self, finding: Finding) {
         match self.findings.iter_mut().find(|have| have.key() == finding.key()) {
             Some(have) => {

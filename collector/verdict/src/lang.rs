@@ -1,7 +1,7 @@
 //! The two languages of the users, and texts that exist in both.
 //!
-//! Decides nothing about the network. Every text that a verdict carries is born as a [`Both`] and loses one half only
-//! at the very end, so no text can exist in one language alone.
+//! Makes no decision about the network. Every text of a verdict is created as a [`Both`]; one of its halves is selected
+//! only at the very end, so no text can exist in one language alone.
 
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -18,7 +18,7 @@ pub enum Lang {
 }
 
 impl Lang {
-    /// `en` or `zh`, as users write it.
+    /// Returns the language as users write it, `en` or `zh`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::En => "en",
@@ -26,7 +26,7 @@ impl Lang {
         }
     }
 
-    /// The language of a POSIX locale such as `zh_CN.UTF-8`; English for all but Chinese.
+    /// The language of a POSIX locale such as `zh_CN.UTF-8`; English for every locale that is not Chinese.
     pub fn from_locale(locale: &str) -> Self {
         if locale.to_ascii_lowercase().starts_with("zh") { Self::Zh } else { Self::En }
     }
@@ -82,7 +82,7 @@ impl Both {
     }
 }
 
-/// A [`Both`] of two format strings.
+/// Builds a [`Both`] from two format strings.
 macro_rules! both {
     ($en:literal, $zh:literal $(,)?) => {
         $crate::lang::Both::new(format!($en), format!($zh))

@@ -1,8 +1,9 @@
-//! What the wire showed: sets of sequence numbers from both ends, joined round by round into counts and a cut.
+//! What the wire showed: sets of sequence numbers from both ends, joined round by round into packet counts and a cut
+//! point.
 //!
-//! *Sent, arrived, accepted, answered, received* split a round trip packet by packet without synchronised clocks. What a
-//! later stage saw, every earlier stage must have seen. An observer's own drops make absence no proof
-//! (`probe-engine.md` §5). Knows nothing of configuration.
+//! The stages *sent, arrived, accepted, answered, received* split a round trip packet by packet without synchronised
+//! clocks. What a later stage saw, every earlier stage must have seen. If an observer dropped packets itself, a packet
+//! missing from its report proves nothing (`PROBING.md` §5). Does not know the cloud configuration.
 
 use crate::{
     question::Question,
@@ -19,10 +20,11 @@ use std::{
     time::Duration,
 };
 
-/// Time within which an agent reports what it saw arrive: its ledger gives a part out after 250 ms of quiet.
+/// Time within which an agent reports what it saw arrive: its ledger reports a part after 250 ms without packets.
 const REPORTED_AFTER_MS: u128 = 300;
 
-/// Time around a load within which other packets may have been lost to it: a queue drains, and clocks differ.
+/// Time before and after a load within which other packets may have been lost because of it: a queue drains, and clocks
+/// differ.
 const LOAD_LINGERS: Duration = Duration::from_secs(1);
 
 /// Bytes of the IP and ICMP headers before a probe's payload, in IPv4 and in IPv6.
@@ -31,15 +33,18 @@ const HEADER_V6_BYTES: u32 = 48;
 /// ICMP type and code of "fragmentation needed and don't-fragment set", and the type of ICMPv6's "packet too big".
 const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
 const PACKET_TOO_BIG: u8 = 2;
-/// ICMP type of a redirect, which is advice.
+/// ICMP type of a redirect, which is advice and not an error.
 const REDIRECT: u8 = 5;
 
-/// Lost packets below which a share of loss is no evidence.
+/// Minimum number of lost packets for a loss rate to be evidence.
 pub(crate) const LOST_MIN: u64 = 3;
-/// Share of loss below which it is what any wide-area path has.
+/// Minimum loss rate to be evidence: less is normal for any wide-area path.
 pub(crate) const LOSS_RATE_MIN: f64 = 0.003;
 
-/// Packets that passed a stage, of those that entered it in rounds where both ends were observed.
+/// Observed round trips of a pair, by the direction of their requests.
+pub(crate) type Seen = BTreeMap<Direction, Observed>;
+
+/// Packets that entered a stage (`of`) and those that passed it, in rounds in which both ends were observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Leg {
     pub(crate) of: u64,
@@ -61,7 +66,7 @@ impl Leg {
     }
 }
 
-/// Round trips that one side began.
+/// Counts of the round trips that one side began, over all its plain rounds, and of its size searches and loads.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Observed {
     pub(crate) rounds: u64,
@@ -69,45 +74,47 @@ pub(crate) struct Observed {
     pub(crate) received: u64,
     pub(crate) errors: BTreeMap<i32, u64>,
     pub(crate) strangers: BTreeMap<IpAddr, u64>,
-    /// Replies to rounds of which the agent at the far end, which watches, reported something, and nothing at all.
+    /// Replies to rounds of which the far agent reported something (`witnessed`) or, although it watches, nothing at
+    /// all (`unwitnessed`).
     witnessed: u64,
     unwitnessed: u64,
     pub(crate) complaints: BTreeMap<IpAddr, u64>,
-    /// Of the replies, those by which the target itself refused a port: the path is fine both ways.
+    /// Number of replies by which the target itself refused a port: the path works in both directions.
     pub(crate) closed: u64,
-    /// Probes answered only to a second SYN of the kernel's.
+    /// Probes that were answered only after the kernel resent the SYN.
     pub(crate) resent: u64,
-    /// Datagrams whose silence proves nothing: no listener need answer them.
+    /// Whether missing answers to UDP probes prove nothing, because a listener need not answer them.
     pub(crate) mute: bool,
     pub(crate) own_drops: u64,
-    /// Sent to on wire; none when nobody looked.
+    /// Sent to seen on the target's interface; `None` if the far end was not observed.
     pub(crate) request: Option<Leg>,
-    /// On wire to accepted.
+    /// Seen on the target's interface to accepted by its IP stack.
     pub(crate) accept: Option<Leg>,
-    /// Accepted (or on wire) to answered, by any interface.
+    /// Accepted (or seen on the interface) to answered, by any interface.
     pub(crate) answer: Option<Leg>,
-    /// Answered by the interface that the request came in by, to back at the sender: on its wire where that is looked
-    /// at, else received.
+    /// Answered through the interface on which the request arrived, to back at the sender: on the sender's interface if
+    /// that is observed, else received by the prober.
     pub(crate) reply: Option<Leg>,
-    /// Back on the sender's wire to received by it; none when nobody looked.
+    /// Back on the sender's interface to received by the prober; `None` if the interface was not observed.
     pub(crate) home: Option<Leg>,
-    /// Answers that left by another interface.
+    /// Answers that left by another interface, by the name of that interface.
     pub(crate) elsewhere: BTreeMap<String, u64>,
     pub(crate) rtt: Option<RttSummary>,
     pub(crate) latest: Option<Timestamp>,
     pub(crate) first: Option<Timestamp>,
     pub(crate) cut: Option<Cut>,
-    /// What became of packets that may not be cut, by their size in bytes with all headers.
+    /// Results of packets with the don't-fragment bit set, by their size in bytes with all headers.
     pub(crate) sizes: BTreeMap<u32, SizeSeen>,
-    /// Steps of loads, by the bits offered each second.
+    /// Steps of loads, by the offered rate in bits per second.
     pub(crate) loads: BTreeMap<u64, LoadReport>,
-    /// Why the sender sends none though it was asked to.
+    /// Why the sender sends no load although one was requested.
     pub(crate) load_refused: Option<String>,
-    /// What each round, which is a flow of its own, brought to the far interface; only of those that were observed there.
+    /// Requests of each round, which is a separate flow, that reached the far interface; only rounds that were observed
+    /// there.
     pub(crate) flows: Vec<FlowSeen>,
 }
 
-/// One flow's packets on their way out.
+/// The requests of one flow: its times, and packets sent and arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FlowSeen {
     pub(crate) began: Timestamp,
@@ -115,19 +122,19 @@ pub(crate) struct FlowSeen {
     pub(crate) leg: Leg,
 }
 
-/// Packets of one size that may not be cut on the way.
+/// Counts of packets of one size with the don't-fragment bit set.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SizeSeen {
     pub(crate) sent: u64,
     pub(crate) replied: u64,
-    /// Of those sent, seen at the far interface; none when nobody looked.
+    /// Of those sent, seen at the far interface; `None` if it was not observed.
     pub(crate) arrived: Option<u64>,
-    /// Senders of "fragmentation needed": they say what passes, so the sender's kernel knows.
+    /// Senders of "fragmentation needed": these messages inform the sender's kernel of the size that passes.
     pub(crate) told_by: BTreeSet<IpAddr>,
 }
 
 impl Observed {
-    /// Whether the counts may be used: the prober's own drops make loss its own.
+    /// Whether the counts may be used: if the prober dropped packets itself, loss may be its own.
     pub(crate) fn valid(&self) -> bool {
         self.rounds > 0
             && (self.sent > 0 || !self.errors.is_empty())
@@ -143,14 +150,14 @@ impl Observed {
         self.valid() && self.received == 0
     }
 
-    /// Whether the only replies are to probes that the watching far end never saw. It may not have reported yet: on its
-    /// own that proves nothing.
+    /// Whether all replies belong to probes that the watching far end never saw. It may not have reported yet, so this
+    /// alone proves nothing.
     pub(crate) fn unwitnessed(&self) -> bool {
         self.unwitnessed > 0 && self.witnessed == 0
     }
 
-    /// The same, when those replies came from somebody else who has the target's address: an echo bears the payload of
-    /// whoever asked, nonce included.
+    /// These observations, if the replies came from another host that has the target's address: an echo reply carries
+    /// the payload of any request, nonce included.
     pub(crate) fn answered_by_stranger(&self, target: IpAddr) -> Self {
         let nothing = Some(Leg { of: self.sent, passed: 0 });
         let mut seen = Self { received: 0, rtt: None, request: nothing, ..self.clone() };
@@ -205,18 +212,28 @@ impl Observed {
         }
     }
 
-    /// Datagrams died that a rule of the far guest surely refuses, so that their silence does prove something.
-    pub(crate) fn refused_by_guest(&mut self) {
-        if std::mem::take(&mut self.mute) {
-            self.cut = Some(if self.request.is_some_and(|leg| leg.passed > 0) { Cut::S2 } else { self.find_cut() });
-        }
+    /// The same with another cut point, where facts place it more exactly than packets do.
+    pub(crate) fn cut_at(&self, cut: Cut) -> Self {
+        Self { cut: Some(cut), ..self.clone() }
     }
 
-    /// A rule of the far guest surely keeps the requests out, where nobody could look at what it lets in.
-    pub(crate) fn kept_out(&mut self) {
-        if self.cut == Some(Cut::S3) && self.accept.is_none() {
-            self.cut = Some(Cut::S2);
+    /// These observations, if a rule of the far guest certainly refuses the datagrams: missing answers then do prove
+    /// something.
+    pub(crate) fn refused_by_guest(&self) -> Self {
+        if !self.mute {
+            return self.clone();
         }
+        let heard = Self { mute: false, ..self.clone() };
+        let arrived = heard.request.is_some_and(|leg| leg.passed > 0);
+        let cut = if arrived { Cut::S2 } else { heard.find_cut() };
+        Self { cut: Some(cut), ..heard }
+    }
+
+    /// These observations, if a rule of the far guest certainly keeps the requests out and what the guest accepts was
+    /// not observed.
+    pub(crate) fn kept_out(self) -> Self {
+        let cut = if self.cut == Some(Cut::S3) && self.accept.is_none() { Some(Cut::S2) } else { self.cut };
+        Self { cut, ..self }
     }
 
     pub(crate) fn report(&self, predicted: Cut) -> DirectionReport {
@@ -251,15 +268,15 @@ fn known_union<'a>(parts: impl Iterator<Item = &'a Known<SequenceSet>>) -> Optio
         .fold(None, |all: Option<SequenceSet>, part| Some(all.map_or_else(|| part.clone(), |all| all.union(part))))
 }
 
-/// Whether the far agent's absence of arrivals of this pair means that nothing arrived. `sender` are the facts of the host
-/// that begins the round trips.
+/// Whether no report of arrivals from the far agent means that nothing of this pair arrived. `sender` are the facts of
+/// the host that begins the round trips.
 fn watches(pair: &Pair, flow: Direction, facts: Option<&HostFacts>, sender: Option<&HostFacts>) -> bool {
     let (from, to) = (pair.endpoint(flow.source()).address, pair.endpoint(flow.destination()).address);
     facts.is_some_and(|facts| {
         let sees = match pair.protocol {
             Protocol::Icmp => facts.engine == ProbeEngine::Raw,
             Protocol::Udp => facts.observes.contains(&Protocol::Udp),
-            // Connections are told by their addresses, so that those under another source are missed.
+            // TCP connections are matched by their addresses, so those with a translated source address are missed.
             Protocol::Tcp => {
                 let looks = |port| facts.watched_ports.contains(&WatchedPort { from, to, port });
                 pair.port.is_some_and(looks) && sender.is_some_and(|sender| holds(sender, from))
@@ -269,24 +286,25 @@ fn watches(pair: &Pair, flow: Direction, facts: Option<&HostFacts>, sender: Opti
     })
 }
 
-/// Whether an address is on a card of the host, so that nobody need rewrite it.
+/// Whether an address is configured on an interface of the host, so that it is not translated on the way out of the
+/// host.
 fn holds(facts: &HostFacts, address: IpAddr) -> bool {
     let mut cards = facts.interfaces.known().into_iter().flatten();
     cards.any(|card| card.addresses.iter().any(|(held, _)| *held == address))
 }
 
-/// Whether the observer lives in a container to which the address does not belong: it sees nothing of what reaches it.
+/// Whether the observer runs in a container that does not have the address: it sees nothing of the packets to it.
 fn elsewhere(facts: &HostFacts, address: IpAddr) -> bool {
     let holds = |all: &Vec<InterfaceFact>| all.iter().any(|i| i.addresses.iter().any(|(held, _)| *held == address));
     facts.container.known() == Some(&Container::Yes) && facts.interfaces.known().is_some_and(|all| !holds(all))
 }
 
-/// The round trips of one direction.
+/// The observed round trips of one direction of the pair.
 pub(crate) fn observe(question: &Question, flow: Direction, facts: &BTreeMap<AgentId, HostFacts>) -> Observed {
     observe_pair(question, &question.pair, flow, facts)
 }
 
-/// The round trips of one direction of any pair that the question has evidence of.
+/// The same for any pair that the question has evidence of.
 pub(crate) fn observe_pair(
     question: &Question,
     pair: &Pair,
@@ -327,7 +345,8 @@ pub(crate) fn observe_pair(
     seen
 }
 
-/// Whether the sender's own kernel has the target's address: then it answers itself, and its replies prove nothing.
+/// Whether the target's address is local to the sender's own kernel: it then answers itself, and its replies prove
+/// nothing.
 fn holds_target(facts: &HostFacts, target: IpAddr) -> bool {
     facts.routes.iter().any(|route| route.to == target && route.outcome.known() == Some(&RouteOutcome::Own))
 }
@@ -346,8 +365,9 @@ fn last_word(question: &Question, agent: &AgentId) -> Option<Timestamp> {
     healths.chain(hosts).chain(rounds).chain(parts).max()
 }
 
-/// Probes of a round whose absence the observer's parts prove. What was sent before it watched, and what would have come
-/// after the last it reported of, it cannot miss. Durations alone are compared, so the two clocks may differ.
+/// Probes of a round whose absence is proven by the observer's reports. Probes that were sent before it watched, or
+/// that would have arrived after the last one it reported, cannot count as missing. Only durations are compared, so the
+/// two clocks may differ.
 fn attributable(round: &ProbeRound, parts: &[&ArrivalRound], spoke: Option<Timestamp>) -> SequenceSet {
     let seen = |part: &&ArrivalRound| {
         [&part.on_wire, &part.accepted, &part.replied]
@@ -384,8 +404,8 @@ fn belongs(round: &ProbeRound, pair: &Pair, flow: Direction) -> bool {
         && from.agent.as_ref().is_none_or(|agent| *agent == round.key.agent)
 }
 
-/// Whether a round lost some of its packets while a load was on its link: the load may have taken their place. One that is
-/// answered whole is not, and one that is answered by nobody died of something else than that.
+/// Whether a round lost some of its packets while a load was on its link: the load may have displaced them. A round
+/// that is answered completely was not affected, and one without any answer died of another cause.
 fn spoilt(question: &Question, round: &ProbeRound) -> bool {
     let received = round.replied.union(&round.late);
     let partly = !received.is_empty() && round.sent.missing_from(&received) > 0;
@@ -397,7 +417,8 @@ fn spoilt(question: &Question, round: &ProbeRound) -> bool {
     partly && question.probes.iter().any(|load| beside(&load))
 }
 
-/// A step of a load: what each direction carried of it. An end that dropped packets of its own proves nothing.
+/// Adds a step of a load: what each direction carried of it. The reports of an end that dropped packets itself prove
+/// nothing.
 fn add_load(seen: &mut Observed, offered: u64, round: &ProbeRound, parts: &[&ArrivalRound], spoke: Option<Timestamp>) {
     if round.own_drops > 0 {
         return;
@@ -424,7 +445,8 @@ fn is_about_size(error: &IcmpError) -> bool {
     }
 }
 
-/// A round of packets that may not be cut. An end that dropped packets of its own proves nothing of sizes.
+/// Adds a round of packets with the don't-fragment bit set. If the prober dropped packets itself, the round proves
+/// nothing about sizes.
 fn add_size(seen: &mut Observed, round: &ProbeRound, parts: &[&ArrivalRound], watching: bool) {
     if round.own_drops > 0 {
         return;
@@ -451,7 +473,7 @@ fn add_round(
     spoke: Option<Timestamp>,
 ) {
     let received = round.replied.union(&round.late).intersection(&round.sent);
-    // Port unreachables come at a limited rate: those that did not come are no loss.
+    // Hosts limit the rate of port-unreachable messages: missing ones are not loss.
     let limited = round.protocol == Protocol::Udp && round.ports.as_ref().is_some_and(|ports| !ports.closed.is_empty());
     seen.rounds += 1;
     seen.sent += if limited { received.len() } else { round.sent.len() };
@@ -485,13 +507,13 @@ fn add_round(
     let unreliable = parts.iter().any(|part| part.own_drops > 0);
     let read = |part: Option<SequenceSet>, any: bool| match part {
         Some(set) => Some(set),
-        // An observer that reports nothing of probes that were answered has not reported yet.
+        // An observer that reports nothing about probes that were answered has not reported yet.
         None if watching && !any && received.is_empty() => Some(SequenceSet::new()),
         None => None,
     };
     let any = !parts.is_empty();
     let on_wire = read(known_union(parts.iter().map(|p| &p.on_wire)), any);
-    // The raw socket that tells what a guest let in hears echoes only.
+    // The raw socket that shows what a guest accepted receives echoes only.
     let accepted = if round.ports.is_none() { read(known_union(parts.iter().map(|p| &p.accepted)), any) } else { None };
     let replied = read(known_union(parts.iter().map(|p| &p.replied)), any);
     let mut elsewhere = SequenceSet::new();
@@ -510,7 +532,7 @@ fn add_round(
     let drops = unreliable || round.own_drops > 0;
     let mut proven = attributable(round, parts, spoke);
     if let Some(ports) = &round.ports {
-        // Their first SYN or its answer was lost, and what arrived may be the second.
+        // Resent probes are left out: their first SYN or its answer was lost, and what arrived may be the second.
         proven = proven.ranges().iter().flat_map(|(a, b)| *a..=*b).filter(|n| !ports.resent.contains(*n)).collect();
     }
     let count = |leg: &mut Option<Leg>, of: &SequenceSet, passed: &SequenceSet| {

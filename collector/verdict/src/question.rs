@@ -1,20 +1,20 @@
-//! What `diagnose` is asked: one pair, and all evidence there is.
+//! The input of `diagnose`: one pair, and all evidence about it.
 //!
-//! Evidence comes in any order and with repetitions; [`crate::diagnose`] sorts and unites it at entry, so that order and
-//! resending change no byte of the verdict. Choosing *which* evidence is fresh enough is the caller's part.
+//! Evidence may come in any order and repeatedly; [`crate::diagnose`] sorts and deduplicates it on entry, so that
+//! neither the order nor resending changes a byte of the verdict. The caller decides *which* evidence is recent enough.
 
-use crate::own_load::Probing;
+use crate::probing::Probing;
 use pingtong_evidence::{AgentHealth, AgentId, ArrivalRound, HostFacts, Pair, ProbeRound, Snapshot, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// How an agent said it fares.
+/// The health that an agent reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthReport {
     /// The agent.
     pub agent: AgentId,
-    /// When it said so.
+    /// Time of the report.
     pub at: Timestamp,
-    /// What it said.
+    /// The reported health.
     pub health: AgentHealth,
 }
 
@@ -23,39 +23,42 @@ pub struct HealthReport {
 pub struct Question {
     /// The pair in question.
     pub pair: Pair,
-    /// Other pairs of the same link: what else rules and routes are there for.
+    /// Other pairs of the same link: rules and routes may serve them as well.
     #[serde(default)]
     pub peers: Vec<Pair>,
-    /// Pairs of other links: what else interfaces and rules of these VPCs are there for.
+    /// Pairs of other links: interfaces and rules of these VPCs may serve them as well.
     #[serde(default)]
     pub elsewhere: Vec<Pair>,
-    /// Configuration. The newest of an account and region counts; older ones tell what changed, and when.
+    /// Configuration. The newest snapshot of each account and region is judged; older ones show what changed, and when.
     #[serde(default)]
     pub snapshots: Vec<Snapshot>,
-    /// Rounds of probes. Those of other pairs are ignored.
+    /// The judged rounds of probes. Those of other pairs of the link show where an impairment lies and add to the probe
+    /// load.
     #[serde(default)]
     pub probes: Vec<ProbeRound>,
-    /// Rounds of the pair from before those that are judged: they tell since when it is as it is. Counted nowhere else.
+    /// Rounds from before the judged ones, to find when the current state began and which round-trip times are usual.
+    /// They count nowhere else.
     #[serde(default)]
     pub earlier: Vec<ProbeRound>,
     /// Arrivals, possibly in parts.
     #[serde(default)]
     pub arrivals: Vec<ArrivalRound>,
-    /// Host facts. The newest of an agent count; older ones tell what changed.
+    /// Host facts. The newest of each agent are judged; older ones show what changed.
     #[serde(default)]
     pub hosts: Vec<HostFacts>,
     /// Agents that should have reported and did not.
     #[serde(default)]
     pub silent: Vec<AgentId>,
-    /// How agents fare.
+    /// Health reports of agents.
     #[serde(default)]
     pub healths: Vec<HealthReport>,
-    /// How the link was probed, over all of its pairs; none where the evidence is from before budgets were kept.
+    /// How the link was probed, over all of its pairs; `None` if the evidence is from before budgets were recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probing: Option<Probing>,
     /// When the question was asked, by the collector's clock.
     pub asked_at: Timestamp,
-    /// Milliseconds before a round within which a change of configuration makes it inconclusive; 0 means never.
+    /// Milliseconds before the first round within which a change of configuration makes the probes inconclusive, as
+    /// does a change while they run; 0 turns this check off.
     #[serde(default)]
     pub settle_ms: u64,
 }

@@ -1,18 +1,19 @@
-//! The tutorial's steps as a checklist, each with what was seen (`design.md` §1, "Steps").
+//! The tutorial's steps as a checklist, each with what was seen (`SEMANTICS.md` §0).
 //!
-//! A step fails by the causes that belong to it, or is not done where they say so; it is unknown by what could not be
-//! looked at, and is done only when something was seen to be right. Links of other kinds than the tutorial's have steps 1
-//! to 4 of their own. Says nothing that the walk, the wire or the guests did not say.
+//! A step fails because of the causes that belong to it, or is not done if those causes mean that. It is unknown if
+//! something could not be looked at, and done only if something was seen to be right. Links of other kinds than the
+//! tutorial's have their own steps 1 to 4. Concludes nothing beyond the walk, the observations on the wire and the
+//! guests' facts.
 
 use crate::{
     code::CauseCode,
-    correlate::{Correlated, Seen, seen_text},
+    correlate::{Correlated, seen_text},
     finding::{Blind, Finding, Note, Walk},
+    fix::Fix,
     lang::{Lang, Texts, both},
     model::Model,
-    observe::Observed,
-    path_size,
-    repair::Fix,
+    observe::{Observed, Seen},
+    quality::path_size,
     verdict::{Evidence, ObjectKind, Repair, State, Step, StepState, Verdict},
     walk::flows,
 };
@@ -58,10 +59,10 @@ const UNDONE: [CauseCode; 5] = [
     CauseCode::SgIngressMissing,
 ];
 
-/// The steps that make the connection.
+/// The steps that create the connection.
 const CONNECTION: std::ops::RangeInclusive<u8> = 1..=4;
 
-/// The name of a step of a link of this kind; empty beyond the last.
+/// The name of a step for a link of this kind; empty if `n` is beyond the last step.
 pub fn step_name(kind: LinkKind, n: u8, lang: Lang) -> &'static str {
     let own: &[Texts] = match kind {
         LinkKind::RouterInterface => &[],
@@ -73,7 +74,7 @@ pub fn step_name(kind: LinkKind, n: u8, lang: Lang) -> &'static str {
     name.map_or("", |name| name.get(lang))
 }
 
-/// What the checklist is made of.
+/// The conclusions and observations from which the checklist is made.
 pub(crate) struct Checklist<'a> {
     pub(crate) model: &'a Model,
     pub(crate) pair: &'a Pair,
@@ -83,7 +84,7 @@ pub(crate) struct Checklist<'a> {
 }
 
 impl Checklist<'_> {
-    /// All steps.
+    /// All steps, 0 to 8, in order.
     pub(crate) fn steps(&self, lang: Lang) -> Vec<Step> {
         let mut judged: Vec<(StepState, Vec<Note>)> = (0..=8).map(|n| self.judge(n)).collect();
         self.not_begun(&mut judged);
@@ -103,8 +104,8 @@ impl Checklist<'_> {
             .collect()
     }
 
-    /// Steps are done in order. One of which nothing is seen, though all was looked at, is not done where one before it is
-    /// not; and a ping that cannot get through yet is not one that failed.
+    /// Steps are done in order. A step of which nothing is seen, although everything was looked at, is not done if an
+    /// earlier step is not done. A ping that cannot get through yet is not done rather than failed.
     fn not_begun(&self, judged: &mut [(StepState, Vec<Note>)]) {
         let mut open = false;
         for (n, (state, notes)) in (0..).zip(judged.iter_mut()).take(7).skip(1) {
@@ -127,8 +128,8 @@ impl Checklist<'_> {
         self.correlated.held.iter().map(|held| &held.finding).filter(move |finding| self.step_of(finding) == Some(n))
     }
 
-    /// The step of the checklist that a finding belongs to: its code's, and for the parts of a connection that other kinds
-    /// of links have, the step that makes the part.
+    /// The step of the checklist that a finding belongs to: the step of its code or, for parts of a connection that
+    /// other kinds of links have, the step that creates the part.
     fn step_of(&self, finding: &Finding) -> Option<u8> {
         let side = if finding.side == Side::Initiator { 1 } else { 2 };
         let of_transit = |id: &str| {
@@ -152,7 +153,7 @@ impl Checklist<'_> {
     fn undone(&self, finding: &Finding) -> bool {
         match finding.code {
             CauseCode::PeeringNotActive => finding.object.kind == ObjectKind::Vpc || accepts(finding),
-            // An enterprise group without any egress rule waits for its first.
+            // An enterprise security group without any egress rule has not been set up yet.
             CauseCode::SgEgressBlocked => {
                 let groups = self.model.snapshot(finding.side).and_then(|s| s.security_groups.known());
                 let group = groups.into_iter().flatten().find(|group| group.id.as_str() == finding.object.id);
@@ -162,7 +163,8 @@ impl Checklist<'_> {
         }
     }
 
-    /// What could not be looked at of a step. What is unread of a connection leaves every step open that makes it.
+    /// What could not be looked at for a step. An unread part of a connection leaves every step open that creates the
+    /// connection.
     fn blinds(&self, n: u8) -> impl Iterator<Item = &Blind> {
         let of_connection = CONNECTION.contains(&n);
         self.walk
@@ -221,7 +223,7 @@ impl Checklist<'_> {
         (state, notes)
     }
 
-    /// The one thing to do next: what repairs the first step that is not as it should be.
+    /// The one thing to do next: the repair of the first step that is failed or not done.
     pub(crate) fn next_step(&self, verdict: &Verdict, lang: Lang) -> Option<String> {
         let set = &verdict.repairs.set;
         let open = verdict.steps.iter().filter(|step| step.n > 0 && step.n < 8).map(|step| (step.n, step.state));
@@ -231,7 +233,7 @@ impl Checklist<'_> {
         });
         if let Some(repair) = of_step.or_else(|| set.first()) {
             let by_hand = repair.cli.is_empty() && repair.guest.is_empty() && of_step.is_some();
-            // Of what no command does, the step itself says more than a cause's general advice.
+            // If no command does it, the name of the step says more than the general advice of a cause.
             let step = first.filter(|(n, state)| by_hand && CONNECTION.contains(n) && *state == StepState::NotDone);
             return Some(said(repair, step.map(|(n, _)| step_name(self.model.link.kind, n, lang)), lang));
         }
@@ -243,7 +245,8 @@ impl Checklist<'_> {
     }
 }
 
-/// What only probes of ports tell: a refusal by the target itself is the path's health and nobody's service.
+/// Evidence that only probes of ports provide: a refusal by the target itself shows that the path works and nothing
+/// listens, and a resent SYN shows loss.
 fn by_port(pair: &Pair, flow: Direction, seen: &Observed) -> Option<Note> {
     let (protocol, port, closed, resent) = (pair.protocol, pair.port?, seen.closed, seen.resent);
     let way = if flow == Direction::Forward { "正向" } else { "反向" };
@@ -261,12 +264,12 @@ fn by_port(pair: &Pair, flow: Direction, seen: &Observed) -> Option<Note> {
     })
 }
 
-/// Whether the connection waits for the other account.
+/// Whether the connection waits to be accepted by the other account.
 fn accepts(finding: &Finding) -> bool {
     matches!(finding.fix, Fix::AcceptPeering { .. })
 }
 
-/// Who does what; `instead` of it when no command does it.
+/// The account and what it must do; `instead` is used if no command does it.
 fn said(repair: &Repair, instead: Option<&str>, lang: Lang) -> String {
     let account = &repair.account;
     let command = if repair.cli.is_empty() { repair.guest.join(" ") } else { repair.cli.join(" ") };

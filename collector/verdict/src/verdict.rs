@@ -1,8 +1,9 @@
-//! What `diagnose` answers, as it is printed in JSON (`design.md` §5). Additive changes only.
+//! The output of `diagnose`, as it is printed in JSON. Only additive changes are allowed.
 //!
-//! Types without opinions: who fills them decides. Order of every list is fixed, so equal evidence gives equal bytes.
+//! These types contain no decisions; the modules that fill them decide. The order of every list is fixed, so that equal
+//! evidence gives equal bytes.
 
-use crate::{code::CauseCode, lang::Lang, onset::Onset, own_load::Probing, wilson::LossRate};
+use crate::{catalogue, code::CauseCode, lang::Lang, probing::Probing, wilson::LossRate};
 use pingtong_evidence::{AccountId, Direction, GapCode, InstanceId, Pair, RegionId, RttSummary, Side, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,16 +14,16 @@ use std::collections::BTreeMap;
 pub enum State {
     /// Every flow of the pair gets through, both ways.
     Healthy,
-    /// Flows get through with losses that are proven.
+    /// Flows get through, with proven losses.
     Degraded,
     /// A flow does not get through.
     Broken,
-    /// No valid observation says.
+    /// No valid observation decides.
     Undecided,
 }
 
 impl State {
-    /// As scripts read it.
+    /// The name used in scripts and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
@@ -32,7 +33,7 @@ impl State {
         }
     }
 
-    /// As people read it.
+    /// The name for people, in the given language.
     pub fn name(self, lang: Lang) -> &'static str {
         match (self, lang) {
             (_, Lang::En) => self.as_str(),
@@ -53,36 +54,36 @@ impl State {
     }
 }
 
-/// Where in one round trip packets die (`network-semantics.md` §7.1).
+/// The cut point: where in a round trip packets die (`SEMANTICS.md` §7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Cut {
-    /// They get through.
+    /// Packets get through.
     #[serde(rename = "none")]
     None,
-    /// In the sender: its kernel refuses them or sends them elsewhere.
+    /// In the sender: its kernel refuses the packets or sends them elsewhere.
     S0,
     /// Between the source's interface and the target's.
     S1,
-    /// On the target's interface, not in its IP stack.
+    /// Seen on the target's interface, not accepted by its IP stack.
     S2,
-    /// In the target's stack, no reply made.
+    /// Accepted by the target's IP stack, no reply made.
     S3,
-    /// Reply made, not on the target's interface.
+    /// Reply made, not sent through the target's interface.
     S4,
-    /// Between the target's interface and the source's, on the way back.
+    /// Between the target's interface and the source's, on the return path.
     S5,
-    /// On the source's interface, not at the prober.
+    /// Seen on the source's interface, not received by the prober.
     S6,
     /// Somewhere from S1 to S5: nobody observed the far end.
     #[serde(rename = "S1-S5")]
     Unanswered,
-    /// Nothing valid was observed, or predicted.
+    /// Nothing valid was observed or predicted.
     #[serde(rename = "unknown")]
     Unknown,
 }
 
 impl Cut {
-    /// As scripts read it.
+    /// The name used in scripts and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -98,7 +99,7 @@ impl Cut {
         }
     }
 
-    /// As people read it.
+    /// The name for people, in the given language.
     pub fn name(self, lang: Lang) -> &'static str {
         let (en, zh) = match self {
             Self::None => ("gets through", "通"),
@@ -119,44 +120,44 @@ impl Cut {
     }
 }
 
-/// Loss of one direction's round trips, split by where it happened. None where an end did not observe.
+/// Loss of the round trips of one direction, split by where it happened. `None` where an end did not observe.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Loss {
-    /// Sent and not received.
+    /// Probes sent whose answer was not received.
     pub round_trip: Option<LossRate>,
-    /// Sent and not arrived.
+    /// Requests sent that did not arrive.
     pub request: Option<LossRate>,
-    /// Arrived and not answered.
+    /// Requests arrived, or accepted if that was observed, that were not answered.
     pub host: Option<LossRate>,
-    /// Answered and not received.
+    /// Answers made that did not come back.
     pub reply: Option<LossRate>,
 }
 
-/// Round trips that one side began.
+/// Counts and results of the round trips that one side began.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DirectionReport {
-    /// Probes that the sender's kernel took.
+    /// Probes that the sender's kernel accepted.
     pub sent: u64,
-    /// Of those, seen on the target's interface; none when nobody looked.
+    /// Of those, seen on the target's interface; `None` if the target was not observed.
     pub arrived: Option<u64>,
-    /// Of those, answered by the target; none when nobody looked.
+    /// Of those, answered by the target; `None` if the target was not observed.
     pub answered: Option<u64>,
     /// Answers that came back.
     pub received: u64,
     /// Probes that the sender's kernel refused.
     pub send_errors: u64,
-    /// Losses.
+    /// Loss rates, split by where the packets were lost.
     pub loss: Loss,
-    /// Where everything dies, as observed.
+    /// The observed cut point: where all packets die.
     pub cut: Cut,
-    /// Where everything must die, as the configuration says.
+    /// The predicted cut point: where all packets must die according to the configuration.
     pub predicted: Cut,
     /// Round-trip times of the latest round that has any.
     pub rtt: Option<RttSummary>,
-    /// Steps of a load that was asked for, by what they offered.
+    /// Steps of a requested load, by their offered rate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loads: Vec<LoadReport>,
-    /// Why the sender's agent sends none though it was asked to, in its words.
+    /// Why the sender's agent sends no load although one was requested, in its own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_refused: Option<String>,
 }
@@ -164,27 +165,29 @@ pub struct DirectionReport {
 /// One step of a load: packets of one size, evenly spaced, so that shares of packets are shares of the rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LoadReport {
-    /// Bits offered each second.
+    /// Offered rate in bits per second.
     pub offered_bits_per_s: u64,
     /// Packets that left.
     pub sent: u64,
-    /// Of those, seen on the target's interface; none when nobody looked, or not all the time.
+    /// Of those, seen on the target's interface; `None` if the target was not observed, or not all the time.
     pub arrived: Option<u64>,
-    /// Of those, answered by the target.
+    /// Of those, answered by the target; `None` if the target was not observed, or not all the time.
     pub answered: Option<u64>,
     /// Answers that came back.
     pub received: u64,
-    /// Packets that the sender did not manage to send in time: its own shortage, and the offer was less by them.
+    /// Packets that the sender did not send in time because of its own limits; the real offer was lower by these
+    /// packets.
     pub not_sent: u64,
 }
 
 impl LoadReport {
-    /// Bits that reached the target each second; none when nobody looked.
+    /// Bits per second that reached the target; `None` if the target was not observed.
     pub fn out_bits_per_s(&self) -> Option<u64> {
         self.share(self.arrived?, self.sent)
     }
 
-    /// Bits that came back each second: what both directions carry, and with what was answered what the way back does.
+    /// Bits per second that came back: what both directions together carry. Compared with the answered packets, it
+    /// shows what the return path carries.
     pub fn back_bits_per_s(&self) -> Option<u64> {
         self.share(self.received, self.sent)
     }
@@ -195,7 +198,7 @@ impl LoadReport {
     }
 }
 
-/// Both directions.
+/// The reports of both directions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Directions {
     /// Round trips begun by the initiator.
@@ -206,7 +209,7 @@ pub struct Directions {
 }
 
 impl Directions {
-    /// One of them.
+    /// The report of one direction.
     pub fn get(&self, direction: Direction) -> &DirectionReport {
         match direction {
             Direction::Forward => &self.forward,
@@ -218,30 +221,30 @@ impl Directions {
 /// A line of evidence: what was seen, on which object, and where it was read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Evidence {
-    /// What.
+    /// What was seen.
     pub text: String,
-    /// On which object.
+    /// Id of the object on which it was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
-    /// Of which account.
+    /// The account that owns the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
-    /// By which call.
+    /// The API call that read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<String>,
-    /// Whose request id was.
+    /// The request id of that call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// When.
+    /// When it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
 }
 
-/// How a step of the tutorial stands.
+/// State of a step of the tutorial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepState {
-    /// Done, and seen to be.
+    /// Done, as was observed.
     Ok,
     /// Done wrongly, or broken since.
     Failed,
@@ -261,7 +264,7 @@ impl StepState {
         }
     }
 
-    /// As people read it.
+    /// The name for people, in the given language.
     pub fn name(self, lang: Lang) -> &'static str {
         match (self, lang) {
             (Self::Ok, Lang::En) => "ok",
@@ -283,13 +286,13 @@ pub struct Step {
     pub n: u8,
     /// Its name.
     pub name: String,
-    /// How it stands.
+    /// Its state.
     pub state: StepState,
-    /// Why.
+    /// Evidence for the state.
     pub evidence: Vec<Evidence>,
 }
 
-/// What kind of thing an id names.
+/// The kind of object that an id names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ObjectKind {
@@ -329,7 +332,7 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    /// As people read it.
+    /// The name for people, in the given language.
     pub fn name(self, lang: Lang) -> &'static str {
         let (en, zh) = match self {
             Self::Vpc => ("VPC", "专有网络"),
@@ -359,29 +362,29 @@ impl ObjectKind {
 /// A blamed object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Object {
-    /// What kind of thing.
+    /// Its kind.
     #[serde(rename = "type")]
     pub kind: ObjectKind,
     /// Its id.
     pub id: String,
-    /// Whose it is.
+    /// The account that owns it.
     pub account: AccountId,
-    /// Where it is.
+    /// The region in which it is.
     pub region: RegionId,
 }
 
-/// How firmly a cause is held.
+/// How certain a cause is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Certainty {
-    /// Configuration or host facts name it and the wire agrees.
+    /// Configuration or host facts name it, and observations on the wire agree.
     Proven,
-    /// Configuration or host facts name it; the wire could not speak.
+    /// Configuration or host facts name it, but there are no observations on the wire that confirm it.
     Supported,
 }
 
 impl Certainty {
-    /// As people read it.
+    /// The name for people, in the given language.
     pub fn name(self, lang: Lang) -> &'static str {
         match (self, lang) {
             (Self::Proven, Lang::En) => "proven",
@@ -392,31 +395,31 @@ impl Certainty {
     }
 }
 
-/// What is wrong, whose it is, and why we say so.
+/// What is wrong, who owns it, and the evidence for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
-    /// Code of `causes.md`.
+    /// The cause code, as `pingtong explain` lists it.
     pub code: CauseCode,
-    /// The step of the tutorial; none for what belongs to no step.
+    /// The step of the tutorial; `None` if it belongs to no step.
     pub step: Option<u8>,
-    /// Who owns the object and must act.
+    /// The side that owns the object and must act.
     pub side: Side,
-    /// The direction of the packets that it stops; none when it stops both.
+    /// The direction of the packets that it stops; `None` if it stops both.
     pub direction: Option<Direction>,
     /// The blamed object.
     pub object: Object,
-    /// How firmly.
+    /// How certain the cause is.
     pub certainty: Certainty,
     /// What supports it.
     pub evidence: Vec<Evidence>,
-    /// One sentence for the reader.
+    /// The cause in one sentence for the reader.
     pub explain: String,
 }
 
 impl Cause {
-    /// The sentence in the language of choice, without the evidence.
+    /// The cause in one sentence in the given language, without the evidence.
     pub fn sentence(&self, lang: Lang) -> String {
-        let title = self.code.doc().title.get(lang);
+        let title = catalogue::doc(self.code).title.get(lang);
         let (kind, id, account) = (self.object.kind.name(lang), &self.object.id, &self.object.account);
         match lang {
             Lang::En => format!("{title}: {kind} {id} of account {account} ({} side)", self.side),
@@ -436,9 +439,9 @@ impl Cause {
 pub struct Suspect {
     /// The causes that fit.
     pub codes: Vec<CauseCode>,
-    /// At which side, when they agree on one.
+    /// The side, if all of them agree on one.
     pub side: Option<Side>,
-    /// On which object, when they agree on one.
+    /// The object, if all of them agree on one.
     pub object: Option<Object>,
     /// The evidence or test that would decide.
     pub decided_by: String,
@@ -447,9 +450,9 @@ pub struct Suspect {
 /// One API call or one guest command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repair {
-    /// Who must run it.
+    /// The account that must run it.
     pub account: AccountId,
-    /// At which side.
+    /// The side of that account.
     pub side: Side,
     /// The cause that it removes.
     pub code: CauseCode,
@@ -457,14 +460,14 @@ pub struct Repair {
     pub object: Object,
     /// An `aliyun` command that runs as printed; empty when there is none.
     pub cli: Vec<String>,
-    /// The way through the console, or who must act when no command helps.
+    /// The steps in the console, or who must act if no command helps.
     pub console: String,
     /// A command to run in the guest; empty when there is none.
     pub guest: Vec<String>,
-    /// The guest.
+    /// The instance whose guest runs the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceId>,
-    /// Fields of the answer to keep for `${name}` in later commands.
+    /// Fields of the API response to save, for use as `${name}` in later commands.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub save: BTreeMap<String, String>,
 }
@@ -472,57 +475,104 @@ pub struct Repair {
 /// Flows that a repair set permits besides the pair's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Opening {
-    /// From.
+    /// Source address block.
     pub source: String,
-    /// To.
+    /// Destination address block.
     pub destination: String,
-    /// By which protocol.
+    /// Protocol, as the vendor writes it.
     pub protocol: String,
-    /// To which ports.
+    /// Destination ports, as the vendor writes them.
     pub ports: String,
 }
 
 /// Repairs that together restore the pair.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Repairs {
-    /// Whether leaving any one out leaves the pair broken, in the model.
+    /// Whether the pair stays broken in the model if any one of them is left out.
     pub minimal: bool,
     /// Whether all of them restore both directions, in the model and as far as the guests' facts go.
     pub proven: bool,
     /// The repairs in an order that works.
     pub set: Vec<Repair>,
-    /// What else they open.
+    /// Other flows that they permit.
     pub opens: Vec<Opening>,
 }
 
 /// Something that could not be looked at and matters here.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GapNote {
-    /// Code of `causes.md`.
+    /// The gap code, as `pingtong explain` lists it.
     pub code: GapCode,
-    /// What.
+    /// What could not be looked at.
     pub what: String,
     /// What would close it.
     pub closes_with: String,
-    /// At which side, when it belongs to one.
+    /// The side, if it belongs to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub side: Option<Side>,
 }
 
-/// The answer.
+/// When a pair broke, and which changes broke it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Onset {
+    /// End of the last round that was answered completely, or beginning of the last one if it was answered in part.
+    /// With two dead flows, the earlier of these times.
+    pub last_good: Timestamp,
+    /// Beginning of the first round after it. With two dead flows, the later of these times.
+    pub first_bad: Timestamp,
+    /// Whether undoing the triggers restores the pair in the model.
+    pub explained: bool,
+    /// The changes whose reversal is needed and suffices.
+    pub triggers: Vec<Trigger>,
+    /// When it broke and why, in one sentence.
+    pub text: String,
+}
+
+/// A change that took part in breaking the pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// What changed; for a route or a rule, the table or group that holds it.
+    pub object: Object,
+    /// The side at which it changed.
+    pub side: Side,
+    /// What it was and what it became.
+    pub what: String,
+    /// Time at which it was still unchanged: start of the last reading that shows it so.
+    pub not_before: Timestamp,
+    /// Time at which it was changed: end of the first reading that shows it so.
+    pub not_after: Timestamp,
+    /// The API call that made the change, if the account's records show one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<RecordedCall>,
+}
+
+/// An API call from the account's records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedCall {
+    /// Time of the call, by the vendor's clock.
+    pub at: Timestamp,
+    /// The action, such as `vpc:DeleteRouteEntry`.
+    pub action: String,
+    /// The user, role or account that made it; empty if not reported.
+    pub who: String,
+    /// ActionTrail's id of the event.
+    pub event_id: String,
+}
+
+/// The result of a diagnosis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Format version.
     pub schema: u32,
     /// The pair.
     pub pair: Pair,
-    /// How it stands.
+    /// State of the pair.
     pub state: State,
-    /// What was observed and predicted, by direction.
+    /// What was observed and predicted in each direction.
     pub directions: Directions,
     /// The tutorial's steps.
     pub steps: Vec<Step>,
-    /// What is to blame.
+    /// The causes that were found.
     pub causes: Vec<Cause>,
     /// What the evidence leaves open.
     pub suspects: Vec<Suspect>,
@@ -530,17 +580,17 @@ pub struct Verdict {
     pub repairs: Repairs,
     /// What could not be looked at.
     pub gaps: Vec<GapNote>,
-    /// How the link was probed, over all of its pairs; none where the evidence does not say.
+    /// How the link was probed, over all of its pairs; `None` if the evidence does not contain it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probing: Option<Probing>,
-    /// When it broke and what did it; none where no record reaches back to a time when it worked.
+    /// When it broke and why; `None` if no record reaches back to a time when it worked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onset: Option<Onset>,
     /// The one thing to do next, in words.
     #[serde(default)]
     pub next_step: Option<String>,
-    /// When the question was asked.
+    /// Time at which the question was asked.
     pub asked_at: Timestamp,
-    /// When the latest evidence was made.
+    /// Time of the latest evidence.
     pub evidence_at: Option<Timestamp>,
 }

@@ -1,13 +1,14 @@
 //! The interval in which a rate lies, given few samples (Wilson, 95 %).
 //!
-//! One packet is no measurement: three losses of ten and thirty of a hundred have the same rate and very different
-//! certainty. The normal approximation is wrong near 0 and 1, which is where networks live; Wilson's is not.
+//! One packet is not a measurement: three losses of ten and thirty of a hundred have the same rate and very different
+//! certainty. The normal approximation is wrong near 0 and 1, where loss rates of networks usually lie; the Wilson
+//! interval is not.
 
 use serde::{Deserialize, Serialize};
 
 /// Two-sided 95 % quantile of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
-/// Decimals kept in a rate: enough for one packet in a round of the greatest size, and stable in text.
+/// Resolution of a rate: fine enough for one packet in a round of the greatest size, and stable as text.
 const SCALE: f64 = 1e6;
 
 /// A loss rate with its interval.
@@ -15,9 +16,9 @@ const SCALE: f64 = 1e6;
 pub struct LossRate {
     /// Packets lost.
     pub lost: u64,
-    /// Of so many.
+    /// Packets counted, lost ones included.
     pub of: u64,
-    /// Their ratio.
+    /// `lost` divided by `of`, from 0 to 1.
     pub rate: f64,
     /// Lower end of the 95 % interval.
     pub low: f64,
@@ -26,7 +27,7 @@ pub struct LossRate {
 }
 
 impl LossRate {
-    /// The rate of `lost` of `of`; none of none.
+    /// The rate of `lost` packets out of `of`; `None` if `of` is zero.
     #[expect(clippy::cast_precision_loss, reason = "counts of packets stay far below 2^53")]
     pub fn new(lost: u64, of: u64) -> Option<Self> {
         if of == 0 {
@@ -40,7 +41,7 @@ impl LossRate {
         Some(Self { lost: lost.min(of), of, rate: keep(p), low: keep(centre - half), high: keep(centre + half) })
     }
 
-    /// `2.5 % (1.4 – 4.6 %)`.
+    /// Rate and interval as text, such as `2.5 % (1.4 – 4.6 %)`.
     pub fn text(&self) -> String {
         format!("{:.1} % ({:.1} – {:.1} %)", self.rate * 100.0, self.low * 100.0, self.high * 100.0)
     }

@@ -1,6 +1,8 @@
-//! One page per cause code, in both languages: what it means, what shows it, who must do what, how we could be wrong.
+//! One page per cause code, in both languages: its meaning, its evidence, who must do what, and how the verdict could
+//! be wrong.
 //!
-//! Pure data and its rendering. Tests hold that every code of `causes.md` has a page and every page all its parts.
+//! Pure data and its rendering. Tests ensure that every code has a page and that every page has all its
+//! parts.
 
 mod texts;
 
@@ -9,40 +11,40 @@ use crate::{
     lang::{Lang, Texts},
 };
 
-/// Whether a code is a fault or something that could not be looked at.
+/// Whether a code is a fault, or a gap in what could be read or observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CauseKind {
     /// Something is wrong.
     Fault,
-    /// Something is not known; never blamed.
+    /// Something is not known; a gap is never blamed.
     Gap,
 }
 
 /// A page of the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CauseDoc {
-    /// The code.
+    /// Cause code of the page.
     pub code: CauseCode,
     /// The tutorial's step or steps.
     pub step: &'static str,
     /// Fault or gap.
     pub kind: CauseKind,
-    /// One line.
+    /// Title, one line.
     pub title: Texts,
-    /// What it means.
+    /// Meaning of the code.
     pub meaning: Texts,
-    /// What shows it.
+    /// Evidence that shows the cause.
     pub evidence: Texts,
     /// The repair, or who must act.
     pub repair: Texts,
-    /// How we could be wrong.
+    /// How the verdict could be wrong.
     pub doubt: Texts,
-    /// The way through the console.
+    /// Path through the console.
     pub console: Texts,
 }
 
 impl CauseDoc {
-    /// The whole page.
+    /// Renders the whole page as text.
     pub fn render(&self, lang: Lang) -> String {
         let heads = match lang {
             Lang::En => ["Step", "Meaning", "Evidence", "Repair", "Console", "How this could be wrong"],
@@ -57,17 +59,17 @@ impl CauseDoc {
     }
 }
 
-/// Every page, in the codes' order.
+/// Every page, in the order of [`CauseCode::ALL`].
 pub fn catalogue() -> &'static [CauseDoc] {
     texts::PAGES
 }
 
-/// The page of a code as a user writes it.
+/// Returns the page of the code that a user wrote; `None` if it is not a code.
 pub fn explain(code: &str) -> Option<&'static CauseDoc> {
     code.parse().ok().map(doc)
 }
 
-/// The page of a code. A test holds that pages are in the codes' order, one each.
+/// The page of a code. A test ensures that the pages are in the order of the codes, one page per code.
 pub(crate) fn doc(code: CauseCode) -> &'static CauseDoc {
     &texts::PAGES[code as usize]
 }
@@ -87,5 +89,15 @@ mod tests {
             }
             assert!(page.render(Lang::Zh).contains(page.title.zh));
         }
+    }
+
+    #[test]
+    fn evidence_and_doubt_are_written_for_their_cause() {
+        let all =
+            catalogue().iter().flat_map(|page| [page.evidence, page.doubt]).flat_map(|texts| [texts.en, texts.zh]);
+        let mut times = std::collections::BTreeMap::new();
+        all.for_each(|text| *times.entry(text).or_insert(0) += 1);
+        let often: Vec<_> = times.iter().filter(|(_, times)| **times > 3).collect();
+        assert!(often.is_empty(), "used by more than three codes: {often:?}");
     }
 }

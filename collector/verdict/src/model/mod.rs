@@ -1,8 +1,8 @@
-//! The configuration of both sides as one thing that packets can be walked over, and that repairs can be tried on.
+//! The configuration of both sides as one model over which packets are walked and on which repairs are tried.
 //!
-//! Holds the newest snapshot of each account and region, as far as packets of the link can meet it; copies share what they do
-//! not change. Knows nothing of observations. What a side's snapshot lacks is
-//! `None` here, which callers must turn into "unknown", never into "absent".
+//! Holds the newest snapshot of each account and region, as far as packets of the link can meet it. Clones share the
+//! snapshots that they do not change. Knows nothing about observations. What the snapshot of a side lacks is `None`
+//! here; callers must turn it into "unknown", never into "absent".
 
 mod narrow;
 
@@ -25,7 +25,7 @@ pub(crate) struct Model {
     snapshots: BTreeMap<(AccountId, RegionId), Arc<Snapshot>>,
 }
 
-/// Whether anything of the path was read. An account that refuses every call is as invisible as one without a snapshot.
+/// Whether any part of the path was read. An account that denies every call is as invisible as one without a snapshot.
 fn tells_anything(snapshot: &Snapshot) -> bool {
     snapshot.vpcs.known().is_some()
         || snapshot.vswitches.known().is_some()
@@ -37,7 +37,8 @@ fn tells_anything(snapshot: &Snapshot) -> bool {
 }
 
 impl Model {
-    /// Of several snapshots of one account and region the newest counts; among equals, the one with more answers.
+    /// Builds the model. Of several snapshots of one account and region, the newest counts; among equally new ones, the
+    /// one with more answered calls.
     pub(crate) fn new<'s>(link: &Link, snapshots: impl IntoIterator<Item = &'s Snapshot>) -> Self {
         let mut newest: BTreeMap<(AccountId, RegionId), &Snapshot> = BTreeMap::new();
         for snapshot in snapshots.into_iter().filter(|it| tells_anything(it) || tells_of_joins(it)) {
@@ -67,7 +68,7 @@ impl Model {
         self.snapshots.values().map(Arc::as_ref)
     }
 
-    /// A route table of a transit router, in every snapshot that shows it.
+    /// Returns the route table of a transit router in every snapshot that shows it.
     pub(crate) fn transit_tables_mut(&mut self, id: &RouteTableId) -> impl Iterator<Item = &mut TransitRouteTable> {
         let shows = |snapshot: &Snapshot| {
             snapshot.transit_route_tables.known().is_some_and(|tables| tables.iter().any(|table| table.id == *id))
@@ -80,24 +81,24 @@ impl Model {
         all.flatten().filter(move |table| table.id == *id)
     }
 
-    /// The link's VPC at one side, when its description was read.
+    /// The link's VPC at one side; `None` if its description was not read.
     pub(crate) fn vpc(&self, side: Side) -> Option<&Vpc> {
         let id = &self.link.side(side).vpc;
         self.snapshot(side)?.vpcs.known()?.iter().find(|vpc| vpc.id == *id)
     }
 
-    /// All blocks of the side's VPC; empty when unknown.
+    /// All blocks of the side's VPC; empty if they are unknown.
     pub(crate) fn blocks(&self, side: Side) -> Vec<Cidr> {
         self.vpc(side)
             .map_or_else(Vec::new, |vpc| std::iter::once(vpc.cidr).chain(vpc.secondary_cidrs.iter().copied()).collect())
     }
 
-    /// The block of the side's VPC that holds `address`, or the address alone when none is known to.
+    /// The block of the side's VPC that contains `address`, or the address alone if no block is known to contain it.
     pub(crate) fn block_of(&self, side: Side, address: IpAddr) -> Cidr {
         self.blocks(side).into_iter().find(|block| block.contains(address)).unwrap_or_else(|| Cidr::host(address))
     }
 
-    /// Whether another link joins `vpc` of one side's account to the other side's VPC.
+    /// Whether another link connects `vpc`, in the account of one side, to the other side's VPC.
     pub(crate) fn joined_elsewhere(&self, side: Side, vpc: &VpcId) -> bool {
         let (own, peer) = (self.link.side(side), self.link.side(side.opposite()));
         self.elsewhere.iter().any(|pair| {
@@ -108,8 +109,8 @@ impl Model {
         })
     }
 
-    /// Whether hosts in `block` are peers of one side's VPC over another link, or the block covers another block of the
-    /// peer's VPC than `to` lies in: what names it is there for them.
+    /// Whether a route or rule for `block` serves something else: the block contains a peer of this side's VPC over
+    /// another link, or it covers a block of the peer's VPC that does not contain `to`.
     pub(crate) fn meant_elsewhere(&self, side: Side, block: &Cidr, to: IpAddr) -> bool {
         let vpc = &self.link.side(side).vpc;
         let by_link = self.elsewhere.iter().any(|pair| {
@@ -117,7 +118,7 @@ impl Model {
                 .into_iter()
                 .any(|at| pair.link.side(at).vpc == *vpc && block.contains(pair.endpoint(at.opposite()).address))
         });
-        // A block of the peer's that lies in this VPC's own is never reached over the link.
+        // A block of the peer's VPC that overlaps a block of this VPC is never reached over the link.
         let own = self.blocks(side);
         let theirs = self.blocks(side.opposite());
         let apart = |other: &&Cidr| !own.iter().any(|own| own.overlaps(other));
@@ -174,7 +175,8 @@ impl Model {
     }
 }
 
-/// Whether connections beyond router interfaces were read: who owns a transit router need have none of the hosts.
+/// Whether connections other than router interfaces were read. The owner of a transit router need not own any of the
+/// hosts.
 fn tells_of_joins(snapshot: &Snapshot) -> bool {
     snapshot.vpc_peerings.known().is_some()
         || snapshot.transit_attachments.known().is_some()

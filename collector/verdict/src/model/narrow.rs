@@ -1,13 +1,14 @@
-//! What of a reading can matter for one link: a large account has thousands of objects that no packet of the pair meets.
+//! Reduces a snapshot to what can matter for one link: a large account has thousands of objects that no packet of the
+//! pair meets.
 //!
-//! Networks that connections join to the link's, however many, keep their tables, vSwitches and ACLs, since a packet may be
-//! sent that way. Interfaces, instances and rules matter in the link's own two networks only; groups elsewhere are kept by
-//! name, since rules may name them.
+//! VPCs that connections join to those of the link, however many connections lie between, keep their route tables,
+//! vSwitches and ACLs, because a packet may be sent that way. Interfaces, instances and rules matter only in the link's
+//! own two VPCs. Security groups elsewhere are kept by id, because rules may name them.
 
 use pingtong_evidence::{Known, Link, RouterInterface, SecurityGroup, Side, Snapshot, VpcId};
 use std::collections::BTreeSet;
 
-/// The networks that connections of any kind and state join to the link's, itself included.
+/// Returns the VPCs that connections of any kind and state join to those of the link, including the link's own.
 pub(super) fn joined(link: &Link, snapshots: &[&Snapshot]) -> BTreeSet<VpcId> {
     let mut edges: Vec<(VpcId, VpcId)> = vec![];
     for snapshot in snapshots {
@@ -21,7 +22,7 @@ pub(super) fn joined(link: &Link, snapshots: &[&Snapshot]) -> BTreeSet<VpcId> {
     }
     let attachments = snapshots.iter().filter_map(|snapshot| snapshot.transit_attachments.known()).flatten();
     let attached: Vec<&VpcId> = attachments.map(|attachment| &attachment.vpc).collect();
-    // Routers of regions are joined among themselves: whatever is attached to one may be met.
+    // Transit routers of different regions are connected to each other, so a packet may meet any attached VPC.
     edges.extend(attached.windows(2).filter_map(|two| Some(((*two.first()?).clone(), (*two.get(1)?).clone()))));
     let mut joined: BTreeSet<VpcId> = Side::BOTH.map(|side| link.side(side).vpc.clone()).into_iter().collect();
     loop {
@@ -51,7 +52,7 @@ fn kept<T: Clone>(list: &Known<Vec<T>>, keep: impl Fn(&T) -> bool) -> Known<Vec<
     }
 }
 
-/// The reading without what no packet of the link can meet.
+/// Returns the snapshot without the objects that no packet of the link can meet.
 pub(super) fn narrowed(snapshot: &Snapshot, link: &Link, joined: &BTreeSet<VpcId>) -> Snapshot {
     let own =
         |vpc: Option<&VpcId>| vpc.is_none_or(|vpc| Side::BOTH.into_iter().any(|side| link.side(side).vpc == *vpc));
@@ -88,7 +89,7 @@ pub(super) fn narrowed(snapshot: &Snapshot, link: &Link, joined: &BTreeSet<VpcId
     }
 }
 
-/// The group, with its rules, which are most of it, where they matter.
+/// Copies a group. The rules, which are most of its size, are kept only if they matter.
 fn named(group: &SecurityGroup, with_rules: bool) -> SecurityGroup {
     SecurityGroup {
         id: group.id.clone(),

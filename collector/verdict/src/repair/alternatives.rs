@@ -1,15 +1,16 @@
-//! Other fixes than a finding's own that would remove it as well.
+//! Fixes other than a finding's own that would remove the finding as well.
 //!
-//! One of them may stand for several: an accepting rule of priority 1 overrules any number of drop rules, and a route as
-//! narrow as the peer wins over any number of entries in its way. The finding's own fix comes first and wins among sets
-//! of one size.
+//! One alternative may replace several fixes: an accepting rule of priority 1 overrides any number of drop rules, and a
+//! route as narrow as the peer wins over any number of entries in its way. The first fix wins among sets of equal size.
+//! It is the finding's own, except that creating a new interface is tried before removing a wrong one.
 
-use super::{Fix, Task};
-use crate::{code::CauseCode, finding::Finding, model::Model};
+use super::Task;
+use crate::{code::CauseCode, finding::Finding, fix::Fix, model::Model};
 use pingtong_evidence::{Cidr, Policy, Side};
 use std::net::IpAddr;
 
-/// A block for `address` that wins over `over`: its vSwitch where that is longer, else the address alone.
+/// A block for `address` that is more specific than `over`: its vSwitch if that is, else the address alone; `None` if
+/// neither is.
 fn narrower(model: &Model, side: Side, address: IpAddr, over: Cidr) -> Option<Cidr> {
     let vswitch = model.vswitch_of(side, address).map(|vswitch| vswitch.cidr);
     let blocks = vswitch.into_iter().chain([Cidr::host(address)]);
@@ -22,15 +23,16 @@ impl Task<'_> {
         let peer = self.pair.endpoint(far).address;
         let mut all = vec![finding.fix.clone()];
         match &finding.fix {
-            // A wrong entry for the peer itself is removed, not overlaid; one that only shadows may be there for others.
+            // A wrong entry for the peer itself is deleted, not overridden; one that only shadows may serve others.
             Fix::DeleteRoute { table, entry } if finding.code == CauseCode::RouteShadowed => {
                 all.extend(
                     narrower(model, far, peer, entry.destination)
                         .map(|destination| Fix::CreateRoute { table: table.clone(), destination }),
                 );
             }
-            // What was built in the wrong place, or is joined to such, may stay there unused: one call instead of several, and
-            // tried first so that the search has a small set early.
+            // An interface that was created in the wrong place, or is connected to one, may stay there unused. Creating
+            // a new one takes one call instead of several and is tried first, so that the search finds a small set
+            // early.
             Fix::RemoveInterface { .. }
                 if matches!(finding.code, CauseCode::RiWrongVpc | CauseCode::RiOppositeMismatch) =>
             {

@@ -1,11 +1,16 @@
-//! One fix: what it does to the configuration, and the `aliyun` command that does it for real.
+//! One fix: what it changes in the model, and the `aliyun` command that makes the real change.
 //!
-//! Both come from one place so that what is proven is what is printed. A fix that the API would refuse in this state
-//! (deleting an interface that routes still use, connecting one without a peer) yields nothing. Parameters:
-//! `alibaba-cloud-api.md` §1, §2; list parameters are numbered from 1, a value that begins with `-` is tied by `=`.
+//! Both are produced in one place, so that what is proven is what is printed. A fix that the API would refuse in the
+//! current state (deleting an interface that routes still use, connecting one without a peer) yields `None`.
+//! Parameters: `API.md` §1, §8; list parameters are numbered from 1, and a value that begins with `-` is
+//! attached with `=`.
 
-use super::Fix;
-use crate::{model::Model, walk};
+use crate::{
+    fix::Fix,
+    model::Model,
+    vendor_text::{ports_text, protocol_text},
+    walk,
+};
 use pingtong_evidence::{
     AccountId, AclEntry, BusinessStatus, Cidr, InstanceStatus, Known, NetworkAcl, NextHop, NextHopKind, Policy,
     PortRange, Protocol, Provenance, RouteEntry, RouteKind, RouteStatus, RouterInterface, RouterInterfaceId,
@@ -14,12 +19,12 @@ use pingtong_evidence::{
 };
 use std::collections::BTreeMap;
 
-/// Smallest bandwidth that can be bought; an existing specification is kept where one is known.
+/// Specification of a new initiating interface: the smallest bandwidth that can be bought.
 const SPEC_SMALLEST: &str = "Mini.2";
-/// What an accepting interface must say: its bandwidth follows the initiator's.
+/// Specification that an accepting interface must have: its bandwidth follows the initiator's.
 const SPEC_ACCEPTOR: &str = "Negative";
 
-/// A command as printed.
+/// A command as printed, and the fields of its response to save under a name for later commands.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Call {
     pub(super) cli: Vec<String>,
@@ -49,27 +54,6 @@ impl Command {
     #[expect(clippy::unnecessary_wraps, reason = "ends a chain whose other ways out are none")]
     fn call(self) -> Option<Call> {
         Some(Call { cli: self.0, save: BTreeMap::new() })
-    }
-}
-
-/// Ports in the vendor's form; protocols without ports say `-1/-1`.
-pub(crate) fn ports_text(protocol: RuleProtocol, ports: PortRange) -> String {
-    match protocol {
-        RuleProtocol::Tcp | RuleProtocol::Udp => format!("{}/{}", ports.first().max(1), ports.last()),
-        _ => "-1/-1".to_owned(),
-    }
-}
-
-/// A protocol in the vendor's form.
-pub(crate) fn protocol_text(protocol: RuleProtocol) -> String {
-    match protocol {
-        RuleProtocol::All => "all".into(),
-        RuleProtocol::Tcp => "tcp".into(),
-        RuleProtocol::Udp => "udp".into(),
-        RuleProtocol::Icmp => "icmp".into(),
-        RuleProtocol::Icmpv6 => "icmpv6".into(),
-        RuleProtocol::Gre => "gre".into(),
-        RuleProtocol::Number(number) => number.to_string(),
     }
 }
 
@@ -120,7 +104,7 @@ fn routes_over(model: &Model, side: Side, ri: &RouterInterfaceId) -> Vec<Fix> {
     found
 }
 
-/// The single calls that a fix consists of, in order.
+/// The single API calls that a fix consists of, in order.
 pub(super) fn parts(model: &Model, side: Side, fix: &Fix) -> Vec<Fix> {
     match fix {
         Fix::RemoveInterface { ri } => {
@@ -133,7 +117,7 @@ pub(super) fn parts(model: &Model, side: Side, fix: &Fix) -> Vec<Fix> {
     }
 }
 
-/// Carries the fix out in the model; none when the API would refuse it or the object is not known.
+/// Applies the fix to the model and returns its command; `None` if the API would refuse it or the object is not known.
 pub(super) fn apply(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
     match fix {
         Fix::Manual | Fix::RemoveInterface { .. } => None,
@@ -160,7 +144,7 @@ pub(super) fn apply(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
         Fix::Connect { ri } => {
             let own = interface(model, side, ri)?.clone();
             let peer = interface(model, side.opposite(), own.opposite_interface.as_ref()?)?.clone();
-            // The cloud refuses to connect before each side names the other rightly, or twice.
+            // The cloud refuses to connect before each side names the other correctly, and refuses to connect twice.
             let ready = names(&own, &peer, &model.link.side(side.opposite()).account)
                 && names(&peer, &own, &model.link.side(side).account)
                 && [own.status, peer.status] == [Status::Idle; 2];
@@ -245,7 +229,7 @@ pub(super) fn apply(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
         }
         Fix::CreatePeering => create_peering(model, side),
         Fix::AcceptPeering { peering } => {
-            // One object of two accounts: each sees it.
+            // Both accounts see the connection, which is one object.
             for at in Side::BOTH {
                 let all = model.snapshot_mut(at).and_then(|s| known_mut(&mut s.vpc_peerings));
                 if let Some(one) = all.into_iter().flatten().find(|p| p.id == *peering) {
@@ -259,12 +243,12 @@ pub(super) fn apply(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
             all.iter_mut().find(|have| have.id == *instance)?.status = InstanceStatus::Running;
             Command::new("ecs", "StartInstance", model, side).with("InstanceId", instance).call()
         }
-        // A guest's command changes no configuration.
+        // A command in a guest does not change the configuration.
         Fix::Guest { .. } => Some(Call::default()),
     }
 }
 
-/// Whether all four fields of `own` about its opposite are those of `peer`, which `owner` owns.
+/// Whether all four opposite fields of `own` match `peer`, which `owner` owns.
 fn names(own: &RouterInterface, peer: &RouterInterface, owner: &AccountId) -> bool {
     own.opposite_interface.as_ref() == Some(&peer.id)
         && own.opposite_router.as_ref() == Some(&peer.router)
@@ -272,7 +256,7 @@ fn names(own: &RouterInterface, peer: &RouterInterface, owner: &AccountId) -> bo
         && own.opposite_owner.as_ref() == Some(owner)
 }
 
-/// Copies each end's state into what the other reports of it.
+/// Copies the state of each end into the opposite state that the other end reports.
 fn tell_each_other(model: &mut Model) {
     let states: Vec<(Side, RouterInterfaceId, Status)> = Side::BOTH
         .into_iter()
@@ -415,7 +399,7 @@ fn create_route(model: &mut Model, side: Side, table: &str, destination: Cidr) -
         .call()
 }
 
-/// Changes to a transit router's table, in every snapshot that shows it.
+/// Applies a change to a transit router's table, in every snapshot that shows it.
 fn transit(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
     let (action, id) = match fix {
         Fix::AssociateTransit { table, .. } => ("AssociateTransitRouterAttachmentWithRouteTable", table),
@@ -440,7 +424,7 @@ fn transit(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
                 let attachment = Some(attachment.clone());
                 let route = TransitRoute { destination: *destination, attachment, active: true, propagated: false };
                 known_mut(&mut table.routes).is_some_and(|all| {
-                    // Of one destination a table takes one written route.
+                    // A table accepts one static route per destination.
                     let new = !all.iter().any(|have| have.destination == *destination && !have.propagated);
                     all.push(route);
                     new
@@ -475,7 +459,7 @@ fn rules_mut<'a>(model: &'a mut Model, side: Side, group: &SecurityGroupId) -> O
     known_mut(&mut groups.iter_mut().find(|have| have.id == *group)?.rules)
 }
 
-/// A rule by its fields, as both Authorize and Revoke take it.
+/// Adds the fields of a rule as parameters, in the form that both Authorize and Revoke accept.
 fn by_fields(command: Command, rule: &SecurityRule) -> Command {
     let command = command
         .with("IpProtocol", protocol_text(rule.protocol))
@@ -510,7 +494,7 @@ fn acl_accept(model: &mut Model, side: Side, acl: &str, ingress: bool, at: usize
     };
     let mut command =
         Command::new("vpc", "UpdateNetworkAclEntries", model, side).with("NetworkAclId", acl).with(update, "true");
-    // The call replaces the whole list, except for the entries that the cloud keeps itself.
+    // The call replaces the whole list, except for the entries that the cloud maintains itself.
     for (at, entry) in list.iter().filter(|entry| !entry.system).enumerate() {
         let n = at + 1;
         if let Some(id) = &entry.id {

@@ -1,17 +1,17 @@
-//! The yardstick of the search: every subset of the candidates, tried in the order of work.
+//! The reference for the search: every subset of the candidates, tried in the order of work.
 //!
-//! Candidates are all fixes met on any way of removing blockers, one after the other. Shares the fixes and what they do with
-//! the search, none of its short cuts; of use for small numbers only.
+//! Candidates are all fixes that occur while blockers are removed one after the other, in any way. Shares the fixes and
+//! their effect with the search, but none of its short cuts. Usable for small numbers of candidates only.
 
 use super::{Planned, Task, apply};
 use crate::model::Model;
 use std::collections::BTreeSet;
 
-/// Candidates beyond which a set of them fits no word.
+/// Upper limit on the number of candidates: their subsets are bit masks, and all of them are tried.
 const MOST: usize = 16;
 
 impl Task<'_> {
-    /// What any way of removing blockers may do next in `model`.
+    /// The single calls that may remove a blocker next in `model`.
     fn moves(&self, model: &Model) -> Vec<Planned> {
         let mut found = vec![];
         for finding in self.removable(model) {
@@ -23,7 +23,8 @@ impl Task<'_> {
         found
     }
 
-    /// Every fix met on any way of removing blockers; none when there are more than `most`.
+    /// Every fix that occurs on any way of removing blockers; `None` if there are more than `most` of them, or more
+    /// than [`MOST`].
     fn candidates(&self, most: usize) -> Option<Vec<Planned>> {
         let mut found: Vec<Planned> = vec![];
         let mut been: BTreeSet<u32> = BTreeSet::from([0]);
@@ -51,7 +52,8 @@ impl Task<'_> {
         Some(found)
     }
 
-    /// Members of the smallest subset that restores the pair; none when there are more than `most` candidates, or none does.
+    /// Size of the smallest subset that restores the pair; `None` if there are too many candidates, or if no subset
+    /// restores it.
     pub(crate) fn smallest_by_brute_force(&self, most: usize) -> Option<usize> {
         let mut candidates = self.candidates(most)?;
         candidates.sort_by_key(|planned| planned.fix.rank());

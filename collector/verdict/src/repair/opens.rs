@@ -1,14 +1,16 @@
-//! Which flows a repair set permits besides the pair's own: a narrow fix still opens something, and its owner must know.
+//! Which flows a repair set permits besides the pair's own: a narrow fix still opens something, and its owner must
+//! know.
 //!
-//! Two views, united. Between hosts that the snapshots show: every flow whose first packet arrives once the set is carried
-//! out and did not before, exactly, end to end, by the set questions of `estate`. For hosts yet to come: the blocks that a
-//! new or removed rule speaks of, in full, whatever else is on their way. What one view says is left out where the other
-//! covers it. Flows that could not be decided before or after are not among them.
+//! Two views are united. Between hosts that the snapshots show: every flow whose first packet arrives after the set is
+//! carried out and did not before, exact and end to end, computed by `index::flow_sets`. For future hosts: the blocks
+//! that a new or removed rule matches, in full, whatever else is on their path. A line of one view is left out if a
+//! line of the other covers it. Flows that could not be decided after the repair are not listed.
 
-use super::Fix;
 use crate::{
-    estate::{Detail, Estate, FlowSet, HostRef, flow_sets},
+    fix::Fix,
+    index::{Detail, Estate, FlowSet, HostRef, flow_sets},
     model::Model,
+    vendor_text::{ports_text, protocol_text},
     verdict::Opening,
     walk::Host,
 };
@@ -21,8 +23,8 @@ use std::{
     net::IpAddr,
 };
 
-/// Hosts of one side beyond which flows between shown hosts are not enumerated by class: far more than one pair's networks
-/// have in practice, and a bound on the time that a verdict takes.
+/// Number of hosts of one side above which flows between shown hosts are not enumerated: far more than the networks of
+/// one pair have in practice, and a bound on the time that a verdict takes.
 const HOSTS_MAX: usize = 4_096;
 
 /// Flows of one protocol: from these addresses to those, at these ports.
@@ -38,7 +40,7 @@ impl Flows {
         self.sources.is_empty() || self.destinations.is_empty()
     }
 
-    /// What is left of it without another: disjoint parts.
+    /// Returns what is left of `self` without `other`, in disjoint parts.
     fn without(self, other: &Self) -> Vec<Self> {
         let meets = self.sources.iter().any(|source| other.sources.contains(source))
             && self.destinations.iter().any(|destination| other.destinations.contains(destination))
@@ -63,7 +65,7 @@ impl Flows {
     }
 }
 
-/// Whether the two have a port in common; a protocol without ports has one of them.
+/// Whether two ranges have a port in common. `None` is a protocol without ports and meets only `None`.
 fn meet(a: Option<(u16, u16)>, b: Option<(u16, u16)>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => a.0.max(b.0) <= a.1.min(b.1),
@@ -72,7 +74,7 @@ fn meet(a: Option<(u16, u16)>, b: Option<(u16, u16)>) -> bool {
     }
 }
 
-/// The ports of the first that the second has not.
+/// The ports of the first range that are not in the second.
 fn beside(a: Option<(u16, u16)>, b: Option<(u16, u16)>) -> Vec<Option<(u16, u16)>> {
     let (Some(a), Some(b)) = (a, b) else { return vec![] };
     let below = (a.0 < b.0).then(|| Some((a.0, b.0 - 1)));
@@ -96,7 +98,7 @@ fn arriving(estate: &Estate, ends: [&[HostRef]; 2], protocol: Protocol) -> Vec<F
         .collect()
 }
 
-/// The hosts of one side's network, for telling addresses in as few blocks as say the same.
+/// The hosts of one side's VPC, used to describe addresses in as few blocks as possible.
 struct Shown(BTreeSet<IpAddr>);
 
 impl Shown {
@@ -133,7 +135,7 @@ fn spanning(a: IpAddr, b: IpAddr) -> Cidr {
     (0..=host).rev().map(|length| Cidr::around(a, length)).find(|block| block.contains(b)).unwrap_or(Cidr::host(a))
 }
 
-/// Newly permitted flows between shown hosts, but for the pair's own.
+/// Newly permitted flows between shown hosts, except the pair's own.
 fn between_hosts(before: &Model, after: &Model, pair: &Pair) -> BTreeSet<Opening> {
     let compiled = |model: &Model| Estate::new(model.snapshots().cloned(), std::slice::from_ref(&model.link));
     let (old, new) = (compiled(before), compiled(after));
@@ -184,7 +186,7 @@ fn hosts_of(estate: &Estate, at: &LinkSide) -> Vec<HostRef> {
     estate.hosts().filter(|host| estate.vpc(*host) == Some(&at.vpc)).collect()
 }
 
-/// What a changed rule speaks of.
+/// The flows that a changed rule matches.
 struct Spoken {
     near: BTreeSet<IpAddr>,
     far: Vec<Cidr>,
@@ -215,7 +217,7 @@ fn far_of(model: &Model, side: Side, rule: &SecurityRule) -> Vec<Cidr> {
             let lists = model.snapshot(side).and_then(|s| s.prefix_lists.known()).into_iter().flatten();
             lists.filter(|list| list.id == *id).filter_map(|list| list.entries.known()).flatten().copied().collect()
         }
-        // Its members are of the same VPC: between the two networks it opens nothing.
+        // Members of a group are in the same VPC, so the rule opens nothing between the two VPCs.
         RulePeer::Group { .. } => vec![],
     }
 }
@@ -233,10 +235,10 @@ fn spoken(model: &Model, pair: &Pair, side: Side, fix: &Fix) -> Option<Spoken> {
             near: members(model.snapshot(side), group),
             far: far_of(model, side, rule),
             ingress: rule.ingress,
-            protocol: super::protocol_text(rule.protocol),
+            protocol: protocol_text(rule.protocol),
             ports: match rule.protocol {
                 RuleProtocol::All => "-1/-1".to_owned(),
-                protocol => super::ports_text(protocol, rule.ports),
+                protocol => ports_text(protocol, rule.ports),
             },
         }),
         Fix::AclAccept { ingress, protocol, port, peer, .. } => {

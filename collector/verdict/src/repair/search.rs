@@ -1,43 +1,47 @@
-//! The search for the smallest set: depth first over the fixes of whatever still stops the pair.
+//! The search for the smallest set of repairs: depth first over the fixes of whatever still stops the pair.
 //!
-//! Rules. 1. The blocker whose fix comes first in the order of work is removed next, by each of its alternatives in turn: any
-//! set that restores the pair removes it somehow. 2. A branch that cannot become smaller than the best set is left ([`at_least`]).
-//! 3. Of the smallest that restores, members without which it restores as well are dropped. 4. After [`NODES_MAX`] configurations the best
-//! so far is taken. Held against every subset of the candidates in the tests.
+//! Rules, which the tests compare with every subset of the candidates:
+//! 1. The blocker whose fix comes first in the order of work is removed next, by each of its alternatives in turn: any
+//!    set that restores the pair must remove it somehow.
+//! 2. A branch that cannot become smaller than the best set is abandoned ([`at_least`]).
+//! 3. From the smallest set that restores the pair, members that are not needed are dropped.
+//! 4. After [`NODES_MAX`] configurations the best set so far is taken.
 
-use super::{Fix, Planned, Task, apply};
+use super::{Planned, Task, apply};
 use crate::{
     finding::{Finding, Stops},
+    fix::Fix,
     model::Model,
     walk::{flows, walk},
 };
 use pingtong_evidence::Side;
 use std::collections::BTreeSet;
 
-/// Configurations tried for one pair; each costs one walk. Two VPCs with all ten kinds of faults need some thirty.
+/// Configurations tried for one pair; each costs one walk. Two VPCs with all ten kinds of faults need about thirty.
 const NODES_MAX: usize = 400;
-/// Members of a set: far more than any configuration of two VPCs needs.
+/// Maximum number of members of a set: far more than any configuration of two VPCs needs.
 const FIXES_MAX: usize = 48;
 
-/// How many more members any set needs: of routes, rules, ACLs, instances and guests one for each side and kind, since a fix of
-/// one mends no other; of connections one, since removing an interface may mend much.
+/// Lower bound on the number of members that any set still needs. New routes, rules, ACLs, instances and guests count
+/// once for each side and kind, because a fix of one repairs no other. Everything that ranks below [`Fix::ROUTES`]
+/// (removals and connections) counts once in all, because removing an interface may repair much.
 fn at_least(blockers: &[Finding]) -> usize {
     let ranks: BTreeSet<(u8, Side)> = blockers.iter().map(|finding| (finding.fix.rank(), finding.side)).collect();
     let (connections, others): (Vec<_>, Vec<_>) = ranks.into_iter().partition(|(rank, _)| *rank < Fix::ROUTES);
     others.len() + usize::from(!connections.is_empty())
 }
 
-/// A set in an order that works.
+/// A set of fixes in an order that works.
 pub(super) struct Plan {
     pub(super) fixes: Vec<Planned>,
-    /// Whether nothing that a command could remove stops the pair once it is carried out.
+    /// Whether, after the set is carried out, no blocker is left that a command could remove.
     pub(super) restores: bool,
 }
 
 struct Search {
     nodes: usize,
     best: Option<Vec<Planned>>,
-    /// The longest way gone, for when none restores.
+    /// The longest plan reached, used if no plan restores the pair.
     furthest: Vec<Planned>,
 }
 
@@ -47,12 +51,12 @@ impl Task<'_> {
     }
 
     fn stops_pair(&self, finding: &Finding) -> bool {
-        // What stops some of its packets stops the pair that all of them are of.
+        // What stops some packets stops the pair as well, to which all of these packets belong.
         let some = matches!(finding.stops, Stops::Some(_));
         some || flows(self.pair).into_iter().any(|flow| finding.stops.round_trip(flow))
     }
 
-    /// What stops the pair and a command could remove, in the order of work.
+    /// The findings that stop the pair and that a command could remove, in the order of work.
     pub(super) fn removable(&self, model: &Model) -> Vec<Finding> {
         let mut all: Vec<Finding> =
             self.blockers(model).into_iter().filter(|f| f.fix != Fix::Manual && self.stops_pair(f)).collect();
@@ -60,7 +64,7 @@ impl Task<'_> {
         all
     }
 
-    /// Whether something that a command could remove still stops the pair once these members, in order, are carried out.
+    /// Whether, after these fixes are carried out in order, something that a command could remove still stops the pair.
     pub(super) fn left_after<'p>(&self, plan: impl Iterator<Item = &'p Planned>) -> bool {
         let mut model = self.model.clone();
         for planned in plan {
@@ -88,7 +92,7 @@ impl Task<'_> {
         if hopeless || search.nodes >= NODES_MAX || plan.len() >= FIXES_MAX {
             return;
         }
-        // What cannot be carried out yet waits for what can.
+        // A fix that cannot be carried out yet waits for one that can.
         for finding in blockers {
             let mut moved = false;
             for fix in self.alternatives(model, finding) {
@@ -118,7 +122,7 @@ impl Task<'_> {
         self.descend(&mut search, self.model, &self.removable(self.model), &mut vec![]);
         let restores = search.best.is_some();
         let mut fixes = search.best.map_or(search.furthest, |best| self.minimise(best));
-        // Guests' commands change no configuration: each removes what no other can.
+        // Commands in guests do not change the configuration, and each removes what no other fix can.
         for finding in self.others {
             if let Fix::Guest { .. } = finding.fix {
                 fixes.push(Planned::of(finding, finding.fix.clone()));

@@ -1,4 +1,4 @@
-//! Single repairs on a model: what each changes, how it is written, and when the cloud would refuse it.
+//! Single repairs on a model: what each changes, how its command is written, and when the cloud would refuse it.
 
 use super::{apply::apply, *};
 use crate::tests::{links::peered, transit, world::*};
@@ -14,7 +14,7 @@ fn model(world: &World) -> Model {
     Model::new(&world.question.pair.link, &world.question.snapshots)
 }
 
-/// The command without its first five words, which name the tool, the product, the action and the region.
+/// The action and its parameters, without the tool, the product and the region.
 fn command(model: &mut Model, side: Side, fix: &Fix) -> Option<String> {
     let call = apply(model, side, fix)?;
     assert_eq!(call.cli[0], "aliyun");
@@ -92,7 +92,7 @@ fn an_interface_is_activated_though_its_account_cannot_be_read() {
     let all = seen.snapshot(C).unwrap().router_interfaces.known().unwrap();
     let states: Vec<_> = all.iter().map(|ri| ri.opposite_status.unwrap()).collect();
     assert_eq!(states, [RouterInterfaceStatus::Active, RouterInterfaceStatus::Inactive]);
-    // One that its account shows not to have is not.
+    // An interface that its account is known not to have is not activated.
     let mut model = model(&World::healthy());
     assert_eq!(command(&mut model, I, &Fix::Activate { ri: id("ri-none") }), None);
 }
@@ -137,7 +137,7 @@ fn a_transit_router_is_changed_only_where_that_changes_something() {
         Fix::CreateTransitRoute { table, destination: cidr(block), attachment }
     };
     let delete = |route: TransitRoute| Fix::DeleteTransitRoute { table: table.clone(), route };
-    // A learned route does not hinder a written one; a written one does, of the same block only.
+    // A propagated route does not prevent a static one; a static one does, for the same block only.
     assert!(command(&mut model, I, &create("172.16.1.0/24")).is_some());
     assert_eq!(command(&mut model, I, &create("172.16.1.0/24")), None);
     assert!(command(&mut model, I, &create("172.16.2.0/24")).is_some());

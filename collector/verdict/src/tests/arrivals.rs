@@ -1,4 +1,5 @@
-//! Rounds and arrivals on their way into counts: whose they are, what an observer's silence proves, what is summed.
+//! How rounds and arrival reports become counts: which pair they belong to, what a missing report proves, what is
+//! summed.
 
 use super::world::*;
 use crate::{
@@ -26,7 +27,7 @@ fn part_of<'w>(world: &'w mut World, observer: &str) -> &'w mut ArrivalRound {
     world.question.arrivals.iter_mut().find(|part| part.observer.as_str() == observer).unwrap()
 }
 
-/// The initiator's round once more under another number, with what was seen of it.
+/// Adds a copy of the initiator's round under another number, and of the arrival report for it.
 fn again(world: &mut World, number: u64) -> (&mut ProbeRound, &mut ArrivalRound) {
     let (mut round, mut part) = (round_of(world, "agent-a").clone(), part_of(world, "agent-b").clone());
     (round.key.round, part.key.round) = (number, number);
@@ -100,7 +101,7 @@ fn a_host_that_answers_itself_has_no_replies_of_any_kind() {
     assert_eq!(seen.cut, Some(Cut::S1));
 }
 
-/// Half of a round was seen to arrive, the last of it at 1 500 ms; the rest may be on its way into a report.
+/// Half of a round was seen to arrive, the last packet at 1 500 ms; the rest may not have been reported yet.
 fn half_reported() -> World {
     let mut world = World::healthy();
     world.wire(Wire::S5, Wire::S1);
@@ -122,7 +123,8 @@ fn what_an_observer_did_not_report_is_missing_once_it_has_spoken_late_enough() {
     let arrived = |world: &World| forward(world).request.map(|leg| leg.of);
     let world = half_reported();
     assert_eq!(arrived(&world), Some(201), "the rest may still be reported");
-    // The missing 199 of 400 took 1 293 of 2 600 ms to send, and a report comes within 300 ms of quiet.
+    // The missing 199 of 400 probes took 1 293 of 2 600 ms to send, and an agent reports within 300 ms of the last
+    // packet.
     for (at_ms, of) in [(3_092, 201), (3_093, 400)] {
         let mut world = half_reported();
         world.question.healths.push(said("agent-b", at_ms));
@@ -183,7 +185,7 @@ fn strangers_complaints_and_replies_by_other_interfaces_are_summed_by_who_and_wh
     part.replied_elsewhere = vec![("br0".to_owned(), SequenceSet::first(3))];
     let (round, part) = again(&mut world, 8);
     (round.strangers, part.replied_elsewhere) = (stranger(3), vec![("br0".to_owned(), SequenceSet::first(4))]);
-    // A redirect asks for nothing to be done, and a packet that is too big was told so: neither complains.
+    // Neither a redirect nor a "fragmentation needed" counts as a complaint.
     round.icmp_errors = vec![error(router, (3, 1), 2), error(router, (5, 1), 7), error(router, (3, 4), 9)];
     let (round, _) = again(&mut world, 9);
     (round.strangers, round.icmp_errors) = (stranger(4), vec![error(router, (11, 0), 3)]);

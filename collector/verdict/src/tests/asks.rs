@@ -1,4 +1,4 @@
-//! Expectations of sets that share hosts, of ranges of ports, and of addresses that no host has.
+//! Expectations about sets that share hosts, about port ranges, and about addresses that no host has.
 
 use super::{
     ways::{estate, neighbour},
@@ -23,7 +23,7 @@ fn instance(name: &str, address: &str) -> EndpointSet {
     EndpointSet::Instance { id: id(name), address: ip(address) }
 }
 
-/// The host that is asked about is one of those that ask: with itself it makes no pair, with the others it does.
+/// The destination host is also one of the sources: it forms no pair with itself, but it does with the other hosts.
 #[test]
 fn a_host_among_those_that_ask_hides_no_cause_of_the_others() {
     let mut world = World::healthy();
@@ -74,7 +74,8 @@ fn ports_that_fail_alike_are_one_range_whatever_lets_them_pass_before() {
     assert_eq!(ports, [Some((70, 99))]);
 }
 
-/// Of an address that nobody has, the other end tells the direction, whatever blocks the networks have.
+/// For an address that no host has, the other end determines the direction, whether or not the CIDR blocks of the
+/// networks are known.
 #[test]
 fn an_address_that_no_host_has_is_missed_in_the_direction_of_the_flow() {
     let ghost = |from: &str, to: &str, blocks: bool| {

@@ -12,7 +12,8 @@ fn causes(verdict: &Verdict) -> BTreeSet<String> {
     blamed_ways(verdict).into_iter().collect()
 }
 
-/// Breaks the tutorial, shows it this wire, and expects exactly these causes, and repairs that are proven when asked.
+/// Applies a fault to the tutorial's configuration with these observations on the wire, and expects exactly these
+/// causes and, if `repaired` is set, proven repairs.
 fn check(fault: impl FnOnce(&mut World), wire: (Wire, Wire), expect: &[&str], repaired: bool) -> Verdict {
     let mut world = World::healthy();
     world.wire(wire.0, wire.1);
@@ -245,7 +246,8 @@ fn security_groups() {
         },
         "sg-not-attached acceptor sg-unused forward",
     );
-    // On the instance's second card it is as good as nowhere; on another host's it is there for that host.
+    // A group on a second network interface of the instance counts as not attached; one on another host's interface
+    // serves that host.
     let elsewhere = |instance: &'static str| {
         move |w: &mut World| {
             let mut other = w.group(C).clone();
@@ -315,7 +317,7 @@ fn overlapping_blocks() {
     );
 }
 
-/// The cloud takes no route within a vSwitch's block, so nothing but the vSwitch can give way (F31).
+/// The cloud accepts no route within a vSwitch's block, so only the vSwitch itself can be changed (§2.2.7).
 #[test]
 fn a_vswitch_in_a_later_block_shadows_the_route_to_the_peer() {
     let shadow = |w: &mut World| {
@@ -346,7 +348,7 @@ fn a_block_inside_the_peers_swallows_one_way_only() {
         (over.id, over.cidr) = (id("vsw-over"), cidr("172.16.1.0/24"));
         known(&mut own.vswitches).push(over);
     };
-    // A block that was added later shadows the route, whether or not the table lists the vSwitch's own entry.
+    // A secondary block shadows the route, whether or not the table lists the vSwitch's own entry.
     check(
         |w| {
             over(w);
@@ -356,7 +358,7 @@ fn a_block_inside_the_peers_swallows_one_way_only() {
         &["route-shadowed initiator vtb-a forward"],
         false,
     );
-    // Two VPCs that were planned over each other.
+    // Two VPCs with overlapping primary blocks.
     check(
         |w| {
             over(w);
@@ -543,7 +545,8 @@ fn what_is_not_seen_is_suspected_and_never_fine() {
     assert_eq!((verdict.state, verdict.gaps[0].code), (State::Undecided, GapCode::ConfigStale));
 }
 
-/// The cloud refuses to connect before both sides name each other rightly, so that comes first, in whoever's account.
+/// The cloud refuses to connect before both sides name each other correctly, so that repair comes first, in either
+/// account.
 #[test]
 fn connecting_comes_after_both_sides_name_each_other() {
     let idle = |world: &mut World, side: Side, forget: bool| {

@@ -1,9 +1,9 @@
-//! What differs between two readings of one account: each kind of object told in its own words, undone exactly, and nothing
-//! said of what only the reading itself changed.
+//! Differences between two readings of one account: each kind of object is described in its own way and undone exactly,
+//! and differences that only the reading itself causes are not reported.
 
 use super::world::*;
 use crate::{
-    change::{Change, changes},
+    onset::change::{Change, changes},
     verdict::ObjectKind,
 };
 use edits::edits;
@@ -128,7 +128,7 @@ fn another_reading_of_the_same_is_no_change() {
         *provenance = Provenance(9);
     }
     known(&mut first(&mut after.route_tables).entries)[1].provenance = Provenance(9);
-    // The order in which they are listed, and the request that was refused.
+    // Only the order of the lists and the id of the refused request differ.
     known(&mut first(&mut after.route_tables).entries).reverse();
     known(&mut first(&mut after.prefix_lists).entries).reverse();
     known(&mut first(&mut after.transit_route_tables).routes).reverse();

@@ -7,7 +7,7 @@ use pingtong_evidence::*;
 const I: Side = Side::Initiator;
 const C: Side = Side::Acceptor;
 
-/// One sign a step: `+` done, `x` failed, `?` unknown, `-` not done.
+/// One character per step: `+` done, `x` failed, `?` unknown, `-` not done.
 fn signs(verdict: &Verdict) -> String {
     let sign = |state| match state {
         StepState::Ok => '+',

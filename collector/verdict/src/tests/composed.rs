@@ -1,4 +1,4 @@
-//! Faults that hide behind others: each is named, and none explains what it does not stop.
+//! Faults hidden behind other faults: each is named, and none explains packets that it does not stop.
 
 use super::world::*;
 use crate::Verdict;

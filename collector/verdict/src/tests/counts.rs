@@ -1,4 +1,4 @@
-//! What a verdict counts of probes: sums over rounds, losses by where they happened, cuts, and the words for them.
+//! What a verdict counts: sums over rounds, losses by where they happened, cut points, and their texts.
 
 use super::world::*;
 use crate::{Cut, Lang, State, Verdict};
@@ -62,7 +62,7 @@ fn an_answer_that_left_by_both_interfaces_died_on_its_way_and_one_that_left_by_a
     assert_eq!(world.verdict().directions.forward.cut, Cut::S4);
     at_b(&mut world).replied = Known::Known(SequenceSet::first(5));
     assert_eq!(world.verdict().directions.forward.cut, Cut::S5);
-    // Without replies anywhere else an answer that nobody saw leave is an answer not made.
+    // If no reply left by any interface, a reply that was not seen to leave was not made.
     let part = at_b(&mut world);
     (part.replied, part.replied_elsewhere) = (Known::Known(SequenceSet::new()), vec![]);
     assert_eq!(world.verdict().directions.forward.cut, Cut::S3);

@@ -1,7 +1,11 @@
-//! What round-trip times are usual for a flow, what they are now, and how it is told that they became longer.
+//! Which round-trip times are usual for a flow, what they are now, and how an increase is reported.
 
 use super::world::*;
-use crate::{Lang, latency, model::Model, usual};
+use crate::{
+    Lang,
+    model::Model,
+    quality::{latency, usual},
+};
 use pingtong_evidence::*;
 use std::collections::BTreeMap;
 
@@ -21,7 +25,7 @@ fn rtt(min: u64, p50: u64) -> RttSummary {
     }
 }
 
-/// Rounds of the forward flow before those that are judged, each with its middle time.
+/// Adds earlier rounds of the forward flow, each with its median round-trip time in milliseconds.
 fn with_usual(world: &mut World, middles: &[u64]) {
     let model = world.question.probes[0].clone();
     for (n, middle) in (0u64..).zip(middles) {

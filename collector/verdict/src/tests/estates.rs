@@ -1,4 +1,4 @@
-//! Estates: which hosts and links snapshots show, and what a walk between hosts says.
+//! Estates: which hosts and links snapshots show, and what a walk between hosts concludes.
 
 use super::{
     transit,

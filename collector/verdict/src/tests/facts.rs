@@ -1,4 +1,4 @@
-//! A guest's own facts against what was seen of its packets: what each filter rule, route and address explains.
+//! A guest's own facts compared with what was seen of its packets: what each filter rule, route and address explains.
 
 use super::world::*;
 use crate::{
@@ -11,7 +11,7 @@ use pingtong_evidence::*;
 
 const C: Side = Side::Acceptor;
 
-/// What the acceptor's guest explains, given what was seen and then changed: requests to it, requests of its own.
+/// The acceptor's guest findings, after a change to the observed counts of the requests to it and of its own requests.
 fn judged(world: &World, change: impl FnOnce(&mut Observed, &mut Observed)) -> Vec<Finding> {
     let question = &world.question;
     let facts = question.hosts.iter().map(|facts| (facts.agent.clone(), facts.clone())).collect();
@@ -23,7 +23,7 @@ fn judged(world: &World, change: impl FnOnce(&mut Observed, &mut Observed)) -> V
     Guest { model: &model, pair: &question.pair, side: C, facts, inbound: &inbound, outbound: &outbound }.judge()
 }
 
-/// Each finding by its code and the first line of its evidence.
+/// Each finding as its code and the first line of its evidence.
 fn told(world: &World) -> Vec<String> {
     told_of(&judged(world, |_, _| {}))
 }
@@ -32,7 +32,7 @@ fn told_of(found: &[Finding]) -> Vec<String> {
     found.iter().map(|finding| format!("{}: {}", finding.code, finding.evidence[0].text.en)).collect()
 }
 
-/// Refuses at a hook of the acceptor by rules with these texts, numbered from 4.
+/// The acceptor's packet filter refuses at this hook by rules with these texts, with handles from 4.
 fn ruled(hook: FirewallHook, texts: &[&str]) -> World {
     let mut world = World::healthy();
     world.refuse(C, hook, Some(1), None);
@@ -46,7 +46,7 @@ fn ruled(hook: FirewallHook, texts: &[&str]) -> World {
 
 const REQUESTS: &str = "icmp type echo-request";
 const REPLIES: &str = "icmp type echo-reply";
-/// A rule that may or may not meet the probes, of either type.
+/// A rule that may or may not match the probes, of either type.
 const PERHAPS: &str = "ct state invalid";
 
 fn refusal(rules: &[&str]) -> Vec<String> {
@@ -58,18 +58,18 @@ fn a_rule_against_sending_is_blamed_for_what_does_not_leave_and_for_nothing_else
     let four = |text: &str| format!("inet guard in handle 4 drop {text}").trim_end().to_owned();
     let both = format!("{PERHAPS} {REPLIES}");
     for (text, inbound, outbound, blamed) in [
-        // Requests of its own.
+        // The guest's own requests.
         (REQUESTS, Wire::Through, Wire::S1, true),
         (REQUESTS, Wire::Through, Wire::S0(1), true),
         (REQUESTS, Wire::Through, Wire::S5, false),
         (REQUESTS, Wire::Through, Wire::Through, false),
-        // Replies to the peer's.
+        // Replies to the peer's requests.
         (REPLIES, Wire::S3, Wire::Through, true),
         (REPLIES, Wire::Through, Wire::S1, false),
-        // Either: what gets out of one kind refutes it for both.
+        // Both kinds: a packet of one kind that leaves refutes the rule for both.
         ("", Wire::S3, Wire::S0(1), true),
         ("", Wire::S3, Wire::Through, false),
-        // Perhaps: only where replies are seen not to be made.
+        // A rule that may match: blamed only if replies are seen not to be made.
         (&both, Wire::S3, Wire::Through, true),
         (&both, Wire::S1, Wire::Through, false),
     ] {
@@ -97,17 +97,18 @@ fn a_rule_that_replies_refute_is_not_what_refuses_requests() {
 #[test]
 fn a_rule_that_may_refuse_is_named_beside_one_that_surely_does() {
     let lines = ["inet guard in handle 4 drop ct state invalid", "inet guard in handle 5 drop icmp type echo-request"];
-    // What is not made and what does not leave: the perhaps of one, the surely of the other.
+    // Replies that are not made and requests that do not leave: the first rule may refuse the one, the second certainly
+    // refuses the other.
     let mut world = ruled(FirewallHook::Output, &[PERHAPS, REQUESTS]);
     world.wire(Wire::S3, Wire::S1);
     assert_eq!(told(&world), refusal(&lines));
-    // The kernel refuses some of what it sends, though some gets out.
+    // The kernel refuses some packets, although others leave.
     world.wire(Wire::S3, Wire::Through);
     let some_refused = judged(&world, |_, outbound| {
         outbound.errors.insert(1, 10);
     });
     assert_eq!(told_of(&some_refused), refusal(&lines));
-    // Where the peer's requests do not come, the refusal of its own is all that is seen.
+    // If the peer's requests do not arrive, only the refusal of the guest's own requests is seen.
     let mut world = ruled(FirewallHook::Output, &[PERHAPS]);
     world.wire(Wire::S1, Wire::S0(1));
     assert_eq!(told(&world), refusal(&lines[..1]));

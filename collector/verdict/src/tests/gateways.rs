@@ -1,11 +1,12 @@
-//! By which gateway a guest is told to send to its peer: the one seen on its card, else the cloud's convention.
+//! Which gateway a repair command uses to reach the peer: the one seen on the network interface, else the one by the
+//! cloud's convention.
 
 use super::world::*;
 use pingtong_evidence::*;
 
 const C: Side = Side::Acceptor;
 
-/// The acceptor's kernel has no route to the peer.
+/// The repair commands if the acceptor's kernel has no route to the peer.
 fn unrouted(change: impl FnOnce(&mut World)) -> Vec<String> {
     let mut world = World::healthy();
     world.facts(C).routes[0].outcome = Known::Known(RouteOutcome::Refused { errno: 113 });

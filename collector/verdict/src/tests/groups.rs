@@ -1,4 +1,4 @@
-//! Which of a group's rules is named where none lets the pair's packets in: the likeliest mistake, or none.
+//! Which rule of a group is named if no rule accepts the pair's packets: the likeliest mistake, or no rule.
 
 use super::{told, world::*};
 use crate::{Verdict, walk};
@@ -7,7 +7,7 @@ use pingtong_evidence::*;
 const I: Side = Side::Initiator;
 const C: Side = Side::Acceptor;
 
-/// The acceptor's rules, when requests do not come in.
+/// The verdict if the acceptor's group has these rules and requests do not arrive.
 fn closed(rules: Vec<SecurityRule>, change: impl FnOnce(&mut World)) -> Verdict {
     let mut world = World::healthy();
     world.wire(Wire::S1, Wire::Through);
@@ -85,7 +85,7 @@ fn a_rule_in_the_other_direction_is_named_when_it_would_let_the_peer_in() {
     assert_eq!(told::blamed(&verdict), ["sg-ingress-missing acceptor sg-b", "sg-egress-blocked acceptor sg-b"]);
 }
 
-/// A group that no interface of this network is in.
+/// Adds a security group that no interface of this network belongs to.
 fn group(world: &mut World, name: &str, vpc: &str, rules: Vec<SecurityRule>) {
     let mut group = world.group(C).clone();
     (group.id, group.vpc, group.rules) = (id(name), Some(id(vpc)), Known::Known(rules));

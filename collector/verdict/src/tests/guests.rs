@@ -1,4 +1,5 @@
-//! What hosts' facts explain beyond the usual: addresses, containers, second cards, rates, and what the wire shows alone.
+//! What host facts explain beyond the common cases: addresses, containers, second network interfaces, rate limits, and
+//! what only the wire shows.
 
 use super::world::*;
 use crate::{Certainty, State, Verdict};
@@ -42,7 +43,7 @@ fn an_address_that_the_guest_never_configured_is_named() {
     assert!(!blamed(&verdict).iter().any(|cause| cause.starts_with("agent-in-container")));
 }
 
-/// The host reports from an address that it was given in place of its own: only what is for its own dies there.
+/// The host has another address instead of its own and reports from it: only packets to its own address die there.
 #[test]
 fn an_address_taken_off_its_card_is_put_back() {
     let mut world = World::healthy();
@@ -56,7 +57,7 @@ fn an_address_taken_off_its_card_is_put_back() {
     assert_eq!(verdict.repairs.set[0].guest, ["ip", "address", "add", "172.16.1.10/24", "dev", "eth0"]);
 }
 
-/// What leaves a container under its own address dies; what its instance answers proves nothing about the agent.
+/// Packets that leave a container with its own address die; replies from its instance prove nothing about the agent.
 #[test]
 fn a_container_whose_address_nobody_knows() {
     let mut world = World::healthy();
@@ -114,7 +115,8 @@ fn replies_that_leave_by_a_second_card_are_no_bridge_of_the_guest() {
     facts.routes[0].outcome = via("eth1", "0.0.0.0/0");
     world.wire(Wire::S4, Wire::S1);
     assert_eq!(blamed(&world.verdict()), ["guest-multi-eni acceptor i-b"]);
-    // The same look-up towards an interface that the cloud does not know is something of the guest's own making.
+    // The same route look-up to an interface that the cloud does not know shows something that was configured in the
+    // guest.
     let facts = world.facts(B_SIDE);
     if let Known::Known(metadata) = &mut facts.metadata {
         metadata.interfaces.truncate(1);
@@ -193,8 +195,8 @@ fn replies_without_a_nonce_are_a_strangers() {
     assert_eq!(verdict.causes[0].certainty, Certainty::Proven);
 }
 
-/// The kernel of whoever has the address answers with the payload it got, nonce and all; only the agent at the far end
-/// knows that it saw none of it.
+/// The kernel of any host that has the address answers with the payload it received, nonce included. Only the agent at
+/// the far end knows that it saw none of these requests.
 #[test]
 fn an_echo_that_the_far_end_knows_nothing_of_is_a_strangers() {
     let unseen = |world: &mut World| {
@@ -206,13 +208,13 @@ fn an_echo_that_the_far_end_knows_nothing_of_is_a_strangers() {
     let verdict = world.verdict();
     assert_eq!(blamed(&verdict), ["stranger-replied acceptor 172.16.1.10"]);
     assert_eq!(verdict.state, State::Broken);
-    // A vSwitch of the initiator's own explains where the stranger is.
+    // A vSwitch of the initiator's VPC explains where the other host is.
     known(&mut world.snapshot(A_SIDE).vpcs)[0].secondary_cidrs.push(cidr("172.16.1.0/24"));
     let mut own = known(&mut world.snapshot(A_SIDE).vswitches)[0].clone();
     (own.id, own.cidr) = (id("vsw-own"), cidr("172.16.1.0/24"));
     known(&mut world.snapshot(A_SIDE).vswitches).push(own);
     assert_eq!(blamed(&world.verdict()), ["route-shadowed initiator vtb-a"]);
-    // An agent that has not reported yet, or that cannot see, proves nothing.
+    // An agent that has not reported yet, or that cannot observe, proves nothing.
     let mut late = World::healthy();
     late.question.arrivals.retain(|part| part.observer.as_str() != "agent-b");
     assert_eq!(blamed(&late.verdict()), Vec::<String>::new());

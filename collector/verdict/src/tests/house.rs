@@ -1,8 +1,8 @@
-//! The catalogue against the list that people script on.
+//! The cause catalogue compared with the published list of codes that scripts rely on.
 
 use crate::CauseCode;
 
-/// The codes of `causes.md`, in its order.
+/// The published codes, in the catalogue's order.
 const LIST: &str = "account-not-visible config-denied config-stale cidr-overlap ri-missing ri-wrong-region ri-wrong-vpc \
 ri-role-conflict ri-opposite-unset ri-opposite-mismatch ri-not-connected ri-connecting ri-inactive ri-financial-locked \
 ri-security-locked peering-not-active route-missing route-wrong-cidr route-wrong-next-hop route-wrong-table route-shadowed \

@@ -1,4 +1,5 @@
-//! Third networks and third routers: which attachment is meant, what lies between, and what a hub does with a packet.
+//! Third networks and third routers: which attachment is the intended one, what lies between, and where a hub sends a
+//! packet.
 
 use super::{
     told,
@@ -18,7 +19,7 @@ fn requests_lost(change: impl FnOnce(&mut World)) -> Verdict {
     world.verdict()
 }
 
-/// Another attachment of the initiator's network, at this router, before the one meant by its name.
+/// Adds another attachment of the initiator's network, at this router; its name sorts before that of the intended one.
 fn second(world: &mut World, router: &str) {
     let mut other = transit::attachment(I);
     (other.id, other.transit_router) = (id("tr-attach-0"), id(router));
@@ -87,7 +88,7 @@ fn a_learned_loop_is_overlaid_and_a_written_one_deleted() {
     assert!(!calls(true).contains(&"DeleteTransitRouterRouteEntry".to_owned()), "the cloud writes it again");
 }
 
-/// The two routers are joined over a third one, in a region of its own.
+/// Connects the two routers through a third one in another region.
 fn over_a_third(world: &mut World) {
     let join = |name: &str, near: (&str, &str), far: (&str, &str)| TransitPeering {
         id: id(name),
@@ -136,7 +137,7 @@ fn a_transit_table_is_told_from_the_call_that_read_it() {
     assert_eq!((line.object.as_deref(), line.request_id.as_deref()), (Some("vtb-tr-b"), Some("req-2")));
 }
 
-/// The initiator's route leads over a peering connection into a hub, which a connection of its own joins to the peer.
+/// The initiator's route leads over a peering connection to a hub, which another peering connection joins to the peer.
 fn by_peering(asked_by_hub: bool, hub_entries: Vec<RouteEntry>) -> Vec<String> {
     let mut world = World::healthy();
     world.wire(Wire::S1, Wire::S5);

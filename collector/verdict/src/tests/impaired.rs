@@ -1,14 +1,12 @@
-//! The figures behind what impairs a pair: a host that cannot keep up, flows that lose all.
+//! The figures behind impairments of a pair: a host that cannot keep up, flows that lose everything.
 
 use super::world::*;
 use crate::{
     CauseCode, Lang,
     finding::Finding,
-    host_load,
     model::Model,
     observe::{FlowSeen, Leg, Observed},
-    per_flow,
-    quality::Means,
+    quality::{host_load, means::Means, per_flow},
 };
 use pingtong_evidence::*;
 use std::collections::BTreeMap;
@@ -20,7 +18,7 @@ const fn leg(of: u64, passed: u64) -> Leg {
     Leg { of, passed }
 }
 
-/// What is said of hosts that lose packets inside, given one flow's counts and what was found before.
+/// The evidence about hosts that lose packets inside, given the counts of one flow and earlier findings.
 fn inside(world: &World, flow: Direction, observed: Observed, standing: &[Finding]) -> Vec<(Side, Vec<String>)> {
     let question = &world.question;
     let model = Model::new(&question.pair.link, &question.snapshots);
@@ -38,7 +36,7 @@ fn inside(world: &World, flow: Direction, observed: Observed, standing: &[Findin
     host_load::inside(&means, standing).into_iter().map(told).collect()
 }
 
-/// A flow that is answered, with what else was counted of it.
+/// A flow that is answered, with further counts set by `counted`.
 fn alive(counted: impl FnOnce(&mut Observed)) -> Observed {
     let mut observed = Observed::default();
     (observed.rounds, observed.sent, observed.received) = (1, 400, 390);
@@ -126,7 +124,7 @@ fn another_fault_of_the_same_guest_explains_what_dies_inside_it() {
     let observed = alive(|o| o.accept = Some(leg(400, 390)));
     assert_eq!(inside(&world, Direction::Forward, observed.clone(), &refusing(C)), []);
     assert_eq!(inside(&world, Direction::Forward, observed.clone(), &refusing(I)).len(), 1, "of the other guest");
-    // A fault of the same side that lies before the guest does not.
+    // A fault on the same side but before the guest does not explain it.
     let mut closed = World::healthy();
     closed.rules(C).clear();
     let model = Model::new(&closed.question.pair.link, &closed.question.snapshots);
@@ -135,7 +133,7 @@ fn another_fault_of_the_same_guest_explains_what_dies_inside_it() {
     assert_eq!(inside(&world, Direction::Forward, observed, &standing).len(), 1);
 }
 
-/// Flows: when each began and ended, how many were sent and how many arrived.
+/// Splits flows given as begin, end, packets sent, packets arrived.
 fn split(flows: &[(i64, i64, u64, u64)]) -> Option<(usize, usize)> {
     let seen = |&(began, ended, of, passed): &(i64, i64, u64, u64)| FlowSeen {
         began: at(began),

@@ -1,4 +1,4 @@
-//! Ways inside one VPC, and over transit routers.
+//! Paths inside one VPC, and over transit routers.
 
 use super::{
     transit,

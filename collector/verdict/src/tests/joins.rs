@@ -1,4 +1,4 @@
-//! Router interfaces of the link: what one account's words say of the other's, and what stands in the way of joining them.
+//! Router interfaces of the link: what one account's data shows about the other's, and what prevents connecting them.
 
 use super::{told, world::*};
 use crate::ObjectKind;

@@ -1,4 +1,4 @@
-//! Links beyond the tutorial's: several blocks a VPC, peering connections instead of router interfaces.
+//! Links beyond the tutorial's: several CIDR blocks per VPC, peering connections instead of router interfaces.
 
 use super::world::*;
 use crate::Verdict;
@@ -20,7 +20,7 @@ fn a_route_for_another_block_of_the_peer_is_not_wrong() {
     assert_eq!(blamed(&world.verdict()), ["route-missing initiator vtb-a"]);
 }
 
-/// Makes the link a peering connection in a state, and routes lead to it.
+/// Turns the link into a peering connection in this state, with routes that lead to it.
 pub(crate) fn peered(world: &mut World, status: VpcPeeringStatus) {
     world.question.pair.link.kind = LinkKind::VpcPeering;
     for side in Side::BOTH {
@@ -57,7 +57,7 @@ fn a_peering_connection_that_waits_is_accepted_by_the_other_account() {
     );
 }
 
-/// The tutorial's pair, seen by a link of the peer's VPC with a third one.
+/// A copy of the tutorial's pair that belongs to a link between the peer's VPC and a third one.
 fn other_link(world: &World, vpc: &str, address: &str) -> Pair {
     let mut pair = world.question.pair.clone();
     pair.link.id = id("link-2");

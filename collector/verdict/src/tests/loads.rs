@@ -1,4 +1,4 @@
-//! Loads that were asked for: what each direction carried, and that none of it is taken for loss of the pair.
+//! Requested loads: what each direction carried, and that none of it counts as loss of the pair.
 
 use super::world::*;
 use crate::{Lang, State, diagnose_in};
@@ -6,7 +6,7 @@ use pingtong_evidence::*;
 
 const STEP: u64 = 8_000_000;
 
-/// The healthy tutorial beside a step of a load of 1,000 packets, of which so many arrived and were answered, and so many
+/// The healthy tutorial with a load step of 1,000 packets: `arrived` of them arrived and were answered, and `received`
 /// answers came back.
 fn world(arrived: u32, received: u32) -> World {
     let mut world = World::healthy();
@@ -20,7 +20,7 @@ fn world(arrived: u32, received: u32) -> World {
         ..ProbeRound::unanswered(key.clone(), round.pair.clone(), round.target, 1_000)
     };
     let part = world.question.arrivals.iter().find(|part| part.key == round.key).unwrap();
-    // The last packet came, so that what is missing before it is missing.
+    // The last packet arrived, so the packets missing before it count as missing.
     let mut came: SequenceSet = (0..arrived - 1).collect();
     came.insert(999);
     let part = ArrivalRound {

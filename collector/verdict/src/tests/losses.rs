@@ -1,4 +1,5 @@
-//! Loss on the way: from how many packets, whose it is by what other pairs of the link show, and what bandwidth it is of.
+//! Loss on the way: from how many packets it counts, where it is located with the help of other pairs of the link, and
+//! which bandwidth applies.
 
 use super::{
     quality::{lossy, metric, strain, timed, times, with_pair},
@@ -47,7 +48,7 @@ fn replies_to_a_guest_that_refuses_some_of_what_arrives_are_not_called_lost_on_t
 
 #[test]
 fn loss_counts_from_three_packets_and_three_in_a_thousand_of_both_flows() {
-    // Besides its requests the direction carries 400 replies to the other flow.
+    // Besides its requests, the direction carries 400 replies of the other flow.
     for (sent, lost, counts) in [(400, 2, false), (400, 3, true), (600, 3, true), (601, 3, false), (601, 4, true)] {
         let mut world = World::healthy();
         let all = SequenceSet::first(sent);
@@ -80,7 +81,7 @@ fn lost_packets_are_told_with_their_interval_in_the_readers_language() {
     assert!(diagnose_in(&back.question, Lang::Zh).causes[0].evidence[0].text.starts_with("反向"));
 }
 
-/// What is said of the link's other pairs.
+/// The evidence lines about the other pairs of the link.
 fn others(world: &World) -> Vec<String> {
     let lines = told::why(&world.verdict(), "loss-in-fabric");
     lines.into_iter().filter(|line| line.contains("the link's other pairs")).collect()
@@ -90,7 +91,7 @@ fn counted(impaired: u32, clean: u32) -> Vec<String> {
     vec![format!("of the link's other pairs, {impaired} are impaired in the same way and {clean} are not")]
 }
 
-/// A lossy pair beside another one, of which this is changed: its rounds and what was seen of them.
+/// A lossy pair and another pair of its link, whose rounds and arrival reports are changed by `change` and `seen`.
 fn beside(wire: Wire, change: impl Fn(&mut ProbeRound), seen: impl Fn(&mut ArrivalRound)) -> World {
     let mut world = lossy();
     with_pair(&mut world, "x", I, wire, Wire::Through);

@@ -1,4 +1,4 @@
-//! Which of several router interfaces is meant for a link, whatever its name and place in the list.
+//! Which of several router interfaces is the intended one for a link, whatever its name and place in the list.
 
 use super::world::*;
 use crate::{model::Model, walk::hops};
@@ -13,14 +13,14 @@ fn chosen(world: &World, side: Side) -> Option<String> {
     hops(&model).get(side).map(|(_, id)| id.clone())
 }
 
-/// Names no peer and waits to be connected.
+/// Makes the interface name no peer and wait to be connected.
 fn unset(ri: &mut RouterInterface) {
     (ri.status, ri.connected_at, ri.opposite_status) = (RouterInterfaceStatus::Idle, None, None);
     (ri.opposite_interface, ri.opposite_owner, ri.opposite_router, ri.opposite_vpc) = (None, None, None, None);
 }
 
-/// The initiator's interface, changed, beside a changed copy of it. The one meant is the first of the two; the other's name
-/// comes before and after it in the alphabet by turns.
+/// Checks that the initiator's interface, changed by `meant`, is selected over a copy changed by `other`, whichever
+/// name sorts first and whichever is listed first.
 fn between(meant: impl Fn(&mut RouterInterface), other: impl Fn(&mut RouterInterface), far: impl Fn(&mut World)) {
     for name in ["ri-0", "ri-z"] {
         let mut world = World::healthy();
@@ -45,7 +45,7 @@ fn far_unset(world: &mut World) {
 #[test]
 fn the_one_that_is_joined_to_the_peer_goes_before_one_that_names_nobody() {
     between(|_| {}, unset, |_| {});
-    // Its own words tell where the peer's list does not.
+    // Its own fields decide where the peer's list does not.
     let by_id = |ri: &mut RouterInterface| {
         unset(ri);
         ri.opposite_interface = Some(id("ri-b"));
@@ -158,7 +158,7 @@ fn one_that_names_nobody_waits_for_another_link_only_if_that_link_wants_it_and_t
         world.question.elsewhere.push(pair);
         assert_eq!(chosen(&world, I).is_some(), ours, "{what}");
     }
-    // One that names this link's peer is this link's, whatever its role.
+    // An interface that names this link's peer belongs to this link, whatever its role.
     let mut world = World::healthy();
     world.interface(I).role = accepting;
     let pair = link(&world, third, own);

@@ -1,7 +1,7 @@
 //! Ring 2: start from the healthy tutorial, break one thing, expect exactly these causes.
 //!
-//! The builder makes the tutorial's configuration and derives what the wire would show from a fault list, so that a case
-//! says what is broken and what must be blamed, and nothing else.
+//! The builder creates the tutorial's configuration and derives the observations on the wire from a list of faults, so
+//! that a case states only what is broken and what must be blamed.
 
 mod arrivals;
 mod asks;

@@ -1,4 +1,4 @@
-//! Words and marks that people read, and languages as they write them.
+//! Texts and marks for people, and names of languages.
 
 use super::world::*;
 use crate::{CauseCode, Certainty, Lang, PathState, Stage, StepState};
@@ -56,7 +56,7 @@ fn a_cause_is_one_sentence_with_its_object_account_and_side() {
     world.entries(Side::Acceptor).truncate(1);
     world.wire(Wire::S5, Wire::S1);
     let cause = world.verdict().causes.remove(0);
-    let title = cause.code.doc().title;
+    let title = crate::catalogue::doc(cause.code).title;
     assert_eq!(
         cause.sentence(Lang::En),
         format!("{}: route table vtb-b of account {B} (acceptor side)", title.get(Lang::En))

@@ -55,7 +55,7 @@ fn networks_that_overlap_do_not_hold_up_what_a_command_does() {
 #[test]
 fn what_no_command_does_is_told_by_its_step_when_undone_and_by_its_cause_when_broken() {
     let locked = next(|world| world.interface(I).business_status = BusinessStatus::FinancialLocked, Wire::S1, Wire::S1);
-    let page = CauseCode::RiFinancialLocked.doc().repair.get(Lang::En);
+    let page = crate::catalogue::doc(CauseCode::RiFinancialLocked).repair.get(Lang::En);
     assert_eq!(locked, Some(format!("account {A}: {page}")));
     let deleted = next(
         |world| {

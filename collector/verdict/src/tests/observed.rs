@@ -1,4 +1,4 @@
-//! What counts of one direction mean: which of them are valid, how far packets are known to come, where they die.
+//! What the counts of one direction mean: whether they are valid, how far packets are known to get, where they die.
 
 use super::world::*;
 use crate::{
@@ -72,7 +72,7 @@ fn packets_come_as_far_as_any_observer_saw_them_and_a_reply_proves_the_whole_way
     assert_eq!(far(&seen), [true, true, false]);
     seen.answer = Some(leg(2, 1));
     assert_eq!(far(&seen), [true; 3]);
-    // What one observer saw die does not outweigh a reply.
+    // Packets that one observer saw die do not outweigh a reply.
     let mut seen = counts(1, 10, 1);
     (seen.request, seen.accept, seen.answer) = (Some(leg(10, 0)), Some(leg(0, 0)), Some(leg(0, 0)));
     assert_eq!(far(&seen), [true; 3]);

@@ -1,10 +1,11 @@
-//! Which recorded change began an outage: only what must be undone, with who did it; none where none explains it.
+//! Which recorded change caused an outage: only changes that must be undone, with who made them; no change if none
+//! explains the outage.
 
 use super::world::*;
 use crate::Onset;
 use pingtong_evidence::*;
 
-/// The healthy world ten minutes ago, then the broken one now.
+/// The healthy world ten minutes ago, followed by the broken one now.
 fn history(mut good: World, mut bad: World) -> World {
     let age_ms = 600_000;
     let back = |at: Timestamp| Timestamp::from_millis(at.as_millis() - age_ms);
@@ -18,7 +19,7 @@ fn history(mut good: World, mut bad: World) -> World {
         (round.started_at, round.ended_at) = (back(round.started_at), back(round.ended_at));
         round.key.round -= 1;
     }
-    // The time of the good rounds must lie after the good reading, that of the bad ones before the bad reading.
+    // The good rounds must be later than the good reading, and the bad rounds earlier than the bad reading.
     bad.question.snapshots.iter_mut().for_each(|snapshot| {
         (snapshot.taken_at, snapshot.finished_at) = (at(4_000), at(4_300));
     });
@@ -42,7 +43,7 @@ fn what(onset: &Onset) -> Vec<&str> {
 fn the_deleted_route_is_told_from_what_changed_beside_it() {
     let mut bad = World::healthy();
     bad.entries(Side::Acceptor).truncate(1);
-    // Changed as well, and without effect on the pair.
+    // Another change, without effect on the pair.
     let other = rule("sgr-other", Policy::Accept, 1, RuleProtocol::Tcp, RulePeer::Any);
     bad.rules(Side::Initiator).push(other);
     bad.wire(Wire::S5, Wire::S1);
@@ -139,7 +140,7 @@ fn a_pair_that_works_has_no_onset() {
 
 #[test]
 fn facts_that_stayed_as_they_were_are_no_trigger() {
-    // The route is gone; every fact of the hosts is the same in both readings, whatever else was read of them.
+    // The route is gone. All host facts that could explain it are the same in both readings, whatever else was read.
     let mut bad = World::healthy();
     bad.entries(Side::Initiator).truncate(1);
     bad.facts(Side::Acceptor).counters =

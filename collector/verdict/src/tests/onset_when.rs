@@ -1,4 +1,4 @@
-//! When a pair broke and between which readings: which rounds and which readings of a longer record count.
+//! When a pair broke and between which readings: which rounds and readings of a longer record count.
 
 use super::world::*;
 use crate::Onset;
@@ -6,7 +6,7 @@ use pingtong_evidence::*;
 
 const I: Side = Side::Initiator;
 const C: Side = Side::Acceptor;
-/// Milliseconds of the good rounds before the bad ones.
+/// How long before the bad rounds the good ones were, in milliseconds.
 const AGO: i64 = 600_000;
 
 fn moved(time: Timestamp, by: i64) -> Timestamp {
@@ -14,10 +14,10 @@ fn moved(time: Timestamp, by: i64) -> Timestamp {
 }
 
 type Spoil = fn(&mut ProbeRound);
-/// When a side was read, and how it differed from the healthy one.
+/// Time of a reading in milliseconds, the side that was read, and how it differed from the healthy one.
 type Reading = (i64, Side, fn(&mut World));
 
-/// The pair worked ten minutes ago and is dead now; its configuration was read as given: when, of which side, how it was.
+/// The pair worked ten minutes ago and is dead now; its configuration was read as given.
 fn record(readings: &[Reading]) -> World {
     let mut world = World::healthy();
     for mut round in world.question.probes.clone() {
@@ -51,7 +51,7 @@ fn onset(world: &World) -> Onset {
     world.verdict().onset.expect("an onset")
 }
 
-/// What changed, and between which times in milliseconds.
+/// Id of each changed object, and the times in milliseconds between which it changed.
 fn told(onset: &Onset) -> Vec<(String, i64, i64)> {
     let ms = |time: Timestamp| time.as_millis() - at(0).as_millis();
     let triggers = onset.triggers.iter();
@@ -65,14 +65,14 @@ fn a_change_lies_between_the_two_neighbouring_readings_that_tell_it() {
     assert_eq!(told(&onset(&record(&readings))), [("vtb-b".to_owned(), -700_000, 4_300)]);
     readings.extend([(-500_000, C, whole as fn(&mut World)), (-300_000, C, unrouted), (-100_000, C, unrouted)]);
     assert_eq!(told(&onset(&record(&readings))), [("vtb-b".to_owned(), -500_000, -299_700)]);
-    // Readings of the other account, and one from before it last worked, tell nothing of when.
+    // A reading of the other account, and one from before the pair last worked, do not narrow down the time.
     readings.extend([(-400_000, I, whole as fn(&mut World)), (-900_000, C, unrouted)]);
     assert_eq!(told(&onset(&record(&readings))), [("vtb-b".to_owned(), -500_000, -299_700)]);
 }
 
 #[test]
 fn what_changed_after_the_outage_began_is_no_trigger() {
-    // The reading after the first unanswered round shows what broke it; later ones show what came on top of it.
+    // The first reading after the first unanswered round shows what broke the pair; later ones show further changes.
     let both: fn(&mut World) = |world| {
         unrouted(world);
         closed(world);
@@ -156,7 +156,7 @@ fn only_whole_rounds_of_the_pairs_own_flow_tell_when_it_worked() {
     ];
     for (n, spoil) in spoils.into_iter().enumerate() {
         let mut world = record(&readings);
-        // Answered after the pair had died: the rounds of something else.
+        // Rounds that were answered after the pair died, but that belong to something else.
         for mut round in world.question.earlier.clone() {
             (round.started_at, round.ended_at, round.key.round) = (at(3_700), at(3_900), 2_000);
             spoil(&mut round);

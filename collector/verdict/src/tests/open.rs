@@ -1,4 +1,5 @@
-//! What leaves a verdict open, and what does not: agents nobody heard of, clocks, readings of an age, changes that settle.
+//! What leaves a verdict undecided, and what does not: silent agents, clock offsets, old readings, changes that are
+//! settling.
 
 use super::{told, world::*};
 use crate::{Cut, HealthReport, State, Verdict};
@@ -107,7 +108,7 @@ fn what_the_reader_is_told_would_permit_it_closes_the_gap() {
     assert_eq!(verdict.gaps[0].closes_with, "turn it on in the settings");
 }
 
-/// The acceptor's rules changed between two readings at these times; probes ran from 1 000 to 3 600.
+/// The verdict if the acceptor's rules changed between readings at these two times; probes ran from 1 000 to 3 600 ms.
 fn changed(first_ms: i64, second_ms: i64) -> Verdict {
     healthy(|world| {
         world.question.settle_ms = 60_000;
@@ -200,7 +201,7 @@ fn loss_one_way_degrades_though_the_other_way_is_not_measured() {
     world.wire(Wire::LosesRequests(20), Wire::Through);
     world.silence(C);
     assert_eq!(world.verdict().state, State::Degraded);
-    // A few on each of several parts of the way are what any network has.
+    // A few lost packets on each of several parts of the path are normal for any network.
     let mut world = World::healthy();
     let without = |lost: u32| -> SequenceSet { (lost..SENT).collect() };
     let part = world.question.arrivals.iter_mut().find(|part| part.observer.as_str() == "agent-b").unwrap();

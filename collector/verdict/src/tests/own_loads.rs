@@ -1,10 +1,11 @@
-//! Probes that took more of the link than their budget: what they lose decides nothing, and what they do not lose counts.
+//! Probes that took more of the link than their budget: packets that they lose decide nothing, but packets that pass
+//! still count.
 
 use super::world::*;
 use crate::{CauseCode, OwnLoad, Probing, State, spec_bits_per_s};
 use pingtong_evidence::*;
 
-/// Every fourth request lost forward; all probes of both sides sent within so many milliseconds.
+/// Every fourth forward request is lost; all probes of both sides are sent within this number of milliseconds.
 fn lossy(sending_ms: u64) -> World {
     let mut world = World::healthy();
     world.wire(Wire::LosesRequests(4), Wire::Through);
@@ -15,7 +16,7 @@ fn lossy(sending_ms: u64) -> World {
     world
 }
 
-/// The budget of a link of so many Mbit/s: 15 %, and a fiftieth beside it.
+/// The budget of a link of this bandwidth in Mbit/s: 2 % for steady rounds and 15 % for requested ones.
 fn budget(mbit: u64) -> ProbeBudget {
     let bits_per_s = mbit * 1_000_000;
     ProbeBudget {
@@ -45,7 +46,8 @@ fn shown(world: &World) -> (State, Vec<CauseCode>, Vec<Vec<CauseCode>>) {
 fn each_direction_carries_requests_of_one_flow_and_replies_of_the_other() {
     let world = lossy(1_600);
     let own = OwnLoad::of([&world.question.pair], &world.question.probes);
-    // In a second: 250 requests and 250 replies of 84 bytes forward, a quarter less back; one slot of 100 ms more or less.
+    // In one second: 250 requests and 250 replies of 84 bytes forward, a quarter fewer replies back, plus or minus one
+    // slot of 100 ms.
     let near = |bits: u64, packets: u64| bits.abs_diff(packets * 84 * 8) < 40 * 84 * 8;
     assert!(near(own.forward, 500) && near(own.back, 437), "{own:?}");
     let at_once = OwnLoad::of([&world.question.pair], &lossy(0).question.probes);
@@ -69,7 +71,7 @@ fn loss_beyond_the_budget_decides_nothing_and_says_so() {
     assert_eq!(suspects, [[CauseCode::BandwidthSaturated, CauseCode::LossInFabric]]);
     let why = &world.verdict().suspects[0].decided_by;
     assert!(why.contains("26 % of the bandwidth") && why.contains("verify again"), "{why}");
-    // The same probes on a wider link keep their budget.
+    // On a link with more bandwidth, the same probes stay within their budget.
     assert_eq!(shown(&measured(lossy(300), 5)).0, State::Degraded);
 }
 

@@ -1,4 +1,5 @@
-//! Evidence that does not cover everything: observers that began late, reports under way, replies seen and not received.
+//! Incomplete evidence: observers that began late, reports not yet received, replies seen on the wire but not received
+//! by the prober.
 
 use super::world::*;
 use crate::{CauseCode, Cut, State, StepState, Verdict};
@@ -11,7 +12,7 @@ fn codes(verdict: &Verdict) -> Vec<String> {
     verdict.causes.iter().map(|cause| format!("{} {}", cause.code, cause.side)).collect()
 }
 
-/// What the observer at `side` reports of the peer's round, and the round.
+/// The peer's round, and what the observer at `side` reports of it.
 fn round_to(world: &mut World, side: Side) -> (&mut ProbeRound, &mut ArrivalRound) {
     let at = world.question.arrivals.iter().position(|part| part.to == ip(World::side(side).4)).unwrap();
     let key = world.question.arrivals[at].key.clone();
@@ -154,7 +155,7 @@ fn a_configuration_from_before_the_packets_died_does_not_clear_itself_and_blames
     let gaps: Vec<_> = verdict.gaps.iter().map(|gap| (gap.code, gap.side)).collect();
     assert_eq!(gaps, [(GapCode::ConfigStale, Some(Side::Acceptor))]);
     assert!(verdict.suspects.iter().any(|suspect| suspect.codes.contains(&CauseCode::RouteMissing)));
-    // What it does show is still told.
+    // A fault that it does show is still reported.
     world.entries(Side::Acceptor).truncate(1);
     world.wire(Wire::S5, Wire::S1);
     assert_eq!(codes(&world.verdict()), ["route-missing acceptor"]);

@@ -1,4 +1,4 @@
-//! The way of a flow that does not get through: each stage has its own causes, its own gaps, and nothing of the others'.
+//! The path of a flow that does not get through: each stage has its own causes and gaps, and none of another stage.
 
 use super::{
     paths::{filtered, lines, ping},
@@ -11,7 +11,7 @@ use pingtong_evidence::*;
 const I: Side = Side::Initiator;
 const C: Side = Side::Acceptor;
 
-/// Everything that can stop a packet does, at both ends.
+/// A world in which everything that can stop a packet does so, at both ends.
 fn all_broken() -> World {
     let mut world = World::healthy();
     for side in Side::BOTH {
@@ -70,7 +70,7 @@ fn causes_are_told_in_chinese_as_well() {
     );
 }
 
-/// Nothing that decides is read at either side.
+/// A world in which no configuration that decides is readable, at either side.
 fn unread() -> World {
     let mut world = filtered();
     for side in Side::BOTH {
@@ -156,7 +156,7 @@ fn an_address_inside_the_senders_own_vpc_never_leaves_it() {
     known(&mut world.snapshot(I).vpcs)[0].secondary_cidrs = vec![cidr("172.16.0.0/16")];
     let swallowed = stage(&world);
     assert!(swallowed.starts_with("route look-up | stopped | vtb-a | route-shadowed | 172.16.1.0/25"), "{swallowed}");
-    // Where the whole VPC has the peer's block, the two overlap.
+    // If the whole VPC covers the peer's block, the two VPCs overlap.
     known(&mut world.snapshot(I).vpcs)[0].cidr = cidr("172.16.0.0/16");
     let overlap = "route look-up | stopped | vpc-a | cidr-overlap | vpc-a has the block 172.16.0.0/16";
     assert_eq!(stage(&world), overlap);
@@ -205,7 +205,7 @@ fn over_a_peering_connection_each_end_is_named_by_it() {
 
 #[test]
 fn each_packet_goes_over_the_link_that_its_own_route_leads_to() {
-    // The peering connection joins them as well, and the acceptor's route leads to it.
+    // A peering connection joins the VPCs as well, and the acceptor's route leads to it.
     let mut world = World::healthy();
     super::links::peered(&mut world, VpcPeeringStatus::Activated);
     world.question.pair.link.kind = LinkKind::RouterInterface;
@@ -215,7 +215,7 @@ fn each_packet_goes_over_the_link_that_its_own_route_leads_to() {
     assert_eq!((trace.state, trace.link.as_ref().map(LinkId::as_str)), (PathState::Passes, Some("peering1")));
     assert_eq!(lines(&trace.request, Lang::En)[4], "connection | passes | ri-a |  | ");
     assert_eq!(lines(&trace.reply, Lang::En)[3], "connection | passes | pcc-1 |  | ");
-    // A packet that no route sends anywhere would go over the link of the other.
+    // A packet without a route is assumed to use the link of the opposite direction.
     world.entries(C).truncate(1);
     assert_eq!(lines(&ping(&world, Lang::En).reply, Lang::En)[3], "connection | passes | ri-b |  | ");
 }

@@ -1,4 +1,4 @@
-//! The way of a flow through a small estate, stage by stage: whole answers in both languages where it gets through.
+//! The path of a flow through a small estate, stage by stage: complete answers in both languages if it gets through.
 
 use super::world::*;
 use crate::{Estate, Flow, HostRef, Lang, PathLeg, PathState, PathTrace};
@@ -11,7 +11,7 @@ pub(crate) fn estate(world: &World) -> Estate {
     Estate::new(world.question.snapshots.clone(), std::slice::from_ref(&world.question.pair.link))
 }
 
-/// The only host with an address.
+/// The host with this address; there must be exactly one.
 pub(crate) fn host(estate: &Estate, address: &str) -> HostRef {
     let found = estate.hosts_at(ip(address));
     assert_eq!(found.len(), 1, "{address}");
@@ -29,7 +29,7 @@ pub(crate) fn ping(world: &World, lang: Lang) -> PathTrace {
     trace(world, ["192.168.1.10", "172.16.1.10"], (Protocol::Icmp, None), lang)
 }
 
-/// One line a stage: its name, state, object, codes and detail.
+/// One line per stage: its name, state, object, codes and detail.
 pub(crate) fn lines(leg: &PathLeg, lang: Lang) -> Vec<String> {
     let line = |stage: &crate::PathStage| {
         let object = stage.object.as_ref().map_or("-", |object| object.id.as_str());
@@ -39,7 +39,7 @@ pub(crate) fn lines(leg: &PathLeg, lang: Lang) -> Vec<String> {
     leg.stages.iter().map(line).collect()
 }
 
-/// An ACL and an egress rule at the initiator's side, neither at the other.
+/// A world with a network ACL and an egress rule at the initiator's side, and neither at the other.
 pub(crate) fn filtered() -> World {
     let mut world = World::healthy();
     let entries = vec![
@@ -125,7 +125,7 @@ fn parts_without_an_id_of_their_own_are_named_by_what_holds_them() {
     assert_eq!(objects(&trace.reply), ["eni-b", "", "vtb-b", "ri-b", "nacl-a", "eni-a"]);
 }
 
-/// Another host of the initiator's VPC.
+/// Adds another host to the initiator's VPC.
 fn neighbour(world: &mut World, address: &str, vswitch: &str, group: &str) {
     let mut eni = known(&mut world.snapshot(I).enis)[0].clone();
     (eni.id, eni.instance, eni.addresses) = (id(&format!("eni-{address}")), None, vec![ip(address)]);
@@ -133,7 +133,7 @@ fn neighbour(world: &mut World, address: &str, vswitch: &str, group: &str) {
     known(&mut world.snapshot(I).enis).push(eni);
 }
 
-/// With a member of the same group in the same vSwitch, and a member of another group in a vSwitch without an ACL.
+/// Adds a member of the same group in the same vSwitch, and a member of another group in a vSwitch without an ACL.
 fn neighbours() -> World {
     let mut world = filtered();
     neighbour(&mut world, "192.168.1.11", "vsw-a", "sg-a");
@@ -190,7 +190,7 @@ fn between_vswitches_of_one_vpc_acls_and_groups_stop_what_nothing_accepts() {
         lines(&trace.reply, Lang::En)[3],
         "network ACL, ingress | stopped | nae-no | nacl-ingress-blocked | entry 1"
     );
-    // A rule that drops is told from a missing one.
+    // A rule that drops is distinguished from a missing one.
     let mut world = neighbours();
     let groups = known(&mut world.snapshot(I).security_groups);
     let dropping = rule("sgr-drop", Policy::Drop, 2, RuleProtocol::Tcp, RulePeer::Any);

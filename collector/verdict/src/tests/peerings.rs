@@ -1,4 +1,5 @@
-//! VPC peering connections: which of several is meant, what its state asks of whom, and what nobody could look at.
+//! VPC peering connections: which of several is the intended one, what each state requires and from whom, and what
+//! could not be read.
 
 use super::{told, world::*};
 use crate::StepState;
@@ -24,7 +25,7 @@ fn peering(name: &str, status: VpcPeeringStatus, asked_by: Side) -> VpcPeering {
     }
 }
 
-/// Both sides list these connections, and their routes lead over the first.
+/// A world in which both sides list these connections and their routes lead over the first.
 fn joined(all: &[VpcPeering]) -> World {
     let mut world = World::healthy();
     world.question.pair.link.kind = LinkKind::VpcPeering;

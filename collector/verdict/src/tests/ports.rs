@@ -1,4 +1,5 @@
-//! Pairs of TCP and UDP: what their probes' ends prove, and what a silent port beside a living ping leaves open.
+//! Pairs of TCP and UDP: what the results of their probes prove, and what remains open if a port is silent while ping
+//! is answered.
 
 use super::world::*;
 use crate::{CauseCode, Certainty, Cut, Lang, State, Verdict, diagnose_in};
@@ -6,7 +7,7 @@ use pingtong_evidence::*;
 
 const PROBES: u32 = 40;
 
-/// What became of every probe.
+/// The result of every probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Open,
@@ -14,13 +15,13 @@ enum End {
     Silent,
     /// Rejected by the router of the sender's side.
     Rejected,
-    /// Rejected by the target, otherwise than a closed port does.
+    /// Rejected by the target, but not in the way a closed port is.
     RejectedByTarget,
-    /// The target refuses as fast as its rate of errors lets it: six of forty.
+    /// The target sends as many refusals as its ICMP rate limit allows: six of forty.
     FewClosed,
 }
 
-/// The tutorial with a service behind port 443 of the acceptor's host; `echoes` adds the pair of pings between the hosts.
+/// The tutorial with a service on port 443 of the acceptor's host; `echoes` adds the ping pair between the hosts.
 fn world(protocol: Protocol, end: End, echoes: Option<Wire>) -> World {
     let mut world = World::healthy();
     let icmp = world.question.pair.clone();
@@ -120,7 +121,7 @@ fn a_silent_port_beside_living_pings_leaves_what_tells_ports_apart() {
     assert_eq!((verdict.state, blamed(&verdict)), (State::Broken, vec![]));
     assert_eq!(verdict.suspects[0].codes, [CauseCode::GuestFirewall, CauseCode::FabricFault]);
     assert!(verdict.suspects[0].decided_by.contains("443"), "{}", verdict.suspects[0].decided_by);
-    // Without pings, or with dead ones, hosts and paths are not cleared.
+    // Without pings, or if they are not answered, hosts and paths are not cleared.
     for echoes in [None, Some(Wire::S1)] {
         let verdict = world(Protocol::Tcp, End::Silent, echoes).verdict();
         let codes: Vec<CauseCode> = verdict.suspects.iter().flat_map(|suspect| suspect.codes.clone()).collect();
@@ -138,7 +139,7 @@ fn a_guest_that_drops_the_port_is_blamed_and_one_that_drops_another_is_not() {
     assert_eq!((verdict.causes[0].side, verdict.causes[0].direction), (Side::Acceptor, Some(Direction::Forward)));
     for (side, hook, text) in [
         (Side::Acceptor, FirewallHook::Input, "meta l4proto tcp dport 22 drop"),
-        // Its own connections are none of this pair's.
+        // Packets of the guest's own connections do not belong to this pair.
         (Side::Acceptor, FirewallHook::Output, "meta l4proto tcp dport 443 drop"),
         (Side::Initiator, FirewallHook::Input, "meta l4proto tcp dport 443 drop"),
     ] {
@@ -146,7 +147,7 @@ fn a_guest_that_drops_the_port_is_blamed_and_one_that_drops_another_is_not() {
         drop_port(&mut world, side, hook, text);
         assert_eq!(blamed(&world.verdict()), [], "{text} at {hook:?}");
     }
-    // Those that do concern it: its own requests, the replies to them, and the service's answers.
+    // Packets that do belong to it: the initiator's requests, the replies to them, and the service's answers.
     for (side, hook, text) in [
         (Side::Initiator, FirewallHook::Output, "meta l4proto tcp dport 443 drop"),
         (Side::Initiator, FirewallHook::Input, "meta l4proto tcp sport 443 drop"),
@@ -170,7 +171,7 @@ fn silence_of_udp_proves_nothing_and_a_rejection_does() {
     assert_eq!(verdict.next_step, Some(said(&verdict)));
     let verdict = world(Protocol::Udp, End::Rejected, Some(Wire::Through)).verdict();
     assert_eq!(verdict.state, State::Broken);
-    // A rule that the configuration lacks is still named, though the wire cannot prove it.
+    // A missing rule in the configuration is still named, although the wire cannot prove it.
     let mut world = world(Protocol::Udp, End::Silent, None);
     world.rules(Side::Acceptor).pop();
     let verdict = world.verdict();
@@ -189,7 +190,7 @@ fn loss_of_connections_is_loss() {
     assert_eq!((verdict.state, verdict.directions.forward.received), (State::Degraded, 30));
 }
 
-/// What the far agent saw of the probes; none at all when nothing came.
+/// Adds what the far agent saw of the probes; no report if nothing arrived.
 fn arrivals(world: &mut World, came: u32, answered: u32) {
     let facts = world.facts(Side::Acceptor);
     facts.observes = vec![Protocol::Udp];
@@ -256,7 +257,7 @@ fn loss_on_the_way_out_is_seen_beside_refusals_that_are_rare() {
     let mut world = world(Protocol::Udp, End::FewClosed, None);
     arrivals(&mut world, PROBES, 6);
     let part = world.question.arrivals.last_mut().unwrap();
-    // The last one came, so that the observer can tell what did not come before it.
+    // The last probe arrived, so the observer knows what did not arrive before it.
     part.on_wire = Known::Known((0..PROBES).filter(|n| *n < 6 || n % 2 == 1).collect());
     let verdict = world.verdict();
     let loss = verdict.directions.forward.loss.request.unwrap();
@@ -272,12 +273,12 @@ fn a_target_that_rejects_by_icmp_has_a_filter_and_its_rule_is_named_where_it_is_
         assert!(verdict.causes[0].explain.contains("172.16.1.10 itself rejects"), "{}", verdict.causes[0].explain);
         assert!(verdict.repairs.set.is_empty() || verdict.repairs.set[0].guest.is_empty());
     }
-    // A rule that may concern the port is believed then, and its removal is the repair.
+    // A rule that may match the port is then blamed, and its removal is the repair.
     let mut world = world(Protocol::Tcp, End::RejectedByTarget, None);
     drop_port(&mut world, Side::Acceptor, FirewallHook::Input, "iifname eth0 meta l4proto tcp dport 443 reject");
     let verdict = world.verdict();
     assert_eq!(verdict.repairs.set[0].guest[..3], ["nft", "delete", "rule"]);
-    // A router's rejection is not the host's.
+    // A rejection by a router is not one by the host.
     let verdict = self::world(Protocol::Tcp, End::Rejected, None).verdict();
     assert_eq!((verdict.state, blamed(&verdict)), (State::Broken, vec![]));
 }
@@ -289,7 +290,8 @@ fn syns_that_a_watching_agent_never_saw_died_on_the_way() {
     let verdict = world.verdict();
     assert_eq!((verdict.state, verdict.directions.forward.cut), (State::Broken, Cut::S1));
     assert_eq!(blamed(&verdict), [CauseCode::FabricFault], "everything was looked at");
-    // Absence tells only of what was watched, and only where the source is what the watcher looks for.
+    // Absence proves something only for ports that are watched, and only if the source address is the one that the
+    // observer looks for.
     let unwatched: [fn(&mut World); 3] = [
         |world| world.facts(Side::Acceptor).watched_ports.clear(),
         |world| world.facts(Side::Acceptor).watched_ports[0].port = 80,
@@ -339,7 +341,7 @@ fn the_direction_of_lost_connections_is_told_and_a_second_syn_tells_nothing_of_i
     (part.on_wire, part.replied) = (Known::Known(kept.clone()), Known::Known(kept));
     part.watching_ms = Some(60_000);
     let told = world.verdict().directions.forward.loss;
-    // The last one was not lost, so that the first three quarters of the loss can be told.
+    // The last probe was not lost, so the observer knows which earlier ones did not arrive.
     assert_eq!((told.request.unwrap().lost, told.host.unwrap().lost), (10, 0));
     let round = world.question.probes.last_mut().unwrap();
     round.ports.as_mut().unwrap().resent = lost;
@@ -353,7 +355,7 @@ fn answers_that_leave_the_far_host_do_not_refute_what_drops_them_after_it() {
         let mut world = world(protocol, End::Silent, None);
         arrivals(&mut world, PROBES, PROBES);
         let rule = if protocol == Protocol::Tcp { RuleProtocol::Tcp } else { RuleProtocol::Udp };
-        // Lets out packets to the service's port, and forgets those from it.
+        // The ACL accepts packets to the service's port but not the replies from it.
         let mut entry = acl_entry("nae-1", Policy::Accept, rule, "0.0.0.0/0");
         entry.ports = PortRange::new(443, 443).unwrap();
         world.acl(Side::Acceptor, false, vec![entry]);

@@ -1,4 +1,5 @@
-//! Order and repetition of evidence change no byte; any evidence gives a verdict; both languages say the same.
+//! Order and repetition of evidence do not change a byte of the verdict; any evidence gives a verdict; both languages
+//! say the same.
 
 use super::world::*;
 use crate::{Lang, diagnose, diagnose_in};

@@ -1,4 +1,4 @@
-//! What impairs packets that pass: sizes, bandwidth, time.
+//! Impairments of pairs whose packets pass: packet size, bandwidth, delay.
 
 use super::world::*;
 use crate::{State, Verdict};
@@ -7,12 +7,12 @@ use std::net::IpAddr;
 
 const SEGMENT: &str = "ri-a~ri-b";
 
-/// What the wire does to whole packets of one direction.
+/// How the network path treats unfragmented packets of one direction.
 #[derive(Debug, Clone, Copy)]
 struct Path {
-    /// Largest that reaches the far interface.
+    /// Largest size in bytes that reaches the far interface.
     passes: u32,
-    /// Who tells of larger ones, if anybody.
+    /// Sender of "fragmentation needed" for larger packets, if there is one.
     told_by: Option<&'static str>,
 }
 
@@ -22,7 +22,7 @@ fn narrow(passes: u32) -> Path {
     Path { passes, told_by: None }
 }
 
-/// A search of one side: six packets of each size.
+/// Adds a size search by one side: six packets of each size.
 fn search(world: &mut World, flow: Direction, path: Path, observed: bool) {
     let pair = world.question.pair.clone();
     let (from, to) = (pair.endpoint(flow.source()), pair.endpoint(flow.destination()));
@@ -165,7 +165,7 @@ fn a_dead_pair_says_nothing_of_sizes() {
     assert_eq!(codes, ["fabric-fault"]);
 }
 
-/// Round-trip times in tenths of a millisecond.
+/// A summary of round-trip times, given in tenths of a millisecond.
 pub(super) fn times(low: u64, middle: u64, high: u64, jitter: u64) -> RttSummary {
     let tenths = |n: u64| Nanos(n * 100_000);
     RttSummary {
@@ -182,7 +182,7 @@ pub(super) fn times(low: u64, middle: u64, high: u64, jitter: u64) -> RttSummary
     }
 }
 
-/// Every judged round took these times, and so many earlier rounds of each flow those.
+/// Sets the times of every judged round to `now` and adds `rounds` earlier rounds of each flow with the times `usual`.
 pub(super) fn timed(world: &mut World, now: RttSummary, usual: RttSummary, rounds: u64) {
     for round in world.question.probes.iter_mut().filter(|round| !round.dont_fragment) {
         round.rtt = Some(now);
@@ -351,7 +351,8 @@ fn what_is_usual_is_not_moved_by_a_slow_round_nor_by_most_being_slow_by_now() {
     assert_eq!(one_way.verdict().state, State::Healthy, "both flows travel both ways");
 }
 
-/// A second pair of the same link, whose rounds show this wire. `other` is the side whose host is another one.
+/// Adds a second pair of the same link with these observations on the wire. `other` is the side on which its host is a
+/// different one.
 pub(super) fn with_pair(world: &mut World, name: &str, other: Side, forward: Wire, back: Wire) {
     let mut second = World::healthy();
     second.wire(forward, back);
@@ -405,7 +406,7 @@ fn loss_that_other_pairs_share_is_the_segments_and_says_so() {
 fn loss_of_one_host_alone_is_that_hosts_when_its_figures_agree() {
     for (strained, expect) in [(true, vec!["host-overload"]), (false, vec![])] {
         let mut world = lossy();
-        // The initiator's host loses to both peers; another host to the same peer does not.
+        // The initiator's host loses packets to both peers; another host does not lose packets to the same peer.
         with_pair(&mut world, "x", Side::Acceptor, LOSES.0, LOSES.1);
         with_pair(&mut world, "y", Side::Initiator, Wire::Through, Wire::Through);
         if strained {
@@ -474,7 +475,8 @@ fn a_shift_towards_one_host_alone_is_not_the_segments() {
     assert_eq!(causes(&world.verdict())[0].0, "host-overload");
 }
 
-/// The forward burst as four flows at once, of which the first `dead` lose all requests.
+/// Replaces the forward burst by four flows, simultaneous if `at_once` is set, of which the first `dead` lose all
+/// requests.
 fn flows(world: &mut World, dead: u64, at_once: bool) {
     let from_a = |agent: &AgentId| *agent == id("agent-a");
     let probe = world.question.probes.iter().find(|round| from_a(&round.key.agent)).unwrap().clone();

@@ -1,4 +1,4 @@
-//! A redacted snapshot gives the verdict of the original: the same codes, steps, sides and directions.
+//! A redacted snapshot leads to the same verdict as the original: the same codes, steps, sides and directions.
 
 use super::world::*;
 use crate::Verdict;
@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hasher};
 
 type Fault = fn(&mut World, Side);
 
-/// Each breaks a side in another way, many of them through what blocks, ids and owners have to do with one another.
+/// Each breaks a side in a different way, many of them through relations between CIDR blocks, ids and owners.
 const FAULTS: [Fault; 24] = [
     |w, side| w.entries(side).truncate(1),
     |w, side| w.entries(side)[1].destination = cidr("10.9.0.0/16"),
@@ -57,7 +57,7 @@ const FAULTS: [Fault; 24] = [
 
 const WIRES: [Wire; 4] = [Wire::Through, Wire::S1, Wire::S2, Wire::S5];
 
-/// What a verdict says without saying of which object.
+/// The content of a verdict without the ids of objects.
 fn structure(verdict: &Verdict) -> String {
     let mut causes: Vec<_> =
         verdict.causes.iter().map(|c| (c.code, c.step, c.side, c.direction, c.object.kind, c.certainty)).collect();
@@ -90,7 +90,8 @@ fn keyed(key: u64, input: &[u8]) -> [u8; 32] {
     out
 }
 
-/// The same question about redacted snapshots: the pair is told by what stands in its places in an unbroken world.
+/// The same question with redacted snapshots. The pair is built from the redacted values that replace its own in an
+/// unbroken world.
 fn redacted(world: &World, key: u64) -> World {
     let mut all = world.question.snapshots.clone();
     all.extend(World::healthy().question.snapshots);
@@ -112,9 +113,9 @@ fn redacted(world: &World, key: u64) -> World {
     other
 }
 
-/// The wires of both directions; none where nobody probed.
+/// Sets the observations of both directions; `None` if there are no probes.
 fn observe(world: &mut World, wires: Option<(Wire, Wire)>) {
-    // Host facts speak of addresses too, and are not shared.
+    // Host facts contain addresses too, and are not shared.
     world.question.hosts.clear();
     world.question.probes.clear();
     world.question.arrivals.clear();
@@ -126,7 +127,7 @@ fn observe(world: &mut World, wires: Option<(Wire, Wire)>) {
 fn check(faults: &[(usize, Side)], wires: Option<(Wire, Wire)>, key: u64) {
     let mut world = World::healthy();
     for (fault, side) in faults {
-        // A fault may find that another has taken its object away.
+        // Another fault may already have removed the object that a fault changes.
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| FAULTS[*fault](&mut world, *side)));
     }
     let mut other = redacted(&world, key);

@@ -1,5 +1,5 @@
-//! Configuration and facts against the wire: what packets that pass refute, what deaths are left unexplained, and who
-//! is then suspected or blamed.
+//! Configuration and host facts compared with the wire: what packets that pass refute, which lost packets remain
+//! unexplained, and who is then suspected or blamed.
 
 use super::{told, world::*};
 use crate::{CauseCode, Certainty, Cut, State};
@@ -69,7 +69,7 @@ fn what_configuration_and_guest_both_tell_is_one_cause_and_other_facts_stand_bes
     assert_eq!(beside, ["instance-stopped acceptor i-b", "guest-echo-ignored acceptor i-b"]);
 }
 
-/// One of two next hops is down, and eight flows, one a round, pass whole.
+/// One of two next hops is down, and all packets of eight flows, one per round, pass.
 fn two_legs(change: impl FnOnce(&mut World)) -> Vec<String> {
     let mut world = World::healthy();
     let mut leg = world.interface(I).clone();

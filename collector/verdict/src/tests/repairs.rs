@@ -1,11 +1,12 @@
-//! The repair set: as small as any subset of the candidates, in an order that works, and each member needed.
+//! The repair set: it is as small as the smallest subset of the candidates that works, its order works, and each member
+//! is needed.
 
 use super::world::*;
 use crate::{Repairs, smallest_repair_set};
 use pingtong_evidence::*;
 use pingtong_worlds::random::Random;
 
-/// Candidates up to which every subset is tried.
+/// Maximum number of candidates for which every subset is tried.
 const MOST: usize = 10;
 
 fn cli(repairs: &Repairs) -> Vec<String> {
@@ -53,7 +54,7 @@ fn a_single_shadowing_entry_is_removed_rather_than_overlaid() {
     assert_eq!(calls(&world.verdict().repairs), ["DeleteRouteEntry"]);
 }
 
-/// Breaks one thing at a side; the number says which.
+/// Breaks one thing at a side, selected by the number `which`.
 fn break_one(world: &mut World, side: Side, which: u64) {
     let peer_block = cidr(World::side(side.opposite()).3);
     match which {
@@ -122,7 +123,7 @@ fn no_subset_of_the_candidates_is_smaller() {
     assert!(compared > 300, "only {compared} of 400 had at most {MOST} candidates");
 }
 
-/// Another host beside the pair's, in the same vSwitch and group.
+/// Adds another host next to the pair's, in the same vSwitch and group.
 fn neighbour(world: &mut World, side: Side, address: &str) {
     let mut eni = known(&mut world.snapshot(side).enis)[0].clone();
     (eni.id, eni.instance, eni.addresses) = (id(&format!("eni-{address}")), Some(id("i-neighbour")), vec![ip(address)]);
@@ -143,7 +144,7 @@ fn a_route_opens_what_its_table_carries_for_other_hosts() {
     neighbour(&mut world, Side::Initiator, "192.168.1.11");
     world.entries(Side::Initiator).truncate(1);
     world.wire(Wire::S1, Wire::S5);
-    // The other direction's requests arrived before; TCP is let in by no rule.
+    // Requests of the other direction already arrived before; no rule accepts TCP.
     assert_eq!(opened(&world.verdict().repairs), ["192.168.1.11/32 > 172.16.1.10/32 icmp -1/-1"]);
     world.rules(Side::Acceptor).push(SecurityRule {
         ports: PortRange::new(22, 23).unwrap(),
@@ -162,7 +163,7 @@ fn a_rule_opens_its_block_to_every_member_of_its_group() {
     world.rules(Side::Acceptor).clear();
     world.wire(Wire::S1, Wire::Through);
     assert_eq!(opened(&world.verdict().repairs), ["192.168.0.0/16 > 172.16.1.8/29 icmp -1/-1"]);
-    // A host outside the group stays closed: a block that holds it would say too much.
+    // A host outside the group stays closed: a block that includes it would claim too much.
     let mut outsider = known(&mut world.snapshot(Side::Acceptor).enis)[0].clone();
     (outsider.id, outsider.addresses, outsider.security_groups) =
         (id("eni-out"), vec![ip("172.16.1.11")], vec![id("sg-other")]);

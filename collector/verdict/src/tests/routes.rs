@@ -1,4 +1,4 @@
-//! Which route decides, which of several wrong ones is named, and the narrowest entry that repairs it.
+//! Which route decides, which of several wrong routes is named, and the narrowest entry that repairs it.
 
 use super::{told, world::*};
 use crate::{Verdict, model::Model, walk};
@@ -7,7 +7,7 @@ use pingtong_evidence::*;
 const I: Side = Side::Initiator;
 const C: Side = Side::Acceptor;
 
-/// The initiator's requests die on their way out.
+/// The verdict after a change, if the initiator's requests die on the way out.
 fn lost(change: impl FnOnce(&mut World)) -> Verdict {
     let mut world = World::healthy();
     world.wire(Wire::S1, Wire::S5);
@@ -43,7 +43,7 @@ fn a_longer_entry_to_the_link_that_is_not_in_force_is_what_is_missing() {
     };
     assert_eq!(with("172.16.0.0/12", "172.16.0.0/16"), ["route-not-available initiator rte-peer-a"]);
     assert_eq!(with("172.16.1.0/24", "172.16.0.0/16"), ["route-shadowed initiator rte-x"]);
-    // One that is in force and shorter is shadowed, whatever its state.
+    // A shorter entry that is in force is shadowed.
     let shadowed = blamed(|world| {
         world.entries(I).push(entry("rte-x", "172.16.1.0/24", NextHopKind::NatGateway, "ngw-1"));
     });
@@ -204,7 +204,7 @@ fn networks_overlap_where_each_swallows_the_others_packets_whatever_their_first_
         world.wire(Wire::S1, Wire::S1);
     });
     assert_eq!(told::blamed(&both), ["cidr-overlap initiator vpc-a"]);
-    // Blocks that overlap beside the pair are told and stop nothing.
+    // Overlapping blocks that do not concern the pair are reported and stop nothing.
     let mut beside = World::healthy();
     for side in Side::BOTH {
         known(&mut beside.snapshot(side).vpcs)[0].secondary_cidrs.push(cidr("10.0.0.0/16"));

@@ -1,12 +1,12 @@
-//! What is concluded from packets that may not be cut, size by size: what passes, what dies, in which direction, how many.
+//! Conclusions from packets with the don't-fragment bit set, size by size: what passes, what dies, in which direction,
+//! how many.
 
 use super::world::*;
 use crate::{
     Lang,
     model::Model,
     observe::{Observed, SizeSeen},
-    path_size,
-    quality::Means,
+    quality::{means::Means, path_size},
 };
 use pingtong_evidence::*;
 use std::collections::BTreeMap;
@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 const THERE: Direction = Direction::Forward;
 const BACK: Direction = Direction::Return;
 
-/// Of one size: how many were sent, answered, and seen to arrive.
+/// A size in bytes, and how many packets of it were sent, answered, and seen to arrive.
 type Sized = (u32, u64, u64, Option<u64>);
 
-/// A flow that is alive and lost nothing of what is small.
+/// A flow that is alive and lost no small packets.
 fn observed(sizes: &[Sized]) -> Observed {
     let one = |&(size, sent, replied, arrived): &Sized| {
         (size, SizeSeen { sent, replied, arrived, told_by: std::collections::BTreeSet::new() })
@@ -54,7 +54,7 @@ fn vanish(passes: u32, way: &str, dead: u64, dies: u32) -> String {
 
 /// Requests of 1401 and 1500 bytes that never arrive.
 const DIES_OUT: [Sized; 4] = [(84, 6, 6, Some(6)), (1400, 6, 6, Some(6)), (1401, 6, 0, Some(0)), (1500, 6, 0, Some(0))];
-/// Requests of those sizes that arrive, and of which no answer comes.
+/// Requests of those sizes that arrive but are not answered.
 const ANSWERS_DIE: [Sized; 4] =
     [(84, 6, 6, Some(6)), (1400, 6, 6, Some(6)), (1401, 6, 0, Some(6)), (1500, 6, 0, Some(6))];
 const WHOLE: [Sized; 2] = [(84, 6, 6, Some(6)), (1500, 6, 6, Some(6))];
@@ -82,7 +82,7 @@ fn answers_die_in_the_other_direction_unless_whole_packets_pass_there() {
 
 #[test]
 fn of_two_limits_of_one_direction_the_smaller_counts() {
-    // The answers of one flow and the requests of the other die on the same way.
+    // The answers of one flow and the requests of the other die in the same direction.
     let lower: [Sized; 3] = [(84, 6, 6, Some(6)), (1300, 6, 6, Some(6)), (1301, 9, 0, Some(0))];
     let expected = [(Some(BACK), vanish(1300, " on the return path", 9, 1301))];
     assert_eq!(told(&[(THERE, &ANSWERS_DIE), (BACK, &lower)]), expected);
@@ -105,7 +105,7 @@ fn where_nobody_looked_or_what_was_seen_differs_the_direction_stays_open() {
     assert_eq!(told(&[(THERE, &unseen)]), [(None, vanish(1400, "", 6, 1500))]);
     let mixed: [Sized; 3] = [(1400, 6, 6, Some(6)), (1450, 6, 0, Some(0)), (1500, 6, 0, Some(6))];
     assert_eq!(told(&[(THERE, &mixed)]), [(None, vanish(1400, "", 12, 1450))]);
-    // A direction that is known makes the open one needless.
+    // A limit with a known direction replaces the one with an open direction.
     assert_eq!(told(&[(THERE, &unseen), (BACK, &DIES_OUT)]).len(), 1);
 }
 
@@ -130,10 +130,10 @@ fn a_card_that_carries_no_more_than_what_passes_is_told_with_its_host() {
     for (mtu, told) in [(1_400, true), (1_401, false), (1_280, true)] {
         let mut world = World::healthy();
         let cards = known(&mut world.facts(Side::Acceptor).interfaces);
-        // Another card of the host is not the one.
+        // Another network interface of the host does not count.
         cards.insert(0, InterfaceFact { name: "eth9".into(), mtu: 600, addresses: vec![], ..cards[0].clone() });
         cards[1].mtu = mtu;
-        let line = format!("the card eth0 of 172.16.1.10 itself carries {mtu} bytes");
+        let line = format!("the network interface eth0 of 172.16.1.10 itself carries {mtu} bytes");
         let expected = if told { vec![line] } else { vec![] };
         assert_eq!(texts(&mut world)[1..], expected);
     }
@@ -153,7 +153,7 @@ fn the_largest_whole_packet_that_was_answered_is_told_with_who_says_more_must_be
     assert_eq!(line(&observed(&[(1450, 6, 0, None)]), Lang::En), None);
 }
 
-/// Rounds of a search on another pair of the link: sizes, and how many of six were answered and arrived.
+/// Adds a size search on another pair of the link: sizes, and how many of six packets arrived and were answered.
 fn searched_beside(world: &mut World, name: &str, sizes: &[(u32, u32)]) {
     let mut peer = world.question.pair.clone();
     peer.id = id(name);
@@ -185,7 +185,7 @@ fn a_pair_without_a_search_of_its_own_is_told_of_its_links_boundary_where_all_se
     let mut world = World::healthy();
     searched_beside(&mut world, "pair2", &HOLE);
     assert_eq!(codes(&world), [crate::CauseCode::MtuBlackHole]);
-    // One search that finds nothing wrong: the segment is sound, whatever ails the other host.
+    // One search finds nothing wrong: the segment is fine, whatever is wrong with the other host.
     searched_beside(&mut world, "pair3", &[(84, 6), (1_500, 6)]);
     assert!(codes(&world).is_empty());
 }

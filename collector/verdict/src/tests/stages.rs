@@ -1,4 +1,4 @@
-//! Single stages of the walk that a verdict rests on: entries by their number, what a gap says, third VPCs, overlaps.
+//! Single stages of the walk on which a verdict is based: entries by number, texts of gaps, third VPCs, overlaps.
 
 use super::{links::peered, world::*};
 use crate::{Lang, model::Model, walk::walk};
@@ -7,7 +7,7 @@ use pingtong_evidence::*;
 const I: Side = Side::Initiator;
 const C: Side = Side::Acceptor;
 
-/// What the walk found to pass, in English.
+/// The stages that the walk found to pass, in English.
 fn passes(world: &World) -> Vec<String> {
     let model = Model::new(&world.question.pair.link, &world.question.snapshots);
     walk(&model, &world.question.pair, &[]).passes.iter().map(|pass| pass.note.text.get(Lang::En)).collect()
@@ -75,7 +75,7 @@ fn a_rule_for_the_whole_world_is_no_mistaken_attempt_at_the_peer() {
     }
 }
 
-/// Further blocks of the two VPCs whose vSwitches hold the other side's host.
+/// Both VPCs have secondary blocks with vSwitches that contain the other side's host.
 #[test]
 fn vswitches_that_swallow_both_hosts_are_an_overlap_whatever_the_primary_blocks() {
     let mut world = World::healthy();
@@ -110,7 +110,7 @@ fn peering(name: &str, vpc: &str, accepting: &str) -> VpcPeering {
     VpcPeering { id: id(name), vpc: id(vpc), accepting_vpc: id(accepting), ..model }
 }
 
-/// The initiator's route leads over a peering connection into a hub, whose table leads on by `hop`.
+/// The initiator's route leads over a peering connection into a hub, whose table leads on to `hop`.
 fn by_peerings(peerings: &[(&str, &str, &str)], hop: &str, status: RouteStatus) -> Vec<String> {
     let mut world = World::healthy();
     world.wire(Wire::S1, Wire::S5);

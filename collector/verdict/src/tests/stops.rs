@@ -1,13 +1,13 @@
-//! Which packets a cause stops, which filter rules speak of them, and whom a block of addresses is meant for.
+//! Which packets a cause stops, which filter rules match them, and which host a CIDR block is intended for.
 
 use super::world::*;
 use crate::{
     CauseCode, ObjectKind,
     finding::{Finding, Note, Stops, Walk},
-    firewall::{Applies, Asked, applies},
+    fix::Fix,
+    guest::firewall::{Applies, Asked, applies},
     lang::Both,
     model::Model,
-    repair::Fix,
     wilson::LossRate,
 };
 use pingtong_evidence::*;

@@ -1,11 +1,11 @@
-//! Routes that lead into a third VPC: connections are not transitive, and some send packets back.
+//! Routes into a third VPC: connections are not transitive, and some third VPCs send packets back.
 
 use super::world::*;
 use pingtong_evidence::*;
 
 const I: Side = Side::Initiator;
 
-/// A router interface of account A that joins `vpc` to `far`.
+/// Adds a router interface of account A that joins `vpc` to `far`.
 fn interface(world: &mut World, name: &str, vpc: &str, far: &str) {
     let mut ri = world.interface(I).clone();
     (ri.id, ri.vpc, ri.opposite_vpc) = (id(name), Some(id(vpc)), Some(id(far)));
@@ -25,7 +25,7 @@ fn by_the_hub() -> World {
     world
 }
 
-/// The hub's system table sends the peer's block there.
+/// Adds the hub's system route table, which sends the peer's block to `hop`.
 fn hub_table(world: &mut World, hop: &str) {
     let mut table = world.table(I).clone();
     (table.id, table.vpc, table.vswitches) = (id("vtb-hub"), id("vpc-hub"), vec![]);
@@ -61,7 +61,7 @@ fn a_third_vpc_that_has_nothing_to_do_with_the_peer_is_a_wrong_next_hop() {
     assert_eq!(blamed_ways(&verdict), ["route-wrong-next-hop initiator rte-peer-a forward"]);
 }
 
-/// A leg that ends in another VPC carries nothing to the peer, however sound its interface is.
+/// A next hop that leads into another VPC carries nothing to the peer, however healthy its interface is.
 #[test]
 fn a_leg_that_leads_into_a_third_vpc_is_dead_for_the_peer() {
     let mut world = by_the_hub();
@@ -71,12 +71,12 @@ fn a_leg_that_leads_into_a_third_vpc_is_dead_for_the_peer() {
     let verdict = world.verdict();
     assert_eq!(blamed_ways(&verdict), ["ecmp-leg-dead initiator ri-to-hub forward"]);
     assert!(verdict.repairs.proven && verdict.repairs.set.len() == 2, "{:#?}", verdict.repairs);
-    // All packets of two addresses may take the dead leg.
+    // All packets between two addresses may use the dead next hop.
     world.wire(Wire::S1, Wire::S5);
     assert_eq!(blamed_ways(&world.verdict()), ["ecmp-leg-dead initiator ri-to-hub forward"]);
 }
 
-/// Without a connection of their own, both sides rely on the VPC between them: its interfaces are where they belong.
+/// Without a direct connection, both sides use the VPC between them: its interfaces are in the right place.
 #[test]
 fn an_interface_of_a_vpc_between_the_two_is_not_misplaced() {
     const C: Side = Side::Acceptor;

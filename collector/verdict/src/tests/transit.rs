@@ -1,4 +1,5 @@
-//! Links over transit routers: two regions, both routers of the initiator's account, which alone sees their tables.
+//! Links over transit routers: two regions; both routers belong to the initiator's account, and only that account can
+//! read their tables.
 
 use super::world::*;
 use crate::{State, Verdict};
@@ -76,7 +77,7 @@ pub(crate) fn healthy() -> World {
     let owner = world.snapshot(I);
     owner.transit_peerings = Known::Known(vec![peering(I), peering(C)]);
     owner.transit_route_tables = Known::Known(vec![table(I), table(C)]);
-    // The router is not the acceptor's: its listings show nothing of it.
+    // The router does not belong to the acceptor: its listings do not show it.
     let other = world.snapshot(C);
     other.transit_peerings = Known::Known(vec![]);
     let (code, request_id) = ("InvalidTransitRouterId.NotFound".into(), String::new());

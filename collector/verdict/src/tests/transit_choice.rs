@@ -1,4 +1,5 @@
-//! Which attachment and router are meant where several show, whose region and reading is told, and what undoes a loop.
+//! Which of several attachments and routers is the intended one, which region and reading is named, and how a loop is
+//! repaired.
 
 use super::{
     transit::{healthy, routes, tables},
@@ -15,7 +16,7 @@ fn blamed(verdict: &Verdict) -> Vec<String> {
     causes.map(|cause| format!("{} {} {}", cause.code, cause.object.id, cause.object.region)).collect()
 }
 
-/// A second attachment of the initiator's VPC, whose name comes first.
+/// Adds a second attachment of the initiator's VPC, whose name sorts first.
 fn second(world: &mut World, router: &str) {
     let all = known(&mut world.snapshot(I).transit_attachments);
     let second = TransitAttachment { id: id("tr-attach-0"), transit_router: id(router), ..all[0].clone() };
@@ -27,7 +28,7 @@ fn an_attachment_at_a_router_that_nothing_joins_to_the_peers_is_not_meant() {
     let mut world = healthy();
     second(&mut world, "tr-lonely");
     assert_eq!(blamed(&world.verdict()), Vec::<String>::new());
-    // Not even where the route leads to it: then the route is wrong.
+    // It is not intended even if the route leads to it: the route is then wrong.
     world.wire(Wire::S1, Wire::S5);
     world.entries(I)[1].next_hops[0].id = "tr-attach-0".into();
     assert_eq!(blamed(&world.verdict()), ["route-wrong-next-hop rte-peer-a cn-qingdao"]);
@@ -86,7 +87,7 @@ fn evidence_names_the_call_that_read_a_table_and_none_where_another_reading_show
         world.wire(Wire::S1, Wire::S5);
         routes(&mut world, I).retain(|route| route.destination == cidr("192.168.1.0/24"));
         if elsewhere {
-            // The same account shows its routers in the reading of a third region.
+            // Another reading of the same account, in a third region, contains its routers.
             let own = world.snapshot(I);
             let mut third = Snapshot::unread(own.account.clone(), id("cn-hangzhou"), own.taken_at);
             third.vpcs = Known::Known(vec![]);

@@ -1,4 +1,4 @@
-//! What could not be looked at leaves its causes open, whatever else was seen to pass.
+//! Configuration that could not be read leaves its causes open, whatever else was seen to pass.
 
 use super::{
     inside::{ACROSS, way},
@@ -12,7 +12,7 @@ fn denied(action: &str) -> WhyUnknown {
     WhyUnknown::Denied { action: action.into(), code: "Forbidden.RAM".into(), request_id: String::new() }
 }
 
-/// The other side's packets pass the connection, so it works; where this side's route leads is still not known.
+/// The other side's packets pass the connection, so it works; where this side's route leads is still unknown.
 #[test]
 fn a_route_whose_next_hop_nobody_could_look_at_is_suspected_before_the_fabric() {
     let mut world = World::healthy();

@@ -1,4 +1,4 @@
-//! The way of a flow through the tutorial's networks, stage by stage, in words.
+//! The path of a flow through the tutorial's networks, stage by stage, as text.
 
 use super::world::*;
 use crate::{Estate, Flow, HostRef, Lang, PathLeg, PathState, PathTrace};
@@ -15,7 +15,7 @@ pub(super) fn host(estate: &Estate, address: &str) -> HostRef {
     estate.hosts_at(ip(address))[0]
 }
 
-/// Another host of a side, in the same groups.
+/// Adds another host to a side, in the same groups.
 pub(super) fn neighbour(world: &mut World, side: Side, number: u8) {
     let snapshot = world.snapshot(side);
     let mut eni = known(&mut snapshot.enis)[0].clone();
@@ -40,7 +40,7 @@ fn trace(world: &World, ends: [&str; 2], lang: Lang) -> PathTrace {
 
 const ACROSS: [&str; 2] = ["192.168.1.10", "172.16.1.10"];
 
-/// `Stage state object codes: detail`, for each stage.
+/// One line `Stage state object codes: detail` per stage.
 fn told(leg: &PathLeg) -> Vec<String> {
     let line = |stage: &crate::PathStage| {
         let object = stage.object.as_ref().map_or("-", |object| object.id.as_str());
@@ -52,7 +52,7 @@ fn told(leg: &PathLeg) -> Vec<String> {
     leg.stages.iter().map(line).collect()
 }
 
-/// The stages that do not pass, of the request and of the reply.
+/// The stages of the request and of the reply that do not pass.
 fn troubles(world: &World) -> [Vec<String>; 2] {
     let path = trace(world, ACROSS, Lang::En);
     [path.request, path.reply].map(|leg| told(&leg).into_iter().filter(|line| !line.contains(" Passes ")).collect())
@@ -163,7 +163,7 @@ fn what_stops_a_packet_says_why_in_the_readers_language() {
     assert_eq!(troubles(&world)[0], ["Route Stopped vtb-a route-missing: vtb-a has no entry that covers 172.16.1.10"]);
     let chinese = trace(&world, ACROSS, Lang::Zh).request;
     assert!(told(&chinese)[3].ends_with("vtb-a 中没有包含 172.16.1.10 的条目"), "{:?}", told(&chinese));
-    // The sender's own network swallows the packet.
+    // The sender's own network contains the destination, so the packet stays there.
     let mut world = World::healthy();
     let mut own = known(&mut world.snapshot(I).vswitches)[0].clone();
     (own.id, own.cidr) = (id("vsw-own"), cidr("172.16.1.0/24"));
@@ -216,7 +216,7 @@ fn what_was_not_read_is_told_at_its_own_stage() {
     let interfaces = "the network interfaces";
     assert_eq!(troubles(&why("instances", I)), both("Source", "Destination", "i-a", interfaces, A));
     assert_eq!(troubles(&why("instances", C)), both("Destination", "Source", "i-b", interfaces, B));
-    // Everything at once: each stage tells of its own part alone.
+    // Everything unread at once: each stage reports only its own part.
     let mut world = World::healthy();
     for side in Side::BOTH {
         for what in ["groups", "acls", "tables", "interfaces"] {

@@ -1,4 +1,4 @@
-//! The healthy tutorial as evidence, and the knobs that break it.
+//! The healthy tutorial as evidence, and the functions that break it.
 
 use crate::{HealthReport, Question, Verdict, diagnose};
 use pingtong_evidence::*;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 pub(crate) const A: &str = "1000000000000001";
 pub(crate) const B: &str = "1000000000000002";
-/// Probes of one direction's round.
+/// Number of probes in a round of one direction.
 pub(crate) const SENT: u32 = 400;
 
 pub(crate) fn id<T: std::str::FromStr>(text: &str) -> T {
@@ -21,7 +21,7 @@ pub(crate) fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + millis)
 }
 
-/// How far the round trips begun in one direction get.
+/// How far the round trips that begin in one direction get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wire {
     Through,
@@ -96,7 +96,7 @@ impl World {
         world
     }
 
-    /// Replaces what the wire shows.
+    /// Replaces the observations on the wire.
     pub(crate) fn wire(&mut self, forward: Wire, back: Wire) {
         self.question.probes.clear();
         self.question.arrivals.clear();
@@ -442,7 +442,7 @@ fn round(pair: &Pair, direction: Direction, wire: Wire) -> (ProbeRound, Option<A
     (probe, arrival)
 }
 
-/// Every cause in one line: code, side, object, direction.
+/// Each cause as one line: code, side, object, direction.
 pub(crate) fn blamed_ways(verdict: &Verdict) -> Vec<String> {
     verdict
         .causes

@@ -1,32 +1,32 @@
 //! What the network ACL of a vSwitch does to a packet: stateless, in list order, the first match decides.
 //!
-//! No ACL bound, or an empty list, filters nothing; a list without a match drops (`network-semantics.md` §4). Both
+//! No ACL bound, or an empty list, filters nothing; a list without a match drops (`SEMANTICS.md` §4). Both
 //! directions match the destination port. Facts: DescribeNetworkAcls, DescribeNetworkAclAttributes.
 
 use super::{Host, Packet, host::blind_because, ports_match, protocol_matches};
 use crate::{
     code::CauseCode,
     finding::{Finding, Stops, Walk},
+    fix::Fix,
     lang::both,
     model::Model,
-    repair::Fix,
     verdict::ObjectKind,
 };
 use pingtong_evidence::{AclEntry, Known, NetworkAcl, Policy, Protocol, Side, VSwitch};
 
-/// The entry that decides, by its place in the list; none when none matches.
+/// The entry that decides, with its index in the list; `None` if no entry matches.
 fn first_match<'a>(entries: &'a [AclEntry], packet: &Packet, side: Side) -> Option<(usize, &'a AclEntry)> {
     entries.iter().enumerate().find(|(_, entry)| {
         serves(entry, packet.protocol, packet.destination_port) && entry.peer.contains(packet.far(side))
     })
 }
 
-/// Whether an entry speaks of packets to this port.
+/// Whether an entry matches this protocol and destination port.
 pub(crate) fn serves(entry: &AclEntry, protocol: Protocol, destination_port: Option<u16>) -> bool {
     protocol_matches(entry.protocol, protocol) && ports_match(entry.ports, destination_port)
 }
 
-/// The ACL bound to a vSwitch, as either of the two tells.
+/// The ACL bound to a vSwitch: the one that the vSwitch names or, if it names none, the one that lists the vSwitch.
 pub(crate) fn bound_to<'a>(acls: &'a [NetworkAcl], vswitch: &VSwitch) -> Option<&'a NetworkAcl> {
     acls.iter().find(|acl| match &vswitch.network_acl {
         Some(id) => acl.id == *id,

@@ -1,8 +1,9 @@
-//! Whether the two VPCs are joined, and by which next hop each side's routes must lead to the join.
+//! Whether the two VPCs are connected, and by which next hop the routes of each side must lead to the connection.
 //!
-//! Router interfaces: of those on the link's VPC, the one meant for this peer is chosen by what its fields say; then
-//! roles, regions, the opposite fields, locks and states are judged on both ends, each on its own account's view, and on
-//! the opposite's view where the own is missing. Transit routers are judged in `transit`. Facts: DescribeRouterInterfaces (`network-semantics.md` §3, F01–F19).
+//! Router interfaces: of those on the link's VPC, module `meant` selects the one meant for this peer. Then roles,
+//! regions, opposite fields, locks and states of both ends are judged, each in the view of its own account, or in the
+//! opposite end's view if its own is missing. VPC peering connections are judged by their state. Transit routers are
+//! judged in `transit`. Facts: DescribeRouterInterfaces (`SEMANTICS.md` §3, §7.2).
 
 use super::{
     host::blind_because,
@@ -12,9 +13,9 @@ use super::{
 use crate::{
     code::CauseCode,
     finding::{Finding, Note, Stops, Walk},
+    fix::Fix,
     lang::{Both, both},
     model::Model,
-    repair::Fix,
     verdict::ObjectKind,
 };
 use pingtong_evidence::{
@@ -58,7 +59,8 @@ impl Hops {
         self.unseen.contains(&side)
     }
 
-    /// Whether a next hop is in use at this side, as far as its own description tells; none when that was not read.
+    /// Whether a next hop is in use at this side according to its own description; `None` if that was not read. Next
+    /// hops other than router interfaces count as in use.
     pub(crate) fn carries(model: &Model, side: Side, hop: &NextHop) -> Option<bool> {
         if hop.kind != NextHopKind::RouterInterface {
             return Some(true);
@@ -72,7 +74,7 @@ impl Hops {
     }
 }
 
-/// The ids of the link's two ends, joined as a segment is written.
+/// The ids of the link's two ends in the form of a segment, `a~b`.
 pub(crate) fn link_ends(model: &Model) -> String {
     let hops = judge(model, &mut Walk::default());
     let end = |side: Side| {
@@ -158,7 +160,7 @@ fn router_interfaces(model: &Model, walk: &mut Walk) -> Hops {
     hops
 }
 
-/// The side's interface as the peer's own description tells it, where both ends are in use.
+/// The id of the side's interface as the peer's own description names it, if both ends are in use.
 fn vouched(model: &Model, side: Side) -> Option<String> {
     let ri = choose(model, side.opposite())?;
     let in_use = ri.status == Status::Active && ri.opposite_status == Some(Status::Active);
@@ -255,7 +257,7 @@ fn roles(judge: &mut Judge<'_>) {
     }
 }
 
-/// Fields of an interface that contradict its peer: name, value, and what was expected.
+/// Fields of an interface that contradict its peer: name, value, expected value.
 fn wrong_fields(model: &Model, side: Side, ri: &RouterInterface, peer: Option<&RouterInterface>) -> Vec<[String; 3]> {
     let mut wrong = vec![];
     let mut check = |field: &str, have: Option<String>, want: Option<String>| {
@@ -301,7 +303,7 @@ fn fields(judge: &mut Judge<'_>, side: Side, ri: &RouterInterface, peer: Option<
         return judge.blame_interface(CauseCode::RiOppositeUnset, side, ri, text, fix);
     }
     if peer.is_none() && all_at(model, side.opposite()).is_some() {
-        // The peer's interface does not exist: that is blamed, and this field is its consequence.
+        // The peer's interface does not exist. That is blamed, and this field is only its consequence.
         return;
     }
     let wrong = wrong_fields(model, side, ri, peer);
@@ -363,7 +365,7 @@ fn states(judge: &mut Judge<'_>) {
     unconnected(judge, &ends);
 }
 
-/// Both ends are sound and yet not joined.
+/// Judges two ends that have no other fault but are not connected.
 fn unconnected(judge: &mut Judge<'_>, ends: &[(Side, &RouterInterface)]) {
     let initiating = ends.iter().find(|(_, ri)| ri.role == RouterInterfaceRole::Initiating).or_else(|| ends.first());
     let Some(&(side, ri)) = initiating else { return };
@@ -403,7 +405,7 @@ fn lock(judge: &mut Judge<'_>, side: Side, status: BusinessStatus, id: &str, see
     judge.blame(code, side, id, note, Fix::Manual);
 }
 
-/// Steps 1 to 4 for links that know no router interfaces.
+/// Blames steps 1 to 4 for links that do not use router interfaces.
 fn other_kind(model: &Model, side: Side, kind: ObjectKind, id: &str, text: Both, fix: Fix, walk: &mut Walk) {
     walk.blame(Finding {
         code: CauseCode::PeeringNotActive,
@@ -416,7 +418,7 @@ fn other_kind(model: &Model, side: Side, kind: ObjectKind, id: &str, text: Both,
     });
 }
 
-/// Whether a peering connection can never carry again: a new one must be asked for.
+/// Whether a peering connection can never carry packets again, so that a new one must be requested.
 fn is_over(status: VpcPeeringStatus) -> bool {
     matches!(
         status,
@@ -444,12 +446,12 @@ fn vpc_peering(model: &Model, walk: &mut Walk) -> Hops {
         let there = both!("{id} joins {ours} and {theirs}", "{id} 连接 {ours} 与 {theirs}");
         walk.pass(1, owner, model.note(owner, id.as_str(), peering.provenance, there));
         if peering.status == VpcPeeringStatus::Activated && !locked {
-            // It was accepted, and there is nothing to add on either side.
+            // The connection was accepted, and neither side has anything left to do.
             for step in [2, 3, 4] {
                 walk.pass(step, owner, model.note(owner, id.as_str(), peering.provenance, text.clone()));
             }
         } else {
-            // Whoever asked, the other account accepts.
+            // The account that did not request the connection must accept it.
             let asked = if peering.vpc == *ours { Side::Initiator } else { Side::Acceptor };
             let (side, fix) = if peering.status == VpcPeeringStatus::Accepting && !locked {
                 (asked.opposite(), Fix::AcceptPeering { peering: peering.id.clone() })

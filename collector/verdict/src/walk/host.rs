@@ -1,14 +1,16 @@
-//! Which interface, instance, vSwitch and groups an address stands for, and whether that host can send at all.
+//! Finds the interface, instance, vSwitch and security groups of an address, and judges whether that host can send at
+//! all.
 //!
-//! The interface of the address decides (a secondary one has its own vSwitch and groups); where interfaces could not be
-//! read, the instance's own description of its primary one does. Facts: DescribeNetworkInterfaces, DescribeInstances.
+//! The interface that has the address decides (a secondary interface has its own vSwitch and groups). If interfaces
+//! could not be read, the instance's own description of its primary interface is used. Facts:
+//! DescribeNetworkInterfaces, DescribeInstances.
 
 use crate::{
     code::CauseCode,
     finding::{Blind, Finding, Stops, Walk},
+    fix::Fix,
     lang::both,
     model::Model,
-    repair::Fix,
     verdict::ObjectKind,
 };
 use pingtong_evidence::{
@@ -16,7 +18,7 @@ use pingtong_evidence::{
 };
 use std::net::IpAddr;
 
-/// What is known of the host with one address.
+/// What is known about the host that has an address.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Host<'a> {
     pub(crate) eni: Option<&'a Eni>,
@@ -44,13 +46,14 @@ impl<'a> Host<'a> {
         Self { eni, instance, vswitch }
     }
 
-    /// Security groups of the interface, in its order; none when no interface and no instance is known.
+    /// Security groups of the interface, in its order; `None` if neither an interface nor an instance is known.
     pub(crate) fn groups(&self) -> Option<&'a [SecurityGroupId]> {
         self.eni.map(|e| e.security_groups.as_slice()).or_else(|| self.instance.map(|i| i.security_groups.as_slice()))
     }
 }
 
-/// Whether a side's whole configuration is missing, said once; otherwise the reason for one unread part.
+/// Builds the blind spot of a part that was not read. If the whole configuration of the side is missing, it says so,
+/// which is reported once; otherwise it gives the reason for the one part.
 pub(crate) fn blind_because(
     model: &Model,
     side: Side,
@@ -135,7 +138,7 @@ pub(crate) fn judge(model: &Model, pair: &Pair, side: Side, walk: &mut Walk) {
             side,
             direction: None,
             object: model.object(side, ObjectKind::Address, address.to_string()),
-            // Its host may live on under another address, and have answers to what it sends from there.
+            // The host may still run under another address and receive answers to what it sends from there.
             stops: Stops::Requests(side.opposite().sends()),
             evidence: vec![model.note(side, &address.to_string(), pingtong_evidence::Provenance::default(), text)],
             fix: Fix::Manual,

@@ -1,8 +1,9 @@
-//! Which router interface of a side is meant for this link, of all that its account shows.
+//! Selects the router interface of a side that is meant for this link, among all that its account shows.
 //!
-//! Chosen by what its fields and the peer's say: one that was certainly made for another peer or waits for another link is
-//! none of ours, and one that was built on the wrong VPC is found by its join to the peer's. Does not judge what is wrong
-//! with the chosen. Facts: DescribeRouterInterfaces (`network-semantics.md` §3, F01–F05).
+//! The fields of the interface and of the peer's interface decide. An interface that was certainly made for another
+//! peer, or that waits for another link, is excluded. One that was created on the wrong VPC is found by its connection
+//! to the peer's interface. Does not judge what is wrong with the selected interface. Facts: DescribeRouterInterfaces
+//! (`SEMANTICS.md` §3, §7.2).
 
 use super::third;
 use crate::model::Model;
@@ -42,14 +43,14 @@ fn for_another_peer(model: &Model, side: Side, ri: &RouterInterface, astray: Opt
     let peer_knows = all_at(model, side.opposite()).and_then(|all| {
         all.iter().find(|p| Some(&p.id) == ri.opposite_interface.as_ref()).map(|p| on_vpc(model, side.opposite(), p))
     });
-    // What is joined to an interface that was built in the wrong place was made for this peer.
+    // An interface that is connected to one in the wrong place was made for this peer.
     let to_misplaced = joined_astray(ri, astray);
     was_connected(ri)
         && !to_misplaced
         && (ri.opposite_vpc.as_ref().is_some_and(|vpc| *vpc != peer.vpc) || set_elsewhere || peer_knows == Some(false))
 }
 
-/// Whether an interface that names no peer yet has the role that another link wants here, and this one does not.
+/// Whether an interface that names no peer yet has the role that another link needs here and this link does not.
 fn for_another_link(model: &Model, side: Side, ri: &RouterInterface) -> bool {
     let own = model.link.side(side);
     ri.opposite_interface.is_none()
@@ -65,23 +66,24 @@ fn for_another_link(model: &Model, side: Side, ri: &RouterInterface) -> bool {
         })
 }
 
-/// Whether an interface is joined to the one of the peer's account that was built in the wrong place.
+/// Whether an interface is connected to the interface of the peer's account that was created in the wrong place.
 fn joined_astray(ri: &RouterInterface, astray: Option<&RouterInterfaceId>) -> bool {
     astray.is_some_and(|other| ri.opposite_interface.as_ref() == Some(other))
 }
 
-/// The interface of the peer's account that was built in the wrong place.
+/// The interface of the peer's account that was created in the wrong place.
 fn astray_from(model: &Model, side: Side) -> Option<&RouterInterfaceId> {
     misplaced(model, side.opposite()).map(|ri| &ri.id)
 }
 
-/// Whether an interface for this link may be made at a side: two routers have one connection at most, and what stands in
-/// the place must go first. What is joined to another router than the peer's is no connection of these two.
+/// Whether an interface for this link can be created at a side. Two routers have at most one connection, so an existing
+/// interface must be removed first. An interface that is connected to another router than the peer's is not a
+/// connection of these two.
 pub(crate) fn has_room(model: &Model, side: Side) -> bool {
     choose(model, side).is_none_or(|ri| joined_astray(ri, astray_from(model, side)))
 }
 
-/// How well an interface fits this link; the greatest is the one meant.
+/// How well an interface fits this link; the one with the greatest value is meant.
 fn fitness(
     model: &Model,
     side: Side,
@@ -118,8 +120,9 @@ pub(super) fn choose(model: &Model, side: Side) -> Option<&RouterInterface> {
         })
 }
 
-/// An interface on another VPC of the account that is joined to the peer's: built in the wrong place. Not where that VPC
-/// has a connection of its own to the right one: then it stands between the two.
+/// An interface that was created in the wrong place: it is on another VPC of the account and is connected to the peer's
+/// interface. It does not count as misplaced if another expected link connects its VPC to the peer's, or if its VPC has
+/// a connection to the right VPC: it is then between the two.
 pub(super) fn misplaced(model: &Model, side: Side) -> Option<&RouterInterface> {
     let peers = all_at(model, side.opposite())?;
     all_at(model, side)?.iter().find(|ri| {

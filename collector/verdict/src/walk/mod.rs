@@ -2,7 +2,7 @@
 //!
 //! Decides which stages stop the pair's packets and with which object. A stage is judged whether or not an earlier one
 //! stops the packet, so one fault never hides the next. Knows nothing of observations. Semantics:
-//! `network-semantics.md` §1 (security groups), §2 (routes), §3 (router interfaces), §4 (ACLs).
+//! `SEMANTICS.md` §1 (security groups), §2 (routes), §3 (router interfaces), §4 (ACLs).
 
 mod acl;
 mod connection;
@@ -28,7 +28,7 @@ use crate::{finding::Walk, model::Model};
 use pingtong_evidence::{Cidr, Direction, Pair, PortRange, Protocol, RuleProtocol, Side};
 use std::net::IpAddr;
 
-/// A port of the range that hosts pick for the near end of a flow; stands for all of them.
+/// An ephemeral port that stands for every port that hosts choose for the near end of a flow.
 pub(crate) const EPHEMERAL_PORT: u16 = 49_152;
 
 /// One packet of one direction.
@@ -54,13 +54,13 @@ impl Packet {
         if self.direction.source() == side { self.source } else { self.destination }
     }
 
-    /// `icmp`, or `tcp/443`.
+    /// The service as text: `icmp`, or `tcp/443`.
     pub(crate) fn service(&self) -> String {
         self.destination_port.map_or_else(|| self.protocol.to_string(), |port| format!("{}/{port}", self.protocol))
     }
 }
 
-/// The next hops that lead to the link, without a word about what is wrong with it.
+/// The next hops that lead to the link, without any finding about it.
 pub(crate) fn hops(model: &Model) -> Hops {
     connection::judge(model, &mut Walk::default())
 }
@@ -98,7 +98,7 @@ pub(crate) fn round_trip(pair: &Pair, flow: Direction) -> [Packet; 2] {
     [request, reply]
 }
 
-/// Whether a rule's protocol speaks of this one.
+/// Whether the protocol of a rule matches this one.
 pub(crate) fn protocol_matches(rule: RuleProtocol, protocol: Protocol) -> bool {
     match rule {
         RuleProtocol::All => true,
@@ -120,7 +120,7 @@ trait FromProtocol {
 }
 
 impl FromProtocol for u8 {
-    /// IANA's number.
+    /// The IANA protocol number.
     fn from_protocol(protocol: Protocol) -> Self {
         match protocol {
             Protocol::Icmp => 1,
@@ -130,7 +130,7 @@ impl FromProtocol for u8 {
     }
 }
 
-/// Whether a block speaks of everything: such a rule is there for the world, not for the peer.
+/// Whether a block covers every address: a rule with such a block is meant for everybody, not for the peer.
 pub(crate) fn is_everything(block: &Cidr) -> bool {
     block.prefix_length() == 0
 }
@@ -166,14 +166,14 @@ pub(crate) fn walk(model: &Model, pair: &Pair, peers: &[Pair]) -> Walk {
     walk
 }
 
-/// Whether the connection that joins the VPCs works, over configuration alone.
+/// Judges the connection that joins the VPCs, from configuration alone.
 pub(crate) fn connection(model: &Model) -> (Hops, Walk) {
     let mut walk = Walk::default();
     let hops = connection::judge(model, &mut walk);
     (hops, walk)
 }
 
-/// What transit routers do to a packet.
+/// Judges what transit routers do to a packet.
 pub(crate) fn in_transit(model: &Model, packet: &Packet) -> Walk {
     let mut walk = Walk::default();
     transit::judge(model, packet, &mut walk);

@@ -1,17 +1,18 @@
 //! Whether the two VPCs' blocks overlap so that a packet for the peer never leaves its own VPC.
 //!
-//! A vSwitch's system route is longer than any route to the peer may be, so it wins (`network-semantics.md` §2, F32).
-//! Blamed once per link, on the initiator's VPC, when both sides swallow each other's packets, or one does and the VPCs
-//! were planned over each other: their primary blocks overlap. One side's vSwitch in a block that was added later is no
-//! plan that fails but an entry that shadows the route to the peer (F31): the route look-up says so. Overlap that
-//! touches neither address is no fault of this pair.
+//! The system route of a vSwitch is more specific than any route to the peer can be, so it wins (`SEMANTICS.md`
+//! §2.2.7). The overlap is blamed once per link, on the initiator's VPC, if both sides capture each other's packets,
+//! or if one side does and the primary blocks of the VPCs overlap, which means that the address plan is wrong. A
+//! vSwitch of one side in a block that was added later is not a wrong address plan but an entry that shadows the route
+//! to the peer (§2.2.7); the route look-up reports it. An overlap that contains neither address is not a fault of this
+//! pair.
 
 use crate::{
     code::CauseCode,
     finding::{Finding, Stops, Walk},
+    fix::Fix,
     lang::both,
     model::Model,
-    repair::Fix,
     verdict::ObjectKind,
 };
 use pingtong_evidence::{Pair, Side};
@@ -21,8 +22,8 @@ fn primaries_overlap(model: &Model) -> bool {
     primary(Side::Initiator).zip(primary(Side::Acceptor)).is_some_and(|(a, b)| a.overlaps(&b))
 }
 
-/// The sides whose own vSwitch swallows what the pair's host there sends because the two VPCs' blocks overlap. What the
-/// other side sends goes its way.
+/// Judges the overlap. Returns the sides whose own vSwitch captures what the pair's host there sends, because the two
+/// VPCs' blocks overlap. Packets from the other side are not affected.
 pub(crate) fn judge(model: &Model, pair: &Pair, walk: &mut Walk) -> Vec<Side> {
     let (initiator, acceptor) = (&model.link.initiator.vpc, &model.link.acceptor.vpc);
     let (ours, theirs) = (model.blocks(Side::Initiator), model.blocks(Side::Acceptor));

@@ -2,7 +2,7 @@
 //!
 //! Longest prefix over every entry that forwards, system routes of vSwitches included; a tie goes to the system route.
 //! The look-up is per direction, in the sender's VPC: the far side delivers by its own vSwitch route. Facts:
-//! DescribeRouteTableList, DescribeRouteEntryList, DescribeVSwitches (`network-semantics.md` §2).
+//! DescribeRouteTableList, DescribeRouteEntryList, DescribeVSwitches (`SEMANTICS.md` §2).
 
 use super::{
     Hops, Host, Packet,
@@ -12,9 +12,9 @@ use super::{
 use crate::{
     code::CauseCode,
     finding::{Blind, Finding, Stops, Walk},
+    fix::Fix,
     lang::{Both, both},
     model::Model,
-    repair::Fix,
     verdict::{Object, ObjectKind},
 };
 use pingtong_evidence::{
@@ -44,7 +44,7 @@ impl LookUp<'_> {
         best_route(self.entries, self.to).map(|(_, entry)| entry)
     }
 
-    /// The entry to the link that would decide if nothing else did, whatever its state.
+    /// The most specific entry to the link that covers the address, whatever its state.
     fn right(&self) -> Option<&RouteEntry> {
         let covers = |e: &&RouteEntry| e.destination.contains(self.to) && self.leads_to_link(e);
         self.entries.iter().filter(covers).max_by_key(|e| e.destination.prefix_length())
@@ -66,7 +66,7 @@ impl LookUp<'_> {
         Fix::CreateRoute { table: self.table.id.clone(), destination }
     }
 
-    /// Whether an entry is right as it is, for another block of the peer's VPC than the address lies in.
+    /// Whether an entry is correct as it is, for a block of the peer's VPC that does not contain the address.
     fn serves_another_block(&self, entry: &RouteEntry) -> bool {
         self.model
             .blocks(self.side.opposite())
@@ -79,7 +79,7 @@ impl LookUp<'_> {
     }
 }
 
-/// The entry that decides for an address, with its place in the table.
+/// The entry that decides for an address, with its index in the table.
 pub(crate) fn best_route(entries: &[RouteEntry], to: IpAddr) -> Option<(usize, &RouteEntry)> {
     let forwards = |e: &RouteEntry| e.destination.contains(to) && e.status == RouteStatus::Available;
     let rank = |e: &RouteEntry| (e.destination.prefix_length(), e.kind == RouteKind::System);
@@ -91,15 +91,15 @@ pub(crate) fn best_route(entries: &[RouteEntry], to: IpAddr) -> Option<(usize, &
 pub(crate) enum BadLeg<'a> {
     /// One of several next hops carries nothing to the peer.
     Dead(&'a NextHop),
-    /// The cloud holds the only next hop unusable.
+    /// The cloud marks the only next hop as unusable.
     Disabled,
     /// Of several next hops none is known to be dead, and some could not be read.
     Unread,
 }
 
-/// The leg that is bad, when one is.
+/// Finds what is wrong with the next hops of the entry `best`; `None` if nothing is.
 ///
-/// What is wrong with the link's own leg, `link`, is the connection's fault and blamed there.
+/// A fault of the link's own next hop, which `link` recognises, belongs to the connection and is blamed there.
 pub(crate) fn bad_leg<'a>(
     model: &Model,
     side: Side,
@@ -119,7 +119,7 @@ pub(crate) fn bad_leg<'a>(
     (hop.enabled == Some(false) && Hops::carries(model, side, hop) != Some(false)).then_some(BadLeg::Disabled)
 }
 
-/// Words for a route, such as `10.0.0.0/8 → RouterInterface ri-1`.
+/// Describes a route, such as `10.0.0.0/8 → RouterInterface ri-1`.
 pub(crate) fn route_text(entry: &RouteEntry) -> String {
     format!("{} → {}", entry.destination, hops_text(entry))
 }
@@ -154,7 +154,7 @@ pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk
     };
     let look = LookUp { model, side, to: packet.destination, table, entries, hops };
     if hops.unseen(side) && look.best().is_some_and(|best| best.kind != RouteKind::System) {
-        // Which next hop is the link's cannot be told, whether or not packets are seen to pass the connection.
+        // It is not known which next hop is the link's, whether or not packets are seen to pass the connection.
         return walk.blind(unseen_hop(model, snapshot, side, stops));
     }
     let leads = |best: &RouteEntry| look.own_vswitch().is_none() && look.leads_to_link(best);
@@ -167,7 +167,7 @@ pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk
         return walk.blind(blind_because(model, side, 5, why, what, vec![stops], vec![CauseCode::EcmpLegDead]));
     }
     let outcomes = match (look.own_vswitch(), look.best()) {
-        // What the own vSwitch swallows would need a route all the same.
+        // Packets that a vSwitch of the VPC itself captures would need a route to the link all the same.
         (Some(own), _) if look.right().is_none() => vec![swallowed(&look, own), nowhere(&look)],
         (Some(own), _) => vec![swallowed(&look, own)],
         (None, Some(best)) if look.leads_to_link(best) => match dead_leg(&look, best) {
@@ -222,7 +222,8 @@ fn passed(look: &LookUp<'_>, best: &RouteEntry, vswitch: &VSwitch, walk: &mut Wa
     );
 }
 
-/// An entry that leads to the link among others, or by a hop that the cloud holds unusable.
+/// Blames an entry that leads to the link and to a dead next hop as well, or by a next hop that the cloud marks as
+/// unusable.
 fn dead_leg(look: &LookUp<'_>, best: &RouteEntry) -> Option<Outcome> {
     let (destination, hops) = (best.destination, hops_text(best));
     match bad_leg(look.model, look.side, best, |hop| look.is_link(hop))? {
@@ -250,7 +251,7 @@ fn dead_leg(look: &LookUp<'_>, best: &RouteEntry) -> Option<Outcome> {
     }
 }
 
-/// The best entry leads somewhere else.
+/// Blames the best entry, which does not lead to the link.
 fn elsewhere(look: &LookUp<'_>, best: &RouteEntry) -> Outcome {
     let (destination, hops, to) = (best.destination, hops_text(best), look.to);
     let right = look.right();
@@ -288,7 +289,7 @@ fn elsewhere(look: &LookUp<'_>, best: &RouteEntry) -> Outcome {
     (code, object, text, fix)
 }
 
-/// An entry that leads over another connection than the link, or to no connection at all.
+/// Blames an entry that leads over another connection than the link, or to no connection at all.
 fn wrong_way(look: &LookUp<'_>, best: &RouteEntry) -> (CauseCode, Object, Both) {
     let (destination, hops, to) = (best.destination, hops_text(best), look.to);
     match third::after(look.model, look.side, best, to) {
@@ -322,7 +323,8 @@ fn wrong_way(look: &LookUp<'_>, best: &RouteEntry) -> (CauseCode, Object, Both) 
     }
 }
 
-/// The address lies in a vSwitch of the sender's own VPC, whose system route is longer than any to the peer may be.
+/// The address is in a vSwitch of the sender's own VPC, whose system route is more specific than any route to the peer
+/// can be.
 fn swallowed(look: &LookUp<'_>, own: &VSwitch) -> Outcome {
     let (id, cidr, to) = (&own.id, own.cidr, look.to);
     let entry = look.entries.iter().find(|e| e.kind == RouteKind::System && e.destination == cidr);
@@ -331,7 +333,7 @@ fn swallowed(look: &LookUp<'_>, own: &VSwitch) -> Outcome {
         "{cidr} is this VPC's own vSwitch {id}: {to} is looked for inside and never sent to the link",
         "{cidr} 是本专有网络自己的交换机 {id}：到 {to} 的报文在本地查找，不会发往对端"
     );
-    // The cloud takes no route within a vSwitch's block: nothing but the vSwitch can give way.
+    // The cloud accepts no route within the block of a vSwitch, so only the vSwitch can be changed.
     (CauseCode::RouteShadowed, entry.map_or_else(table, |entry| look.object(entry)), text, Fix::Manual)
 }
 
@@ -344,7 +346,7 @@ fn not_available(look: &LookUp<'_>, entry: &RouteEntry) -> Outcome {
     (CauseCode::RouteNotAvailable, look.object(entry), text, Fix::Manual)
 }
 
-/// No entry in force covers the address.
+/// No available entry covers the address.
 fn nowhere(look: &LookUp<'_>) -> Outcome {
     let (to, id) = (look.to, &look.table.id);
     let fix = look.create(look.peer_block());
@@ -397,7 +399,7 @@ fn common_bits(a: IpAddr, b: IpAddr) -> u32 {
     }
 }
 
-/// An entry leads somewhere, and what would tell whether that is the link was not read.
+/// The blind spot of an entry that leads to a connection, if it was not read whether that is the link.
 fn unseen_hop(model: &Model, snapshot: &pingtong_evidence::Snapshot, side: Side, stops: Stops) -> Blind {
     use pingtong_evidence::LinkKind;
     let (why, what) = match model.link.kind {

@@ -1,18 +1,18 @@
 //! What the security groups of an interface do to a packet that begins a flow (replies pass: groups keep state).
 //!
-//! All rules of all groups are pooled, ordered by priority, drop before accept among equals; the first match decides,
-//! else the default of the kind (`network-semantics.md` §1.1, §1.2). Exactly one cause is named per blocked filter, the
-//! most specific explanation first: a drop that wins · a group source in another VPC · a prefix list without the peer ·
-//! a rule for the peer with another protocol or port · a rule with another block · the rule in the other direction · the
-//! rule in a group that is attached to nothing · nothing at all.
+//! All rules of all groups are pooled and ordered by priority, drop before accept at equal priority. The first match
+//! decides, else the default of the kind of group (`SEMANTICS.md` §1.1, §1.2). Exactly one cause is named per
+//! blocked filter, the most specific explanation first: a drop that wins · a group source in another VPC · a prefix
+//! list without the peer · a rule for the peer with another protocol or port · a rule with another block · the rule in
+//! the other direction · the rule in a group that no interface uses · no rule at all.
 
 use super::{Host, Packet, flows, host::blind_because, is_everything, ports_match, protocol_matches, round_trip};
 use crate::{
     code::CauseCode,
     finding::{Finding, Stops, Walk},
+    fix::Fix,
     lang::{Both, both},
     model::Model,
-    repair::Fix,
     verdict::{Object, ObjectKind},
 };
 use pingtong_evidence::{
@@ -20,21 +20,21 @@ use pingtong_evidence::{
     SecurityRule, Side, Snapshot, WhyUnknown,
 };
 
-/// Whether a rule matches, as far as can be told.
+/// Whether a rule matches, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Match {
     Yes,
     No,
-    /// It speaks of something unread.
+    /// The rule refers to something that was not read.
     Maybe,
 }
 
-/// Where a rule stands among all rules of an interface: the smallest first, drop before accept.
+/// Sort key of a rule among all rules of an interface: the smallest priority number first, drop before accept.
 pub(crate) fn standing(rule: &SecurityRule) -> (u16, bool) {
     (rule.priority, rule.policy == Policy::Accept)
 }
 
-/// Whether a rule speaks of this service.
+/// Whether a rule matches this protocol and these ports.
 pub(crate) fn serves(
     rule: &SecurityRule,
     protocol: Protocol,
@@ -46,8 +46,8 @@ pub(crate) fn serves(
         && rule.source_ports.is_none_or(|ports| ports_match(ports, source_port))
 }
 
-/// Whether the rules pass a packet, and the rule that decides; none for the default. The pool comes in its order. `Err`
-/// when a rule of which something is unread might decide otherwise.
+/// Whether the rules pass a packet, and the rule that decides, `None` for the default. `pool` must be in the order of
+/// evaluation. `Err` if a rule that refers to something unread might decide otherwise.
 pub(crate) fn decide<T>(
     pool: impl IntoIterator<Item = (T, Policy, Match)>,
     accepts_by_default: bool,
@@ -65,7 +65,7 @@ pub(crate) fn decide<T>(
     if doubtful.iter().any(contradicts) { Err(()) } else { Ok((accepts_by_default, None)) }
 }
 
-/// What the groups of an interface do where no rule matches.
+/// Whether the groups of an interface accept a packet that no rule matches.
 pub(crate) fn accepts_by_default(ingress: bool, first: Option<&SecurityGroup>) -> bool {
     !ingress && first.is_none_or(|group| group.kind == SecurityGroupKind::Normal)
 }
@@ -113,7 +113,7 @@ impl<'a> Filter<'a> {
         match &rule.peer {
             RulePeer::Any => Match::Yes,
             RulePeer::Cidr(block) => yes(block.contains(far)),
-            // A group matches members in its own VPC only, and the peer is never in it.
+            // A group as a source or destination matches only members in its own VPC, and the peer is in another one.
             RulePeer::Group { .. } => Match::No,
             RulePeer::PrefixList(id) => match self.prefix_list(id).and_then(|list| list.entries.known()) {
                 Some(entries) => yes(entries.iter().any(|block| block.contains(far))),
@@ -130,22 +130,23 @@ impl<'a> Filter<'a> {
         accepts_by_default(self.ingress, self.groups.first().copied())
     }
 
-    /// The rule that decides, or none for the default. `Err` when an unread rule might decide otherwise.
+    /// Whether this filter passes the packet, and the rule that decides, `None` for the default. `Err` if a rule that
+    /// refers to something unread might decide otherwise.
     fn decide(&self) -> Result<(bool, Option<Placed<'a>>), ()> {
         let pool = self.pool().into_iter().map(|placed| (placed, placed.1.policy, self.matches(placed.1)));
         decide(pool, self.accepts_by_default())
     }
 
-    /// Whether a matching drop rule is what keeps the packet out. One that no accepting rule would contradict, and that
-    /// an accept of priority 1 would overrule, repeats the default and is no cause.
+    /// Whether a matching drop rule is what blocks the packet. A drop rule that no accepting rule contradicts, and that
+    /// an accepting rule of priority 1 would override, only repeats the default and is not a cause.
     fn drop_decides(&self, rule: &SecurityRule) -> bool {
         let accepted = |(_, rule): &Placed<'_>| rule.policy == Policy::Accept && self.matches(rule) == Match::Yes;
         self.accepts_by_default() || rule.priority <= 1 || self.pool().iter().any(accepted)
     }
 
-    /// Whether a block is there for the peer rather than for everyone.
+    /// Whether a rule is meant for the peer rather than for everybody.
     fn meant_for_peer(&self, rule: &SecurityRule) -> bool {
-        // A block of this VPC's that the peer's has too says nothing about whom a rule is for.
+        // A block of this VPC that overlaps one of the peer's VPC does not show whom a rule is meant for.
         let theirs = self.model.blocks(self.side.opposite());
         let mut own = self.model.blocks(self.side);
         own.retain(|own| !theirs.iter().any(|block| block.overlaps(own)));
@@ -163,8 +164,8 @@ impl<'a> Filter<'a> {
         }
     }
 
-    /// Whether a block was probably meant for the peer and misses it: a part of its VPC, the own VPC by mistake, or a
-    /// neighbour of the peer's network.
+    /// Whether a block was probably meant for the peer but does not contain it: a part of the peer's VPC, this side's
+    /// own VPC by mistake, or a neighbour of the peer's network.
     fn misses_peer(&self, block: &Cidr) -> bool {
         let far = self.packet.far(self.side);
         let theirs = self.model.block_of(self.side.opposite(), far);
@@ -182,7 +183,7 @@ impl<'a> Filter<'a> {
         }
     }
 
-    /// Whether another expected pair of the link needs this rule: then it is no mistaken attempt at ours.
+    /// Whether another expected pair of the link needs this rule: it is then not a mistaken attempt to allow this pair.
     fn serves_another(&self, rule: &SecurityRule, peers: &[Pair]) -> bool {
         peers.iter().any(|pair| {
             flows(pair).into_iter().any(|flow| {
@@ -195,7 +196,7 @@ impl<'a> Filter<'a> {
     }
 }
 
-/// Words for a rule, such as `drop icmp 172.16.0.0/16 priority 1`.
+/// Describes a rule, such as `drop icmp 172.16.0.0/16 priority 1`.
 pub(crate) fn rule_text(rule: &SecurityRule) -> String {
     let policy = if rule.policy == Policy::Accept { "accept" } else { "drop" };
     let peer = match &rule.peer {
@@ -204,8 +205,8 @@ pub(crate) fn rule_text(rule: &SecurityRule) -> String {
         RulePeer::Group { id, owner } => owner.as_ref().map_or_else(|| id.to_string(), |o| format!("{id} ({o})")),
         RulePeer::PrefixList(id) => id.to_string(),
     };
-    let ports = crate::repair::ports_text(rule.protocol, rule.ports);
-    format!("{policy} {} {ports} {peer} priority {}", crate::repair::protocol_text(rule.protocol), rule.priority)
+    let ports = crate::vendor_text::ports_text(rule.protocol, rule.ports);
+    format!("{policy} {} {ports} {peer} priority {}", crate::vendor_text::protocol_text(rule.protocol), rule.priority)
 }
 
 pub(crate) fn judge(model: &Model, peers: &[Pair], packet: &Packet, side: Side, walk: &mut Walk) {
@@ -420,7 +421,8 @@ fn missing(
     (CauseCode::SgIngressMissing, group_object(id), text, fix)
 }
 
-/// Whether a rule's source is a group that cannot be one of this VPC, or is the peer account's.
+/// Whether the source of a rule is a group outside this VPC: one of another account, one that is not among the groups
+/// read, or one of the peer's VPC.
 fn foreign_group(filter: &Filter<'_>, rule: &SecurityRule, all: &[SecurityGroup]) -> bool {
     let RulePeer::Group { id, owner } = &rule.peer else { return false };
     let vpc = &filter.model.link.side(filter.side).vpc;
@@ -434,8 +436,8 @@ fn foreign_group(filter: &Filter<'_>, rule: &SecurityRule, all: &[SecurityGroup]
         })
 }
 
-/// A group of the VPC that would accept the packet for the peer's sake and is on no interface in use, or on no other than
-/// the same instance's.
+/// Finds a group of the VPC that accepts the packet by a rule meant for the peer, and that is on no interface, or only
+/// on other interfaces of the same instance.
 fn unattached<'a>(filter: &Filter<'a>, all: &'a [SecurityGroup]) -> Option<&'a SecurityGroup> {
     let vpc = &filter.model.link.side(filter.side).vpc;
     let enis = filter.snapshot.enis.known()?;

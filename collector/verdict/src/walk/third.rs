@@ -1,9 +1,9 @@
-//! Where a route leads that leads over a connection, but not over the link: into a third VPC.
+//! Where a route leads that uses another connection than the link: into a third VPC.
 //!
-//! Router interfaces and VPC peering connections are not transitive (`network-semantics.md` §2): what arrives in a third
-//! VPC for somebody else dies there. Decides whether the third VPC has the peer behind it, by a connection or by an
-//! expected link, and whether its own table sends the packet back. Knows only third VPCs that some snapshot shows.
-//! Facts: DescribeRouterInterfaces, ListVpcPeerConnections, DescribeRouteEntryList.
+//! Router interfaces and VPC peering connections are not transitive (`SEMANTICS.md` §2.3): a packet that arrives
+//! in a third VPC but is addressed elsewhere is lost there. Decides whether the peer is behind the third VPC, over a
+//! connection or an expected link, and whether the third VPC's own table sends the packet back. Knows only third VPCs
+//! that some snapshot shows. Facts: DescribeRouterInterfaces, ListVpcPeerConnections, DescribeRouteEntryList.
 
 use crate::model::Model;
 use pingtong_evidence::{
@@ -21,7 +21,7 @@ pub(super) enum Third<'a> {
     Between { vpc: &'a VpcId },
 }
 
-/// The VPC at the far end of a router interface, by its own words or its opposite's.
+/// The VPC at the far end of a router interface, as its own description or that of its opposite says.
 fn beyond<'a>(model: &'a Model, ri: &'a RouterInterface) -> Option<&'a VpcId> {
     let opposite = || {
         let all = model.snapshots().filter_map(|s| s.router_interfaces.known()).flatten();
@@ -57,7 +57,8 @@ pub(super) fn joined(model: &Model, one: &VpcId, other: &VpcId) -> bool {
         || model.elsewhere.iter().any(|pair| same(Some(&pair.link.initiator.vpc), Some(&pair.link.acceptor.vpc)))
 }
 
-/// The entry that decides in a VPC's system table, where it shows.
+/// The entry that decides in a VPC's system table; `None` if no snapshot shows the table or no entry covers the
+/// address.
 fn deciding<'a>(model: &'a Model, vpc: &VpcId, to: IpAddr) -> Option<(&'a Snapshot, &'a RouteTable, &'a RouteEntry)> {
     model.snapshots().find_map(|view| {
         let tables = view.route_tables.known()?;
@@ -68,7 +69,7 @@ fn deciding<'a>(model: &'a Model, vpc: &VpcId, to: IpAddr) -> Option<(&'a Snapsh
     })
 }
 
-/// What becomes of what an entry of the side's VPC sends over a connection that is not the link.
+/// What becomes of packets that an entry of the side's VPC sends over a connection other than the link.
 pub(super) fn after<'a>(model: &'a Model, side: Side, entry: &RouteEntry, to: IpAddr) -> Option<Third<'a>> {
     let (own, peer) = (&model.link.side(side).vpc, &model.link.side(side.opposite()).vpc);
     let vpc = entry.next_hops.iter().find_map(|hop| leads_into(model, own, hop))?;

@@ -1,19 +1,20 @@
-//! Whether both VPCs are attached to transit routers, and whether those pass a packet from one to the other.
+//! Whether both VPCs are attached to transit routers, and whether these routers pass a packet from one to the other.
 //!
-//! Per direction, from the sender's attachment on: the route table associated with it, longest prefix, a written route
-//! before a learned one; then the attachment that the route leads to, and over a connection between regions the same
-//! at the router there. What stops a packet does not hide what comes after: it is followed on the way that it should
-//! have gone. An account sees its own transit routers: what a router holds is read where its tables show, and
-//! where they show nowhere nothing is concluded. Facts: ListTransitRouterVpcAttachments, …PeerAttachments,
-//! …RouteTables, …RouteTableAssociations, …RouteTablePropagations, …RouteEntries (`alibaba-cloud-api.md` §7).
+//! For each direction, starting at the sender's attachment: the route table associated with it, longest prefix match, a
+//! static route before a propagated one; then the attachment that the route leads to and, over a connection between
+//! regions, the same at the router there. A stage that stops the packet does not hide the later ones: the walk
+//! continues on the path that the packet should have taken. An account sees its own transit routers: the tables of a
+//! router are read from the snapshot that shows them, and nothing is concluded if no snapshot does. Facts:
+//! ListTransitRouterVpcAttachments, …PeerAttachments, …RouteTables, …RouteTableAssociations, …RouteTablePropagations,
+//! …RouteEntries (`API.md` §8.6).
 
 use super::{Hops, Packet, host::blind_because};
 use crate::{
     code::CauseCode,
     finding::{Blind, Finding, Stops, Walk},
+    fix::Fix,
     lang::{Both, both},
     model::Model,
-    repair::Fix,
     verdict::{Object, ObjectKind},
 };
 use pingtong_evidence::{
@@ -22,7 +23,7 @@ use pingtong_evidence::{
 };
 use std::{cmp::Reverse, collections::BTreeSet};
 
-/// Evidence that no call of the side's own snapshot gave.
+/// Provenance of evidence that no call of the side's own snapshot returned.
 const ELSEWHERE: Provenance = Provenance(u32::MAX);
 
 const ROUTE_CODES: [CauseCode; 4] =
@@ -36,7 +37,7 @@ fn peerings(model: &Model) -> impl Iterator<Item = &TransitPeering> {
     model.snapshots().filter_map(|s| s.transit_peerings.known()).flatten()
 }
 
-/// The router at the other end of a connection between regions, seen from one of them.
+/// The transit router at the other end of a connection between regions; `None` if `from` is at neither end.
 fn across<'a>(peering: &'a TransitPeering, from: &TransitRouterId) -> Option<&'a TransitRouterId> {
     match [&peering.transit_router, &peering.peer_transit_router] {
         [one, other] if one == from => Some(other),
@@ -45,7 +46,7 @@ fn across<'a>(peering: &'a TransitPeering, from: &TransitRouterId) -> Option<&'a
     }
 }
 
-/// Whether a route of the side's VPC leads to an attachment, to this one when one is given.
+/// Whether a route of the side's VPC leads to an attachment, or to the attachment `id` if it is given.
 fn routed(model: &Model, side: Side, id: Option<&AttachmentId>) -> bool {
     let vpc = &model.link.side(side).vpc;
     let tables = model.snapshot(side).and_then(|s| s.route_tables.known()).into_iter().flatten();
@@ -55,8 +56,8 @@ fn routed(model: &Model, side: Side, id: Option<&AttachmentId>) -> bool {
         .any(|hop| hop.kind == NextHopKind::Attachment && id.is_none_or(|id| id.as_str() == hop.id))
 }
 
-/// Of several attachments of the side's VPC the one meant for the peer: at a router that the peer's is at or joined to,
-/// then one that routes name.
+/// Selects the attachment of the side's VPC that is meant for the peer: first one at a router that the peer's VPC is
+/// attached to, directly or over a connection between regions, then one that routes name, then one that is attached.
 fn choose(model: &Model, side: Side) -> Option<&TransitAttachment> {
     let of = |side: Side| attachments(model).filter(move |a| a.vpc == model.link.side(side).vpc);
     let near_peer = |a: &TransitAttachment| {
@@ -68,7 +69,7 @@ fn choose(model: &Model, side: Side) -> Option<&TransitAttachment> {
     of(side).max_by_key(|a| (near_peer(a), routed(model, side, Some(&a.id)), a.attached, Reverse(&a.id)))
 }
 
-/// The attachments of both VPCs, as next hops of their routes.
+/// Judges the attachments of both VPCs and returns them as next hops of their routes.
 pub(super) fn attached(model: &Model, walk: &mut Walk) -> Hops {
     let mut hops = Hops::default();
     for side in Side::BOTH {
@@ -97,8 +98,8 @@ pub(super) fn attached(model: &Model, walk: &mut Walk) -> Hops {
     hops
 }
 
-/// Whether the side's VPC may have an attachment that no listing shows. A route that leads to one tells of it, whatever
-/// the listing lets this account see.
+/// Whether the side's VPC may have an attachment that no listing shows. A route to an attachment shows that there is
+/// one, whatever the listing lets this account see.
 fn unseen(model: &Model, side: Side) -> bool {
     choose(model, side).is_none()
         && (routed(model, side, None) || model.snapshot(side).is_none_or(|s| s.transit_attachments.known().is_none()))
@@ -122,12 +123,12 @@ fn inactive(model: &Model, side: Side, kind: ObjectKind, id: &str, text: Both, w
     });
 }
 
-/// One router's look-up.
+/// Route look-up in one transit router.
 struct LookUp<'a> {
     model: &'a Model,
     packet: &'a Packet,
     router: &'a TransitRouterId,
-    /// Where the router's tables show: its owner's snapshot.
+    /// The snapshot that shows the router's tables: that of its owner.
     view: &'a Snapshot,
     tables: &'a [TransitRouteTable],
 }
@@ -136,7 +137,7 @@ fn delete(table: &TransitRouteTable, route: &TransitRoute) -> Fix {
     Fix::DeleteTransitRoute { table: table.id.clone(), route: route.clone() }
 }
 
-/// Where a packet goes on.
+/// The next router on the path, and the attachment by which the packet enters it.
 type Onwards<'a> = (&'a TransitRouterId, &'a AttachmentId);
 
 pub(crate) fn judge(model: &Model, packet: &Packet, walk: &mut Walk) {
@@ -147,7 +148,7 @@ pub(crate) fn judge(model: &Model, packet: &Packet, walk: &mut Walk) {
     for side in Side::BOTH.into_iter().filter(|side| unseen(model, *side)) {
         walk.blind(unread_attachments(model, side, 5, stops, ROUTE_CODES.to_vec()));
     }
-    // Without an attachment the connection is blamed already.
+    // Without an attachment the connection is already blamed.
     let Some(start) = choose(model, packet.direction.source()) else { return };
     let mut at: Onwards<'_> = (&start.transit_router, &start.id);
     let mut been = BTreeSet::from([at.0]);
@@ -163,7 +164,8 @@ pub(crate) fn judge(model: &Model, packet: &Packet, walk: &mut Walk) {
     }
 }
 
-/// The tables of a router on the way show in no snapshot: the owner refuses them, or is not read at all.
+/// The blind spot if no snapshot shows the tables of a router on the path: its owner denies access, or was not read at
+/// all.
 fn unseen_tables(model: &Model, packet: &Packet) -> Blind {
     let why = |side| model.snapshot(side).and_then(|s| s.transit_route_tables.why_unknown());
     let refuses = |side: &Side| matches!(why(*side), Some(WhyUnknown::Denied { .. }));
@@ -182,7 +184,7 @@ impl<'a> LookUp<'a> {
         })
     }
 
-    /// The side whose account owns the router, who must act.
+    /// The side whose account owns the router and must act; the initiator if neither account does.
     fn side(&self) -> Side {
         let owns = |side: &Side| self.model.link.side(*side).account == self.view.account;
         let sender = self.packet.direction.source();
@@ -207,7 +209,8 @@ impl<'a> LookUp<'a> {
         self.tables.iter().filter(|t| t.transit_router == *self.router)
     }
 
-    /// Looks the packet up, and tells where it goes on; none when it has arrived, is stopped, or cannot be followed.
+    /// Looks the packet up and returns the deciding table and the next router; `None` if the packet has arrived, is
+    /// stopped, or cannot be followed.
     fn follow(&self, by: &AttachmentId, walk: &mut Walk) -> Option<(&'a TransitRouteTable, Onwards<'a>)> {
         let associated = self.own_tables().find(|t| t.associations.known().is_some_and(|all| all.contains(by)));
         if let Some(table) = associated {
@@ -234,13 +237,13 @@ impl<'a> LookUp<'a> {
         next.map(|next| (table, next))
     }
 
-    /// The route that decides.
+    /// The route that decides: the longest active prefix, static before propagated.
     fn best(&self, routes: &'a [TransitRoute]) -> Option<&'a TransitRoute> {
         let covering = routes.iter().filter(|r| r.active && r.destination.contains(self.packet.destination));
         covering.max_by_key(|r| (r.destination.prefix_length(), !r.propagated))
     }
 
-    /// The table leads to a router that the packet has passed.
+    /// Blames a table that sends the packet to a router that it has already passed.
     fn send_back(&self, table: &'a TransitRouteTable, walk: &mut Walk) {
         let (id, to) = (&table.id, self.packet.destination);
         let text = both!("{id} sends {to} back to where it came from", "{id} 将 {to} 送回来处，形成环路");
@@ -252,7 +255,7 @@ impl<'a> LookUp<'a> {
         self.blame(CauseCode::RouteLoop, table, text, fix, walk);
     }
 
-    /// Where a route leads.
+    /// Follows the deciding route; blames it if it does not lead to the peer. Returns the next router.
     fn onwards(&self, table: &TransitRouteTable, best: &TransitRoute, walk: &mut Walk) -> Option<Onwards<'a>> {
         let (id, destination, to) = (&table.id, best.destination, self.packet.destination);
         let Some(via) = &best.attachment else {
@@ -274,7 +277,7 @@ impl<'a> LookUp<'a> {
         }
         let other = attachments(self.model).any(|a| a.id == *via);
         if peer.is_none() && !other {
-            // The peer's attachment was not seen: this may be it.
+            // The peer's attachment was not read: this may be it.
             return None;
         }
         if let (Known::Unknown(why), false) = (&self.view.transit_peerings, other) {
@@ -291,7 +294,7 @@ impl<'a> LookUp<'a> {
         self.presumed(walk)
     }
 
-    /// Over a connection between regions.
+    /// Follows a connection between regions; blames it if it is not attached.
     fn over(&self, peering: &'a TransitPeering, walk: &mut Walk) -> Option<Onwards<'a>> {
         if !peering.attached {
             let id = &peering.id;
@@ -304,14 +307,15 @@ impl<'a> LookUp<'a> {
         across(peering, self.router).map(|router| (router, &peering.id))
     }
 
-    /// Where the packet should have gone: over the connection to the router that the peer's VPC is at.
+    /// The path that the packet should have taken: over the connection to the router that the peer's VPC is attached
+    /// to.
     fn presumed(&self, walk: &mut Walk) -> Option<Onwards<'a>> {
         let peer = choose(self.model, self.packet.direction.destination())?;
         let joined = peerings(self.model).find(|p| across(p, self.router) == Some(&peer.transit_router))?;
         if peer.transit_router == *self.router { None } else { self.over(joined, walk) }
     }
 
-    /// No table is associated with the attachment: gives the one that there is to associate.
+    /// Blames an attachment that no route table is associated with. Returns the router's table if there is exactly one.
     fn unassociated(&self, by: &AttachmentId, walk: &mut Walk) -> Option<&'a TransitRouteTable> {
         if let Some(why) = self.own_tables().find_map(|t| t.associations.why_unknown()) {
             let what = ("the associations of the transit router's route tables", "转发路由器路由表的关联转发");
@@ -323,7 +327,7 @@ impl<'a> LookUp<'a> {
             "no route table of {router} is associated with {by}: what comes in by it is dropped",
             "{router} 没有路由表与 {by} 建立关联转发，由它进入的报文被丢弃"
         );
-        // Of several tables the owner must choose.
+        // The owner must choose one of several tables.
         let mut tables = self.own_tables();
         let only = tables.next().filter(|_| tables.next().is_none());
         let fix =
@@ -355,7 +359,8 @@ impl<'a> LookUp<'a> {
         self.blame(CauseCode::RouteMissing, table, text, fix, walk);
     }
 
-    /// A route to the peer's block: to its attachment, or to the connection to the router that it is at.
+    /// The fix that adds a route to the peer's block: to the peer's attachment, or to the connection to the router that
+    /// it is at.
     fn create(&self, table: &TransitRouteTable) -> Fix {
         let side = self.packet.direction.destination();
         let Some(peer) = choose(self.model, side) else { return Fix::Manual };
@@ -369,7 +374,7 @@ impl<'a> LookUp<'a> {
         })
     }
 
-    /// Sources are known of the side's own snapshot only.
+    /// Provenance refers to the sources of the side's own snapshot only.
     fn provenance(&self, table: &TransitRouteTable) -> Provenance {
         let own = self.model.snapshot(self.side()).is_some_and(|own| std::ptr::eq(own, self.view));
         if own { table.provenance } else { ELSEWHERE }

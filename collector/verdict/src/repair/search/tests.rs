@@ -1,4 +1,5 @@
-//! The search's own promises: a bound that is never too high, a limit that is kept, nothing needless in a set.
+//! Properties of the search: the bound is never too high, the limit is respected, and a set contains nothing
+//! unnecessary.
 
 use super::*;
 use crate::tests::world::*;
@@ -13,7 +14,7 @@ fn with_task<T>(world: &World, then: impl FnOnce(&Task<'_>) -> T) -> T {
     then(&Task { model: &model, pair: &world.question.pair, peers: &[], others: &[], refuted: &refuted })
 }
 
-/// What a set needs at least, and what the smallest one has.
+/// The lower bound for a set, and the size of the smallest one.
 fn bound(world: &World) -> (usize, usize) {
     with_task(world, |task| {
         let plan = task.search();
@@ -33,7 +34,7 @@ fn the_bound_counts_each_side_and_kind_once_and_connections_as_one() {
     assert_eq!(bound(&world), (3, 3));
     world.interface(I).status = RouterInterfaceStatus::Inactive;
     assert_eq!(bound(&world), (4, 4));
-    // Of connections the bound counts one, though here both ends must be activated.
+    // The bound counts connections as one, though here both ends must be activated.
     world.interface(C).status = RouterInterfaceStatus::Inactive;
     assert_eq!(bound(&world), (4, 5));
 }
@@ -48,7 +49,7 @@ fn bare() -> World {
     world
 }
 
-/// How far a search comes that has used so many of its nodes already.
+/// Runs a search that has already used `nodes` of its nodes and holds `plan` fixes.
 fn from(task: &Task<'_>, nodes: usize, plan: usize) -> Search {
     let mut search = Search { nodes, best: None, furthest: vec![] };
     let start = Planned::of(&task.removable(task.model)[0], Fix::Manual);
@@ -127,7 +128,7 @@ fn the_set_is_in_the_order_of_work() {
     let mut world = bare();
     world.rules(C).clear();
     assert_eq!(ranks(&world), [1, 1, 2, 2, 3, 5, 5, 6]);
-    // A repair that cannot be completed is told in that order as well.
+    // A repair that cannot be completed is listed in that order as well.
     world.snapshot(C).route_tables = Known::default();
     let told = ranks(&world);
     assert!(told.is_sorted(), "{told:?}");

@@ -1,4 +1,4 @@
-//! The search's alternatives and its yardstick.
+//! The alternatives of the search, and its brute-force reference.
 
 use super::*;
 use crate::smallest_repair_set;
@@ -12,7 +12,7 @@ fn with_task<T>(world: &World, then: impl FnOnce(&Task<'_>, &[Finding]) -> T) ->
     then(&task, &found)
 }
 
-/// The commands that would do, of the only finding.
+/// The commands of all alternatives for the only finding.
 fn alternatives(world: &World) -> Vec<String> {
     with_task(world, |task, found| {
         assert_eq!(found.len(), 1, "{found:#?}");
@@ -67,7 +67,7 @@ fn what_was_built_in_the_wrong_place_may_stay_there() {
         assert_eq!(fixes.first(), Some(&Fix::CreateInterface));
         assert!(matches!(fixes.get(1), Some(Fix::RemoveInterface { .. })));
     });
-    // One for the wrong region stands in the way of the right one.
+    // An interface for the wrong region prevents the creation of the right one.
     let mut world = World::healthy();
     world.interface(I).opposite_region = Some(id("cn-shanghai"));
     with_task(&world, |task, found| {
@@ -85,7 +85,7 @@ fn the_yardstick_tries_every_subset_of_at_most_so_many_candidates() {
     world.wire(Wire::S1, Wire::S1);
     assert_eq!(smallest_repair_set(&world.question, 2), Some(2));
     assert_eq!(smallest_repair_set(&world.question, 1), None);
-    // What can be done only once something else was is among the candidates as well.
+    // A fix that can be applied only after another one is among the candidates as well.
     let mut world = World::healthy();
     for side in Side::BOTH {
         known(&mut world.snapshot(side).router_interfaces).clear();
@@ -94,7 +94,7 @@ fn the_yardstick_tries_every_subset_of_at_most_so_many_candidates() {
     world.wire(Wire::S1, Wire::S1);
     let repairs = world.verdict().repairs;
     assert!(repairs.proven && repairs.minimal);
-    // Two interfaces, each told of the other, one call that connects them, and two routes.
+    // Two interfaces, the opposite fields of each, one call that connects them, and two routes.
     assert_eq!(repairs.set.len(), 7);
     assert_eq!(smallest_repair_set(&world.question, 10), Some(7));
 }

@@ -1,9 +1,10 @@
-//! What a set of repairs lets in besides the pair: of changed rules and entries, of guests, and of hosts that show.
+//! Flows that a set of repairs permits besides the pair's own: by changed rules and entries, by guests, and between
+//! shown hosts.
 
 use super::*;
 use crate::repair::{apply::apply, opens::opens};
 
-/// What a fix opens, each as one line.
+/// The openings of a fix, each as one line.
 fn opened(world: &World, side: Side, fix: &Fix) -> Vec<String> {
     let before = model(world);
     let mut after = before.clone();
@@ -12,7 +13,7 @@ fn opened(world: &World, side: Side, fix: &Fix) -> Vec<String> {
     told.iter().map(|o| format!("{} > {} {} {}", o.source, o.destination, o.protocol, o.ports)).collect()
 }
 
-/// Its group drops everything that the rule speaks of, and so the fix is to remove it.
+/// A group that drops everything the rule matches, and the fix that removes the rule.
 fn dropping(rule: SecurityRule) -> (World, Fix) {
     let mut world = World::healthy();
     world.rules(C).insert(0, rule.clone());
@@ -38,7 +39,8 @@ fn a_removed_drop_rule_opens_what_it_spoke_of() {
         world.snapshot(C).prefix_lists = Known::Known(lists);
         assert_eq!(opened(&world, C, &fix), [expected]);
     }
-    // Members of a group are of the same VPC: between the two nothing is opened. Nor is by one rule that accepted less.
+    // Members of a group are in the same VPC, so nothing is opened between the two VPCs. Removing an accepting rule
+    // opens nothing either.
     let group = RulePeer::Group { id: id("sg-b"), owner: None };
     let (world, fix) = dropping(rule("sgr-no", Policy::Drop, 1, RuleProtocol::Tcp, group));
     assert_eq!(opened(&world, C, &fix), Vec::<String>::new());
@@ -109,7 +111,7 @@ fn of_a_pair_with_a_port_only_its_own_port_is_not_news() {
     assert_eq!(opened(&world, I, &fix), expected);
 }
 
-/// One rule that opens more than another says it all: by address, by protocol, by port.
+/// A rule that opens more than another makes the other's line redundant: by address, by protocol, by port.
 #[test]
 fn what_another_line_covers_is_left_out_and_what_it_does_not_is_told() {
     let accept = |protocol, port, peer: &str| Fix::AcceptRule {

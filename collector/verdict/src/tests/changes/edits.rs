@@ -1,11 +1,11 @@
-//! One edit for each kind of object, with how it is told.
+//! One edit for each kind of object, with the change that it must be reported as.
 
 use super::*;
 
 pub(super) type Edit = fn(&mut Snapshot);
 pub(super) type Told = (ObjectKind, &'static str, &'static str, Option<&'static str>, Option<&'static str>);
 
-/// Edits, each with the one change that it is: kind, the object that the records name, key, before, after.
+/// Edits, each with the one change that it causes: kind, object as named in the records, key, text before, text after.
 pub(super) fn edits() -> Vec<(Edit, Told)> {
     use ObjectKind as K;
     vec![

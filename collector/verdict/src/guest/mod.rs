@@ -1,0 +1,522 @@
+//! What the host facts explain: packet filters, kernel settings, route look-ups, addresses.
+//!
+//! A fact is blamed if the wire agrees with it, or if it surely stops the probes and the wire cannot show that, because
+//! something earlier already stops them. What the wire refutes is never blamed: a filter rule that matches something
+//! else, a setting that should prevent answers although answers are seen. Facts: `agent/evidence` host facts;
+//! signatures: `SEMANTICS.md` §7.1, §7.7.
+
+pub(crate) mod firewall;
+
+use crate::{
+    code::CauseCode,
+    finding::{Finding, Note, Stops},
+    fix::Fix,
+    guest::firewall::{Applies, Asked, applies},
+    lang::{Both, both},
+    model::Model,
+    observe::Observed,
+    verdict::{Cut, Object, ObjectKind},
+    walk::Host,
+};
+use pingtong_evidence::{
+    Cidr, Container, FirewallHook, FirewallRule, HostFacts, InstanceId, InterfaceFact, InterfaceKind, Pair, Protocol,
+    RouteOutcome, Side,
+};
+use std::net::IpAddr;
+
+/// Distance of the vSwitch's gateway from the last address of its block: x.x.x.253 (`SEMANTICS.md` §5.1).
+const GATEWAY_BELOW_LAST: u32 = 2;
+/// errno of a packet that the sender's own packet filter refuses.
+const EPERM: i32 = 1;
+/// errnos of a packet that the sender has no route for.
+const NO_ROUTE: [i32; 4] = [101, 113, 13, 22];
+/// Number of lost packets below which a loss rate is not evidence; the same as for the fabric.
+const LOST_MIN: u64 = 3;
+
+/// Hooks that a host's own packets pass on their way out.
+const OUTWARD: [FirewallHook; 2] = [FirewallHook::Output, FirewallHook::Postrouting];
+
+/// One host with all evidence about it.
+pub(crate) struct Guest<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) pair: &'a Pair,
+    pub(crate) side: Side,
+    pub(crate) facts: Option<&'a HostFacts>,
+    /// Round trips begun by the other side.
+    pub(crate) inbound: &'a Observed,
+    /// Round trips begun by this one.
+    pub(crate) outbound: &'a Observed,
+}
+
+impl Guest<'_> {
+    fn address(&self) -> IpAddr {
+        self.pair.endpoint(self.side).address
+    }
+
+    fn peer(&self) -> IpAddr {
+        self.pair.endpoint(self.side.opposite()).address
+    }
+
+    fn service(&self) -> (Protocol, Option<u16>) {
+        (self.pair.protocol, self.pair.port)
+    }
+
+    fn instance(&self) -> Option<InstanceId> {
+        let named = self.pair.endpoint(self.side).instance.clone();
+        named
+            .or_else(|| Some(self.facts?.metadata.known()?.instance.clone()))
+            .or_else(|| Host::find(self.model, self.side, self.address()).instance.map(|i| i.id.clone()))
+    }
+
+    fn object(&self) -> Object {
+        let id = self.instance().map_or_else(|| self.address().to_string(), |id| id.to_string());
+        self.model.object(self.side, ObjectKind::Instance, id)
+    }
+
+    fn interfaces(&self) -> &[InterfaceFact] {
+        self.facts.and_then(|f| f.interfaces.known()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The interface that has the pair's address.
+    fn card(&self) -> Option<&InterfaceFact> {
+        self.interfaces().iter().find(|i| i.addresses.iter().any(|(address, _)| *address == self.address()))
+    }
+
+    /// The network interface that the host's packets to the peer should leave by: the one with the pair's address, else
+    /// the one with an address that the cloud assigned to this instance.
+    fn home(&self) -> Option<&InterfaceFact> {
+        self.card().or_else(|| {
+            let told = self.facts?.metadata.known()?;
+            let given = |address: &IpAddr| {
+                *address == told.private_address || told.interfaces.iter().any(|i| i.addresses.contains(address))
+            };
+            self.interfaces().iter().find(|i| i.addresses.iter().any(|(address, _)| given(address)))
+        })
+    }
+
+    fn note(&self, text: Both) -> Note {
+        let object = self.object().id;
+        let source = self.facts.map(|facts| pingtong_evidence::Source {
+            api: "host".to_owned(),
+            request_id: String::new(),
+            at: facts.at,
+        });
+        Note { text, object: Some(object), account: Some(self.model.link.side(self.side).account.clone()), source }
+    }
+
+    fn finding(
+        &self,
+        code: CauseCode,
+        stops: Stops,
+        text: Both,
+        commands: Vec<Vec<String>>,
+        opens: Option<&str>,
+    ) -> Finding {
+        let direction = match stops {
+            Stops::Arrivals(side) | Stops::Answers(side) => Some(side.opposite().sends()),
+            Stops::Sending(side) => Some(side.sends()),
+            Stops::Some(direction) => Some(direction),
+            _ => None,
+        };
+        let fix = match self.instance() {
+            Some(instance) if !commands.is_empty() => {
+                Fix::Guest { instance, commands, opens: opens.map(ToOwned::to_owned) }
+            }
+            _ => Fix::Manual,
+        };
+        let evidence = vec![self.note(text)];
+        Finding { code, side: self.side, direction, object: self.object(), stops, evidence, fix }
+    }
+
+    /// The gateway of the interface's vSwitch, as seen in a route look-up, else by the cloud's convention.
+    fn gateway(&self, card: &str) -> Option<IpAddr> {
+        let seen = self.facts?.routes.iter().find_map(|route| match route.outcome.known() {
+            Some(RouteOutcome::Via { interface, gateway: Some(gateway), .. }) if interface == card => Some(*gateway),
+            _ => None,
+        });
+        seen.or_else(|| {
+            let block = Host::find(self.model, self.side, self.address()).vswitch.map(|v| v.cidr).or_else(|| {
+                self.card()?.addresses.iter().find(|(address, _)| *address == self.address()).map(|(_, block)| *block)
+            })?;
+            match block.last() {
+                IpAddr::V4(last) if block.prefix_length() < 30 => {
+                    Some(IpAddr::from((last.to_bits() - GATEWAY_BELOW_LAST).to_be_bytes()))
+                }
+                _ => None,
+            }
+        })
+    }
+
+    fn route_command(&self, to: Cidr) -> Vec<Vec<String>> {
+        let card = self.card().map_or("eth0", |card| card.name.as_str());
+        self.gateway(card).map_or_else(Vec::new, |gateway| {
+            vec![words(&["ip", "route", "replace", &to.to_string(), "via", &gateway.to_string(), "dev", card])]
+        })
+    }
+
+    /// Command that adds the pair's address to the guest's network interface that has the MAC address of the ENI with
+    /// this address in the account's configuration.
+    fn address_command(&self) -> Vec<Vec<String>> {
+        let address = self.address();
+        let host = Host::find(self.model, self.side, address);
+        let mac = host.eni.map(|eni| eni.mac.as_str());
+        let card = self.interfaces().iter().find(|i| mac.is_some_and(|mac| mac.eq_ignore_ascii_case(&i.mac)));
+        let (Some(card), Some(vswitch)) = (card, host.vswitch) else { return vec![] };
+        let with_length = format!("{address}/{}", vswitch.cidr.prefix_length());
+        vec![words(&["ip", "address", "add", &with_length, "dev", &card.name])]
+    }
+
+    /// Whether the agent runs in a container with its own network, to which the pair's address does not belong.
+    fn contained(&self) -> bool {
+        self.facts.and_then(|f| f.container.known()) == Some(&Container::Yes)
+            && !self.interfaces().is_empty()
+            && self.card().is_none()
+    }
+
+    /// The finding for an agent in a container, used if nothing else explains why its packets die: they have the
+    /// container's address as their source. A container whose host translates addresses does no harm, so running in one
+    /// is not blamed.
+    pub(crate) fn container(&self) -> Option<Finding> {
+        let address = self.address();
+        self.contained().then(|| {
+            let text = both!(
+                "the agent runs in a container of its own network; {address} is not among its addresses",
+                "agent 运行在独立网络的容器中，其地址不含 {address}"
+            );
+            self.finding(CauseCode::AgentInContainer, Stops::Sending(self.side), text, vec![], None)
+        })
+    }
+
+    fn addresses(&self) -> Option<Finding> {
+        if self.interfaces().is_empty() || self.card().is_some() || self.inbound.answered() || self.contained() {
+            return None;
+        }
+        let address = self.address();
+        let text = both!("no interface of the guest has {address}", "系统内没有任何网卡配置了 {address}");
+        // Replies to the host's own requests are sent to the address that these come from.
+        let stops = Stops::Requests(self.side.opposite().sends());
+        let mut finding = self.finding(CauseCode::IpNotOnEni, stops, text, self.address_command(), None);
+        finding.object = self.model.object(self.side, ObjectKind::Address, address.to_string());
+        Some(finding)
+    }
+
+    /// Rules that refuse the packets in question: those that surely do or, if there are none and `possible_too` is set,
+    /// those that perhaps do.
+    fn refusing(&self, asked: Asked, possible_too: bool) -> Vec<&FirewallRule> {
+        let opens = self.side == self.pair.opened_by;
+        // TCP and UDP flows are opened in one direction: the far end sends no requests and receives no replies.
+        if self.pair.protocol != Protocol::Icmp && opens != matches!(asked, Asked::Sent | Asked::Replies) {
+            return vec![];
+        }
+        let all = self.facts.and_then(|f| f.firewall.known()).map_or(&[][..], |f| f.refusing.as_slice());
+        let of = |wanted: Applies| -> Vec<&FirewallRule> {
+            all.iter()
+                .filter(|rule| {
+                    matches!(asked, Asked::Sent | Asked::Answers) == OUTWARD.contains(&rule.hook) && !rule.limited
+                })
+                .filter(|rule| applies(rule, self.service(), self.peer(), self.address(), asked) == wanted)
+                .collect()
+        };
+        let sure = of(Applies::Surely);
+        if sure.is_empty() && possible_too { of(Applies::Perhaps) } else { sure }
+    }
+
+    fn firewall(&self, rules: &[&FirewallRule], stops: Stops) -> Finding {
+        let outward = matches!(stops, Stops::Sending(_) | Stops::Answers(_));
+        let (en, zh) = if outward { ("output", "出口") } else { ("input", "入口") };
+        let list = rules.iter().map(|rule| rule_words(rule)).collect::<Vec<_>>().join("; ");
+        let text =
+            both!("the guest's packet filter refuses at hook {en}: {list}", "系统防火墙在{zh}（{en}）处拒绝：{list}");
+        let commands = rules.iter().map(|rule| removal(rule)).collect();
+        let mut finding =
+            self.finding(CauseCode::GuestFirewall, stops, text, commands, Some(&self.pair.protocol.to_string()));
+        // The direction is that of the packets that pass the hook.
+        finding.direction = Some(if outward { self.side.sends() } else { self.side.opposite().sends() });
+        finding
+    }
+
+    /// Findings about packets that the host refuses on input: the peer's requests, or the replies to its own.
+    /// `overlap`: the host's routes lead elsewhere; `unaddressed`: it lacks the address that requests are for.
+    fn input(&self, overlap: bool, unaddressed: bool) -> Vec<Finding> {
+        let shown = self.inbound.cut == Some(Cut::S2) || self.rejects_openly();
+        let turned_away = self.outbound.cut == Some(Cut::S6);
+        let requests = if self.inbound.accepted() { vec![] } else { self.refusing(Asked::Requests, shown) };
+        // If no reply was received, a rule that names replies surely refuses them, whatever else is in their way. Any
+        // other rule counts only if replies are seen to be refused.
+        let mut replies = if self.outbound.alive() { vec![] } else { self.refusing(Asked::Replies, turned_away) };
+        replies.retain(|rule| turned_away || rule.text.contains("echo-reply") || rule.text.contains("sport"));
+        let stops = if requests.is_empty() { Stops::Replies(self.side) } else { Stops::Arrivals(self.side) };
+        let mut rules: Vec<&FirewallRule> = requests.iter().chain(&replies).copied().collect();
+        rules.sort();
+        rules.dedup();
+        let mut found = vec![];
+        if !rules.is_empty() {
+            found.push(self.firewall(&rules, stops));
+        }
+        let open = (shown && requests.is_empty() && !unaddressed, turned_away && replies.is_empty());
+        let stops = match open {
+            (false, false) => return found,
+            (true, _) => Stops::Arrivals(self.side),
+            (false, true) => Stops::Replies(self.side),
+        };
+        if overlap {
+            return found;
+        }
+        // A host that rejects openly does not drop silently.
+        let silent = if self.rejects_openly() { None } else { self.reverse_path(stops) };
+        found.push(silent.unwrap_or_else(|| self.unseen_by_stack(shown, stops)));
+        found
+    }
+
+    /// Whether the host itself answers probes of a port with an ICMP error, which neither an open nor a closed port
+    /// does.
+    fn rejects_openly(&self) -> bool {
+        self.pair.protocol != Protocol::Icmp
+            && self.inbound.dead()
+            && self.inbound.complaints.contains_key(&self.address())
+    }
+
+    fn reverse_path(&self, stops: Stops) -> Option<Finding> {
+        let strict = self.facts?.sysctls.strict_reverse_path.known().filter(|list| !list.is_empty())?;
+        let drops = self.facts?.counters.known().map_or(0, |c| c.reverse_path_drops);
+        let list = strict.join(", ");
+        (drops > 0).then(|| {
+            let text = both!(
+                "strict reverse-path filtering on {list} refused {drops} packets",
+                "{list} 上的严格反向路径过滤拒绝了 {drops} 个报文"
+            );
+            let command = words(&["sysctl", "-w", "net.ipv4.conf.all.rp_filter=2"]);
+            self.finding(CauseCode::GuestRpFilter, stops, text, vec![command], None)
+        })
+    }
+
+    /// The finding for a refusal that only the wire shows and no fact explains.
+    fn unseen_by_stack(&self, shown: bool, stops: Stops) -> Finding {
+        let text = if self.rejects_openly() {
+            let address = self.address();
+            both!(
+                "{address} itself rejects the probes of this port by ICMP errors",
+                "{address} 自身以 ICMP 差错拒绝对该端口的探测"
+            )
+        } else if shown {
+            both!("requests reach the interface and the IP stack never sees them", "请求到达了网卡，但协议栈从未收到")
+        } else {
+            both!("replies reach the interface and the prober never gets them", "应答到达了网卡，但探测程序从未收到")
+        };
+        let mut finding = self.finding(CauseCode::GuestFirewall, stops, text, vec![], None);
+        finding.direction = Some(self.side.opposite().sends());
+        finding
+    }
+
+    /// The finding about packets that the host refuses on output: its own requests, or its replies to the peer's.
+    fn output(&self) -> Option<Finding> {
+        let unanswered = self.inbound.cut == Some(Cut::S3) && !self.ignores_echo();
+        let unsent = self.outbound.errors.contains_key(&EPERM);
+        let leaves = self.outbound.alive() || self.outbound.arrives();
+        let requests = if leaves && !unsent { vec![] } else { self.refusing(Asked::Sent, unsent) };
+        let answers = if self.inbound.answered() { vec![] } else { self.refusing(Asked::Answers, unanswered) };
+        let stops = if requests.is_empty() { Stops::Answers(self.side) } else { Stops::Sending(self.side) };
+        // A rule that matches requests and replies alike is refuted if either kind gets out.
+        let mut rules: Vec<&FirewallRule> = requests.iter().chain(&answers).copied().collect();
+        rules.retain(|rule| {
+            let (asked, answering) = (requests.contains(rule), answers.contains(rule));
+            let of_both = names_no_type(rule);
+            !of_both || ((asked || unsent || !leaves) && (answering || !self.inbound.answered()))
+        });
+        rules.sort();
+        rules.dedup();
+        if !rules.is_empty() {
+            return Some(self.firewall(&rules, stops));
+        }
+        (unsent && self.outbound.sent == 0).then(|| {
+            let text = both!("the kernel refuses to send (EPERM)", "内核拒绝发送（EPERM）");
+            self.finding(CauseCode::GuestFirewall, Stops::Sending(self.side), text, vec![], None)
+        })
+    }
+
+    fn ignores_echo(&self) -> bool {
+        self.facts.and_then(|f| f.sysctls.echo_ignore_all.known()).copied().unwrap_or(false)
+    }
+
+    fn echo(&self) -> Option<Finding> {
+        if self.pair.protocol != Protocol::Icmp || !self.ignores_echo() || self.inbound.answered() {
+            return None;
+        }
+        let text = both!("net.ipv4.icmp_echo_ignore_all is 1", "net.ipv4.icmp_echo_ignore_all 为 1");
+        let command = words(&["sysctl", "-w", "net.ipv4.icmp_echo_ignore_all=0"]);
+        Some(self.finding(CauseCode::GuestEchoIgnored, Stops::Answers(self.side), text, vec![command], None))
+    }
+
+    fn route(&self) -> Option<Finding> {
+        // Both ends have the same address: the blocks overlap, and this host correctly has the address.
+        if self.address() == self.peer() {
+            return None;
+        }
+        // The host's own probes may pass with the address of the other interface, while replies that leave by it do not
+        // reach the peer.
+        let misled = self.inbound.dead() && !self.inbound.elsewhere.is_empty();
+        let sends = self.outbound.arrives();
+        if (sends && !misled) || (self.inbound.answered() && self.inbound.elsewhere.is_empty()) {
+            return None;
+        }
+        let peer = self.peer();
+        let outcome =
+            self.facts.into_iter().flat_map(|f| &f.routes).find(|r| r.to == peer).and_then(|r| r.outcome.known());
+        let stops = if sends { Stops::Answers(self.side) } else { Stops::Sending(self.side) };
+        match outcome {
+            Some(RouteOutcome::Own) => {
+                let held = self.interfaces().iter().find_map(|i| {
+                    i.addresses.iter().find(|(address, _)| *address == peer).map(|(_, block)| (i, block))
+                });
+                let (device, block) = held?;
+                let (name, length) = (&device.name, block.prefix_length());
+                let text = both!(
+                    "the guest holds the peer's address {peer} itself, on {name}",
+                    "系统自身的 {name} 占用了对端地址 {peer}"
+                );
+                let command = words(&["ip", "address", "del", &format!("{peer}/{length}"), "dev", name]);
+                Some(self.finding(CauseCode::GuestRouteOverlap, stops, text, vec![command], None))
+            }
+            Some(RouteOutcome::Via { interface, prefix, gateway, .. }) => {
+                let card = self.home()?;
+                if *interface == card.name {
+                    return None;
+                }
+                let prefix_words = prefix.map_or_else(|| "?".to_owned(), |p| p.to_string());
+                let via = gateway.map_or_else(String::new, |g| format!(" via {g}"));
+                let name = &card.name;
+                let text = both!(
+                    "the guest sends {peer} by {interface}{via} (route {prefix_words}), not by {name}",
+                    "系统把到 {peer} 的报文从 {interface}{via} 发出（路由 {prefix_words}），而不是 {name}"
+                );
+                Some(self.finding(
+                    self.swallower(interface),
+                    stops,
+                    text,
+                    self.route_command(self.narrower(*prefix)),
+                    None,
+                ))
+            }
+            Some(RouteOutcome::Refused { errno }) => {
+                let to = if *errno == NO_ROUTE[0] {
+                    self.model.block_of(self.side.opposite(), peer)
+                } else {
+                    Cidr::host(peer)
+                };
+                let text = both!(
+                    "the guest has no route to {peer} (errno {errno})",
+                    "系统没有到 {peer} 的路由（errno {errno}）"
+                );
+                Some(self.finding(CauseCode::GuestRouteMissing, stops, text, self.route_command(to), None))
+            }
+            None => self.route_by_wire(stops),
+        }
+    }
+
+    /// The finding from the wire alone: replies seen leaving by another interface, or packets that the kernel has no
+    /// route for.
+    fn route_by_wire(&self, stops: Stops) -> Option<Finding> {
+        let peer = self.peer();
+        if let (Some(Cut::S4), Some((interface, count))) = (self.inbound.cut, self.inbound.elsewhere.first_key_value())
+        {
+            let text = both!("{count} replies left by {interface}", "{count} 个应答从 {interface} 发出");
+            let command = self.route_command(Cidr::host(peer));
+            return Some(self.finding(self.swallower(interface), stops, text, command, None));
+        }
+        let errno = NO_ROUTE.into_iter().find(|errno| self.outbound.errors.contains_key(errno))?;
+        if self.outbound.sent > 0 {
+            return None;
+        }
+        let text = both!("the kernel refuses to send: errno {errno}", "内核拒绝发送：errno {errno}");
+        let to = if errno == NO_ROUTE[0] { self.model.block_of(self.side.opposite(), peer) } else { Cidr::host(peer) };
+        Some(self.finding(CauseCode::GuestRouteMissing, stops, text, self.route_command(to), None))
+    }
+
+    /// The cause code for an interface that packets wrongly leave by: a second network interface is a different cause
+    /// from a bridge or a tunnel.
+    fn swallower(&self, interface: &str) -> CauseCode {
+        // The metadata that an agent read at its start may be older than a network interface; the account's list of
+        // interfaces is not.
+        let told = self.facts.and_then(|f| f.metadata.known()).into_iter().flat_map(|m| &m.interfaces);
+        let enis = self.model.snapshot(self.side).and_then(|s| s.enis.known()).into_iter().flatten();
+        let macs: Vec<&str> = told.map(|i| i.mac.as_str()).chain(enis.map(|eni| eni.mac.as_str())).collect();
+        let card = self.interfaces().iter().any(|i| {
+            i.name == interface
+                && i.kind == InterfaceKind::Card
+                && macs.iter().any(|mac| mac.eq_ignore_ascii_case(&i.mac))
+        });
+        if card { CauseCode::GuestMultiEni } else { CauseCode::GuestRouteOverlap }
+    }
+
+    /// A block for the peer that is more specific than `prefix`: its vSwitch if that is, else its address alone.
+    fn narrower(&self, prefix: Option<Cidr>) -> Cidr {
+        let peer = self.peer();
+        let vswitch = self.model.vswitch_of(self.side.opposite(), peer).map(|v| v.cidr);
+        vswitch
+            .zip(prefix)
+            .filter(|(block, prefix)| block.prefix_length() > prefix.prefix_length())
+            .map_or_else(|| Cidr::host(peer), |(block, _)| block)
+    }
+
+    fn rate_limit(&self) -> Option<Finding> {
+        let leg = self.inbound.accept.filter(|leg| leg.passed > 0 && leg.lost() >= LOST_MIN)?;
+        let rules = &self.facts?.firewall.known()?.refusing;
+        let rule = rules.iter().find(|rule| {
+            rule.limited && applies(rule, self.service(), self.peer(), self.address(), Asked::Requests) != Applies::No
+        })?;
+        let (words, lost, of) = (rule_words(rule), leg.lost(), leg.of);
+        let text = both!(
+            "{lost} of {of} requests reached the interface and were refused; a rule is bound to a rate: {words}",
+            "到达网卡的 {of} 个请求中有 {lost} 个被拒绝；存在限速规则：{words}"
+        );
+        let direction = self.side.opposite().sends();
+        Some(self.finding(CauseCode::GuestRateLimit, Stops::Some(direction), text, vec![removal(rule)], Some("*")))
+    }
+
+    pub(crate) fn judge(&self) -> Vec<Finding> {
+        let route = self.route();
+        let addresses = self.addresses();
+        let mut found: Vec<Finding> = self.input(route.is_some(), addresses.is_some());
+        found.extend(addresses);
+        found.extend(self.echo());
+        found.extend(self.output());
+        found.extend(route);
+        found.extend(self.rate_limit());
+        found
+    }
+
+    /// Whether this host's own route look-up sends the pair's packets elsewhere: they then die in the host, not on the
+    /// path.
+    pub(crate) fn swallows(&self) -> bool {
+        let complains =
+            self.interfaces().iter().flat_map(|i| &i.addresses).any(|(a, _)| self.outbound.complaints.contains_key(a));
+        complains || self.route().is_some()
+    }
+}
+
+/// Whether a rule matches requests and replies alike.
+fn names_no_type(rule: &FirewallRule) -> bool {
+    !rule.text.contains("echo-request") && !rule.text.contains("echo-reply")
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn rule_words(rule: &FirewallRule) -> String {
+    let FirewallRule { family, table, chain, text, .. } = rule;
+    let what = match rule.handle {
+        Some(handle) => format!("handle {handle}"),
+        None => "policy".to_owned(),
+    };
+    let verdict = format!("{:?}", rule.verdict).to_lowercase();
+    format!("{family} {table} {chain} {what} {verdict} {text}").trim_end().to_owned()
+}
+
+fn removal(rule: &FirewallRule) -> Vec<String> {
+    let FirewallRule { family, table, chain, .. } = rule;
+    match rule.handle {
+        Some(handle) => words(&["nft", "delete", "rule", family, table, chain, "handle", &handle.to_string()]),
+        None => words(&["nft", "chain", family, table, chain, "{ policy accept ; }"]),
+    }
+}
