@@ -1,18 +1,19 @@
-//! Waiting between tries: from 200 ms, doubled, to 10 s, each time with jitter so that agents do not come in step.
+//! Backoff between retries: starts at 200 ms, doubles up to 10 s, with jitter so that agents do not synchronise.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Counts failed tries.
+/// Counts consecutive failures.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     tries: u32,
 }
 
 impl Backoff {
-    /// The wait after one more failure: between half and the whole of the doubled step.
+    /// Counts one more failure and returns the wait before the next try: between half and the whole of the doubled
+    /// step.
     pub(crate) fn next(&mut self) -> Duration {
         let step = FIRST.saturating_mul(1 << self.tries.min(10)).min(LONGEST);
         self.tries = self.tries.saturating_add(1);
@@ -27,7 +28,7 @@ impl Backoff {
         self.tries == 0
     }
 
-    /// Forgets failures; true when there were any.
+    /// Resets the failure count; returns whether there were failures.
     pub(crate) fn reset(&mut self) -> bool {
         std::mem::take(&mut self.tries) > 0
     }

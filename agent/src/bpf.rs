@@ -1,7 +1,7 @@
-//! Words of classic BPF, so that the programs read as what they decide and not as numbers.
+//! Building blocks of classic BPF programs: named opcodes and helpers, so that programs read as decisions, not numbers.
 //!
-//! A program is a list of instructions; blocks that return are put together by [`when`]. What the programs say is each
-//! socket's own business.
+//! A program is a list of instructions. [`when`] combines blocks that end in a return. This module does not know what a
+//! filter selects: the module of each socket defines its own program.
 
 use socket2::{SockFilter, SockRef};
 use std::{io, os::fd::AsFd};
@@ -24,7 +24,7 @@ pub(crate) const JUMP_AT_LEAST: u16 = 0x35;
 pub(crate) const JUMP_ANY_BIT: u16 = 0x45;
 pub(crate) const RETURN: u16 = 0x06;
 
-/// `SKF_AD_OFF + SKF_AD_PROTOCOL`: the EtherType, whatever the link layer.
+/// `SKF_AD_OFF + SKF_AD_PROTOCOL`: the EtherType, independent of the link layer.
 const ETHER_TYPE: u32 = 0xffff_f000;
 const WHOLE_PACKET: u32 = 0x0004_0000;
 
@@ -39,13 +39,13 @@ pub(crate) struct Op {
 
 pub(crate) type Program = Vec<Op>;
 
-/// Has the kernel run the program over what comes to the socket.
+/// Attaches the program to the socket as its filter.
 pub(crate) fn attach(fd: &impl AsFd, program: &[Op]) -> io::Result<()> {
     let program: Vec<_> = program.iter().map(|op| SockFilter::new(op.code, op.on_true, op.on_false, op.k)).collect();
     SockRef::from(fd).attach_filter(&program)
 }
 
-/// On a packet socket: one program for IPv4, one for IPv6, and nothing else.
+/// For a packet socket: runs `v4` on IPv4 packets, `v6` on IPv6 packets, and rejects all others.
 pub(crate) fn by_version(v4: Program, v6: Program) -> Program {
     let version = vec![
         op(LOAD_HALF_ABSOLUTE, 0, 0, ETHER_TYPE),
@@ -55,7 +55,7 @@ pub(crate) fn by_version(v4: Program, v6: Program) -> Program {
     [version, refuse(), v4, v6].concat()
 }
 
-/// Runs `block`, which returns, when the accumulator is one of `values`.
+/// Runs `block`, which must end in a return, if the accumulator equals one of `values`.
 pub(crate) fn when(values: &[u8], block: Program) -> Program {
     let mut program = vec![];
     for (at, &value) in (1..).zip(values) {
@@ -77,7 +77,7 @@ pub(crate) fn refuse() -> Program {
     vec![op(RETURN, 0, 0, 0)]
 }
 
-/// Of a block, which is far shorter than a jump can go.
+/// Length of a block in instructions. Blocks are far shorter than the longest jump.
 pub(crate) fn length(block: &[Op]) -> u8 {
     u8::try_from(block.len()).unwrap_or(u8::MAX)
 }
@@ -86,13 +86,13 @@ pub(crate) fn op(code: u16, on_true: u8, on_false: u8, k: u32) -> Op {
     Op { code, on_true, on_false, k }
 }
 
-/// Whether the kernel lets `packet` through: any datagram socket runs the program over what it is sent.
+/// Whether the kernel accepts `packet`: any datagram socket runs the attached program over the data that it receives.
 #[cfg(test)]
 pub(crate) fn passes(program: &[Op], packet: &[u8]) -> bool {
     let (to, from) = std::os::unix::net::UnixDatagram::pair().unwrap();
     attach(&to, program).unwrap();
     to.set_nonblocking(true).unwrap();
-    // A datagram that the filter refuses is an error of the sender here.
+    // If the filter rejects a datagram of a Unix socket, the sender gets an error.
     let _ = from.send(packet);
     to.recv(&mut [0; 256]).is_ok()
 }

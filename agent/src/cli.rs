@@ -1,14 +1,16 @@
-//! The command line. Says which arguments there are; what they do is each command's own module.
+//! The command line: declares the arguments. What a command does is in that command's own module.
+//!
+//! The doc comments of arguments are also their help texts.
 
 use crate::Lang;
 use clap::{Args, Parser, Subcommand};
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-/// The agent of pingtong: probes, sees arrivals, reads its host and its account, reports.
+/// The agent of pingtong: probes peers, records arrivals, reads its host and its account, and reports.
 #[derive(Debug, Parser)]
 #[command(name = "pingtong-agent", version, about = "pingtong 探测代理 / the agent of pingtong")]
 pub struct Cli {
-    /// Language of results: zh or en; the locale decides when not given. / 结果语言
+    /// Language of results: zh or en; taken from the locale if not given. / 结果语言
     #[arg(long, global = true, value_enum)]
     pub lang: Option<Lang>,
     /// Results as JSON. / 以 JSON 输出结果
@@ -17,24 +19,24 @@ pub struct Cli {
     /// Log lines as JSON or text. / 日志格式
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable text.
     Text,
-    /// For machines.
+    /// JSON, one object per line.
     Json,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Work for a collector until SIGTERM. / 作为代理持续运行
+    /// Run as the agent of a collector until SIGTERM. / 作为代理持续运行
     Run(ConfigArgs),
     /// Ping many addresses at once. / 批量 ping
     Ping(PingArgs),
@@ -42,7 +44,7 @@ pub enum Command {
     Check(CheckArgs),
     /// Read this account's configuration as the agent would. / 采集本账号配置快照
     Snapshot(SnapshotArgs),
-    /// Say what works here and what to do about the rest. / 自检并给出下一步
+    /// Show what works here and what to do about the rest. / 自检并给出下一步
     Doctor(DoctorArgs),
     /// Print the man pages, in troff. / 输出手册页
     Man,
@@ -53,103 +55,109 @@ pub enum Command {
     },
 }
 
-/// Where the settings are.
+/// Location of the settings.
 #[derive(Debug, Args)]
 pub struct ConfigArgs {
-    /// The settings that "pingtong enroll" wrote. / 配置文件
+    /// The settings file that "pingtong enroll" wrote. / 配置文件
     #[arg(long, default_value = "/etc/pingtong/agent.toml")]
     pub config: PathBuf,
 }
 
-/// Arguments of `ping`. Letters are fping's where fping has them.
+/// Arguments of `ping`. Short options are those of fping where fping has them.
 #[derive(Debug, Args)]
 pub struct PingArgs {
-    /// Addresses, names or CIDR blocks, IPv4 or IPv6; link-local ones with their interface, fe80::1%eth0. / 地址、主机名或网段；链路本地地址须带接口，如 fe80::1%eth0
+    /// Addresses, names or CIDR blocks, IPv4 or IPv6; link-local addresses with their interface, fe80::1%eth0. /
+    /// 地址、主机名或网段；链路本地地址须带接口，如 fe80::1%eth0
     pub target: Vec<String>,
-    /// A file of targets, one a line ("-" is standard input), or a CIDR block; may be repeated. / 目标文件（“-”为标准输入）或网段，可重复
+    /// A file of targets, one per line ("-" is standard input), or a CIDR block; may be repeated. /
+    /// 目标文件（“-”为标准输入）或网段，可重复
     #[arg(long, short = 'f', value_name = "FILE|CIDR")]
     pub targets: Vec<String>,
-    /// Probes per target; 0 goes on until interrupted [default: 5]. / 每个目标的探测次数，0 为不限
+    /// Probes per target; 0 continues until interrupted [default: 5]. / 每个目标的探测次数，0 为不限
     #[arg(long, short = 'c')]
     pub count: Option<u64>,
-    /// Go on until interrupted, like --count 0. / 持续探测直到中断
+    /// Continue until interrupted, like --count 0. / 持续探测直到中断
     #[arg(long = "loop", short = 'l', conflicts_with = "count")]
     pub endless: bool,
-    /// Stop sending after so many seconds; without --count nothing else stops it. / 发送持续的秒数
+    /// Stop sending after this many seconds; without --count, nothing else stops it. / 发送持续的秒数
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub duration: Option<Span>,
-    /// Milliseconds between two probes to one target, decimals allowed [default: 1000; none with --rate 0]. / 同一目标的探测间隔（毫秒）
+    /// Milliseconds between two probes to one target, decimals allowed [default: 1000; 0 with --rate 0]. /
+    /// 同一目标的探测间隔（毫秒）
     #[arg(long, short = 'p', value_name = "MS", value_parser = millis)]
     pub period: Option<Span>,
-    /// Probes per second, all targets together; 0 is as fast as answers come [default: 10000]. / 总速率（个/秒），0 为不限速
+    /// Probes per second over all targets; 0 sends as fast as replies come [default: 10000]. / 总速率（个/秒），0 为不限速
     #[arg(long, value_name = "PPS", value_parser = clap::value_parser!(u32).range(..=10_000_000))]
     pub rate: Option<u32>,
     /// Bytes after the ICMP header. / ICMP 载荷字节数
     #[arg(long, short = 's', short_alias = 'b', default_value_t = 56, value_parser = clap::value_parser!(u32).range(32..=65_507))]
     pub size: u32,
-    /// Milliseconds after which an answer is late, decimals allowed. The run ends so long, and 20 ms, after the last probe: what would come later still is lost to it. / 超时（毫秒）；最后一个探测发出后再等这么久加 20 毫秒即结束，更晚的应答按丢失计
+    /// Milliseconds after which a reply counts as late, decimals allowed. The run ends this long plus 20 ms after the
+    /// last probe; a reply that comes even later counts as lost. / 超时（毫秒）；最后一个探测发出后再等这么久加 20 毫秒即结束，更晚的应答按丢失计
     #[arg(long, short = 't', value_name = "MS", default_value = "1000", value_parser = millis_above_nought)]
     pub timeout: Span,
-    /// Which stamps of the kernel to use; "receive" costs a sixth less and measures from just before the send. Both unless flat out, where a probe waits for the other probes anyway. / 使用内核的哪些时间戳（--rate 0 时默认 receive，否则 both）
+    /// Kernel timestamps to use. "receive" costs a sixth less and takes the send time just before the send. Default:
+    /// both, except with --rate 0, where a probe waits for other probes anyway. / 使用内核的哪些时间戳（--rate 0 时默认 receive，否则
+    /// both）
     #[arg(long, value_enum)]
     pub stamps: Option<WantedStamps>,
-    /// Routers that a probe may pass. / TTL 或跳数上限
+    /// TTL or hop limit of probes. / TTL 或跳数上限
     #[arg(long, short = 'H', value_parser = clap::value_parser!(u8).range(1..))]
     pub ttl: Option<u8>,
-    /// Interface to leave by. / 出接口
+    /// Outgoing interface. / 出接口
     #[arg(long, short = 'I', value_name = "NAME")]
     pub interface: Option<String>,
     /// Source address. / 源地址
     #[arg(long, short = 'S', value_name = "ADDRESS")]
     pub source: Option<IpAddr>,
-    /// Names mean IPv4 addresses. / 主机名只取 IPv4
+    /// Resolve names to IPv4 addresses only. / 主机名只取 IPv4
     #[arg(short = '4', long, conflicts_with = "ipv6")]
     pub ipv4: bool,
-    /// Names mean IPv6 addresses. / 主机名只取 IPv6
+    /// Resolve names to IPv6 addresses only. / 主机名只取 IPv6
     #[arg(short = '6', long)]
     pub ipv6: bool,
-    /// Count echo requests that arrive here, by source; without targets until interrupted. / 统计到达本机的 ping 请求
+    /// Count echo requests that arrive here, by source; without targets, runs until interrupted. / 统计到达本机的 ping 请求
     #[arg(long)]
     pub observe: bool,
-    /// Write one line a probe: target,sequence,sent_ns,rtt_ns,what. / 每个探测写一行到文件
+    /// Write one line per probe: target,sequence,sent_ns,rtt_ns,what. / 每个探测写一行到文件
     #[arg(long, value_name = "FILE")]
     pub samples: Option<PathBuf>,
-    /// Only the summary. / 只输出汇总
+    /// Print only the summary. / 只输出汇总
     #[arg(long, short)]
     pub quiet: bool,
 }
 
-/// Which stamps of the kernel are wanted.
+/// Kernel timestamps to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum WantedStamps {
-    /// When probes leave and when answers come.
+    /// Of departures and arrivals.
     Both,
-    /// When answers come.
+    /// Of arrivals only.
     Receive,
 }
 
-/// Probes per target, unless another number is asked for.
+/// Default number of probes per target.
 const COUNT: u64 = 5;
 
 impl PingArgs {
-    /// Which stamps to use.
+    /// The timestamps to use: those given, or the default for the rate.
     pub fn stamps(&self) -> WantedStamps {
         let usual = if self.rate == Some(0) { WantedStamps::Receive } else { WantedStamps::Both };
         self.stamps.unwrap_or(usual)
     }
 
-    /// Probes per target; none goes on until something else ends it.
+    /// Probes per target; `None` if something else ends the run.
     pub fn count(&self) -> Option<u64> {
         let usual = self.duration.is_none().then_some(COUNT);
         self.count.or(usual).filter(|count| *count > 0 && !self.endless)
     }
 }
 
-/// A time of the command line.
+/// A duration given on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
-/// Times are accepted up to so many seconds: ten years.
+/// Longest accepted duration in seconds: ten years.
 const SECONDS_MAX: f64 = 315_360_000.0;
 
 fn seconds(text: &str) -> Result<Span, String> {
@@ -165,7 +173,8 @@ fn millis(text: &str) -> Result<Span, String> {
     seconds(&(number / 1_000.0).to_string())
 }
 
-/// A link-local address means nothing without an interface, and a check follows what routes say.
+/// Parses an address to which a route can lead. A link-local address means nothing without an interface, and `check`
+/// sends along the host's routes.
 fn routed_address(text: &str) -> Result<IpAddr, String> {
     let bare = text.split_once('%').map_or(text, |(address, _)| address);
     let address: IpAddr = bare.parse().map_err(|_| String::from("an IPv4 or IPv6 address is accepted"))?;
@@ -193,10 +202,10 @@ pub struct CheckArgs {
     /// Probes per address. / 探测次数
     #[arg(long, short = 'c', default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=131_072))]
     pub count: u32,
-    /// Also connect to these TCP ports; a refusal proves the path. / 同时探测这些 TCP 端口
+    /// Also connect to these TCP ports; a refusal also proves that the path works. / 同时探测这些 TCP 端口
     #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     pub tcp: Vec<u16>,
-    /// Also send datagrams to these UDP ports; a refusal proves the path. / 同时探测这些 UDP 端口
+    /// Also send datagrams to these UDP ports; a refusal also proves that the path works. / 同时探测这些 UDP 端口
     #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     pub udp: Vec<u16>,
     /// Also search the largest packet that passes unfragmented. / 同时查找不分片可通过的最大报文
@@ -205,16 +214,17 @@ pub struct CheckArgs {
     /// Also try hop limits up to this: evidence, never proof. / 同时逐跳探测（仅供参考）
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "30", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub hops: Option<u8>,
-    /// Also load the path with so many Mbit/s, in rising steps, both ways: takes bandwidth from others. / 同时进行带宽压测（Mbit/s，会占用带宽）
+    /// Also load the path with up to this many Mbit/s, in rising steps, both ways: takes bandwidth from others. /
+    /// 同时进行带宽压测（Mbit/s，会占用带宽）
     #[arg(long, value_name = "MBIT", value_parser = clap::value_parser!(u32).range(1..=i64::from(pingtong_evidence::LOAD_MBIT_MAX)))]
     pub load: Option<u32>,
-    /// Seconds of the load in all. / 压测总时长（秒）
+    /// Total duration of the load in seconds. / 压测总时长（秒）
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=i64::from(pingtong_evidence::LOAD_SECONDS_MAX)))]
     pub load_seconds: u32,
-    /// Ask surge-ping too. / 同时用 surge-ping 复核
+    /// Also ping with surge-ping, as a second opinion. / 同时用 surge-ping 复核
     #[arg(long)]
     pub second_opinion: bool,
-    /// Base of the metadata service, when not the real one. / 元数据服务地址
+    /// Base URL of the metadata service, if not the real one. / 元数据服务地址
     #[arg(long)]
     pub metadata: Option<String>,
 }
@@ -222,13 +232,14 @@ pub struct CheckArgs {
 /// Arguments of `snapshot`.
 #[derive(Debug, Args)]
 pub struct SnapshotArgs {
-    /// Settings with the account and the addresses of the cloud; not needed on an instance with a RAM role. / 配置文件（有 RAM 角色的实例上可省略）
+    /// Settings file with the account and the cloud's addresses; not needed on an instance with a RAM role. / 配置文件（有
+    /// RAM 角色的实例上可省略）
     #[arg(long)]
     pub config: Option<PathBuf>,
-    /// Where to write, with mode 0600; standard output when not given. / 输出文件（权限 0600）
+    /// Output file, with mode 0600; standard output if not given. / 输出文件（权限 0600）
     #[arg(long, short = 'o', conflicts_with = "to_collector")]
     pub out: Option<PathBuf>,
-    /// Report it to the collector of the settings. / 上报给配置文件中的收集端
+    /// Report the snapshot to the collector of the settings. / 上报给配置文件中的收集端
     #[arg(long, requires = "config")]
     pub to_collector: bool,
     /// Replace ids, names and addresses, so that it can be shared. / 替换 ID、名称和地址以便分享
@@ -237,19 +248,19 @@ pub struct SnapshotArgs {
     /// Read every VPC of the region, not only this instance's. / 读取该地域的所有 VPC
     #[arg(long)]
     pub all_vpcs: bool,
-    /// Also ask who changed what in so many hours. / 同时查询最近若干小时内的变更
+    /// Also query who changed what in the last HOURS hours. / 同时查询最近若干小时内的变更
     #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(1..=2_160))]
     pub changes: Option<u64>,
-    /// Seconds for the whole; what is not read by then is a gap. / 总时限（秒）
+    /// Time limit in seconds; what is not read by then is reported as a gap. / 总时限（秒）
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub within: u64,
-    /// Base of the metadata service, when not the real one. / 元数据服务地址
+    /// Base URL of the metadata service, if not the real one. / 元数据服务地址
     #[arg(long, value_name = "URL")]
     pub metadata: Option<String>,
-    /// Base of every API, when not the VPC's own endpoints. / OpenAPI 端点
+    /// Base URL of every API, if not the VPC's own endpoints. / OpenAPI 端点
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
-    /// Nothing on standard error but errors. / 标准错误上只输出错误
+    /// Print only errors on standard error. / 标准错误上只输出错误
     #[arg(long, short)]
     pub quiet: bool,
 }
@@ -257,10 +268,10 @@ pub struct SnapshotArgs {
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Settings to try out; without them only the host is looked at. / 配置文件
+    /// Settings file to check; without it, only the host is examined. / 配置文件
     #[arg(long)]
     pub config: Option<PathBuf>,
-    /// Peers to look up routes towards, beside those of the plan, and to search the largest packet to. / 另外要检查路由和最大报文的对端地址
+    /// Peers to check besides those of the plan: route lookup and search for the largest packet. / 另外要检查路由和最大报文的对端地址
     #[arg(long, value_name = "ADDRESS")]
     pub peer: Vec<IpAddr>,
 }

@@ -1,4 +1,8 @@
-//! The one place that reads the clocks of this host.
+//! Reads the clocks of this host for the whole agent, and converts the kernel's timestamps to monotonic time.
+//!
+//! Times are offsets on a monotonic clock that starts with [`Clock::start`]. Kernel timestamps of the wall clock are
+//! only converted if the wall clock was not stepped in between. The state machines get time from here; they read no
+//! clock. (`ping/samples.rs` also reads the wall clock, once per run.)
 
 #![expect(clippy::disallowed_methods, reason = "this is the shell that hands time to the machines")]
 
@@ -10,22 +14,22 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// How far the wall clock is put ahead of the host's, in milliseconds; see `clock_ahead_ms` in the settings.
+/// Milliseconds by which the agent's wall clock runs ahead of the host's; see `clock_ahead_ms` in the settings.
 static AHEAD_MS: AtomicI64 = AtomicI64::new(0);
 
-/// A stamp older than this is not believed: the wall clock was stepped between stamp and reading.
+/// Maximum age of a usable stamp. If a stamp is older, the wall clock was stepped between the stamp and the reading.
 const STAMP_AGE_MAX: Duration = Duration::from_secs(5);
-/// Nor one that was made so long after the clocks were read.
+/// Maximum time by which a stamp may be newer than the reading of the clocks.
 const STAMP_AFTER_MAX: Duration = Duration::from_millis(100);
 
-/// Two readings that took longer than this are not of one instant.
+/// Two clock readings count as one instant only if they took no longer than this.
 const READING_MAX: Duration = Duration::from_micros(2);
 const READINGS_MAX: usize = 4;
-/// What moves the wall clock by more than this was a step, once slewing (500 ppm at most, doubled here) is counted off.
+/// A larger change of the wall clock is a step, after slewing (at most 500 ppm, doubled here) is subtracted.
 const STEP_MIN: Duration = Duration::from_millis(1);
 const SLEW_PART: u32 = 1_000;
 
-/// Both clocks of the host, the monotonic one counted from when this was made.
+/// Both clocks of the host. The monotonic clock counts from the creation of this value.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     origin: Instant,
@@ -34,7 +38,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Starts counting.
+    /// Starts the monotonic clock at zero.
     pub fn start() -> Self {
         let mut best = (Instant::now(), 0, u64::MAX);
         for _ in 0..READINGS_MAX {
@@ -47,33 +51,35 @@ impl Clock {
         Self { origin: best.0, origin_nanos: best.1 }
     }
 
-    /// Both clocks.
+    /// Reads both clocks.
     pub fn now(&self) -> Now {
         Now { mono: self.mono(), wall: wall() }
     }
 
-    /// The monotonic clock.
+    /// Reads the monotonic clock.
     pub fn mono(&self) -> Duration {
         self.origin.elapsed()
     }
 
-    /// When on the monotonic clock the kernel read so many nanoseconds of it; none when that is not of our lifetime: in a
-    /// time namespace the kernel's clock is not the one that we are shown. `now` is a recent reading of ours.
+    /// Converts a kernel reading of its monotonic clock, in nanoseconds, to this clock. `now` is a recent reading of
+    /// this clock. `None` if the result is not close to `now`: in a time namespace, the kernel's clock differs from the
+    /// one that this process sees.
     pub fn of_kernel(&self, nanos: u64, now: Duration) -> Option<Duration> {
         let since = Duration::from_nanos(nanos.checked_sub(self.origin_nanos)?);
         let believed = now.saturating_sub(STAMP_AGE_MAX)..=now.saturating_add(STAMP_AFTER_MAX);
         believed.contains(&since).then_some(since)
     }
 
-    /// The tokio instant of a monotonic reading.
+    /// The Tokio instant of a monotonic reading.
     pub fn instant(&self, mono: Duration) -> tokio::time::Instant {
         tokio::time::Instant::from_std(self.origin + mono)
     }
 
-    /// Both clocks at one instant, for turning the kernel's stamps into times of the monotonic clock.
+    /// Reads both clocks at one instant, to convert the kernel's wall-clock stamps to monotonic time.
     ///
-    /// Read anew, their distance moves by what passes between two readings; as long as it may be the same distance, the
-    /// one of `last` is kept, so that the two stamps of one probe are turned by the same.
+    /// The measured distance of the clocks varies by the time that passes between the two readings. While the distance
+    /// may be unchanged, the one of `last` is kept, so that both stamps of one probe are converted with the same
+    /// distance.
     pub fn pair(&self, last: Option<Pair>) -> Pair {
         let (mono, system, took) = self.both();
         let Some(last) = last else { return Pair { mono, system, believed: true } };
@@ -86,7 +92,8 @@ impl Clock {
         Pair { mono, system, believed: off <= STEP_MIN + passed / SLEW_PART }
     }
 
-    /// Read again when we were interrupted between the readings; how long the reading took comes last.
+    /// Reads both clocks, again if the process was interrupted between the readings. Returns the monotonic clock, the
+    /// wall clock since 1970, and how long the reading took.
     fn both(&self) -> (Duration, Duration, Duration) {
         let mut best = (Duration::ZERO, Duration::ZERO, Duration::MAX);
         for _ in 0..READINGS_MAX {
@@ -104,7 +111,7 @@ impl Clock {
     }
 }
 
-/// `Instant` reads the same clock and does not show it.
+/// The kernel's monotonic clock in nanoseconds. `Instant` reads the same clock but does not expose its value.
 fn monotonic() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
     u64::try_from(now.as_nanos()).unwrap_or_default()
@@ -114,9 +121,9 @@ fn monotonic() -> u64 {
 #[derive(Debug, Clone, Copy)]
 pub struct Pair {
     mono: Duration,
-    /// Since 1970.
+    /// Wall clock since 1970.
     system: Duration,
-    /// Whether the wall clock was not stepped since the last pair: a stamp from before a step tells nothing.
+    /// False if the wall clock was stepped since the last pair: a stamp from before a step cannot be converted.
     believed: bool,
 }
 
@@ -126,7 +133,7 @@ impl Pair {
         self.mono
     }
 
-    /// When on the monotonic clock a stamp of the wall clock was made; none when it cannot be believed.
+    /// Converts a stamp of the wall clock to monotonic time; `None` if the stamp cannot be trusted.
     pub fn mono_of(&self, stamp: Duration) -> Option<Duration> {
         if !self.believed {
             return None;
@@ -134,20 +141,20 @@ impl Pair {
         if let Some(age) = self.system.checked_sub(stamp) {
             return (age <= STAMP_AGE_MAX).then(|| self.mono.saturating_sub(age));
         }
-        // Made after the reading, which comes before the packets are taken.
+        // The stamp is newer than the reading, since the clocks are read before the packets.
         let after = stamp.saturating_sub(self.system);
         (after <= STAMP_AFTER_MAX).then(|| self.mono.saturating_add(after))
     }
 }
 
-/// The wall clock.
+/// The wall clock, ahead of the host's by what [`put_ahead`] set.
 pub fn wall() -> Timestamp {
     let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let millis = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
     Timestamp::from_millis(millis.saturating_add(AHEAD_MS.load(Ordering::Relaxed)))
 }
 
-/// Puts the wall clock ahead of the host's, for the life of the process.
+/// Puts [`wall`] ahead of the host's clock for the life of the process.
 pub fn put_ahead(millis: i64) {
     AHEAD_MS.store(millis, Ordering::Relaxed);
 }
@@ -184,7 +191,7 @@ mod tests {
         let mut pair = clock.pair(None);
         let distance = |pair: &Pair| pair.system.abs_diff(pair.mono);
         let first = distance(&pair);
-        // Within what a reading may be off; not over hours, in which the clocks drift.
+        // The tolerance is the error of a reading; it does not cover drift over hours.
         for _ in 0..100 {
             pair = clock.pair(Some(pair));
         }

@@ -1,4 +1,4 @@
-//! The language of what users read. Logs are English.
+//! The language of user-facing output. Logs are always in English.
 
 /// Chinese or English.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -10,7 +10,7 @@ pub enum Lang {
 }
 
 impl Lang {
-    /// The text of this language.
+    /// The text in this language.
     pub fn pick<'t>(self, zh: &'t str, en: &'t str) -> &'t str {
         match self {
             Self::Zh => zh,
@@ -18,7 +18,7 @@ impl Lang {
         }
     }
 
-    /// What a locale such as `zh_CN.UTF-8` asks for.
+    /// The language for a locale such as `zh_CN.UTF-8`.
     pub fn of_locale(locale: &str) -> Self {
         if locale.to_ascii_lowercase().starts_with("zh") { Self::Zh } else { Self::En }
     }

@@ -1,16 +1,16 @@
-//! Reads the command line, opens the sockets while the capability is there, drops it, and hands over.
+//! Reads the command line, opens the sockets while the process has the capability, drops it, and runs the command.
 
 use clap::Parser;
 use pingtong_agent::{
-    Lang, chain,
+    Lang, chain, check,
     cli::{Cli, Command, LogFormat},
     clock::{self, Clock},
     doctor,
     engine::{Engine, Sockets},
-    oneshot::{self, Exit, Usage},
+    exit::{Exit, Usage},
     ping,
-    port_tap::PortTap,
-    privilege, render, run,
+    ports::tap::PortTap,
+    privilege, run,
     settings::{Settings, SettingsError, environment_lang, environment_log},
     snapshot,
 };
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let wrong = error.use_stderr();
-            // Help and version go to standard output; nothing is to be done when that is closed.
+            // Help and version go to standard output; if that is closed, nothing can be done.
             let _ = error.print();
             return ExitCode::from(if wrong { EXIT_USAGE } else { 0 });
         }
@@ -61,8 +61,8 @@ fn start(cli: &Cli) -> anyhow::Result<Exit> {
         _ => None,
     };
     clock::put_ahead(settings.as_ref().map_or(0, |settings| settings.clock_ahead_ms));
-    // `doctor` looks at the capabilities, the second opinion of `check` opens a socket of its own, and `ping` drops them once
-    // its sockets are as it wants them.
+    // `doctor` examines the capabilities, the second opinion of `check` opens its own socket, and `ping` drops the
+    // capabilities once its sockets are configured.
     let sockets = if matches!(&cli.command, Command::Run(_)) { Sockets::open_at_rest() } else { Sockets::open() };
     let tap = match &cli.command {
         Command::Run(_) => {
@@ -99,17 +99,17 @@ async fn work(
                 .enable_all()
                 .build()?;
             let done = run::run(settings, engine, tap, clock, beside.handle().clone()).await;
-            // What still waits for somebody else is not waited for.
+            // Tasks that still wait for another host are abandoned.
             beside.shutdown_background();
             done?;
             Ok(Exit::Healthy)
         }
         (Command::Run(_) | Command::Ping(_) | Command::Man | Command::Completions { .. }, _) => Ok(Exit::Undecided),
-        (Command::Check(args), _) => oneshot::check(args, engine, clock, cli.json, lang).await,
+        (Command::Check(args), _) => check::check(args, engine, clock, cli.json, lang).await,
         (Command::Snapshot(args), _) => snapshot::run(args, cli.json, lang).await,
         (Command::Doctor(args), _) => {
             let (findings, exit) = doctor::examine(args, engine, clock).await?;
-            render::doctor(&findings, cli.json, lang)?;
+            doctor::page::print(&findings, cli.json, lang)?;
             Ok(exit)
         }
     }

@@ -1,4 +1,7 @@
-//! Engine, prober and ledger joined: what every command that probes drives.
+//! Joins engine, prober and arrival ledger, for every command that probes by ICMP.
+//!
+//! It moves data between the three: packets in, probes out, finished rounds and arrivals to the caller. It does not
+//! choose targets or schedule rounds; the caller starts them.
 
 use crate::{
     clock::Clock,
@@ -11,37 +14,38 @@ use pingtong_probe::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-/// Probes handed over before the sockets are read again, so that replies do not pile up behind a burst.
+/// Maximum probes sent before the sockets are read again, so that replies do not pile up behind a burst.
 const SEND_MAX: usize = 64;
-/// Rounds given out before the caller gets its turn.
+/// Maximum rounds returned before the caller gets its turn.
 const CLOSE_MAX: usize = 64;
-/// Between two looks at leisure while answers are to come, and while only others' probes can: the kernel's stamps tell
-/// when packets came. What its queues cannot hold for so long (10 000 arrivals a second) it drops, and tells.
+/// Interval of batched, low-priority reads while replies are outstanding, and while only probes of other agents can
+/// arrive: the kernel's timestamps show when packets arrived. What its queues cannot hold for that long (more than
+/// 10 000 arrivals a second) is dropped, and the drops are reported.
 const LOOK: Duration = Duration::from_millis(100);
 const LOOK_AT_REST: Duration = Duration::from_millis(200);
 
-/// What came of driving.
+/// Result of one call of [`Probing::pump`].
 #[derive(Debug, Default)]
 pub struct Yield {
     /// Rounds that are over.
     pub rounds: Vec<ProbeRound>,
-    /// Arrivals that are due.
+    /// Arrivals that are due to be reported.
     pub arrivals: Vec<ArrivalRound>,
 }
 
-/// The three together.
+/// Engine, prober and ledger.
 #[derive(Debug)]
 pub struct Probing {
     clock: Clock,
     engine: Engine,
     prober: Prober,
     ledger: ArrivalLedger,
-    /// Whether rounds that nobody asked for may end a moment later, so that less is spent on waking for them.
+    /// Whether rounds without a request may end slightly later, so that less is spent on wake-ups.
     steady: bool,
 }
 
 impl Probing {
-    /// At rest.
+    /// Creates it without rounds.
     pub fn new(clock: Clock, engine: Engine, agent: AgentId, key: NonceKey, rate_pps_max: u32) -> Self {
         let prober = Prober::new(ProberSettings {
             agent: agent.clone(),
@@ -56,23 +60,23 @@ impl Probing {
         Self { clock, engine, prober, ledger, steady: false }
     }
 
-    /// The same for work that goes on for ever: packets are read at leisure while nobody waits for a round.
+    /// The same for permanent work: packets are read in batches, at low priority, while no request waits for a round.
     #[must_use]
     pub fn steady(self) -> Self {
         Self { steady: true, ..self }
     }
 
-    /// The engine.
+    /// The engine in use.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// What did not go as planned.
+    /// Counters of what did not go as planned.
     pub fn counters(&self) -> Counters {
         self.prober.counters()
     }
 
-    /// Rounds under way.
+    /// Rounds in progress.
     pub fn rounds(&self) -> usize {
         self.prober.rounds()
     }
@@ -82,7 +86,7 @@ impl Probing {
         self.prober.handle(self.clock.now(), Input::Start(order));
     }
 
-    /// Takes the plan's key, senders and budgets, the latter in bits per second.
+    /// Applies the plan's key, senders and budgets, the latter in bits per second.
     pub fn plan(&mut self, key: NonceKey, senders: Vec<AgentId>, buckets: BTreeMap<BucketKey, u64>) {
         let now = self.clock.now();
         self.prober.handle(now, Input::Rekey(key.clone()));
@@ -90,12 +94,12 @@ impl Probing {
         self.ledger.handle(now, Sighting::Plan { key, senders });
     }
 
-    /// Takes what another socket than the engine's saw arrive or leave.
+    /// Takes what a socket other than the engine's saw arrive or leave.
     pub fn sight(&mut self, sighting: Sighting<'_>) {
         self.ledger.handle(self.clock.now(), sighting);
     }
 
-    /// Ends everything and gives out what there is.
+    /// Ends everything and returns what there is.
     pub fn finish(&mut self) -> Yield {
         let now = self.clock.now();
         self.engine.drain_last(&self.clock, &mut self.prober, &mut self.ledger);
@@ -104,7 +108,7 @@ impl Probing {
         self.pump()
     }
 
-    /// Does what is due: reads, sends, and gives out what is over.
+    /// Does what is due: reads, sends, and returns what is over.
     pub fn pump(&mut self) -> Yield {
         self.engine.drain(&self.clock, &mut self.prober, &mut self.ledger);
         let mut out = Yield::default();
@@ -119,7 +123,7 @@ impl Probing {
         }
         self.send(now, &probes);
         if !probes.is_empty() && !self.is_at_leisure() {
-            // That they left is there to be read at once, and would wake us otherwise.
+            // The departures are queued already, and would cause a wake-up otherwise.
             self.engine.drain(&self.clock, &mut self.prober, &mut self.ledger);
         }
         while let Some(arrival) = self.ledger.poll(self.clock.now()) {
@@ -142,18 +146,18 @@ impl Probing {
         });
     }
 
-    /// When [`Probing::pump`] has something to do though nothing came to be read.
+    /// When [`Probing::pump`] has something to do even if nothing arrives.
     pub fn next_deadline(&self) -> Option<Duration> {
         [self.prober.next_deadline(), self.ledger.next_deadline()].into_iter().flatten().min()
     }
 
-    /// At leisure, when to look whether something came.
+    /// When to read the sockets next during batched, low-priority reads; `None` otherwise.
     pub fn next_look(&self) -> Option<Duration> {
         let every = if self.prober.rounds() > 0 { LOOK } else { LOOK_AT_REST };
         self.is_at_leisure().then(|| self.engine.next_look(every)).flatten()
     }
 
-    /// Waits until there is something to read; at leisure for ever, see [`Probing::next_look`].
+    /// Waits until there is something to read; forever during batched, low-priority reads, see [`Probing::next_look`].
     pub async fn readable(&mut self) {
         let leisure = self.is_at_leisure();
         self.engine.ready(leisure, &self.clock, &mut self.prober).await;
@@ -163,7 +167,7 @@ impl Probing {
         self.steady && !self.prober.is_waited_for()
     }
 
-    /// Waits until [`Probing::pump`] has something to do. May be dropped at any time.
+    /// Waits until [`Probing::pump`] has something to do. The future may be dropped at any time.
     pub async fn wait(&mut self) {
         let (clock, deadline) = (self.clock, self.next_deadline());
         let due = async {
@@ -187,7 +191,7 @@ impl Probing {
     }
 }
 
-/// Random, or the process id when the kernel gives none: it only keeps identifiers of two runs apart.
+/// A random number, or the process id if the kernel provides none: it only keeps identifiers of two runs apart.
 fn seed() -> u64 {
     let mut bytes = [0; 8];
     match getrandom::fill(&mut bytes) {

@@ -1,7 +1,7 @@
-//! `agent.toml` and the environment.
+//! Settings of the agent: `agent.toml` and the environment.
 //!
-//! Every mistake in the file is told at once, each with its line and the accepted form; unknown keys are mistakes.
-//! Nothing else in this crate reads the environment.
+//! All mistakes in the file are reported at once, each with its line and the accepted form; unknown keys are mistakes.
+//! No other module of this crate reads the environment.
 
 #![expect(clippy::disallowed_methods, reason = "the one module that reads the environment")]
 
@@ -22,7 +22,7 @@ use toml::{
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself, for the wire.
+    /// The secret itself, for requests to the collector.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -34,51 +34,51 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What `agent.toml` says.
+/// Contents of `agent.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `https://HOST:PORT` of the collector.
     pub collector: String,
-    /// The one certificate that the collector may show, as PEM.
+    /// The only certificate accepted from the collector, as PEM.
     pub certificate: String,
-    /// This agent.
+    /// Id of this agent.
     pub agent: AgentId,
-    /// Its secret.
+    /// The agent's secret.
     pub secret: Secret,
-    /// The account that it speaks for.
+    /// The account for which it reports.
     pub account: AccountId,
-    /// What it may probe.
+    /// Addresses that it may probe.
     pub allow: Vec<Cidr>,
-    /// Probes per second at most, all targets together.
+    /// Maximum probes per second over all targets.
     pub rate_pps_max: u32,
-    /// Megabits a second at most of a load that the plan asks for; none is sent while it is 0, which it is unless set.
+    /// Maximum Mbit/s of a load that the plan requests; none is sent if it is 0, the default.
     pub load_mbit_max: u32,
-    /// Seconds at most of such a load.
+    /// Maximum seconds of such a load.
     pub load_seconds_max: u32,
-    /// UDP ports at which probes of other agents may be echoed when the plan asks for it and no service is there.
+    /// UDP ports at which probes of other agents may be echoed, if the plan requests it and no service uses the port.
     pub udp_echo: Vec<u16>,
-    /// Where reports are kept while the collector is away.
+    /// Directory that keeps reports until the collector has them.
     pub spool: PathBuf,
-    /// Base of the metadata service, when not the real one.
+    /// Base URL of the metadata service, if not the real one.
     pub metadata: Option<String>,
-    /// Endpoint of all OpenAPI products, when not the VPC's own.
+    /// Endpoint of all OpenAPI products, if not the VPC's own.
     pub cloud_endpoint: Option<String>,
     /// Whether this agent reads its account's configuration.
     pub snapshot: bool,
-    /// By how much this agent takes the time to be later than the host's clock says. For tests of hosts whose clock is
-    /// wrong, where no clock but the one of the machine can be had.
+    /// Milliseconds by which this agent's wall clock is ahead of the host's. For tests of hosts with a wrong clock,
+    /// where only the machine's own clock is available.
     pub clock_ahead_ms: i64,
 }
 
-/// Why there are no settings.
+/// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file cannot be read.
     #[error("cannot read settings \"{path}\"; make it with \"pingtong enroll … --out {path}\"")]
     Read {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// Why.
+        /// Why it cannot be read.
         #[source]
         source: std::io::Error,
     },
@@ -87,20 +87,20 @@ pub enum SettingsError {
     Mistakes(Vec<String>),
 }
 
-/// Probes per second without `rate_pps_max`.
+/// Default of `rate_pps_max`.
 const RATE_PPS_DEFAULT: u32 = 2_000;
-/// Seconds of a load without `load_seconds_max`.
+/// Default of `load_seconds_max`.
 const LOAD_SECONDS_DEFAULT: u32 = 3;
-/// Most that `clock_ahead_ms` may be, either way: a day.
+/// Maximum of `clock_ahead_ms`, in either direction: a day.
 const CLOCK_AHEAD_MS_MAX: i64 = 86_400_000;
-/// Most that `rate_pps_max` may be.
+/// Maximum of `rate_pps_max`.
 const RATE_PPS_MAX: u32 = 200_000;
 
 impl Settings {
-    /// Reads a file.
+    /// Reads a settings file.
     ///
     /// # Errors
-    /// [`SettingsError`] with every mistake.
+    /// [`SettingsError`] if the file cannot be read, or with every mistake in it.
     pub fn load(path: &Path) -> Result<Self, SettingsError> {
         let shown = path.display().to_string();
         let text =
@@ -108,10 +108,10 @@ impl Settings {
         Self::parse(&text, &shown)
     }
 
-    /// Reads a text; `name` is the file in messages.
+    /// Parses the text of a settings file; `name` is its name in messages.
     ///
     /// # Errors
-    /// [`SettingsError::Mistakes`].
+    /// [`SettingsError::Mistakes`] if the text is not TOML, or a key is missing, unknown or has a wrong value.
     pub fn parse(text: &str, name: &str) -> Result<Self, SettingsError> {
         let mut reader = Reader { text, name, mistakes: vec![] };
         let document = match DeTable::parse(text) {
@@ -131,7 +131,7 @@ impl Settings {
     }
 }
 
-/// The language that the environment asks for, as `LC_ALL`, `LC_MESSAGES` and `LANG` rank.
+/// The language of the environment: the first of `LC_ALL`, `LC_MESSAGES` and `LANG` that is set.
 pub fn environment_lang() -> Lang {
     ["LC_ALL", "LC_MESSAGES", "LANG"]
         .iter()
@@ -140,7 +140,7 @@ pub fn environment_lang() -> Lang {
         .map_or(Lang::En, |value| Lang::of_locale(&value))
 }
 
-/// The log filter of the environment, if any.
+/// The log filter of the environment, from `PINGTONG_LOG` or else `RUST_LOG`.
 pub fn environment_log() -> Option<String> {
     std::env::var("PINGTONG_LOG").ok().or_else(|| std::env::var("RUST_LOG").ok()).filter(|value| !value.is_empty())
 }
@@ -291,7 +291,7 @@ impl Reader<'_> {
         (blocks.len() == items.len()).then_some(blocks)
     }
 
-    /// Ports of a list; none of them when the key is not there.
+    /// Reads a list of ports; empty if the key is missing.
     fn ports(&mut self, table: &DeTable<'_>, key: &str) -> Option<Vec<u16>> {
         let Some(value) = table.get(key) else { return Some(vec![]) };
         let form = "a list of ports such as [7], each from 1 to 65535";

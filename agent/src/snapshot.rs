@@ -1,9 +1,9 @@
 //! `pingtong-agent snapshot`: this account's configuration, read once with the instance's RAM role.
 //!
-//! Who and where this is comes from the metadata service, with or without an `agent.toml`. What could not be read is a
-//! gap in the result, never an error; the exit code tells a complete snapshot from one with gaps.
+//! Account, region and VPC come from the metadata service, with or without an `agent.toml`. What could not be read is a
+//! gap in the result, never an error; the exit code distinguishes a complete snapshot from one with gaps.
 
-use crate::{Lang, cli::SnapshotArgs, clock::wall, collector::Collector, oneshot::Exit, render, settings::Settings};
+use crate::{Lang, cli::SnapshotArgs, clock::wall, exit::Exit, render, settings::Settings, uplink::client::Collector};
 use anyhow::{Context, bail};
 use pingtong_cloud::{
     Client, ClientSettings, Credentials, EndpointRule, GatherScope, MetadataClient, Progress, RedactionKey,
@@ -18,10 +18,10 @@ use std::{
     time::Duration,
 };
 
-/// Takes the snapshot, tells what is in it, and puts it where it is wanted.
+/// Takes the snapshot, prints a summary of it, and writes it or sends it to the collector.
 ///
 /// # Errors
-/// When settings or identity cannot be had, or the result cannot be put where it is wanted.
+/// Fails if settings or identity are not available or disagree, or if the result cannot be written or sent.
 pub async fn run(args: &SnapshotArgs, json: bool, lang: Lang) -> anyhow::Result<Exit> {
     let settings = args.config.as_deref().map(Settings::load).transpose()?;
     let of_settings = |value: fn(&Settings) -> Option<String>| settings.as_ref().and_then(value);
@@ -31,7 +31,7 @@ pub async fn run(args: &SnapshotArgs, json: bool, lang: Lang) -> anyhow::Result<
     let identity = metadata
         .identity()
         .await
-        .context("cannot tell account and region without the metadata service; run this on the instance, or use \"pingtong snapshot\"")?;
+        .context("account and region are not known without the metadata service; run this on the instance, or use \"pingtong snapshot\"")?;
     if let Some(settings) = settings.as_ref().filter(|settings| settings.account != identity.account) {
         bail!(
             "the settings are those of account {}, this instance is of account {}; use the file that was made for it",
@@ -85,7 +85,7 @@ fn shown(args: &SnapshotArgs, snapshot: Snapshot) -> anyhow::Result<Snapshot> {
     redacted.context("the snapshot could not be redacted")
 }
 
-/// One line with `--json`, for programs that read line by line; else for people.
+/// Writes the snapshot: as one line with `--json`, for programs that read line by line; otherwise indented for people.
 fn put(out: Option<&Path>, snapshot: &Snapshot, json: bool) -> anyhow::Result<()> {
     let write = |to: &mut dyn io::Write| -> io::Result<()> {
         let mut to = io::BufWriter::new(to);
@@ -101,7 +101,7 @@ fn put(out: Option<&Path>, snapshot: &Snapshot, json: bool) -> anyhow::Result<()
     whole(path, write).with_context(|| format!("cannot write \"{}\"; name another file with --out", path.display()))
 }
 
-/// A file that is there whole or not at all, and only its owner's from the first byte on.
+/// Writes a file completely or not at all, readable only by its owner from the first byte on.
 fn whole(path: &Path, write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");

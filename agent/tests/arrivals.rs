@@ -1,9 +1,10 @@
-//! The engine in network namespaces of the test's own: what becomes of probes that a guest refuses, and where they are lost.
+//! The engine in network namespaces: what happens to probes that a guest refuses, and where probes are lost.
 //!
-//! Question: are never arrived, refused by the guest, accepted but not answered, and answered but swallowed told apart, for
-//! each way in which a guest can do so? And is the direction of loss exact to the packet, with the counters of the firewall
-//! that drops them as the truth? A sender, a router and a responder, joined by veth pairs; nothing leaves this host. Where
-//! namespaces are not permitted the test says so and passes, except under `CI`, where it must run.
+//! Questions: are the cases "never arrived", "refused by the guest", "accepted but not answered" and "answered, but the
+//! reply dropped" distinguished, for each way in which a guest can cause them? Is the direction of loss exact to the
+//! packet, with the counters of the firewall that drops them as the truth? A sender, a router and a responder are
+//! joined by veth pairs; nothing leaves this host. Where namespaces are not permitted, the test says so and passes,
+//! except under `CI`, where it must run.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,7 +32,7 @@ use tokio::time::{Instant, timeout};
 const DEADLINE: Duration = Duration::from_secs(30);
 const PROBES: u32 = 20;
 
-/// Waits until the responder can be reached at all: the kernel brings cards and IPv6 up some time after it is told to, and
+/// Waits until the responder is reachable: the kernel brings interfaces and IPv6 up some time after the command, and
 /// loses what is sent until then.
 async fn settle(road: &Road) {
     let deadline = Instant::now() + DEADLINE;
@@ -42,7 +43,7 @@ async fn settle(road: &Road) {
     }
 }
 
-/// The road, or none with the reason on standard error; an error under `CI`.
+/// Builds the network; `None`, with the reason on standard error, if that is not possible. Fails under `CI`.
 async fn road() -> Option<Road> {
     let road = road::build()?;
     settle(&road).await;
@@ -53,7 +54,7 @@ fn agent(name: &str) -> AgentId {
     AgentId::parse(name).unwrap()
 }
 
-/// A whole agent's engine, ledger and prober in a namespace.
+/// Engine, ledger and prober of a whole agent, in a namespace.
 fn probing(net: &Net, name: &str) -> Probing {
     let engine = Engine::start(net.within(Sockets::open));
     assert_eq!(engine.degraded(), None, "both sockets are needed");
@@ -63,7 +64,7 @@ fn probing(net: &Net, name: &str) -> Probing {
     probing
 }
 
-/// What the two ends saw.
+/// What both ends saw.
 struct Seen {
     round: ProbeRound,
     arrivals: Vec<ArrivalRound>,
@@ -75,7 +76,8 @@ impl Seen {
         known.fold(SequenceSet::new(), |all, set| all.union(set))
     }
 
-    /// Numbers of probes seen on the responder's interface, let in by it, answered by it, and answered for the sender.
+    /// Numbers of probes seen on the responder's interface, accepted by it, answered by it, and answered for the
+    /// sender.
     fn counts(&self) -> [u64; 4] {
         let on_wire = self.arrived(|arrival| &arrival.on_wire).len();
         let accepted = self.arrived(|arrival| &arrival.accepted).len();
@@ -84,7 +86,7 @@ impl Seen {
     }
 }
 
-/// Sends a round and waits for both ends to tell.
+/// Sends a round and waits for the reports of both ends.
 async fn probe(road: &Road, to: &str, probes: u32, spacing: Duration) -> Seen {
     let order = RoundOrder {
         pair: PairId::parse("pair").unwrap(),
@@ -111,7 +113,7 @@ async fn send(road: &Road, order: RoundOrder) -> Seen {
         rounds.extend(here.pump().rounds);
         arrivals.extend(there.pump().arrivals);
         if rounds.is_empty() {
-            // What neither end waits for is nothing to wait for: a lapse of the time is no failure.
+            // There may be nothing that either end waits for, so that a timeout is not a failure.
             let _ = timeout(Duration::from_millis(100), async {
                 tokio::select! { () = here.wait() => {}, () = there.wait() => {} }
             })
@@ -124,7 +126,7 @@ async fn send(road: &Road, order: RoundOrder) -> Seen {
     Seen { round: rounds.remove(0), arrivals }
 }
 
-/// What is wrong, commands that make it so at the responder, and what is seen then, as [`Seen::counts`] has it.
+/// Each fault: its name, commands that cause it at the responder, and the expected [`Seen::counts`].
 fn wrongs() -> Vec<(&'static str, String, [u64; 4])> {
     let request = "icmp type echo-request";
     let card = "nft add table netdev t\n nft add chain netdev t c { type filter hook ingress device up0 priority 0 ; }";
@@ -154,7 +156,7 @@ fn wrongs() -> Vec<(&'static str, String, [u64; 4])> {
 async fn every_way_of_refusing_shows_where_it_is() {
     for (name, commands, expected) in wrongs() {
         let Some(road) = road().await else { return };
-        // The router must hand it over also when nobody answers for the address any more.
+        // The router must deliver the probes even if nothing answers for the address any more.
         let line = road.there.run("ip -br link show up0").unwrap();
         let card = line.split_whitespace().nth(2).unwrap();
         road.router.all(&format!("ip neigh replace {THERE} lladdr {card} dev r2 nud permanent"));
@@ -217,7 +219,7 @@ async fn a_refusal_of_the_own_kernel_is_told_by_its_number_and_stamps_stay_with_
          nft add rule inet t c icmp type echo-request numgen inc mod 3 0 drop"
     ));
     let seen = probe(&road, THERE, 300, Duration::from_micros(100)).await;
-    // A batch that stops at a refusal is taken up there by a second try, which the firewall may let pass.
+    // A batch that stops at a refusal continues there with a second try, which the firewall may let pass.
     let refused: u64 = seen.round.send_errors.iter().map(|error| error.probes.len()).sum();
     assert!(seen.round.send_errors.iter().all(|error| error.errno == libc::EPERM), "{:?}", seen.round.send_errors);
     assert_eq!(seen.round.sent.len() + refused, 300);
@@ -284,7 +286,8 @@ async fn a_load_tells_what_each_direction_carries() {
     let ([arrived, _, answered, received], sent) = (seen.counts(), seen.round.sent.len());
     assert_eq!((sent, seen.round.load_bits_per_s), (step.probes.into(), Some(8_000_000)));
     assert_eq!((sent - arrived, answered - received), (counted("out"), counted("back")), "each way its own loss");
-    // The limits begin with a second's worth beside the burst, so that 4 Mbit/s go out and 2 come back in this one second.
+    // The limits start with a second's worth plus the burst, so that 4 Mbit/s go out and 2 come back in this one
+    // second.
     let kbit = |packets: u64| packets * 8_000 / sent;
     let took = seen.round.ended_at.since(seen.round.started_at);
     let text = format!("{arrived} arrived, {received} back of {sent} within {took:?}");

@@ -1,8 +1,9 @@
-//! What a pinger makes of replies that its own receive queue drops, in network namespaces.
+//! How `ping` treats replies that its own receive queue drops, in network namespaces.
 //!
-//! Question: when a responder holds back its answers and lets them go in one burst while the pinger is held up, is what the
-//! queue cannot hold told as this host's own drops and never as loss? And does a burst of what is on its way fit the queue,
-//! whatever the size of the probes? The pinger lacks the capability to widen its buffer beyond the host's bound.
+//! Questions: if a responder holds back its replies and sends them in one burst while the pinger is stopped, are those
+//! that the queue cannot hold reported as this host's own drops, and never as loss? Do the replies to all probes in
+//! flight fit the queue, whatever the size of the probes? The pinger lacks the capability to raise its buffer beyond
+//! the host's limit.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test stops at what it did not expect")]
 #![allow(clippy::disallowed_methods, reason = "whether this is CI is told by the environment, and waits are bounded")]
@@ -31,11 +32,11 @@ use std::{
 
 const AGENT: &str = env!("CARGO_BIN_EXE_pingtong-agent");
 const DEADLINE: Duration = Duration::from_mins(1);
-/// After so many milliseconds without a probe the pinger waits for answers.
+/// After this many milliseconds without a probe, the pinger waits for replies.
 const QUIET_MS: i64 = 200;
 const IPV4_HEADER_BYTES: usize = 20;
 
-/// Answers echo requests when it is told to, in the place of the kernel there.
+/// Answers echo requests on command, in place of the responder's kernel.
 struct Responder {
     fd: OwnedFd,
     held: Vec<(SockaddrIn, Vec<u8>)>,
@@ -53,7 +54,7 @@ impl Responder {
         Self { fd, held: vec![], seen: 0 }
     }
 
-    /// Holds back what comes until nothing more does.
+    /// Holds back requests that arrive, until no more arrive.
     fn hold(&mut self) {
         let since = Instant::now();
         let mut buffer = vec![0; 4_096];
@@ -71,7 +72,7 @@ impl Responder {
         }
     }
 
-    /// Lets all answers go, each so many times.
+    /// Sends all replies, each `times` times.
     fn release(&mut self, times: usize) {
         for (to, reply) in self.held.drain(..) {
             for _ in 0..times {
@@ -81,7 +82,7 @@ impl Responder {
     }
 }
 
-/// The type becomes that of a reply, and the checksum greater by what it became less.
+/// Makes the reply to a request: the checksum rises by as much as the type falls.
 fn reply_to(request: &[u8]) -> Vec<u8> {
     let mut reply = request.to_vec();
     let sum = u32::from(u16::from_be_bytes([reply[2], reply[3]])) + 0x0800;
@@ -91,7 +92,7 @@ fn reply_to(request: &[u8]) -> Vec<u8> {
     reply
 }
 
-/// What the pinger lacks: to widen its buffer, and in the second case also to have its replies picked up in the kernel.
+/// What the pinger lacks: raising its buffer, and in the second case also ring-buffer receive of replies.
 const LACKS: [&str; 2] = ["-net_admin", "-net_admin,-bpf,-sys_admin"];
 
 fn start(road: &Road, lacks: &str, arguments: &[&str]) -> Child {
@@ -101,7 +102,7 @@ fn start(road: &Road, lacks: &str, arguments: &[&str]) -> Child {
     road.here.within(move || command.spawn().unwrap())
 }
 
-/// Holds the pinger up while `work` is done.
+/// Stops the pinger while `work` runs.
 fn held_up(child: &Child, work: impl FnOnce()) {
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
     kill(pid, Signal::SIGSTOP).unwrap();
@@ -131,7 +132,7 @@ fn number(summary: &Value, key: &str) -> u64 {
 #[test]
 fn answers_that_the_own_queue_dropped_are_own_drops_and_no_loss() {
     const PROBES: u64 = 1_000;
-    // Forty answers to each probe, 832 bytes of the queue each, are more than the greatest buffer that is asked for.
+    // Forty replies to each probe, at 832 bytes of the queue each, exceed the largest buffer that is requested.
     const TIMES: usize = 40;
     for lacks in LACKS {
         let Some(road) = road::build() else { return };
@@ -147,7 +148,7 @@ fn answers_that_the_own_queue_dropped_are_own_drops_and_no_loss() {
         assert_eq!((sent, lost), (PROBES, 0), "{summary}");
         assert_eq!(received + undecided, PROBES, "{summary}");
         assert!(received > 0 && undecided > 0 && own_drops > 0, "the queue ran over: {summary}");
-        // Every answer that was let go is accounted for.
+        // Every reply that was sent is accounted for.
         assert_eq!(received + duplicates + own_drops, PROBES * TIMES as u64, "{summary}");
         assert_eq!((&summary["loss"]["attributable"], output.status.code()), (&false.into(), Some(2)), "{summary}");
     }

@@ -1,4 +1,4 @@
-//! `pingtong-agent ping` as a program: its output, its exit codes, its end, in a network namespace of its own.
+//! `pingtong-agent ping` as a program: its output, its exit codes and how it ends, in its own network namespace.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops at what it did not expect")]
 #![expect(clippy::disallowed_methods, reason = "whether this is CI is told by the environment")]
 
@@ -12,7 +12,7 @@ use std::{
 
 const AGENT: &str = env!("CARGO_BIN_EXE_pingtong-agent");
 
-/// The agent in a namespace with nothing but a loopback interface, after `before` was done there.
+/// The agent in a namespace with only a loopback interface, after the commands `before` ran there.
 fn in_namespace(before: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     command.args(["-Urn", "sh", "-c", &format!("ip link set lo up && {before} exec \"$@\""), "sh", AGENT, "ping"]);
@@ -20,7 +20,7 @@ fn in_namespace(before: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Whether such namespaces can be made here; a test that cannot run says so and fails under CI.
+/// Whether such namespaces can be created here; a test that cannot run says so, and fails under CI.
 fn possible() -> bool {
     let made = Command::new("unshare").args(["-Urn", "sh", "-c", "ip link set lo up"]).output();
     let possible = made.is_ok_and(|made| made.status.success());
@@ -68,7 +68,7 @@ fn one_line_a_target_and_a_last_line_for_the_whole() {
     assert!(summary["seconds"].as_f64().unwrap() > 0.0 && summary["rate_pps"].as_f64().unwrap() > 0.0);
 }
 
-/// The kernel hands the peak of a program on to what it starts; that is not ours.
+/// The kernel passes the peak memory of a program on to what that starts, which must not be reported as ours.
 #[test]
 fn memory_is_that_of_the_pinger_and_ten_thousand_targets_take_little_of_it() {
     if !possible() {
@@ -83,7 +83,7 @@ fn memory_is_that_of_the_pinger_and_ten_thousand_targets_take_little_of_it() {
     };
     let (one, many) = (peak_kib("127.1.0.1", "40000"), peak_kib("127.1.0.0/18", "3"));
     assert!(large.len() > 80 << 20 && one < 60 << 10, "{one} KiB");
-    // 16,382 targets; what they share, the code that prints them among it, is in the difference too.
+    // 16,382 targets. The difference also includes what they share, such as the code that prints them.
     assert!(many < one + 16_382 * 400 / 1_024 + 512, "{many} KiB after {one} KiB");
 }
 
@@ -161,13 +161,13 @@ fn an_interrupt_prints_what_is_known_and_waits_no_longer() {
         return;
     }
     let arguments = ["127.0.0.1", "--loop", "-p", "5", "-t", "60000", "--json"];
-    // The shell tells its number, which the agent keeps.
+    // The shell prints its process id, which the agent keeps.
     let mut child = in_namespace("echo $$;", &arguments).stdout(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut number = String::new();
     out.read_line(&mut number).unwrap();
     let status = format!("/proc/{}/status", child.id());
-    // Its signals are blocked once it watches them; until then an interrupt would just kill it.
+    // The signals are blocked once the agent watches them; before that, an interrupt would kill it.
     let watches = || {
         std::fs::read_to_string(&status).is_ok_and(|text| {
             let blocked = text.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or("0");
@@ -256,7 +256,7 @@ fn a_link_local_target_is_reached_by_the_interface_named_with_it_and_by_no_other
         command.arg("ping").args(targets).args(["-c", "3", "-p", "20", "-t", "300", "--json"]).env("LC_ALL", "C");
         road.here.within(move || command.output().unwrap())
     };
-    // The kernel brings a card's own link-local address up some time after the card.
+    // The kernel brings up an interface's own link-local address some time after the interface.
     let since = std::time::Instant::now();
     let mut output = ping(&["fe80::aa%up0"]);
     while code(&output) != Some(0) && since.elapsed().as_secs() < 30 {
@@ -277,7 +277,7 @@ fn a_link_local_target_is_reached_by_the_interface_named_with_it_and_by_no_other
     }
 }
 
-/// A terminal of the test's own, the far end of which a program takes for the real one.
+/// A terminal of the test's own; the program takes its far end for a real one.
 struct Terminal {
     master: std::fs::File,
     shown: std::sync::mpsc::Receiver<Vec<u8>>,
@@ -285,11 +285,11 @@ struct Terminal {
 }
 
 impl Terminal {
-    /// Starts the pinger on it, as the program that its keys interrupt.
+    /// Starts `ping` on it, as the program that the terminal's keys interrupt.
     fn start(arguments: &[&str]) -> (Self, std::process::Child) {
         let size = nix::pty::Winsize { ws_row: 24, ws_col: 140, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = nix::pty::openpty(Some(&size), None).unwrap();
-        // Held by the program itself, its terminal would outlive a test that fails, and the program with it.
+        // If the program held its terminal, the terminal would outlive a test that fails, and the program with it.
         let alone = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC);
         nix::fcntl::fcntl(&pty.master, alone).unwrap();
         let end = |fd: &std::os::fd::OwnedFd| Stdio::from(fd.try_clone().unwrap());
@@ -310,7 +310,7 @@ impl Terminal {
         let mut reader = master.try_clone().unwrap();
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
-            // A terminal that nobody holds any more ends with an error.
+            // Reading ends with an error once no process holds the terminal.
             while let Ok(count @ 1..) = std::io::Read::read(&mut reader, &mut bytes) {
                 if tell.send(bytes[..count].to_vec()).is_err() {
                     return;
@@ -320,7 +320,7 @@ impl Terminal {
         (Self { master, shown, text: String::new() }, child)
     }
 
-    /// Waits until what was shown is as wanted, or there is no more.
+    /// Waits until the output is as wanted; false if there is no more output.
     fn wait(&mut self, wanted: impl Fn(&str) -> bool) -> bool {
         while !wanted(&self.text) {
             let Ok(bytes) = self.shown.recv_timeout(std::time::Duration::from_secs(20)) else { return false };
@@ -343,7 +343,7 @@ fn the_table_is_drawn_over_itself_and_an_interrupt_leaves_the_summary_and_the_cu
         assert!(terminal.text.contains(expected), "{expected}: {:?}", terminal.text);
     }
     assert!(!terminal.text.contains("\x1b[?25h"), "the cursor stays away meanwhile");
-    // The terminal makes an interrupt of this key.
+    // The terminal turns this key into an interrupt.
     terminal.master.write_all(b"\x03").unwrap();
     terminal.wait(|_| false);
     assert_eq!(child.wait().unwrap().code(), Some(0), "{:?}", terminal.text);

@@ -1,7 +1,8 @@
-//! Probes of ports in network namespaces: the UDP echo of the far agent, and what the far agent sees of datagrams and SYNs.
+//! Probes of ports in network namespaces: the UDP echo of the far agent, and what it sees of datagrams and SYNs.
 //!
-//! Question: is a silent port split into what never arrived and what the guest did not answer? Do two agents measure a UDP path by themselves, where no service answers, and is the direction of loss exact
-//! to the packet then, with the counters of the firewall that drops them as the truth?
+//! Questions: is a silent port split into probes that never arrived and probes that the guest did not answer? Do two
+//! agents measure a UDP path on their own, where no service answers? Is the direction of loss then exact to the packet,
+//! with the counters of the firewall that drops them as the truth?
 
 #![allow(
     clippy::unwrap_used,
@@ -17,9 +18,7 @@ mod road;
 use pingtong_agent::{
     clock::Clock,
     engine::{Engine, Sockets},
-    port_echo::PortEcho,
-    port_probing::PortProbing,
-    port_tap::PortTap,
+    ports::{echo::PortEcho, probing::PortProbing, tap::PortTap},
     probing::Probing,
 };
 use pingtong_evidence::{AgentId, ArrivalRound, Known, PairId, PlanArrival, ProbeRound, Protocol, SequenceSet};
@@ -46,7 +45,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// The far agent: what sees probes arrive and what echoes them, as the run loop drives them.
+/// The far agent: observes arriving probes and echoes them, driven as by the run loop.
 struct Far {
     probing: Probing,
     tap: PortTap,
@@ -105,7 +104,7 @@ impl Far {
     }
 }
 
-/// Sends a round; whoever the far end is turns meanwhile.
+/// Sends a round while the far end takes its turns.
 async fn send(road: &Road, protocol: Protocol, probes: u32, spacing: Duration, far: &mut Far) -> ProbeRound {
     send_to(road, THERE, protocol, probes, spacing, far).await
 }
@@ -130,7 +129,7 @@ async fn send_to(
     };
     let handle = tokio::runtime::Handle::current();
     let (told, mut round) = tokio::sync::oneshot::channel();
-    // Every probe opens a socket, so that the whole prober lives in the sender's namespace.
+    // Every probe opens a socket, so that the whole prober must live in the sender's namespace.
     road.here.start(move || {
         let round = handle.block_on(async {
             let mut near = PortProbing::new(Clock::start(), agent("here"), key(), 100_000).unwrap();
@@ -158,7 +157,8 @@ async fn send_to(
     }
 }
 
-/// Waits until a probe arrives: the kernel brings cards up some time after it is told to, and loses what is sent until then.
+/// Waits until a probe arrives: the kernel brings interfaces up some time after the command, and loses what is sent
+/// until then.
 async fn settle(road: &Road, protocol: Protocol) {
     let deadline = Instant::now() + DEADLINE;
     loop {
@@ -213,7 +213,7 @@ async fn a_guest_that_drops_datagrams_is_told_from_a_path_that_does() {
     assert_eq!((far.seen(|part| &part.on_wire).len(), far.seen(|part| &part.replied).len()), (20, 0));
 }
 
-/// How many connections of a round the far agent saw come and saw answered.
+/// Sends a round of connections; returns how many of them the far agent saw arrive, and saw answered.
 async fn connect(road: &Road, to: &str) -> (ProbeRound, [u64; 2]) {
     let mut far = Far::new(&road.there, Protocol::Tcp, vec![]);
     let round = send_to(road, to, Protocol::Tcp, 20, Duration::from_millis(5), &mut far).await;
@@ -276,7 +276,7 @@ async fn a_flood_of_connections_is_told_as_far_as_it_was_kept_and_the_rest_as_dr
         syn[..2].copy_from_slice(&source.to_be_bytes());
         syn[2..4].copy_from_slice(&PORT.to_be_bytes());
         (syn[12], syn[13]) = (0x50, 2);
-        // Its checksum is wrong, so that the host says nothing to it.
+        // Its checksum is wrong, so that the host does not answer it.
         sendto(std::os::fd::AsRawFd::as_raw_fd(&flood), &syn, &to, MsgFlags::empty()).unwrap();
         if number % 512 == 0 {
             far.turn();

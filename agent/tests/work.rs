@@ -1,8 +1,8 @@
 //! The agent's binary against a collector of the test's own, over real TLS and real ICMP on the loopback.
 //!
 //! Question: does an unmodified agent follow a plan, answer a request for fresh evidence, and lose no report while its
-//! collector is away or it is itself restarted? Only the loopback is touched; without the capability for raw sockets
-//! the agent must say so and still report.
+//! collector is down or the agent itself is restarted? Only the loopback is used. Without the capability for raw
+//! sockets, the agent must say so and still report.
 
 #![allow(
     clippy::unwrap_used,
@@ -59,7 +59,7 @@ impl Fake {
         Self { plan: Arc::new(plan), away: Arc::new(away), kept: Arc::new(kept) }
     }
 
-    /// Serves on a free port of the loopback: the address and the certificate.
+    /// Serves on a free port of the loopback; returns the address and the certificate.
     async fn serve(&self) -> (SocketAddr, String) {
         pingtong_cloud::install_crypto();
         let made = rcgen::generate_simple_self_signed(vec![String::from("127.0.0.1")]).unwrap();
@@ -145,7 +145,7 @@ fn plan(revision: u64, fresh: Option<&str>) -> Plan {
     }
 }
 
-/// An agent process, ended with its owner.
+/// An agent process, killed when this is dropped.
 struct Agent(Child);
 
 impl Agent {
@@ -297,7 +297,7 @@ async fn an_expected_datagram_is_echoed_at_a_port_that_the_owner_names() {
     let echoed = async {
         let mut buffer = [0; 128];
         loop {
-            // Refused until the agent has its plan.
+            // The port refuses until the agent has its plan.
             let sent = socket.send(&probe).await.is_ok();
             match timeout(Duration::from_millis(100), socket.recv(&mut buffer)).await {
                 Ok(Ok(bytes)) if sent => return buffer[..bytes].to_vec(),
@@ -317,7 +317,7 @@ async fn reports_outlive_an_absent_collector_and_a_killed_agent() {
     fake.wait("the first report", |kept| !kept.is_empty()).await;
     fake.away.send_replace(true);
 
-    // What is on disk now was never acknowledged; level, not edge: the directory fills while the collector is away.
+    // What is on disk now was never acknowledged. The directory is polled: it fills while the collector is down.
     let spool = directory.path().join("spool");
     let waiting = || std::fs::read_dir(&spool).map_or(0, Iterator::count);
     let filled = async {

@@ -1,8 +1,8 @@
-//! Credentials as a command's flags choose them: a key, else a profile, else what this host has; and a role to assume with
-//! any of them.
+//! Credentials selected by the flags of a command: an access key if given, otherwise a profile, otherwise the
+//! credentials that this host provides. A role can be assumed with any of them.
 //!
-//! A secret is never an argument: every user of a machine sees the arguments of every process, and shells keep them in
-//! their history. It is read from a file, or from standard input.
+//! A secret is never an argument: every user of a machine can see the arguments of every process, and shells keep them
+//! in their history. It is read from a file or from standard input.
 
 use crate::{Credentials, EndpointRule, Secret, SettingsError, settings::assumed};
 use pingtong_evidence::RegionId;
@@ -11,72 +11,73 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Bytes of a file with a secret: session tokens have some thousands.
+/// Maximum size in bytes of a file that holds a secret; session tokens have a few thousand bytes.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 
-/// What was chosen; nothing means what this host has.
+/// The flags of one command. If no flag is set, the credentials of this host are used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Choice {
     /// Id of an access key.
     pub access_key_id: Option<String>,
-    /// File with the key's secret, `-` for standard input.
+    /// File with the secret of the key, `-` for standard input.
     pub access_key_secret_file: Option<PathBuf>,
     /// File with the session token of a temporary key, `-` for standard input.
     pub security_token_file: Option<PathBuf>,
     /// A profile of the `aliyun` CLI.
     pub profile: Option<String>,
-    /// A role to assume.
+    /// ARN of a role to assume.
     pub role_arn: Option<String>,
-    /// What the role's owner demands to be told.
+    /// External id that the trust policy of the role requires.
     pub external_id: Option<String>,
 }
 
-/// Why a choice gives no credentials.
+/// Why the flags yield no credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum ChoiceError {
-    /// Half of a key.
+    /// The access key is incomplete: its id or its secret is missing.
     #[error(
         "--access-key-id and --access-key-secret-file go together; give the secret in a file, or on standard input with \"-\""
     )]
     HalfKey,
-    /// Standard input cannot be both.
+    /// Secret and session token are both to be read from standard input.
     #[error("standard input cannot be both the secret and the token; give one of them as a file")]
     OneInput,
     /// A file with a secret cannot be read.
     #[error("cannot read the secret in \"{path}\"")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         #[source]
         source: io::Error,
     },
-    /// A file with a secret has none.
+    /// A file holds no usable secret: it is empty, too long, or not a single printable ASCII word.
     #[error("\"{path}\" holds no secret: {what}")]
     Content {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong with the content.
         what: &'static str,
     },
-    /// What this host has is of no use.
+    /// The credentials of the profile or of this host cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
 }
 
 impl Choice {
-    /// The credentials. A role is assumed in `region`, at the endpoint that everything else is asked at.
+    /// Returns the credentials. A role is assumed in `region`, at the endpoint that all other calls use.
     ///
     /// # Errors
-    /// [`ChoiceError`].
+    /// Fails if the access key is incomplete, if a secret cannot be read or is malformed, or if the profile or this
+    /// host has no usable credentials.
     pub fn credentials(&self, region: &RegionId, endpoint: &EndpointRule) -> Result<Credentials, ChoiceError> {
         self.credentials_or(|| Credentials::of_this_host(None, region), region, endpoint)
     }
 
-    /// As [`Choice::credentials`], with `host` telling what this host has.
+    /// As [`Choice::credentials`], with `host` supplying the credentials of this host.
     ///
     /// # Errors
-    /// [`ChoiceError`].
+    /// As [`Choice::credentials`]; also returns the error of `host`.
     pub fn credentials_or(
         &self,
         host: impl FnOnce() -> Result<Credentials, SettingsError>,
@@ -91,7 +92,7 @@ impl Choice {
         Ok(self.with_role(base, region, endpoint))
     }
 
-    /// The key that the flags name.
+    /// The access key that the flags specify; `None` if they specify no part of one.
     fn key(&self) -> Result<Option<Credentials>, ChoiceError> {
         let (id, secret) = match (&self.access_key_id, &self.access_key_secret_file) {
             (Some(id), Some(secret)) => (id, secret),
@@ -158,7 +159,7 @@ mod tests {
         let mut choice = Choice {
             access_key_id: Some("LTAI".to_owned()),
             access_key_secret_file: Some(file.clone()),
-            // A key counts before a profile.
+            // An access key takes precedence over a profile.
             profile: Some("nobody".to_owned()),
             ..Choice::default()
         };

@@ -1,7 +1,6 @@
-//! Calls with everything around them: credentials, flow control, retries, the time given, typed errors.
+//! Makes API calls, with credentials, client-side rate limiting, retries, a deadline and typed errors.
 //!
-//! Every call here reads; none changes anything, so each may be repeated. What an answer means is decided by the
-//! modules of the products.
+//! Every call here only reads, so each may be repeated. What an answer means is decided by the modules of the products.
 
 use crate::{
     BuildError, CallError, CallName, Clock, CredentialError, Credentials, EndpointRule, Refusal, Signing,
@@ -26,35 +25,36 @@ use std::{
 };
 use tokio::{sync::Semaphore, time::Instant};
 
-/// Calls in flight at once.
+/// Maximum number of calls in flight at once.
 const IN_FLIGHT_MAX: usize = 8;
-/// Time for a connection.
+/// Timeout for establishing a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How a client works.
+/// Configuration of a client.
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
-    /// Whose configuration is read; names the account in errors and gaps.
+    /// Account whose configuration is read; errors and gaps name it.
     pub account: AccountId,
-    /// Which hosts are asked.
+    /// Selects the API hosts.
     pub endpoint: EndpointRule,
-    /// What requests are signed with.
+    /// Source of the access keys that sign requests.
     pub credentials: Credentials,
-    /// Which signature is sent.
+    /// Signature algorithm.
     pub signing: Signing,
-    /// Time for one try of one call.
+    /// Timeout of one attempt of one call.
     pub try_timeout: Duration,
-    /// Calls per second of one API in one region, beyond a burst of 20. The account's other tools draw on the same quota.
+    /// Calls per second of one API in one region, after a burst of 20. The account's other tools use the same quota.
     pub calls_per_second: u32,
-    /// Where the time comes from.
+    /// Wall clock for signatures and for the expiry of credentials.
     pub clock: Clock,
 }
 
-/// Below every limit seen in the vendor's documents (`alibaba-cloud-api.md` §6).
+/// Default rate in calls per second of one API in one region: below every limit found in the vendor's documents
+/// (`API.md` §5) except that of `LookupEvents`, which the limiter enforces separately.
 pub const CALLS_PER_SECOND: u32 = 5;
 
 impl ClientSettings {
-    /// Settings with the usual signature, 5 s for a try, 5 calls per second and the system's clock.
+    /// Settings with ACS3 signatures, 5 s for an attempt, [`CALLS_PER_SECOND`] and the system clock.
     pub fn new(account: AccountId, endpoint: EndpointRule, credentials: Credentials) -> Self {
         let (signing, try_timeout) = (Signing::Acs3, Duration::from_secs(5));
         let calls_per_second = CALLS_PER_SECOND;
@@ -62,14 +62,14 @@ impl ClientSettings {
     }
 }
 
-/// Who the credentials belong to.
+/// The identity to which the credentials belong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallerIdentity {
-    /// The account.
+    /// Id of the account.
     pub account: AccountId,
-    /// The user or role.
+    /// ARN of the user or role; empty if the answer has none.
     pub arn: String,
-    /// `RAMUser`, `AssumedRoleUser`, `Account`.
+    /// Type of the identity: `RAMUser`, `AssumedRoleUser` or `Account`.
     pub kind: String,
 }
 
@@ -80,7 +80,8 @@ struct Inner {
     limiter: Limiter,
     in_flight: Semaphore,
     started: Instant,
-    /// Milliseconds that the cloud's clock is ahead of ours, learned when it refuses our time.
+    /// Milliseconds by which the cloud's clock is ahead of the local clock; measured when the cloud rejects the local
+    /// time.
     ahead_ms: AtomicI64,
 }
 
@@ -110,7 +111,7 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client for one account.
+    /// Creates a client for one account.
     ///
     /// # Errors
     /// [`BuildError::Http`] when no HTTP client can be made.
@@ -133,7 +134,7 @@ impl Client {
         })))
     }
 
-    /// Whose configuration is read.
+    /// Account whose configuration is read.
     pub fn account(&self) -> &AccountId {
         &self.0.settings.account
     }
@@ -142,10 +143,11 @@ impl Client {
         &self.0.settings.endpoint
     }
 
-    /// Who the credentials belong to, as the cloud sees it.
+    /// Returns the identity to which the credentials belong, as the cloud reports it.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`] if there are no credentials, if the cloud refuses the call or does not answer `within` that time,
+    /// or if its answer has no readable account id.
     pub async fn caller_identity(&self, region: &RegionId, within: Duration) -> Result<CallerIdentity, CallError> {
         let call = Call { product: Product::Sts, action: "GetCallerIdentity", region, params: &Params::new() };
         let answer = self.call(call, Instant::now() + within).await?;
@@ -159,10 +161,11 @@ impl Client {
         })
     }
 
-    /// Whether there is anything to sign with. A role is assumed here, and its credentials are kept for the calls to come.
+    /// Checks that there are credentials to sign with. If a role is to be assumed, this assumes it and caches its
+    /// credentials for later calls.
     ///
     /// # Errors
-    /// [`CredentialError`].
+    /// [`CredentialError`] if no credentials could be obtained `within` that time.
     pub async fn ready(&self, within: Duration) -> Result<(), CredentialError> {
         self.check_credentials(Instant::now() + within).await
     }
@@ -183,14 +186,14 @@ impl Client {
         CallName { action, account: self.account().clone(), region: call.region.clone() }
     }
 
-    /// Makes a call, again where that helps, until `deadline`.
+    /// Makes a call, and retries it until `deadline` where a retry can help.
     pub(crate) async fn call(&self, call: Call<'_>, deadline: Instant) -> Result<Answer, CallError> {
         let (mut renewed, mut corrected) = (false, false);
         let mut retries = 0;
         let mut last = None;
         loop {
             let (error, asked) = match tokio::time::timeout_at(deadline, self.attempt(call)).await {
-                // What was answered before says more than that the time ran out.
+                // The error of an earlier attempt says more than that the time ran out.
                 Err(_) => return Err(last.unwrap_or_else(|| CallError::OutOfTime { call: self.name(&call) })),
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(failure)) => match failure.remedy {

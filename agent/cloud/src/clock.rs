@@ -1,17 +1,18 @@
-//! Where this crate takes the time from: a function handed in, or the system's clock. The one reader of the clock here.
+//! The wall clock of this crate: a function that the caller passes in, or the system clock. No other module here reads
+//! the system clock.
 //!
-//! Signatures carry the time and the cloud refuses one that is 15 minutes off, so a client needs a wall clock; tests
-//! hand in their own.
+//! Signatures contain the time, and the cloud rejects one that is off by 15 minutes, so a client needs a wall clock.
+//! Tests pass in their own.
 
 use pingtong_evidence::Timestamp;
 use std::{fmt, sync::Arc};
 
-/// A source of wall time.
+/// A source of wall-clock time.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// A clock that answers what `read` answers.
+    /// A clock that returns what `read` returns.
     pub fn new(read: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
     }
@@ -39,8 +40,8 @@ impl Default for Clock {
     }
 }
 
-/// `2026-01-02T03:04:05Z`: the only form that signatures accept. A time beyond the calendar gives 1970, which the
-/// server refuses.
+/// Formats a time as `2026-01-02T03:04:05Z`, the only format that signatures accept. A time outside the calendar
+/// becomes 1970, which the server rejects.
 pub(crate) fn seconds_text(time: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(time.as_millis()).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

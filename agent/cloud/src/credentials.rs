@@ -1,9 +1,9 @@
-//! What requests are signed with, where it comes from, and when it is fetched anew.
+//! Credentials that sign requests: their sources, and when they are fetched again.
 //!
-//! Secrets stay inside [`Secret`]. The environment is read in `settings.rs` only. Facts: `alibaba-cloud-api.md` §3, §4.
+//! Secrets stay inside [`Secret`]. Only `settings.rs` reads the environment. Facts: `API.md` §6, §7.
 
 use crate::{
-    Clock, CredentialError, EndpointRule, Secret,
+    AccessKey, Clock, CredentialError, EndpointRule, Secret,
     endpoint::Product,
     http::{self, HttpRule},
     metadata::MetadataClient,
@@ -11,90 +11,52 @@ use crate::{
     wire,
 };
 use pingtong_evidence::{RegionId, Timestamp};
-use serde_json::Value;
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
-/// Credentials are replaced this long before their end, as the vendor's SDKs do.
+/// Credentials are replaced this long before they expire, as the vendor's SDKs do.
 const REFRESH_BEFORE_END: Duration = Duration::from_mins(15);
-/// Between two tries to replace credentials that still serve.
+/// Minimum time between two attempts to replace credentials that are still valid.
 const REFRESH_SPACING: Duration = Duration::from_mins(1);
-/// Time for one request to a credentials service.
+/// Timeout of one request to a credentials service or to STS.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// Bytes of its answer.
+/// Maximum size in bytes of the answer of a credentials service.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-
-/// An access key, with a session token when it is a temporary one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccessKey {
-    /// The key's id.
-    pub id: String,
-    /// The key's secret.
-    pub secret: Secret,
-    /// The session token of temporary credentials.
-    pub token: Option<Secret>,
-    /// When temporary credentials end.
-    pub ends_at: Option<Timestamp>,
-}
-
-impl AccessKey {
-    /// Reads what the metadata service, a credentials service and `AssumeRole` give.
-    pub(crate) fn from_service(text: &str, from: &str) -> Result<Self, CredentialError> {
-        let unusable = |what: &str| CredentialError::Unusable { from: from.to_owned(), what: what.to_owned() };
-        let document: Value = serde_json::from_str(text).map_err(|_| unusable("the answer is not JSON"))?;
-        if let Some(code) = document.get("Code").and_then(Value::as_str)
-            && code != "Success"
-        {
-            return Err(unusable(&format!("code \"{}\"", code.escape_debug())));
-        }
-        Self::from_document(&document).ok_or_else(|| unusable("a field is missing"))
-    }
-
-    fn from_document(document: &Value) -> Option<Self> {
-        let text = |name: &str| document.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        Some(Self {
-            id: text("AccessKeyId")?.to_owned(),
-            secret: Secret::new(text("AccessKeySecret")?),
-            token: text("SecurityToken").map(Secret::new),
-            ends_at: text("Expiration").and_then(|text| text.parse().ok()),
-        })
-    }
-}
 
 /// Where credentials come from.
 #[derive(Debug, Clone)]
 pub enum Credentials {
-    /// Given once and for all.
+    /// A fixed access key.
     Fixed(AccessKey),
     /// The RAM role of this instance.
     InstanceRole {
-        /// The metadata service.
+        /// Client of the metadata service.
         metadata: MetadataClient,
-        /// The role's name; asked for when not given.
+        /// Name of the role; read from the metadata service if `None`.
         role: Option<String>,
     },
-    /// A local service that answers in the metadata service's form.
+    /// URL of a local service that answers in the format of the metadata service.
     Service(String),
-    /// A role of this or another account.
+    /// A role of this or another account, assumed through STS.
     AssumedRole(Box<AssumedRole>),
 }
 
 /// A role to assume.
 #[derive(Debug, Clone)]
 pub struct AssumedRole {
-    /// Who assumes it.
+    /// Credentials that sign the `AssumeRole` call.
     pub base: Credentials,
-    /// `acs:ram::ACCOUNT:role/NAME`.
+    /// ARN of the role: `acs:ram::ACCOUNT:role/NAME`.
     pub arn: String,
     /// Name of the session, 2 to 64 characters.
     pub session: String,
-    /// Life asked for, 900 seconds or more.
+    /// Requested lifetime in seconds, 900 or more.
     pub seconds: u32,
-    /// What the role's owner demands to be told, when anything.
+    /// External id, if the trust policy of the role requires one.
     pub external_id: Option<String>,
-    /// The region whose STS is asked.
+    /// Region of the STS endpoint.
     pub region: RegionId,
-    /// Where STS answers.
+    /// Selects the STS host.
     pub endpoint: EndpointRule,
 }
 
@@ -104,12 +66,12 @@ impl Credentials {
         Self::Fixed(AccessKey { id: id.into(), secret, token, ends_at: None })
     }
 
-    /// The RAM role of this instance, its name asked from the metadata service.
+    /// The RAM role of this instance; its name is read from the metadata service.
     pub fn instance_role(metadata: MetadataClient) -> Self {
         Self::InstanceRole { metadata, role: None }
     }
 
-    /// Fetches credentials. Boxed, since assuming a role fetches those of its base first.
+    /// Fetches credentials. The future is boxed because assuming a role first fetches the credentials of its base.
     fn fetch<'a>(
         &'a self,
         clock: &'a Clock,
@@ -187,7 +149,7 @@ struct Cached {
     fetched_at: Timestamp,
 }
 
-/// Credentials, fetched when first needed and before they end.
+/// Cached credentials: fetched on first use, and again before they expire.
 #[derive(Clone)]
 pub(crate) struct CredentialStore {
     provider: Credentials,
@@ -199,7 +161,8 @@ impl CredentialStore {
         Self { provider, cached: Arc::default() }
     }
 
-    /// Credentials valid at this time. When they cannot be replaced in time but still serve, they serve.
+    /// Returns credentials that are valid now. If replacing them fails while the cached ones are still valid, it
+    /// returns those.
     pub(crate) async fn current(&self, clock: &Clock) -> Result<AccessKey, CredentialError> {
         let mut cached = self.cached.lock().await;
         let now = clock.now();
@@ -226,7 +189,7 @@ impl CredentialStore {
         }
     }
 
-    /// Forgets credentials that the cloud refused, unless others took their place meanwhile.
+    /// Discards credentials that the cloud refused, unless they have been replaced meanwhile.
     pub(crate) async fn forget(&self, key: &AccessKey) {
         let mut cached = self.cached.lock().await;
         if cached.as_ref().is_some_and(|held| held.key == *key) {
@@ -238,6 +201,7 @@ impl CredentialStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     #[test]
     fn the_samples_decode_and_secrets_are_not_shown() {

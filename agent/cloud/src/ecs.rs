@@ -1,7 +1,7 @@
-//! The ECS product's objects: security groups and their rules, instances, network interfaces, prefix lists.
+//! ECS objects: security groups and their rules, instances, network interfaces, prefix lists.
 //!
-//! Field names are the vendor's (`alibaba-cloud-api.md` §2, §12); each function turns one row into one object of the
-//! snapshot. Which rule wins is not decided here.
+//! Field names are the vendor's (`API.md` §8). Each function converts one row to one object of the
+//! snapshot. Which rule takes effect is not decided here.
 
 use crate::{
     endpoint::Product,
@@ -32,7 +32,7 @@ pub(crate) const PREFIX_LIST_ENTRIES: ListingApi = ListingApi {
 
 pub(crate) fn security_group(row: Row<'_>, provenance: Provenance) -> Result<SecurityGroup, RowError> {
     let kind = match row.word("SecurityGroupType").as_deref() {
-        // The oldest groups carry no type; they are basic ones.
+        // The oldest groups have no type; they are basic groups.
         None | Some("normal") => SecurityGroupKind::Normal,
         Some("enterprise") => SecurityGroupKind::Enterprise,
         other => return Err(RowError::new("SecurityGroupType", other)),
@@ -48,12 +48,12 @@ pub(crate) fn security_group(row: Row<'_>, provenance: Provenance) -> Result<Sec
     })
 }
 
-/// What a group's attributes say of traffic among its members; `None` where they say nothing.
+/// The policy for traffic between the members of a group; `None` if the answer does not contain it.
 pub(crate) fn inner_access(head: Row<'_>) -> Result<Option<Policy>, RowError> {
     head.text("InnerAccessPolicy").map(|_| policy(head, "InnerAccessPolicy")).transpose()
 }
 
-/// A rule. `account` is the group's own owner: a group source of the same owner carries no owner.
+/// Converts a rule. `account` owns the group; a source group of the same account is recorded without an owner.
 pub(crate) fn security_rule(row: Row<'_>, account: &AccountId) -> Result<SecurityRule, RowError> {
     let ingress = match row.word("Direction").as_deref() {
         Some("ingress") => true,
@@ -83,7 +83,7 @@ pub(crate) fn security_rule(row: Row<'_>, account: &AccountId) -> Result<Securit
     })
 }
 
-/// One end of a rule: the vendor's fields differ by their first word only.
+/// One end of a rule. The vendor's field names for the two ends differ only in their first word.
 struct End(&'static str);
 
 impl End {
@@ -96,7 +96,8 @@ impl End {
         four.map_or_else(|| row.optional_cidr(&format!("Ipv6{}CidrIp", self.0)), |cidr| Ok(Some(cidr)))
     }
 
-    /// Where several are given: the block of addresses wins, then the group, then the prefix list.
+    /// The peer of the rule. If several fields are set, the CIDR block takes precedence, then the group, then the
+    /// prefix list.
     fn peer(&self, row: Row<'_>, account: &AccountId) -> Result<RulePeer, RowError> {
         if let Some(cidr) = self.cidr(row)? {
             return Ok(RulePeer::Cidr(cidr));

@@ -1,11 +1,11 @@
-//! Which host answers for a product in a region. Names from `alibaba-cloud-api.md` §5.5; whether a host can be reached
-//! from here is not known to this module.
+//! Selects the API host of a product in a region. Host names are from `API.md` §2. This module does not
+//! know whether a host is reachable.
 
 use crate::BuildError;
 use pingtong_evidence::RegionId;
 use reqwest::Url;
 
-/// The products that are read.
+/// Alibaba Cloud products whose APIs are called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Product {
     /// Virtual private cloud.
@@ -25,7 +25,7 @@ pub enum Product {
 }
 
 impl Product {
-    /// The code, which is also the prefix of its RAM actions.
+    /// The product code, which is also the prefix of its RAM actions.
     pub fn code(self) -> &'static str {
         match self {
             Self::Vpc => "vpc",
@@ -38,7 +38,7 @@ impl Product {
         }
     }
 
-    /// The API version spoken here.
+    /// Version of the API that requests specify.
     pub fn version(self) -> &'static str {
         match self {
             Self::Vpc => "2016-04-28",
@@ -59,13 +59,13 @@ impl Product {
         }
     }
 
-    /// Whether parameters travel in a form body instead of the query.
+    /// Whether parameters are sent in a form body instead of the query.
     pub(crate) fn form_body(self) -> bool {
         self == Self::VpcPeer
     }
 }
 
-/// How hosts are chosen.
+/// How API hosts are selected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndpointRule {
     /// The public endpoints.
@@ -85,7 +85,7 @@ impl EndpointRule {
         base.map_or(Ok(Self::Internal), |text| base_address(text).map(Self::Fixed))
     }
 
-    /// Whether requests may go through a proxy: only to public addresses.
+    /// Whether requests may use a proxy: only those to public endpoints.
     pub(crate) fn allows_proxy(&self) -> bool {
         *self == Self::Public
     }
@@ -112,7 +112,7 @@ impl EndpointRule {
     }
 }
 
-/// Reads a base address without path, query or user.
+/// Parses a base address without path, query or user.
 pub(crate) fn base_address(text: &str) -> Result<Url, BuildError> {
     let refuse = || BuildError::Address(text.to_owned());
     let url = Url::parse(text).map_err(|_| refuse())?;
@@ -121,7 +121,7 @@ pub(crate) fn base_address(text: &str) -> Result<Url, BuildError> {
     if fits { Ok(url) } else { Err(refuse()) }
 }
 
-/// The `Host` header that goes with an address: the port only where it is not the scheme's own.
+/// The `Host` header for a URL. It contains the port only if that is not the default port of the scheme.
 pub(crate) fn host_header(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))

@@ -1,30 +1,30 @@
-//! What can go wrong between us and the cloud, and what it means for a snapshot.
+//! Errors of calls to the cloud, and the reason that each one leaves in a snapshot.
 //!
 //! An error keeps HTTP status, vendor code, request id, action, account and region, and names the permission to grant.
-//! Classification of codes: `alibaba-cloud-api.md` §6; the misspelt codes are the service's own.
+//! Codes are classified by `API.md` §5; the misspelt codes are the service's own.
 
 use pingtong_evidence::{AccountId, RegionId, WhyUnknown};
 use std::fmt;
 
-/// A client that cannot be built.
+/// Why a client cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// Not a base address.
+    /// The text is not a base address.
     #[error("\"{0}\" is not a base address; write it as http://100.100.0.2 or https://host:port")]
     Address(String),
-    /// The HTTP client could not be made.
+    /// The HTTP client could not be created.
     #[error("cannot make an HTTP client; for https the system's certificates must be installed (ca-certificates)")]
     Http(#[source] reqwest::Error),
 }
 
-/// Which call an error is about.
+/// Identifies the call that an error is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallName {
     /// The RAM action, such as `vpc:DescribeVpcs`.
     pub action: String,
-    /// Whose credentials signed it.
+    /// Account whose credentials signed the call.
     pub account: AccountId,
-    /// In which region.
+    /// Region of the call.
     pub region: RegionId,
 }
 
@@ -34,20 +34,20 @@ impl fmt::Display for CallName {
     }
 }
 
-/// The cloud's refusal.
+/// An error answer of the cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The call.
+    /// The refused call.
     pub call: CallName,
     /// HTTP status.
     pub status: u16,
-    /// Vendor code, such as `Forbidden.RAM`; `HTTP 502` where the answer had none.
+    /// Vendor code, such as `Forbidden.RAM`; `HTTP 502` and the like if the answer has no code.
     pub code: String,
     /// Vendor message.
     pub message: String,
     /// Vendor request id, possibly empty.
     pub request_id: String,
-    /// The RAM action to grant, when permission is what is missing.
+    /// The RAM action to grant, if a missing permission is the cause.
     pub permission: Option<String>,
 }
 
@@ -65,26 +65,26 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Why no credentials are at hand.
+/// Why no credentials are available.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CredentialError {
     /// The instance has no RAM role.
     #[error("the instance has no RAM role; attach one with read permissions")]
     NoRole,
-    /// The metadata service or a credentials service did not answer.
+    /// The metadata service, a credentials service or STS did not answer, or asked for a later retry.
     #[error("cannot read credentials from {from}: {what}")]
     Unreachable {
-        /// The address asked.
+        /// Address of the service.
         from: String,
         /// What happened.
         what: String,
     },
-    /// An answer came that holds no usable credentials.
+    /// The answer contains no usable credentials.
     #[error("credentials from {from} cannot be used: {what}")]
     Unusable {
-        /// The address asked.
+        /// Address of the service.
         from: String,
-        /// What is wrong.
+        /// What is wrong with the answer.
         what: String,
     },
     /// A role could not be assumed.
@@ -92,18 +92,18 @@ pub enum CredentialError {
     Refused {
         /// The role's ARN.
         role: String,
-        /// The refusal.
+        /// Code and message of the refusal, or what is wrong with the region.
         what: String,
     },
 }
 
 impl CredentialError {
-    /// Whether asking again may help.
+    /// Whether a retry may help.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }
 
-    /// The reason to put into a snapshot.
+    /// The reason to record in a snapshot for what `action` could not read.
     pub fn why(&self, action: &str) -> WhyUnknown {
         let action = action.to_owned();
         match self {
@@ -122,62 +122,62 @@ impl CredentialError {
     }
 }
 
-/// A call that gave no usable answer.
+/// Why a call returned no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// The cloud answered with an error.
     #[error("{0}")]
     Refused(Box<Refusal>),
-    /// No answer came.
+    /// No answer arrived.
     #[error("{call} got no answer; check that the endpoint can be reached from here")]
     NoAnswer {
-        /// The call.
+        /// The call that failed.
         call: CallName,
-        /// What the transport said.
+        /// Error of the HTTP transport.
         #[source]
         source: reqwest::Error,
     },
-    /// The time given for the call ran out, mostly while waiting for the cloud's flow control.
+    /// The deadline of the call passed, usually while waiting for the cloud's flow control.
     #[error("{call} was given up when its time ran out")]
     OutOfTime {
-        /// The call.
+        /// The call that failed.
         call: CallName,
     },
-    /// An answer came that cannot be understood or breaks a bound.
+    /// The answer cannot be parsed or exceeds a limit.
     #[error("{call} gave an answer that cannot be read: {what}")]
     Unreadable {
-        /// The call.
+        /// The call that failed.
         call: CallName,
-        /// What is wrong.
+        /// What is wrong with the answer.
         what: String,
     },
-    /// Nothing to sign with.
+    /// No credentials are available to sign the call.
     #[error("{call} could not be signed")]
     Credentials {
-        /// The call.
+        /// The call that failed.
         call: CallName,
-        /// Why.
+        /// Why there are no credentials.
         #[source]
         source: CredentialError,
     },
 }
 
-/// What a refusal asks for. Anything else is final.
+/// What can be done about a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Remedy {
-    /// Wait and ask again.
+    /// Wait and retry.
     Wait,
-    /// Fetch new credentials and ask again.
+    /// Fetch new credentials and retry.
     NewCredentials,
-    /// Correct the clock and ask again.
+    /// Correct the clock and retry.
     CorrectClock,
-    /// A permission, by the owner.
+    /// The owner of the account must grant a permission.
     Grant,
-    /// None known.
+    /// No remedy is known: the refusal is final.
     None,
 }
 
-/// Codes of objects in transition; the same call succeeds shortly after.
+/// Codes for objects in transition; the same call succeeds shortly afterwards.
 const BUSY: [&str; 7] = [
     "IncorrectRouteEntryStatus",
     "IncorrectVpcStatus",
@@ -192,8 +192,9 @@ pub(crate) fn is_throttling(status: u16, code: &str) -> bool {
     status == 429 || code.contains("Throttling")
 }
 
-/// First match decides: 1 flow control, 2 credentials, 3 clock, 4 signature (never a permission although some products
-/// answer 403), 5 permission, 6 server trouble or an object in transition.
+/// Classifies an error answer. The first match decides: 1 flow control, 2 credentials, 3 clock, 4 signature (never a
+/// permission, although some products answer 403; only a reused nonce is worth a retry), 5 permission, 6 server failure
+/// or an object in transition.
 pub(crate) fn remedy(status: u16, code: &str) -> Remedy {
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| code.starts_with(prefix));
     if is_throttling(status, code) {
@@ -216,7 +217,7 @@ pub(crate) fn remedy(status: u16, code: &str) -> Remedy {
 }
 
 impl CallError {
-    /// The call it is about.
+    /// The call that failed.
     pub fn call(&self) -> &CallName {
         match self {
             Self::Refused(refusal) => &refusal.call,
@@ -227,7 +228,7 @@ impl CallError {
         }
     }
 
-    /// The reason to put into a snapshot.
+    /// The reason to record in a snapshot.
     pub fn why(&self) -> WhyUnknown {
         let action = self.call().action.clone();
         match self {
@@ -249,7 +250,7 @@ impl CallError {
     }
 }
 
-/// The innermost cause: what the system said.
+/// The text of the innermost cause, which is usually the error of the operating system.
 pub(crate) fn root(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

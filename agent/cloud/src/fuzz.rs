@@ -1,10 +1,10 @@
-//! Bytes from outside, millions of them: no panic, no endless listing, no unbounded memory, whatever comes.
+//! Fuzzing of everything that parses external bytes: no input causes a panic, an endless listing or unbounded memory.
 //!
-//! Cases are drawn from the documented samples by mutation, of their bytes and of their JSON, with a seed that a failure
-//! names. `PINGTONG_FUZZ_CASES` says how many are drawn; without it five thousand, as part of the ordinary tests.
+//! Cases are derived from the documented samples by mutating their bytes and their JSON, with a seed that a failure
+//! reports. `PINGTONG_FUZZ_CASES` sets the number of cases; without it, 5000 cases run as part of the ordinary tests.
 
 use crate::{
-    credentials::AccessKey,
+    access_key::AccessKey,
     ecs,
     import::{self, saved_call},
     interconnect,
@@ -18,14 +18,14 @@ use crate::{
 use pingtong_evidence::{AccountId, Provenance, RegionId, Source, Timestamp};
 use serde_json::{Map, Value, json};
 
-/// Cases of an ordinary run.
+/// Number of cases of an ordinary run.
 const CASES: u64 = 5_000;
-/// Pages that one fuzzed listing may have: enough to repeat tokens and to run past a total.
+/// Maximum pages of one fuzzed listing: enough to repeat tokens and to exceed a total.
 const PAGES: usize = 6;
-/// Peak memory of the whole test process, in KiB. A case is some kilobytes long.
+/// Maximum peak memory of the whole test process, in KiB. A case has a few kilobytes.
 const PEAK_KIB_MAX: u64 = 256 << 10;
 
-/// xorshift64*: the same cases everywhere.
+/// xorshift64* generator: it produces the same cases on every machine.
 struct Draw(u64);
 
 impl Draw {
@@ -45,7 +45,7 @@ impl Draw {
     }
 }
 
-/// Words that steer a parser.
+/// Text fragments that change the control flow of a parser.
 const WORDS: [&str; 24] = [
     "null",
     "true",
@@ -147,13 +147,13 @@ fn case(draw: &mut Draw, seeds: &[Vec<u8>], documents: &[Value]) -> Vec<u8> {
     serde_json::to_vec(&document).unwrap()
 }
 
-/// Reads a listing from answers that fuzzing makes; every listing ends within its bounds.
+/// Reads a listing from fuzzed answers and checks that it ends within its limits.
 fn listing<T>(
     api: &ListingApi,
     answers: &[Map<String, Value>],
     read: impl Fn(Row<'_>, Provenance) -> Result<T, RowError>,
 ) {
-    // Without its list every answer ends the same way; unit tests hold that.
+    // Without its list every answer ends the same way; unit tests cover that.
     if !answers[0].contains_key(api.container) {
         return;
     }
@@ -193,7 +193,7 @@ fn listings(answers: &[Map<String, Value>]) {
     listing(&records::EVENTS, answers, records::change);
 }
 
-/// One case through everything that takes bytes from outside.
+/// Runs one case through every parser of external bytes.
 fn run(draw: &mut Draw, seeds: &[Vec<u8>], documents: &[Value]) {
     let bytes = case(draw, seeds, documents);
     let status = *draw.of(&[200, 400, 403, 404, 500, 503]);
@@ -205,7 +205,7 @@ fn run(draw: &mut Draw, seeds: &[Vec<u8>], documents: &[Value]) {
     let _ = (metadata::fact(&text), metadata::role_name(&text), metadata::addresses(&text));
     assert!(metadata::hardware_addresses(&text).iter().all(|mac| !mac.contains(['/', '.', '?'])));
     if reply.is_document {
-        // Pages of one listing resemble each other, so the same answer comes again, sometimes changed.
+        // Pages of one listing resemble each other, so the same answer is repeated, sometimes mutated.
         let mut answers = vec![reply.document];
         while answers.len() < 1 + draw.below(PAGES) {
             let mut next = Value::Object(answers[0].clone());

@@ -1,10 +1,10 @@
-//! Reading one account's configuration in one region. Collection that cannot fail: what could not be read becomes a
-//! gap and an unknown at its place, the rest goes on.
+//! Reads the configuration of one account in one region. Collection cannot fail: what could not be read becomes a gap
+//! and an unknown value in its place, and everything else is still read.
 //!
-//! Calls: nine listings (eight where the peering product has no endpoint within reach), one more per route table and
-//! security group, one for the drops of router interfaces, and only where something leads there, prefix lists, peering
-//! connections and transit routers. Router interfaces are never filtered by VPC: one made on the wrong router must be
-//! seen. Nothing in these APIs tells that an answer would be the same as before, so a poll asks every listing again.
+//! Calls: nine listings (eight if the peering product has no reachable endpoint), one more per route table and security
+//! group, one for the drops of router interfaces, and, only if something refers to them, prefix lists, peering
+//! connections and transit routers. Router interfaces are never filtered by VPC, because one created on the wrong
+//! router must be visible. These APIs do not indicate that an answer is unchanged, so every poll repeats every listing.
 
 use crate::{
     CallError, Client, EndpointRule, ecs, interconnect,
@@ -29,62 +29,65 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Time for a whole gathering when nobody waits for it.
+/// Default time limit of a whole gathering, if no caller waits for it.
 const WITHIN: Duration = Duration::from_secs(30);
-/// Time for a service that may have no endpoint inside VPCs (`alibaba-cloud-api.md` §5.5): nobody waits longer for it.
+/// Time limit for a service that may have no endpoint inside VPCs (`API.md` §2): a gathering waits no
+/// longer for it.
 const OPTIONAL_INTERNAL_WITHIN: Duration = Duration::from_secs(2);
-/// How far back an incident's changes are asked for: ActionTrail gives 50 events a page, twice a second.
+/// How far back a request about an incident reads configuration changes: ActionTrail returns 50 events per page, at two
+/// calls per second.
 const CHANGES_BACK: Duration = Duration::from_hours(2);
-/// Transit routers followed from one another: a network of regions, not of thousands.
+/// Maximum number of transit routers to follow: a network spans regions, not thousands of routers.
 const TRANSIT_ROUTERS_MAX: usize = 50;
 
-/// What to gather.
+/// What one gathering reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatherScope {
-    /// Whose configuration.
+    /// Account whose configuration is read.
     pub account: AccountId,
-    /// In which region.
+    /// Region to read.
     pub region: RegionId,
-    /// Only this VPC's objects, where the API can filter; keeps the number of calls small.
+    /// Reads only this VPC's objects where the API can filter, which keeps the number of calls small.
     pub vpc: Option<VpcId>,
-    /// The request for fresh evidence that this answers.
+    /// The request for fresh evidence that this gathering answers.
     pub request: Option<RequestTag>,
-    /// Time for the whole; what is not read by then becomes a gap.
+    /// Time limit of the whole gathering; what is not read by then becomes a gap.
     pub within: Duration,
-    /// Whether CloudMonitor is asked what the bandwidth limits of router interfaces dropped.
+    /// Whether to ask CloudMonitor what the bandwidth limits of router interfaces dropped.
     pub metrics: bool,
-    /// How far back ActionTrail is asked who changed what; none does not ask.
+    /// How far back to ask ActionTrail for configuration changes; `None` makes no such call.
     pub changes: Option<Duration>,
 }
 
 impl GatherScope {
-    /// Everything of an account in a region but who changed what, within 30 s.
+    /// Everything of an account in a region except configuration changes, within 30 s.
     pub fn new(account: AccountId, region: RegionId) -> Self {
         Self { account, region, vpc: None, request: None, within: WITHIN, metrics: true, changes: None }
     }
 
-    /// For a request of somebody who wants to know what happened: then who changed what is asked as well.
+    /// Makes this gathering answer `request`. If there is a request, an incident is being investigated, so
+    /// configuration changes are read as well.
     #[must_use]
     pub fn answering(self, request: Option<RequestTag>) -> Self {
         Self { changes: request.as_ref().map(|_| CHANGES_BACK), request, ..self }
     }
 }
 
-/// One listing that came to its end, well or not.
+/// A listing that has ended, successfully or not.
 #[derive(Debug, Clone)]
 pub struct Progress<'a> {
     /// The RAM action.
     pub action: &'a str,
-    /// The object asked about, when the call names one.
+    /// Id of the object, or name of the metric, that the call asks about, if it names one.
     pub object: Option<&'a str>,
-    /// Rows read; the reason when the listing failed.
+    /// Number of rows read, or why the listing failed.
     pub rows: Result<usize, &'a CallError>,
 }
 
-/// Told of every listing that ends.
+/// Callback that is called for every listing that ends.
 pub type Watch<'a> = &'a (dyn Fn(&Progress<'_>) + Send + Sync);
 
-/// The RAM actions that gathering may use: what a role needs, and all that it needs.
+/// The RAM actions that gathering may call: exactly those that a role needs.
 pub fn permissions() -> Vec<String> {
     let apis = [
         &vpc::VPCS,
@@ -111,7 +114,7 @@ pub fn permissions() -> Vec<String> {
     apis.into_iter().map(ListingApi::name).collect()
 }
 
-/// Reads an account's configuration; `now` gives the times that the snapshot carries.
+/// Reads an account's configuration; `now` supplies the times in the snapshot.
 pub async fn gather<F>(client: &Client, scope: &GatherScope, now: F) -> Snapshot
 where
     F: Fn() -> Timestamp + Send + Sync,
@@ -119,7 +122,7 @@ where
     gather_watched(client, scope, now, &|_| ()).await
 }
 
-/// As [`gather`], telling `watch` of every listing that ends.
+/// As [`gather`], and calls `watch` for every listing that ends.
 pub async fn gather_watched<F>(client: &Client, scope: &GatherScope, now: F, watch: Watch<'_>) -> Snapshot
 where
     F: Fn() -> Timestamp + Send + Sync,
@@ -132,7 +135,7 @@ where
     }
 }
 
-/// Makes the calls. Knows nothing of the snapshot.
+/// Makes the calls. Does not know the format of snapshots.
 struct Reader<'a> {
     client: &'a Client,
     scope: &'a GatherScope,
@@ -146,9 +149,9 @@ struct Reader<'a> {
 struct Ask {
     params: Params,
     object: Option<String>,
-    /// The region, where it is another than the scope's.
+    /// Region of the call, if it differs from the scope's.
     region: Option<RegionId>,
-    /// Ends before the whole does.
+    /// Deadline of the call, if it is earlier than that of the whole gathering.
     deadline: Option<Instant>,
 }
 
@@ -239,14 +242,14 @@ impl Reader<'_> {
     ) -> Read<T> {
         let deadline = ask.deadline.unwrap_or(self.deadline).min(self.deadline);
         let region = ask.region.as_ref().unwrap_or(&self.scope.region);
-        // Boxed: thousands of these may run side by side inside one future, which would be very large.
+        // Boxed: thousands of these may run concurrently inside one future, which would otherwise be very large.
         let listing = Box::pin(self.client.list(api, region, &ask.params, (deadline, self.now), &read)).await;
         let rows = listing.as_ref().map(|listing| listing.rows.len());
         (self.watch)(&Progress { action: &api.name(), object: ask.object.as_deref(), rows });
         listing.map_err(|error| error.why())
     }
 
-    /// A listing about each of several objects.
+    /// Makes one listing for each of several objects.
     async fn list_each<Id, T: Send>(
         &self,
         api: &ListingApi,
@@ -284,7 +287,8 @@ impl Reader<'_> {
         self.list_each(&ecs::PREFIX_LIST_ENTRIES, "PrefixListId", ids, ecs::prefix_list_entry).await
     }
 
-    /// The peering product has no endpoint inside VPCs: there it is asked only once a route leads to it.
+    /// Reads peering connections, unless the endpoints inside VPCs are in use: the peering product has none there, so
+    /// it is called only after a route leads to it.
     async fn peerings_at_hand(&self) -> Option<Read<VpcPeering>> {
         if *self.client.endpoint() == EndpointRule::Internal {
             return None;
@@ -298,7 +302,7 @@ impl Reader<'_> {
         self.list(&interconnect::VPC_PEERINGS, Ask::default(), read).await
     }
 
-    /// A failure matters only where a route leads to a peering connection; else nothing needs it.
+    /// Peering connections. A failure matters only if a route leads to one; otherwise no path needs them.
     async fn peerings(&self, at_hand: Option<Read<VpcPeering>>, needed: bool) -> Optional<VpcPeering> {
         match (at_hand, needed) {
             (Some(read), true) => Optional::Needed(read),
@@ -308,7 +312,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Router interfaces, and what their bandwidth limits dropped.
+    /// Router interfaces, and the metrics of what their bandwidth limits dropped.
     async fn interfaces_with_metrics(&self) -> (Read<RouterInterface>, Vec<(LinkMetricKind, Optional<Measured>)>) {
         let interfaces = self.list(&vpc::ROUTER_INTERFACES, Ask::default(), vpc::router_interface).await;
         let ids: Vec<_> = rows(&interfaces)
@@ -323,7 +327,7 @@ impl Reader<'_> {
         let mut metrics = vec![];
         for kind in records::METRIC_KINDS {
             let reading = self.metric(kind, &ids).await;
-            // How much passed explains drops; without drops nothing asks for it.
+            // The traffic rates explain drops; without drops they are not needed.
             let telling = records::above_zero(reading.rows());
             metrics.push((kind, reading));
             if !telling && kind == LinkMetricKind::RateLimitDropPps {
@@ -370,7 +374,8 @@ impl Reader<'_> {
         self.optional(self.list(&records::EVENTS, ask, records::change).await)
     }
 
-    /// These services may have no endpoint inside VPCs: that none is reached there takes nothing from a path.
+    /// These services may have no endpoint inside VPCs. If one is unreachable from there, that is not a gap, because no
+    /// path needs its answers.
     fn optional<T>(&self, read: Read<T>) -> Optional<T> {
         let beyond_reach = matches!(&read, Err(WhyUnknown::Unreachable { .. }));
         if beyond_reach && *self.client.endpoint() == EndpointRule::Internal {
@@ -383,8 +388,9 @@ impl Reader<'_> {
         (*self.client.endpoint() == EndpointRule::Internal).then(|| Instant::now() + OPTIONAL_INTERNAL_WITHIN)
     }
 
-    /// Transit routers, from the attachments of the VPCs on, along their connections to the routers of other regions.
-    /// A VPC that says it is in a network, and of which no attachment is listed, is attached by an owner who does not show it.
+    /// Reads transit routers, starting at the attachments of the VPCs and following their connections to routers of
+    /// other regions. If a VPC reports that it is in a Cloud Enterprise Network but none of its attachments is listed,
+    /// another owner attached it and does not show the attachment.
     async fn transit(&self, in_cen: &BTreeSet<VpcId>) -> TransitReading {
         let mut attachments = self.list(&interconnect::ATTACHMENTS, self.of_vpc(), interconnect::attachment).await;
         let listed = |vpc: &&VpcId| rows(&attachments).iter().any(|row| row.vpc == **vpc);

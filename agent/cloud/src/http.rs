@@ -1,16 +1,16 @@
-//! HTTP clients and bounded reading of answers, common to the API, the metadata service and credentials services.
+//! HTTP clients and size-limited reading of answers, for the API, the metadata service and credentials services.
 
 use crate::BuildError;
 use std::{sync::Once, time::Duration};
 
-/// Bytes of one answer, uncompressed: a listing of 100 instances has some 500 kB.
+/// Maximum size in bytes of one uncompressed answer; a listing of 100 instances has about 500 kB.
 pub(crate) const BODY_BYTES_MAX: usize = 8 << 20;
 
-/// Makes ring the process's cryptography; does nothing where one is installed already.
+/// Installs ring as the cryptography provider of the process; does nothing if a provider is already installed.
 pub fn install_crypto() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // An error only says that another part of the process was first.
+        // An error only means that another part of the process installed its provider first.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
 }
@@ -20,11 +20,11 @@ pub fn install_crypto() {
 pub(crate) struct HttpRule {
     /// Whether https can occur; only then are the system's certificates needed.
     pub(crate) https: bool,
-    /// Whether a proxy of the environment may be used.
+    /// Whether a proxy from the environment may be used.
     pub(crate) proxy: bool,
-    /// Time for the connection.
+    /// Timeout for establishing the connection.
     pub(crate) connect: Duration,
-    /// Time for one request with its answer.
+    /// Timeout for one request including its answer.
     pub(crate) request: Duration,
 }
 
@@ -49,11 +49,11 @@ pub(crate) fn client(rule: HttpRule) -> Result<reqwest::Client, BuildError> {
 pub(crate) enum BodyError {
     /// The connection broke.
     Broken(reqwest::Error),
-    /// More than allowed.
+    /// The body is longer than allowed.
     TooLong,
 }
 
-/// Reads a body of at most `bytes_max`.
+/// Reads a body of at most `bytes_max` bytes.
 pub(crate) async fn body(mut response: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, BodyError> {
     let mut bytes = vec![];
     while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {

@@ -1,9 +1,11 @@
-//! The same snapshot from saved output of the `aliyun` CLI, one file a call, so that nobody has to give a key away.
+//! Builds the same snapshot from saved output of the `aliyun` CLI, one file per call, so that nobody has to give a key
+//! away.
 //!
-//! What a file holds is told by its content; its name need only tell what the content does not: which object a call was
-//! about where the answer is silent (`DescribeRouteEntryList.vtb-….json` of an empty table), which metric was asked for,
-//! and which call was refused. A listing whose pages are not all there is unknown and never short. Times are those at
-//! which the files were written. Files that cannot be understood are all named at once; nothing is passed over.
+//! The content of a file identifies its call. The file name matters only for what the content does not contain: the
+//! object of a call whose answer does not name it (`DescribeRouteEntryList.vtb-….json` for an empty table), the metric
+//! that was requested, and the call that was refused. A listing with missing pages is unknown, never short. Times are
+//! the modification times of the files. All files that cannot be understood are reported at once; no file is skipped
+//! silently.
 
 use crate::{
     ecs,
@@ -26,9 +28,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Files of one directory: a call and its pages each. An account of a thousand groups has some thousands.
+/// Maximum number of files in one directory: one per call and page. An account with a thousand groups has a few
+/// thousand.
 const FILES_MAX: usize = 20_000;
-/// Bytes of one file: all pages of a large listing in one.
+/// Maximum size in bytes of one file, which may hold all pages of a large listing.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// Why nothing was imported.
@@ -37,38 +40,38 @@ pub enum ImportError {
     /// The directory cannot be read.
     #[error("cannot read the directory \"{path}\"")]
     Directory {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// There is nothing in it.
+    /// The directory has no `.json` file.
     #[error(
         "no .json file is in \"{0}\"; save answers there, such as: aliyun vpc DescribeVpcs --RegionId cn-qingdao --PageSize 50 > DescribeVpcs.json"
     )]
     Empty(PathBuf),
-    /// Files that are not understood.
+    /// Files cannot be understood, or there are too many of them.
     #[error("{} cannot be imported:{}", plural(.0.len()), lines(.0))]
     Files(Vec<FileProblem>),
-    /// The files do not tell whose they are, or disagree.
+    /// The files do not identify the account or the region, or they disagree about it.
     #[error("\"{path}\" holds answers of {found}; {next}")]
     Whose {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// What the files say.
+        /// Description of the values that the files contain.
         found: String,
-        /// What to do.
+        /// What the user can do.
         next: &'static str,
     },
 }
 
-/// A file that is not understood.
+/// A file that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileProblem {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and how to correct it.
     pub what: String,
 }
 
@@ -82,11 +85,12 @@ fn lines(problems: &[FileProblem]) -> String {
         .fold(String::new(), |text, FileProblem { path, what }| format!("{text}\n  {}: {what}", path.display()))
 }
 
-/// Reads a directory of saved answers, and each directory in it as one of its own: a directory for each account and
-/// region. Whose they are is told by the files; `account` and `region` tell where they do not.
+/// Reads a directory of saved answers, and each directory in it separately: one directory per account and region.
+/// `account` and `region` apply to all of them; if `None`, the files identify account and region.
 ///
 /// # Errors
-/// [`ImportError`]; a listing that is missing or incomplete is none, it becomes a gap.
+/// Fails if a directory cannot be read or has no `.json` file, if a file cannot be understood, or if account or region
+/// remain undetermined. A missing or incomplete listing is not an error; it becomes a gap.
 pub fn read_directory(
     path: &Path,
     account: Option<&AccountId>,
@@ -106,7 +110,7 @@ pub fn read_directory(
     if snapshots.is_empty() { Err(ImportError::Empty(path.to_owned())) } else { Ok(snapshots) }
 }
 
-/// The `.json` files and the directories of a directory, sorted.
+/// The `.json` files and the subdirectories of a directory, each sorted.
 fn entries_of(path: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), ImportError> {
     let failed = |source| ImportError::Directory { path: path.to_owned(), source };
     let (mut files, mut directories) = (vec![], vec![]);
@@ -186,28 +190,28 @@ fn the_one<T: std::str::FromStr>(
     }
 }
 
-/// Which call a text is the answer of, when it is one.
+/// The action that a text is the answer of; `None` if it is not the answer of a known call.
 #[cfg(test)]
 pub(crate) fn saved_call(name: &str, text: &str) -> Option<&'static str> {
     Saved::parse(name.to_owned(), Timestamp::from_millis(0), text).ok().map(|(key, _)| key.action)
 }
 
-/// Which call a file is the answer of.
+/// Identifies the call that a file is the answer of.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct CallKey {
     action: &'static str,
-    /// The object asked about, or the metric.
+    /// Id of the object that the call asked about, or name of the metric.
     object: Option<String>,
 }
 
-/// What a call is about, when it is about one object.
+/// Which object a call is about, and where its id is found.
 #[derive(Clone, Copy)]
 enum About {
-    /// The listing is of the whole account and region.
+    /// No object: the listing is of the whole account and region.
     Nothing,
-    /// The id with this prefix: in the answer's head, in its rows, or in the file's name.
+    /// The object whose id has this prefix. The id is in the answer's own fields, in its rows, or in the file name.
     Id { field: &'static str, prefix: &'static str },
-    /// A metric, by the file's name.
+    /// A metric, named by the file name.
     Metric,
 }
 
@@ -239,7 +243,7 @@ fn calls() -> [(&'static ListingApi, About); 20] {
     ]
 }
 
-/// One file.
+/// The saved answer in one file.
 struct Saved {
     name: String,
     at: Timestamp,
@@ -247,7 +251,7 @@ struct Saved {
 }
 
 impl Saved {
-    /// Reads a file and tells which call it answers. The error says what is wrong and what would be right.
+    /// Reads a file and identifies the call that it answers. The error says what is wrong and how to correct it.
     fn read(path: &Path) -> Result<(CallKey, Self), String> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let failed = |error: std::io::Error| error.to_string();
@@ -275,7 +279,7 @@ impl Saved {
         Ok((key, Self { name, at, document }))
     }
 
-    /// Code and request id, when this is the API's refusal.
+    /// Error code and request id, if this is an error answer of the API.
     fn refusal(&self) -> Option<(String, String)> {
         let row = Row::new(&self.document);
         let code = row.text("Code").filter(|_| row.text("Message").is_some())?;
@@ -283,7 +287,7 @@ impl Saved {
     }
 }
 
-/// Text as the shells of the CLI's platforms write it: UTF-8, or UTF-16 with a byte order mark (PowerShell).
+/// Decodes text as the shells of the CLI's platforms write it: UTF-8, or UTF-16 with a byte order mark (PowerShell).
 pub(crate) fn decoded(bytes: &[u8]) -> Result<String, String> {
     let units =
         |pair: fn([u8; 2]) -> u16| bytes[2..].chunks_exact(2).map(|two| pair([two[0], two[1]])).collect::<Vec<_>>();
@@ -296,7 +300,8 @@ pub(crate) fn decoded(bytes: &[u8]) -> Result<String, String> {
     text.ok_or_else(|| "not text in UTF-8 or UTF-16".to_owned())
 }
 
-/// The content decides by the list it holds; the name decides between calls with equal lists, and for a refusal.
+/// Identifies the call of a document. The list in the content decides; the file name decides between calls that use the
+/// same list field, and for an error answer.
 fn call_key(name: &str, document: &Map<String, Value>) -> Result<CallKey, String> {
     let calls = calls();
     let holding: Vec<_> = calls.iter().filter(|(api, _)| document.contains_key(api.container)).collect();
@@ -316,14 +321,17 @@ fn call_key(name: &str, document: &Map<String, Value>) -> Result<CallKey, String
         About::Nothing => None,
         About::Id { field, prefix } => {
             Some(id_inside(document, api.container, field).or_else(|| id_in_name(name, prefix)).ok_or_else(|| {
-                format!("it does not tell which object it is about; name it {}.{prefix}….json", api.action)
+                format!("the answer does not say which object it is about; name the file {}.{prefix}….json", api.action)
             })?)
         }
         About::Metric => {
             let metric =
                 records::METRIC_KINDS.into_iter().map(records::metric_name).find(|metric| name.contains(metric));
             Some(metric.map(str::to_owned).ok_or_else(|| {
-                format!("it does not tell which metric it is; name it {}.RateLimitDropPps.json", api.action)
+                format!(
+                    "the answer does not say which metric it is; name the file {}.RateLimitDropPps.json",
+                    api.action
+                )
             })?)
         }
     };
@@ -334,7 +342,8 @@ fn actions(calls: &[(&ListingApi, About)]) -> String {
     calls.iter().map(|(api, _)| api.action).collect::<Vec<_>>().join(", ")
 }
 
-/// Attachments of VPCs and of transit routers come under one name.
+/// Whether the rows belong to this API. Attachments of VPCs and of transit routers are in a list field of the same
+/// name.
 fn told_by_rows(api: &ListingApi, document: &Map<String, Value>) -> bool {
     let field = if api.action == interconnect::TRANSIT_PEERINGS.action { "PeerTransitRouterId" } else { "VpcId" };
     Row::new(document).rows(api.container).any(|row| row.text(field).is_some())
@@ -345,7 +354,7 @@ fn id_inside(document: &Map<String, Value>, container: &str, field: &str) -> Opt
     row.text(field).or_else(|| row.rows(container).find_map(|row| row.text(field)))
 }
 
-/// An id among the parts of a file's name: `x.vtb-1.2.json` names `vtb-1`.
+/// Finds an id in the parts of a file name: `x.vtb-1.2.json` contains `vtb-1`.
 fn id_in_name(name: &str, prefix: &str) -> Option<String> {
     let part = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
     let at = |part: &str| {
@@ -356,7 +365,7 @@ fn id_in_name(name: &str, prefix: &str) -> Option<String> {
     name.split(part).find_map(at)
 }
 
-/// The pages of every call.
+/// The saved pages of all calls, with the accounts, regions and times that they contain.
 struct SavedCalls {
     pages: BTreeMap<CallKey, Vec<Saved>>,
     accounts: BTreeSet<String>,
@@ -392,7 +401,7 @@ impl SavedCalls {
         Ok(())
     }
 
-    /// A call's rows out of its pages.
+    /// Joins the saved pages of a call into one listing.
     fn read<T>(
         &mut self,
         api: &ListingApi,
@@ -514,7 +523,7 @@ impl SavedCalls {
         }
     }
 
-    /// Transit routers: those of the attachments, and further ones whose answers were saved.
+    /// Reads transit routers: those of the attachments, and further ones whose answers were saved.
     fn transit(&mut self, region: &RegionId) -> TransitReading {
         let attachments = self.read(&interconnect::ATTACHMENTS, None, interconnect::attachment);
         let saved = self.pages.keys().filter(|key| key.action == interconnect::TRANSIT_TABLES.action);
@@ -539,7 +548,7 @@ impl SavedCalls {
     }
 }
 
-/// The line that makes a call's file.
+/// The command line that saves the answer of a call.
 fn how_to_save(api: &ListingApi, object: Option<&str>) -> impl fmt::Display {
     let about = calls().into_iter().find(|(known, _)| known.action == api.action).map(|(_, about)| about);
     let argument = match (about, object) {

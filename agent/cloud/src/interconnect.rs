@@ -1,7 +1,7 @@
-//! The newer ways to join VPCs: VPC peering connections and transit routers.
+//! The newer products that connect VPCs: VPC peering connections and transit routers.
 //!
-//! Their lists are not wrapped and their enumerations differ (`alibaba-cloud-api.md` §7). When they are read is decided
-//! in `gather.rs`.
+//! Their lists are not wrapped and their enumerations differ (`API.md` §8.6). `gather.rs` decides when they
+//! are read.
 
 use crate::{
     endpoint::Product,
@@ -22,7 +22,7 @@ pub(crate) const VPC_PEERINGS: ListingApi =
     tokened(Product::VpcPeer, "ListVpcPeerConnections", "VpcPeerConnects", true);
 pub(crate) const ATTACHMENTS: ListingApi =
     tokened(Product::Cbn, "ListTransitRouterVpcAttachments", "TransitRouterAttachments", true);
-/// Asked about one transit router, wherever it is: the region named is that router's.
+/// Asks about one transit router in any region; `RegionId` names the region of that router.
 pub(crate) const TRANSIT_PEERINGS: ListingApi =
     tokened(Product::Cbn, "ListTransitRouterPeerAttachments", "TransitRouterAttachments", true);
 pub(crate) const TRANSIT_TABLES: ListingApi =
@@ -34,7 +34,8 @@ pub(crate) const ASSOCIATIONS: ListingApi =
 pub(crate) const PROPAGATIONS: ListingApi =
     tokened(Product::Cbn, "ListTransitRouterRouteTablePropagations", "TransitRouterPropagations", false);
 
-/// A peering connection; owner and region of the requester default to who asked, as one of the APIs leaves them out.
+/// Converts a peering connection. Owner and region of the requester default to those of the caller, because one of the
+/// APIs omits them.
 pub(crate) fn vpc_peering(
     row: Row<'_>,
     provenance: Provenance,
@@ -57,7 +58,7 @@ pub(crate) fn vpc_peering(
         id: row.id("InstanceId")?,
         status,
         business_status: row.word("BizStatus").map_or(BusinessStatus::Normal, |word| business_status(&word)),
-        // -1 means unlimited and is no unsigned number.
+        // -1 means unlimited; it is not an unsigned number, so it becomes `None`.
         bandwidth_mbps: row.number("Bandwidth"),
         owner: row.optional_id("OwnerId")?.unwrap_or_else(|| account.clone()),
         region: row.optional_id("RegionId")?.unwrap_or_else(|| region.clone()),
@@ -81,7 +82,7 @@ pub(crate) fn attachment(row: Row<'_>, provenance: Provenance) -> Result<Transit
     })
 }
 
-/// A connection between transit routers. `asked` is the region of the router that was asked about.
+/// Converts a connection between transit routers. `asked` is the region of the router that was asked about.
 pub(crate) fn transit_peering(
     row: Row<'_>,
     provenance: Provenance,
@@ -122,7 +123,7 @@ pub(crate) fn transit_route(row: Row<'_>, _: Provenance) -> Result<TransitRoute,
     })
 }
 
-/// The attachment of an association or propagation that is in effect.
+/// The attachment of an association or propagation; `None` if it is not in effect.
 pub(crate) fn bound_attachment(row: Row<'_>, _: Provenance) -> Result<Option<AttachmentId>, RowError> {
     let active = row.word("Status").is_none_or(|word| word == "active" || word == "associated");
     row.id("TransitRouterAttachmentId").map(|id| active.then_some(id))

@@ -1,9 +1,11 @@
-//! The Alibaba Cloud OpenAPI, as far as a path's configuration needs it: signing, credentials, the metadata service,
-//! and [`gather`], which reads one account in one region into a [`pingtong_evidence::Snapshot`].
+//! Client of the Alibaba Cloud OpenAPI, limited to the configuration that a network path depends on: signing,
+//! credentials, the metadata service, and [`gather`], which reads one account in one region into a
+//! [`pingtong_evidence::Snapshot`].
 //!
-//! Everything here reads; no call changes anything in an account. The vendor's wire format ends in this crate: nothing of
-//! it is public. What a configuration means for a packet is not known here.
+//! All calls only read; no call changes anything in an account. The vendor's wire format stays inside this crate and is
+//! not public. What a configuration means for a packet is not decided here.
 
+mod access_key;
 mod choice;
 mod client;
 mod clock;
@@ -37,10 +39,11 @@ mod survey;
 mod vpc;
 mod wire;
 
+pub use access_key::AccessKey;
 pub use choice::{Choice, ChoiceError};
 pub use client::{CALLS_PER_SECOND, CallerIdentity, Client, ClientSettings};
 pub use clock::Clock;
-pub use credentials::{AccessKey, AssumedRole, Credentials};
+pub use credentials::{AssumedRole, Credentials};
 pub use endpoint::{EndpointRule, Product};
 pub use error::{BuildError, CallError, CallName, CredentialError, Refusal};
 pub use gather::{GatherScope, Progress, Watch, gather, gather_watched, permissions};

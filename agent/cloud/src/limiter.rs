@@ -1,8 +1,8 @@
-//! Client-side flow control: at most a burst of calls per API and region, then a steady rate.
+//! Client-side rate limiting: a burst of calls per API and region, then a steady rate.
 //!
-//! The vendor counts per account, API and region (`alibaba-cloud-api.md` §6); one limiter serves one account. Time comes
-//! in as a span since any fixed point. Nothing here waits: the caller is told how long. A refusal for flow control empties
-//! the bucket, so that calls side by side do not all run into the same limit.
+//! The vendor counts per account, API and region (`API.md` §5); one limiter serves one account. The
+//! current time is passed in as a duration since any fixed point. Nothing here waits: the caller receives the time to
+//! wait. A refusal for flow control empties the bucket, so that concurrent calls do not all exceed the same limit.
 
 use pingtong_evidence::RegionId;
 use std::{
@@ -11,12 +11,12 @@ use std::{
     time::Duration,
 };
 
-/// Calls that may go at once after a pause.
+/// Calls that may be made at once after an idle period.
 const BURST: u32 = 20;
-/// ActionTrail takes two calls a second, at once or not (`alibaba-cloud-api.md` §6).
+/// ActionTrail accepts two calls per second, with no larger burst (`API.md` §5).
 const EVENTS_PER_SECOND: u32 = 2;
 
-/// When the bucket of each API and region will be full again.
+/// The token buckets of the APIs and regions, each stored as the time at which it will be full again.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     /// Time between calls after the burst.
@@ -25,12 +25,12 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    /// A limiter to so many calls per second of one API in one region, once the burst is used up.
+    /// A limiter to `calls_per_second` calls of one API in one region, after the burst is used up.
     pub(crate) fn new(calls_per_second: u32) -> Self {
         Self { spacing: Duration::from_secs(1) / calls_per_second.max(1), full_at: Mutex::default() }
     }
 
-    /// Takes one call out of the bucket; the answer is how long to wait before making it.
+    /// Takes one call from the bucket and returns how long to wait before making it.
     pub(crate) fn reserve(&self, api: &'static str, region: &RegionId, now: Duration) -> Duration {
         let (spacing, burst) = self.limits(api);
         let mut buckets = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -39,7 +39,7 @@ impl Limiter {
         full_at.saturating_sub(now + spacing * burst)
     }
 
-    /// Empties the bucket: the cloud has refused a call for want of quota.
+    /// Empties the bucket, because the cloud has refused a call for lack of quota.
     pub(crate) fn drain(&self, api: &'static str, region: &RegionId, now: Duration) {
         let (spacing, burst) = self.limits(api);
         let mut buckets = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,8 +1,9 @@
-//! Reading a listing to its end, in either style of paging, within bounds.
+//! Reads a listing to its end, in either style of paging, within limits.
 //!
-//! Decides when a listing is complete: a listing that stops before its own total, repeats a page's token or breaks a
-//! bound is an error and never a short list, since missing is not absent. Rows become objects page by page, so that a
-//! large account is never held as JSON. Styles: `alibaba-cloud-api.md` §1.3.
+//! Decides when a listing is complete. A listing that stops before its own total, repeats a page token or exceeds a
+//! limit is an error, never a short list, because a row that was not read does not mean that the object does not exist.
+//! Rows are converted to objects page by page, so a large account is never held as JSON. Paging styles:
+//! `API.md` §4.
 
 use crate::{
     CallError, Client,
@@ -15,23 +16,23 @@ use pingtong_evidence::{Provenance, RegionId, Source, Timestamp};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-/// Pages of one listing: 50 000 rows at the smallest page size used here.
+/// Maximum pages of one listing: 50 000 rows at the smallest page size used here.
 const PAGES_MAX: u32 = 1000;
-/// Rows of one listing: a server that ignores the page size must not fill the memory.
+/// Maximum rows of one listing: a server that ignores the page size must not exhaust the memory.
 const ROWS_MAX: usize = 500_000;
-/// Times a listing is read anew when it came out incomplete: rows may vanish while it is read.
+/// How many times an incomplete listing is read again: rows may disappear while it is read.
 const REREADS_MAX: u32 = 1;
-/// Rows of a numbered page: the most that these APIs give.
+/// Rows of a numbered page: the maximum of these APIs.
 pub(crate) const PAGE_SIZE: u32 = 50;
 
-/// How a listing is cut into pages.
+/// How a listing is divided into pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Paging {
-    /// `PageNumber`, `PageSize`, `TotalCount`.
+    /// By page number: `PageNumber`, `PageSize`, `TotalCount`.
     Number,
-    /// `NextToken` with a size under the given name, which differs between APIs.
+    /// By `NextToken`, with a page size under the given parameter name, which differs between APIs.
     Token(&'static str, u32),
-    /// One answer.
+    /// The whole listing is one answer.
     Whole,
 }
 
@@ -40,30 +41,30 @@ pub(crate) enum Paging {
 pub(crate) struct ListingApi {
     pub(crate) product: Product,
     pub(crate) action: &'static str,
-    /// The field that holds the list, wrapped or not.
+    /// Name of the field that holds the list, which may be wrapped in another object.
     pub(crate) container: &'static str,
     pub(crate) paging: Paging,
-    /// Whether the API knows a parameter `RegionId`.
+    /// Whether the API accepts the parameter `RegionId`.
     pub(crate) regional: bool,
 }
 
 impl ListingApi {
-    /// The RAM action.
+    /// The RAM action, such as `vpc:DescribeVpcs`.
     pub(crate) fn name(&self) -> String {
         format!("{}:{}", self.product.code(), self.action)
     }
 }
 
-/// Time as the gatherer's caller tells it.
+/// Clock supplied by the caller of the gatherer.
 pub(crate) type Now<'a> = &'a (dyn Fn() -> Timestamp + Send + Sync);
 
-/// All rows of a listing, with the answers they came in.
+/// All rows of a listing, with the answers that contained them.
 #[derive(Debug)]
 pub(crate) struct Listing<T> {
-    /// Objects whose provenance counts from the first of `sources`.
+    /// The objects; their provenance is an index into `sources`.
     pub(crate) rows: Vec<T>,
     pub(crate) sources: Vec<Source>,
-    /// The first answer without its list: what it says of the whole.
+    /// The first answer without its list: the fields that apply to the whole listing.
     pub(crate) head: Map<String, Value>,
 }
 
@@ -73,18 +74,18 @@ impl<T> Default for Listing<T> {
     }
 }
 
-/// What one page says beside its rows.
+/// What one page reports besides its rows.
 pub(crate) struct Page {
-    /// Rows of the whole listing, as the API counts them.
+    /// Number of rows of the whole listing, as the API counts them.
     pub(crate) total: Option<usize>,
     /// The token of the next page.
     pub(crate) next: Option<String>,
-    /// Rows on this page.
+    /// Number of rows on this page.
     pub(crate) count: usize,
 }
 
 impl<T> Listing<T> {
-    /// Adds one answer's rows. The error says what in the answer cannot be read.
+    /// Adds the rows of one answer. The error says what in the answer cannot be read.
     pub(crate) fn add(
         &mut self,
         container: &str,
@@ -120,9 +121,9 @@ impl<T> Listing<T> {
 /// Why a page is unusable.
 #[derive(Debug)]
 pub(crate) enum PageError {
-    /// The list is not there, or is none: another try may bring it.
+    /// The list is missing, incomplete or not a list: a retry may return it.
     NoList(String),
-    /// A row cannot be understood: another try would bring it again.
+    /// A row cannot be understood: a retry would return it again.
     Row(String),
 }
 
@@ -151,7 +152,7 @@ impl Client {
         }
     }
 
-    /// The inner error says how the listing came out incomplete.
+    /// Reads a listing once. The inner error says why it is incomplete or unreadable.
     async fn list_once<T>(
         &self,
         api: &ListingApi,
@@ -184,11 +185,11 @@ impl Client {
 pub(crate) enum Step {
     /// Ask for the next page.
     More,
-    /// All rows are there.
+    /// All rows have been read.
     Done,
 }
 
-/// A listing being read. Makes no calls.
+/// State of a listing that is being read. Makes no calls.
 pub(crate) struct Pager<'a, T> {
     api: &'a ListingApi,
     page: u32,
@@ -219,7 +220,7 @@ impl<'a, T> Pager<'a, T> {
         }
     }
 
-    /// Takes the answer.
+    /// Processes the answer to the last request.
     pub(crate) fn take(
         &mut self,
         document: Map<String, Value>,
@@ -237,7 +238,8 @@ impl<'a, T> Pager<'a, T> {
             Paging::Token(..) => page.next.is_some(),
         };
         if !more {
-            // In token paging some APIs count only the page: then the total is below what came, never above.
+            // With token paging, some APIs count only the rows of the page as the total, which is then below the rows
+            // received, never above.
             return match page.total {
                 Some(total) if have < total => {
                     Err(PageError::NoList(format!("the listing ended after {have} of {total} rows")))

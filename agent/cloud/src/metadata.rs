@@ -1,12 +1,12 @@
-//! The instance metadata service: who this host is, and the credentials of its RAM role.
+//! Client of the instance metadata service: the identity of this host, and the credentials of its RAM role.
 //!
-//! Hardened mode first (a session token by PUT), without a token where the service offers none. A refused token is
-//! fetched anew once. Paths and their forms: `alibaba-cloud-api.md` §4. Whether the facts agree with the host's own
+//! It uses hardened mode first (a session token obtained by PUT), and no token if the service offers none. A refused
+//! token is replaced once. Paths and formats: `API.md` §6. Whether the facts agree with the host's own
 //! interfaces is not decided here.
 
 use crate::{
     BuildError, CredentialError, Secret,
-    credentials::AccessKey,
+    access_key::AccessKey,
     endpoint::base_address,
     error::root,
     http::{self, BodyError, HttpRule},
@@ -18,52 +18,52 @@ use serde_json::Value;
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 
-/// Where the service answers on every instance.
+/// Address of the service on every instance.
 const ADDRESS: &str = "http://100.100.100.200";
-/// The service is on the same host: a second is long.
+/// Timeout of a request. The service is on the same host, so one second is long.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// Bytes of one item; the longest is a role's session token of some kilobytes.
+/// Maximum size in bytes of one item; the longest, the session token of a role, has a few kilobytes.
 const ITEM_BYTES_MAX: usize = 64 << 10;
-/// Interfaces asked about; the largest instance types have fewer.
+/// Maximum number of interfaces to read; the largest instance types have fewer.
 const INTERFACES_MAX: usize = 64;
-/// Life asked for a session token; the longest that the service grants.
+/// Requested lifetime of a session token in seconds: the longest that the service grants.
 const TOKEN_SECONDS: &str = "21600";
-/// Age at which a token is replaced, well before its end.
+/// Age at which a token is replaced, well before it expires.
 const TOKEN_AGE_MAX: Duration = Duration::from_hours(5);
-/// How long a service without tokens is believed to have none.
+/// How long to assume that a service that offered no token still offers none.
 const NO_TOKEN_AGE_MAX: Duration = Duration::from_mins(5);
 
-/// Why the metadata service told nothing.
+/// Why the metadata service returned nothing.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum MetadataError {
-    /// No answer.
+    /// The service did not answer.
     #[error("the metadata service did not answer at {url}: {what}; is this an ECS instance with metadata enabled?")]
     Unreachable {
-        /// What was asked.
+        /// URL of the request.
         url: String,
-        /// What the transport said.
+        /// Error of the HTTP transport.
         what: String,
     },
-    /// It refused.
+    /// The service refused the request.
     #[error("the metadata service refused {url} with status {status}")]
     Refused {
-        /// What was asked.
+        /// URL of the request.
         url: String,
         /// HTTP status.
         status: u16,
     },
-    /// It answered with something else than documented.
+    /// The answer is not in the documented format.
     #[error("the metadata service gave an answer that cannot be read at {url}: {what}")]
     Unreadable {
-        /// What was asked.
+        /// URL of the request.
         url: String,
-        /// What is wrong.
+        /// What is wrong with the answer.
         what: String,
     },
 }
 
 impl MetadataError {
-    /// The reason to put where the fact is missing.
+    /// The reason to record in place of the missing fact.
     pub fn why(&self) -> WhyUnknown {
         match self {
             Self::Unreachable { url, what } => WhyUnknown::Unreachable { action: url.clone(), message: what.clone() },
@@ -89,7 +89,7 @@ pub struct MetadataClient {
     http: reqwest::Client,
     base: Url,
     token: Arc<Mutex<Token>>,
-    /// Whether nothing may be asked without a token.
+    /// Whether requests without a token are forbidden.
     hardened_only: bool,
 }
 
@@ -100,7 +100,7 @@ impl fmt::Debug for MetadataClient {
 }
 
 impl MetadataClient {
-    /// A client of the service at `base`, or of the instance's own.
+    /// A client of the service at `base`; if `None`, at the standard address of an instance.
     ///
     /// # Errors
     /// [`BuildError`] when `base` is not an address or no HTTP client can be made.
@@ -111,19 +111,20 @@ impl MetadataClient {
         Ok(Self { http, base, token: Arc::default(), hardened_only: false })
     }
 
-    /// Asks nothing without a session token, even where the service offers none: some rule of the house demands it.
+    /// Forbids requests without a session token, even if the service offers none, as some security policies require.
     #[must_use]
     pub fn hardened_only(self) -> Self {
         Self { hardened_only: true, ..self }
     }
 
-    /// Who this host is.
+    /// Reads the identity of this host.
     ///
     /// # Errors
-    /// [`MetadataError`] when the identity document cannot be had; VPC, vSwitch and interfaces may be missing.
+    /// [`MetadataError`] if the identity document cannot be read, or if the VPC, vSwitch or interface list fails with
+    /// anything but 404. On a 404 those fields stay empty.
     pub async fn identity(&self) -> Result<MetadataFact, MetadataError> {
         const DOCUMENT: &str = "dynamic/instance-identity/document";
-        // The first request alone, so that only one token is fetched.
+        // The first request is made alone, so that only one token is fetched.
         let document = self.required(DOCUMENT).await?;
         let fact = fact(&document).map_err(|what| self.unreadable(DOCUMENT, &what))?;
         let (vpc, vswitch, macs) = try_join3(
@@ -139,10 +140,10 @@ impl MetadataClient {
         Ok(MetadataFact { vpc, vswitch, interfaces, ..fact })
     }
 
-    /// The name of the instance's RAM role; none when it has none.
+    /// Returns the name of the instance's RAM role; `None` if it has no role.
     ///
     /// # Errors
-    /// [`MetadataError`].
+    /// [`MetadataError`] if the service does not answer, refuses the request or returns an oversized answer.
     pub async fn role(&self) -> Result<Option<String>, MetadataError> {
         let names = self.optional("meta-data/ram/security-credentials/").await?;
         Ok(names.and_then(|text| role_name(&text)))
@@ -165,7 +166,7 @@ impl MetadataClient {
 
     async fn interface(&self, mac: String) -> AddressFact {
         let item = |name: &str| format!("meta-data/network/interfaces/macs/{mac}/{name}");
-        // An interface just taken away answers 404 midway; what is not told stays empty.
+        // An interface that is just being detached answers 404 midway; fields that are not returned stay empty.
         let eni = self.optional(&item("network-interface-id")).await.ok().flatten();
         let listed = self.optional(&item("private-ipv4s")).await.ok().flatten();
         let mut addresses = listed.map(|text| addresses(&text)).unwrap_or_default();
@@ -185,7 +186,7 @@ impl MetadataClient {
         self.optional(path).await?.ok_or(MetadataError::Refused { url, status: 404 })
     }
 
-    /// The item's text; none where the service has no such item.
+    /// Returns the text of an item; `None` if the service has no such item.
     async fn optional(&self, path: &str) -> Result<Option<String>, MetadataError> {
         let mut token = self.current_token().await;
         let mut renewed = false;
@@ -224,7 +225,7 @@ impl MetadataClient {
         }
     }
 
-    /// A token other than `refused`, fetched unless another task did already.
+    /// Returns a token other than `refused`; fetches one unless another task has already done so.
     async fn replace_token(&self, refused: Option<Secret>) -> Option<Secret> {
         {
             let mut held = self.token.lock().await;
@@ -273,7 +274,7 @@ impl MetadataClient {
     }
 }
 
-/// What the identity document tells. The error says what in it cannot be read.
+/// Parses the identity document. The error says what in it cannot be read.
 pub(crate) fn fact(document: &str) -> Result<MetadataFact, String> {
     let document: Value = serde_json::from_str(document).map_err(|error| error.to_string())?;
     Ok(MetadataFact {
@@ -296,7 +297,8 @@ fn field<T: FromStr>(document: &Value, name: &str) -> Result<T, String> {
     text.trim().parse().map_err(|_| format!("\"{name}\" is \"{}\"", text.escape_debug()))
 }
 
-/// The hardware addresses of a listing, one a line; what is none is left out, since it becomes part of a path.
+/// Parses a listing of MAC addresses, one per line. Anything else is left out, because the result becomes part of a URL
+/// path.
 pub(crate) fn hardware_addresses(text: &str) -> Vec<String> {
     text.lines()
         .map(|line| line.trim().trim_end_matches('/').to_owned())
@@ -305,12 +307,12 @@ pub(crate) fn hardware_addresses(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The first role of a listing.
+/// The first role name of a listing; `None` if the listing is empty.
 pub(crate) fn role_name(text: &str) -> Option<String> {
     text.lines().next().map(|line| line.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// Addresses of a JSON array text, or of plain lines.
+/// Parses the text of a JSON array of addresses, or addresses separated by white space.
 pub(crate) fn addresses(text: &str) -> Vec<IpAddr> {
     let listed: Vec<String> =
         serde_json::from_str(text).unwrap_or_else(|_| text.split_whitespace().map(str::to_owned).collect());

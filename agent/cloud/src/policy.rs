@@ -1,14 +1,14 @@
-//! RAM policies to paste into the console: what each role may do, and who may take it. Least privilege: the reading policy
-//! allows what [`permissions`] lists, and a test holds that gathering calls just that.
+//! RAM policies to paste into the console: what each role may do, and who may assume it. They grant least privilege:
+//! the read policy allows what [`permissions`] lists, and a test checks that gathering calls exactly that.
 //!
-//! Facts: `alibaba-cloud-api.md` §3. The resource of reading is `*`: listings name no object, and for several of these calls
-//! the vendor documents no other form. `sts:GetCallerIdentity` needs no permission.
+//! Facts: `API.md` §7. The resource of the read policy is `*`: listings name no object, and for several
+//! of these calls the vendor documents no other form. `sts:GetCallerIdentity` needs no permission.
 
 use crate::permissions;
 use pingtong_evidence::AccountId;
 use serde_json::{Value, json};
 
-/// The name that examples give to a role granted to the collector.
+/// Role name that examples use for a role granted to the collector.
 pub const COLLECTOR_ROLE: &str = "pingtong-collector";
 
 /// Why a policy cannot be written.
@@ -22,16 +22,16 @@ pub enum PolicyError {
     RoleName(String),
 }
 
-/// What whoever reads an account may do: an instance's role, and a role granted to the collector.
+/// Permissions to read an account: for the role of an instance, and for a role granted to the collector.
 pub fn read_policy() -> Value {
     document(json!({"Effect": "Allow", "Action": permissions(), "Resource": "*"}))
 }
 
-/// What the collector's own user or role may do: take the role of that name in each of these accounts; in any account that
-/// lets it when none is named.
+/// Permissions of the collector's own user or role: it may assume the role of that name in each of these accounts, or
+/// in any account that trusts it if `accounts` is empty.
 ///
 /// # Errors
-/// [`PolicyError::RoleName`].
+/// [`PolicyError::RoleName`] if RAM would refuse the role name.
 pub fn assume_policy(accounts: &[AccountId], role: &str) -> Result<Value, PolicyError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if !(1..=64).contains(&role.len()) || !role.chars().all(fits) {
@@ -46,10 +46,11 @@ pub fn assume_policy(accounts: &[AccountId], role: &str) -> Result<Value, Policy
     Ok(document(json!({"Effect": "Allow", "Action": ["sts:AssumeRole"], "Resource": roles})))
 }
 
-/// Who may take a role granted to the collector: identities of the collector's account, when they say the external id.
+/// Trust policy of a role granted to the collector: identities of the collector's account may assume it, and must
+/// present the external id if one is given.
 ///
 /// # Errors
-/// [`PolicyError::ExternalId`].
+/// [`PolicyError::ExternalId`] if STS would refuse the external id.
 pub fn account_trust(account: &AccountId, external_id: Option<&str>) -> Result<Value, PolicyError> {
     let mut statement = json!({
         "Effect": "Allow", "Action": "sts:AssumeRole",
@@ -65,7 +66,7 @@ pub fn account_trust(account: &AccountId, external_id: Option<&str>) -> Result<V
     Ok(document(statement))
 }
 
-/// Who may take the role of an agent's instance: the service that runs it.
+/// Trust policy of the role of an agent's instance: the ECS service may assume it.
 pub fn instance_trust() -> Value {
     document(json!({
         "Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": ["ecs.aliyuncs.com"]},

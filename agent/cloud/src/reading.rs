@@ -1,7 +1,7 @@
-//! Everything that was read of one account in one region, before it becomes a snapshot.
+//! Everything that was read from one account in one region, before it becomes a snapshot.
 //!
-//! Decides what is unknown and what is a gap when a listing failed, and in which order answers are numbered: objects by
-//! id, answers in the order of this struct, so that the same configuration gives the same snapshot whatever the timing.
+//! Decides what is unknown and what is a gap when a listing failed, and how answers are numbered: objects by id,
+//! answers in the order of this struct, so that the same configuration yields the same snapshot regardless of timing.
 //! Makes no calls and opens no files: `gather.rs` and `import.rs` fill it.
 
 use crate::{
@@ -20,15 +20,15 @@ use pingtong_evidence::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A listing, or why it was not read.
+/// A listing, or the reason why it was not read.
 pub(crate) type Read<T> = Result<Listing<T>, WhyUnknown>;
 
-/// What was read, nothing where reading failed: the failure is told when the reading becomes a snapshot.
+/// The rows that were read; empty if reading failed. The failure is reported when the reading becomes a snapshot.
 pub(crate) fn rows<T>(read: &Read<T>) -> &[T] {
     read.as_ref().map_or(&[], |listing| &listing.rows)
 }
 
-/// The readings of one account in one region.
+/// All listings of one account in one region.
 pub(crate) struct Reading {
     pub(crate) vpcs: Read<Vpc>,
     pub(crate) vswitches: Read<VSwitch>,
@@ -40,7 +40,7 @@ pub(crate) struct Reading {
     pub(crate) security_rules: BTreeMap<SecurityGroupId, Read<SecurityRule>>,
     pub(crate) instances: Read<Instance>,
     pub(crate) enis: Read<Eni>,
-    /// Entries of the lists that rules name.
+    /// Entries of the prefix lists that security group rules refer to.
     pub(crate) prefix_lists: BTreeMap<PrefixListId, Read<Cidr>>,
     pub(crate) vpc_peerings: Optional<VpcPeering>,
     pub(crate) transit: Transit,
@@ -49,18 +49,18 @@ pub(crate) struct Reading {
     pub(crate) changes: Optional<Option<ConfigChange>>,
 }
 
-/// A reading that is not always made, and whose failure is not always a gap.
+/// A listing that is not always read, and whose failure is not always a gap.
 pub(crate) enum Optional<T> {
-    /// Not asked.
+    /// The call was not made.
     NotAsked,
-    /// Asked, and needed: a failure is a gap.
+    /// The call was made and its result is needed: a failure is a gap.
     Needed(Read<T>),
-    /// Asked while at hand: a failure takes nothing from what a path needs.
+    /// The call was made although no path needs its result: a failure is not a gap.
     AtHand(Read<T>),
 }
 
 impl<T> Optional<T> {
-    /// What was read.
+    /// The rows that were read; empty if the call failed or was not made.
     pub(crate) fn rows(&self) -> &[T] {
         match self {
             Self::Needed(Ok(listing)) | Self::AtHand(Ok(listing)) => &listing.rows,
@@ -69,17 +69,17 @@ impl<T> Optional<T> {
     }
 }
 
-/// What was read of transit routers.
+/// What was read about transit routers.
 pub(crate) enum Transit {
-    /// Not asked, and nothing said that there is one.
+    /// The calls were not made, and nothing indicated that there is a transit router.
     NotAsked,
-    /// The VPCs say that none of them is in a Cloud Enterprise Network.
+    /// The VPCs report that none of them is in a Cloud Enterprise Network.
     None,
-    /// Asked.
+    /// The calls were made.
     Read(Box<TransitReading>),
 }
 
-/// The transit routers that attachments and their connections lead to.
+/// The transit routers that are reached from the attachments and from the connections between transit routers.
 #[derive(Default)]
 pub(crate) struct TransitReading {
     pub(crate) attachments: Option<Read<TransitAttachment>>,
@@ -88,7 +88,7 @@ pub(crate) struct TransitReading {
     pub(crate) inner: BTreeMap<RouteTableId, TransitTableReading>,
 }
 
-/// What one transit route table holds.
+/// The content of one transit route table.
 pub(crate) struct TransitTableReading {
     pub(crate) routes: Read<TransitRoute>,
     pub(crate) associations: Read<Option<AttachmentId>>,
@@ -96,7 +96,7 @@ pub(crate) struct TransitTableReading {
 }
 
 impl Reading {
-    /// The kinds of next hops that routes have.
+    /// The kinds of next hops of the routes.
     pub(crate) fn next_hops(entries: &BTreeMap<RouteTableId, Read<Option<RouteEntry>>>) -> BTreeSet<NextHopKind> {
         let read = entries.values().filter_map(|read| read.as_ref().ok());
         read.flat_map(|listing| listing.rows.iter().flatten())
@@ -105,7 +105,7 @@ impl Reading {
             .collect()
     }
 
-    /// The prefix lists that rules name.
+    /// The prefix lists that rules refer to.
     pub(crate) fn prefix_lists_named(rules: &BTreeMap<SecurityGroupId, Read<SecurityRule>>) -> BTreeSet<PrefixListId> {
         let read = rules.values().filter_map(|read| read.as_ref().ok());
         read.flat_map(|listing| &listing.rows)
@@ -116,7 +116,7 @@ impl Reading {
             .collect()
     }
 
-    /// The snapshot that these readings make.
+    /// Converts the readings to a snapshot.
     pub(crate) fn into_snapshot(self, mut record: Record<'_>) -> Snapshot {
         let vpcs = record.take((&vpc::VPCS, None), self.vpcs, |vpc| vpc.id.clone());
         let vswitches = record.take((&vpc::VSWITCHES, None), self.vswitches, |vswitch| vswitch.id.clone());
@@ -133,7 +133,7 @@ impl Reading {
         record.metrics(self.metrics);
         let changes = record.take_optional(&records::EVENTS, self.changes, std::clone::Clone::clone);
         let snapshot = &mut record.snapshot;
-        // A list that no rule names was not asked about; none is missed by the rules that were read.
+        // A prefix list that no rule refers to was not read; the rules that were read need no others.
         if groups.known().is_some() {
             snapshot.prefix_lists = Known::Known(lists);
         }
@@ -154,7 +154,7 @@ impl Reading {
     }
 }
 
-/// Fills a snapshot.
+/// Builds a snapshot.
 pub(crate) struct Record<'a> {
     snapshot: Snapshot,
     now: Now<'a>,
@@ -165,19 +165,19 @@ impl<'a> Record<'a> {
         Self { snapshot: Snapshot::unread(account, region, now()), now }
     }
 
-    /// When what is filed was first asked for, where that is not now.
+    /// Sets when the content was first requested, if that is not now.
     pub(crate) fn taken_at(mut self, at: Timestamp) -> Self {
         self.snapshot.taken_at = at;
         self
     }
 
-    /// The request that the snapshot answers.
+    /// Sets the request that the snapshot answers.
     pub(crate) fn answering(mut self, request: Option<RequestTag>) -> Self {
         self.snapshot.request = request;
         self
     }
 
-    /// Without credentials every list is unknown for one reason, and that is one gap.
+    /// Marks every list as unknown for the same reason, and records that reason as a single gap.
     pub(crate) fn without_credentials(mut self, why: &WhyUnknown) -> Snapshot {
         self.gap("ram/security-credentials".to_owned(), None, why.clone());
         self.snapshot.forget_all(why);
@@ -195,7 +195,7 @@ impl<'a> Record<'a> {
         self.snapshot.gaps.push(Gap { account, region, action, object, why, at: (self.now)() });
     }
 
-    /// Files a listing's answers; its objects then point at them.
+    /// Records the answers of a listing and makes its objects refer to them.
     fn file<T: Located>(&mut self, mut listing: Listing<T>) -> Vec<T> {
         let offset = u32::try_from(self.snapshot.sources.len()).unwrap_or(u32::MAX);
         listing.rows.iter_mut().for_each(|row| row.move_by(offset));
@@ -203,7 +203,7 @@ impl<'a> Record<'a> {
         listing.rows
     }
 
-    /// A listing's objects by key; a failure is a gap about `object`.
+    /// The objects of a listing, sorted by key. A failure is recorded as a gap about `object`.
     fn take<T: Located, K: Ord>(
         &mut self,
         (api, object): (&ListingApi, Option<String>),
@@ -214,7 +214,7 @@ impl<'a> Record<'a> {
             Ok(listing) => {
                 let mut objects = self.file(listing);
                 objects.sort_by_key(&key);
-                // An object that moved between pages while they were read came twice.
+                // An object that moved between pages while they were read appears twice.
                 objects.dedup_by(|a, b| key(a) == key(b));
                 Known::Known(objects)
             }
@@ -238,7 +238,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// A listing about one object, in the order in which it came: rules and routes have an order.
+    /// A listing about one object, in the order in which it was received, because rules and routes have an order.
     fn take_inner<T: Located>(&mut self, api: &ListingApi, object: &str, read: Read<T>) -> Known<Vec<T>> {
         match read {
             Ok(listing) => Known::Known(self.file(listing)),
@@ -329,7 +329,7 @@ impl<'a> Record<'a> {
         self.snapshot.transit_attachments = attachments;
     }
 
-    /// One list out of the readings about several routers; unknown when one of them is.
+    /// Merges the listings about several routers into one; unknown if any of them is unknown.
     fn merged<T: Located, K: Ord>(
         &mut self,
         api: &ListingApi,
@@ -392,7 +392,7 @@ impl<'a> Record<'a> {
                     metrics.extend(records::by_interface(kind, rows));
                     Known::Known(metrics)
                 }
-                // What was read of the other metrics still tells.
+                // The metrics that were read are still useful.
                 (Some(known @ Known::Known(_)), Known::Unknown(_)) => known,
                 (Some(Known::Unknown(why)), _) | (None, Known::Unknown(why)) => Known::Unknown(why),
             });
@@ -410,7 +410,7 @@ fn inner_access(api: &ListingApi, head: Row<'_>) -> Known<Policy> {
     }
 }
 
-/// In a list sorted by id.
+/// Finds an object in a list that is sorted by id.
 fn find<'a, T, K: Ord>(sorted: &'a mut [T], key: &K, of: impl Fn(&T) -> &K) -> Option<&'a mut T> {
     let at = sorted.binary_search_by(|object| of(object).cmp(key)).ok()?;
     sorted.get_mut(at)
@@ -423,9 +423,9 @@ fn flattened<T>(rows: Known<Vec<Option<T>>>) -> Known<Vec<T>> {
     }
 }
 
-/// Objects that say in which answer they were found.
+/// Objects that record in which answer they were found.
 pub(crate) trait Located {
-    /// Moves the answer's number, when the object carries one.
+    /// Adds `answers` to the index of the answer, if the object has one.
     fn move_by(&mut self, answers: u32);
 }
 

@@ -1,7 +1,7 @@
-//! What the account's own records tell: CloudMonitor's metrics of router interfaces, ActionTrail's events.
+//! The account's own records: CloudMonitor metrics of router interfaces, and ActionTrail events.
 //!
-//! Facts: `alibaba-cloud-api.md` §8. Both are optional readings; neither is needed to walk a path. Values of metrics
-//! become whole thousandths, so that equal evidence compares equal.
+//! Facts: `API.md` §9. Both readings are optional; neither is needed to walk a path. Metric values are
+//! stored as integer thousandths, so that equal evidence compares equal.
 
 use crate::{
     endpoint::Product,
@@ -15,14 +15,15 @@ use pingtong_evidence::{
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Seconds of one period: the finest that the service keeps.
+/// Length of one period in seconds: the finest resolution that the service keeps.
 pub(crate) const PERIOD_S: u32 = 60;
-/// Interfaces of one call.
+/// Maximum number of interfaces in one call.
 pub(crate) const INTERFACES_PER_CALL: usize = 50;
-/// How far back metrics are asked for: with the period and the interfaces of a call, below the 1440 rows of a page.
+/// How far back metrics are requested, in milliseconds. With the period and the interfaces of one call, this stays
+/// below the 1440 rows of a page.
 const METRICS_BACK_MS: i64 = 15 * 60 * 1000;
 
-/// The vendor's own clients do not send its `RegionId`: the endpoint is the region's.
+/// The vendor's own clients do not send `RegionId` to this API: the endpoint selects the region.
 pub(crate) const METRICS: ListingApi = ListingApi {
     product: Product::Cms,
     action: "DescribeMetricList",
@@ -47,11 +48,11 @@ pub(crate) fn metric_name(kind: LinkMetricKind) -> &'static str {
     }
 }
 
-/// Every metric asked for, the telling one first.
+/// All metrics that are requested. The drop rate is first, because the others are read only if it is above zero.
 pub(crate) const METRIC_KINDS: [LinkMetricKind; 3] =
     [LinkMetricKind::RateLimitDropPps, LinkMetricKind::ReceivedBitsPerSecond, LinkMetricKind::SentBitsPerSecond];
 
-/// Parameters of a call for one metric of some interfaces, up to `now`.
+/// Parameters of a call for one metric of the given interfaces, up to `now`.
 pub(crate) fn metric_params(kind: LinkMetricKind, interfaces: &[RouterInterfaceId], now: Timestamp) -> Params {
     let dimensions: Vec<Value> = interfaces.iter().map(|id| serde_json::json!({ "instanceId": id.as_str() })).collect();
     let from = now.as_millis().saturating_sub(METRICS_BACK_MS);
@@ -68,7 +69,7 @@ pub(crate) fn metric_params(kind: LinkMetricKind, interfaces: &[RouterInterfaceI
     .into()
 }
 
-/// One measurement and whose it is.
+/// One measurement and the interface that it belongs to.
 #[derive(Debug, Clone)]
 pub(crate) struct Measured {
     interface: RouterInterfaceId,
@@ -101,7 +102,7 @@ pub(crate) fn above_zero(rows: &[Measured]) -> bool {
     rows.iter().any(|row| row.point.average_milli.max(row.point.maximum_milli) > Some(0))
 }
 
-/// One metric's measurements by interface, the oldest first.
+/// Groups the measurements of one metric by interface, the oldest first.
 pub(crate) fn by_interface(kind: LinkMetricKind, rows: Vec<Measured>) -> Vec<LinkMetric> {
     let mut found: BTreeMap<RouterInterfaceId, LinkMetric> = BTreeMap::new();
     for row in rows {
@@ -122,7 +123,7 @@ pub(crate) fn by_interface(kind: LinkMetricKind, rows: Vec<Measured>) -> Vec<Lin
     metrics
 }
 
-/// Parameters of a call for the changes since a time; the account's reads are left out.
+/// Parameters of a call for the changes since a given time; read-only events are left out.
 pub(crate) fn event_params(since: Timestamp, now: Timestamp) -> Params {
     let text = |(key, value): (&str, String)| (key.to_owned(), value);
     [
@@ -135,10 +136,10 @@ pub(crate) fn event_params(since: Timestamp, now: Timestamp) -> Params {
     .into()
 }
 
-/// Products whose changes can matter to a path, as ActionTrail names them, in lower case.
+/// Products whose changes can affect a path, as ActionTrail names them, in lower case.
 const SERVICES: [&str; 7] = ["vpc", "ecs", "cbn", "vpcpeer", "cen", "expressconnect", "ram"];
 
-/// A change; none where it is of a product that no path crosses.
+/// A change; `None` if it is a read-only event, or is about a product that no path crosses.
 pub(crate) fn change(row: Row<'_>, provenance: Provenance) -> Result<Option<ConfigChange>, RowError> {
     let service = row.word("serviceName").unwrap_or_default();
     let name = row.text("eventName").ok_or_else(|| RowError::new("eventName", None))?;
@@ -160,7 +161,7 @@ pub(crate) fn change(row: Row<'_>, provenance: Provenance) -> Result<Option<Conf
     }))
 }
 
-/// Ids that an event names: in what was asked, in what was answered, and in its own list of resources.
+/// Object ids in an event: in its request parameters, in its response, and in its own list of resources.
 fn objects(row: Row<'_>) -> Vec<String> {
     let mut ids = BTreeSet::new();
     for field in ["requestParameters", "responseElements", "referencedResources", "resourceName"] {
@@ -171,9 +172,9 @@ fn objects(row: Row<'_>) -> Vec<String> {
     ids.into_iter().collect()
 }
 
-/// Objects in objects, at most.
+/// Maximum nesting depth that is searched for ids.
 const DEPTH_MAX: u32 = 6;
-/// Ids of one event, at most: a call names a handful.
+/// Maximum number of ids that are taken from one event; a call refers to a handful.
 const IDS_MAX: usize = 50;
 
 fn collect_ids(value: &Value, depth: u32, ids: &mut BTreeSet<String>) {
@@ -192,7 +193,7 @@ fn collect_ids(value: &Value, depth: u32, ids: &mut BTreeSet<String>) {
     }
 }
 
-/// Whether a text is the id of an object that a path crosses, by the prefixes of `alibaba-cloud-api.md` §1.2.
+/// Whether a text is the id of an object that a path can cross, by the prefixes of `API.md` §1.7.
 fn is_id(text: &str) -> bool {
     const PREFIXES: [&str; 16] = [
         "vpc-", "vsw-", "vrt-", "vtb-", "rte-", "ri-", "nacl-", "nae-", "eni-", "i-", "sg-", "sgr-", "pl-", "pcc-",

@@ -1,20 +1,21 @@
-//! How long to wait before asking again: doubling, with jitter, bounded; the server's own wish wins.
+//! The wait before a retry: it doubles with every retry, has jitter and an upper limit. A wait that the server requests
+//! takes precedence.
 //!
-//! Randomness comes in as a number; nothing here waits.
+//! The random number is passed in; nothing here waits.
 
 use std::time::Duration;
 
-/// Tries of one call beyond the first.
+/// Maximum number of retries of one call.
 pub(crate) const RETRIES_MAX: u32 = 5;
-/// The first wait.
+/// Upper limit of the first wait.
 const FIRST: Duration = Duration::from_millis(200);
-/// The longest wait of our own choice.
+/// Upper limit of the waits that this module chooses.
 const LONGEST: Duration = Duration::from_secs(4);
-/// The longest wait that a server may ask for.
+/// Upper limit of a wait that a server requests.
 const LONGEST_ASKED: Duration = Duration::from_secs(20);
 
-/// The wait before try number `retry + 1`, in the upper half of the doubling span so that clients spread out.
-/// `asked` is what `x-acs-retry-after` said.
+/// The wait before a retry; `retry` counts from 0. It is in the upper half of the doubling span, so that clients spread
+/// out. `asked` is the value of `x-acs-retry-after`.
 pub(crate) fn wait(retry: u32, asked: Option<Duration>, random: u32) -> Duration {
     if let Some(asked) = asked {
         return asked.min(LONGEST_ASKED);

@@ -1,8 +1,8 @@
-//! Lenient reading of the vendor's JSON: the one place that knows how loosely it is typed.
+//! Lenient parsing of the vendor's JSON: the only module that knows how loosely it is typed.
 //!
-//! Scalars come as string, number or boolean; absent values as missing, `null` or `""`; enumerations in any case; lists
-//! plain or wrapped once more (`Vpcs.Vpc[]`, `RouterTableIds.RouterTableIds[]`). `alibaba-cloud-api.md` §0. Unknown
-//! fields are not looked at. What a field means is decided by the caller.
+//! Scalars arrive as string, number or boolean; absent values as a missing field, `null` or `""`; enumerations in any
+//! case; lists plain or wrapped once more (`Vpcs.Vpc[]`, `RouterTableIds.RouterTableIds[]`). See `API.md`
+//! §1. Unknown fields are ignored. What a field means is decided by the caller.
 
 use pingtong_evidence::{Cidr, Timestamp};
 use serde_json::{Map, Value};
@@ -41,7 +41,7 @@ impl<'a> Row<'a> {
         Self(map)
     }
 
-    /// A scalar's text; none where it is absent.
+    /// The text of a scalar; `None` if it is absent.
     pub(crate) fn text(self, name: &str) -> Option<String> {
         scalar(self.0.get(name)?)
     }
@@ -51,17 +51,17 @@ impl<'a> Row<'a> {
         self.text(name).map(|text| text.to_ascii_lowercase())
     }
 
-    /// A value that must be there and be readable.
+    /// A value that must be present and parsable.
     pub(crate) fn id<T: FromStr>(self, name: &str) -> Result<T, RowError> {
         self.optional_id(name)?.ok_or_else(|| RowError::new(name, None))
     }
 
-    /// A value that may be absent but not unreadable.
+    /// A value that may be absent, but must be parsable if it is present.
     pub(crate) fn optional_id<T: FromStr>(self, name: &str) -> Result<Option<T>, RowError> {
         self.text(name).map(|text| text.parse().map_err(|_| RowError::new(name, Some(&text)))).transpose()
     }
 
-    /// A block of addresses; host bits are cleared, as the cloud itself does.
+    /// A CIDR block; host bits are cleared, as the cloud itself does.
     pub(crate) fn cidr(self, name: &str) -> Result<Cidr, RowError> {
         self.optional_cidr(name)?.ok_or_else(|| RowError::new(name, None))
     }
@@ -71,7 +71,7 @@ impl<'a> Row<'a> {
         self.text(name).map(read).transpose()
     }
 
-    /// A number; none where it is absent or none.
+    /// A number; `None` if the field is absent or not a number.
     pub(crate) fn number<T: FromStr>(self, name: &str) -> Option<T> {
         self.text(name)?.parse().ok()
     }
@@ -84,7 +84,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// A time in any of the vendor's forms, without a zone meaning UTC; none where it is absent or unreadable.
+    /// A time in any of the vendor's formats; without a zone it is UTC. `None` if it is absent or cannot be parsed.
     pub(crate) fn time(self, name: &str) -> Option<Timestamp> {
         let text = self.text(name)?;
         let spaced = text.trim().replacen(' ', "T", 1);
@@ -95,7 +95,7 @@ impl<'a> Row<'a> {
             .find_map(|candidate| candidate.parse().ok())
     }
 
-    /// A field as it stands.
+    /// The JSON value of a field, unchanged.
     pub(crate) fn value(self, name: &str) -> Option<&'a Value> {
         self.0.get(name)
     }
@@ -104,7 +104,7 @@ impl<'a> Row<'a> {
         self.0.get(name)?.as_object().map(Row)
     }
 
-    /// A list, plain or wrapped; `None` where the field is absent.
+    /// A list, plain or wrapped; `None` if the field is absent or has no list.
     pub(crate) fn list(self, name: &str) -> Option<&'a [Value]> {
         unwrap_list(self.0.get(name)?)
     }
@@ -119,18 +119,18 @@ impl<'a> Row<'a> {
         self.list(name).unwrap_or_default().iter().filter_map(scalar)
     }
 
-    /// The ids of a list, every one readable.
+    /// The ids of a list; an error if one of them cannot be parsed.
     pub(crate) fn ids<T: FromStr>(self, name: &str) -> Result<Vec<T>, RowError> {
         self.texts(name).map(|text| text.parse().map_err(|_| RowError::new(name, Some(&text)))).collect()
     }
 
-    /// The addresses of a list that can be read. One that cannot is left out: documents and exports mask them.
+    /// The addresses of a list that can be parsed. The others are left out, because documents and exports mask them.
     pub(crate) fn addresses(self, name: &str) -> Vec<IpAddr> {
         self.texts(name).filter_map(|text| text.parse().ok()).collect()
     }
 }
 
-/// Takes a list out of a document: plain, wrapped, or as the text of a JSON array, which CloudMonitor sends.
+/// Removes a list from a document: plain, wrapped, or as the text of a JSON array, which CloudMonitor sends.
 pub(crate) fn take_list(document: &mut Map<String, Value>, name: &str) -> Option<Vec<Value>> {
     match document.remove(name)? {
         Value::Array(list) => Some(list),
@@ -159,7 +159,8 @@ fn scalar(value: &Value) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The list in a value: itself, or the only list inside an object. An object without any member is an empty list.
+/// The list in a value: the value itself, or the only list inside an object. An object without members is an empty
+/// list.
 fn unwrap_list(value: &Value) -> Option<&[Value]> {
     match value {
         Value::Array(list) => Some(list),

@@ -1,12 +1,12 @@
-//! The words that security group rules and network ACL entries share: policy, protocol, ports.
+//! The fields that security group rules and network ACL entries share: policy, protocol, ports.
 //!
-//! An absent word takes the vendor's documented default; an unreadable one is an error, since a rule half understood
-//! may be the one that decides (`network-semantics.md` §1.2).
+//! An absent policy or port range takes the vendor's documented default. An unreadable field, or an absent protocol, is
+//! an error, because a rule that is only half understood may be the one that decides (`SEMANTICS.md` §1.2).
 
 use crate::row::{Row, RowError};
 use pingtong_evidence::{Policy, PortRange, RuleProtocol};
 
-/// `accept` by default.
+/// The policy; `accept` if the field is absent.
 pub(crate) fn policy(row: Row<'_>, name: &str) -> Result<Policy, RowError> {
     match row.word(name).as_deref() {
         None | Some("accept") => Ok(Policy::Accept),
@@ -31,7 +31,7 @@ pub(crate) fn protocol(row: Row<'_>, name: &str) -> Result<RuleProtocol, RowErro
     })
 }
 
-/// Every port where none is given.
+/// The port range; all ports if the field is absent.
 pub(crate) fn ports(row: Row<'_>, name: &str) -> Result<PortRange, RowError> {
     row.text(name).map_or(Ok(PortRange::ALL), |text| {
         PortRange::parse_slashed(&text).ok_or_else(|| RowError::new(name, Some(&text)))

@@ -1,6 +1,7 @@
-//! Every documented sample of the calls made here decodes; any other JSON is answered without a panic.
+//! Checks that every documented sample of the calls made here decodes, and that any other JSON is handled without a
+//! panic.
 //!
-//! Samples: `testdata/samples/`, from the vendor's API pages and SDKs; they mask addresses with asterisks.
+//! Samples: `testdata/samples/`, from the vendor's API pages and SDKs, which mask addresses with asterisks.
 
 use crate::{ecs, interconnect, records, row::Row, row::RowError, vpc};
 use pingtong_evidence::*;
@@ -101,11 +102,11 @@ fn newer_interconnects() {
     assert_eq!(bound, [None]);
 }
 
-/// What one row becomes, as JSON, so that any sort of object can be searched.
+/// Decodes one row and returns the object as JSON, so that any type of object can be searched.
 type AsJson = fn(Row<'_>) -> Result<Value, RowError>;
 
-/// Samples, the list that holds their rows (none: the answer is one row), and the fields that a walk needs of a row.
-/// Enumerations are left to the tests above: their words change on the way.
+/// Samples, the list that holds their rows (`None` if the answer is one row), and the fields of a row that a path walk
+/// needs. Enumerations are left to the tests above, because decoding changes their text.
 fn needed() -> Vec<(&'static str, Option<&'static str>, AsJson, Vec<&'static str>)> {
     macro_rules! json {
         ($object:expr) => {
@@ -245,7 +246,7 @@ fn needed() -> Vec<(&'static str, Option<&'static str>, AsJson, Vec<&'static str
     ]
 }
 
-/// Every scalar below a value that is told: not empty, not a mask over an address.
+/// Collects the text of every string and number inside a value.
 fn scalars(value: &Value, out: &mut Vec<String>) {
     match value {
         Value::Array(list) => list.iter().for_each(|value| scalars(value, out)),
@@ -256,8 +257,9 @@ fn scalars(value: &Value, out: &mut Vec<String>) {
     }
 }
 
-/// Ids, blocks and numbers are found as they stand, times in the snapshot's own form. Words of enumerations and ports
-/// change on the way; masked addresses cannot be read.
+/// Whether the decoded object contains a text. Ids, CIDR blocks and numbers must appear unchanged, times in the
+/// snapshot's own format. Everything else passes: decoding changes enumerations and ports, and masked addresses cannot
+/// be read.
 fn kept(text: &str, decoded: &[String]) -> bool {
     let id_or_block = text.contains('-') && !text.starts_with("-1/") || text.contains('/') && text.contains('.');
     let number = text.parse::<f64>().is_ok();
@@ -310,7 +312,7 @@ fn the_older_form_of_route_tables_tells_the_same_of_a_route() {
 #[test]
 fn metrics_are_read_from_the_documented_sample() {
     let rows = decode("cms.DescribeMetricList", "Datapoints", |row, at| {
-        // The sample is of an instance; what it measures is told in the same words.
+        // The sample is of an instance; its measurements have the same fields.
         let mut fields = Map::new();
         for name in ["timestamp", "Maximum", "Average"] {
             fields.insert(name.to_owned(), row.value(name).unwrap().clone());
@@ -323,7 +325,7 @@ fn metrics_are_read_from_the_documented_sample() {
     assert_eq!(metrics[0].points[0].average_milli, Some(99_520));
 }
 
-/// A rule in the forms that the documents leave open.
+/// Decodes a rule, for the forms that the documents leave open.
 fn rule(fields: &Value) -> Result<SecurityRule, RowError> {
     ecs::security_rule(Row::new(fields.as_object().unwrap()), &AccountId::parse("1").unwrap())
 }

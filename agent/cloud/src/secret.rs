@@ -1,4 +1,4 @@
-//! Text that must never be shown. Decides only how it prints; knows nothing of who may use it.
+//! Text that must never be shown. Decides only how it is printed, not who may use it.
 
 use nix::sys::{
     prctl,
@@ -6,23 +6,23 @@ use nix::sys::{
 };
 use std::fmt;
 
-/// Keeps this process's memory, and the secrets in it, out of core dumps: of those that the kernel writes (the limit
-/// on their size) and of those that it pipes to a collector of crashes (the process is no longer dumpable, `prctl(2)`).
+/// Keeps this process's memory, and the secrets in it, out of core dumps: those that the kernel writes (by the limit on
+/// their size) and those that it pipes to a crash collector (by making the process not dumpable, `prctl(2)`).
 ///
 /// # Errors
-/// The kernel's, when it refuses either; the other is still done.
+/// Returns the kernel's error if it refuses either setting; the other setting is still applied.
 pub fn keep_out_of_core_dumps() -> std::io::Result<()> {
     let limit = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     prctl::set_dumpable(false)?;
     Ok(limit?)
 }
 
-/// A secret: an access key's secret, a session token. `Debug` and `Display` give `***`.
+/// A secret: the secret of an access key, or a session token. `Debug` and `Display` print `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a secret.
+    /// Wraps a text as a secret.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -32,7 +32,7 @@ impl Secret {
         &self.0
     }
 
-    /// Whether nothing is in it.
+    /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

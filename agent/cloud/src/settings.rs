@@ -1,7 +1,7 @@
-//! Credentials from where people keep them: the environment and the `aliyun` CLI's profile file.
+//! Credentials from where users keep them: the environment and the profile file of the `aliyun` CLI.
 //!
-//! The only reader of the environment in this crate. Names: `alibaba-cloud-api.md` §4; modes of a profile are those of
-//! the CLI that carry a secret or lead to one without a browser.
+//! No other module of this crate reads the environment. Names: `API.md` §7.1. The supported modes of a
+//! profile are those of the CLI that contain a secret, or that lead to one without a browser.
 #![expect(clippy::disallowed_methods, reason = "the environment is read here, once, and nowhere else")]
 
 use crate::{AssumedRole, BuildError, Credentials, EndpointRule, MetadataClient, Secret, row::Row};
@@ -9,15 +9,15 @@ use pingtong_evidence::RegionId;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Profiles that lead to one another, at most.
+/// Maximum number of references in a chain of profiles.
 const CHAIN_MAX: u32 = 5;
-/// Bytes of a profile file.
+/// Maximum size in bytes of a profile file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Why no credentials were found.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// Nothing is set.
+    /// No source of credentials is configured.
     #[error(
         "no credentials found; set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or run \"aliyun configure\""
     )]
@@ -25,40 +25,41 @@ pub enum SettingsError {
     /// The profile file cannot be read.
     #[error("cannot read the profile file \"{path}\"")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// The profile file is not what the CLI writes.
+    /// The profile file is not in the format of the CLI, or the profile cannot be used.
     #[error("profile file \"{path}\": {what}")]
     Profile {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong, and what would be right.
+        /// What is wrong, and how to correct it.
         what: String,
     },
-    /// A client for what a setting names cannot be made.
+    /// The client of a configured source of credentials cannot be created.
     #[error("credentials cannot be set up")]
     Build(#[from] BuildError),
 }
 
 impl Credentials {
-    /// Credentials of the environment: an access key, else a credentials service, else a profile, else the role of an
-    /// instance that is named. An access key with a role to assume assumes it.
+    /// Credentials of the environment: an access key, otherwise a credentials service, otherwise a profile, otherwise
+    /// the role of an instance if one is named. An access key with a role to assume assumes that role.
     ///
     /// # Errors
-    /// [`SettingsError`].
+    /// [`SettingsError`] if no source is configured, or if the configured profile or metadata client cannot be used.
     pub fn from_environment(region: &RegionId) -> Result<Self, SettingsError> {
         from_variables(&|name| std::env::var(name).ok(), None, region)
     }
 
-    /// Credentials of whoever runs this program: those of the environment, else the profile of that name (the current one
-    /// when none is named), else the role of the instance that it runs on.
+    /// Credentials of the user and host that run this program: those of the environment, otherwise those of `profile`
+    /// (the current profile if `None`), otherwise those of the instance's role.
     ///
     /// # Errors
-    /// [`SettingsError`]; never for want of a profile that nobody named.
+    /// [`SettingsError`] if a configured source cannot be used, or if no source is left because the environment
+    /// disables the metadata service. That the default profile file is missing is an error only if `profile` is given.
     pub fn of_this_host(profile: Option<&str>, region: &RegionId) -> Result<Self, SettingsError> {
         let variable = |name: &str| std::env::var(name).ok();
         match from_variables(&variable, profile, region) {
@@ -69,20 +70,22 @@ impl Credentials {
         }
     }
 
-    /// The profile of that name, whatever else the environment says.
+    /// Credentials of the profile of that name, whatever other credentials the environment contains.
     ///
     /// # Errors
-    /// [`SettingsError`], also when there is no profile file.
+    /// [`SettingsError`] if there is no profile file, if it cannot be read or parsed, or if the profile is missing,
+    /// incomplete or of an unsupported mode.
     pub fn of_profile(name: &str, region: &RegionId) -> Result<Self, SettingsError> {
         let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
         let file = profile_file(&variable, true).ok_or(SettingsError::Nothing)?;
         Self::from_profile(&file, Some(name), region)
     }
 
-    /// A profile of the CLI's file, the current one when none is named.
+    /// Credentials of a profile in the file at `path`; of the current profile if `name` is `None`.
     ///
     /// # Errors
-    /// [`SettingsError`].
+    /// [`SettingsError`] if the file cannot be read or parsed, or if the profile is missing, incomplete or of an
+    /// unsupported mode.
     pub fn from_profile(path: &Path, name: Option<&str>, region: &RegionId) -> Result<Self, SettingsError> {
         let wrong = |what: &str| SettingsError::Profile { path: path.to_owned(), what: what.to_owned() };
         let unread = |source| SettingsError::File { path: path.to_owned(), source };
@@ -118,7 +121,7 @@ fn from_variables(
     if let Some(address) = get("CREDENTIALS_URI") {
         return Ok(Credentials::Service(address));
     }
-    // A profile that was asked for by name must not be passed over because its file is missing.
+    // A profile that was requested by name must not be skipped because its file is missing.
     if let Some(file) = profile_file(variable, named.is_some()) {
         let named = named.map(str::to_owned).or_else(|| get("PROFILE"));
         return Credentials::from_profile(&file, named.as_deref(), region);
@@ -129,18 +132,18 @@ fn from_variables(
     }
 }
 
-/// Whether a variable says "true", as the vendor's SDKs read theirs.
+/// Whether a variable is "true", as the vendor's SDKs interpret theirs.
 fn is_set(variable: &dyn Fn(&str) -> Option<String>, name: &str) -> bool {
     variable(&format!("ALIBABA_CLOUD_{name}")).is_some_and(|text| text.eq_ignore_ascii_case("true"))
 }
 
-/// The instance's metadata service, asked in hardened mode only where the environment says so.
+/// Client of the instance's metadata service; hardened mode only if the environment requires it.
 fn metadata_of(variable: &dyn Fn(&str) -> Option<String>) -> Result<MetadataClient, BuildError> {
     let client = MetadataClient::new(None)?;
     Ok(if is_set(variable, "IMDSV1_DISABLED") { client.hardened_only() } else { client })
 }
 
-/// The CLI's profile file; where the usual one is not there, only when it is `needed`.
+/// Path of the CLI's profile file. A default file that does not exist is returned only if it is `needed`.
 fn profile_file(variable: &dyn Fn(&str) -> Option<String>, needed: bool) -> Option<PathBuf> {
     let named = variable("ALIBABA_CLOUD_CREDENTIALS_FILE").filter(|text| !text.is_empty());
     named.map(PathBuf::from).or_else(|| {

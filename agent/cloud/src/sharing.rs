@@ -1,25 +1,26 @@
-//! The key under which snapshots are redacted: made anew for each use, kept nowhere.
+//! The key for redacting snapshots: generated for each use and never stored.
 
 use hmac::{Hmac, KeyInit, Mac};
 use pingtong_evidence::{Snapshot, redact};
 use sha2::Sha256;
 use std::fmt;
 
-/// A random key. Whoever has it can find out, by trying, what a pseudonym stands for.
+/// A random key. Anyone who has it can find out by trial what a pseudonym stands for.
 pub struct RedactionKey([u8; 32]);
 
 impl RedactionKey {
-    /// A new one.
+    /// Generates a new key.
     ///
     /// # Errors
-    /// When the kernel gives no randomness.
+    /// Fails if the kernel returns no random bytes.
     pub fn random() -> Result<Self, getrandom::Error> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)?;
         Ok(Self(key))
     }
 
-    /// The snapshots with every id, name and address replaced; references between them still lead where they led.
+    /// Replaces every id, name and address in the snapshots; references between objects still refer to the same
+    /// objects.
     pub fn redact(&self, snapshots: &[Snapshot]) -> Vec<Snapshot> {
         redact(snapshots, &|input| self.keyed(input))
     }

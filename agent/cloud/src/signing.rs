@@ -1,8 +1,8 @@
 //! Both request signatures of the OpenAPI, as pure functions of what they sign.
 //!
-//! ACS3-HMAC-SHA256 is what current SDKs send; the older RPC form (HMAC-SHA1) is kept for gateways that know nothing
-//! else. Rules: `alibaba-cloud-api.md` §5. Checked against every vector of `testdata/signature-vectors.json`, which the
-//! vendor's own SDKs produced. Nothing here reads the clock or makes a nonce.
+//! Current SDKs send ACS3-HMAC-SHA256; the older RPC form (HMAC-SHA1) is kept for gateways that support nothing else.
+//! Rules: `API.md` §3. Both are checked against every vector of `testdata/signature-vectors.json`, which
+//! the vendor's own SDKs produced. Nothing here reads the clock or generates a nonce.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -10,7 +10,7 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use std::{collections::BTreeMap, fmt::Write as _};
 
-/// Which signature to send.
+/// Signature algorithm of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Signing {
     /// ACS3-HMAC-SHA256, in headers.
@@ -20,36 +20,36 @@ pub enum Signing {
     Rpc,
 }
 
-/// Parameters of a call in their flattened form, such as `Filter.1.Value.2`; sorted, as both signatures demand.
+/// Parameters of a call in their flattened form, such as `Filter.1.Value.2`; sorted, as both signatures require.
 pub type Params = BTreeMap<String, String>;
 
 /// What an ACS3 signature covers.
 #[derive(Debug, Clone, Copy)]
 pub struct Acs3Request<'a> {
-    /// `POST` or `GET`.
+    /// HTTP method: `POST` or `GET`.
     pub method: &'a str,
-    /// `/` for every product here.
+    /// Path of the URL: `/` for every product here.
     pub path: &'a str,
     /// Query parameters.
     pub query: &'a Params,
-    /// The headers to sign, names in lower case. All that are given are signed.
+    /// The headers to sign, names in lower case; all of them are signed.
     pub headers: &'a BTreeMap<String, String>,
     /// Hex SHA-256 of the body.
     pub payload_sha256: &'a str,
 }
 
-/// A signature with the texts that lead to it, so that a mismatch can be explained.
+/// A signature with the texts from which it was computed, so that a mismatch can be explained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
     /// The canonical request (ACS3) or the canonical parameters (RPC).
     pub canonical: String,
-    /// What the key was applied to.
+    /// The text to which the key was applied.
     pub string_to_sign: String,
-    /// The signature.
+    /// The signature: in hex (ACS3) or base64 (RPC).
     pub signature: String,
 }
 
-/// Percent-encoding of RFC 3986: unreserved characters stay, all else becomes `%XX` in upper case.
+/// Percent-encoding of RFC 3986: unreserved characters stay, every other byte becomes `%XX` in upper case.
 pub fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -70,7 +70,7 @@ pub fn canonical_query(params: &Params) -> String {
     pairs.join("&")
 }
 
-/// Hex SHA-256.
+/// SHA-256 as lower-case hex.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
@@ -90,7 +90,7 @@ pub fn sign_acs3(request: &Acs3Request<'_>, secret: &str) -> Signed {
         request.payload_sha256
     );
     let string_to_sign = format!("ACS3-HMAC-SHA256\n{}", sha256_hex(canonical.as_bytes()));
-    // HMAC takes keys of every length, so the error cannot come; an empty signature would only be refused.
+    // HMAC accepts keys of every length, so this error cannot occur; the server would merely refuse an empty signature.
     let signature = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
         .map(|mac| hex(&mac.chain_update(string_to_sign.as_bytes()).finalize().into_bytes()))
         .unwrap_or_default();
@@ -105,11 +105,11 @@ pub fn authorization(access_key_id: &str, headers: &BTreeMap<String, String>, si
     )
 }
 
-/// Signs with HMAC-SHA1 over query and form parameters together, `Signature` itself left out.
+/// Signs with HMAC-SHA1 over query and form parameters together, without `Signature` itself.
 pub fn sign_rpc(method: &str, params: &Params, secret: &str) -> Signed {
     let canonical = canonical_query(params);
     let string_to_sign = format!("{method}&%2F&{}", percent_encode(&canonical));
-    // As above: the error cannot come.
+    // As above: this error cannot occur.
     let signature = Hmac::<Sha1>::new_from_slice(format!("{secret}&").as_bytes())
         .map(|mac| STANDARD.encode(mac.chain_update(string_to_sign.as_bytes()).finalize().into_bytes()))
         .unwrap_or_default();

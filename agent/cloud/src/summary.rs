@@ -1,12 +1,13 @@
-//! What was read and what was not, for people, in both languages: how many of what, and each gap with its next step.
+//! Summary of a snapshot for people, in English and Chinese: the number of objects of each kind, and each gap with its
+//! next step.
 //!
-//! Reads a snapshot and knows nothing of how it came about.
+//! Reads a snapshot and does not know how it was made.
 
 use crate::Progress;
 use pingtong_evidence::{Gap, Snapshot, WhyUnknown};
 use std::{collections::BTreeMap, fmt::Write as _};
 
-/// Gaps told one by one; of more, only how many.
+/// Maximum number of gaps that are listed; of the rest only the number is shown.
 const GAPS_SHOWN_MAX: usize = 40;
 
 /// A text in both languages.
@@ -55,7 +56,7 @@ pub fn summary(snapshot: &Snapshot) -> Bilingual {
         let (en, zh) = list_name(list);
         match count {
             Ok(count) => text.line(&format!("{count:>8}  {en}"), &format!("{count:>8}  {zh}")),
-            // Nothing led there, or nobody wanted it: no want.
+            // Nothing refers to the list, or nobody requested it: that is not a deficiency.
             Err(WhyUnknown::NotAsked) => text.line(&format!("{:>8}  {en}", "-"), &format!("{:>8}  {zh}", "-")),
             Err(why) => {
                 let why = reason(why);
@@ -92,7 +93,7 @@ fn gaps(gaps: &[Gap], text: &mut Bilingual) {
     }
 }
 
-/// What a list of a snapshot is called.
+/// The names of a snapshot's list in English and Chinese.
 fn list_name(list: &str) -> (&str, &str) {
     match list {
         "vpcs" => ("VPCs", "专有网络 VPC"),
@@ -135,7 +136,7 @@ fn reason(why: &WhyUnknown) -> Bilingual {
     }
 }
 
-/// What to do about it.
+/// What the user should do next.
 fn next_step(why: &WhyUnknown) -> Bilingual {
     match why {
         WhyUnknown::NotAsked => {

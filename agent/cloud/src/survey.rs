@@ -1,7 +1,9 @@
-//! Reading an account's regions for whoever runs a command: finds out whose the credentials are, then gathers each region.
+//! Reads the regions of an account for a command: determines to which account the credentials belong, then gathers each
+//! region.
 //!
-//! An account that was named is still compared with what the cloud says of the credentials: configuration filed under
-//! another's name would blame the wrong owner. Where the cloud does not say, the name given counts.
+//! If the user names an account, it is still compared with the account that the cloud reports for the credentials,
+//! because configuration recorded under another account would blame the wrong owner. If the cloud reports no account,
+//! the named one is used.
 
 use crate::{
     BuildError, CallError, Client, ClientSettings, Credentials, EndpointRule, GatherScope, Watch, gather_watched,
@@ -9,60 +11,61 @@ use crate::{
 use pingtong_evidence::{AccountId, IdError, RegionId, Snapshot, Timestamp, VpcId};
 use std::time::Duration;
 
-/// Time to find out whose the credentials are.
+/// Time limit for determining to which account the credentials belong.
 const IDENTITY_WITHIN: Duration = Duration::from_secs(15);
-/// How the account is called before it is known.
+/// Name of the account until it is known.
 const UNKNOWN_ACCOUNT: &str = "unknown";
 
-/// What to read.
+/// What to read, and how.
 #[derive(Debug, Clone)]
 pub struct Survey {
-    /// Whose configuration; that of the credentials when not given.
+    /// Account to read; the account of the credentials if `None`.
     pub account: Option<AccountId>,
-    /// In which regions.
+    /// Regions to read.
     pub regions: Vec<RegionId>,
-    /// Only this VPC's objects.
+    /// Reads only this VPC's objects.
     pub vpc: Option<VpcId>,
-    /// Which hosts are asked.
+    /// Selects the API hosts.
     pub endpoint: EndpointRule,
-    /// What requests are signed with.
+    /// Source of the access keys that sign requests.
     pub credentials: Credentials,
-    /// Time for each region.
+    /// Time limit for each region.
     pub within: Duration,
     /// Calls per second of one API in one region.
     pub calls_per_second: u32,
-    /// How far back ActionTrail is asked who changed what; none does not ask.
+    /// How far back to ask ActionTrail for configuration changes; `None` makes no such call.
     pub changes: Option<Duration>,
 }
 
 /// Why nothing was read.
 #[derive(Debug, thiserror::Error)]
 pub enum SurveyError {
-    /// No client can be made.
+    /// The client cannot be created.
     #[error("cannot set up the calls to the cloud")]
     Client(#[from] BuildError),
-    /// The cloud did not say whose the credentials are.
-    #[error("cannot tell whose the credentials are; name the account with --account")]
+    /// The cloud did not report to which account the credentials belong, and no account was named.
+    #[error("the owner of the credentials is not known; name the account with --account")]
     Whose(#[source] CallError),
-    /// They are somebody else's.
+    /// The credentials belong to another account than the named one.
     #[error("the credentials belong to account {found}, not to {named}; give those of {named}, or leave --account out")]
     Another {
-        /// Who was named.
+        /// Account that the user named.
         named: AccountId,
-        /// Whose they are.
+        /// Account to which the credentials belong.
         found: AccountId,
     },
-    /// Never: the name for an account that is not known yet is an id.
+    /// Never occurs: the name for an account that is not known yet is a valid id.
     #[error("cannot name the account")]
     Name(#[from] IdError),
 }
 
 impl Survey {
-    /// Reads the regions, one after another, for flow control counts by region and a watcher reads line by line. What a
-    /// region refuses is a gap in its snapshot.
+    /// Reads the regions one after another, because flow control counts by region and the user reads the progress line
+    /// by line. What a region refuses is a gap in its snapshot.
     ///
     /// # Errors
-    /// [`SurveyError`], before anything was read.
+    /// [`SurveyError`] if the account cannot be determined, differs from the named one, or a client cannot be created.
+    /// In each case nothing has been read.
     pub async fn read<F>(&self, now: F, watch: Watch<'_>) -> Result<Vec<Snapshot>, SurveyError>
     where
         F: Fn() -> Timestamp + Send + Sync,

@@ -1,6 +1,6 @@
-//! The VPC product's objects: VPCs, vSwitches, route tables and entries, router interfaces, network ACLs.
+//! VPC objects: VPCs, vSwitches, route tables and entries, router interfaces, network ACLs.
 //!
-//! Field names are the vendor's (`alibaba-cloud-api.md` §1, §12); each function turns one row into one object of the
+//! Field names are the vendor's (`API.md` §8). Each function converts one row to one object of the
 //! snapshot and decides nothing beyond spelling.
 
 use crate::{
@@ -24,7 +24,7 @@ pub(crate) const VSWITCHES: ListingApi = numbered("DescribeVSwitches", "VSwitche
 pub(crate) const ROUTE_TABLES: ListingApi = numbered("DescribeRouteTableList", "RouterTableList");
 pub(crate) const ROUTER_INTERFACES: ListingApi = numbered("DescribeRouterInterfaces", "RouterInterfaceSet");
 pub(crate) const NETWORK_ACLS: ListingApi = numbered("DescribeNetworkAcls", "NetworkAcls");
-/// Unlike all others this one spells it `MaxResult`; 100 is its bound.
+/// Unlike all others, this API spells the parameter `MaxResult`; its maximum is 100.
 pub(crate) const ROUTE_ENTRIES: ListingApi = ListingApi {
     product: Product::Vpc,
     action: "DescribeRouteEntryList",
@@ -59,7 +59,7 @@ pub(crate) fn vswitch(row: Row<'_>, provenance: Provenance) -> Result<VSwitch, R
     })
 }
 
-/// A route table; none where it belongs to a border router, whose tables serve no vSwitch.
+/// A route table; `None` if it belongs to a virtual border router (VBR), whose tables serve no vSwitch.
 pub(crate) fn route_table(row: Row<'_>, provenance: Provenance) -> Result<Option<RouteTable>, RowError> {
     if row.word("RouterType").as_deref() == Some("vbr") {
         return Ok(None);
@@ -81,7 +81,7 @@ pub(crate) fn route_table(row: Row<'_>, provenance: Provenance) -> Result<Option
     }))
 }
 
-/// A route; none where its destination is a prefix list of a cloud service, which no private address is in.
+/// A route; `None` if its destination is a prefix list of a cloud service, which contains no private address.
 pub(crate) fn route_entry(row: Row<'_>, provenance: Provenance) -> Result<Option<RouteEntry>, RowError> {
     let destination = row.text("DestinationCidrBlock").ok_or_else(|| RowError::new("DestinationCidrBlock", None))?;
     if destination.starts_with("pl-") {
@@ -114,7 +114,7 @@ pub(crate) fn route_entry(row: Row<'_>, provenance: Provenance) -> Result<Option
     Ok(Some(RouteEntry { id, destination, kind, status, next_hops, provenance }))
 }
 
-/// System routes name their next hop `local` and `service`, or not at all: then the destination tells.
+/// System routes name their next hop `local` or `service`, or do not name it; then the destination decides.
 fn next_hop(row: Row<'_>, system: bool, destination: &Cidr) -> NextHop {
     let services = Cidr::around([100, 64, 0, 0].into(), 10);
     let kind = match row.word("NextHopType").as_deref() {
@@ -142,7 +142,7 @@ fn next_hop(row: Row<'_>, system: bool, destination: &Cidr) -> NextHop {
     NextHop {
         kind,
         id: row.text("NextHopId").or_else(|| row.text("InstanceId")).unwrap_or_default(),
-        // Only meaningful for router interfaces; other kinds carry a zero that means nothing.
+        // Only meaningful for router interfaces; other kinds have a zero without meaning.
         enabled: row.flag("Enabled").filter(|_| router_interface),
         weight: row.number("Weight").filter(|_| router_interface),
     }
@@ -212,7 +212,7 @@ pub(crate) fn business_status(word: &str) -> BusinessStatus {
     }
 }
 
-/// A network ACL; its entries stay unknown where the listing leaves them out.
+/// A network ACL; its entries are unknown if the listing omits them.
 pub(crate) fn network_acl(row: Row<'_>, provenance: Provenance) -> Result<NetworkAcl, RowError> {
     let entries = |list: &str, peer: &str| match row.list(list) {
         None => {

@@ -1,9 +1,9 @@
-//! One signed request and its answer. No retry, no policy: what went out, what came back.
+//! Sends one signed request and reads its answer. Does not retry and decides nothing.
 
 use crate::{
     Signing,
+    access_key::AccessKey,
     clock::seconds_text,
-    credentials::AccessKey,
     endpoint::{Product, host_header},
     http::{self, BODY_BYTES_MAX, BodyError},
     signing::{Acs3Request, Params, authorization, canonical_query, hex, sha256_hex, sign_acs3, sign_rpc},
@@ -13,7 +13,7 @@ use reqwest::Url;
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, time::Duration};
 
-/// What to ask.
+/// The content of one request.
 #[derive(Clone, Copy)]
 pub(crate) struct Outgoing<'a> {
     pub(crate) product: Product,
@@ -22,22 +22,22 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) base: &'a Url,
 }
 
-/// What came back.
+/// The answer to one request.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    /// The wait that the server asks for.
+    /// The wait that the server requests.
     pub(crate) retry_after: Option<Duration>,
-    /// The server's clock.
+    /// Time of the server's clock.
     pub(crate) date: Option<Timestamp>,
-    /// The answer; empty where it was no JSON object.
+    /// The answer; empty if it is not a JSON object.
     pub(crate) document: Map<String, Value>,
-    /// Whether it was a JSON object.
+    /// Whether the answer is a JSON object.
     pub(crate) is_document: bool,
 }
 
 impl Reply {
-    /// Reads a body.
+    /// Parses a body.
     pub(crate) fn read(status: u16, bytes: &[u8]) -> Self {
         let (document, is_document) = match serde_json::from_slice(bytes) {
             Ok(Value::Object(document)) => (document, true),
@@ -46,7 +46,7 @@ impl Reply {
         Self { status, retry_after: None, date: None, document, is_document }
     }
 
-    /// Code and message when this is a refusal. An answer with status 200 is one where `Success` is false.
+    /// Code and message if this is an error answer. An answer with status 200 is one if `Success` is false.
     pub(crate) fn error(&self) -> Option<(String, String)> {
         let success = self.document.get("Success");
         let failed = success.is_some_and(|value| value == &Value::Bool(false) || value.as_str() == Some("false"));
@@ -62,20 +62,20 @@ impl Reply {
         self.document.get("RequestId").and_then(Value::as_str).map_or_else(String::new, printable)
     }
 
-    /// The RAM action that a refusal says is missing.
+    /// The RAM action that an error answer reports as missing.
     pub(crate) fn denied_action(&self) -> Option<String> {
         let detail = self.document.get("AccessDeniedDetail")?;
         detail.get("AuthAction").and_then(Value::as_str).filter(|text| !text.is_empty()).map(printable)
     }
 }
 
-/// Outside text on its way to a terminal: without control characters, of bounded length.
+/// Makes external text safe for a terminal: removes control characters and limits its length.
 fn printable(text: &str) -> String {
     const CHARACTERS_MAX: usize = 500;
     text.chars().filter(|c| !c.is_control()).take(CHARACTERS_MAX).collect()
 }
 
-/// Why no answer came.
+/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
     #[error("no answer")]
@@ -100,7 +100,7 @@ pub(crate) async fn send(
         Signing::Acs3 => acs3(http, outgoing, key, now, nonce),
         Signing::Rpc => rpc(http, outgoing, key, now, nonce),
     };
-    // The address holds parameters and, for RPC, the signature: it stays out of errors.
+    // The URL contains parameters and, for RPC, the signature, so it is kept out of errors.
     let response = request.send().await.map_err(|error| WireError::NoAnswer(error.without_url()))?;
     let status = response.status().as_u16();
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
@@ -118,7 +118,7 @@ pub(crate) async fn send(
     Ok(Reply { retry_after, date, ..Reply::read(status, &bytes) })
 }
 
-/// Signs `host`, `content-type` where there is a body, and all `x-acs-*`: the set of the vectors' minimal form.
+/// Signs `host`, `content-type` if there is a body, and all `x-acs-*`: the set of the vectors' minimal form.
 fn acs3(
     http: &reqwest::Client,
     outgoing: &Outgoing<'_>,
@@ -184,7 +184,7 @@ fn rpc(
     builder.header("accept", "application/json").body("")
 }
 
-/// A form body: as the query, but a space is a plus.
+/// A form body: encoded as the query, but with a plus for a space.
 fn form(params: &Params) -> String {
     canonical_query(params).replace("%20", "+")
 }

@@ -1,34 +1,35 @@
-//! What probes may take of a link: its bandwidth, the share of it, and what one probe costs.
+//! Bandwidth budget of the probes on a link: the link's bandwidth, the share of it that probes may use, and the cost of
+//! one probe.
 //!
-//! A budget counts whole IP packets in each direction. A round trip costs both directions about the same, so one number
-//! holds for both. It belongs to the link and is shared by all its flows (a flow is one direction of a pair); the plan
-//! gives each agent the part of its own flows.
+//! A budget counts the bits of whole IP packets in each direction. A round trip costs both directions about the same,
+//! so one number holds for both. The budget belongs to the link and is shared by all its flows (a flow is one direction
+//! of a pair); the plan gives each agent the part for its own flows.
 
 use crate::{LinkId, Protocol, Sampling};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// Bandwidth of a link whose own is not known: that of the smallest connection that is sold, Mini.2
-/// (`network-semantics.md` §2).
+/// Bandwidth assumed for a link whose bandwidth is not known, in bits per second: that of the smallest connection that
+/// is sold, Mini.2 (`SEMANTICS.md` §3.1).
 pub const ASSUMED_BITS_PER_S: u64 = 2_000_000;
 
 const BITS_PER_BYTE: u64 = 8;
 /// Bytes of the IP and ICMP headers before a payload, in IPv4 and in IPv6.
 const ECHO_HEADER_BYTES: u64 = 28;
 const ECHO_HEADER_V6_BYTES: u64 = 48;
-/// Bytes that one TCP probe costs the direction that opens: SYN with options, two acknowledgements, one reset or FIN. The
-/// other direction carries less.
+/// Bytes that one TCP probe costs in the direction of the side that opens the connection: SYN with options, two ACKs,
+/// one RST or FIN. The opposite direction carries less.
 const TCP_PROBE_BYTES: u64 = 220;
-/// Bytes of the greater direction of a UDP probe: a port unreachable that quotes it.
+/// Bytes of a UDP probe in the direction that carries more: an ICMP port unreachable that quotes the probe.
 const UDP_PROBE_BYTES: u64 = 96;
 
-/// Bits of an echo request with this payload, and of its reply.
+/// Bits of an echo request with this payload; its reply has the same size.
 pub fn echo_bits(target: IpAddr, payload_bytes: u32) -> u64 {
     let headers = if target.is_ipv4() { ECHO_HEADER_BYTES } else { ECHO_HEADER_V6_BYTES };
     (headers + u64::from(payload_bytes)) * BITS_PER_BYTE
 }
 
-/// Bits that one probe costs the direction that carries more of it.
+/// Bits of one probe in the direction that carries more.
 pub fn probe_bits(protocol: Protocol, target: IpAddr, payload_bytes: u32) -> u64 {
     match protocol {
         Protocol::Icmp => echo_bits(target, payload_bytes),
@@ -37,24 +38,24 @@ pub fn probe_bits(protocol: Protocol, target: IpAddr, payload_bytes: u32) -> u64
     }
 }
 
-/// Where a bandwidth is known from.
+/// Where a bandwidth value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BandwidthSource {
-    /// The cloud's own answer: the specification of a router interface, the bandwidth of a connection.
+    /// The cloud API: the specification of a router interface, the bandwidth of a connection.
     Spec,
     /// The collector's settings.
     Settings,
-    /// Nobody knows it: [`ASSUMED_BITS_PER_S`].
+    /// The bandwidth is not known; [`ASSUMED_BITS_PER_S`] is used.
     Assumed,
 }
 
-/// What a link carries in each direction.
+/// Bandwidth of a link in each direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LinkBandwidth {
     /// Bits per second.
     pub bits_per_s: u64,
-    /// Where that is known from.
+    /// Where the value comes from.
     pub source: BandwidthSource,
 }
 
@@ -64,41 +65,43 @@ impl Default for LinkBandwidth {
     }
 }
 
-/// What all probes of one link together may take of each direction.
+/// Bandwidth that all probes of one link together may use in each direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProbeBudget {
-    /// What the link carries.
+    /// Bandwidth of the link.
     pub bandwidth: LinkBandwidth,
-    /// Bits per second of steady rounds.
+    /// Bits per second for the steady rounds.
     pub steady_bits_per_s: u64,
-    /// Bits per second of rounds that answer a request, beside the steady ones.
+    /// Bits per second for the rounds that answer a request, in addition to the steady rounds.
     pub fresh_bits_per_s: u64,
-    /// Flows that share it.
+    /// Number of flows that share the budget.
     pub flows: u32,
 }
 
-/// The part of a link's budget that belongs to one agent, and how it is spent.
+/// The part of a link's budget that one agent may use, and how the agent spends it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkShare {
     /// The link.
     pub link: LinkId,
     /// The budget of the whole link.
     pub budget: ProbeBudget,
-    /// Bits per second that this agent's steady echoes of the link may put on each direction, searches for sizes included.
+    /// Bits per second in each direction for this agent's steady echo probes on the link, packet-size searches
+    /// included.
     pub steady_bits_per_s: u64,
-    /// The same of echoes that answer a request.
+    /// Bits per second in each direction for this agent's echo probes that answer a request, packet-size searches
+    /// included.
     pub fresh_bits_per_s: u64,
-    /// Steady echoes to each target.
+    /// Sampling of the steady echo rounds, per target.
     pub steady: Sampling,
-    /// Echoes to each target that answer a request.
+    /// Sampling of the echo rounds that answer a request, per target.
     pub fresh: Sampling,
-    /// Steady probes of each port.
+    /// Sampling of the steady port rounds, per port.
     pub steady_ports: Sampling,
-    /// Probes of each port that answer a request.
+    /// Sampling of the port rounds that answer a request, per port.
     pub fresh_ports: Sampling,
-    /// Searches for the largest packet that this agent begins for one request.
+    /// Number of packet-size searches that this agent starts for one request.
     pub fresh_searches: u32,
-    /// Milliseconds between two searches beside the steady rounds.
+    /// Milliseconds between two packet-size searches that run beside the steady rounds.
     pub search_period_ms: u32,
 }
 

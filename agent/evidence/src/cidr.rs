@@ -1,7 +1,7 @@
 //! Blocks of addresses. Overlap and containment are decided here and nowhere else.
 //!
-//! [`Cidr::parse`] refuses host bits and says which network was probably meant; [`Cidr::parse_masked`] is for what the
-//! vendor returns, where host bits and bare addresses occur (`network-semantics.md` §1.2, §2).
+//! [`Cidr::parse`] refuses host bits and reports the network that was probably meant. [`Cidr::parse_masked`] is for
+//! values from the vendor's API, which may have host bits or be bare addresses (`SEMANTICS.md` §1.2, §2.2).
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -21,18 +21,19 @@ pub enum CidrError {
     /// The address has bits beyond the prefix length.
     #[error("\"{given}\" has host bits set; probably {meant} was meant")]
     HostBits {
-        /// What was given.
+        /// The text as given.
         given: String,
-        /// The network it lies in.
+        /// The network that contains the given address.
         meant: Cidr,
     },
 }
 
 impl Cidr {
-    /// Reads `address/length`, or a bare address as a block of one.
+    /// Parses `address/length`; a bare address is a block of one address.
     ///
     /// # Errors
-    /// [`CidrError::Malformed`], or [`CidrError::HostBits`] with the network that was probably meant.
+    /// [`CidrError::Malformed`] if the text is neither an address nor a CIDR block. [`CidrError::HostBits`], with the
+    /// network that was probably meant, if the address has bits set beyond the prefix length.
     pub fn parse(text: &str) -> Result<Self, CidrError> {
         let net = read(text)?;
         if net.addr() == net.network() {
@@ -41,20 +42,21 @@ impl Cidr {
         Err(CidrError::HostBits { given: text.to_owned(), meant: Self(net.trunc()) })
     }
 
-    /// Reads like [`Cidr::parse`] and clears host bits instead of refusing them.
+    /// Parses like [`Cidr::parse`], but clears host bits instead of refusing them.
     ///
     /// # Errors
-    /// [`CidrError::Malformed`].
+    /// [`CidrError::Malformed`] if the text is neither an address nor a CIDR block.
     pub fn parse_masked(text: &str) -> Result<Self, CidrError> {
         read(text).map(|net| Self(net.trunc()))
     }
 
-    /// The block that holds one address only.
+    /// The block that contains only this address.
     pub fn host(address: IpAddr) -> Self {
         Self(IpNet::from(address))
     }
 
-    /// The block of `prefix_length` bits around `address`; lengths beyond the family's are cut to it.
+    /// The block of `prefix_length` bits that contains `address`; the length is limited to 32 for IPv4 and 128 for
+    /// IPv6.
     pub fn around(address: IpAddr, prefix_length: u8) -> Self {
         let longest = if address.is_ipv4() { 32 } else { 128 };
         let net = IpNet::new(address, prefix_length.min(longest)).unwrap_or_else(|_| IpNet::from(address));
@@ -86,12 +88,12 @@ impl Cidr {
         self.0.contains(&other.0)
     }
 
-    /// Whether any address lies in both.
+    /// Whether the two blocks have an address in common.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.covers(other) || other.covers(self)
     }
 
-    /// Whether the block is of IPv4.
+    /// Whether this is an IPv4 block.
     pub fn is_ipv4(&self) -> bool {
         matches!(self.0, IpNet::V4(_))
     }

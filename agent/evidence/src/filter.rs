@@ -1,6 +1,6 @@
 //! Security groups, network ACLs and prefix lists.
 //!
-//! Field names follow the vendor's documents (`alibaba-cloud-api.md` §1, §2, §7).
+//! Field names follow the vendor's documents (`API.md` §8).
 
 use crate::{
     AccountId, Cidr, Known, NetworkAclEntryId, NetworkAclId, PortRange, PrefixListId, Provenance, SecurityGroupId,
@@ -38,8 +38,8 @@ pub enum RuleProtocol {
     Number(u8),
 }
 
-/// The far end that a security group rule speaks of. When several are given the CIDR wins, then the prefix list
-/// (`network-semantics.md` §1.2).
+/// The remote end that a security group rule matches. If several are given, the CIDR takes precedence, then the prefix
+/// list (`SEMANTICS.md` §1.2).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RulePeer {
@@ -47,11 +47,11 @@ pub enum RulePeer {
     Any,
     /// A block of addresses; a bare address is a block of one.
     Cidr(Cidr),
-    /// Members of a security group, which matches inside one VPC only.
+    /// Members of a security group; matches within one VPC only.
     Group {
-        /// The group.
+        /// Id of the group.
         id: SecurityGroupId,
-        /// Its owner when another account's; none when own or untold.
+        /// Account that owns the group; `None` if it is the rule's own account or not reported.
         owner: Option<AccountId>,
     },
     /// A prefix list.
@@ -61,14 +61,14 @@ pub enum RulePeer {
 /// A rule of a security group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityRule {
-    /// Id; none where the API left it out.
+    /// Id of the rule; `None` if the API omits it.
     #[serde(default)]
     pub id: Option<SecurityRuleId>,
-    /// Ingress or egress.
+    /// Whether this is an ingress rule; otherwise it is an egress rule.
     pub ingress: bool,
     /// Accept or drop.
     pub policy: Policy,
-    /// 1 to 100 (110 in old default groups); smaller wins, drop wins among equals.
+    /// Priority, 1 to 100 (110 in old default groups). The smaller value wins; at equal priority, drop wins.
     pub priority: u16,
     /// Protocol.
     pub protocol: RuleProtocol,
@@ -97,7 +97,7 @@ pub enum SecurityGroupKind {
 /// A security group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityGroup {
-    /// Id.
+    /// Id of the security group.
     pub id: SecurityGroupId,
     /// Name, possibly empty.
     #[serde(default)]
@@ -121,7 +121,7 @@ pub struct SecurityGroup {
 /// One entry of a network ACL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AclEntry {
-    /// Id; none where the API left it out.
+    /// Id of the entry; `None` if the API omits it.
     #[serde(default)]
     pub id: Option<NetworkAclEntryId>,
     /// Accept or drop.
@@ -132,7 +132,7 @@ pub struct AclEntry {
     pub ports: PortRange,
     /// The far end: source of an ingress entry, destination of an egress entry.
     pub peer: Cidr,
-    /// Whether the cloud made it.
+    /// Whether the cloud created the entry.
     #[serde(default)]
     pub system: bool,
 }
@@ -140,7 +140,7 @@ pub struct AclEntry {
 /// A network ACL: stateless, in list order, first match decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkAcl {
-    /// Id.
+    /// Id of the network ACL.
     pub id: NetworkAclId,
     /// Its VPC.
     pub vpc: VpcId,
@@ -168,7 +168,7 @@ impl NetworkAcl {
 /// A prefix list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrefixList {
-    /// Id.
+    /// Id of the prefix list.
     pub id: PrefixListId,
     /// Its blocks.
     #[serde(default)]

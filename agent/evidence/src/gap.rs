@@ -1,4 +1,7 @@
-//! What could not be looked at, and why. A gap is never a fault and never reads as "fine".
+//! What could not be read, and why.
+//!
+//! [`Known`] holds a value or the reason why it was not read; [`Gap`] records a failed read of configuration. A gap is
+//! never a fault and never means "no problem".
 
 use crate::{AccountId, RegionId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -10,7 +13,7 @@ use std::fmt;
 pub enum Known<T> {
     /// It was read.
     Known(T),
-    /// It was not, and this is why. Missing is not absent.
+    /// It was not read, for this reason. Unknown does not mean absent.
     Unknown(WhyUnknown),
 }
 
@@ -23,7 +26,7 @@ impl<T> Known<T> {
         }
     }
 
-    /// The reason, when it is not.
+    /// The reason, if the value is unknown.
     pub fn why_unknown(&self) -> Option<&WhyUnknown> {
         match self {
             Self::Known(_) => None,
@@ -33,7 +36,7 @@ impl<T> Known<T> {
 }
 
 impl<T> Default for Known<T> {
-    /// Not asked: what nobody read is unknown, not empty.
+    /// Not asked: a value that nothing has read is unknown, not empty.
     fn default() -> Self {
         Self::Unknown(WhyUnknown::NotAsked)
     }
@@ -43,7 +46,7 @@ impl<T> Default for Known<T> {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhyUnknown {
-    /// Nobody tried.
+    /// No attempt was made to read it.
     NotAsked,
     /// The account's permissions refuse it.
     Denied {
@@ -51,26 +54,26 @@ pub enum WhyUnknown {
         action: String,
         /// The vendor's error code, such as `Forbidden.RAM`.
         code: String,
-        /// The vendor's request id, empty when none came.
+        /// The vendor's request id; empty if there is none.
         request_id: String,
     },
-    /// The API kept refusing for flow control after all retries.
+    /// The API still throttled the call after all retries.
     Throttled {
         /// The action that was called.
         action: String,
     },
     /// No answer came.
     Unreachable {
-        /// The action or file.
+        /// The API action or the file.
         action: String,
-        /// What the transport said.
+        /// Error message of the transport.
         message: String,
     },
-    /// An answer came and could not be understood, or broke a bound.
+    /// An answer came, but could not be parsed or exceeded a limit.
     Malformed {
-        /// The action or file.
+        /// The API action or the file.
         action: String,
-        /// What was wrong.
+        /// What was wrong with the answer.
         message: String,
     },
     /// The API answered with another error.
@@ -79,14 +82,14 @@ pub enum WhyUnknown {
         action: String,
         /// The vendor's error code.
         code: String,
-        /// The vendor's request id, empty when none came.
+        /// The vendor's request id; empty if there is none.
         request_id: String,
     },
     /// The host has no such facility, or the agent lacks the capability to look.
     NotPermitted {
-        /// What was tried.
+        /// The operation that was attempted.
         what: String,
-        /// What would permit it.
+        /// What would permit it, such as a `setcap` command.
         closes_with: String,
     },
 }
@@ -105,15 +108,15 @@ impl fmt::Display for WhyUnknown {
     }
 }
 
-/// The codes of `causes.md` that name a gap.
+/// The cause codes that name a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GapCode {
-    /// No snapshot of one account at all.
+    /// There is no snapshot of one account.
     AccountNotVisible,
     /// An API action was refused or failed.
     ConfigDenied,
-    /// A snapshot is older than the probes, or changed within the settling time.
+    /// A snapshot is older than the probes, or the configuration changed within the settling time.
     ConfigStale,
     /// An agent may not open the sockets that it needs.
     ProbeNotPermitted,
@@ -143,20 +146,20 @@ impl fmt::Display for GapCode {
     }
 }
 
-/// Something that a gather could not read.
+/// One item of configuration that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Gap {
-    /// Whose configuration.
+    /// Account whose configuration was requested.
     pub account: AccountId,
-    /// In which region.
+    /// Region of the request.
     pub region: RegionId,
     /// The RAM action, such as `vpc:DescribeVSwitches`.
     pub action: String,
-    /// The object asked about, when the call names one.
+    /// The object that the call named, if it named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
     /// Why it is not known.
     pub why: WhyUnknown,
-    /// When the last try ended.
+    /// When the last attempt ended.
     pub at: Timestamp,
 }

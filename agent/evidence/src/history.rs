@@ -1,27 +1,27 @@
-//! What an account's own records tell beyond its configuration: who changed what, and what monitoring measured.
+//! What an account's own records add to its configuration: who changed what, and what monitoring measured.
 //!
-//! Both are optional readings of the vendor's services ActionTrail and CloudMonitor (`alibaba-cloud-api.md` §8). They
-//! explain; the walk does not need them.
+//! Both come from optional services of the vendor, ActionTrail and CloudMonitor (`API.md` §9). They
+//! explain a result; the walk along the path does not need them.
 
 use crate::{Provenance, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// A change that somebody made through the vendor's API or console, as ActionTrail recorded it.
+/// A change made through the vendor's API or console, as ActionTrail recorded it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ConfigChange {
-    /// When, by the vendor's clock.
+    /// Time of the change, by the vendor's clock.
     pub at: Timestamp,
     /// ActionTrail's id of the event.
     pub event_id: String,
     /// The call, such as `vpc:DeleteRouteEntry`.
     pub action: String,
-    /// User, role or account that made it; empty when not told.
+    /// User, role or account that made the call; empty if not reported.
     #[serde(default)]
     pub who: String,
-    /// Ids of the objects that the call named or made.
+    /// Ids of the objects that the call named or created.
     #[serde(default)]
     pub objects: Vec<String>,
-    /// The vendor's error code when the call failed and so changed nothing.
+    /// The vendor's error code if the call failed and therefore changed nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Where this was read.
@@ -44,12 +44,12 @@ pub enum LinkMetricKind {
 /// One measurement over a period. Values are in thousandths, so that evidence compares exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MetricPoint {
-    /// The time that the vendor gives for the period. Its documents leave open whether that is the beginning or the end.
+    /// The vendor's time stamp of the period. The documents do not say whether it is the beginning or the end.
     pub at: Timestamp,
-    /// Mean over the period, in thousandths of the unit; none when not told.
+    /// Mean over the period, in thousandths of the unit; `None` if not reported.
     #[serde(default)]
     pub average_milli: Option<u64>,
-    /// Greatest value in the period, in thousandths of the unit; none when not told.
+    /// Maximum in the period, in thousandths of the unit; `None` if not reported.
     #[serde(default)]
     pub maximum_milli: Option<u64>,
 }

@@ -1,4 +1,7 @@
-//! What a host tells about itself: the facts that explain a cut inside a guest.
+//! Facts that a host reports about itself.
+//!
+//! They explain why packets stop inside a guest: routes, kernel settings, packet filter, load. The agent collects them;
+//! nothing is judged here.
 
 use crate::{
     AccountId, AgentId, Cidr, EniId, InstanceId, Known, Protocol, RegionId, RequestTag, Timestamp, VSwitchId, VpcId,
@@ -11,9 +14,9 @@ use std::net::IpAddr;
 pub struct HostFacts {
     /// Format version, [`crate::SCHEMA`].
     pub schema: u32,
-    /// The agent that looked.
+    /// The agent that collected the facts.
     pub agent: AgentId,
-    /// When.
+    /// When the facts were collected.
     pub at: Timestamp,
     /// The request for fresh evidence that this answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,13 +25,13 @@ pub struct HostFacts {
     pub metadata: Known<MetadataFact>,
     /// Interfaces with their addresses.
     pub interfaces: Known<Vec<InterfaceFact>>,
-    /// What the kernel answers to "how do I reach this peer".
+    /// The kernel's route to each peer.
     pub routes: Vec<RouteFact>,
-    /// Kernel settings that refuse probes.
+    /// Kernel settings that can refuse probes.
     pub sysctls: SysctlFacts,
     /// The packet filter.
     pub firewall: Known<FirewallFact>,
-    /// Kernel counters since the agent started.
+    /// Kernel counters of the agent's network namespace, as totals.
     pub counters: Known<IcmpCounters>,
     /// How busy the host was while the probes ran.
     #[serde(default)]
@@ -37,55 +40,57 @@ pub struct HostFacts {
     pub container: Known<Container>,
     /// How the agent probes.
     pub engine: ProbeEngine,
-    /// Protocols beside ICMP whose probes the agent sees reach its interfaces: of these, what did not come is absent.
+    /// Protocols other than ICMP whose probes the agent can see arrive at its interfaces. For these, a probe that was
+    /// not seen did not arrive.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observes: Vec<Protocol>,
-    /// Ports whose connections from an address the agent sees arrive: of these too, what did not come is absent.
+    /// TCP flows whose connections the agent can see arrive. For these too, a connection that was not seen did not
+    /// arrive.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub watched_ports: Vec<WatchedPort>,
-    /// The clock against the collector's.
+    /// Offset of the host's clock from the collector's.
     pub clock: Known<ClockFact>,
 }
 
-/// Connections that an agent looks for.
+/// One TCP flow whose connections an agent watches for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct WatchedPort {
-    /// Whose.
+    /// Source address.
     pub from: IpAddr,
-    /// To which of its own addresses.
+    /// Destination address, one of the host's own.
     pub to: IpAddr,
-    /// To which TCP port.
+    /// Destination TCP port.
     pub port: u16,
 }
 
-/// Identity as told by the metadata service at 100.100.100.200.
+/// Identity as reported by the metadata service at 100.100.100.200.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetadataFact {
-    /// Instance.
+    /// Id of the instance.
     pub instance: InstanceId,
-    /// Account.
+    /// Id of the account that owns the instance.
     pub account: AccountId,
-    /// Region.
+    /// Id of the region.
     pub region: RegionId,
-    /// VPC, when told.
+    /// Id of the VPC, if reported.
     #[serde(default)]
     pub vpc: Option<VpcId>,
-    /// vSwitch, when told.
+    /// Id of the vSwitch, if reported.
     #[serde(default)]
     pub vswitch: Option<VSwitchId>,
     /// The primary private address.
     pub private_address: IpAddr,
-    /// Interfaces by hardware address: id and private addresses.
+    /// Interfaces, each with its hardware address, id and private addresses.
     #[serde(default)]
     pub interfaces: Vec<AddressFact>,
 }
 
-/// What the metadata service says an interface has.
+/// One interface as the metadata service reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressFact {
     /// Hardware address.
     pub mac: String,
-    /// The elastic network interface.
+    /// Id of the elastic network interface, if reported.
     #[serde(default)]
     pub eni: Option<EniId>,
     /// Its private addresses.
@@ -93,13 +98,13 @@ pub struct AddressFact {
     pub addresses: Vec<IpAddr>,
 }
 
-/// What an interface is made of.
+/// Kind of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InterfaceKind {
     /// The loopback.
     Loopback,
-    /// A network card, as far as the guest can tell. A veth without a bridge counts as one.
+    /// A network interface (NIC), as far as the guest can tell. A veth that is not a port of a bridge counts as one.
     Card,
     /// A bridge, such as a container engine's.
     Bridge,
@@ -114,57 +119,57 @@ pub enum InterfaceKind {
 pub struct InterfaceFact {
     /// Name, such as `eth0`.
     pub name: String,
-    /// Kind.
+    /// Kind of the interface.
     pub kind: InterfaceKind,
     /// Whether it is up.
     pub up: bool,
-    /// Largest packet in bytes.
+    /// MTU in bytes.
     pub mtu: u32,
     /// Hardware address, empty when it has none.
     #[serde(default)]
     pub mac: String,
-    /// Addresses with the blocks that they are in.
+    /// Addresses, each with the block that it is in.
     #[serde(default)]
     pub addresses: Vec<(IpAddr, Cidr)>,
 }
 
-/// The kernel's answer to a route look-up towards a peer.
+/// The kernel's answer to a route lookup for one peer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteFact {
-    /// Towards whom.
+    /// Address of the peer.
     pub to: IpAddr,
-    /// The answer.
+    /// Result of the lookup.
     pub outcome: Known<RouteOutcome>,
 }
 
-/// Where the kernel would send a packet.
+/// Result of a route lookup in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RouteOutcome {
-    /// It would leave.
+    /// The packet would be sent.
     Via {
-        /// By this interface.
+        /// Outgoing interface.
         interface: String,
-        /// With this source address, when the kernel says.
+        /// Source address, if the kernel reports it.
         #[serde(default)]
         source: Option<IpAddr>,
-        /// To this gateway; none means the peer is taken to be a neighbour.
+        /// Next hop; `None` if the kernel treats the peer as on-link.
         #[serde(default)]
         gateway: Option<IpAddr>,
-        /// The route that decided, when it was found in the tables.
+        /// Prefix of the route that matched, if it was found in the tables.
         #[serde(default)]
         prefix: Option<Cidr>,
     },
-    /// It would be refused with this errno: 101 no route, 113 unreachable, 13 prohibited, 22 black hole.
+    /// The kernel would refuse the packet with this errno: 101 no route, 113 unreachable, 13 prohibited, 22 black hole.
     Refused {
-        /// errno.
+        /// The errno.
         errno: i32,
     },
     /// The peer's address is this host's own.
     Own,
 }
 
-/// Kernel settings, each with the value in effect.
+/// Kernel settings, each with its effective value.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SysctlFacts {
     /// `net.ipv4.icmp_echo_ignore_all`.
@@ -182,7 +187,7 @@ pub struct SysctlFacts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FirewallHook {
-    /// Packets as they come off the card, before routing.
+    /// Packets as the NIC delivers them, before routing.
     Ingress,
     /// Before the routing decision.
     Prerouting,
@@ -206,7 +211,7 @@ pub enum FirewallVerdict {
     Drop,
     /// Drops with an error to the sender.
     Reject,
-    /// Goes on elsewhere: jump, goto, queue.
+    /// Continues elsewhere: jump, goto, queue.
     Other,
 }
 
@@ -215,36 +220,36 @@ pub enum FirewallVerdict {
 pub struct FirewallRule {
     /// nftables family: `ip`, `ip6`, `inet`, `netdev`, `arp`, `bridge`.
     pub family: String,
-    /// Table.
+    /// Name of the table.
     pub table: String,
-    /// Chain.
+    /// Name of the chain.
     pub chain: String,
     /// Hook of the base chain that the rule is in or reachable from.
     pub hook: FirewallHook,
-    /// Handle of the rule; none for a chain's policy.
+    /// Handle of the rule; `None` for the policy of a chain.
     #[serde(default)]
     pub handle: Option<u64>,
-    /// What it does.
+    /// Verdict of the rule or policy.
     pub verdict: FirewallVerdict,
-    /// Protocol that it is bound to; none means any, or one that was not understood.
+    /// IP protocol number that the rule matches; `None` if it matches any protocol, or if the match was not understood.
     #[serde(default)]
     pub protocol: Option<u8>,
-    /// Whether it is bound to a rate.
+    /// Whether the rule matches at a limited rate only.
     #[serde(default)]
     pub limited: bool,
-    /// Conditions as far as they were understood, for the reader.
+    /// Conditions of the rule as text, as far as they were understood.
     #[serde(default)]
     pub text: String,
 }
 
-/// What refuses packets in the guest.
+/// What can refuse packets in the guest's packet filter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirewallFact {
     /// Every rule and chain policy that drops or rejects.
     pub refusing: Vec<FirewallRule>,
-    /// Base chains in all; zero means that no packet filter is set up.
+    /// Number of base chains; zero means that no packet filter is configured.
     pub base_chains: u32,
-    /// Whether legacy iptables tables are loaded, which this listing does not show.
+    /// Whether legacy iptables tables are loaded; this listing does not include them.
     #[serde(default)]
     pub legacy_tables: bool,
 }
@@ -254,60 +259,61 @@ pub struct FirewallFact {
 pub struct IcmpCounters {
     /// Echo requests that reached the IP stack.
     pub in_echos: u64,
-    /// Echo replies made.
+    /// Echo replies generated.
     pub out_echo_replies: u64,
-    /// Packets refused by the reverse-path filter.
+    /// Packets dropped by the reverse-path filter.
     pub reverse_path_drops: u64,
 }
 
-/// How busy a host was over a short time (`/proc/stat`, `/proc/pressure/cpu`, `/proc/net/softnet_stat`, `/proc/net/dev`).
+/// How busy a host was over a short time (`/proc/stat`, `/proc/pressure/cpu`, `/proc/net/softnet_stat`,
+/// `/proc/net/dev`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LoadFact {
-    /// Over so many milliseconds.
+    /// Length of the interval in milliseconds.
     pub over_ms: u64,
-    /// Share of processor time not idle, in thousandths.
+    /// Share of CPU time that was not idle, in thousandths.
     pub busy_permille: u32,
-    /// Share of processor time that the hypervisor gave to others, in thousandths.
+    /// Share of CPU time that the hypervisor gave to other guests (steal), in thousandths.
     pub stolen_permille: u32,
-    /// Share of the time in which something that could run had to wait for a processor, in thousandths; none where the
-    /// kernel does not tell.
+    /// Share of the time in which a runnable task waited for a CPU, in thousandths; `None` if the kernel does not
+    /// report it.
     #[serde(default)]
     pub waiting_permille: Option<u32>,
-    /// Packets dropped since the processors did not fetch them from their queues in time.
+    /// Packets dropped because the CPUs did not take them from their backlog queues in time.
     pub backlog_drops: u64,
-    /// Bits per second sent by all cards together.
+    /// Bits per second sent by all interfaces except the loopback.
     pub sent_bits_per_s: u64,
-    /// Bits per second received by them.
+    /// Bits per second received by the same interfaces.
     pub received_bits_per_s: u64,
 }
 
-/// Where the agent runs.
+/// Whether the agent runs in a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Container {
-    /// In the instance's own network namespace, as far as can be told.
+    /// In the instance's own network namespace, as far as the agent can tell.
     No,
     /// In a container with a network of its own: its addresses are not the instance's.
     Yes,
 }
 
-/// How the agent sends and sees probes.
+/// How the agent sends and observes probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProbeEngine {
     /// A raw ICMP socket and a packet socket: exact.
     Raw,
-    /// ICMP datagram sockets through surge-ping: no arrivals, no ICMP errors, times to about a millisecond.
+    /// ICMP datagram sockets through surge-ping: no arrivals, no ICMP errors, times exact to about one millisecond.
     Portable,
-    /// Neither is permitted: this agent sends no probes.
+    /// Neither kind of socket is permitted: this agent sends no probes.
     None,
 }
 
-/// The host's clock against the collector's.
+/// Offset of the host's clock from the collector's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockFact {
-    /// Host minus collector, in milliseconds.
+    /// Host clock minus collector clock, in milliseconds.
     pub offset_ms: i64,
-    /// How wrong that may be: half the round trip, in milliseconds.
+    /// Maximum error of the offset: half the round trip, in milliseconds.
     pub error_ms: i64,
 }

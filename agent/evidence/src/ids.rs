@@ -1,25 +1,25 @@
 //! Identifiers, one type each, so that two of them cannot be swapped by mistake.
 //!
-//! An id is parsed once at the edge and displayed exactly as read. Nothing is concluded from its spelling: prefixes
-//! such as `ri-` are the vendor's habit, not a contract (`alibaba-cloud-api.md` §1.2).
+//! An id is parsed once, where it enters the program, and displayed exactly as read. No code draws conclusions from its
+//! spelling: prefixes such as `ri-` are the vendor's habit, not a contract (`API.md` §1.7).
 
 use crate::redact::{Redact, Redactor};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// Longest id we accept, in bytes. The vendor's longest is about 40; a bound keeps hostile input small.
+/// Maximum length of an id in bytes. The vendor's longest is about 40; the limit keeps hostile input small.
 const ID_BYTES_MAX: usize = 128;
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// Nothing was given.
+    /// The text is empty.
     #[error("an id is empty")]
     Empty,
-    /// Longer than any id of the vendor.
+    /// The text is longer than 128 bytes.
     #[error("an id has {0} bytes; at most {ID_BYTES_MAX} are accepted")]
     TooLong(usize),
-    /// A character that no id has.
+    /// The text contains white space or a control character.
     #[error("id \"{0}\" contains white space or a control character")]
     Character(String),
 }
@@ -132,7 +132,7 @@ ids! {
     InstanceId;
     /// An elastic network interface, `eni-…`.
     EniId;
-    /// Any cloud object, when only its identity matters: what a cause blames, what an evidence line names.
+    /// Any cloud object, where only its identity matters: what a cause blames, what an evidence line names.
     ObjectId;
     /// An agent, named at enrolment.
     AgentId;
@@ -140,9 +140,10 @@ ids! {
     LinkId;
     /// A probed pair of one link, named by the collector.
     PairId;
-    /// A report; made by the agent (UUIDv7), so that a resent report is the same report.
+    /// A report. The agent generates the id (UUIDv7), so that a resent report keeps it.
     ReportId;
-    /// A request for fresh evidence; what answers it carries it back, so that freshness needs no common clock.
+    /// A request for fresh evidence. Evidence that answers the request carries the tag, so that freshness does not need
+    /// synchronised clocks.
     RequestTag;
 }
 

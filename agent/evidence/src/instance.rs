@@ -1,6 +1,6 @@
 //! Instances and their elastic network interfaces.
 //!
-//! Field names follow the vendor's documents (`alibaba-cloud-api.md` §1, §2, §7).
+//! Field names follow the vendor's documents (`API.md` §8).
 
 use crate::{EniId, InstanceId, Provenance, SecurityGroupId, VSwitchId, VpcId};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InstanceStatus {
-    /// Being made.
+    /// Being created.
     Pending,
     /// Up.
     Running,
@@ -20,19 +20,19 @@ pub enum InstanceStatus {
     Stopping,
     /// Down.
     Stopped,
-    /// A word that no document lists.
+    /// A value that the vendor's documents do not list.
     Unrecognised,
 }
 
 /// An ECS instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
-    /// Id.
+    /// Id of the instance.
     pub id: InstanceId,
     /// Name, possibly empty.
     #[serde(default)]
     pub name: String,
-    /// State.
+    /// State of the instance.
     pub status: InstanceStatus,
     /// Its VPC.
     #[serde(default)]
@@ -57,20 +57,20 @@ pub struct Instance {
 pub enum EniStatus {
     /// Bound to an instance.
     InUse,
-    /// Bound to none.
+    /// Not bound to an instance.
     Available,
-    /// Being bound, unbound, made or deleted.
+    /// Being bound, unbound, created or deleted.
     Changing,
-    /// A word that no document lists.
+    /// A value that the vendor's documents do not list.
     Unrecognised,
 }
 
-/// An elastic network interface: what security groups are attached to.
+/// An elastic network interface (ENI), to which security groups are attached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Eni {
-    /// Id.
+    /// Id of the interface.
     pub id: EniId,
-    /// State.
+    /// State of the interface.
     pub status: EniStatus,
     /// Whether it is the instance's primary interface.
     pub primary: bool,
@@ -80,13 +80,13 @@ pub struct Eni {
     /// Its VPC.
     #[serde(default)]
     pub vpc: Option<VpcId>,
-    /// Its vSwitch: the one whose route table and ACL count.
+    /// Its vSwitch, whose route table and network ACL apply.
     #[serde(default)]
     pub vswitch: Option<VSwitchId>,
     /// Its private addresses, the primary first.
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
-    /// Hardware address as told, such as `00:16:3e:0c:7d:33`.
+    /// Hardware address as reported, such as `00:16:3e:0c:7d:33`.
     #[serde(default)]
     pub mac: String,
     /// Its security groups.

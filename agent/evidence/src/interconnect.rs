@@ -1,6 +1,6 @@
-//! What joins VPCs: router interfaces, VPC peering connections, transit routers.
+//! What connects VPCs: router interfaces, VPC peering connections, transit routers.
 //!
-//! Field names follow the vendor's documents (`alibaba-cloud-api.md` §1, §2, §7).
+//! Field names follow the vendor's documents (`API.md` §8).
 
 use crate::{
     AccountId, AttachmentId, Cidr, Known, Provenance, RegionId, RouteTableId, RouterId, RouterInterfaceId, Timestamp,
@@ -28,7 +28,7 @@ pub enum RouterKind {
     Vbr,
 }
 
-/// State of a router interface (`alibaba-cloud-api.md` §1.1). Packets pass when both ends are `Active`.
+/// State of a router interface (`SEMANTICS.md` §3.2). Packets pass when both ends are `Active`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RouterInterfaceStatus {
@@ -50,65 +50,65 @@ pub enum RouterInterfaceStatus {
     Inactive,
     /// Being deleted.
     Deleting,
-    /// Gone; seen only as the opposite's state.
+    /// Deleted; occurs only as the state of the opposite interface.
     Deleted,
-    /// A word that no document lists.
+    /// A value that the vendor's documents do not list.
     Unrecognised,
 }
 
-/// Whether the account's bill or the cloud's security team holds an object.
+/// Whether billing or the cloud's security team has locked an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BusinessStatus {
-    /// Nothing holds it.
+    /// Not locked.
     Normal,
-    /// A bill is not paid.
+    /// Locked because a bill is not paid.
     FinancialLocked,
     /// Locked for security reasons.
     SecurityLocked,
-    /// A word that no document lists.
+    /// A value that the vendor's documents do not list.
     Unrecognised,
 }
 
 /// A router interface: one half of an Express Connect VPC-to-VPC connection.
 ///
-/// The `opposite_*` fields are what *this* side's API returns about the other: one account's view already tells much
-/// of the peer's state.
+/// The `opposite_*` fields are what the API of *this* side returns about the other side: one account's view already
+/// shows much of the peer's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouterInterface {
-    /// Id.
+    /// Id of the router interface.
     pub id: RouterInterfaceId,
-    /// Role.
+    /// Role of this side.
     pub role: RouterInterfaceRole,
-    /// State.
+    /// State of this side.
     pub status: RouterInterfaceStatus,
-    /// Lock.
+    /// Billing or security lock of this side.
     pub business_status: BusinessStatus,
     /// Specification, such as `Mini.2` or `Negative`.
     pub spec: String,
-    /// Bandwidth in Mbit/s, when told.
+    /// Bandwidth in Mbit/s, if reported.
     #[serde(default)]
     pub bandwidth_mbps: Option<u64>,
-    /// Kind of the router that it sits on.
+    /// Kind of the router that it is attached to.
     pub router_kind: RouterKind,
-    /// The router that it sits on.
+    /// The router that it is attached to.
     pub router: RouterId,
     /// The VPC of that router.
     #[serde(default)]
     pub vpc: Option<VpcId>,
-    /// The region that its creator said the other side is in.
+    /// Region of the other side, as set by the creator of the interface.
     #[serde(default)]
     pub opposite_region: Option<RegionId>,
-    /// The interface set as its opposite; none when unset.
+    /// The interface set as its opposite; `None` if unset.
     #[serde(default)]
     pub opposite_interface: Option<RouterInterfaceId>,
-    /// The account set as the owner of the opposite; none when unset.
+    /// The account set as the owner of the opposite; `None` if unset.
     #[serde(default)]
     pub opposite_owner: Option<AccountId>,
-    /// The router set as the opposite's; none when unset.
+    /// The router set as the opposite's; `None` if unset.
     #[serde(default)]
     pub opposite_router: Option<RouterId>,
-    /// Kind of the opposite router; none when unset. The API's default is VBR, a trap for VPC-to-VPC.
+    /// Kind of the opposite router; `None` if unset. The API defaults to VBR, which is wrong for VPC-to-VPC.
     #[serde(default)]
     pub opposite_router_kind: Option<RouterKind>,
     /// The opposite's state as seen from this side.
@@ -123,10 +123,10 @@ pub struct RouterInterface {
     /// When it was created.
     #[serde(default)]
     pub created_at: Option<Timestamp>,
-    /// When it was connected; none when never.
+    /// When it was connected; `None` if never.
     #[serde(default)]
     pub connected_at: Option<Timestamp>,
-    /// When a prepaid one ends.
+    /// When a prepaid interface expires.
     #[serde(default)]
     pub ends_at: Option<Timestamp>,
     /// Where this was read.
@@ -138,7 +138,7 @@ pub struct RouterInterface {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VpcPeeringStatus {
-    /// Being made.
+    /// Being created.
     Creating,
     /// Waiting for the other account.
     Accepting,
@@ -154,20 +154,20 @@ pub enum VpcPeeringStatus {
     Deleting,
     /// Gone.
     Deleted,
-    /// A word that no document lists.
+    /// A value that the vendor's documents do not list.
     Unrecognised,
 }
 
 /// A VPC peering connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VpcPeering {
-    /// Id.
+    /// Id of the peering connection.
     pub id: VpcPeeringId,
-    /// State.
+    /// State of the connection.
     pub status: VpcPeeringStatus,
-    /// Lock.
+    /// Billing or security lock of the connection.
     pub business_status: BusinessStatus,
-    /// Bandwidth in Mbit/s; none when unlimited or untold.
+    /// Bandwidth in Mbit/s; `None` if unlimited or not reported.
     #[serde(default)]
     pub bandwidth_mbps: Option<u64>,
     /// The requesting account.
@@ -190,16 +190,16 @@ pub struct VpcPeering {
 /// A VPC's attachment to a transit router.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransitAttachment {
-    /// Id.
+    /// Id of the attachment.
     pub id: AttachmentId,
     /// The transit router.
     pub transit_router: TransitRouterId,
     /// The VPC.
     pub vpc: VpcId,
-    /// The account that the VPC belongs to, when told.
+    /// The account that owns the VPC, if reported.
     #[serde(default)]
     pub vpc_owner: Option<AccountId>,
-    /// The region of the VPC, which is the transit router's too, when told.
+    /// The region of the VPC and of the transit router, if reported.
     #[serde(default)]
     pub vpc_region: Option<RegionId>,
     /// Whether its state is `Attached`.
@@ -212,20 +212,20 @@ pub struct TransitAttachment {
 /// A connection between two transit routers in different regions, as one of the two sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransitPeering {
-    /// Id; the same seen from both transit routers.
+    /// Id, the same on both transit routers.
     pub id: AttachmentId,
     /// One transit router.
     pub transit_router: TransitRouterId,
-    /// Its region.
+    /// Region of `transit_router`.
     pub region: RegionId,
     /// The other transit router.
     pub peer_transit_router: TransitRouterId,
-    /// Its region.
+    /// Region of `peer_transit_router`.
     pub peer_region: RegionId,
-    /// The account that owns the other transit router, when told.
+    /// The account that owns the other transit router, if reported.
     #[serde(default)]
     pub peer_owner: Option<AccountId>,
-    /// Bandwidth in Mbit/s, when told.
+    /// Bandwidth in Mbit/s, if reported.
     #[serde(default)]
     pub bandwidth_mbps: Option<u64>,
     /// Whether its state is `Attached`.
@@ -240,12 +240,12 @@ pub struct TransitPeering {
 pub struct TransitRoute {
     /// Destination.
     pub destination: Cidr,
-    /// The attachment that it leads to; none is a black hole.
+    /// The attachment that is the next hop; `None` for a black hole.
     #[serde(default)]
     pub attachment: Option<AttachmentId>,
     /// Whether its state is `Active`.
     pub active: bool,
-    /// Whether it was learned from an attachment rather than written by the owner.
+    /// Whether it was learned from an attachment rather than configured by the owner.
     #[serde(default)]
     pub propagated: bool,
 }
@@ -253,14 +253,14 @@ pub struct TransitRoute {
 /// A route table of a transit router.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransitRouteTable {
-    /// Id.
+    /// Id of the route table.
     pub id: RouteTableId,
     /// The transit router.
     pub transit_router: TransitRouterId,
-    /// Attachments whose traffic is looked up here.
+    /// Attachments whose traffic is routed by this table.
     #[serde(default)]
     pub associations: Known<Vec<AttachmentId>>,
-    /// Attachments whose routes are learned into this table.
+    /// Attachments whose routes are propagated into this table.
     #[serde(default)]
     pub propagations: Known<Vec<AttachmentId>>,
     /// Its routes.

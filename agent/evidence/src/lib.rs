@@ -1,11 +1,11 @@
-//! What can be said about the network.
+//! Types for everything that can be said about the network.
 //!
-//! The bottom room of the house: ids, addresses, units, what agents observe, what hosts tell about themselves, and
-//! configuration snapshots with their gaps. Every other crate speaks in these types.
+//! This is the lowest crate: ids, addresses, units, what agents observe, what hosts report about themselves, and
+//! configuration snapshots with their gaps. Every other crate uses these types.
 //!
-//! Absences, held by the manifest and by a test: no I/O, no clock, no randomness, no async, no vendor wire format.
-//! Serde is here because these types *are* the format in which evidence travels and is kept; it is versioned by
-//! [`SCHEMA`], changes are additive.
+//! The crate has no I/O, no clock, no randomness, no async and no vendor wire format; its manifest and a test enforce
+//! this. It uses Serde because these types *are* the format in which evidence is sent and stored. [`SCHEMA`] versions
+//! that format; changes are additive.
 
 mod budget;
 mod cidr;
@@ -65,5 +65,5 @@ pub use sequence::SequenceSet;
 pub use snapshot::{Provenance, Snapshot, Source};
 pub use time::{Nanos, TimeError, Timestamp};
 
-/// Version of every JSON document built from these types. Additive changes keep it.
+/// Version of every JSON document built from these types. Additive changes do not change it.
 pub const SCHEMA: u32 = 1;

@@ -1,10 +1,10 @@
-//! What is expected: links between two VPCs, pairs of hosts on them, sides and directions.
+//! Expected connectivity: links between two VPCs, pairs of hosts on them, sides and directions.
 
 use crate::{AccountId, AgentId, Cidr, InstanceId, LinkId, PairId, PortRange, Protocol, RegionId, VSwitchId, VpcId};
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr};
 
-/// One of the two account owners of a link, named as in the console.
+/// One of the two sides of a link, each with its account owner, named as in the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
@@ -45,7 +45,7 @@ impl fmt::Display for Side {
     }
 }
 
-/// The way of a packet along a link.
+/// Direction of a packet on a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
@@ -91,7 +91,7 @@ impl fmt::Display for Direction {
     }
 }
 
-/// By what two VPCs are joined.
+/// How two VPCs are connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkKind {
@@ -115,13 +115,13 @@ pub struct LinkSide {
     pub vpc: VpcId,
 }
 
-/// Two VPCs that should be joined.
+/// Two VPCs that should be connected.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
     /// The name that the user gave it.
     pub id: LinkId,
-    /// By what they are joined.
+    /// How the VPCs are connected.
     pub kind: LinkKind,
     /// The side that creates the connection.
     pub initiator: LinkSide,
@@ -152,12 +152,12 @@ pub struct Endpoint {
     pub agent: Option<AgentId>,
 }
 
-/// Two hosts, one at each side of a link, that must reach each other: what one verdict is about.
+/// Two hosts, one at each side of a link, that must reach each other. One verdict is about one pair.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Pair {
     /// The pair's name.
     pub id: PairId,
-    /// The link that joins them.
+    /// The link that connects them.
     pub link: Link,
     /// The host at the initiator's side.
     pub initiator: Endpoint,
@@ -165,7 +165,7 @@ pub struct Pair {
     pub acceptor: Endpoint,
     /// The protocol of the expectation.
     pub protocol: Protocol,
-    /// The destination port; none for ICMP.
+    /// The destination port; `None` for ICMP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// The side whose host opens TCP and UDP flows. ICMP is always checked both ways.
@@ -209,9 +209,9 @@ pub struct Expectation {
     pub from: EndpointSet,
     /// Hosts that must be reached.
     pub to: EndpointSet,
-    /// By which protocol.
+    /// Protocol of the flow.
     pub protocol: Protocol,
-    /// To which ports; none for ICMP.
+    /// Destination ports; `None` for ICMP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<PortRange>,
 }

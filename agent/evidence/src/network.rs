@@ -1,6 +1,6 @@
 //! VPCs and their vSwitches.
 //!
-//! Field names follow the vendor's documents (`alibaba-cloud-api.md` §1, §2, §7).
+//! Field names follow the vendor's documents (`API.md` §8).
 
 use crate::{Cidr, NetworkAclId, Provenance, RouteTableId, RouterId, VSwitchId, VpcId, ZoneId};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// A VPC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vpc {
-    /// Id.
+    /// Id of the VPC.
     pub id: VpcId,
     /// Name, possibly empty.
     #[serde(default)]
@@ -18,7 +18,7 @@ pub struct Vpc {
     /// Further IPv4 blocks.
     #[serde(default)]
     pub secondary_cidrs: Vec<Cidr>,
-    /// The VPC's router; none where the API left it out.
+    /// The VPC's router; `None` if the API omits it.
     #[serde(default)]
     pub router: Option<RouterId>,
     /// Where this was read.
@@ -29,19 +29,19 @@ pub struct Vpc {
 /// A vSwitch: a subnet of a VPC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VSwitch {
-    /// Id.
+    /// Id of the vSwitch.
     pub id: VSwitchId,
     /// Its VPC.
     pub vpc: VpcId,
-    /// Its zone; none where the API left it out.
+    /// Its zone; `None` if the API omits it.
     #[serde(default)]
     pub zone: Option<ZoneId>,
-    /// Its block.
+    /// Its CIDR block.
     pub cidr: Cidr,
-    /// The route table in effect; none where the API left it out (then the VPC's system table is).
+    /// The route table in effect; `None` if the API omits it, in which case the VPC's system table is in effect.
     #[serde(default)]
     pub route_table: Option<RouteTableId>,
-    /// The network ACL bound to it; none means that none is bound.
+    /// The network ACL bound to it; `None` if there is no ACL.
     #[serde(default)]
     pub network_acl: Option<NetworkAclId>,
     /// Where this was read.

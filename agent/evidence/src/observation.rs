@@ -1,40 +1,40 @@
-//! What agents saw of probes: rounds at the sending end, arrivals at the other.
+//! What agents observed of probes: rounds at the sending end, arrivals at the receiving end.
 //!
-//! From *sent at A, arrived at B, answered by B, received at A* forward loss, host loss and return loss follow packet
-//! by packet (`probe-engine.md` §5), as sets of sequence numbers and without synchronised clocks. An observer's own
-//! drops make the round not attributable; they never become loss.
+//! Forward loss, host loss and return loss follow from *sent at A, arrived at B, answered by B, received at A*, packet
+//! by packet (`PROBING.md` §5), as sets of sequence numbers and without synchronised clocks. If an observer itself
+//! dropped packets, the loss of the round cannot be attributed; such drops never count as loss.
 
 use crate::{AgentId, Known, Nanos, PairId, Protocol, RequestTag, SequenceSet, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// Names one round of one prober.
+/// Identifies one round of one prober.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RoundKey {
-    /// The agent that sends.
+    /// The sending agent.
     pub agent: AgentId,
-    /// Its round number, unique for the agent: milliseconds since 1970 when the agent started, shifted left by 20
-    /// bits, plus a counter.
+    /// Round number, unique for the agent: the agent's start time in milliseconds since 1970, shifted left by 20 bits,
+    /// plus a counter. Rounds of TCP and UDP probes also have bit 62 set.
     pub round: u64,
 }
 
-/// Probes that the sender's own kernel refused, by errno.
+/// Probes that the sender's own kernel refused with one errno.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SendErrors {
     /// errno, such as 101 for ENETUNREACH.
     pub errno: i32,
-    /// Which probes.
+    /// The refused probes.
     pub probes: SequenceSet,
 }
 
 impl ProbeRound {
-    /// Whether what it loses is loss: not a search for sizes, and no load.
+    /// Whether unanswered probes of this round count as loss: false for packet-size searches and load steps.
     pub fn is_plain(&self) -> bool {
         !self.dont_fragment && self.load_bits_per_s.is_none()
     }
 
-    /// A round of plain echoes all of which were sent at the beginning of time and answered by nobody: what others are made
-    /// from, in tests above all.
+    /// A round of plain echo probes with start time 0, all sent and none answered. Other rounds are built from it,
+    /// mainly in tests.
     pub fn unanswered(key: RoundKey, pair: PairId, target: IpAddr, planned: u32) -> Self {
         Self {
             key,
@@ -66,12 +66,13 @@ impl ProbeRound {
 }
 
 impl ArrivalRound {
-    /// Set in the numbers of arrivals of connections.
+    /// Bit that is set in the round numbers of connection arrivals.
     pub const CONNECTIONS: u64 = 1 << 63;
 
-    /// What arrivals of connections say of a round of TCP probes: its probes by their source ports. Nothing when they are
-    /// about another port or host, or none of them is the round's. Kernels take source ports in turn, so that one is not
-    /// used again within the minutes in which rounds and arrivals are put together; the caller sees to that time.
+    /// Maps arrivals of connections to the probes of a TCP round by their source ports. Returns `None` if the arrivals
+    /// are from another agent, to another address or to another port, or if they contain no probe of the round and the
+    /// observer dropped no packets. Kernels assign source ports in turn, so a port is not reused within the minutes in
+    /// which rounds and arrivals are matched; the caller limits the match to that time.
     pub fn of_round(&self, round: &ProbeRound) -> Option<Self> {
         let ports =
             round.ports.as_ref().filter(|ports| round.protocol == Protocol::Tcp && self.port == Some(ports.port))?;
@@ -113,33 +114,35 @@ impl Ord for SequenceSet {
     }
 }
 
-/// ICMP errors that quote our probes. Senders limit their rate: one classifies a series, a count of them is no loss.
+/// ICMP errors that quote our probes. Senders limit their rate, so the errors classify a series of probes; their number
+/// is not a number of losses.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct IcmpError {
-    /// Who sent it: the source host itself, a router, or the destination.
+    /// Sender of the errors: the source host itself, a router, or the destination.
     pub from: IpAddr,
-    /// ICMP type: 3 unreachable, 5 redirect (informational), 11 time exceeded, 12 parameter problem; from an IPv6 address
-    /// that of ICMPv6: 1 unreachable, 2 packet too big, 3 time exceeded, 4 parameter problem.
+    /// ICMP type: 3 unreachable, 5 redirect (informational), 11 time exceeded, 12 parameter problem. From an IPv6
+    /// sender the ICMPv6 type: 1 unreachable, 2 packet too big, 3 time exceeded, 4 parameter problem.
     pub icmp_type: u8,
     /// ICMP code.
     pub code: u8,
-    /// How many.
+    /// Number of such errors.
     pub count: u64,
 }
 
-/// Echo replies that answer our probes but bear no valid nonce: somebody else lives at that address.
+/// Echo replies to our probes that are not valid answers: they carry no valid nonce, or come from an address other than
+/// the target. Another host sends them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StrangerReply {
-    /// Who sent it.
+    /// Source address of the replies.
     pub from: IpAddr,
-    /// How many.
+    /// Number of such replies.
     pub count: u64,
 }
 
 /// Round-trip times of one round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RttSummary {
-    /// Replies measured.
+    /// Number of replies measured.
     pub samples: u64,
     /// Shortest.
     pub min: Nanos,
@@ -153,12 +156,12 @@ pub struct RttSummary {
     pub p99: Nanos,
     /// Longest.
     pub max: Nanos,
-    /// Mean difference of neighbouring round-trip times.
+    /// Mean difference of consecutive round-trip times.
     pub jitter: Nanos,
-    /// Whether the receive times are the kernel's; otherwise they include our own scheduling.
+    /// Whether the receive times are kernel time stamps; otherwise they include the agent's own scheduling delay.
     pub kernel_timestamps: bool,
-    /// Whether the send times are the kernel's too; otherwise they were read just before the probes were handed over, so
-    /// that the times include what the sender's own kernel needed.
+    /// Whether the send times are kernel time stamps too; otherwise they were read just before the probes were handed
+    /// to the kernel, and the round-trip times include the time that the sender's own kernel needed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub kernel_departures: bool,
 }
@@ -166,13 +169,13 @@ pub struct RttSummary {
 /// One round of probes as its sender saw it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProbeRound {
-    /// Which round.
+    /// Identity of the round.
     pub key: RoundKey,
-    /// For which pair.
+    /// The pair that the round belongs to.
     pub pair: PairId,
     /// The address probed.
     pub target: IpAddr,
-    /// The protocol probed with.
+    /// The protocol of the probes.
     pub protocol: Protocol,
     /// The request for fresh evidence that this answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -181,113 +184,116 @@ pub struct ProbeRound {
     pub started_at: Timestamp,
     /// When the round was closed: all answered, or the last probe's time-out passed.
     pub ended_at: Timestamp,
-    /// Milliseconds from the first probe's departure to the last one's; none when the agent does not say.
+    /// Milliseconds from the first probe's departure to the last one's; `None` if the agent does not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sending_ms: Option<u64>,
     /// Bytes of ICMP payload.
     pub payload_bytes: u32,
-    /// Whether the probes may not be cut on the way: a round of a search for the largest packet that passes. What it
-    /// loses is a matter of its size and no loss.
+    /// Whether the probes have don't-fragment set: the round belongs to a search for the largest packet that passes.
+    /// Unanswered probes are then a matter of packet size and not loss.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dont_fragment: bool,
-    /// Set where the round is a step of a load: the bits that it offered each second. What it loses is what it was sent to
-    /// find out and no loss, and so is what others lose meanwhile.
+    /// Offered rate in bits per second if the round is a step of a load test. The purpose of such a round is to find
+    /// out how much is lost, so its unanswered probes are not loss. Neither are those of other rounds during the load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_bits_per_s: Option<u64>,
-    /// Probes that were due.
+    /// Number of probes that were due.
     pub planned: u32,
-    /// Probes that the kernel took.
+    /// Probes that the kernel accepted for sending.
     pub sent: SequenceSet,
-    /// Probes that it refused.
+    /// Probes that the kernel refused.
     #[serde(default)]
     pub send_errors: Vec<SendErrors>,
-    /// Probes answered in time with the right nonce by the right address.
+    /// Probes answered in time, with the right nonce and from the right address.
     pub replied: SequenceSet,
     /// Probes answered after their time-out, before the round was closed.
     #[serde(default)]
     pub late: SequenceSet,
-    /// Probes whose reply the packet socket saw reach an interface, whatever the sender's own guest then did with it.
+    /// Probes whose reply the packet socket saw arrive at an interface, whatever the sender's own guest did with it
+    /// then.
     #[serde(default)]
     pub replied_on_wire: Known<SequenceSet>,
-    /// Replies to a probe that was answered already.
+    /// Number of replies to probes that were already answered.
     #[serde(default)]
     pub duplicates: u64,
-    /// Replies that came after the reply to a later probe.
+    /// Number of replies that arrived after the reply to a later probe.
     #[serde(default)]
     pub reordered: u64,
-    /// Replies that bear no nonce of ours.
+    /// Replies that are not valid answers, by sender.
     #[serde(default)]
     pub strangers: Vec<StrangerReply>,
     /// ICMP errors that quote our probes.
     #[serde(default)]
     pub icmp_errors: Vec<IcmpError>,
-    /// Packets that the prober's own receive queue dropped during the round. Not zero: loss is not attributable.
+    /// Packets that the prober's own receive queue dropped during the round. If not zero, loss cannot be attributed.
     #[serde(default)]
     pub own_drops: u64,
-    /// Round-trip times, when there was a reply.
+    /// Round-trip times, if there was a reply.
     #[serde(default)]
     pub rtt: Option<RttSummary>,
-    /// What only a round of TCP or UDP tells; none for ICMP.
+    /// Results that only TCP and UDP rounds have; `None` for ICMP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<PortFates>,
 }
 
-/// What a round of TCP or UDP tells beyond one of ICMP. Every probe has a socket and a source port of its own, and is one
-/// packet: answered, refused by the target, rejected by somebody (in `icmp_errors`, one for each such probe), or silent.
+/// Results that a TCP or UDP round has in addition to those of an ICMP round. Every probe has its own socket and source
+/// port and is one packet: answered, refused by the target, rejected by an ICMP error (in `icmp_errors`, one for each
+/// such probe), or silent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct PortFates {
     /// The port probed.
     pub port: u16,
-    /// Of the probes replied to, those that the target itself refused: by an RST, or for UDP by a port unreachable from its
-    /// own address. The path is fine both ways and nobody listens, or a filter of the target refuses in these very words.
+    /// Of the probes replied to, those that the target itself refused: with an RST, or for UDP with a port unreachable
+    /// from its own address. The path works in both directions; either no process listens, or a filter on the target
+    /// refuses in the same way.
     #[serde(default)]
     pub closed: SequenceSet,
-    /// TCP probes answered only after the kernel had sent the SYN a second time: the first, or its answer, was lost. They
-    /// are among neither the replied nor the late.
+    /// TCP probes answered only after the kernel had retransmitted the SYN: the first SYN or its answer was lost. They
+    /// are neither in `replied` nor in `late`.
     #[serde(default)]
     pub resent: SequenceSet,
-    /// The source port of each probe in order of its number; zero for one that was not sent.
+    /// Source port of each probe in order of the probe numbers; zero for a probe that was not sent.
     #[serde(default)]
     pub source_ports: Vec<u16>,
 }
 
-/// Probes of one round as the probed end saw them. May come in parts: sets of the same round are united.
+/// Probes of one round as the receiving end saw them. A round may come in parts: sets of the same round are united.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArrivalRound {
-    /// The agent that observes.
+    /// The observing agent.
     pub observer: AgentId,
-    /// The round that arrives. Of connections only the agent: a SYN bears no mark of its round, and the number is the
-    /// observer's own, negative as an `i64` as no round's is.
+    /// The round observed. For connections, only the agent is that of the round: a SYN carries no mark of its round.
+    /// The number is then the observer's own and negative as an `i64`, unlike any round's.
     pub key: RoundKey,
-    /// Set where connections to this TCP port were looked for: then the numbers in all sets are source ports, and
-    /// [`ArrivalRound::of_round`] tells what they say of a round.
+    /// Set if connections to this TCP port were watched for. The numbers in all sets are then source ports, and
+    /// [`ArrivalRound::of_round`] maps them to the probes of a round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// The address that the probes came from.
+    /// Source address of the probes.
     pub from: IpAddr,
-    /// The address that they were sent to.
+    /// Destination address of the probes.
     pub to: IpAddr,
-    /// When the first of this part was seen.
+    /// When the first probe of this part was seen.
     pub first_at: Timestamp,
-    /// When the last was.
+    /// When the last probe of this part was seen.
     pub last_at: Timestamp,
-    /// How long the observer had been watching when the first of this part was seen. Of probes sent before that it
-    /// knows nothing: their absence is no loss. None when it does not tell.
+    /// How long the observer had been watching, in milliseconds, when the first probe of this part was seen. It knows
+    /// nothing of probes sent before that, so their absence is not loss. `None` if not reported.
     #[serde(default)]
     pub watching_ms: Option<u64>,
-    /// The interface that they came in by, empty when only the raw socket saw them.
+    /// The interface on which the probes arrived; empty if only the raw socket saw them.
     #[serde(default)]
     pub interface: String,
     /// Probes seen by the packet socket: they reached the interface, whatever the guest does with them.
     pub on_wire: Known<SequenceSet>,
     /// Probes seen by the raw socket: the guest's firewall and address checks let them in.
     pub accepted: Known<SequenceSet>,
-    /// Probes whose echo reply was seen leaving by the interface that they came in by.
+    /// Probes whose echo reply was seen leaving on the interface on which they arrived.
     pub replied: Known<SequenceSet>,
-    /// Probes whose echo reply was seen leaving by another interface, with that interface's name.
+    /// Probes whose echo reply was seen leaving on another interface, with that interface's name.
     #[serde(default)]
     pub replied_elsewhere: Vec<(String, SequenceSet)>,
-    /// Packets that the observer's own sockets dropped meanwhile. Not zero: absence is no proof.
+    /// Packets that the observer's own sockets dropped meanwhile. If not zero, the absence of a probe proves nothing.
     #[serde(default)]
     pub own_drops: u64,
 }

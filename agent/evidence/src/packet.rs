@@ -7,7 +7,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// ICMP for IPv4. Neither security groups nor ACLs match its type or code.
+    /// ICMP. Probe rounds use it for ICMPv6 echo as well. Neither security groups nor ACLs match its type or code.
     Icmp,
     /// TCP.
     Tcp,
@@ -37,12 +37,12 @@ impl PortRange {
     /// Every port.
     pub const ALL: Self = Self { first: 0, last: u16::MAX };
 
-    /// The range from `first` to `last`, both included; `None` when they are the wrong way round.
+    /// The range from `first` to `last`, both included; `None` if `first` is greater than `last`.
     pub fn new(first: u16, last: u16) -> Option<Self> {
         (first <= last).then_some(Self { first, last })
     }
 
-    /// Reads the vendor's form `22/22` or `-1/-1`, the latter meaning every port; `None` for anything else.
+    /// Parses the vendor's form `22/22` or `-1/-1`, the latter meaning every port; `None` for anything else.
     pub fn parse_slashed(text: &str) -> Option<Self> {
         let (first, last) = text.trim().split_once('/')?;
         if (first, last) == ("-1", "-1") {

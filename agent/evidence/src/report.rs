@@ -1,9 +1,9 @@
-//! What agents and the collector say to each other.
+//! Messages between agents and the collector.
 //!
-//! HTTP with JSON bodies; the agent always asks, the collector never connects to an agent.
-//! `GET /v1/plan?known=REVISION&wait_ms=N` answers at once when the plan has another revision, otherwise when it
-//! changes or after N ms. `POST /v1/hello` introduces the agent. `POST /v1/reports` takes a [`ReportBatch`] and answers an
-//! [`Ack`] only after the accepted reports are kept durably. All carry `Authorization: Bearer AGENT_ID.SECRET`.
+//! HTTP with JSON bodies. The agent always makes the request; the collector never connects to an agent. `GET
+//! /v1/plan?known=REVISION&wait_ms=N` returns at once if the plan has another revision, otherwise when the plan changes
+//! or after N ms. `POST /v1/hello` introduces the agent. `POST /v1/reports` takes a [`ReportBatch`] and returns an
+//! [`Ack`] only after the accepted reports are stored durably. All carry `Authorization: Bearer AGENT_ID.SECRET`.
 
 use crate::{
     AccountId, AgentId, ArrivalRound, HostFacts, InstanceId, LinkId, LinkShare, MetadataFact, PairId, ProbeRound,
@@ -19,7 +19,7 @@ pub struct AgentHello {
     pub schema: u32,
     /// Version of the agent's program.
     pub version: String,
-    /// What the metadata service says; none when it cannot be reached.
+    /// Answer of the metadata service; `None` if it cannot be reached.
     #[serde(default)]
     pub metadata: Option<MetadataFact>,
 }
@@ -27,71 +27,72 @@ pub struct AgentHello {
 /// One address to probe.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PlanTarget {
-    /// For which pair.
+    /// The pair that the probes belong to.
     pub pair: PairId,
-    /// The address.
+    /// The address to probe.
     pub address: IpAddr,
-    /// The agent there, when one is enrolled.
+    /// The agent at that address, if one is enrolled.
     #[serde(default)]
     pub agent: Option<AgentId>,
-    /// With which protocol.
+    /// Protocol of the probes.
     pub protocol: Protocol,
-    /// To which port; none for ICMP.
+    /// Destination port; `None` for ICMP.
     #[serde(default)]
     pub port: Option<u16>,
-    /// The link that the probes cross, whose [`LinkShare`] of the plan they keep.
+    /// The link that the probes cross. They keep to the plan's [`LinkShare`] of that link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkId>,
 }
 
-/// Connections or datagrams of another agent that come to this one.
+/// Connections or datagrams that another agent sends to this one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PlanArrival {
     /// The agent that sends them.
     pub agent: AgentId,
-    /// From which address.
+    /// Source address.
     pub from: IpAddr,
-    /// To which of this host's addresses.
+    /// Destination address, one of this host's own.
     pub to: IpAddr,
     /// TCP or UDP.
     pub protocol: Protocol,
-    /// To which port.
+    /// Destination port.
     pub port: u16,
 }
 
-/// Greatest rate that a load of a path offers, in megabits a second of whole IP packets, whatever is asked for.
+/// Maximum rate of a load test of a path, in megabits per second of whole IP packets, whatever is requested.
 pub const LOAD_MBIT_MAX: u32 = 200;
-/// Longest time of all steps of a load together, in seconds.
+/// Maximum duration of all steps of a load test together, in seconds.
 pub const LOAD_SECONDS_MAX: u32 = 10;
 
-/// A load of one path, once, together with fresh evidence. It takes bandwidth from others: somebody asked for it by name, the
-/// collector's settings permit it for the link, and the agent's own settings have the last word.
+/// A load test of one path, run once, together with the collection of fresh evidence. It takes bandwidth from other
+/// traffic. It therefore needs an explicit request, the collector's settings must permit it for the link, and the
+/// agent's own settings take precedence.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PlanLoad {
-    /// For which pair.
+    /// The pair whose path is loaded.
     pub pair: PairId,
-    /// Towards which address; one of the plan's targets.
+    /// Destination address; one of the plan's targets.
     pub address: IpAddr,
-    /// Megabits a second at most.
+    /// Maximum rate in megabits per second.
     pub mbit: u32,
-    /// Seconds in all at most.
+    /// Maximum total duration in seconds.
     pub seconds: u32,
 }
 
-/// How much is sent and read in one round.
+/// Sampling of rounds: number, spacing and time-out of the probes, and the period of the rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Sampling {
     /// Probes per target and round.
     pub probes: u32,
     /// Milliseconds between two probes to one target.
     pub spacing_ms: u32,
-    /// Milliseconds after which an unanswered probe counts as unanswered.
+    /// Milliseconds after which a probe without an answer counts as unanswered.
     pub timeout_ms: u32,
     /// Milliseconds between the starts of two rounds.
     pub period_ms: u32,
 }
 
-/// What the collector asks of one agent.
+/// What the collector asks one agent to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// Format version, [`crate::SCHEMA`].
@@ -100,30 +101,30 @@ pub struct Plan {
     pub revision: u64,
     /// Key of the probes' nonces, common to all agents of a link: 32 bytes as hex.
     pub nonce_key: String,
-    /// Whom to probe. Addresses outside the agent's own allow list are refused and reported.
+    /// What to probe. Addresses outside the agent's own allow list are refused and reported.
     pub targets: Vec<PlanTarget>,
-    /// Agents whose probes may arrive here though none of ours go there: connections have one direction.
+    /// Agents whose probes may arrive here although this agent sends none to them: connections have one direction.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub senders: Vec<AgentId>,
-    /// Probes of ports that come to this agent: whose connections to look for, and where a datagram may be echoed. The
-    /// agent's own settings decide whether it echoes.
+    /// TCP and UDP probes that other agents send to this one: which connections to watch for, and where a datagram may
+    /// be echoed. The agent's own settings decide whether it echoes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arrivals: Vec<PlanArrival>,
-    /// The steady rounds.
+    /// Sampling of the steady rounds.
     pub steady: Sampling,
     /// Milliseconds between two readings of configuration and host facts.
     pub snapshot_period_ms: u32,
-    /// A request for fresh evidence: on a tag not seen before, at once one round with `fresh_sampling`, host facts
-    /// and a snapshot, each carrying the tag.
+    /// A request for fresh evidence. For a tag not seen before, the agent at once runs one round with `fresh_sampling`
+    /// and collects host facts and a snapshot; each carries the tag.
     #[serde(default)]
     pub fresh: Option<RequestTag>,
-    /// How much is sent for it.
+    /// Sampling of the round that answers the request.
     pub fresh_sampling: Sampling,
-    /// What the probes of each link may take and how they are spread, in place of `steady` and `fresh_sampling`. The period
-    /// of a link's steady rounds is a multiple of the plan's own.
+    /// What the probes of each link may use and how they are spread, in place of `steady` and `fresh_sampling`. The
+    /// period of a link's steady rounds is a multiple of the plan's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<LinkShare>,
-    /// A load that belongs to it.
+    /// A load test that belongs to the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<PlanLoad>,
     /// The collector's clock when it answered.
@@ -133,15 +134,15 @@ pub struct Plan {
 /// One report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// Made by the agent: a resent report is the same report.
+    /// Assigned by the agent: a resent report keeps its id.
     pub id: ReportId,
     /// When it was made.
     pub at: Timestamp,
-    /// What it says.
+    /// Content of the report.
     pub body: ReportBody,
 }
 
-/// What a report says.
+/// Content of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReportBody {
@@ -153,32 +154,33 @@ pub enum ReportBody {
     Host(Box<HostFacts>),
     /// Configuration of the agent's own account.
     Snapshot(Box<Snapshot>),
-    /// How the agent itself fares.
+    /// Health of the agent itself.
     Health(AgentHealth),
 }
 
-/// What the agent did not do, and how it fares.
+/// What the agent did not do, and its own condition.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AgentHealth {
     /// Reports dropped because the spool was full, since start.
     pub reports_dropped: u64,
-    /// Probes not sent because of the local rate cap, since start.
+    /// Probes that were due and not sent, since start: held back by the rate cap or the window for a whole time-out,
+    /// without a budget, or without room in the kernel.
     pub probes_not_sent: u64,
     /// Targets refused because they are outside the allow list.
     #[serde(default)]
     pub targets_refused: Vec<IpAddr>,
-    /// Steps of the clock seen, in milliseconds, the latest last; at most 16.
+    /// Steps of the clock that were detected, in milliseconds, the latest last; at most 16.
     #[serde(default)]
     pub clock_steps_ms: Vec<i64>,
-    /// Greatest delay of the run loop behind its schedule since the last report, in milliseconds.
+    /// Maximum delay of the run loop behind its schedule since the last report, in milliseconds.
     pub loop_lag_ms_max: u64,
-    /// Why no exact probing is possible, in words, when it is not.
+    /// Why exact probing is not possible, as text; `None` if it is possible.
     #[serde(default)]
     pub degraded: Option<String>,
-    /// Why a load that the plan asks for is not sent, in words; none when there is none, or it is.
+    /// Why a load test that the plan requests was not sent, as text; `None` if there is no request or it was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_refused: Option<String>,
-    /// The request for fresh evidence whose round, facts and snapshot are all sent.
+    /// The request for fresh evidence whose round, host facts and snapshot have all been sent.
     #[serde(default)]
     pub fresh_done: Option<RequestTag>,
 }
@@ -188,12 +190,12 @@ pub struct AgentHealth {
 pub struct ReportBatch {
     /// Format version, [`crate::SCHEMA`].
     pub schema: u32,
-    /// Who reports.
+    /// The reporting agent.
     pub agent: AgentId,
-    /// The instance it runs on, when it knows.
+    /// The instance that it runs on, if known.
     #[serde(default)]
     pub instance: Option<InstanceId>,
-    /// The account that it speaks for. The collector refuses any but the credential's own.
+    /// The account that the agent reports for. The collector refuses any account other than the credential's own.
     pub account: AccountId,
     /// The reports, oldest first.
     pub reports: Vec<Report>,
@@ -202,18 +204,18 @@ pub struct ReportBatch {
 /// A report that will never be accepted; the agent drops it and counts it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {
-    /// Which.
+    /// Id of the report.
     pub id: ReportId,
-    /// Why, in words.
+    /// Reason, as text.
     pub why: String,
 }
 
-/// What became of a batch. Everything accepted is on disk.
+/// Outcome of a batch. Everything accepted is on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {
-    /// Kept, now or earlier.
+    /// Reports stored, now or earlier.
     pub accepted: Vec<ReportId>,
-    /// Refused for good.
+    /// Reports refused permanently.
     #[serde(default)]
     pub rejected: Vec<Rejected>,
     /// The collector's clock when it answered.

@@ -1,6 +1,6 @@
 //! Route tables and the routes in them, in every state.
 //!
-//! Field names follow the vendor's documents (`alibaba-cloud-api.md` §1, §2, §7).
+//! Field names follow the vendor's documents (`API.md` §8).
 
 use crate::{Cidr, Known, Provenance, RouteEntryId, RouteTableId, VSwitchId, VpcId};
 use serde::{Deserialize, Serialize};
@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RouteTableKind {
-    /// Made with the VPC; serves every vSwitch without a custom table.
+    /// Created with the VPC; used by every vSwitch without a custom table.
     System,
-    /// Made by a user; serves the vSwitches bound to it.
+    /// Created by a user; used by the vSwitches bound to it.
     Custom,
 }
 
@@ -28,7 +28,7 @@ pub enum AssociateType {
 /// A route table of a VPC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTable {
-    /// Id.
+    /// Id of the route table.
     pub id: RouteTableId,
     /// Its VPC.
     pub vpc: VpcId,
@@ -36,7 +36,7 @@ pub struct RouteTable {
     pub kind: RouteTableKind,
     /// What it may be bound to.
     pub associate_type: AssociateType,
-    /// vSwitches bound to it, as the table tells.
+    /// vSwitches bound to it, as the route table reports them.
     #[serde(default)]
     pub vswitches: Vec<VSwitchId>,
     /// Its entries.
@@ -47,7 +47,7 @@ pub struct RouteTable {
     pub provenance: Provenance,
 }
 
-/// Who made a route.
+/// Origin of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RouteKind {
@@ -63,8 +63,8 @@ pub enum RouteKind {
     Ecr,
 }
 
-/// Whether a route forwards. Documents disagree on the words, so each accepted word is listed
-/// (`network-semantics.md` §2, "Entry status").
+/// Whether a route forwards. The documents use different values, so each accepted value is listed
+/// (`SEMANTICS.md` §2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RouteStatus {
@@ -76,7 +76,7 @@ pub enum RouteStatus {
     Modifying,
     /// `Deleting`.
     Deleting,
-    /// A word that no document lists.
+    /// A value that the vendor's documents do not list.
     Unrecognised,
 }
 
@@ -116,22 +116,22 @@ pub enum NextHopKind {
     ExpressConnectRouter,
     /// A route target group.
     RouteTargetGroup,
-    /// A word that no document lists.
+    /// A value that the vendor's documents do not list.
     Unrecognised,
 }
 
 /// Where a route sends packets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextHop {
-    /// Kind.
+    /// Kind of the next hop.
     pub kind: NextHopKind,
     /// Id as returned, empty for local and service routes.
     #[serde(default)]
     pub id: String,
-    /// Whether the cloud holds it usable; reported for router interfaces only.
+    /// Whether the cloud considers it usable; reported for router interfaces only.
     #[serde(default)]
     pub enabled: Option<bool>,
-    /// Share among several; reported for router interfaces only.
+    /// Weight among several next hops; reported for router interfaces only.
     #[serde(default)]
     pub weight: Option<u32>,
 }
@@ -139,12 +139,12 @@ pub struct NextHop {
 /// One route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteEntry {
-    /// Id; none where the API left it out.
+    /// Id of the route; `None` if the API omits it.
     #[serde(default)]
     pub id: Option<RouteEntryId>,
     /// Destination.
     pub destination: Cidr,
-    /// Who made it.
+    /// Origin of the route.
     pub kind: RouteKind,
     /// Whether it forwards.
     pub status: RouteStatus,

@@ -1,11 +1,11 @@
-//! Which probes of a round: a set of sequence numbers as ascending ranges.
+//! Sets of probe sequence numbers, stored as ascending ranges.
 //!
-//! Sets from both ends are what splits loss by direction exactly: *sent minus arrived* is forward loss, packet by
-//! packet, without synchronised clocks. Union is idempotent and order-free, so a report may be resent or split.
+//! The sets of both ends split loss by direction exactly: *sent minus arrived* is forward loss, packet by packet,
+//! without synchronised clocks. Union is idempotent and independent of order, so a report may be resent or split.
 
 use serde::{Deserialize, Serialize};
 
-/// Ranges kept at most. A round of [`SequenceSet::NUMBERS_MAX`] probes with every other one lost needs no more.
+/// Maximum number of ranges. A round of [`SequenceSet::NUMBERS_MAX`] probes with every other one lost needs no more.
 const RANGES_MAX: usize = 65_536;
 
 /// A set of sequence numbers.
@@ -30,7 +30,7 @@ impl SequenceSet {
         Self { ranges: if count == 0 { vec![] } else { vec![(0, count - 1)] } }
     }
 
-    /// Adds a number; false when it was there already.
+    /// Adds a number; returns false if it was already in the set.
     pub fn insert(&mut self, number: u32) -> bool {
         let at = self.ranges.partition_point(|&(_, last)| last < number);
         if self.ranges.get(at).is_some_and(|&(first, _)| first <= number) {
@@ -56,12 +56,12 @@ impl SequenceSet {
         self.ranges.get(at).is_some_and(|&(first, _)| first <= number)
     }
 
-    /// How many numbers.
+    /// How many numbers are in the set.
     pub fn len(&self) -> u64 {
         self.ranges.iter().map(|&(first, last)| u64::from(last - first) + 1).sum()
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }

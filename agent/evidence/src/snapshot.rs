@@ -1,8 +1,8 @@
-//! Configuration of one account and region as it was at one time.
+//! Configuration of one account and region at one time.
 //!
-//! Every object that a path crosses, in every state: an inactive router interface is a headline, not noise. Field
-//! names follow the vendor's documents (`alibaba-cloud-api.md` §1, §2, §7); spellings of enumerations are settled
-//! by whoever fills a snapshot, since the vendor's own case is not stable. What could not be read is
+//! Contains every object that a path crosses, in every state: an inactive router interface is a main finding, not
+//! noise. Field names follow the vendor's documents (`API.md` §8). The code that fills a snapshot
+//! normalises the spelling of enumerations, since the vendor's own case is not stable. What could not be read is
 //! [`Known::Unknown`] where it belongs to one object, and a [`Gap`] where a whole call failed.
 
 use crate::{
@@ -33,11 +33,11 @@ pub struct Provenance(pub u32);
 pub struct Snapshot {
     /// Format version, [`crate::SCHEMA`].
     pub schema: u32,
-    /// Whose configuration.
+    /// Account whose configuration this is.
     pub account: AccountId,
-    /// In which region.
+    /// Region of the configuration.
     pub region: RegionId,
-    /// When the first call was sent. What changed later may be missing.
+    /// When the first call was sent. Later changes may be missing.
     pub taken_at: Timestamp,
     /// When the last answer came.
     pub finished_at: Timestamp,
@@ -86,10 +86,11 @@ pub struct Snapshot {
     /// Elastic network interfaces.
     #[serde(default)]
     pub enis: Known<Vec<Eni>>,
-    /// What the vendor's monitoring measured on connections. Optional: not asked unless wanted.
+    /// Measurements of the vendor's monitoring on connections. Optional: read only if the scope of the read includes
+    /// them.
     #[serde(default)]
     pub link_metrics: Known<Vec<LinkMetric>>,
-    /// What was changed lately, and by whom. Optional: not asked unless wanted.
+    /// Recent changes, and who made them. Optional: read only if the scope of the read includes them.
     #[serde(default)]
     pub changes: Known<Vec<ConfigChange>>,
     /// What could not be read.
@@ -97,7 +98,8 @@ pub struct Snapshot {
     pub gaps: Vec<Gap>,
 }
 
-/// Calls a macro with the name of every list of a snapshot that packets depend on, then of every optional one.
+/// Calls a macro with the names of all lists of a snapshot: first those that forwarding depends on, then the optional
+/// ones.
 macro_rules! for_each_list {
     ($with:ident) => {
         $with!(
@@ -109,7 +111,7 @@ macro_rules! for_each_list {
 }
 
 impl Snapshot {
-    /// Makes every list unknown for one reason.
+    /// Marks every list as unknown, for one reason.
     pub fn forget_all(&mut self, why: &WhyUnknown) {
         macro_rules! forget {
             ([$($list:ident)+] [$($optional:ident)+]) => {{
@@ -120,7 +122,7 @@ impl Snapshot {
         for_each_list!(forget);
     }
 
-    /// Why lists that packets depend on are unknown; nothing for those that are known.
+    /// Reasons why lists that forwarding depends on are unknown; known lists are skipped.
     pub fn unknown_lists(&self) -> impl Iterator<Item = &WhyUnknown> {
         macro_rules! reasons {
             ([$($list:ident)+] [$($optional:ident)+]) => { [$(self.$list.why_unknown()),+] };
@@ -128,7 +130,7 @@ impl Snapshot {
         for_each_list!(reasons).into_iter().flatten()
     }
 
-    /// Every list by name: how many objects it holds, or why that is not known.
+    /// Every list by name, with its number of objects or the reason why it is unknown.
     pub fn counts(&self) -> Vec<(&'static str, Result<usize, &WhyUnknown>)> {
         fn count<T>(list: &Known<Vec<T>>) -> Result<usize, &WhyUnknown> {
             match list {
@@ -144,7 +146,7 @@ impl Snapshot {
         for_each_list!(counts)
     }
 
-    /// A snapshot of which nothing has been read yet.
+    /// A snapshot in which nothing has been read yet.
     pub fn unread(account: AccountId, region: RegionId, taken_at: Timestamp) -> Self {
         Self {
             schema: crate::SCHEMA,

@@ -1,9 +1,9 @@
-//! Points in time and spans of it, as plain numbers with a unit. Nothing here reads the clock.
+//! Points in time and durations, as plain numbers with a unit. Nothing here reads a clock.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::Duration};
 
-/// Milliseconds since 1970-01-01T00:00:00Z, by the clock of whoever wrote it.
+/// Milliseconds since 1970-01-01T00:00:00Z, by the clock of the host that wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
@@ -74,7 +74,7 @@ impl From<Duration> for Nanos {
 }
 
 impl fmt::Display for Nanos {
-    /// `0.083 ms`.
+    /// Milliseconds with three decimals, such as `0.083 ms`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3} ms", self.as_millis_f64())
     }

@@ -1,14 +1,16 @@
-//! The ledger of probes that arrive from other agents.
+//! Ledger of the probes that arrive from other agents.
 //!
-//! Joins what the packet socket sees (requests coming in, replies going out, by interface) with what the raw socket
-//! sees (requests that the guest let in), per round, and gives it out in parts: when a round has been quiet, or after
-//! a second at most. A SYN bears no tag: connections that the plan expects are kept by their source ports, and whoever
-//! knows the rounds puts them together. Else counts only probes whose tag verifies and whose sender the plan names. Does not judge: which set
-//! is missing what is the verdict's business. Tells since when it watches, for what it could not see is not absent: probes
-//! that come before the plan names their sender are kept and judged when it does.
+//! Joins, per round, what the packet socket sees (requests received, replies sent, by interface) with what the raw
+//! socket sees (requests that the guest accepted). Returns the result in parts: when a round has been quiet, or after
+//! one second at most. Counts only probes whose tag verifies and whose sender the plan names. A SYN carries no tag:
+//! connections that the plan expects are recorded by their source ports, and the collector, which knows the rounds,
+//! matches them. Does not judge: the verdict decides what a missing probe means. Reports since when it has been
+//! watching, because what it could not see is not absent: probes that arrive before the plan names their sender are
+//! kept and judged when it does.
 
 use crate::{
     AgentHash, NonceKey, Now, Payload, Segment,
+    arrival_key::Key,
     connections::Connections,
     wire::{EchoKind, Heard},
 };
@@ -19,24 +21,26 @@ use std::{
     time::Duration,
 };
 
-/// A part is given out when nothing was added to it for this long.
+/// A part is returned when nothing was added to it for this long.
 const QUIET: Duration = Duration::from_millis(250);
-/// A part is given out at this age at the latest.
+/// A part is returned at this age at the latest.
 const PART_AGE_MAX: Duration = Duration::from_secs(1);
-/// A round's interface is remembered for this long after its last packet, so that a straggling reply is still told
-/// from one that leaves elsewhere.
+/// A round's interface is remembered for this long after its last packet, so that a late reply on it is not taken for a
+/// reply on another interface.
 const MEMORY: Duration = Duration::from_secs(5);
-/// Rounds remembered. Eight peers with two rounds a second for [`MEMORY`] need 80; beyond it the oldest goes.
+/// Maximum number of rounds remembered. Eight peers with two rounds per second for [`MEMORY`] need 80; beyond the
+/// maximum the oldest round is removed.
 const ROUNDS_MAX: usize = 4_096;
-/// Sightings kept of senders that no plan has named yet: ten bursts of 400 probes, at a hundred bytes each.
+/// Maximum number of sightings kept of senders that no plan has named yet: ten bursts of 400 probes, at about 100 bytes
+/// each.
 const EARLY_MAX: usize = 4_096;
-/// Connections kept of one part; what comes beyond them makes the part incomplete, and says so. Probes are forty in a round,
-/// the rest are other people's.
+/// Maximum number of connections in one part; further ones make the part incomplete, which `own_drops` reports. A round
+/// has forty probes; the rest are foreign connections.
 const CONNECTIONS_MAX: u64 = 1_024;
-/// Interfaces told apart per round; more cannot matter.
+/// Maximum number of interfaces distinguished per round; more do not matter.
 const INTERFACES_MAX: usize = 16;
 
-/// Which sockets look, or why one does not.
+/// Which sockets observe, or why one does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observers {
     /// The packet socket.
@@ -45,7 +49,7 @@ pub struct Observers {
     pub raw: Result<(), WhyUnknown>,
 }
 
-/// What happens to a ledger.
+/// Input of a ledger.
 #[derive(Debug)]
 pub enum Sighting<'a> {
     /// The plan: the tags' key and the agents that may send.
@@ -59,7 +63,7 @@ pub enum Sighting<'a> {
     Wire {
         /// The packet.
         packet: Heard<'a>,
-        /// On which interface.
+        /// The packet seen.
         interface: &'a str,
         /// Whether it was leaving.
         outgoing: bool,
@@ -69,9 +73,9 @@ pub enum Sighting<'a> {
         /// The packet.
         packet: Heard<'a>,
     },
-    /// The connections that the plan expects and the packet socket looks for, all of them.
+    /// All connections that the plan expects and the packet socket watches for.
     Connections(Vec<PlanArrival>),
-    /// The packet socket saw a packet that begins or answers a connection.
+    /// The packet socket saw a packet that opens or answers a connection.
     Segment {
         /// The packet.
         segment: Segment,
@@ -80,18 +84,10 @@ pub enum Sighting<'a> {
         /// Whether it was leaving.
         outgoing: bool,
     },
-    /// One of the sockets dropped so many packets.
+    /// One of the sockets dropped this many packets.
     OwnDrops(u64),
-    /// Give everything out now.
+    /// Close all parts now, so that [`ArrivalLedger::poll`] returns them.
     Finish,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
-    pub(crate) agent: AgentHash,
-    pub(crate) round: u64,
-    pub(crate) from: IpAddr,
-    pub(crate) to: IpAddr,
 }
 
 #[derive(Debug, Default)]
@@ -108,11 +104,11 @@ struct Part {
 #[derive(Debug)]
 struct Entry {
     interface: String,
-    /// Of connections: towards which port.
+    /// Destination port, if the entry is of connections.
     towards: Option<u16>,
     opened: Duration,
     touched: Duration,
-    /// What is not given out yet.
+    /// What has not been returned yet.
     part: Option<Part>,
 }
 
@@ -126,7 +122,7 @@ struct Early {
     seen: Seen,
 }
 
-/// The machine.
+/// The ledger: takes [`Sighting`]s and returns [`ArrivalRound`]s.
 #[derive(Debug)]
 pub struct ArrivalLedger {
     observer: AgentId,
@@ -136,7 +132,7 @@ pub struct ArrivalLedger {
     senders: BTreeMap<AgentHash, AgentId>,
     entries: BTreeMap<Key, Entry>,
     early: VecDeque<Early>,
-    /// From when on nothing that came was forgotten.
+    /// Since when no early sighting has been discarded.
     since: Duration,
     ready: VecDeque<ArrivalRound>,
 }
@@ -164,7 +160,7 @@ impl ArrivalLedger {
         }
     }
 
-    /// Takes what was seen.
+    /// Processes one sighting.
     pub fn handle(&mut self, now: Now, sighting: Sighting<'_>) {
         match sighting {
             Sighting::Plan { key, senders } => {
@@ -181,7 +177,7 @@ impl ArrivalLedger {
                         self.note(now, from, to, payload, Seen::OnWire(interface.to_owned()));
                     }
                     (EchoKind::Reply, true) => self.note(now, to, from, payload, Seen::Replied(interface.to_owned())),
-                    // Our own requests leaving and the replies to them are the prober's.
+                    // The prober handles our own outgoing requests and the replies to them.
                     (EchoKind::Request, true) | (EchoKind::Reply, false) => {}
                 }
             }
@@ -201,7 +197,7 @@ impl ArrivalLedger {
         }
     }
 
-    /// The next part that is due.
+    /// Returns the next part that is due.
     pub fn poll(&mut self, now: Now) -> Option<ArrivalRound> {
         if self.ready.is_empty() {
             self.flush(|entry| entry.part_due() <= now.mono);
@@ -210,7 +206,7 @@ impl ArrivalLedger {
         self.ready.pop_front()
     }
 
-    /// When [`ArrivalLedger::poll`] has something to give next.
+    /// When [`ArrivalLedger::poll`] will return something next; zero if a part is ready.
     pub fn next_deadline(&self) -> Option<Duration> {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
@@ -232,7 +228,7 @@ impl ArrivalLedger {
 
     fn note_segment(&mut self, now: Now, segment: Segment, interface: &str, outgoing: bool) {
         let (near, far) = if outgoing { (segment.from, segment.to) } else { (segment.to, segment.from) };
-        // An answer that comes in, or a SYN that leaves, is of our own connections.
+        // An incoming answer or an outgoing SYN belongs to our own connections.
         if segment.answer != outgoing {
             return;
         }
@@ -243,7 +239,8 @@ impl ArrivalLedger {
         self.enter(now, key, Some(near.port()), since.max(self.since), far.port().into(), seen);
     }
 
-    /// Enters what was seen of a probe; `towards` a port when it is a connection, and `since` from when on nothing was missed.
+    /// Records what was seen of a probe. `towards` is the port if it is a connection; since `since`, nothing was
+    /// missed.
     fn enter(&mut self, now: Now, key: Key, towards: Option<u16>, since: Duration, number: u32, seen: Seen) {
         if !self.entries.contains_key(&key) {
             self.make_room();
@@ -268,7 +265,7 @@ impl ArrivalLedger {
         }
         match seen {
             Seen::OnWire(interface) => {
-                // A bridge shows a packet twice; the card, which sees it first, is where it came in.
+                // A bridge shows a packet twice; it came in on the NIC, which sees it first.
                 if entry.interface.is_empty() {
                     entry.interface.clone_from(&interface);
                 }
@@ -285,7 +282,7 @@ impl ArrivalLedger {
         }
     }
 
-    /// Keeps what may turn out to be a probe of ours once the plan names its sender.
+    /// Keeps a packet that may turn out to be one of our probes once the plan names its sender.
     fn keep(&mut self, now: Now, from: IpAddr, to: IpAddr, payload: &[u8], seen: Seen) {
         let Some(payload) = payload.first_chunk().filter(|payload| Payload::marks(*payload)) else { return };
         self.early.push_back(Early { at: now, from, to, payload: *payload, seen });
@@ -323,7 +320,7 @@ impl ArrivalLedger {
         let (Some(mut part), Some(agent)) = (part, self.senders.get(&key.agent)) else { return };
         let mut replied = part.replied.remove(&interface).unwrap_or_default();
         if interface.is_empty() {
-            // Where the probes came in is not known, so "elsewhere" cannot be said.
+            // The arrival interface is not known, so no reply can be said to leave elsewhere.
             replied = part.replied.values().fold(replied, |all, set| all.union(set));
             part.replied.clear();
         }
@@ -348,7 +345,7 @@ impl ArrivalLedger {
             watching_ms: Some(u64::try_from(part.watching.as_millis()).unwrap_or(u64::MAX)),
             interface,
             on_wire: seen(&self.observers.wire, part.on_wire),
-            // The raw socket hears echoes only.
+            // The raw socket receives only echo packets.
             accepted: if towards.is_some() {
                 Known::Unknown(WhyUnknown::NotAsked)
             } else {

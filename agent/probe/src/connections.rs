@@ -1,11 +1,11 @@
-//! Which connections are another agent's probes, and under which number arrivals of them are told.
+//! Which connections are another agent's probes, and under which number their arrivals are reported.
 //!
-//! A SYN bears no mark: the plan tells who connects from where to what, and the source port tells one probe from another.
-//! Each part that is given out has a number of its own, from the time at which it began, so that what arrived at one time
-//! is never put together with what arrived at another. Does not know the rounds; cannot tell a probe from another
+//! A SYN carries no mark: the plan says which host connects from where to what, and the source port distinguishes one
+//! probe from another. Each part that is returned has a number of its own, derived from the time at which it began, so
+//! that arrivals of different times are never merged. Does not know the rounds. Cannot distinguish a probe from another
 //! connection of the same host to the same port.
 
-use crate::{AgentHash, Now, arrivals::Key};
+use crate::{AgentHash, Now, arrival_key::Key};
 use pingtong_evidence::{ArrivalRound, PlanArrival, Protocol};
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use std::{
 /// Bits of the counter below the time at which a part began.
 const COUNTER_BITS: u32 = 20;
 
-/// From where, to which port of ours.
+/// Source address, and the local address and port.
 type Flow = (IpAddr, SocketAddr);
 
 #[derive(Debug)]
@@ -26,7 +26,7 @@ struct Expected {
     round: u64,
 }
 
-/// All that are expected.
+/// All expected connections.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     expected: BTreeMap<Flow, Expected>,
@@ -34,7 +34,7 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// Takes the plan; what stays has been looked for all the time.
+    /// Takes the connections that the plan expects; one that was expected before has been watched for all the time.
     pub(crate) fn expect(&mut self, now: Duration, arrivals: Vec<PlanArrival>) {
         let mut before = std::mem::take(&mut self.expected);
         for arrival in arrivals.into_iter().filter(|arrival| arrival.protocol == Protocol::Tcp) {
@@ -45,8 +45,8 @@ impl Connections {
         }
     }
 
-    /// Under which key a sighting at `near` is entered, and since when such are looked for; nothing when they are not.
-    /// `pending` tells whether there is a part of that key that is not given out yet.
+    /// Returns the key under which a sighting at `near` is recorded, and since when such connections are watched for;
+    /// `None` if they are not. `pending` says whether the key has a part that has not been returned yet.
     pub(crate) fn key(
         &mut self,
         now: Now,

@@ -1,9 +1,9 @@
-//! Probes of ports on the wire, as the probed end sees them: a datagram or a SYN coming in, and what the host makes of it
-//! going out.
+//! Probes of ports on the wire, as the receiving end sees them: an incoming datagram or SYN, and the host's outgoing
+//! answer.
 //!
-//! Takes bytes from the network and answers any input without panic. A datagram belongs to a probe by its payload, and a
-//! port unreachable by the payload that it quotes; whose probe that is, and whether its tag verifies, the ledger decides.
-//! No later fragments and no extension headers of IPv6: a probe is small and plain.
+//! Parses untrusted bytes and never panics. The payload assigns a datagram to a probe, and the quoted payload assigns a
+//! port unreachable. The ledger decides whose probe that is and whether its tag verifies. Later fragments and IPv6
+//! extension headers are not supported: a probe is one small plain packet.
 
 use crate::{IPV4_HEADER_BYTES, Payload};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,11 +15,11 @@ const PROTOCOL_ICMP_V6: u8 = 58;
 const IPV6_HEADER_BYTES: usize = 40;
 const UDP_HEADER_BYTES: usize = 8;
 const ICMP_HEADER_BYTES: usize = 8;
-/// Destination unreachable: port, in ICMP and in ICMPv6.
+/// Type and code of "port unreachable", in ICMP and in ICMPv6.
 const PORT_UNREACHABLE: [u8; 2] = [3, 3];
 const PORT_UNREACHABLE_V6: [u8; 2] = [1, 4];
 
-/// Where the flags stand in a TCP header, and those that matter.
+/// Offset of the flags in a TCP header, and the flags that matter.
 const TCP_FLAGS_AT: usize = 13;
 const TCP_SYN: u8 = 2;
 const TCP_RST: u8 = 4;
@@ -28,28 +28,29 @@ const TCP_ACK: u8 = 16;
 /// A packet that concerns a UDP probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Datagram<'a> {
-    /// Whether it is the host's refusal, a port unreachable that quotes the probe; else a datagram, the probe or its echo.
+    /// Whether it is the host's refusal, a port unreachable that quotes the probe; otherwise a datagram, the probe or
+    /// its echo.
     pub refusal: bool,
     /// Source address of the packet.
     pub from: IpAddr,
     /// Destination address of the packet.
     pub to: IpAddr,
-    /// What marks the probe.
+    /// Payload that identifies the probe.
     pub payload: &'a [u8],
 }
 
-/// A packet that begins a connection or answers that.
+/// A packet that opens a connection or answers that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
-    /// Whether it answers, by SYN and ACK or by RST; else it is a SYN.
+    /// Whether it is an answer, SYN with ACK or RST; otherwise it is a SYN.
     pub answer: bool,
-    /// Source.
+    /// Source address and port.
     pub from: SocketAddr,
-    /// Destination.
+    /// Destination address and port.
     pub to: SocketAddr,
 }
 
-/// Reads an IP packet; `None` for what neither begins a connection nor answers that.
+/// Parses an IP packet; `None` if it neither opens a connection nor answers that.
 pub fn parse_segment(packet: &[u8]) -> Option<Segment> {
     let Parts { from, to, protocol, body } = split(packet)?;
     let flags = *body.get(TCP_FLAGS_AT).filter(|_| protocol == PROTOCOL_TCP)?;
@@ -62,7 +63,7 @@ pub fn parse_segment(packet: &[u8]) -> Option<Segment> {
     Some(Segment { answer, from, to })
 }
 
-/// An IP packet taken apart.
+/// An IP packet split into its parts.
 struct Parts<'a> {
     from: IpAddr,
     to: IpAddr,
@@ -70,7 +71,7 @@ struct Parts<'a> {
     body: &'a [u8],
 }
 
-/// Reads an IP packet; `None` for what concerns no UDP probe.
+/// Parses an IP packet; `None` if it does not belong to a UDP probe.
 pub fn parse_datagram(packet: &[u8]) -> Option<Datagram<'_>> {
     let Parts { from, to, protocol, body } = split(packet)?;
     let refuses = match protocol {
@@ -92,7 +93,7 @@ pub fn parse_datagram(packet: &[u8]) -> Option<Datagram<'_>> {
     Payload::marks(payload).then_some(Datagram { refusal, from, to, payload })
 }
 
-/// A packet as far as its length and the bytes present go.
+/// Splits a packet, limited by its length field and the bytes present.
 fn split(packet: &[u8]) -> Option<Parts<'_>> {
     match packet.first()? >> 4 {
         4 => split_v4(packet),

@@ -1,64 +1,66 @@
-//! The walk of hop limits: who answers a probe that may cross so many routers.
+//! Hop-limit walk (traceroute): who answers a probe with a given hop limit.
 //!
-//! Hop evidence, never proof: routers answer at a limited rate or not at all, overlays hide theirs, and the way back may be
-//! another. Decides which probe is sent when, and what an answer says: a time exceeded names a router, a reply or an
-//! unreachable ends the walk there. What nobody answered is silent, which says nothing about what comes after.
+//! Its results are evidence, never proof: routers rate-limit their answers or do not answer, overlays hide their
+//! routers, and the return path may differ. Decides when each probe is sent and what an answer means: a time exceeded
+//! identifies a router; a reply or an unreachable ends the walk at that hop. A hop without an answer is silent, which
+//! says nothing about the hops after it.
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 /// Type of "time exceeded" in ICMP and in ICMPv6.
 const TIME_EXCEEDED: u8 = 11;
 const TIME_EXCEEDED_V6: u8 = 3;
-/// Senders told apart at one hop; a hostile network can invent any number of them.
+/// Maximum number of senders distinguished at one hop; a hostile network can invent any number of them.
 const SENDERS_MAX: usize = 16;
 
-/// What to walk.
+/// Settings of a walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HopOrder {
-    /// Towards whom.
+    /// Destination address of the probes.
     pub target: IpAddr,
-    /// Greatest hop limit tried.
+    /// Maximum hop limit.
     pub hops_max: u8,
-    /// Probes of each.
+    /// Probes per hop limit.
     pub probes: u8,
-    /// Time between two.
+    /// Time between two probes.
     pub spacing: Duration,
-    /// Time after which one counts as unanswered.
+    /// Time after which a probe counts as unanswered.
     pub timeout: Duration,
 }
 
 /// One probe to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HopProbe {
-    /// Its number, which its answer bears.
+    /// Number of the probe, which its answer carries.
     pub sequence: u16,
-    /// How many routers may hand it on, and one more.
+    /// Hop limit of the packet: the number of routers that may forward it, plus one.
     pub hop_limit: u8,
 }
 
-/// Who answered at one hop, by what.
+/// Answers of one kind from one sender at one hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HopAnswer {
-    /// Who.
+    /// Sender of the answers.
     pub from: IpAddr,
-    /// ICMP type: 0 a reply, 11 time exceeded, 3 unreachable.
+    /// ICMP type: 0 echo reply, 3 unreachable, 11 time exceeded. From an IPv6 sender: 0 echo reply, 1 unreachable, 3
+    /// time exceeded.
     pub icmp_type: u8,
     /// ICMP code.
     pub code: u8,
-    /// How often.
+    /// Number of such answers.
     pub count: u32,
-    /// The shortest time it took.
+    /// The shortest time to an answer.
     pub took_min: Duration,
 }
 
-/// One hop.
+/// Results for one hop limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hop {
-    /// The hop limit.
+    /// Hop limit of the probes.
     pub hop_limit: u8,
-    /// Probes that the kernel took.
+    /// Probes that the kernel accepted.
     pub sent: u32,
-    /// The answers, by sender.
+    /// The answers, by sender and kind.
     pub answers: Vec<HopAnswer>,
 }
 
@@ -69,20 +71,20 @@ enum Fate {
     Refused,
 }
 
-/// The machine.
+/// State of one walk. The caller sends its probes and reports refusals and answers.
 #[derive(Debug)]
 pub struct HopWalk {
     order: HopOrder,
     began: Duration,
     fates: Vec<Fate>,
     answers: BTreeMap<(u8, IpAddr, u8, u8), (u32, Duration)>,
-    /// The least hop limit at which the walk came to its end.
+    /// The smallest hop limit at which the walk ended.
     end: Option<u8>,
     last_sent: Duration,
 }
 
 impl HopWalk {
-    /// A walk that begins now.
+    /// A walk that starts at `now`.
     pub fn new(order: HopOrder, now: Duration) -> Self {
         let order = HopOrder { hops_max: order.hops_max.max(1), probes: order.probes.max(1), ..order };
         Self { order, began: now, fates: vec![], answers: BTreeMap::new(), end: None, last_sent: now }
@@ -97,7 +99,7 @@ impl HopWalk {
         (self.hop_of(next) <= self.end.unwrap_or(self.order.hops_max)).then_some(next)
     }
 
-    /// The next probe, if it is due.
+    /// Returns the next probe, if it is due.
     pub fn poll(&mut self, now: Duration) -> Option<HopProbe> {
         let sequence = self.next_sequence()?;
         if self.due(sequence) > now {
@@ -112,14 +114,14 @@ impl HopWalk {
         self.began.saturating_add(self.order.spacing.saturating_mul(sequence.into()))
     }
 
-    /// The kernel refused a probe.
+    /// Records that the kernel refused a probe.
     pub fn refused(&mut self, sequence: u16) {
         if let Some(fate) = self.fates.get_mut(usize::from(sequence)) {
             *fate = Fate::Refused;
         }
     }
 
-    /// An answer to a probe came: type and code 0 for its reply.
+    /// Records an answer to a probe; type and code are 0 for an echo reply.
     pub fn answered(&mut self, sequence: u16, from: IpAddr, (icmp_type, code): (u8, u8), at: Duration) {
         let hop = self.hop_of(sequence);
         let Some(fate) = self.fates.get_mut(usize::from(sequence)) else { return };
@@ -145,7 +147,7 @@ impl HopWalk {
         self.next_sequence().is_none() && self.waits_until() <= now
     }
 
-    /// When to look again.
+    /// When to poll next.
     pub fn next_deadline(&self) -> Duration {
         self.next_sequence().map_or_else(|| self.waits_until(), |sequence| self.due(sequence))
     }
@@ -156,7 +158,7 @@ impl HopWalk {
         if open { self.last_sent.saturating_add(self.order.timeout) } else { Duration::ZERO }
     }
 
-    /// What was seen, up to the end of the walk.
+    /// Results up to the end of the walk.
     pub fn hops(&self) -> Vec<Hop> {
         let end = self.end.unwrap_or(self.order.hops_max);
         let hop = |hop_limit: u8| {
@@ -195,7 +197,8 @@ mod tests {
         HopOrder { target: ip("10.9.1.2"), hops_max: 8, probes: 3, spacing: 10 * MS, timeout: 500 * MS }
     }
 
-    /// Walks a path of so many hops. `answers` says what comes back for a probe, after five milliseconds.
+    /// Runs a walk to its end; returns it, its duration and the number of probes. `answers` says what comes back for a
+    /// probe, after five milliseconds.
     fn walk(answers: impl Fn(HopProbe) -> Option<(IpAddr, (u8, u8))>) -> (HopWalk, Duration, usize) {
         let (mut walk, mut now, mut sent) = (HopWalk::new(order(), Duration::ZERO), Duration::ZERO, 0);
         let mut coming: BTreeMap<Duration, (u16, IpAddr, (u8, u8))> = BTreeMap::new();

@@ -1,11 +1,13 @@
-//! Sans-IO prober: schedule, in-flight probes, classification of what comes back, arithmetic of round-trip times, and
-//! the ledger of probes that arrive from others.
+//! Sans-IO prober: schedule, in-flight probes, classification of what comes back, round-trip-time arithmetic, and the
+//! ledger of probes that arrive from other agents.
 //!
-//! Three machines (ICMP, ports, arrivals), each driven by three verbs: `handle(now, Input)`, `poll(now) ->
-//! Option<Output>` and `next_deadline()`; and [`Sweep`], the mass machine, whose inputs are methods since each comes a
-//! hundred thousand times a second. Nothing here opens a socket, reads a clock or draws a random number: time comes in as [`Now`],
-//! randomness as a seed. That is what lets the tests run hours of rounds under a virtual clock.
+//! Three state machines (ICMP, ports, arrivals) are driven by three functions each: `handle(now, Input)`, `poll(now) ->
+//! Option<Output>` and `next_deadline()`. [`Sweep`] is the state machine for mass probing; its inputs are methods,
+//! since each comes a hundred thousand times a second. Nothing here opens a socket, reads a clock or draws a random
+//! number: time comes in as [`Now`], randomness as a seed. This lets the tests run hours of rounds under a virtual
+//! clock.
 
+mod arrival_key;
 mod arrivals;
 mod connections;
 mod datagram;

@@ -1,35 +1,35 @@
-//! The load probe: paced bursts at rising rates, and what of them came back.
+//! Load test: paced bursts at rising rates, and how much of them comes back.
 //!
-//! Bounded on purpose: at most [`LOAD_MBIT_MAX`] for at most [`LOAD_SECONDS_MAX`], whatever is asked for, since it takes
-//! bandwidth from everybody else on the path. An echo loads both directions alike, so that the narrower one shows; which one
-//! it is, only arrivals at the far end tell. Pure: the shell announces, sends and counts.
+//! Bounded on purpose: at most [`LOAD_MBIT_MAX`] for at most [`LOAD_SECONDS_MAX`], whatever is requested, since a load
+//! takes bandwidth from all other traffic on the path. Echo probes load both directions alike, so the result shows the
+//! narrower one; only arrivals at the far end show which one that is. No I/O: the caller announces, sends and counts.
 
 use pingtong_evidence::{LOAD_MBIT_MAX, LOAD_SECONDS_MAX, ProbeRound};
 use std::time::Duration;
 
-/// Bits of one packet of a load.
+/// Bits of one packet of a load test.
 pub const LOAD_PACKET_BITS: u32 = PACKET_BYTES * 8;
-/// Bytes of one whole packet: passes every path that carries ordinary traffic.
+/// Bytes of one whole IPv4 packet: small enough for every path that carries ordinary traffic.
 const PACKET_BYTES: u32 = 1_400;
-/// Bytes of the IPv4 and ICMP headers in it.
+/// Bytes of the IPv4 and ICMP headers in it. Towards an IPv6 target, the header and so the packet is 20 bytes longer.
 const HEADER_BYTES: u32 = 28;
-/// Shares of the rate that are offered one after another, in percent: where loss begins is told by the step.
+/// Rates offered one after another, in percent of the requested rate: the step shows where loss begins.
 const STEPS: [u32; 3] = [25, 50, 100];
 
-/// One rate offered for a while.
+/// One step: a rate offered for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadStep {
-    /// Bits offered each second.
+    /// Offered rate in bits per second.
     pub bits_per_s: u64,
-    /// Packets in all.
+    /// Number of packets.
     pub probes: u32,
-    /// Time between two.
+    /// Time between two packets.
     pub spacing: Duration,
     /// Bytes after the ICMP header.
     pub payload_bytes: usize,
 }
 
-/// The steps of a load of so many megabits a second at most, so many seconds in all; both are cut to their bounds.
+/// Returns the steps of a load test with this maximum rate and total duration; both are limited to their bounds.
 pub fn load_steps(mbit: u32, seconds: u32) -> Vec<LoadStep> {
     let (mbit, seconds) = (mbit.clamp(1, LOAD_MBIT_MAX), seconds.clamp(1, LOAD_SECONDS_MAX));
     let lasting = Duration::from_secs(seconds.into()) / u32::try_from(STEPS.len()).unwrap_or(1);
@@ -44,25 +44,25 @@ pub fn load_steps(mbit: u32, seconds: u32) -> Vec<LoadStep> {
     STEPS.iter().map(step).collect()
 }
 
-/// What came of one step.
+/// Result of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadOutcome {
-    /// Bits offered each second.
+    /// Offered rate in bits per second.
     pub offered_bits_per_s: u64,
-    /// Packets that left.
+    /// Packets that were sent.
     pub sent: u64,
-    /// Of those, answered.
+    /// Sent packets that were answered.
     pub received: u64,
-    /// Bits that came back each second of sending.
+    /// Rate of the answers over the time of sending, in bits per second.
     pub received_bits_per_s: u64,
-    /// Packets that we did not manage to send in time: our own shortage, and no loss.
+    /// Packets that the agent did not manage to send in time: a local shortage, not loss.
     pub not_sent: u64,
-    /// Packets that our own receive queue dropped: not zero, and the loss is not the path's.
+    /// Packets that the agent's own receive queue dropped. If not zero, the loss is not attributed to the path.
     pub own_drops: u64,
 }
 
 impl LoadOutcome {
-    /// Of the round that carried the step.
+    /// Computes the result from the round that carried the step.
     pub fn of(step: &LoadStep, round: &ProbeRound) -> Self {
         let sent = round.sent.len();
         let received = round.replied.union(&round.late).intersection(&round.sent).len();
@@ -79,7 +79,7 @@ impl LoadOutcome {
         }
     }
 
-    /// Share lost, in thousandths; none where it cannot be told.
+    /// Share of lost packets, in thousandths; `None` if nothing was sent or the agent's own queue dropped packets.
     pub fn lost_permille(&self) -> Option<u64> {
         let lost = self.sent.saturating_sub(self.received);
         if self.own_drops > 0 { None } else { (lost * 1_000).checked_div(self.sent) }

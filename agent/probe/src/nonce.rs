@@ -1,13 +1,13 @@
-//! The key of the probes' tags.
+//! Key of the probes' tags.
 //!
-//! The tag proves that a packet carries a probe of an agent of ours: a stranger can echo a tag that it was sent, but
-//! cannot make one, so a forged arrival or a reply to a probe that was never sent does not count.
+//! The tag proves that a packet carries a probe of one of our agents. Another host can echo a tag that it received, but
+//! cannot create one, so a forged arrival or a reply to a probe that was never sent does not count.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
 
-/// Why a text is not a key.
+/// Why a text is not a key; holds its number of characters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the nonce key has {0} characters; 64 hexadecimal digits are needed")]
 pub struct NonceKeyError(usize);
@@ -16,7 +16,7 @@ pub struct NonceKeyError(usize);
 #[derive(Clone)]
 pub struct NonceKey {
     bytes: [u8; 32],
-    /// With the key already worked in: a tag then costs two blocks of SHA-256 and not four.
+    /// HMAC state with the key already processed: a tag then costs two blocks of SHA-256 instead of four.
     keyed: Hmac<Sha256>,
 }
 
@@ -29,18 +29,18 @@ impl PartialEq for NonceKey {
 impl Eq for NonceKey {}
 
 impl NonceKey {
-    /// From its bytes.
+    /// Creates a key from its bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        // HMAC fills a shorter key up to its block with noughts, so this is the tag of the 32 bytes.
+        // HMAC pads a shorter key with zeros to its block size, so this gives the tags of the 32-byte key.
         let mut block = [0; 64];
         block[..32].copy_from_slice(&bytes);
         Self { bytes, keyed: Hmac::new(&block.into()) }
     }
 
-    /// Reads 64 hexadecimal digits.
+    /// Parses 64 hexadecimal digits.
     ///
     /// # Errors
-    /// [`NonceKeyError`] for anything else.
+    /// [`NonceKeyError`] if the text is not exactly 64 hexadecimal digits.
     pub fn parse_hex(text: &str) -> Result<Self, NonceKeyError> {
         let wrong = || NonceKeyError(text.chars().count());
         if text.len() != 64 || !text.is_ascii() {

@@ -1,7 +1,7 @@
-//! Time as it comes in: a monotonic reading for arithmetic and a wall-clock reading for stamps.
+//! Time as input: a monotonic reading for arithmetic and a wall-clock reading for time stamps.
 //!
-//! Nothing here reads a clock. Arithmetic uses the monotonic reading only, so a stepped wall clock moves stamps and
-//! never a round-trip time; [`ClockWatch`] sees such steps by comparing the two readings.
+//! Nothing here reads a clock. Arithmetic uses the monotonic reading only, so a step of the wall clock shifts time
+//! stamps but never a round-trip time; [`ClockWatch`] detects such steps by comparing the two readings.
 
 use pingtong_evidence::Timestamp;
 use std::time::Duration;
@@ -15,17 +15,17 @@ pub struct Now {
     pub wall: Timestamp,
 }
 
-/// Difference of the clocks that counts as a step rather than as slewing or reading one after the other.
+/// Minimum difference of the clocks that counts as a step; a smaller one is slewing or the time between the two reads.
 const STEP_MS_MIN: i64 = 50;
 
-/// Sees steps of the wall clock.
+/// Detects steps of the wall clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ClockWatch {
     last: Option<Now>,
 }
 
 impl ClockWatch {
-    /// Takes a reading; the step in milliseconds when the wall clock jumped since the last one.
+    /// Takes a reading; returns the step in milliseconds if the wall clock jumped since the last one.
     pub fn observe(&mut self, now: Now) -> Option<i64> {
         let last = self.last.replace(now)?;
         let passed = i64::try_from(now.mono.saturating_sub(last.mono).as_millis()).unwrap_or(i64::MAX);

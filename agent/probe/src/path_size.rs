@@ -1,7 +1,8 @@
-//! What a search for the largest packet comes to: whole, told of fragmentation, a black hole, or a dead pair.
+//! Result of a search for the largest packet: whole, fragmentation needed, a black hole, or a dead pair.
 //!
-//! A path that tells "fragmentation needed" works: senders learn from it. One that says nothing swallows large packets,
-//! and connections hang though pings pass. Who told is kept; a dead pair says nothing of sizes.
+//! A path that reports "fragmentation needed" works: senders learn from it. One that reports nothing drops large
+//! packets silently, and connections hang although pings pass. The senders of the reports are kept. A dead pair says
+//! nothing about sizes.
 
 use crate::SizeBounds;
 use pingtong_evidence::ProbeRound;
@@ -12,25 +13,25 @@ const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
 /// Type of ICMPv6 "packet too big".
 const PACKET_TOO_BIG: u8 = 2;
 
-/// How a path treats packets as large as the own card carries.
+/// How a path treats packets as large as the MTU of the local NIC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SizeVerdict {
     /// They pass.
     Whole,
-    /// They do not, and somebody says so.
+    /// They do not pass, and an ICMP error reports it.
     Told,
-    /// They vanish, and nobody says why.
+    /// They are dropped, and no ICMP error reports it.
     BlackHole,
-    /// Not even small ones pass.
+    /// Not even small packets pass.
     Dead,
     /// The search found no boundary: too many packets were lost by chance.
     Unsettled,
-    /// Nobody looked: no card towards the target is known.
+    /// There was no search: the NIC towards the target is not known.
     NotSearched,
 }
 
 impl SizeVerdict {
-    /// As scripts read it.
+    /// The value that scripts read.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Whole => "whole",
@@ -43,23 +44,23 @@ impl SizeVerdict {
     }
 }
 
-/// A path's sizes.
+/// Result of a size search on one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathSize {
-    /// Whose path.
+    /// Target of the path.
     pub target: IpAddr,
-    /// What the own card carries, in bytes; zero where no card towards the target is known.
+    /// MTU of the local NIC in bytes; zero if the NIC towards the target is not known.
     pub mtu: u32,
-    /// The boundary, where it was found.
+    /// The boundary, if it was found.
     pub bounds: Option<SizeBounds>,
-    /// Who said "fragmentation needed".
+    /// Senders of "fragmentation needed" or "packet too big".
     pub told_by: BTreeSet<IpAddr>,
     /// Whether any packet of the search was answered.
     pub alive: bool,
 }
 
 impl PathSize {
-    /// Before the search.
+    /// The state before the search.
     pub fn new(target: IpAddr, mtu: u32) -> Self {
         Self { target, mtu, bounds: None, told_by: BTreeSet::new(), alive: false }
     }
@@ -74,7 +75,7 @@ impl PathSize {
         self.told_by.extend(told.map(|error| error.from));
     }
 
-    /// What it comes to.
+    /// Verdict from the boundary and the answers.
     pub fn verdict(&self) -> SizeVerdict {
         match self.bounds {
             Some(SizeBounds { dies: None, .. }) => SizeVerdict::Whole,
@@ -107,7 +108,7 @@ mod tests {
         }
     }
 
-    /// Searches a path that carries `carries` bytes, behind which `by` tells of what does not pass.
+    /// Searches a path that carries `carries` bytes; `by` reports larger packets, if it is set.
     fn search(carries: u32, by: Option<&str>) -> PathSize {
         let target = "172.16.1.10".parse().unwrap();
         let pair: PairId = "p".parse().unwrap();
@@ -139,7 +140,7 @@ mod tests {
         assert_eq!((hole.verdict(), passes(&hole)), (SizeVerdict::BlackHole, Some(1_400)));
         assert_eq!(search(0, None).verdict(), SizeVerdict::Dead);
         assert_eq!(PathSize::new("10.0.0.2".parse().unwrap(), 0).verdict(), SizeVerdict::NotSearched);
-        // What is dead stays dead, whatever somebody says of its packets.
+        // A dead pair stays dead, whatever ICMP errors report.
         assert_eq!(search(0, Some("10.0.0.1")).verdict(), SizeVerdict::Dead);
     }
 }

@@ -1,4 +1,4 @@
-//! What a probe carries, byte by byte, big-endian:
+//! Payload of a probe, byte by byte, big-endian:
 //!
 //! ```text
 //! 0..4   "PtP1"
@@ -6,11 +6,10 @@
 //! 12..20 round
 //! 20..24 sequence number
 //! 24..32 keyed tag over bytes 0..24
-//! 32..   filling, a fixed pattern
+//! 32..   padding, a fixed pattern
 //! ```
 //!
-//! [`Payload::parse`] takes bytes from the network: it answers any input without panic and believes no field whose tag
-//! does not verify.
+//! [`Payload::parse`] parses untrusted bytes: it never panics and trusts no field unless the tag verifies.
 
 use crate::NonceKey;
 use pingtong_evidence::AgentId;
@@ -21,10 +20,10 @@ const MAGIC: [u8; 4] = *b"PtP1";
 /// Bytes of the fixed part; no probe is smaller.
 pub const PAYLOAD_BYTES_MIN: usize = 32;
 
-/// Largest payload: an IPv4 packet of 65 535 bytes without its own and the ICMP header.
+/// Largest payload: an IPv4 packet of 65 535 bytes without its IPv4 and ICMP headers.
 pub const PAYLOAD_BYTES_MAX: usize = 65_507;
 
-/// Names an agent in eight bytes.
+/// Identifies an agent in eight bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AgentHash(pub u64);
 
@@ -39,16 +38,16 @@ impl AgentHash {
 /// Identity of one probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Payload {
-    /// Who sent it.
+    /// The sending agent.
     pub agent: AgentHash,
-    /// In which of its rounds.
+    /// The round, unique for the agent.
     pub round: u64,
-    /// As which probe of the round.
+    /// Number of the probe in the round.
     pub sequence: u32,
 }
 
 impl Payload {
-    /// The bytes to send, filled up to `size`; sizes outside the limits are moved to the nearest.
+    /// The bytes to send, padded to `size`; a size outside the limits is moved to the nearest limit.
     pub fn encode(&self, key: &NonceKey, size: usize) -> Vec<u8> {
         let size = size.clamp(PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX);
         let mut bytes = Vec::with_capacity(size);
@@ -62,15 +61,15 @@ impl Payload {
         bytes
     }
 
-    /// Bytes that a probe needs: everything but the filling.
+    /// Bytes that identify a probe: everything but the padding.
     pub(crate) const LENGTH: usize = 32;
 
-    /// Whether the bytes are a probe's, as far as can be told without its key.
+    /// Whether the bytes are a probe's, as far as can be checked without the key.
     pub(crate) fn marks(bytes: &[u8]) -> bool {
         bytes.len() >= Self::LENGTH && bytes.starts_with(&MAGIC)
     }
 
-    /// Reads a probe whose tag verifies; `None` for everything else.
+    /// Parses a probe whose tag verifies; `None` for everything else.
     pub fn parse(bytes: &[u8], key: &NonceKey) -> Option<Self> {
         let (body, tag) = (bytes.get(..24)?, bytes.get(24..32)?);
         if !body.starts_with(&MAGIC) || key.tag(body) != tag {

@@ -1,9 +1,10 @@
-//! The machine of TCP and UDP probes: rounds towards ports, paced, bounded, and classified.
+//! State machine for TCP and UDP probes: rounds towards ports, paced, bounded, and classified.
 //!
-//! Decides when a probe begins, when it is given up, and what its end means. One probe is one packet: the shell tells
-//! when a kernel sent its SYN again, and then the probe is lost whatever the answer. An RST, or for UDP a port unreachable
-//! from the target itself, is an answer: the path is fine both ways and nobody listens there. Does not know what a socket
-//! is; does not tell a closed port from a filter that refuses in the same words (nobody at this end can).
+//! Decides when a probe starts, when it is given up, and what its outcome means. One probe is one packet: the I/O layer
+//! reports when the kernel retransmitted a SYN, and the probe is then lost whatever the answer. An RST, or for UDP a
+//! port unreachable from the target itself, is an answer: the path works in both directions and no process listens
+//! there. Does not know sockets. Does not distinguish a closed port from a filter that refuses in the same way, which
+//! is impossible from this end.
 
 use crate::{
     AgentHash, NonceKey, Now, PAYLOAD_BYTES_MIN, Payload, Unsent, WhyUnsent,
@@ -16,24 +17,24 @@ use std::{
     time::Duration,
 };
 
-/// Rounds running at a time; a plan has far fewer targets.
+/// Maximum number of concurrent rounds; a plan has far fewer targets.
 const ROUNDS_MAX: usize = 4_096;
 /// Bits of the round counter below the start time (`RoundKey::round`).
 const COUNTER_BITS: u32 = 20;
-/// Set in the numbers of these rounds, so that they are never those of the same agent's rounds of echoes: milliseconds
-/// since 1970, shifted by [`COUNTER_BITS`], stay below it until 2109.
+/// Bit that is set in the numbers of these rounds, so that they differ from those of the same agent's echo rounds:
+/// milliseconds since 1970, shifted by [`COUNTER_BITS`], stay below it until 2109.
 const PORTS_BIT: u64 = 1 << 62;
 
-/// What stays the same while the machine lives.
+/// Settings that stay the same for the lifetime of the prober.
 #[derive(Debug, Clone)]
 pub struct PortProberSettings {
-    /// Whose probes.
+    /// The probing agent.
     pub agent: AgentId,
-    /// Key of the tags that UDP probes bear.
+    /// Key of the tags that UDP probes carry.
     pub key: NonceKey,
-    /// Probes per second, all targets together.
+    /// Maximum probes per second, over all targets.
     pub rate_pps_max: u32,
-    /// Probes on their way at a time: each holds a socket.
+    /// Maximum number of probes in flight: each holds a socket.
     pub open_max: usize,
     /// When the agent started: the high part of every round number.
     pub started: Now,
@@ -42,141 +43,141 @@ pub struct PortProberSettings {
 /// One round to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortOrder {
-    /// For which pair.
+    /// The pair that the round belongs to.
     pub pair: PairId,
-    /// Whom to probe.
+    /// Destination address.
     pub target: IpAddr,
-    /// TCP or UDP; a round of ICMP is not this machine's and is not begun.
+    /// TCP or UDP; a round of ICMP is not started.
     pub protocol: Protocol,
-    /// Which port.
+    /// Destination port.
     pub port: u16,
-    /// How many probes; cut to [`SequenceSet::NUMBERS_MAX`].
+    /// Number of probes; limited to [`SequenceSet::NUMBERS_MAX`].
     pub probes: u32,
-    /// Time between two.
+    /// Time between two probes.
     pub spacing: Duration,
-    /// Time after which one is given up.
+    /// Time after which a probe is given up.
     pub timeout: Duration,
     /// The request for fresh evidence that this answers.
     pub request: Option<RequestTag>,
 }
 
-/// What happens to the machine. Every end of a probe names its round and number.
+/// Input of the state machine. Every outcome of a probe carries its round and number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PortInput {
-    /// A round is to begin now.
+    /// Start a round now.
     Start(PortOrder),
-    /// The tags' key changed.
+    /// The key of the tags changed.
     Rekey(NonceKey),
-    /// The kernel took a probe; `at` was read just before.
+    /// The kernel accepted a probe; `at` was read just before that.
     Begun {
-        /// Its round.
+        /// Round of the probe.
         round: u64,
-        /// Its number.
+        /// Number of the probe in the round.
         sequence: u32,
-        /// When, on the monotonic clock.
+        /// Send time on the monotonic clock.
         at: Duration,
-        /// From which port.
+        /// Source port of the probe.
         source_port: u16,
     },
-    /// A probe did not leave.
+    /// A probe was not sent.
     Unsent(Unsent),
-    /// The handshake was completed, or the datagram echoed.
+    /// The handshake completed, or the datagram was echoed.
     Answered {
-        /// Its round.
+        /// Round of the probe.
         round: u64,
-        /// Its number.
+        /// Number of the probe in the round.
         sequence: u32,
-        /// How long it took.
+        /// Time from the probe to its answer.
         took: Duration,
-        /// Whether the kernel measured that.
+        /// Whether the kernel measured that time.
         by_kernel: bool,
-        /// Whether the kernel had sent its SYN again.
+        /// Whether the kernel had retransmitted the SYN.
         resent: bool,
     },
-    /// The target itself refused.
+    /// The target itself refused the probe.
     Closed {
-        /// Its round.
+        /// Round of the probe.
         round: u64,
-        /// Its number.
+        /// Number of the probe in the round.
         sequence: u32,
-        /// How long it took.
+        /// Time from the probe to its answer.
         took: Duration,
-        /// Whether the kernel had sent its SYN again.
+        /// Whether the kernel had retransmitted the SYN.
         resent: bool,
     },
-    /// Somebody rejected it.
+    /// An ICMP error rejected the probe.
     Rejected {
-        /// Its round.
+        /// Round of the probe.
         round: u64,
-        /// Its number.
+        /// Number of the probe in the round.
         sequence: u32,
-        /// Who.
+        /// Sender of the ICMP error.
         from: IpAddr,
         /// ICMP type.
         icmp_type: u8,
         /// ICMP code.
         code: u8,
     },
-    /// It ended without an answer, in the kernel's own opinion.
+    /// The kernel ended the probe without an answer.
     Silent {
-        /// Its round.
+        /// Round of the probe.
         round: u64,
-        /// Its number.
+        /// Number of the probe in the round.
         sequence: u32,
     },
     /// End every round now.
     Finish,
 }
 
-/// One probe to begin.
+/// One probe to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortSend {
-    /// Its round.
+    /// Round of the probe.
     pub round: u64,
-    /// Its number.
+    /// Number of the probe in the round.
     pub sequence: u32,
     /// TCP or UDP.
     pub protocol: Protocol,
-    /// Where to.
+    /// Destination address.
     pub target: IpAddr,
-    /// Which port.
+    /// Destination port.
     pub port: u16,
-    /// What a datagram carries; empty for TCP.
+    /// Payload of a datagram; empty for TCP.
     pub payload: Vec<u8>,
 }
 
-/// What the machine wants.
+/// Output of the state machine.
 #[expect(clippy::large_enum_variant, reason = "made and taken apart at once, never kept in numbers")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PortOutput {
-    /// Begin this, then tell [`PortInput::Begun`] or [`PortInput::Unsent`].
+    /// Start this probe, then report [`PortInput::Begun`] or [`PortInput::Unsent`].
     Send(PortSend),
-    /// Its time-out passed: let go of its socket.
+    /// The probe was given up: close its socket.
     GiveUp {
-        /// Its round.
+        /// Round of the probe.
         round: u64,
-        /// Its number.
+        /// Number of the probe in the round.
         sequence: u32,
     },
-    /// A round is over.
+    /// A round is over; this is its result.
     Closed(ProbeRound),
 }
 
-/// The machine.
+/// State machine for TCP and UDP probes.
 #[derive(Debug)]
 pub struct PortProber {
     settings: PortProberSettings,
     hash: AgentHash,
     counter: u64,
     rounds: BTreeMap<u64, PortRound>,
-    /// No probe begins before: the rate cap.
+    /// Earliest time of the next probe under the rate cap.
     next_token: Duration,
     given_up: VecDeque<(u64, u32)>,
     not_sent: u64,
 }
 
 impl PortProber {
-    /// A machine without rounds.
+    /// A prober without rounds.
     pub fn new(settings: PortProberSettings) -> Self {
         Self {
             hash: AgentHash::of(&settings.agent),
@@ -189,17 +190,17 @@ impl PortProber {
         }
     }
 
-    /// Probes that were due and not sent, since the beginning.
+    /// Number of probes that were due and not sent, since start.
     pub fn not_sent(&self) -> u64 {
         self.not_sent
     }
 
-    /// Rounds under way.
+    /// Number of running rounds.
     pub fn rounds(&self) -> usize {
         self.rounds.len()
     }
 
-    /// Takes what happened.
+    /// Processes one input.
     pub fn handle(&mut self, now: Now, input: PortInput) {
         match input {
             PortInput::Start(order) => self.start(now, order),
@@ -243,7 +244,7 @@ impl PortProber {
                         .collect();
                     for sequence in open {
                         if let Some(fate) = round.open_mut(sequence) {
-                            // Nobody waited for it long enough to call it lost.
+                            // It was not waited for long enough to count as lost.
                             *fate = PortFate::NotSent;
                         }
                         self.given_up.push_back((*id, sequence));
@@ -253,7 +254,7 @@ impl PortProber {
         }
     }
 
-    /// The next thing to do, if it is due.
+    /// Returns the next action, if it is due.
     pub fn poll(&mut self, now: Now) -> Option<PortOutput> {
         self.expire(now.mono);
         if let Some((round, sequence)) = self.given_up.pop_front() {
@@ -280,7 +281,7 @@ impl PortProber {
         None
     }
 
-    /// When [`PortProber::poll`] has something to do next, if nothing else happens.
+    /// When [`PortProber::poll`] next has something to do, if there is no input before.
     pub fn next_deadline(&self) -> Option<Duration> {
         if !self.given_up.is_empty() || self.rounds.values().any(PortRound::is_over) {
             return Some(Duration::ZERO);
@@ -289,7 +290,7 @@ impl PortProber {
         let next = self.next_probe().map(|(due, id)| {
             let given_up = self.rounds.get(&id).map_or(due, |round| due.saturating_add(round.timeout));
             match expiry {
-                // A place gets free when one is given up, or the probe waits in vain.
+                // A slot becomes free when an open probe expires, unless the waiting probe is skipped first.
                 Some(expiry) if self.open() >= self.settings.open_max => due.max(expiry.min(given_up)),
                 _ => due.max(self.next_token),
             }
@@ -359,7 +360,7 @@ impl PortProber {
         })
     }
 
-    /// Judged by when the answer came, where the kernel tells, and not by when we got round to reading it.
+    /// Judged by the time of the answer, if the kernel reports it, and not by the time at which it was read.
     fn answer(&mut self, round: u64, sequence: u32, took: Duration, by_kernel: bool, fate: PortFate) {
         let Some(state) = self.rounds.get_mut(&round) else { return };
         let in_time = took <= state.timeout;

@@ -1,8 +1,8 @@
-//! One round of TCP or UDP probes towards one port: what became of each.
+//! One round of TCP or UDP probes towards one port: the outcome of each probe.
 //!
-//! A probe is decided once: answered, refused by the target (which proves the path), rejected by somebody's ICMP error,
-//! answered only to a second SYN of the kernel's (a loss), refused by the sender's own kernel, not sent, or silent.
-//! Unlike an echo, a probe has a socket of its own, so that whatever comes belongs to it and to nothing else.
+//! A probe is decided once: answered, refused by the target (which proves the path), rejected by an ICMP error,
+//! answered only after the kernel retransmitted the SYN (a loss), refused by the sender's own kernel, not sent, or
+//! silent. Unlike an echo probe, each probe has its own socket, so whatever arrives there belongs to this probe only.
 
 use crate::{Now, rtt};
 use pingtong_evidence::{
@@ -11,12 +11,12 @@ use pingtong_evidence::{
 };
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-/// Senders of ICMP errors told apart; a hostile network can invent any number of them.
+/// Maximum number of ICMP error senders distinguished; a hostile network can invent any number of them.
 const SENDERS_MAX: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PortFate {
-    /// On its way; when it was sent.
+    /// In flight, sent at this time.
     Open(Duration),
     Silent,
     Answered(Nanos),
@@ -55,13 +55,13 @@ impl PortRound {
         (next < self.probes).then_some(next)
     }
 
-    /// When the next probe is due; none when all are decided on.
+    /// When the next probe is due; `None` if all probes have been handled.
     pub(crate) fn next_due(&self) -> Option<Duration> {
         let sequence = self.next_sequence()?;
         Some(self.first_due.saturating_add(self.spacing.saturating_mul(sequence)))
     }
 
-    /// When the next probe may go. One that is late is made up for little by little: the spacing is what the link's budget
+    /// When the next probe may be sent. A delay is made up gradually, because the spacing is what the link's budget
     /// allows.
     pub(crate) fn next_start(&self) -> Option<Duration> {
         let due = self.next_due()?;
@@ -81,7 +81,7 @@ impl PortRound {
         self.next_sequence().is_none() && self.open() == 0
     }
 
-    /// The first probe on its way whose time-out ends, and when.
+    /// The open probe whose time-out ends first, and when.
     pub(crate) fn next_expiry(&self) -> Option<(Duration, u32)> {
         let open = (0u32..).zip(&self.fates).filter_map(|(sequence, fate)| match fate {
             PortFate::Open(at) => Some((at.saturating_add(self.timeout), sequence)),
@@ -90,7 +90,7 @@ impl PortRound {
         open.min()
     }
 
-    /// The fate of a probe that is still on its way.
+    /// The fate of a probe that is still in flight.
     pub(crate) fn open_mut(&mut self, sequence: u32) -> Option<&mut PortFate> {
         let fate = self.fates.get_mut(usize::try_from(sequence).ok()?)?;
         matches!(fate, PortFate::Open(_)).then_some(fate)

@@ -1,10 +1,11 @@
-//! The sending machine: rounds towards many targets, paced, bounded, and classified.
+//! State machine for ICMP probes: rounds towards many targets, paced, bounded, and classified.
 //!
-//! Decides when each probe is sent and what every packet that comes back means. Bounds: a rate cap, a window of probes
-//! on their way (so that replies fit the receive buffer and the machine's own drops stay impossible by construction),
-//! rounds and probes per round. A probe that the rate cap or the window holds back for a whole time-out is not sent,
-//! and counted. Rounds may share a token bucket of bits, the budget of a link: what its bucket holds back is sent later, at
-//! the bucket's rate, however late the machine is. Does not know what a socket is: refusals come in as errno.
+//! Decides when each probe is sent and what every packet that comes back means. Bounds: a rate cap; a window of probes
+//! in flight, so that replies fit the receive buffer and own drops are impossible by construction; the number of
+//! rounds, and of probes per round. A probe that the rate cap or the window holds back for a whole time-out is not
+//! sent, and is counted. Rounds may share a token bucket of bits, the budget of a link: what its bucket holds back is
+//! sent later, at the bucket's rate, even if the prober itself was delayed. Does not know sockets: refusals come in as
+//! errno.
 
 use crate::{
     AgentHash, NonceKey, Now, PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN, Payload, Unsent, WhyUnsent,
@@ -21,132 +22,134 @@ use std::{
     time::Duration,
 };
 
-/// Rounds running at a time. One per target and period; beyond it the plan asks for more than the period can carry.
+/// Maximum number of concurrent rounds: one per target and period. A plan that needs more asks for more than a period
+/// can carry.
 const ROUNDS_MAX: usize = 65_536;
 
-/// How far ahead of its rate the prober may send, so that a millisecond timer can carry thousands a second.
+/// How far ahead of its rate the prober may send, so that a millisecond timer can sustain thousands of probes per
+/// second.
 const BURST: Duration = Duration::from_millis(10);
 
-/// How far ahead of its rate a bucket may send, so that a late wake-up costs nothing. At a fifth of the smallest connection
-/// that is sold, 2 Mbit/s, these are a dozen echoes.
+/// How far ahead of its rate a bucket may send, so that a late wake-up costs nothing. At one fifth of 2 Mbit/s, the
+/// smallest connection that is sold, this is a dozen echo probes.
 const BUCKET_CREDIT: Duration = Duration::from_millis(20);
 
 /// Bits of the round counter below the start time (`RoundKey::round`).
 const COUNTER_BITS: u32 = 20;
 
-/// What stays the same while a prober lives.
+/// Settings that stay the same for the lifetime of a prober.
 #[derive(Debug, Clone)]
 pub struct ProberSettings {
-    /// Whose probes.
+    /// The probing agent.
     pub agent: AgentId,
     /// Key of the tags.
     pub key: NonceKey,
-    /// Probes per second, all targets together.
+    /// Maximum probes per second, over all targets.
     pub rate_pps_max: u32,
-    /// Probes on their way at a time: what the receive buffer holds.
+    /// Maximum number of probes in flight: what the receive buffer holds.
     pub window: usize,
-    /// Seeds the ICMP identifiers, so that they differ between runs.
+    /// Seed of the ICMP identifiers, so that they differ between runs.
     pub seed: u64,
     /// When the agent started: the high part of every round number.
     pub started: Now,
-    /// Whether a packet socket sees replies reach the interface, or why not.
+    /// Whether a packet socket sees replies arrive at the interface, or why not.
     pub wire: Result<(), WhyUnknown>,
 }
 
-/// Names a token bucket: the part of a link's budget that this agent may spend.
+/// Identifies a token bucket: the part of a link's budget that this agent may use.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BucketKey {
     /// The link.
     pub link: LinkId,
-    /// Whether for rounds that answer a request, or for steady ones.
+    /// Whether the bucket is for rounds that answer a request; otherwise for steady rounds.
     pub fresh: bool,
 }
 
 /// One round to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoundOrder {
-    /// For which pair.
+    /// The pair that the round belongs to.
     pub pair: PairId,
-    /// Whom to probe.
+    /// Destination address.
     pub target: IpAddr,
-    /// How many probes; cut to [`SequenceSet::NUMBERS_MAX`].
+    /// Number of probes; limited to [`SequenceSet::NUMBERS_MAX`].
     pub probes: u32,
-    /// Time between two.
+    /// Time between two probes.
     pub spacing: Duration,
-    /// Time after which one counts as unanswered.
+    /// Time after which a probe counts as unanswered.
     pub timeout: Duration,
-    /// Bytes after the ICMP header.
+    /// Payload bytes after the ICMP header.
     pub payload_bytes: usize,
-    /// Whether the probes may not be cut on the way.
+    /// Whether the probes have don't-fragment set.
     pub dont_fragment: bool,
-    /// Of a step of a load: the bits offered each second.
+    /// Offered rate in bits per second, if the round is a step of a load test.
     pub load_bits_per_s: Option<u64>,
-    /// The token bucket that its probes are taken from; only the rate cap holds them back when there is none.
+    /// The token bucket that its probes are charged to; `None` if only the rate cap applies.
     pub bucket: Option<BucketKey>,
     /// The request for fresh evidence that this answers.
     pub request: Option<RequestTag>,
 }
 
-/// What happens to a prober.
+/// Input of a prober.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// A round is to begin now.
+    /// Start a round now.
     Start(RoundOrder),
-    /// The tags' key changed; rounds under way keep nothing of the old one.
+    /// The key of the tags changed; replies to probes with the old key no longer verify.
     Rekey(NonceKey),
-    /// The token buckets from now on, with the bits per second of each. Probes of a bucket that is not among them are
-    /// not sent.
+    /// The token buckets from now on, with the rate of each in bits per second. Probes of a bucket that is not among
+    /// them are not sent.
     Buckets(BTreeMap<BucketKey, u64>),
-    /// The kernel took a probe; `at` was read just before it was handed over.
+    /// The kernel accepted a probe; `at` was read just before it was handed over.
     Sent {
-        /// Its round.
+        /// Round of the probe.
         round: u64,
-        /// Its number.
+        /// Number of the probe in the round.
         sequence: u32,
-        /// When, on the monotonic clock.
+        /// Send time on the monotonic clock.
         at: Duration,
     },
-    /// A probe did not leave.
+    /// A probe was not sent.
     Unsent(Unsent),
-    /// A packet came in by the raw socket.
+    /// The raw socket received a packet.
     Heard {
-        /// The packet.
+        /// The packet received.
         packet: Heard<'a>,
-        /// When it came, on the monotonic clock.
+        /// Receive time on the monotonic clock.
         at: Duration,
-        /// Whether the kernel told when.
+        /// Whether the kernel reported that time.
         stamped: bool,
     },
-    /// The packet socket saw a packet. That a probe left comes before its reply is heard.
+    /// The packet socket saw a packet. The departure of a probe is reported before its reply.
     OnWire {
-        /// The packet.
+        /// The packet seen.
         packet: Heard<'a>,
         /// Whether it was leaving.
         outgoing: bool,
-        /// When the kernel saw it, on the monotonic clock, where that can be told.
+        /// When the kernel saw it, on the monotonic clock, if known.
         at: Option<Duration>,
     },
-    /// An engine that matches replies itself, and cannot show their payload, says that a probe was answered.
+    /// An engine that matches replies itself, and cannot show their payload, reports that a probe was answered.
     Vouched {
-        /// Its round.
+        /// Round of the probe.
         round: u64,
-        /// Its number.
+        /// Number of the probe in the round.
         sequence: u32,
-        /// Its round-trip time.
+        /// Round-trip time that the engine measured.
         rtt: Duration,
     },
-    /// Such an engine says that an ICMP error came.
+    /// Such an engine reports an ICMP error.
     VouchedError {
-        /// The round concerned.
+        /// The round that the error belongs to.
         round: u64,
-        /// Who sent it.
+        /// Sender of the error.
         from: IpAddr,
         /// ICMP type.
         icmp_type: u8,
         /// ICMP code.
         code: u8,
     },
-    /// The receive queue dropped so many packets.
+    /// The receive queue dropped this many packets.
     OwnDrops(u64),
     /// End every round now.
     Finish,
@@ -155,55 +158,55 @@ pub enum Input<'a> {
 /// One probe to hand to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendProbe {
-    /// Its round.
+    /// Round of the probe.
     pub round: u64,
-    /// Its number.
+    /// Number of the probe in the round.
     pub sequence: u32,
-    /// Where to.
+    /// Destination address.
     pub target: IpAddr,
     /// ICMP identifier.
     pub identifier: u16,
     /// ICMP sequence number: the low half of `sequence`.
     pub wire_sequence: u16,
-    /// Its time-out, for engines that keep it themselves.
+    /// Time-out of the probe, for engines that enforce it themselves.
     pub timeout: Duration,
-    /// What follows the ICMP header.
+    /// Payload after the ICMP header.
     pub payload: Vec<u8>,
-    /// Whether it may not be cut on the way.
+    /// Whether don't-fragment is set.
     pub dont_fragment: bool,
 }
 
-/// What a prober wants.
+/// Output of a prober.
 #[expect(clippy::large_enum_variant, reason = "made and taken apart at once, never kept in numbers")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Send this, then tell [`Input::Sent`] or [`Input::Unsent`].
+    /// Send this probe, then report [`Input::Sent`] or [`Input::Unsent`].
     Send(SendProbe),
-    /// A round is over.
+    /// A round is over; this is its result.
     Closed(ProbeRound),
 }
 
-/// What did not go as planned, since start.
+/// Events that did not go as planned, counted since start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
-    /// Probes held back by rate or window for a whole time-out, or for want of room in the kernel.
+    /// Probes held back by rate or window for a whole time-out, without a token bucket, or without room in the kernel.
     pub probes_not_sent: u64,
-    /// Rounds refused since too many were running.
+    /// Rounds refused because too many were running.
     pub rounds_refused: u64,
-    /// Replies with our tag to rounds that were closed already.
+    /// Replies with our tag to rounds that were already closed.
     pub after_close: u64,
 }
 
-/// A budget of bits that rounds share.
+/// Token bucket: a budget of bits that rounds share.
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
     bits_per_s: u64,
-    /// When everything taken so far is paid for.
+    /// When everything taken so far is paid off.
     paid_at: Duration,
 }
 
 impl Bucket {
-    /// When the next probe may go.
+    /// When the next probe may be sent.
     fn opens_at(self) -> Duration {
         self.paid_at.saturating_sub(BUCKET_CREDIT)
     }
@@ -214,7 +217,7 @@ impl Bucket {
     }
 }
 
-/// The machine.
+/// State machine for ICMP probes.
 #[derive(Debug)]
 pub struct Prober {
     settings: ProberSettings,
@@ -223,7 +226,7 @@ pub struct Prober {
     counter: u64,
     rounds: BTreeMap<u64, Round>,
     by_identifier: BTreeMap<(u16, IpAddr), u64>,
-    /// When each round next needs attention. One entry a round; checked against the round when it comes up.
+    /// When each round next needs attention. An entry is checked against its round when it comes up.
     agenda: BinaryHeap<Reverse<(Duration, u64)>>,
     /// When each open probe expires; entries of decided probes are skipped.
     expiries: BinaryHeap<Reverse<(Duration, u64, u32)>>,
@@ -254,22 +257,22 @@ impl Prober {
         }
     }
 
-    /// What did not go as planned.
+    /// Events that did not go as planned.
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// Rounds under way.
+    /// Number of running rounds.
     pub fn rounds(&self) -> usize {
         self.rounds.len()
     }
 
-    /// Whether one of them answers a request for fresh evidence.
+    /// Whether a running round answers a request for fresh evidence.
     pub fn is_waited_for(&self) -> bool {
         self.rounds.values().any(Round::is_waited_for)
     }
 
-    /// Takes what happened.
+    /// Processes one input.
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         match input {
             Input::Start(order) => self.start(now, order),
@@ -315,7 +318,7 @@ impl Prober {
         }
     }
 
-    /// The next thing to do, if it is due.
+    /// Returns the next action, if it is due.
     pub fn poll(&mut self, now: Now) -> Option<Output> {
         self.expire(now.mono);
         loop {
@@ -362,7 +365,7 @@ impl Prober {
         }
     }
 
-    /// When [`Prober::poll`] has something to do next, if nothing else happens.
+    /// When [`Prober::poll`] next has something to do, if there is no input before.
     pub fn next_deadline(&self) -> Option<Duration> {
         if !self.closed.is_empty() {
             return Some(Duration::ZERO);
@@ -426,7 +429,7 @@ impl Prober {
         })
     }
 
-    /// When the rate cap lets the next probe go.
+    /// When the rate cap allows the next probe.
     fn token_at(&self) -> Duration {
         self.next_token.saturating_sub(BURST)
     }
@@ -489,8 +492,8 @@ impl Prober {
         self.settle(id, was_open);
     }
 
-    /// After a probe was decided: its place in the window is free, and the round may be over earlier than its agenda
-    /// entry says.
+    /// Called after a probe was decided: its place in the window is free, and the round may be over earlier than its
+    /// agenda entry says.
     fn settle(&mut self, id: u64, was_open: bool) {
         self.in_flight -= usize::from(was_open);
         if let Some(round) = self.rounds.get(&id)
@@ -529,7 +532,8 @@ impl Prober {
         id
     }
 
-    /// An identifier that no round towards `target` is using: a stateful firewall keeps passing an old flow.
+    /// An identifier that no running round towards `target` uses: a stateful firewall keeps passing a flow that it
+    /// knows.
     fn fresh_identifier(&mut self, target: IpAddr) -> u16 {
         let drawn = u16::try_from(self.draw() >> 48).unwrap_or(0);
         (0..=u16::MAX)
@@ -538,7 +542,7 @@ impl Prober {
             .unwrap_or(drawn)
     }
 
-    /// SplitMix64.
+    /// Next pseudo-random number (SplitMix64).
     fn draw(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;

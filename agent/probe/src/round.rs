@@ -1,8 +1,8 @@
-//! One round towards one target: what became of each of its probes.
+//! One round towards one target: the outcome of each probe.
 //!
 //! A probe is decided once: answered in time, answered late, refused by the sender's own kernel, not sent at all, or
-//! unanswered. ICMP errors decide nothing: their senders limit their rate, so they describe the series, and a reply
-//! may still come.
+//! unanswered. ICMP errors decide nothing: their senders limit the rate, so the errors describe the series of probes,
+//! and a reply may still come.
 
 use crate::{BucketKey, Now, rtt};
 use pingtong_evidence::{
@@ -11,12 +11,13 @@ use pingtong_evidence::{
 };
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-/// Senders of ICMP errors and stranger replies kept per round; a hostile network can invent any number of them.
+/// Maximum number of senders of ICMP errors and of foreign replies kept per round; a hostile network can invent any
+/// number of them.
 const SENDERS_MAX: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// On its way.
+    /// In flight.
     Open(Departure),
     /// Its time-out passed.
     Expired(Departure),
@@ -26,11 +27,11 @@ pub(crate) enum Fate {
     NotSent,
 }
 
-/// When a probe was sent.
+/// Send time of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Departure {
     at: Duration,
-    /// Whether the kernel told.
+    /// Whether the kernel reported the time.
     stamped: bool,
 }
 
@@ -50,7 +51,7 @@ pub(crate) struct Round {
     pub(crate) timeout: Duration,
     pub(crate) first_due: Duration,
     pub(crate) started_at: Timestamp,
-    /// No probe is due before: its bucket held the round back until then.
+    /// No probe is due before this time: its bucket held the round back until then.
     held_until: Duration,
     first_sent: Option<Duration>,
     fates: Vec<Fate>,
@@ -114,7 +115,7 @@ impl Round {
         }
     }
 
-    /// The next probe to be decided on; none when all are.
+    /// The next probe to handle; `None` if all have been handled.
     pub(crate) fn next_sequence(&self) -> Option<u32> {
         let next = u32::try_from(self.fates.len()).unwrap_or(u32::MAX);
         (next < self.probes).then_some(next)
@@ -156,7 +157,8 @@ impl Round {
         self.fates.push(Fate::NotSent);
     }
 
-    /// Corrects the send time of a probe that is not answered yet. Seen leaving several interfaces, it left by the first.
+    /// Corrects the send time of a probe that is not answered yet. If it is seen leaving several interfaces, the first
+    /// counts.
     pub(crate) fn stamp(&mut self, sequence: u32, at: Duration, stamped: bool) {
         if let Some(Fate::Open(departure) | Fate::Expired(departure)) = self.fate_mut(sequence)
             && !departure.stamped
@@ -165,7 +167,7 @@ impl Round {
         }
     }
 
-    /// The probe never left. True when it was still open.
+    /// Records that the probe was never sent. Returns true if it was still open.
     pub(crate) fn take_back(&mut self, sequence: u32, fate: Fate) -> bool {
         let Some(open @ (Fate::Open(_) | Fate::Expired(_))) = self.fate_mut(sequence) else { return false };
         let was_open = matches!(open, Fate::Open(_));
@@ -174,7 +176,7 @@ impl Round {
         was_open
     }
 
-    /// The probe's time-out passed. True when it was still open.
+    /// Records that the probe's time-out passed. Returns true if it was still open.
     pub(crate) fn expire(&mut self, sequence: u32) -> bool {
         let Some(fate) = self.fate_mut(sequence) else { return false };
         let Fate::Open(departure) = *fate else { return false };
@@ -182,7 +184,7 @@ impl Round {
         true
     }
 
-    /// A reply with our tag from the right address. True when the probe was still open.
+    /// Records a reply with our tag from the right address. Returns true if the probe was still open.
     pub(crate) fn answer(&mut self, sequence: u32, received: Duration, stamped: bool) -> bool {
         let timeout = self.timeout;
         let Some(fate) = self.fate_mut(sequence) else { return false };
@@ -192,7 +194,7 @@ impl Round {
             return false;
         };
         let took = received.saturating_sub(departure.at);
-        // Judged by when the packet came, not by when we got round to reading it.
+        // Judged by the arrival time of the packet, not by the time at which it was read.
         let in_time = took <= timeout;
         *fate = if in_time { Fate::Answered(took.into()) } else { Fate::Late };
         self.unanswered -= 1;
@@ -207,7 +209,7 @@ impl Round {
         matches!(before, Fate::Open(_))
     }
 
-    /// A reply whose round-trip time another engine measured with a clock of user space.
+    /// Records a reply whose round-trip time another engine measured with a user-space clock.
     pub(crate) fn answer_after(&mut self, sequence: u32, rtt: Duration) -> bool {
         let Some(&mut (Fate::Open(departure) | Fate::Expired(departure))) = self.fate_mut(sequence) else {
             self.duplicates += 1;
@@ -216,7 +218,7 @@ impl Round {
         self.answer(sequence, departure.at.saturating_add(rtt), false)
     }
 
-    /// The reply to a probe reached an interface of this host. Later stages decide what becomes of the probe.
+    /// Records that the reply to a probe reached an interface of this host. Later stages decide the fate of the probe.
     pub(crate) fn reply_on_wire(&mut self, sequence: u32) {
         if sequence < self.probes {
             self.replied_on_wire.insert(sequence);
@@ -235,7 +237,7 @@ impl Round {
         self.own_drops += drops;
     }
 
-    /// Probes still open, for the window.
+    /// Number of open probes, for the window.
     pub(crate) fn open(&self) -> usize {
         self.fates.iter().filter(|fate| matches!(fate, Fate::Open(_))).count()
     }

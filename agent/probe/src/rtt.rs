@@ -1,4 +1,4 @@
-//! Arithmetic of round-trip times: nearest-rank percentiles, mean, and the mean difference of neighbours.
+//! Round-trip-time arithmetic: nearest-rank percentiles, mean, and the mean difference of consecutive values.
 
 use pingtong_evidence::{Nanos, RttSummary};
 

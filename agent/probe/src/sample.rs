@@ -1,4 +1,4 @@
-//! A round for tests: sent whole, answered by nobody.
+//! A round for tests: all probes sent, none answered.
 
 use pingtong_evidence::{ProbeRound, RoundKey};
 

@@ -1,10 +1,10 @@
-//! The search for the largest packet that reaches a peer without being cut.
+//! Search for the largest packet that reaches a peer without fragmentation.
 //!
-//! Orders rounds of probes that may not be fragmented and decides from their outcome which sizes to try next: first the
-//! two ends (an ordinary ping, and what the sender's own card carries), then several sizes at a time between them, at last
-//! both sides of the boundary once more. Exact to the byte within [`BATCHES_MAX`] batches. Gives up at once where an
-//! ordinary ping dies: a dead pair says nothing of sizes. What the own kernel refuses for its size is a bound and no loss.
-//! Does not judge: whether a boundary is a fault is the verdict's business. Nothing here reads a clock.
+//! Orders rounds of probes with don't-fragment set and decides from their outcome which sizes to try next: first the
+//! two ends (an ordinary ping, and the MTU of the sender's own NIC), then several sizes at a time between them, finally
+//! both sides of the boundary once more. Exact to the byte within [`BATCHES_MAX`] batches. Gives up at once if an
+//! ordinary ping gets no answer: a dead pair says nothing about sizes. A size that the sender's own kernel refuses is a
+//! bound and not a loss. Does not judge: the verdict decides whether a boundary is a fault. Nothing here reads a clock.
 
 use crate::{BucketKey, RoundOrder};
 use pingtong_evidence::{PairId, ProbeRound, RequestTag};
@@ -13,51 +13,52 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 /// Bytes of the IP and ICMP headers before the payload, in IPv4 and in IPv6.
 const HEADER_BYTES: u32 = 28;
 const HEADER_V6_BYTES: u32 = 48;
-/// What an ordinary ping carries, as the steady rounds send it: a size that every path lets pass.
+/// Payload of an ordinary ping, as the steady rounds send it: a size that every path passes.
 const BASE_PAYLOAD_BYTES: u32 = 56;
-/// No packet that is searched for is larger, whatever a loopback says that it carries.
+/// Maximum packet size searched, whatever MTU a loopback interface reports.
 const PACKET_BYTES_MAX: u32 = 65_535;
-/// Sizes tried at a time. A link's budget counts every byte: three cost a quarter less than six and two batches more.
+/// Sizes tried at a time. A link's budget counts every byte: three cost a quarter less than six and take two batches
+/// more.
 const SIZES_MAX: u32 = 3;
-/// Probes of each size: one lost packet must not look like a size that dies.
+/// Probes of each size: one lost packet must not look like a size that does not pass.
 const PROBES: u32 = 3;
-/// Probes on either side of the boundary at last.
+/// Probes on either side of the boundary in the final confirmation.
 const PROBES_SURE: u32 = 6;
 /// Time between two probes of one size.
 const SPACING: Duration = Duration::from_millis(20);
 /// Shortest time-out once the round-trip time is known.
 const TIMEOUT_MIN: Duration = Duration::from_millis(100);
-/// Round trips within which an answer is taken to come.
+/// Number of round trips within which an answer is expected.
 const TIMEOUT_ROUND_TRIPS: u32 = 4;
-/// Batches of one search: the ends, eight fourfold divisions of 65 535 bytes, the boundary, and one more search after chance
-/// losses misled the first.
+/// Maximum number of batches in one search: the ends, eight fourfold divisions of 65 535 bytes, the boundary, and one
+/// more search after chance losses misled the first.
 const BATCHES_MAX: u32 = 22;
 
-/// What is searched for.
+/// Settings of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SizeGoal {
-    /// For which pair.
+    /// The pair that the search belongs to.
     pub pair: PairId,
-    /// Whose path.
+    /// Target of the path.
     pub target: IpAddr,
     /// The request for fresh evidence that this answers.
     pub request: Option<RequestTag>,
-    /// The budget that its packets are taken from.
+    /// The token bucket that its packets are charged to.
     pub bucket: Option<BucketKey>,
-    /// Largest packet that the own card carries, in bytes.
+    /// MTU of the sender's own NIC, in bytes.
     pub mtu: u32,
     /// Time after which a probe counts as unanswered while no round-trip time is known.
     pub timeout: Duration,
-    /// What an earlier search found: then both sides are looked at again, and all is searched only when one changed.
+    /// Result of an earlier search: both of its sides are tried again, and everything is searched only if one changed.
     pub known: Option<SizeBounds>,
 }
 
 /// The boundary, in bytes of the whole packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SizeBounds {
-    /// The largest that passed.
+    /// The largest size that passed.
     pub passes: u32,
-    /// The smallest above it that did not, when any did not.
+    /// The smallest size above it that did not pass; `None` if there was none.
     pub dies: Option<u32>,
 }
 
@@ -69,7 +70,7 @@ enum Stage {
     Over,
 }
 
-/// One search.
+/// State of one search.
 #[derive(Debug)]
 pub struct SizeSearch {
     goal: SizeGoal,
@@ -78,13 +79,13 @@ pub struct SizeSearch {
     low: u32,
     high: u32,
     timeout: Duration,
-    /// Sizes of the batch under way, with their outcome when there is one.
+    /// Sizes of the current batch, with their outcome if known.
     batch: BTreeMap<u32, Option<bool>>,
     found: Option<SizeBounds>,
 }
 
 impl SizeSearch {
-    /// A search that has not begun. A card that carries no more than an ordinary ping leaves nothing to search.
+    /// A search that has not started. If the MTU is not above the size of an ordinary ping, there is nothing to search.
     pub fn new(mut goal: SizeGoal) -> Self {
         goal.mtu = goal.mtu.min(PACKET_BYTES_MAX);
         let stage = if goal.mtu > base_bytes(goal.target) { Stage::Ends } else { Stage::Over };
@@ -92,17 +93,17 @@ impl SizeSearch {
         Self { goal, stage, batches: 0, low, high, timeout, batch: BTreeMap::new(), found: None }
     }
 
-    /// The request that it answers.
+    /// The request for fresh evidence that the search answers.
     pub fn request(&self) -> Option<&RequestTag> {
         self.goal.request.as_ref()
     }
 
-    /// Whose path.
+    /// Target of the path.
     pub fn target(&self) -> IpAddr {
         self.goal.target
     }
 
-    /// What was found, once it is over; none where the pair is dead or the search was given up.
+    /// The result, once the search is over; `None` if the pair is dead or the search was given up.
     pub fn found(&self) -> Option<SizeBounds> {
         self.found
     }
@@ -112,7 +113,7 @@ impl SizeSearch {
         self.stage == Stage::Over
     }
 
-    /// The rounds to start now; none while some are under way.
+    /// Returns the rounds to start now; empty while some are running.
     pub fn orders(&mut self) -> Vec<RoundOrder> {
         if !self.batch.is_empty() || self.is_over() {
             return vec![];
@@ -154,7 +155,7 @@ impl SizeSearch {
         }
     }
 
-    /// Takes a closed round; false when it is none of this search.
+    /// Takes a closed round; returns false if it does not belong to this search.
     pub fn take(&mut self, round: &ProbeRound) -> bool {
         let size = round.payload_bytes.saturating_add(header_bytes(self.goal.target));
         let ours = round.dont_fragment
@@ -175,7 +176,7 @@ impl SizeSearch {
         true
     }
 
-    /// The largest that passed counts; what died below it died by chance.
+    /// Evaluates a batch. The largest size that passed counts; smaller sizes that failed were lost by chance.
     fn conclude(&mut self) {
         let batch = std::mem::take(&mut self.batch);
         let passed = |size: u32| batch.get(&size).copied().flatten() == Some(true);
@@ -187,7 +188,7 @@ impl SizeSearch {
         let high = batch.keys().copied().filter(|size| *size > low && !passed(*size)).min();
         let misled = low >= self.high;
         self.low = low;
-        // Nothing died above it: the search goes on up to what the card carries, should that not be reached.
+        // Nothing failed above it: the search continues up to the MTU, if that is not reached yet.
         self.high = high.unwrap_or(if misled || self.stage == Stage::Ends { self.goal.mtu } else { self.high });
         if self.low >= self.goal.mtu {
             self.found = Some(SizeBounds { passes: self.low, dies: None });
@@ -215,7 +216,7 @@ fn base_bytes(target: IpAddr) -> u32 {
     header_bytes(target) + BASE_PAYLOAD_BYTES
 }
 
-/// Up to [`SIZES_MAX`] sizes that cut the open interval evenly.
+/// Up to [`SIZES_MAX`] sizes that divide the open interval evenly.
 fn between(low: u32, high: u32) -> Vec<u32> {
     let inside = high.saturating_sub(low).saturating_sub(1);
     let count = inside.min(SIZES_MAX);

@@ -1,21 +1,21 @@
-//! A probe that did not leave, as the shell tells either machine of probes.
+//! A probe that was not sent, as the I/O layer reports it to the ICMP prober or the port prober.
 
-/// Which probe, and why.
+/// Identity of the probe, and the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unsent {
-    /// Its round.
+    /// Round of the probe.
     pub round: u64,
-    /// Its number.
+    /// Number of the probe in the round.
     pub sequence: u32,
-    /// Why.
+    /// Why the probe was not sent.
     pub why: WhyUnsent,
 }
 
-/// Why a probe did not leave.
+/// Why a probe was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhyUnsent {
     /// The kernel refused it, with this errno, before anything was sent.
     Refused(i32),
-    /// We had no room, socket or port for it: our own shortage, which says nothing about the network.
+    /// The agent had no room, socket or port for it: a local shortage, which says nothing about the network.
     NoRoom,
 }

@@ -1,7 +1,7 @@
-//! ICMP on the wire: reading a packet of IPv4 or IPv6 from a raw or packet socket, and writing an echo request.
+//! ICMP on the wire: parses IPv4 and IPv6 packets from a raw or packet socket, and writes echo requests.
 //!
-//! Takes bytes from the network and answers any input without panic; a chain of extension headers is followed for a few
-//! of them only. Knows nothing of rounds: who a packet belongs to is decided by the prober and the ledger.
+//! Parses untrusted bytes and never panics; follows only a short chain of extension headers. Knows nothing of rounds:
+//! the prober and the ledger decide to whom a packet belongs.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,7 +13,8 @@ const IPV6_HEADER_BYTES: usize = 40;
 const ICMP_HEADER_BYTES: usize = 8;
 const PROTOCOL_ICMP: u8 = 1;
 const PROTOCOL_ICMPV6: u8 = 58;
-/// Extension headers followed. RFC 8200 has six kinds, each once; a longer chain is somebody's game.
+/// Maximum number of headers examined after the IPv6 header, ICMPv6 included. RFC 8200 has six kinds of extension
+/// headers, each at most once and destination options at most twice; a longer chain is not legitimate.
 const EXTENSIONS_MAX: usize = 8;
 /// The don't-fragment bit in the first byte of flags and offset.
 const DONT_FRAGMENT: u8 = 0x40;
@@ -21,7 +22,7 @@ const ECHO_REQUEST: u8 = 8;
 const ECHO_REQUEST_V6: u8 = 128;
 const ECHO_REPLY_V6: u8 = 129;
 
-/// Request or reply.
+/// Kind of an echo packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EchoKind {
     /// Type 8, in IPv6 128.
@@ -30,12 +31,12 @@ pub enum EchoKind {
     Reply,
 }
 
-/// An ICMP packet that concerns probing.
+/// An ICMP packet that is relevant to probing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard<'a> {
     /// An echo request or reply.
     Echo {
-        /// Which of the two.
+        /// Request or reply.
         kind: EchoKind,
         /// Source address.
         from: IpAddr,
@@ -45,15 +46,15 @@ pub enum Heard<'a> {
         identifier: u16,
         /// ICMP sequence number.
         sequence: u16,
-        /// What follows the ICMP header.
+        /// Payload after the ICMP header.
         payload: &'a [u8],
     },
     /// An error that quotes an echo request.
     Error {
-        /// Who sent the error.
+        /// Sender of the error.
         from: IpAddr,
-        /// 3 unreachable, 5 redirect, 11 time exceeded, 12 parameter problem; from an IPv6 address 1 unreachable, 2 packet
-        /// too big, 3 time exceeded, 4 parameter problem.
+        /// ICMP type: 3 unreachable, 5 redirect, 11 time exceeded, 12 parameter problem. From an IPv6 sender: 1
+        /// unreachable, 2 packet too big, 3 time exceeded, 4 parameter problem.
         icmp_type: u8,
         /// ICMP code.
         code: u8,
@@ -63,12 +64,12 @@ pub enum Heard<'a> {
         identifier: u16,
         /// Sequence number of the quoted request.
         sequence: u16,
-        /// As much of the quoted request's payload as was quoted, which may be nothing.
+        /// The quoted part of the request's payload, which may be empty.
         quoted_payload: &'a [u8],
     },
 }
 
-/// Reads an IPv4 packet; `None` when it is cut, a later fragment, or nothing that concerns probing.
+/// Parses an IPv4 packet; `None` if it is truncated, a later fragment, or irrelevant to probing.
 pub fn parse_ipv4(packet: &[u8]) -> Option<Heard<'_>> {
     let (header, body) = split_header(packet)?;
     let (from, to) = (address(header, 12)?, address(header, 16)?);
@@ -96,7 +97,7 @@ pub fn parse_ipv4(packet: &[u8]) -> Option<Heard<'_>> {
     }
 }
 
-/// Reads a packet of either version.
+/// Parses a packet of either IP version.
 pub fn parse_packet(packet: &[u8]) -> Option<Heard<'_>> {
     match packet.first()? >> 4 {
         4 => parse_ipv4(packet),
@@ -105,13 +106,13 @@ pub fn parse_packet(packet: &[u8]) -> Option<Heard<'_>> {
     }
 }
 
-/// Reads an IPv6 packet; `None` when it is cut, a later fragment, or nothing that concerns probing.
+/// Parses an IPv6 packet; `None` if it is truncated, a later fragment, or irrelevant to probing.
 pub fn parse_ipv6(packet: &[u8]) -> Option<Heard<'_>> {
     let (from, to, body) = split_ipv6(packet)?;
     parse_icmpv6(from, to, body)
 }
 
-/// Reads an ICMPv6 message as a raw socket hands it over, without its headers.
+/// Parses an ICMPv6 message as a raw socket delivers it, without IPv6 headers.
 pub fn parse_icmpv6(from: Ipv6Addr, to: Ipv6Addr, body: &[u8]) -> Option<Heard<'_>> {
     let icmp_type = *body.first()?;
     match icmp_type {
@@ -147,7 +148,8 @@ fn echo(kind: EchoKind, from: IpAddr, to: IpAddr, body: &[u8]) -> Option<Heard<'
     })
 }
 
-/// The ICMP part of an echo request towards `to`. In IPv6 the checksum is left to the kernel, which knows the source.
+/// The ICMP part of an echo request to `to`. For IPv6 the kernel computes the checksum, since it knows the source
+/// address.
 pub fn echo_request_to(to: IpAddr, identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
     let mut packet = echo_request(identifier, sequence, payload);
     if to.is_ipv6() {
@@ -157,7 +159,7 @@ pub fn echo_request_to(to: IpAddr, identifier: u16, sequence: u16, payload: &[u8
     packet
 }
 
-/// The ICMP part of an IPv4 echo request, checksum included; the kernel puts the IPv4 header before it.
+/// The ICMP part of an IPv4 echo request, checksum included; the kernel prepends the IPv4 header.
 pub fn echo_request(identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
     let mut packet = Vec::with_capacity(ICMP_HEADER_BYTES + payload.len());
     packet.extend([8, 0, 0, 0]);
@@ -169,9 +171,9 @@ pub fn echo_request(identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// The header of an ICMP packet in IPv4, for a socket that takes headers; whether nobody may cut the packet on its way.
-/// Source, length and checksum are left to the kernel, which fills what is nought; so is an identification of nought, whose
-/// drawing costs it a hundredth of the probe.
+/// The IPv4 header of an ICMP packet, for a socket that takes headers. `dont_fragment` forbids fragmentation on the
+/// path. Source, length and checksum are zero, so that the kernel fills them in. It also replaces an identification of
+/// zero, which costs it a hundredth of the probe.
 pub fn ipv4_header(to: Ipv4Addr, identification: u16, hop_limit: u8, dont_fragment: bool) -> [u8; IPV4_HEADER_BYTES] {
     let mut header = [0; IPV4_HEADER_BYTES];
     header[0] = 0x45;
@@ -183,13 +185,13 @@ pub fn ipv4_header(to: Ipv4Addr, identification: u16, hop_limit: u8, dont_fragme
     header
 }
 
-/// Source, destination and ICMPv6 message of an IPv6 packet, as far as the payload length and the bytes present go.
+/// Source, destination and ICMPv6 message of an IPv6 packet, limited by the payload length and the bytes present.
 fn split_ipv6(packet: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr, &[u8])> {
     if packet.first()? >> 4 != 6 {
         return None;
     }
     let (from, to) = (address_v6(packet, 8)?, address_v6(packet, 24)?);
-    // A payload length of nought is a jumbogram's, which no probe is.
+    // A payload length of zero is that of a jumbogram, which no probe is.
     let end = (IPV6_HEADER_BYTES + usize::from(word(packet, 4)?)).min(packet.len());
     let mut rest = packet.get(IPV6_HEADER_BYTES..end)?;
     let mut next = *packet.get(6)?;
@@ -198,9 +200,9 @@ fn split_ipv6(packet: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr, &[u8])> {
             PROTOCOL_ICMPV6 => return Some((from, to, rest)),
             // Hop-by-hop options, routing, destination options.
             0 | 43 | 60 => 8 + 8 * usize::from(*rest.get(1)?),
-            // A fragment; behind a later one stands no header.
+            // A first fragment; a later one has no further header.
             44 if word(rest, 2)? & 0xfff8 == 0 => 8,
-            // The authentication header counts otherwise.
+            // The authentication header counts its length in units of four bytes.
             51 => 8 + 4 * usize::from(*rest.get(1)?),
             _ => return None,
         };
@@ -210,7 +212,7 @@ fn split_ipv6(packet: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr, &[u8])> {
     None
 }
 
-/// Header and body of an ICMP packet in IPv4, as far as the total length and the bytes present go.
+/// Header and body of an IPv4 packet with ICMP, limited by the total length and the bytes present.
 fn split_header(packet: &[u8]) -> Option<(&[u8], &[u8])> {
     let first = *packet.first()?;
     let header_bytes = usize::from(first & 15) * 4;
@@ -222,8 +224,8 @@ fn split_header(packet: &[u8]) -> Option<(&[u8], &[u8])> {
     if fragment_offset != 0 || end < header_bytes {
         return None;
     }
-    // A packet socket also hands over the padding of short Ethernet frames; the total length cuts it off. A quoted
-    // packet is shorter than its total length says; there the bytes present are the bound.
+    // A packet socket also delivers the padding of short Ethernet frames; the total length removes it. A quoted packet
+    // is shorter than its total length says; there the bytes present are the limit.
     Some((packet.get(..header_bytes)?, packet.get(header_bytes..end)?))
 }
 

@@ -1,5 +1,5 @@
-//! Arrivals of connections in the ledger under a virtual clock: whose they are, under which number, and what is told when
-//! not all could be kept.
+//! Arrivals of connections in the ledger under a virtual clock: which agent's they are, under which number, and what is
+//! reported if not all could be kept.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 

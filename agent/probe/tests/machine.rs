@@ -1,5 +1,5 @@
-//! The prober under a virtual clock: a seeded network that loses, delays, doubles and reorders. The seed is in every
-//! failure message; driving is bounded.
+//! The prober under a virtual clock, with a seeded network that loses, delays, duplicates and reorders. Every failure
+//! message contains the seed; each run is bounded.
 
 #![allow(clippy::unwrap_used, clippy::similar_names, reason = "a test fails by panicking")]
 
@@ -60,17 +60,17 @@ fn order(probes: u32, spacing_ms: u64) -> RoundOrder {
 
 /// What the network does with a probe.
 enum Fate {
-    /// Replies after so long each.
+    /// A reply after each of these delays.
     Replies(Vec<Duration>),
     /// An ICMP error from the router.
     Error(u8, u8),
-    /// The sender's kernel refuses.
+    /// The sender's kernel refuses the probe.
     Refused(i32),
     /// A reply whose payload was changed.
     Forged,
 }
 
-/// Runs rounds to their end; the closed rounds and when each probe went.
+/// Runs rounds to their end; returns the closed rounds and the send time of each probe.
 fn drive(prober: &mut Prober, mut fate: impl FnMut(&SendProbe) -> Fate) -> (Vec<ProbeRound>, Vec<Duration>) {
     enum Back {
         Echo(SendProbe, Vec<u8>),
@@ -157,7 +157,8 @@ fn one(fate: impl FnMut(&SendProbe) -> Fate, probes: u32) -> ProbeRound {
     rounds.remove(0)
 }
 
-/// A probe sent at nought, whose departure the kernel stamps at `left` and whose reply comes at `back`.
+/// Runs one probe that is sent at time zero, whose departure the kernel stamps at `left` and whose reply arrives at
+/// `back`.
 fn round_trip(left: Option<Duration>, back: Duration) -> ProbeRound {
     let mut prober = prober(100_000, 1_000);
     prober.handle(now(ms(0)), Input::Start(order(1, 10)));
@@ -389,7 +390,7 @@ const ECHO_BITS: u64 = 84 * 8;
 #[test]
 fn rounds_of_one_bucket_keep_its_rate_together_and_lose_nothing() {
     let mut prober = prober(100_000, 10_000);
-    // A fifth of 2 Mbit/s, and another link that has nothing to do with it.
+    // One fifth of 2 Mbit/s, and another link that is independent of it.
     prober.handle(now(ms(0)), Input::Buckets(BTreeMap::from([(bucket("a"), 400_000), (bucket("b"), 100_000_000)])));
     for target in 1..=10u8 {
         let target = IpAddr::from([10, 0, 0, target]);
@@ -420,7 +421,7 @@ fn a_machine_that_was_held_up_does_not_make_up_for_it_in_a_burst() {
     let mut prober = prober(100_000, 10_000);
     prober.handle(now(ms(0)), Input::Buckets(BTreeMap::from([(bucket("a"), 200_000)])));
     prober.handle(now(ms(0)), Input::Start(RoundOrder { bucket: Some(bucket("a")), ..order(400, 4) }));
-    // Nobody looked for 900 ms, in which 225 probes were due.
+    // The prober was not polled for 900 ms, in which 225 probes were due.
     let mut at_once = 0;
     while let Some(Output::Send(_)) = prober.poll(now(ms(900))) {
         at_once += 1;

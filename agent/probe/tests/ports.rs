@@ -1,4 +1,4 @@
-//! The machine of TCP and UDP probes under a virtual clock.
+//! The prober of TCP and UDP probes under a virtual clock.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -51,7 +51,7 @@ fn order(protocol: Protocol, probes: u32) -> PortOrder {
     }
 }
 
-/// What the network makes of one probe, and after how long.
+/// What the network does with one probe, and after how long.
 #[derive(Debug, Clone, Copy)]
 enum Fate {
     Answered(Duration, bool),
@@ -69,7 +69,7 @@ struct Ran {
     most_open: usize,
 }
 
-/// Runs until the machine has nothing more to do. Bounded: each turn of the loop moves the clock or takes an output.
+/// Runs until the prober has nothing more to do. Bounded: each iteration advances the clock or takes an output.
 fn drive(machine: &mut PortProber, mut fate: impl FnMut(&PortSend) -> Fate) -> Ran {
     let mut ran = Ran { rounds: vec![], sends: vec![], given_up: vec![], most_open: 0 };
     let mut coming: BTreeMap<(Duration, u64, u32), PortInput> = BTreeMap::new();

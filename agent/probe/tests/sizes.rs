@@ -1,5 +1,4 @@
-//! The size search against paths of a known size, under a clock of its own: exact, bounded, and not fooled by a dead pair
-//! or by chance losses.
+//! The size search on paths of a known size: exact, bounded, and not misled by a dead pair or by chance losses.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -20,7 +19,7 @@ fn goal(mtu: u32) -> SizeGoal {
     }
 }
 
-/// The round as the prober would close it, with so many of its probes answered.
+/// The round as the prober would close it, with this many of its probes answered.
 fn closed(order: &RoundOrder, replied: u32) -> ProbeRound {
     let rtt = Nanos(3_000_000);
     let key = RoundKey { agent: AgentId::parse("a").unwrap(), round: 1 };
@@ -45,7 +44,7 @@ fn closed(order: &RoundOrder, replied: u32) -> ProbeRound {
     }
 }
 
-/// Runs a search to its end; what it found, the probes it took, and the longest time that its rounds could take.
+/// Runs a search to its end; returns its result, the number of probes, and the longest time that its rounds could take.
 fn run(search: &mut SizeSearch, mut answers: impl FnMut(&RoundOrder) -> u32) -> (Option<SizeBounds>, u32, Duration) {
     let (mut probes, mut lasting) = (0, Duration::ZERO);
     for _ in 0..100 {
@@ -87,7 +86,7 @@ proptest! {
         let (found, ..) = run(&mut SizeSearch::new(goal(1_500)), |order| {
             let base = order.payload_bytes + 28 == 84;
             round += 1;
-            // The confirmation at last has more probes; losing all of those by chance is another matter.
+            // The final confirmation has more probes; losing all of those by chance is a different case.
             if round == lost && !base && order.probes == 3 { 0 } else { truth(order) }
         });
         prop_assert_eq!(found, Some(SizeBounds { passes, dies: Some(passes + 1) }));

@@ -1,8 +1,8 @@
-//! What a host's facts mean for an agent's work: each fact as a finding, with the next step for what is wrong.
+//! Turns host facts into findings of `doctor`: one per fact, with the next step for what is wrong.
 //!
-//! Pure: facts in, findings out. A fact that could not be read is unknown, which is neither fine nor wrong. Facts come
-//! from `crate::facts` (netlink and `/proc`). What a rule of the packet filter does to which packet is the verdict's
-//! business; here it is only told that there are rules that refuse.
+//! Pure: facts in, findings out. A fact that could not be read is `Unknown`, which is neither good nor wrong. The facts
+//! come from `crate::facts` (netlink and `/proc`) and the metadata service. Which packets a firewall rule affects is
+//! decided by the verdict; this module only reports that there are rules that drop or reject.
 
 use super::{Finding, Standing};
 use crate::{engine::CAPABILITY_ADVICE, settings::Settings};
@@ -12,7 +12,7 @@ use pingtong_evidence::{
 };
 use std::fmt::Write as _;
 
-/// Addresses and rules named in one line at most.
+/// Maximum number of addresses or rules named in one line.
 const NAMED_MAX: usize = 8;
 
 /// Every finding about the host.
@@ -57,7 +57,7 @@ fn identity(fact: &MetadataFact, settings: Option<&Settings>) -> Finding {
     )
 }
 
-/// Whether the guest has every address that the cloud gave it.
+/// Whether the guest has every address that the cloud assigned to it.
 fn addresses(facts: &HostFacts) -> Finding {
     const CODE: &str = "addresses";
     let what = ("本机地址与元数据的比对", "addresses against the metadata service");
@@ -224,7 +224,7 @@ fn echoes(ignored: &Known<bool>) -> Finding {
     }
 }
 
-/// Strict filtering is a fault where it has refused packets; else it is only told.
+/// Strict reverse-path filtering is wrong only if it has dropped packets; otherwise it is only mentioned.
 fn reverse_path(facts: &HostFacts) -> Finding {
     let strict = match &facts.sysctls.strict_reverse_path {
         Known::Known(strict) => strict,
@@ -257,7 +257,7 @@ fn reverse_path(facts: &HostFacts) -> Finding {
     }
 }
 
-/// Which groups may open ICMP datagram sockets; wrong only where there is no other way to probe.
+/// Which groups may open ICMP datagram sockets. Wrong only if there is no other way to probe.
 fn groups(facts: &HostFacts) -> Finding {
     const NAME: &str = "net.ipv4.ping_group_range";
     let advice = format!("sysctl -w {NAME}='0 2147483647'");
@@ -290,7 +290,7 @@ fn counters(facts: &HostFacts) -> Finding {
     }
 }
 
-/// The first few, and how many more there are.
+/// The first [`NAMED_MAX`] items, and the count of the rest.
 fn named(all: impl Iterator<Item = String>) -> String {
     let all: Vec<String> = all.collect();
     let more = all.len().saturating_sub(NAMED_MAX);

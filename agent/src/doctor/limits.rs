@@ -1,25 +1,25 @@
-//! Limits and switches of this host and process that exact probing leans on: receive buffers, descriptors, forwarding.
+//! Limits and sysctls on which exact probing depends: receive buffers, file descriptors, IP forwarding.
 //!
-//! Reading and judging are apart: the judgement is pure. Numbers are those that the engine asks for (8 MiB of receive
-//! buffer, 832 bytes a small packet: `probe-engine.md` §1).
+//! Reading and judging are separate; judging is pure. The thresholds are what the engine requests (8 MiB of receive
+//! buffer, 832 bytes per small packet: `PROBING.md` §1).
 
 use super::{Finding, Standing};
 use std::path::Path;
 
-/// What the engine asks of the kernel for its sockets.
+/// Bytes of receive buffer that the engine requests for its sockets.
 const BUFFER_WANTED_BYTES: u64 = 8 << 20;
-/// Bytes that a small packet occupies of it.
+/// Bytes of receive buffer that a small packet occupies.
 const PACKET_BYTES: u64 = 832;
-/// A burst that must fit: one second of probes at the default rate cap.
+/// Packets of a burst that must fit: one second of probes at the default rate cap.
 const PACKETS_MIN: u64 = 2_048;
-/// Descriptors for 256 probes of ports, the collector and the spool.
+/// File descriptors for 256 port probes, which may take a quarter, the collector and the spool.
 const DESCRIPTORS_MIN: u64 = 1_024;
 
-/// As read; the reason in words where something could not be.
+/// The values as read; `Err` holds the reason as text.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
     pub(super) receive_buffer_max: Result<u64, String>,
-    /// Whether the process may go beyond that limit.
+    /// Whether the process may exceed `receive_buffer_max`.
     pub(super) may_force: bool,
     pub(super) descriptors: Result<u64, String>,
     pub(super) forwards: Result<bool, String>,
@@ -51,7 +51,7 @@ impl Limits {
             Err(why) => return unknown(CODE, why),
         };
         let effective = if self.may_force { max.max(BUFFER_WANTED_BYTES) } else { max };
-        // The kernel doubles what it is asked for.
+        // The kernel doubles the requested size.
         let packets = effective.saturating_mul(2) / PACKET_BYTES;
         let standing = if packets >= PACKETS_MIN { Standing::Good } else { Standing::Wrong };
         let forced = if self.may_force {
@@ -84,7 +84,7 @@ impl Limits {
         }
     }
 
-    /// Only told: a host that forwards is a gateway or runs containers, and both are as they should be.
+    /// Information only: a host that forwards is a gateway or runs containers, and neither is a fault.
     fn forwarding(&self) -> Finding {
         match &self.forwards {
             Ok(true) => Finding::new(

@@ -1,24 +1,25 @@
-//! `doctor`: what works here, and the next step for what does not.
+//! `doctor`: checks what works on this host, and names the next step for what does not.
 //!
-//! Looks at what each cut point of a round trip needs, from the sockets to the collector. A thing is good, wrong, or could
-//! not be looked at, and the last reads as neither of the others.
+//! Examines what each cut point of a round trip needs, from the sockets to the collector. A finding is good, wrong, or
+//! unknown if it could not be examined; unknown counts as neither of the others.
 
 mod host;
 mod limits;
+pub mod page;
+mod path_size;
 
 use crate::{
     chain,
+    check::path_size::search,
     cli::DoctorArgs,
     clock::{Clock, wall},
-    collector::Collector,
     engine::{CAPABILITY_ADVICE, Engine, Stamps},
+    exit::Exit,
     facts::{self, FactsOrder},
-    oneshot::Exit,
-    path_size_check,
-    port_tap::PortTap,
+    ports::tap::PortTap,
     privilege,
     settings::Settings,
-    spool::Spool,
+    uplink::{client::Collector, spool::Spool},
 };
 use caps::Capability;
 use limits::Limits;
@@ -26,11 +27,11 @@ use pingtong_cloud::MetadataClient;
 use pingtong_evidence::{AgentId, HostFacts, Known, Plan, ProbeEngine};
 use std::{collections::BTreeSet, net::IpAddr};
 
-/// Offset of the clocks beyond which stamps of two hosts cannot be laid side by side.
+/// Clock offset in milliseconds beyond which timestamps of two hosts cannot be compared.
 const OFFSET_MS_MAX: i64 = 1_000;
 
-/// Findings that leave the agent at work: without raw sockets it probes less exactly, and a rule that refuses something, a
-/// small buffer or a limit may concern none of its packets.
+/// Codes of findings that do not stop the agent from working. Without raw sockets it probes less exactly; a firewall
+/// rule that drops or rejects, a small buffer or a limit may affect none of its packets.
 const ADVISORY: [&str; 9] = [
     "net-raw",
     "net-admin",
@@ -43,19 +44,19 @@ const ADVISORY: [&str; 9] = [
     "udp-arrivals",
 ];
 
-/// How something stands.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// As it should be.
     Good,
     /// Not as it should be.
     Wrong,
-    /// It could not be looked at.
+    /// It could not be examined.
     Unknown,
 }
 
 impl Standing {
-    /// As scripts read it.
+    /// The name in JSON output.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -69,18 +70,18 @@ impl Standing {
     }
 }
 
-/// One thing looked at.
+/// One thing that was checked.
 #[derive(Debug, Clone)]
 pub struct Finding {
-    /// Stable, for scripts.
+    /// Stable code, for scripts.
     pub code: &'static str,
-    /// How it stands.
+    /// Result of the check.
     pub standing: Standing,
-    /// In Chinese.
+    /// Text in Chinese.
     pub zh: String,
-    /// In English.
+    /// Text in English.
     pub en: String,
-    /// What to do about it: a command or a place.
+    /// The next step: a command or a place. `None` if the finding is good.
     pub next: Option<String>,
 }
 
@@ -97,10 +98,10 @@ impl Finding {
     }
 }
 
-/// Looks at everything that an agent needs.
+/// Examines everything that an agent needs.
 ///
 /// # Errors
-/// When the settings cannot be read.
+/// Fails if the settings cannot be read, or the client of the metadata service cannot be built from them.
 pub async fn examine(args: &DoctorArgs, engine: Engine, clock: Clock) -> anyhow::Result<(Vec<Finding>, Exit)> {
     let settings = args.config.as_deref().map(Settings::load).transpose()?;
     let mut findings =
@@ -150,10 +151,10 @@ pub async fn examine(args: &DoctorArgs, engine: Engine, clock: Clock) -> anyhow:
     Ok((findings, exit))
 }
 
-/// The largest packets that pass towards the peers named: the only probes that doctor sends.
+/// The largest packets that pass to the given peers. These are the only probes that `doctor` sends.
 async fn sizes(peers: &[IpAddr], facts: &HostFacts, clock: Clock) -> Vec<Finding> {
-    match path_size_check::search(peers, facts, clock).await {
-        Ok(sizes) => sizes.iter().map(path_size_check::finding).collect(),
+    match search(peers, facts, clock).await {
+        Ok(sizes) => sizes.iter().map(path_size::finding).collect(),
         Err(error) => vec![Finding::new(
             "path-size",
             Standing::Unknown,
@@ -164,7 +165,7 @@ async fn sizes(peers: &[IpAddr], facts: &HostFacts, clock: Clock) -> Vec<Finding
     }
 }
 
-/// Only what stops the work makes the exit code.
+/// The exit code. Only findings that stop the agent from working count.
 fn verdict(findings: &[Finding]) -> Exit {
     let stops = |finding: &&Finding| finding.standing == Standing::Wrong && !ADVISORY.contains(&finding.code);
     if findings.iter().any(|finding| stops(&finding)) { Exit::Broken } else { Exit::Healthy }
@@ -206,7 +207,7 @@ fn sockets(kind: ProbeEngine, stamps: Option<Stamps>, degraded: Option<String>) 
     }
 }
 
-/// Whether UDP probes of other agents would be seen arriving.
+/// Whether arriving UDP probes of other agents can be observed.
 fn arrivals(refused: Option<&str>) -> Finding {
     match refused {
         None => Finding::new(
@@ -277,7 +278,7 @@ fn clock_against(offset_ms: i64, ok: bool) -> Finding {
 
 fn spool(settings: &Settings) -> Finding {
     let shown = settings.spool.display();
-    match Spool::open(&settings.spool, crate::spool::SPOOL_BYTES_MAX) {
+    match Spool::open(&settings.spool, crate::uplink::spool::SPOOL_BYTES_MAX) {
         Ok(spool) => Finding::new(
             "spool",
             Standing::Good,

@@ -1,9 +1,11 @@
-//! Many messages by one system call: the one of the two places of the agent that are `unsafe`.
+//! Sends and receives many messages per system call (`sendmmsg`, `recvmmsg`). One of the three modules of the agent
+//! that contain `unsafe`.
 //!
-//! nix offers `recvmmsg` too, but keeps the shrunken control length of one call for the next, so that later control
-//! messages are cut. Each block here is sound for the reasons beside it: the
-//! pointers handed to the kernel are made in the same function from slices that outlive the call, with the lengths of
-//! those slices, and nothing keeps them. What the kernel wrote is read as bytes, by safe code, as far as it said.
+//! nix offers `recvmmsg` too, but reuses the shrunken control length of one call for the next, so that later control
+//! messages are truncated. Each `unsafe` block is sound for the reasons stated beside it: the pointers passed to the
+//! kernel are made in the same function from slices that outlive the call, with the lengths of those slices, and
+//! nothing keeps them. What the kernel wrote is parsed as bytes by safe code, up to the length that the kernel
+//! returned.
 
 #![expect(unsafe_code, reason = "recvmmsg, sendmmsg, and socket options that no safe wrapper offers")]
 #![expect(clippy::cast_possible_truncation, reason = "lengths far below any limit; their types differ between libcs")]
@@ -17,22 +19,23 @@ use std::{
     time::Duration,
 };
 
-/// Messages per call.
+/// Maximum messages per call.
 pub(super) const BATCH: usize = 64;
 
-/// Messages of a small call: a paced prober that wakes for two would spend more on clearing room for all than on them.
+/// Messages of a small call. A paced prober that wakes up for two probes would spend more on zeroing the headers of a
+/// full batch than on the probes.
 pub(super) const FEW: usize = 8;
 
-/// Largest packet read whole; longer ones are cut, which a probe's tag survives.
+/// Bytes kept of a packet. Longer packets are truncated; a probe's tag lies before that.
 const PACKET_BYTES: usize = 512;
-/// Odd in cache lines, so that the heads of a batch's packets do not evict one another.
+/// An odd number of cache lines, so that the first bytes of a batch's packets do not evict one another.
 const PACKET_STRIDE: usize = PACKET_BYTES + 64;
-/// Room for a `sockaddr_in6`, the longest name that occurs.
+/// Room for a `sockaddr_in6`, the longest address that occurs.
 const NAME_BYTES: usize = 32;
-/// Room for what may come at once: a stamp (32), the address (40), the drops (24).
+/// Room for the control messages that may come together: timestamp (32), destination address (40), drop counter (24).
 const CONTROL_BYTES: usize = 128;
 
-/// Received messages, in memory that is used again for every batch.
+/// Received messages, in memory that is reused for every batch.
 #[derive(Debug)]
 pub(super) struct Inbox {
     packets: Box<[u8]>,
@@ -41,7 +44,7 @@ pub(super) struct Inbox {
     lengths: [Lengths; BATCH],
 }
 
-/// Aligned as a `cmsghdr` has to be.
+/// Aligned as a `cmsghdr` must be.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(8))]
 struct Control([u8; CONTROL_BYTES]);
@@ -57,19 +60,19 @@ struct Lengths {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Message<'a> {
     pub(super) packet: &'a [u8],
-    /// A socket address as the kernel lays it out; empty when it was not asked for.
+    /// A socket address in kernel layout; empty if it was not requested.
     pub(super) name: &'a [u8],
     control: &'a [u8],
 }
 
-/// One control message.
+/// A parsed control message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Note {
-    /// A stamp of the wall clock, counted from 1970.
+    /// Timestamp of the wall clock, counted from 1970.
     Stamp(Duration),
-    /// Drops of the socket's receive queue since it was opened; wraps.
+    /// Packets that the socket's receive queue dropped since it was opened; wraps.
     Drops(u32),
-    /// The address to which an IPv6 packet came.
+    /// Destination address of an IPv6 packet.
     To([u8; 16]),
 }
 
@@ -83,10 +86,10 @@ impl Inbox {
         }
     }
 
-    /// Takes up to `wanted` messages without waiting; how many there were.
+    /// Receives up to `wanted` messages without blocking; returns how many.
     pub(super) fn receive(&mut self, fd: &OwnedFd, from: Queue, wanted: usize) -> Result<usize, Errno> {
         let count = wanted.min(BATCH);
-        // SAFETY: both are plain C structures for which all zeroes is a value: null pointers with lengths of nought.
+        // SAFETY: both are plain C structures for which all zeroes is a value: null pointers with lengths of zero.
         let (mut headers, mut slices): ([libc::mmsghdr; BATCH], [libc::iovec; BATCH]) = unsafe { std::mem::zeroed() };
         let parts =
             self.packets.chunks_exact_mut(PACKET_STRIDE).zip(self.names.iter_mut()).zip(self.controls.iter_mut());
@@ -105,8 +108,8 @@ impl Inbox {
             header.msg_control = control.0.as_mut_ptr().cast();
             header.msg_controllen = CONTROL_BYTES as _;
         }
-        // SAFETY: `headers` has `count` entries at least, each pointing at a slice, a name and a control area of its own
-        // of the length given, all borrowed from `self` or the frame for longer than the call.
+        // SAFETY: `headers` has at least `count` entries, each pointing at a slice, a name and a control area of its
+        // own of the given length, all borrowed from `self` or the stack frame for longer than the call.
         let read = unsafe {
             libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count as _, libc::MSG_DONTWAIT as _, ptr::null_mut())
         };
@@ -121,7 +124,7 @@ impl Inbox {
         Ok(read)
     }
 
-    /// One of the messages that the last call took.
+    /// One of the messages of the last [`Inbox::receive`].
     pub(super) fn message(&self, index: usize) -> Option<Message<'_>> {
         let (lengths, control) = (self.lengths.get(index)?, self.controls.get(index)?);
         Some(Message {
@@ -132,10 +135,10 @@ impl Inbox {
     }
 }
 
-/// Where a socket keeps what is read.
+/// Whether the sender's address is requested with each message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Queue {
-    /// Packets, without the sender's address.
+    /// Packets without the sender's address.
     Packets,
     /// Packets with the sender's address.
     Named,
@@ -166,7 +169,8 @@ impl Message<'_> {
 /// Level and type of a control message.
 type Kind = (i32, i32);
 
-/// The first control message, its data, and what follows; as `CMSG_FIRSTHDR` and `CMSG_NXTHDR` step.
+/// Splits off the first control message: its kind, its data, and what follows. Steps as `CMSG_FIRSTHDR` and
+/// `CMSG_NXTHDR`.
 fn split_control(bytes: &[u8]) -> Option<(Kind, &[u8], &[u8])> {
     const HEADER: usize = WORD + 8;
     let length = usize::from_ne_bytes(*bytes.first_chunk()?);
@@ -186,7 +190,7 @@ fn note((level, kind): Kind, data: &[u8]) -> Option<Note> {
     }
 }
 
-/// A `timespec`; nought means that there is none.
+/// Parses a `timespec`; zero means that there is no timestamp.
 fn stamp(data: &[u8]) -> Option<Duration> {
     const LONG: usize = size_of::<libc::time_t>();
     let seconds = libc::time_t::from_ne_bytes(*data.first_chunk()?);
@@ -195,17 +199,17 @@ fn stamp(data: &[u8]) -> Option<Duration> {
     (!stamp.is_zero()).then_some(stamp)
 }
 
-/// One message to send: `head` and `body` one after the other.
+/// One message to send: `head` followed by `body`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Letter<'a> {
     pub(super) head: &'a [u8],
     pub(super) body: &'a [u8],
     pub(super) name: &'a [u8],
-    /// Control messages as the kernel lays them out.
+    /// Control messages in kernel layout.
     pub(super) control: &'a [u8],
 }
 
-/// Hands over up to [`BATCH`] messages; how many were taken, or what was said about the first.
+/// Sends up to `N` messages without blocking. Returns how many the kernel took, or the error of the first.
 pub(super) fn send<const N: usize>(fd: &OwnedFd, letters: &[Letter<'_>]) -> Result<usize, Errno> {
     let count = letters.len().min(N);
     // SAFETY: as in `receive`.
@@ -224,8 +228,8 @@ pub(super) fn send<const N: usize>(fd: &OwnedFd, letters: &[Letter<'_>]) -> Resu
             header.msg_controllen = letter.control.len() as _;
         }
     }
-    // SAFETY: `headers` has `count` entries at least, whose pointers come from slices of the letters with their lengths;
-    // sending reads through them only, so that shared borrows suffice, and returns before the borrows end.
+    // SAFETY: `headers` has at least `count` entries, whose pointers come from slices of the letters with their
+    // lengths. Sending only reads through them, so that shared borrows suffice, and returns before the borrows end.
     let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count as _, libc::MSG_DONTWAIT as _) };
     Ok(usize::try_from(Errno::result(sent)?).unwrap_or_default().min(count))
 }
@@ -234,18 +238,19 @@ fn slice_of(bytes: &[u8]) -> libc::iovec {
     libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
 }
 
-/// Sets an option that nix does not know.
+/// Sets an option that nix does not support.
 pub(super) fn set_option(fd: &impl AsRawFd, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
     let length = libc::socklen_t::try_from(value.len()).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: the kernel reads `length` bytes of `value`, which has as many. A descriptor that is none is refused.
+    // SAFETY: the kernel reads `length` bytes of `value`, which has as many. An invalid descriptor is refused.
     let done = unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value.as_ptr().cast::<c_void>(), length) };
     Errno::result(done).map(drop)
 }
 
-/// Reads an option that nix does not know: a row of words, the words that the kernel wrote.
+/// Reads an option that nix does not support, as an array of words; returns the words that the kernel wrote.
 pub(super) fn read_option<'a>(fd: &OwnedFd, level: i32, name: i32, value: &'a mut [u32]) -> Result<&'a [u32], Errno> {
     let mut length = libc::socklen_t::try_from(size_of_val(value)).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: the kernel writes `length` bytes to `value` at most, which has as many, and any bits are a word.
+    // SAFETY: the kernel writes at most `length` bytes to `value`, which has as many, and any bit pattern is a valid
+    // word.
     let done =
         unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast::<c_void>(), &raw mut length) };
     Errno::result(done)?;
@@ -258,7 +263,7 @@ const WORD: usize = size_of::<usize>();
 /// Bytes of a control message that carries a number.
 pub(super) const NUMBER_CONTROL_BYTES: usize = (WORD + 12).next_multiple_of(WORD);
 
-/// One control message that carries a number, as the kernel lays it out.
+/// One control message that carries a number, in kernel layout.
 pub(super) fn number_control(level: i32, kind: i32, number: i32) -> [u8; NUMBER_CONTROL_BYTES] {
     let mut bytes = [0; NUMBER_CONTROL_BYTES];
     bytes[..WORD].copy_from_slice(&(WORD + 12).to_ne_bytes());

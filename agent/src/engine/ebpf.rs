@@ -1,9 +1,9 @@
-//! Programs and rings of the kernel's own virtual machine (`bpf(2)`): loading, attaching, and reading what they left.
+//! eBPF programs and ring buffers (`bpf(2)`): loads and attaches programs, and reads the records that they write.
 //!
-//! It knows nothing of what a program does. Every block of `unsafe` is sound for the reason beside it; those of the ring
-//! rest on this: both mappings have the lengths given, live as long as the `Records`, and nobody else reads from them. The
-//! layout is that of `kernel/bpf/ringbuf.c`: a page with the reader's position, a page with the writer's, and the data twice
-//! in a row, so that a record which wraps is in one piece.
+//! It does not know what a program does. Each `unsafe` block is sound for the reason stated beside it. Those of the
+//! ring rely on this: both mappings have the given lengths, live as long as the `Records`, and have no other reader.
+//! The layout is that of `kernel/bpf/ringbuf.c`: a page with the reader's position, a page with the writer's position,
+//! and the data mapped twice in a row, so that a record that wraps is contiguous.
 
 #![expect(unsafe_code, reason = "no safe wrapper offers bpf(2) without a compiler for its programs")]
 
@@ -16,7 +16,7 @@ use std::{
     mem::size_of_val,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
     ptr::{self, NonNull},
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering, fence},
 };
 
 /// Commands and types of `linux/bpf.h`.
@@ -24,30 +24,30 @@ const MAP_CREATE: libc::c_long = 0;
 const PROGRAM_LOAD: libc::c_long = 5;
 const MAP_TYPE_RINGBUF: u32 = 27;
 const PROGRAM_TYPE_SOCKET_FILTER: u32 = 1;
-/// Of a record's first word: still being written, thrown away; the rest is its length.
+/// Flags in a record's first word: still being written, discarded. The other bits are the record's length.
 const BUSY: u32 = 1 << 31;
 const DISCARDED: u32 = 1 << 30;
 /// Bytes before a record's data.
 const HEADER_BYTES: u64 = 8;
 
-/// One instruction: operation, registers, jump offset, number.
+/// One eBPF instruction: opcode, registers, jump offset, immediate number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Instruction {
     pub(super) code: u8,
-    /// The destination in the low half, the source in the high half.
+    /// The destination register in the low half, the source register in the high half.
     pub(super) registers: u8,
     pub(super) offset: i16,
     pub(super) number: i32,
 }
 
-/// Has the kernel run a program over what comes to a socket; the kernel proves it harmless first.
+/// Loads a program and attaches it to a socket. The kernel verifies the program first.
 ///
 /// # Errors
-/// What the kernel said: most often that the capability is missing.
+/// The kernel's error; most often the capability is missing. `EOPNOTSUPP` on big-endian hosts.
 pub(super) fn attach(socket: &OwnedFd, program: &[Instruction]) -> Result<(), Errno> {
     if cfg!(target_endian = "big") {
-        // The halves of `registers` change places there.
+        // Big-endian hosts swap the halves of `registers`.
         return Err(Errno::EOPNOTSUPP);
     }
     let count = u64::try_from(program.len()).map_err(|_| Errno::E2BIG)?;
@@ -61,23 +61,23 @@ pub(super) fn attach(socket: &OwnedFd, program: &[Instruction]) -> Result<(), Er
 }
 
 fn bpf(command: libc::c_long, attributes: &[u64; 16]) -> Result<OwnedFd, Errno> {
-    // SAFETY: the kernel reads as many bytes of `attributes` as it is told, and what the addresses in it point at, which the
-    // callers keep alive over this call; it writes nothing, since no log is asked for.
+    // SAFETY: the kernel reads as many bytes of `attributes` as the call states, and the memory at the addresses in it,
+    // which the callers keep alive over this call. It writes nothing, since no log is requested.
     let fd = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(attributes)) };
     let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
-    // SAFETY: both commands return a new descriptor, which is nobody else's.
+    // SAFETY: both commands return a new descriptor, which nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// A ring that a program writes records to.
+/// A ring buffer that a program writes records to.
 #[derive(Debug)]
 pub(super) struct Records {
     pub(super) fd: OwnedFd,
     bytes: u64,
     page: usize,
-    /// The reader's position.
+    /// The page with the reader's position.
     ours: NonNull<u8>,
-    /// The writer's position, and the data after it.
+    /// The page with the writer's position, followed by the data.
     theirs: NonNull<u8>,
     read: u64,
 }
@@ -86,10 +86,10 @@ pub(super) struct Records {
 unsafe impl Send for Records {}
 
 impl Records {
-    /// A ring of so many bytes, a power of two and of pages.
+    /// Creates a ring of `bytes` bytes, which must be a power of two and a multiple of the page size.
     ///
     /// # Errors
-    /// What the kernel said.
+    /// The kernel's error if the ring cannot be created or mapped.
     pub(super) fn new(bytes: u32) -> Result<Self, Errno> {
         let page =
             sysconf(SysconfVar::PAGE_SIZE)?.and_then(|bytes| usize::try_from(bytes).ok()).ok_or(Errno::ENOSYS)?;
@@ -104,12 +104,13 @@ impl Records {
         Ok(Self { fd, bytes: bytes.into(), page, ours, theirs, read: 0 })
     }
 
-    /// How far the writer has come.
+    /// The writer's current position.
     pub(super) fn written(&self) -> u64 {
-        self.theirs().load(Ordering::Acquire)
+        acquire(self.theirs().load(Ordering::Relaxed))
     }
 
-    /// Gives the records before `until` to `take`, `max` of them at most; how many, and whether there are more by now.
+    /// Passes the records before position `until` to `take`, `max` of them at most. Returns how many, and whether there
+    /// are more by now.
     pub(super) fn take(&mut self, until: u64, max: usize, mut take: impl FnMut(&[u8])) -> (usize, bool) {
         let mut taken = 0;
         while taken < max && self.read != until {
@@ -125,22 +126,25 @@ impl Records {
     }
 
     fn ours(&self) -> &AtomicU64 {
-        // SAFETY: the position is a word at the beginning of a page that lives as long as `self`, stored to by us alone.
+        // SAFETY: the position is a word at the beginning of a page that lives as long as `self`. Only this process
+        // stores to it.
         unsafe { AtomicU64::from_ptr(self.ours.as_ptr().cast()) }
     }
 
     fn theirs(&self) -> &AtomicU64 {
-        // SAFETY: as above; the kernel alone writes it, by single stores, and we only load: the page cannot be written to.
+        // SAFETY: as above. Only the kernel writes it, by single stores, and this process only loads: the page is
+        // read-only here.
         unsafe { AtomicU64::from_ptr(self.theirs.as_ptr().cast()) }
     }
 
-    /// The next record unless it is thrown away, and where the one after it begins; none while it is being written. To be
-    /// asked only when there is one.
+    /// The next record, or `None` in its place if it was discarded, and the position of the record after it. `None`
+    /// while the record is being written. Call this only if there is a record.
     fn record(&self) -> Option<(Option<&[u8]>, u64)> {
         let at = self.page + usize::try_from(self.read & (self.bytes - 1)).ok()?;
-        // SAFETY: positions are multiples of eight below the length of the data, so that the word lies within the mapping
-        // and is aligned; the kernel writes it by single stores.
-        let word = unsafe { AtomicU32::from_ptr(self.theirs.add(at).as_ptr().cast()) }.load(Ordering::Acquire);
+        // SAFETY: positions are multiples of eight below the length of the data, so that the word lies within the
+        // mapping and is aligned; the kernel writes it by single stores.
+        let word = unsafe { AtomicU32::from_ptr(self.theirs.add(at).as_ptr().cast()) };
+        let word = acquire(word.load(Ordering::Relaxed));
         if word & BUSY != 0 {
             return None;
         }
@@ -148,8 +152,9 @@ impl Records {
         let next = self.read + (HEADER_BYTES + length).next_multiple_of(8);
         let length = usize::try_from(length.min(self.bytes - HEADER_BYTES)).ok()?;
         let begin = at + usize::try_from(HEADER_BYTES).ok()?;
-        // SAFETY: a record is no longer than the data, which is mapped twice in a row, so that it lies within the mapping; the
-        // kernel writes to it no more until our position, which is told after this borrow ends, has passed it.
+        // SAFETY: a record is no longer than the data, which is mapped twice in a row, so that the record lies within
+        // the mapping. The kernel does not write to it until the reader's position, which is stored after this borrow
+        // ends, has passed it.
         let data = unsafe { std::slice::from_raw_parts(self.theirs.add(begin).as_ptr(), length) };
         Some(((word & DISCARDED == 0).then_some(data), next))
     }
@@ -160,6 +165,13 @@ impl Drop for Records {
         unmap(self.ours, self.page);
         unmap(self.theirs, self.page + 2 * usize::try_from(self.bytes).unwrap_or_default());
     }
+}
+
+/// Orders what was read after `value`. On memory that is mapped read-only, Rust guarantees relaxed loads only (module
+/// documentation of `std::sync::atomic`), so a fence does what an acquiring load would.
+fn acquire<T>(value: T) -> T {
+    fence(Ordering::Acquire);
+    value
 }
 
 fn map(fd: &OwnedFd, bytes: usize, protection: i32, offset: usize) -> Result<NonNull<u8>, Errno> {

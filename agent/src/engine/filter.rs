@@ -1,7 +1,7 @@
-//! Classic BPF programs, so that the kernel hands over only what concerns probing.
+//! Classic BPF filters of the engine's sockets, so that the kernel delivers only packets that concern probing.
 //!
-//! They bound the work that other people's traffic can cause; correctness does not rest on them, since everything that
-//! comes through is parsed again.
+//! They bound the work that other traffic can cause. Correctness does not depend on them, since every delivered packet
+//! is parsed again.
 
 use crate::bpf::{
     ADD, ADD_X, AND, JUMP_ANY_BIT, JUMP_AT_LEAST, JUMP_GREATER, LOAD_BYTE_ABSOLUTE, LOAD_BYTE_INDEXED,
@@ -10,25 +10,26 @@ use crate::bpf::{
 };
 use std::ops::RangeInclusive;
 
-/// `SKF_AD_OFF + SKF_AD_PKTTYPE`: whether a packet comes or leaves, and `PACKET_OUTGOING`.
+/// `SKF_AD_OFF + SKF_AD_PKTTYPE`: the packet type, and its value for a packet that leaves.
 const PACKET_TYPE: u32 = 0xffff_f004;
 const PACKET_OUTGOING: u8 = 4;
 
-/// What a socket is to hand over.
+/// What a socket is to deliver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wanted {
-    /// ICMP identifiers of our probes; all of them when there is none.
+    /// ICMP identifiers of this process's probes; all identifiers if `None`.
     pub(super) identifiers: Option<RangeInclusive<u16>>,
-    /// Whether other people's echo requests are of interest.
+    /// Whether to deliver echo requests of other hosts.
     pub(super) requests: bool,
-    /// Whether our own are, as they leave.
+    /// Whether to deliver this process's own echo requests as they leave.
     pub(super) departures: bool,
-    /// Whether the replies to them are, as they come in: where they are picked up, nothing else tells when they came.
+    /// Whether to deliver the replies to them as they arrive. With ring-buffer receive, nothing else shows when they
+    /// arrived.
     pub(super) replies: bool,
 }
 
 impl Wanted {
-    /// What to do with an echo reply, given how to load its identifier.
+    /// What to do with an echo reply; `identifier` loads its identifier.
     fn reply(&self, identifier: Program) -> Program {
         match &self.identifiers {
             _ if self.requests => accept(),
@@ -38,14 +39,16 @@ impl Wanted {
     }
 }
 
-/// For the raw ICMP socket: replies with our identifiers, errors that quote a request with one, perhaps requests.
+/// For the raw ICMP socket: replies with our identifiers, errors that quote a request with one of them, and requests if
+/// they are wanted.
 pub(super) fn icmp(wanted: &Wanted) -> Program {
     let kind = vec![op(LOAD_HEADER_LENGTH, 0, 0, 0), op(LOAD_BYTE_INDEXED, 0, 0, 0)];
     let requests: &[u8] = if wanted.requests { &[8] } else { &[] };
     let Some(ours) = &wanted.identifiers else {
         return [kind, when(&[0, 3, 5, 11, 12], accept()), when(requests, accept()), refuse()].concat();
     };
-    // An error is judged by the request that it quotes: X moves behind the quoted header, as long as that says it is.
+    // An error is judged by the request that it quotes: X advances past the quoted IP header, by the length stated
+    // there.
     let quoted = vec![
         op(LOAD_BYTE_INDEXED, 0, 0, 8),
         op(AND, 0, 0, 15),
@@ -60,7 +63,7 @@ pub(super) fn icmp(wanted: &Wanted) -> Program {
     [kind, when(&[0], about_ours()), when(&[3, 5, 11, 12], error), when(requests, accept()), refuse()].concat()
 }
 
-/// The same for the raw ICMPv6 socket, which sees no IPv6 header.
+/// As [`icmp`], for the raw ICMPv6 socket, which receives no IPv6 header.
 pub(super) fn icmpv6(wanted: &Wanted) -> Program {
     let kind = vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, 0)];
     let requests: &[u8] = if wanted.requests { &[128] } else { &[] };
@@ -68,12 +71,13 @@ pub(super) fn icmpv6(wanted: &Wanted) -> Program {
         return [kind, when(&[129, 1, 2, 3, 4], accept()), when(requests, accept()), refuse()].concat();
     };
     let within = |at| [vec![op(LOAD_HALF_ABSOLUTE, 0, 0, at)], accept_within(ours)].concat();
-    // Behind extension headers our identifier stands somewhere else; such errors are rare, and parsed anyway.
+    // After extension headers the identifier is at another offset. Such errors are rare; they pass and are parsed
+    // anyway.
     let error = [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, 14)], when(&[58], within(52)), accept()].concat();
     [kind, when(&[129], within(4)), when(&[1, 2, 3, 4], error), when(requests, accept()), refuse()].concat()
 }
 
-/// The types that the raw ICMPv6 socket does not even look at, as `ICMPV6_FILTER` has them: a set bit blocks.
+/// Types that the kernel blocks on the raw ICMPv6 socket, in the form of `ICMPV6_FILTER`: a set bit blocks.
 pub(super) fn blocked_types(wanted: &Wanted) -> [u32; 8] {
     let mut blocked = [u32::MAX; 8];
     for passed in [1, 2, 3, 4, 129].into_iter().chain(wanted.requests.then_some(128)) {
@@ -82,7 +86,7 @@ pub(super) fn blocked_types(wanted: &Wanted) -> [u32; 8] {
     blocked
 }
 
-/// For the packet socket: echo requests and replies of interest, not later fragments.
+/// For the packet socket: wanted echo requests and replies; of fragments, only the first.
 pub(super) fn echoes(wanted: &Wanted) -> Program {
     by_version(echoes_v4(wanted), echoes_v6(wanted))
 }
@@ -111,13 +115,14 @@ fn echoes_v6(wanted: &Wanted) -> Program {
     let followed_by = |block| [vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, 40)], when(&[58], block), refuse()].concat();
     let first_fragment = vec![op(LOAD_HALF_ABSOLUTE, 0, 0, 42), op(JUMP_ANY_BIT, 0, 1, 0xfff8), op(RETURN, 0, 0, 0)];
     let fragment = [first_fragment, followed_by(echo_at(48))].concat();
-    // Behind one header of options or routing anything of ICMPv6 is parsed; longer chains are not asked for.
+    // After one options or routing header, any ICMPv6 packet passes and is parsed. Longer header chains do not pass.
     let optional = followed_by(accept());
     let next = vec![op(LOAD_BYTE_ABSOLUTE, 0, 0, 6)];
     [next, when(&[58], echo_at(40)), when(&[44], fragment), when(&[0, 43, 60], optional), refuse()].concat()
 }
 
-/// What to do with an echo request, given how to load its identifier: others' come in, ours leave.
+/// What to do with an echo request; `identifier` loads its identifier. Incoming requests are those of other hosts,
+/// outgoing ones are ours.
 fn request_in(wanted: &Wanted, identifier: Program) -> Program {
     let leaving = match &wanted.identifiers {
         _ if !wanted.departures => refuse(),

@@ -1,4 +1,8 @@
-//! How probes leave and come back: exactly through raw sockets, portably through surge-ping, or not at all.
+//! The probe engine: how probes are sent and received. Raw sockets are exact, surge-ping is portable, or there is no
+//! way.
+//!
+//! [`Engine`] takes the best that the process is permitted to use. It passes replies, errors, arrivals and drops to the
+//! prober and the ledger of `pingtong_probe`. It does not know what is probed, or what a result means.
 
 mod batch;
 mod ebpf;
@@ -25,43 +29,44 @@ use portable::{Outcome, What};
 use std::{os::fd::OwnedFd, task::Poll, time::Duration};
 use tokio::{io::Interest, net::UdpSocket};
 
-/// Packets read from one socket before the prober gets its turn. With a pause between two readings of a stream it is also
-/// what bounds the work that a flood can cause: the rest is dropped by the kernel, and told.
+/// Packets read from one socket before the prober gets its turn. Together with the pause between two reads of a stream,
+/// this bounds the work that a flood can cause: the kernel drops the rest, and the drops are reported.
 const DRAIN_MAX: usize = 512;
-/// Room of the receive queue, in packets, without which reading at leisure would overflow it.
+/// Minimum window, in packets, for batched, low-priority reads; with less room they would overflow the receive queue.
 const LEISURE_WINDOW_MIN: usize = 2_048;
-/// Readings at the end at most.
+/// Maximum number of reads at the end.
 const LAST_DRAINS_MAX: usize = 64;
 
 /// The next step for a host without raw sockets.
 pub const CAPABILITY_ADVICE: &str = "setcap cap_net_raw,cap_net_admin+ep /usr/bin/pingtong-agent";
 
-/// An engine at work.
+/// The engine in use.
 #[derive(Debug)]
 pub enum Engine {
     /// Raw sockets.
     Raw(Box<RawEngine>),
     /// surge-ping.
     Portable(Box<Portable>),
-    /// Neither is permitted; the words say why.
+    /// Neither is permitted; the text says why.
     None(String),
 }
 
-/// Raw sockets under a run time.
+/// The raw sockets inside a Tokio runtime.
 #[derive(Debug)]
 pub struct RawEngine {
-    /// Empty while they are read at leisure: to watch them would be to be woken for each packet.
+    /// The sockets that Tokio watches. Empty during batched, low-priority reads: watching would wake the process for
+    /// each packet.
     watched: Vec<UdpSocket>,
     sockets: Sockets,
     more: bool,
-    /// When they were read last.
+    /// When the sockets were last read.
     read_at: Duration,
-    /// Whether the receive queue has room for what comes while it lies unread.
+    /// Whether the receive queue has room for the packets that arrive between two batched reads.
     roomy: bool,
 }
 
 impl Engine {
-    /// Takes the sockets that were opened while the capability was there, or falls back.
+    /// Uses the sockets that were opened while the process had the capability, or falls back to surge-ping.
     pub fn start(sockets: Result<Sockets, Errno>) -> Self {
         let refused = match sockets {
             Ok(sockets) => match RawEngine::new(sockets) {
@@ -76,7 +81,7 @@ impl Engine {
         }
     }
 
-    /// What it is, as reports call it.
+    /// The engine's name in reports.
     pub fn kind(&self) -> ProbeEngine {
         match self {
             Self::Raw(_) => ProbeEngine::Raw,
@@ -85,7 +90,7 @@ impl Engine {
         }
     }
 
-    /// What its times are worth; none where the kernel's sockets are not ours.
+    /// How exact its times are; `None` if it does not use the kernel's sockets directly.
     pub fn stamps(&self) -> Option<Stamps> {
         match self {
             Self::Raw(raw) => Some(raw.sockets.stamps()),
@@ -93,7 +98,7 @@ impl Engine {
         }
     }
 
-    /// Why it is less than exact, in words with the next step; none when it is exact.
+    /// Why it is less than exact, with the next step; `None` if it is exact.
     pub fn degraded(&self) -> Option<String> {
         match self {
             Self::Raw(raw) => {
@@ -112,10 +117,10 @@ impl Engine {
         }
     }
 
-    /// Whether ICMP over IPv6 is probed; else why not, in words.
+    /// Whether ICMPv6 can be probed.
     ///
     /// # Errors
-    /// Those words.
+    /// The reason, as text, if it cannot.
     pub fn ipv6(&self) -> Result<(), String> {
         match self {
             Self::Raw(raw) => raw.sockets.ipv6().map_err(|errno| errno.desc().to_owned()),
@@ -124,7 +129,7 @@ impl Engine {
         }
     }
 
-    /// Which sockets see arrivals.
+    /// Which sockets observe arrivals.
     pub fn observers(&self) -> Observers {
         let refused =
             |what: &str| WhyUnknown::NotPermitted { what: what.to_owned(), closes_with: CAPABILITY_ADVICE.to_owned() };
@@ -139,7 +144,7 @@ impl Engine {
         }
     }
 
-    /// Probes that may be on their way at a time.
+    /// Maximum probes in flight.
     pub fn window(&self) -> usize {
         match self {
             Self::Raw(raw) => raw.sockets.window(),
@@ -148,7 +153,7 @@ impl Engine {
         }
     }
 
-    /// Hands probes over and says of each, by its place in `probes`, what became of it.
+    /// Sends probes, and reports the outcome of each by its index in `probes`.
     pub fn send(&mut self, probes: &[SendProbe], became: &mut impl FnMut(usize, Handed)) {
         match self {
             Self::Raw(raw) => raw.send(probes, became),
@@ -161,8 +166,8 @@ impl Engine {
         }
     }
 
-    /// When to look whether there is something to read, for who looks from time to time instead of waiting: where that is
-    /// possible.
+    /// When to read the sockets next, `every` after the last read at the latest, for a caller that polls instead of
+    /// waiting. `None` if the engine cannot be polled.
     pub fn next_look(&self, every: Duration) -> Option<Duration> {
         match self {
             Self::Raw(raw) if raw.may_tarry() => Some(raw.next_look(every)),
@@ -170,7 +175,7 @@ impl Engine {
         }
     }
 
-    /// Waits until there is something to read; at leisure for ever where [`Engine::next_look`] has a time.
+    /// Waits until there is something to read. With `leisure`, waits forever if [`Engine::next_look`] returns a time.
     pub async fn ready(&mut self, leisure: bool, clock: &Clock, prober: &mut Prober) {
         match self {
             Self::Raw(raw) if leisure && raw.may_tarry() => {
@@ -186,7 +191,7 @@ impl Engine {
         }
     }
 
-    /// Reads all that is there, at the end.
+    /// Reads everything that is queued, at the end of a run.
     pub fn drain_last(&mut self, clock: &Clock, prober: &mut Prober, ledger: &mut ArrivalLedger) {
         for _ in 0..LAST_DRAINS_MAX {
             self.drain(clock, prober, ledger);
@@ -196,7 +201,7 @@ impl Engine {
         }
     }
 
-    /// Reads what is there into the machines.
+    /// Reads what is queued, and passes it to the prober and the ledger.
     pub fn drain(&mut self, clock: &Clock, prober: &mut Prober, ledger: &mut ArrivalLedger) {
         match self {
             Self::Raw(raw) => {
@@ -236,13 +241,13 @@ impl RawEngine {
     }
 
     fn watch(&mut self) -> std::io::Result<()> {
-        // The run time watches any socket that it is given as a datagram socket; reading stays with `Sockets`.
+        // Tokio watches any socket that is passed as a UDP socket; `Sockets` still reads it.
         let watch = |fd: &OwnedFd| UdpSocket::from_std(std::net::UdpSocket::from(fd.try_clone()?));
         self.watched = self.sockets.readable().into_iter().map(watch).collect::<Result<_, _>>()?;
         Ok(())
     }
 
-    /// Whether packets may lie unread for a while: the kernel must tell when they came, and have room for them.
+    /// Whether packets may stay unread for a while: the kernel must stamp their arrival and have room for them.
     fn may_tarry(&self) -> bool {
         self.roomy && self.sockets.stamps() != Stamps::None
     }
@@ -267,14 +272,14 @@ impl RawEngine {
 
     async fn ready(&mut self) {
         if self.sockets.busy || self.more {
-            // Woken for each packet of a stream, we would spend more on waking than on reading.
+            // Waking up for each packet of a stream would cost more than reading.
             return tokio::time::sleep(PAUSE).await;
         }
         if self.watched.is_empty() && self.watch().is_err() {
-            // No descriptor is left to watch with.
+            // There is no descriptor left to watch with.
             return tokio::time::sleep(PAUSE).await;
         }
-        // The drain that follows reads all sockets to their end, or notes that it did not.
+        // The following drain reads all sockets to their end, or notes that it did not.
         std::future::poll_fn(|context| {
             let mut ready = false;
             for socket in &self.watched {
@@ -289,18 +294,18 @@ impl RawEngine {
     }
 }
 
-/// What round-trip times include beside the path.
+/// What round-trip times include besides the path.
 fn unstamped(stamps: Stamps) -> Option<&'static str> {
     match stamps {
         Stamps::TxAndRx => None,
         Stamps::RxOnly => Some(
-            "without a packet socket nobody tells when probes leave: times include what this host needs to send them",
+            "without a packet socket the departure of probes is not seen: times include what this host needs to send them",
         ),
         Stamps::None => Some("the kernel stamps no packets: times include this host's own delays"),
     }
 }
 
-/// So that the next wait is for packets that come after the drain which follows.
+/// Clears the readiness, so that the next wait is for packets that arrive after the following drain.
 fn forget_readiness(socket: &UdpSocket) {
     drop(socket.try_io(Interest::READABLE, || Err::<(), _>(std::io::ErrorKind::WouldBlock.into())));
 }
@@ -324,7 +329,7 @@ pub(crate) fn no_engine(raw: &str, datagram: &std::io::Error) -> String {
     )
 }
 
-/// surge-ping adds advice of its own to the kernel's word; ours follows.
+/// surge-ping appends its own advice to the kernel's error; ours replaces it.
 fn first_sentence(text: &str) -> &str {
     text.split(['.', '\n']).next().unwrap_or_default()
 }

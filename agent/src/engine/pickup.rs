@@ -1,10 +1,11 @@
-//! Replies picked up in the kernel: a program on a raw socket of its own copies what tells a reply from others into a ring
-//! that we share, where queueing it and reading it by a call would cost a tenth of a probe.
+//! Ring-buffer receive of echo replies. An eBPF program on a separate raw socket copies the head of each reply into a
+//! ring that is shared with this process. Queueing a reply and reading it by a system call would cost a tenth of a
+//! probe.
 //!
-//! It sees what a raw socket sees, after the guest's firewall. What it does not understand, and what finds the ring full, it
-//! leaves to the socket's queue, so that nothing is lost by it; errors come to the other raw socket. The time that it notes is
-//! when the kernel delivered the reply, up to some microseconds after it came in. IPv4 only. It wants `CAP_BPF`; without it,
-//! or with a kernel before 5.8, all replies go through the queue.
+//! The program sees what a raw socket sees: packets that passed the guest's firewall. It leaves replies that it does
+//! not understand, or that find the ring full, to the socket's queue, so that it loses none. ICMP errors go to the
+//! other raw socket. The recorded time is when the kernel delivered the reply, up to some microseconds after it
+//! arrived. IPv4 only. Needs `CAP_BPF`; without it, or with a kernel before 5.8, all replies go through the queue.
 
 use super::{
     batch::set_option,
@@ -13,27 +14,28 @@ use super::{
 use nix::errno::Errno;
 use std::{ops::RangeInclusive, os::fd::OwnedFd};
 
-/// Bytes of the ring: 13 000 replies, more than a receive buffer holds.
+/// Bytes of the ring: about 13 000 replies.
 const RING_BYTES: u32 = 1 << 20;
-/// A record: the time in nanoseconds, then the packet's head.
+/// Bytes of the time in nanoseconds at the beginning of a record; the packet's head follows.
 const STAMP_BYTES: u8 = 8;
-/// IPv4 and ICMP header and a probe's fixed part.
+/// Bytes kept of a packet: IPv4 and ICMP header and the fixed part of a probe's payload.
 const HEAD_BYTES: u8 = 60;
 /// `ICMP_FILTER` of `linux/icmp.h`: a set bit blocks a type.
 const ICMP_FILTER: i32 = 1;
 const ECHO_REPLY: u32 = 0;
 
-/// The ring. The socket is the caller's, who reads its queue.
+/// The ring. The socket belongs to the caller, who reads its queue.
 #[derive(Debug)]
 pub(super) struct Pickup {
     pub(super) records: Records,
 }
 
 impl Pickup {
-    /// Has replies with these identifiers picked up from `replies`, and from there only: `others` sees them no more.
+    /// Receives replies with these identifiers on `replies` into the ring, and on no other socket: `others` no longer
+    /// receives echo replies.
     ///
     /// # Errors
-    /// What the kernel said; `replies` is to be closed then.
+    /// The kernel's error; the caller must then close `replies`.
     pub(super) fn start(replies: &OwnedFd, others: &OwnedFd, identifiers: &RangeInclusive<u16>) -> Result<Self, Errno> {
         let records = Records::new(RING_BYTES)?;
         ebpf::attach(replies, &program(identifiers, &records)?)?;
@@ -42,8 +44,8 @@ impl Pickup {
         Ok(Self { records })
     }
 
-    /// Gives the replies picked up before `until` to `take`, `max` of them at most, each with its time on the kernel's
-    /// monotonic clock in nanoseconds; how many, and whether there are more by now.
+    /// Passes the replies recorded before position `until` to `take`, `max` of them at most, each with its time on the
+    /// kernel's monotonic clock in nanoseconds. Returns how many, and whether there are more by now.
     pub(super) fn take(&mut self, until: u64, max: usize, mut take: impl FnMut(u64, &[u8])) -> (usize, bool) {
         self.records.take(until, max, |record| {
             if let Some((stamp, packet)) = record.split_first_chunk() {
@@ -57,7 +59,7 @@ fn block_types(socket: &OwnedFd, types: u32) -> Result<(), Errno> {
     set_option(socket, libc::SOL_RAW, ICMP_FILTER, &types.to_ne_bytes())
 }
 
-/// Registers: what a call returns, its arguments, and what outlives it.
+/// Registers: return value of a call, its arguments, and those that a call preserves.
 const R0: u8 = 0;
 const R1: u8 = 1;
 const R2: u8 = 2;
@@ -66,26 +68,27 @@ const R4: u8 = 4;
 const CONTEXT: u8 = 6;
 const RECORD: u8 = 7;
 
-/// Functions of the kernel, by their numbers in `linux/bpf.h`.
+/// Helper functions of the kernel, by their numbers in `linux/bpf.h`.
 const KTIME_GET_NS: i32 = 5;
 const SKB_LOAD_BYTES: i32 = 26;
 const RINGBUF_RESERVE: i32 = 131;
 const RINGBUF_SUBMIT: i32 = 132;
 const RINGBUF_DISCARD: i32 = 133;
 
-/// Who is in a hurry looks every millisecond; to be woken costs an interrupt.
+/// Flag that submits a record without waking the reader. A reader in a hurry polls every millisecond; a wake-up costs
+/// an interrupt.
 const NO_WAKEUP: i32 = 1;
 
 const WHOLE_PACKET: i32 = 0x0004_0000;
 
-/// A place in the program to jump to, resolved once all is written.
+/// A jump target in the program, resolved once all steps are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Label {
-    /// To the socket's queue.
+    /// Leave the packet to the socket's queue.
     Queue,
-    /// To nowhere.
+    /// Drop the packet.
     Drop,
-    /// Room was taken for a record that is none.
+    /// Discard a reserved record that could not be filled.
     GiveBack,
 }
 
@@ -103,7 +106,7 @@ fn program(identifiers: &RangeInclusive<u16>, records: &Records) -> Result<Vec<I
     let [ring_low, ring_high] = load_map(R1, records.fd.as_raw_fd());
     resolve(&[
         Step::Do(copy(CONTEXT, R1)),
-        // With options the head is longer: that is for the queue, as is a packet too short for a probe.
+        // With IP options the header is longer: such packets go to the queue, as do packets too short for a probe.
         Step::Do(load_byte(0)),
         Step::Jump(unless_equal(R0, 0x45), Label::Queue),
         Step::Do(load_half(24)),
@@ -143,7 +146,7 @@ fn program(identifiers: &RangeInclusive<u16>, records: &Records) -> Result<Vec<I
     ])
 }
 
-/// Jumps count the instructions between themselves and their label.
+/// Resolves labels: a jump counts the instructions between itself and its label.
 fn resolve(steps: &[Step]) -> Result<Vec<Instruction>, Errno> {
     let places = |steps: &[Step]| steps.iter().filter(|step| !matches!(step, Step::Here(_))).count();
     let mut program = Vec::with_capacity(steps.len());
@@ -178,7 +181,7 @@ const fn add(to: u8, number: i32) -> Instruction {
     instruction(0x07, to, 0, number)
 }
 
-/// Byte or half word of the packet into the first register, or the end of the program where the packet is shorter.
+/// Loads a byte (or half word, below) of the packet into the first register; ends the program if the packet is shorter.
 const fn load_byte(at: i32) -> Instruction {
     instruction(0x30, 0, 0, at)
 }
@@ -187,12 +190,12 @@ const fn load_half(at: i32) -> Instruction {
     instruction(0x28, 0, 0, at)
 }
 
-/// The packet's length, the first word of its context.
+/// Loads the packet's length, the first word of the program's context.
 const fn load_length(to: u8) -> Instruction {
     instruction(0x61, to, CONTEXT, 0)
 }
 
-/// Eight bytes to where a register points.
+/// Stores eight bytes at the address in a register.
 const fn store(to: u8, from: u8) -> Instruction {
     instruction(0x7b, to, from, 0)
 }
@@ -221,7 +224,7 @@ const fn exit() -> Instruction {
     instruction(0x95, 0, 0, 0)
 }
 
-/// The address of a map, which takes two instructions.
+/// Loads the address of a map, which takes two instructions.
 const fn load_map(to: u8, fd: i32) -> [Instruction; 2] {
     [instruction(0x18, to, 1, fd), instruction(0, 0, 0, 0)]
 }
@@ -237,7 +240,8 @@ mod tests {
     use pingtong_probe::{EchoKind, Heard, echo_request, parse_ipv4};
     use std::os::unix::net::UnixDatagram;
 
-    /// Any datagram socket runs the program over what it is sent; none where the kernel does not let us.
+    /// Any datagram socket runs the attached program over the data that it receives. `None` if the kernel does not
+    /// permit it.
     fn sockets(identifiers: RangeInclusive<u16>, ring_bytes: u32) -> Option<(UnixDatagram, UnixDatagram, Pickup)> {
         let (to, from) = UnixDatagram::pair().unwrap();
         to.set_nonblocking(true).unwrap();
@@ -286,7 +290,7 @@ mod tests {
     fn ours_are_picked_up_others_dropped_and_odd_ones_queued() {
         let Some((to, from, mut pickup)) = sockets(7..=8, 1 << 16) else { return };
         for (identifier, sequence) in [(6, 1), (7, 2), (8, 3), (9, 4)] {
-            // What the filter drops is an error of the sender's here.
+            // If the filter drops a datagram of a Unix socket, the sender gets an error.
             let _ = from.send(&reply(identifier, sequence, 0, 56));
         }
         assert_eq!(picked_up(&mut pickup), [2, 3]);
@@ -306,7 +310,7 @@ mod tests {
         let (mut next, mut queued, mut seen) = (0u16, 0, vec![]);
         for _ in 0..40 {
             for _ in 0..60 {
-                // Of what is picked up there is nothing for the queue, which a sender here takes for a refusal.
+                // A reply that goes to the ring is not queued, which the sender of a Unix socket sees as an error.
                 let _ = from.send(&reply(7, next, 0, 56));
                 next += 1;
             }

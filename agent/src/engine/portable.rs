@@ -1,9 +1,9 @@
 //! The portable engine: surge-ping over an ICMP datagram socket, for hosts where raw sockets are not permitted.
 //!
-//! It sees replies and nothing else: no arrivals, no ICMP errors, times to about a millisecond. Three traps of the
-//! crate (`probe-engine.md` §4) are closed here: an `Ok` counts only with ICMP type 0; an ICMP error that it hands over
-//! as `Ok` is passed on as an error; every probe has a sequence number of its own, since that and the address are all
-//! it matches by.
+//! It sees replies only: no arrivals, no ICMP errors, times to about a millisecond. Three traps of the crate
+//! (`PROBING.md` §4) are avoided here: an `Ok` counts only with ICMP type 0; an ICMP error that the crate returns
+//! as `Ok` is passed on as an error; every probe has its own sequence number, since the crate matches replies only by
+//! that and the address.
 
 use super::{Handed, batch::set_option};
 use pingtong_probe::SendProbe;
@@ -11,9 +11,9 @@ use std::{net::IpAddr, time::Duration};
 use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, SurgeError};
 use tokio::task::JoinSet;
 
-/// Probes on their way: replies to so many fit the default receive buffer, which holds 256, twice over.
+/// Maximum probes in flight: their replies fit twice into the default receive buffer, which holds 256.
 pub(crate) const WINDOW: usize = 128;
-/// Receive buffer asked for; the kernel grants what this process may have.
+/// Requested receive buffer in bytes; the kernel grants what this process may have.
 const RECEIVE_BUFFER_BYTES: i32 = 1 << 20;
 
 /// ICMP types of an echo reply.
@@ -36,7 +36,7 @@ pub(crate) enum What {
     Silent,
 }
 
-/// The engine.
+/// The engine that sends through surge-ping.
 pub struct Portable {
     client: Client,
     client_v6: Result<Client, String>,
@@ -51,10 +51,10 @@ impl std::fmt::Debug for Portable {
 }
 
 impl Portable {
-    /// Opens the socket; must be called inside a run time.
+    /// Opens the sockets. Must be called inside a Tokio runtime.
     ///
     /// # Errors
-    /// What the kernel said.
+    /// The kernel's error if the IPv4 socket cannot be opened.
     pub fn open() -> std::io::Result<Self> {
         let client = Client::new(&Config::builder().build())?;
         roomy(&client);
@@ -63,12 +63,12 @@ impl Portable {
         Ok(Self { client, client_v6, next: 0, tasks: JoinSet::new() })
     }
 
-    /// `raw` or `datagram`: the crate falls back from one to the other by itself.
+    /// `raw` or `datagram`: surge-ping falls back from one to the other on its own.
     pub fn socket_type(&self) -> &'static str {
         if self.client.get_socket().get_type() == socket2::Type::RAW { "raw" } else { "datagram" }
     }
 
-    /// Whether it probes over IPv6, or why not.
+    /// Whether it probes over IPv6; the reason if not.
     pub(super) fn ipv6(&self) -> Result<(), String> {
         self.client_v6.as_ref().map(drop).map_err(Clone::clone)
     }
@@ -111,10 +111,10 @@ impl Portable {
     }
 }
 
-/// One echo by surge-ping, for a second opinion: the round-trip time, or what came instead, in words.
+/// Sends one echo request with surge-ping, as a second opinion, and returns the round-trip time.
 ///
 /// # Errors
-/// What came instead of a reply.
+/// What came instead of a reply, as text.
 pub async fn second_opinion(target: IpAddr, timeout: Duration) -> Result<Duration, String> {
     let kind = if target.is_ipv4() { ICMP::V4 } else { ICMP::V6 };
     let config = Config::builder().kind(kind).sock_type_hint(socket2::Type::RAW).build();
@@ -148,7 +148,7 @@ fn classify(packet: &IcmpPacket, target: IpAddr, rtt: Duration) -> What {
     }
 }
 
-/// Raises the receive buffer, in which the crate's replies wait for its one task; as far as this process may.
+/// Raises the receive buffer, where replies wait for the crate's single task, as far as this process may.
 fn roomy(client: &Client) {
     let fd = client.get_socket().get_native_sock();
     let set = |name| set_option(&fd, libc::SOL_SOCKET, name, &RECEIVE_BUFFER_BYTES.to_ne_bytes());

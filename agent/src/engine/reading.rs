@@ -1,8 +1,9 @@
-//! How packets are read: in batches, without waiting, and what each says.
+//! Reads packets in batches without blocking, and turns them into events.
 //!
-//! A probe is seen to leave before its reply can come. Reading a batch of packets first and what the packet socket saw
-//! second, and telling the latter first, therefore tells every departure before the reply to it. Drops are read from the
-//! socket after its packets: a counter that comes with a packet says nothing about what was dropped last.
+//! The packet socket sees a probe leave before its reply can arrive. A batch of packets is read first and the packet
+//! socket second, but what the packet socket saw is reported first; so every departure is reported before the reply to
+//! it. Drops are read from a socket after its packets: a counter that comes with a packet does not include the latest
+//! drops.
 
 use super::{
     batch::{BATCH, Inbox, Message, Note, Queue},
@@ -18,7 +19,7 @@ const PACKET_HOST: u8 = 0;
 const PACKET_OUTGOING: u8 = 4;
 const HARDWARE_LOOPBACK: u16 = 772;
 
-/// What reading a socket needs beside the socket.
+/// What the reads of one drain share.
 struct Post<'a> {
     inbox: &'a mut Inbox,
     frames: &'a mut Option<Inbox>,
@@ -27,24 +28,26 @@ struct Post<'a> {
     packets_max: usize,
     pair: Pair,
     clock: &'a Clock,
-    /// Packets read from all sockets.
+    /// Packets read so far, from all sockets.
     read: usize,
 }
 
-/// Packets of one reading that are a stream: further ones are worth waiting for. One arrival is seen three times.
+/// Packets in one read that count as a stream, so that it pays to wait for more. One arrival is seen three times.
 const STREAM_PACKETS: usize = 6;
-/// Packets of one reading at leisure after which the next one must come sooner: an eighth of what the fewer frames hold.
+/// Packets in one batched, low-priority read after which the next must come sooner: an eighth of the frames of an agent
+/// that runs permanently.
 const CROWD_PACKETS: usize = 512;
 
 impl Sockets {
-    /// Reads what is there, `packets_max` of each socket at most; true when one may have more.
+    /// Reads what is queued, at most `packets_max` per socket; true if a socket may have more.
     pub fn drain(&mut self, clock: &Clock, packets_max: usize, mut take: impl FnMut(Event<'_>)) -> bool {
         let pair = clock.pair(self.pair);
         self.pair = Some(pair);
         let tap = self.tap.as_mut().ok();
         let (inbox, frames, names) = (&mut self.inbox, &mut self.frames, &mut self.names);
         let mut post = Post { inbox, frames, names, tap, packets_max, pair, clock, read: 0 };
-        // Replies after this were not seen coming in yet, when the packet socket is read.
+        // Replies recorded after this point are left for the next read: the packet socket, which is read before them,
+        // may not have shown their arrival yet.
         let until = self.picked_up.as_ref().map_or(0, |(pickup, _)| pickup.records.written());
         let mut more = self.icmp.drain(&mut post, &mut take);
         if let Some((pickup, lane)) = &mut self.picked_up {
@@ -56,7 +59,7 @@ impl Sockets {
             post.read += read;
             more |= unread | lane.drain(&mut post, &mut take);
         }
-        // Nothing comes to a socket that nothing left by, unless others' requests are looked at.
+        // Nothing arrives for a socket that sent nothing, unless requests of other hosts are observed.
         let whole_used = self.whole_v6.as_ref().is_ok_and(|lane| lane.used);
         if let Ok(lane) = &mut self.icmpv6
             && (lane.used || whole_used || self.wanted.requests)
@@ -94,7 +97,7 @@ impl Lane {
 }
 
 impl Post<'_> {
-    /// Tells what the packet socket saw; true when there is more.
+    /// Reports what the packet socket saw; true if there is more.
     fn watch(&mut self, take: &mut impl FnMut(Event<'_>)) -> bool {
         let Some(tap) = &mut self.tap else { return false };
         let (pair, names) = (self.pair, &mut *self.names);
@@ -107,7 +110,7 @@ impl Post<'_> {
             None => tap.receive(self.frames.get_or_insert_with(Inbox::new), self.packets_max, &mut tell),
         };
         if !tap.observes {
-            // Departures that nobody saw make times less exact and nothing else.
+            // Missed departures make times less exact and have no other effect.
             return more;
         }
         self.read += read;
@@ -122,7 +125,7 @@ impl Post<'_> {
 }
 
 impl Tap {
-    /// Reads frames by calls; how many, and whether there are more.
+    /// Reads frames by system calls; returns how many, and whether there are more.
     fn receive(&self, inbox: &mut Inbox, frames_max: usize, tell: &mut impl FnMut(Frame<'_>)) -> (usize, bool) {
         let mut read = 0;
         loop {
@@ -167,7 +170,8 @@ fn tell_frame(frame: &Frame<'_>, pair: Pair, names: &mut BTreeMap<i32, String>, 
         _ => return,
     };
     let Some(packet) = parse_packet(frame.packet) else { return };
-    // What goes round the loopback neither arrives here nor leaves; that a probe was sent, and answered, is true of it too.
+    // Loopback traffic neither arrives at this host nor leaves it, so incoming requests and outgoing replies are
+    // skipped. The other two still show that a probe was sent and answered.
     let request = matches!(packet, Heard::Echo { kind: EchoKind::Request, .. });
     if hardware == HARDWARE_LOOPBACK && request != outgoing {
         return;

@@ -1,11 +1,13 @@
-//! The packet socket's frames in memory that the kernel shares with us (`TPACKET_V2`), read without a system call.
+//! Receive ring of the packet socket (`TPACKET_V2`): frames in memory shared with the kernel, read without a system
+//! call.
 //!
-//! An arrival is seen three times: by the raw socket, as it came in, and as its reply left. Two of the three come this way
-//! at a tenth of what a call a frame costs. The older version of the interface is used since it shows each frame at once,
-//! while `TPACKET_V3` shows blocks of them when a timer fires: a round would be closed before the sight of its last reply.
+//! An arrival is seen three times: by the raw socket, as it came in, and as its reply left. The ring delivers two of
+//! the three at a tenth of the cost of a call per frame. `TPACKET_V2` is used because it shows each frame at once.
+//! `TPACKET_V3` shows blocks of frames when a timer fires: a round would be closed before its last reply is seen.
 //!
-//! Every block of `unsafe` is sound for the reason beside it; all rest on this: the mapping is as long as its frames are and
-//! lives as long as the `Ring`, and a frame is the kernel's or ours by its first word, never both's.
+//! Each `unsafe` block is sound for the reason stated beside it. All rely on this: the mapping is as long as its frames
+//! and lives as long as the `Ring`, and a frame's first word says whether it belongs to the kernel or to this process,
+//! never to both.
 
 #![expect(unsafe_code, reason = "memory that the kernel writes to can be mapped and read in no safe way")]
 
@@ -18,14 +20,14 @@ use std::{
     time::Duration,
 };
 
-/// A frame holds its headers (80 bytes) and as much of a packet as the tag of a probe can lie within.
+/// Bytes of a frame: its headers (80 bytes) and as much of a packet as a probe's tag can lie within.
 const FRAME_BYTES: usize = 256;
-/// Frames that wait at most where arrivals are observed: 80 ms of 50 000 requests a second and their replies.
+/// Frames of the ring if arrivals are observed: 80 ms of 50 000 requests a second and their replies.
 pub(super) const FRAMES_OF_ALL: usize = 8_192;
-/// The same for an agent that runs for ever beside other programs: a mebibyte, 100 ms of 20 000 requests a second. Beyond
-/// that its own drops are told.
+/// Frames for an agent that runs permanently beside other programs: 1 MiB, 100 ms of 20 000 requests a second and their
+/// replies. Beyond that it reports drops of its own.
 pub(super) const FRAMES_AT_REST: usize = 4_096;
-/// And where only our own probes are: those of one batch and their replies, and a stall.
+/// Frames if only this process's own probes are observed: one batch and its replies, and a stall.
 pub(super) const FRAMES_OF_OURS: usize = 2_048;
 const BLOCK_BYTES: usize = 64 << 10;
 
@@ -33,26 +35,27 @@ const BLOCK_BYTES: usize = 64 << 10;
 const VERSION_2: u32 = 1;
 const KERNELS: u32 = 0;
 const OURS: u32 = 1;
-/// Where `struct tpacket2_hdr` has the length of what was kept and where that begins, and where the address follows.
+/// Offsets in `struct tpacket2_hdr` of the captured length and of the packet's beginning.
 const KEPT_AT: usize = 8;
 const BEGINS_AT: usize = 14;
-/// Where it has the seconds since 1970, and the nanoseconds.
+/// Offset of the seconds since 1970; the nanoseconds follow.
 const STAMP_AT: usize = 16;
+/// Offset and length of the `sockaddr_ll` after that header.
 const NAME_AT: usize = 32;
 const NAME_BYTES: usize = 20;
 
-/// What a frame holds.
+/// A received frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Frame<'a> {
     /// A `sockaddr_ll`.
     pub(super) name: &'a [u8],
-    /// From the network header on.
+    /// The packet from the network header on.
     pub(super) packet: &'a [u8],
-    /// When the kernel saw it, by the wall clock, from 1970.
+    /// When the kernel saw it, by the wall clock since 1970.
     pub(super) stamp: Duration,
 }
 
-/// The mapping, and the frame that comes next.
+/// The mapping, and the index of the next frame to read.
 #[derive(Debug)]
 pub(super) struct Ring {
     memory: NonNull<u8>,
@@ -64,10 +67,11 @@ pub(super) struct Ring {
 unsafe impl Send for Ring {}
 
 impl Ring {
-    /// Has the kernel put the packets of a packet socket into so many frames instead of its queue; a multiple of a block's.
+    /// Makes the kernel put the packets of a packet socket into a ring of `frames` frames instead of its queue.
+    /// `frames` must fill whole blocks.
     ///
     /// # Errors
-    /// What the kernel said; the socket works as before then.
+    /// The kernel's error; the socket then works as before.
     pub(super) fn map(fd: &OwnedFd, frames: usize) -> Result<Self, Errno> {
         set_option(fd, libc::SOL_PACKET, libc::PACKET_VERSION, &VERSION_2.to_ne_bytes())?;
         // struct tpacket_req: bytes of a block, blocks, bytes of a frame, frames.
@@ -87,25 +91,25 @@ impl Ring {
         };
         if memory == libc::MAP_FAILED {
             let errno = Errno::last();
-            // Without its memory the ring would only hide the packets.
+            // Without the mapping, the ring would only hide the packets.
             set_option(fd, libc::SOL_PACKET, libc::PACKET_RX_RING, &[0; 16])?;
             return Err(errno);
         }
         NonNull::new(memory.cast()).map(|memory| Self { memory, frames, next: 0 }).ok_or(Errno::ENOMEM)
     }
 
-    /// Gives the next frame to `take`, then back; false when there is none.
+    /// Passes the next frame to `take`, then returns it to the kernel; false if there is no frame.
     pub(super) fn take(&mut self, take: impl FnOnce(Frame<'_>)) -> bool {
         // SAFETY: `next` is below `frames`, so that the frame lies within the mapping.
         let frame = unsafe { self.memory.add(self.next * FRAME_BYTES) };
-        // SAFETY: frames begin at multiples of 256 of a page, so that their first word is aligned; the kernel writes it, we
-        // write it, both at once by single stores, which is what an atomic is for.
+        // SAFETY: frames begin at multiples of 256 bytes from a page, so that their first word is aligned. The kernel
+        // and this process both write it, by single stores, which is what an atomic is for.
         let status = unsafe { AtomicU32::from_ptr(frame.as_ptr().cast()) };
         if status.load(Ordering::Acquire) & OURS == 0 {
             return false;
         }
-        // SAFETY: the frame is ours until its status is given back below, which is after the last use of this borrow. The
-        // status word itself is not among the bytes.
+        // SAFETY: the frame belongs to this process until its status is returned below, which is after the last use of
+        // this borrow. The status word itself is not among the bytes.
         let bytes = unsafe { std::slice::from_raw_parts(frame.as_ptr().add(4), FRAME_BYTES - 4) };
         if let Some(frame) = parts(bytes) {
             take(frame);
@@ -123,7 +127,7 @@ impl Drop for Ring {
     }
 }
 
-/// What is in a frame whose first word is cut off; the kernel is believed as far as the frame goes.
+/// Parses a frame without its first word. The kernel's lengths are trusted only within the frame.
 fn parts(bytes: &[u8]) -> Option<Frame<'_>> {
     let word = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at - 4..)?.first_chunk()?));
     let kept = usize::try_from(word(KEPT_AT)?).ok()?;

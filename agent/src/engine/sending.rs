@@ -1,11 +1,12 @@
-//! How probes leave: in batches, each answered for by name.
+//! Sends probes in batches, and reports the outcome of each.
 //!
-//! `sendmmsg` tells an error only when it is the first message's; later on it tells a short count and forgets why. The
-//! message at which it stopped is therefore sent alone, so that its refusal gets its errno and a passing trouble its
-//! second try. The kernel's want of room is no refusal: it says nothing about the network.
+//! `sendmmsg` reports an error only if the first message fails; otherwise it returns a short count without the reason.
+//! The message at which it stopped is therefore sent alone, so that a refusal gets its errno and a transient failure
+//! gets a second try. If the kernel lacks room, that is not a refusal: it says nothing about the network.
 //!
-//! A small IPv4 probe leaves with a header of ours, by the socket that takes such: the kernel then copies one packet and
-//! does not gather one from parts, which is a twentieth of what a probe costs. What has to be cut leaves by the other.
+//! A small IPv4 probe is sent with an IP header of ours, through the socket for whole packets: the kernel then copies
+//! one packet instead of gathering it from parts, which saves a twentieth of the cost of a probe. Packets that may have
+//! to be fragmented are sent through the other socket.
 
 use super::{
     batch::{BATCH, FEW, Letter, NUMBER_CONTROL_BYTES, number_control, send},
@@ -15,16 +16,16 @@ use nix::errno::Errno;
 use pingtong_probe::{IPV4_HEADER_BYTES, ipv4_header};
 use std::net::IpAddr;
 
-/// A probe to hand over.
+/// A probe to send.
 #[derive(Debug, Clone, Copy)]
 pub struct Outgoing<'a> {
-    /// Where to.
+    /// Destination.
     pub to: IpAddr,
-    /// The ICMP message; the checksum of ICMPv6 is the kernel's to fill.
+    /// The ICMP message; the kernel fills in the checksum of ICMPv6.
     pub packet: &'a [u8],
-    /// Whether it may not be cut on the way.
+    /// Whether it must not be fragmented on the way.
     pub dont_fragment: bool,
-    /// Routers that it may pass; the host's usual number when there is none.
+    /// TTL or hop limit; the host's default if `None`.
     pub hop_limit: Option<u8>,
 }
 
@@ -33,9 +34,9 @@ pub struct Outgoing<'a> {
 pub enum Handed {
     /// The kernel took it.
     Taken,
-    /// The kernel refused it.
+    /// The kernel refused it, with this errno.
     Refused(i32),
-    /// There was no room for it.
+    /// It was not sent: the kernel had no room, or there is no socket for it.
     NoRoom,
 }
 
@@ -43,23 +44,23 @@ pub enum Handed {
 const NAME4_BYTES: usize = 16;
 const NAME6_BYTES: usize = 28;
 
-/// Largest IPv4 packet that every host takes whole (RFC 791), and that no interface in use needs to cut.
+/// Largest IPv4 packet that every host accepts whole (RFC 791), and that no interface in use needs to fragment.
 const UNCUT_BYTES: usize = 576;
 
 /// Room for a header and a probe of the usual size.
 const HEADED_BYTES: usize = 128;
 
-/// What a letter borrows from.
+/// Memory from which a `Letter` borrows.
 #[derive(Debug, Clone, Copy)]
 struct Envelope {
     name: [u8; NAME6_BYTES],
-    /// An IPv4 header, and the packet after it where that is small: to gather one from two parts costs more than the copy.
+    /// An IPv4 header, followed by the packet if that is small: gathering it from two parts costs more than the copy.
     headed: [u8; HEADED_BYTES],
     control: [u8; NUMBER_CONTROL_BYTES],
 }
 
 impl Sockets {
-    /// Hands probes over and says of each, by its place in `probes`, what became of it.
+    /// Sends probes, and reports the outcome of each by its index in `probes`.
     pub fn send_batch(&mut self, probes: &[Outgoing<'_>], became: &mut impl FnMut(usize, Handed)) {
         let mut first = 0;
         while let Some(probe) = probes.get(first) {
@@ -85,7 +86,7 @@ impl Sockets {
 }
 
 impl Outgoing<'_> {
-    /// Whether it leaves by the socket for whole packets, given that there is one for headers of ours.
+    /// Whether it is sent through the socket for whole packets; `headed` says whether there is one for IPv4.
     fn whole(&self, headed: bool) -> bool {
         let small = headed && self.to.is_ipv4() && IPV4_HEADER_BYTES + self.packet.len() <= UNCUT_BYTES;
         self.dont_fragment || small
@@ -93,7 +94,7 @@ impl Outgoing<'_> {
 }
 
 impl Lane {
-    /// Hands over a batch of one kind, of `N` at most.
+    /// Sends a batch of one kind, at most `N` probes.
     fn send<const N: usize>(&mut self, probes: &[Outgoing<'_>], became: &mut impl FnMut(usize, Handed)) {
         self.used = true;
         let mut envelopes = [Envelope::EMPTY; N];
@@ -113,7 +114,8 @@ impl Lane {
             done += taken;
             match sent {
                 Ok(_) if done == end => alone = false,
-                // It stopped at a message and does not say why; the next call says, being about that message.
+                // It stopped at a message without saying why; the next call returns the reason, since that message is
+                // its first.
                 Ok(_) => alone = true,
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
@@ -132,7 +134,7 @@ impl Lane {
 impl Envelope {
     const EMPTY: Self = Self { name: [0; NAME6_BYTES], headed: [0; HEADED_BYTES], control: [0; NUMBER_CONTROL_BYTES] };
 
-    /// `headed` has the identification and the usual hop limit of a header, where one is to be written.
+    /// `headed` holds the identification and the default hop limit of an IPv4 header, if one is to be written.
     fn letter<'a>(&'a mut self, probe: &Outgoing<'a>, headed: Option<(u16, u8)>, scope: u32) -> Letter<'a> {
         let (name, level, kind) = match probe.to {
             IpAddr::V4(to) => {

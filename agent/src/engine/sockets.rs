@@ -1,10 +1,11 @@
-//! The raw ICMP sockets and the packet socket: opened early, while the capability is there, and never waited on here.
+//! The raw ICMP sockets and the packet socket, opened early, while the process has the capability.
 //!
-//! A raw socket sends probes and sees replies, errors, and requests that the guest let in. The packet socket takes
-//! every EtherType without a binding, so that it sees what a filter on the ingress hook drops (`probe-engine.md` §3),
-//! requests as they come in and replies as they leave, by interface. It also tells when our own probes leave: what it saw
-//! has passed the guest's firewall and its queues, and the stamp is the one that a capture on this host shows, whatever the
-//! driver can do. Both report what their queues dropped. How packets leave is in `sending`, how they are read in `reading`.
+//! A raw socket sends probes and receives replies, errors, and requests that the guest accepted. The packet socket
+//! takes every EtherType without being bound, so that it also sees what a filter on the ingress hook drops
+//! (`PROBING.md` §3): requests as they come in and replies as they leave, by interface. It also shows when our own
+//! probes leave: what it saw has passed the guest's firewall and its queues, and its timestamp is the one that a
+//! capture on this host shows, whatever the driver supports. Both report what their queues dropped. `sending` sends
+//! packets, `reading` reads them.
 
 use super::{
     batch::{Inbox, read_option, set_option},
@@ -35,72 +36,73 @@ use std::{
     time::Duration,
 };
 
-/// Receive buffer asked for; the kernel cuts it without `CAP_NET_ADMIN`, and doubles what it grants.
+/// Requested receive buffer in bytes. The kernel limits it without `CAP_NET_ADMIN`, and doubles what it grants.
 const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
-/// What one small packet occupies of a receive buffer (`probe-engine.md` §1).
+/// Bytes of a receive buffer that one small packet occupies (`PROBING.md` §1).
 const PACKET_BUFFER_BYTES: usize = 832;
-/// Of an IPv4 header without options.
+/// Bytes of an IPv4 header without options.
 const IPV4_HEADER_BYTES_MIN: u8 = 20;
-/// What Linux gives its own packets unless told otherwise.
+/// Default TTL of Linux, if the kernel does not report another.
 const HOP_LIMIT: u8 = 64;
 /// `ICMPV6_FILTER` of `linux/icmpv6.h`.
 const ICMPV6_FILTER: i32 = 1;
-/// What a stream of packets is let pile up for.
+/// Pause between two reads of a stream, in which packets accumulate.
 pub(super) const PAUSE: Duration = Duration::from_millis(1);
 const FLAGS: SockFlag = SockFlag::SOCK_NONBLOCK.union(SockFlag::SOCK_CLOEXEC);
 const WINDOW_MIN: usize = 128;
 const WINDOW_MAX: usize = 65_536;
 
-/// Sockets as opened, before there is a run time.
+/// The sockets as opened, before there is a Tokio runtime.
 #[derive(Debug)]
 pub struct Sockets {
     pub(super) icmp: Lane,
     pub(super) icmpv6: Result<Lane, Errno>,
     pub(super) tap: Result<Tap, Errno>,
-    /// Where replies are picked up from, and the socket that they come to.
+    /// Ring-buffer receive of replies, and the socket to which they come.
     pub(super) picked_up: Option<(Pickup, Lane)>,
-    /// Takes whole packets, headers included, so that a probe may say that nobody is to cut it. Sends only.
+    /// Sends IPv4 packets with our own header, so that a probe can set the don't-fragment bit. Sends only.
     pub(super) whole: Result<Lane, Errno>,
-    /// Cuts nothing. Sends only.
+    /// Sends IPv6 packets that are never fragmented. Sends only.
     pub(super) whole_v6: Result<Lane, Errno>,
     pub(super) inbox: Inbox,
-    /// What the packet socket is read into where it has no ring.
+    /// Buffer for reads of the packet socket if it has no ring.
     pub(super) frames: Option<Inbox>,
     pub(super) pair: Option<Pair>,
     pub(super) names: BTreeMap<i32, String>,
-    /// Whether the last reading found a stream of packets.
+    /// Whether the last read found a stream of packets.
     pub(super) busy: bool,
-    /// Whether it found so many that the queues must be read without delay.
+    /// Whether the last read found so many packets that the queues must be read again without delay.
     pub(super) crowded: bool,
     pub(super) wanted: Wanted,
     arrivals_stamped: bool,
     bound: Bound,
 }
 
-/// By which interface and from which address probes leave, where that is bound.
+/// Interface and source address to which probes are bound, if any.
 #[derive(Debug, Clone, Default)]
 struct Bound {
     interface: Option<String>,
     source: Option<IpAddr>,
 }
 
-/// A socket that probes leave by.
+/// A socket that sends probes of one IP version.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) fd: OwnedFd,
     pub(super) version: Version,
-    /// The hop limit of headers, where what leaves by it brings its own.
+    /// Default hop limit for IP headers of ours; `None` if the kernel writes the header.
     pub(super) headed: Option<u8>,
-    /// Of the last header.
+    /// Identification of the last IP header written.
     pub(super) identification: u16,
-    /// The interface that link-local addresses are reached by, by its index; none while it is zero.
+    /// Index of the interface for link-local addresses; zero if there is none.
     pub(super) scope: u32,
-    /// Whether anything was sent by it.
+    /// Whether anything was sent through it.
     pub(super) used: bool,
+    /// The kernel's drop counter at the last read.
     pub(super) drops: u32,
 }
 
-/// Of the Internet Protocol.
+/// IP version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
     V4,
@@ -111,63 +113,64 @@ pub(super) enum Version {
 #[derive(Debug)]
 pub(super) struct Tap {
     pub(super) fd: OwnedFd,
-    /// Where its packets come, unless the kernel gives no such memory.
+    /// Receive ring for its packets, unless the kernel provides none.
     pub(super) ring: Option<Ring>,
-    /// Whether it is to see what arrives; else it only tells when our own probes leave.
+    /// Whether it observes arrivals; otherwise it only shows when our own probes leave.
     pub(super) observes: bool,
 }
 
-/// What tells when a probe left and when its reply came.
+/// Who reads the clock when a probe leaves and when its reply arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stamps {
-    /// The kernel tells both.
+    /// The kernel stamps both.
     TxAndRx,
-    /// The kernel tells when the reply came; when the probe left is read just before it is handed over.
+    /// The kernel stamps the reply; the send time is read just before the send.
     RxOnly,
-    /// Both are read by this process.
+    /// This process reads both times.
     None,
 }
 
-/// What the sockets show.
+/// What the sockets report.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A packet on the raw socket.
     Icmp {
-        /// The packet.
+        /// The parsed packet.
         packet: Heard<'a>,
-        /// When it came, on the monotonic clock.
+        /// Time of arrival, on the monotonic clock.
         at: Duration,
-        /// Whether the kernel told when.
+        /// Whether the kernel stamped it.
         stamped: bool,
     },
-    /// A packet on an interface. That a probe left comes before the reply to it.
+    /// A packet on an interface. A probe's departure is reported before the reply to it.
     Wire {
-        /// The packet.
+        /// The parsed packet.
         packet: Heard<'a>,
-        /// Which interface.
+        /// Name of the interface.
         interface: &'a str,
         /// Whether it was leaving.
         outgoing: bool,
-        /// When the kernel saw it, on the monotonic clock; none when that cannot be told.
+        /// When the kernel saw it, on the monotonic clock; `None` if its timestamp cannot be converted.
         at: Option<Duration>,
     },
-    /// A receive queue dropped packets.
+    /// A receive queue dropped this many packets.
     Drops(u64),
 }
 
 impl Sockets {
-    /// Opens both; without the packet socket there are no arrivals on the wire, without the raw socket nothing.
+    /// Opens the sockets. Without the packet socket, no arrivals on the wire are observed. The raw IPv4 socket is
+    /// required.
     ///
     /// # Errors
-    /// What the kernel said about the raw socket.
+    /// The kernel's error for the raw IPv4 socket.
     pub fn open() -> Result<Self, Errno> {
         Self::open_with(FRAMES_OF_ALL)
     }
 
-    /// The same with less memory for packets, for an agent that runs for ever.
+    /// As [`Sockets::open`] with less memory for packets, for an agent that runs permanently.
     ///
     /// # Errors
-    /// What the kernel said about the raw socket.
+    /// The kernel's error for the raw IPv4 socket.
     pub fn open_at_rest() -> Result<Self, Errno> {
         Self::open_with(FRAMES_AT_REST)
     }
@@ -211,20 +214,20 @@ impl Sockets {
         })
     }
 
-    /// Probes that may be on their way at a time: so many that their replies fit the receive buffer if nobody reads.
+    /// Maximum probes in flight: as many as have replies that fit into the receive buffer if nothing reads it.
     pub fn window(&self) -> usize {
         let bytes = SockRef::from(&self.icmp.fd).recv_buffer_size().unwrap_or_default();
         (bytes / PACKET_BUFFER_BYTES).clamp(WINDOW_MIN, WINDOW_MAX)
     }
 
-    /// The same for probes of so many bytes after the IP header.
+    /// As [`Sockets::window`], for probes of this many bytes after the IP header.
     pub fn window_of(&self, packet_bytes: usize) -> usize {
         let small = self.window();
         let one = buffer_bytes(packet_bytes);
         if one == PACKET_BUFFER_BYTES { small } else { (small * PACKET_BUFFER_BYTES / one).max(1) }
     }
 
-    /// What the stamps are.
+    /// Which timestamps the sockets provide.
     pub fn stamps(&self) -> Stamps {
         match (self.arrivals_stamped, self.wanted.departures && self.tap.is_ok()) {
             (true, true) => Stamps::TxAndRx,
@@ -233,16 +236,17 @@ impl Sockets {
         }
     }
 
-    /// Has the packet socket tell when probes leave, or not: it costs about a sixth of the work of a probe.
+    /// Switches timestamps of departures by the packet socket on or off; they cost about a sixth of the work of a
+    /// probe.
     pub fn stamp_departures(&mut self, wanted: bool) {
         self.wanted.departures = wanted;
         self.attach_filters();
     }
 
-    /// Has probes leave by this interface and from this address only.
+    /// Binds all probes to this interface and this source address.
     ///
     /// # Errors
-    /// What the kernel said.
+    /// The kernel's error if a socket cannot be bound, or if there is no IPv6 socket for an IPv6 source.
     pub fn leave_by(&mut self, interface: Option<&str>, source: Option<IpAddr>) -> io::Result<()> {
         if source.is_some_and(|source| source.is_ipv6()) {
             self.ipv6()?;
@@ -252,20 +256,20 @@ impl Sockets {
         lanes.into_iter().flatten().try_for_each(|lane| self.bound.bind(lane))
     }
 
-    /// Has probes to IPv6 link-local addresses leave by the interface of this index.
+    /// Sends probes to IPv6 link-local addresses through the interface with this index.
     pub fn scope(&mut self, index: u32) {
         for lane in [self.icmpv6.as_mut(), self.whole_v6.as_mut()].into_iter().flatten() {
             lane.scope = index;
         }
     }
 
-    /// Has the kernel hand over replies and errors only that concern these identifiers.
+    /// Limits replies and errors that the kernel delivers to these identifiers.
     pub fn only(&mut self, identifiers: RangeInclusive<u16>) {
         self.wanted.identifiers = Some(identifiers);
         self.attach_filters();
     }
 
-    /// Has a program of ours in the kernel pick up the replies with these identifiers, if it may: for many thousands of
+    /// Enables ring-buffer receive of replies with these identifiers, if the kernel permits it: for many thousands of
     /// probes a second.
     pub fn hurry(&mut self, identifiers: &RangeInclusive<u16>) {
         let picked_up = self.pick_up(identifiers);
@@ -277,7 +281,7 @@ impl Sockets {
         self.attach_filters();
     }
 
-    /// Whether replies are picked up in the kernel.
+    /// Whether ring-buffer receive of replies is enabled.
     pub fn picks_up(&self) -> bool {
         self.picked_up.is_some()
     }
@@ -290,10 +294,10 @@ impl Sockets {
         Ok((Pickup::start(&lane.fd, &self.icmp.fd, identifiers)?, lane))
     }
 
-    /// Stops looking at what arrives from others.
+    /// Stops observing arrivals from other hosts.
     pub fn unobserved(&mut self) {
         self.wanted.requests = false;
-        // The old one is closed first, and it held more memory than is needed now.
+        // The old one is closed first, since it holds more memory than is needed now.
         self.tap = Err(Errno::ENOTCONN);
         self.tap = Tap::open(&self.wanted, if self.wanted.requests { FRAMES_OF_ALL } else { FRAMES_OF_OURS });
         self.attach_filters();
@@ -314,28 +318,28 @@ impl Sockets {
         }
     }
 
-    /// Whether IPv6 is probed, or why not.
+    /// Whether IPv6 can be probed.
     ///
     /// # Errors
-    /// What the kernel said about the raw socket.
+    /// The kernel's error for the raw ICMPv6 socket.
     pub fn ipv6(&self) -> Result<(), Errno> {
         self.icmpv6.as_ref().map(drop).map_err(|errno| *errno)
     }
 
-    /// The sockets that may have something to read that is worth waking for; that a probe left is not.
+    /// The sockets to wait for. A departure of our own probe is not worth a wake-up.
     pub(super) fn readable(&self) -> Vec<&OwnedFd> {
         let tap = self.tap.as_ref().ok().filter(|tap| tap.observes).map(|tap| &tap.fd);
         let icmpv6 = self.icmpv6.as_ref().ok().map(|lane| &lane.fd);
         [Some(&self.icmp.fd), icmpv6, tap].into_iter().flatten().collect()
     }
 
-    /// Waits until there is something to read, for callers without a run time.
+    /// Waits until there is something to read or `timeout` has passed, for callers without a Tokio runtime.
     ///
     /// # Errors
-    /// What the kernel said; an interruption by a signal is none.
+    /// The kernel's error; interruption by a signal is not an error.
     pub fn ready_within(&self, timeout: Duration) -> io::Result<()> {
         if self.busy || self.picked_up.is_some() {
-            // What is picked up wakes nobody. Woken for each packet of a stream, we would spend more on waking than on reading.
+            // Ring-buffer receive wakes nobody. Waking up for each packet of a stream would cost more than reading.
             ppoll(&mut [], Some(TimeSpec::from_duration(timeout.min(PAUSE))), None).map(drop).or_else(unless_signal)?;
             return Ok(());
         }
@@ -366,7 +370,7 @@ impl Tap {
     fn open(wanted: &Wanted, frames: usize) -> Result<Self, Errno> {
         let fd = socket(AddressFamily::Packet, SockType::Datagram, FLAGS, SockProtocol::EthAll)?;
         prepare(&fd, &filter::echoes(wanted));
-        // For the want of a ring; with one, frames are stamped anyway.
+        // Needed only without a ring; frames of a ring are stamped anyway.
         option_was_set("stamps of frames", stamp_arrivals(&fd));
         let ring = Ring::map(&fd, frames);
         if let Err(error) = &ring {
@@ -375,9 +379,9 @@ impl Tap {
         Ok(Self { fd, ring: ring.ok(), observes: wanted.requests })
     }
 
-    /// Packets that were dropped since this was asked last.
+    /// Packets dropped since the last call.
     pub(super) fn new_drops(&self) -> u64 {
-        // struct tpacket_stats: packets, drops. Reading it begins the counts anew.
+        // struct tpacket_stats: packets, drops. Reading it resets the counters.
         let mut words = [0; 4];
         let words = read_option(&self.fd, libc::SOL_PACKET, libc::PACKET_STATISTICS, &mut words);
         words.ok().and_then(|words| words.get(1)).copied().map_or(0, u64::from)
@@ -399,12 +403,13 @@ impl Lane {
     }
 }
 
-/// One stamp a packet; `SO_TIMESTAMPING` would bring three of which two are empty.
+/// One timestamp per packet; `SO_TIMESTAMPING` would deliver three, of which two are empty.
 fn stamp_arrivals(fd: &OwnedFd) -> Result<(), Errno> {
     set_option(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1i32.to_ne_bytes())
 }
 
-/// What the raw ICMPv6 socket hands over, and whether it tells to whom a packet came: with requests only that matters.
+/// Sets what the raw ICMPv6 socket delivers, and whether it reports a packet's destination, which matters only for
+/// requests.
 fn set_v6(lane: &Lane, wanted: &Wanted) {
     let blocked = filter::blocked_types(wanted).map(u32::to_ne_bytes).concat();
     let done = set_option(&lane.fd, libc::SOL_ICMPV6, ICMPV6_FILTER, &blocked);
@@ -413,7 +418,7 @@ fn set_v6(lane: &Lane, wanted: &Wanted) {
     option_was_set("destination of ICMPv6 packets", done);
 }
 
-/// Has the socket send packets of any size as they are, and hear nothing.
+/// Makes the socket send packets of any size unfragmented, and receive nothing.
 fn set_whole_v6(lane: &Lane) {
     let set = |level, name, value: i32| set_option(&lane.fd, level, name, &value.to_ne_bytes());
     option_was_set("uncut packets", set(libc::SOL_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE));
@@ -421,28 +426,30 @@ fn set_whole_v6(lane: &Lane) {
     option_was_set("deafness", set_option(&lane.fd, libc::SOL_ICMPV6, ICMPV6_FILTER, &[u8::MAX; 32]));
 }
 
-/// What this host gives its own packets.
+/// The TTL that this host gives its own packets.
 fn hop_limit_of(fd: &OwnedFd) -> u8 {
     let mut words = [0; 1];
     let limit = read_option(fd, libc::SOL_IP, libc::IP_TTL, &mut words).ok().and_then(|words| words.first().copied());
     limit.and_then(|limit| u8::try_from(limit).ok()).unwrap_or(HOP_LIMIT)
 }
 
-/// Packets that the socket's queue dropped since it was opened; wraps.
+/// Packets that the socket's queue dropped since it was opened; wraps. `None` if the kernel does not report it.
 pub(super) fn drops_of(fd: &OwnedFd) -> Option<u32> {
     let mut words = [0; 16];
     let words = read_option(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut words).ok()?;
     words.get(usize::try_from(libc::SK_MEMINFO_DROPS).ok()?).copied()
 }
 
-/// Options that make the socket better and whose absence makes it no worse than counted: buffer, drops, filter.
+/// Sets options that improve the socket: filter, receive buffer, drop counter. A missing one costs packets at most, and
+/// those are counted.
 fn prepare(fd: &OwnedFd, program: &[Op]) {
     attach(fd, program);
     grow(fd);
 }
 
-/// What one packet occupies of a receive buffer: the kernel takes a power of two for the packet with its own notes beside
-/// it, for each fragment of an ordinary link where it comes in fragments, or for the whole where the link takes that.
+/// Bytes of a receive buffer that one packet occupies. The kernel allocates a power of two for the packet and its
+/// metadata: for each fragment of an ordinary link if the packet arrives in fragments, or for the whole packet if the
+/// link carries it.
 fn buffer_bytes(packet_bytes: usize) -> usize {
     const NOTES_BYTES: usize = 384;
     const DESCRIPTOR_BYTES: usize = 256;
@@ -460,7 +467,7 @@ fn grow(fd: &OwnedFd) {
         tracing::debug!(%error, "the receive buffer keeps its size");
     }
     if let Err(error) = setsockopt(fd, sockopt::RxqOvfl, &1) {
-        tracing::warn!(%error, "the kernel will not tell what the receive queue dropped");
+        tracing::warn!(%error, "the kernel does not report what the receive queue dropped");
     }
 }
 

@@ -1,7 +1,7 @@
-//! The guest's packet filter: base chains, their policies, and every rule that can refuse, through netlink.
+//! The guest's firewall, read through netlink: base chains, their policies, and every rule that can drop or reject.
 //!
-//! Reads nftables, where tables of iptables-nft appear too; legacy iptables tables are only noticed. Needs
-//! `CAP_NET_ADMIN`. Says which rules exist, where, and what they are bound to as far as it understands; whether one of
+//! Reads nftables, which also shows tables of iptables-nft; legacy iptables tables are only detected. Needs
+//! `CAP_NET_ADMIN`. Reports which rules exist, where, and what they match as far as they are understood. Whether one of
 //! them is at fault is not decided here.
 
 use super::{
@@ -28,13 +28,13 @@ const RULE_CHAIN: u16 = 2;
 const RULE_HANDLE: u16 = 3;
 const RULE_EXPRESSIONS: u16 = 4;
 
-/// Listed at most; a filter of more rules is cut after these, sorted by place.
+/// Maximum number of rules listed; more are truncated after sorting by place.
 const RULES_MAX: usize = 512;
 
 /// Family, table, chain.
 type Place = (u8, String, String);
 
-/// What refuses packets in this network namespace.
+/// Lists what drops or rejects packets in this network namespace.
 pub(super) fn list() -> Known<FirewallFact> {
     let ask = |kind| netlink::ask(NETLINK_NETFILTER, kind, DUMP, &[0; HEADER_BYTES]);
     match ask(GET_CHAIN).and_then(|chains| Ok((chains, ask(GET_RULE)?))) {
@@ -104,7 +104,7 @@ fn fact<'m>(chains: impl Iterator<Item = &'m [u8]>, rules: impl Iterator<Item = 
     }
 }
 
-/// Carries hooks along jumps until nothing changes; each pass adds at least one hook to one chain, so it ends.
+/// Propagates hooks along jumps until nothing changes. Each pass adds at least one hook to one chain, so it terminates.
 fn spread(hooks: &mut BTreeMap<Place, BTreeSet<FirewallHook>>, rules: &[(Place, u64, rule::Meaning)]) {
     loop {
         let mut changed = false;

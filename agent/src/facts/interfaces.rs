@@ -20,7 +20,7 @@ const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 
-/// Kinds that carry packets inside others, as `ip -d link` names them.
+/// Kinds that encapsulate packets, as `ip -d link` names them.
 const TUNNELS: [&str; 17] = [
     "tun",
     "wireguard",
@@ -41,7 +41,7 @@ const TUNNELS: [&str; 17] = [
     "gtp",
 ];
 
-/// All of them, in the order of their index.
+/// Lists all interfaces, in the order of their index.
 pub(super) fn list() -> io::Result<Vec<InterfaceFact>> {
     let mut interfaces = BTreeMap::new();
     for message in netlink::ask(NETLINK_ROUTE, RTM_GETLINK, DUMP, &[0; LINK_HEADER_BYTES])? {
@@ -89,7 +89,7 @@ fn address(body: &[u8]) -> Option<(u32, (IpAddr, Cidr))> {
     let prefix_length = *body.get(1)?;
     let index = u32::from_ne_bytes(body.get(4..8)?.try_into().ok()?);
     let attributes = Attributes::after(body, ADDRESS_HEADER_BYTES);
-    // On a point-to-point link IFA_ADDRESS is the other end's; our own is IFA_LOCAL.
+    // On a point-to-point link, `IFA_ADDRESS` is the address of the other end; our own is `IFA_LOCAL`.
     let value = attributes.get(IFA_LOCAL).or_else(|| attributes.get(IFA_ADDRESS))?;
     let network = attributes.get(IFA_ADDRESS).unwrap_or(value);
     Some((index, (read(value)?, Cidr::around(read(network)?, prefix_length))))

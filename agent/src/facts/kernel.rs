@@ -3,7 +3,7 @@
 use pingtong_evidence::{IcmpCounters, Known, SysctlFacts, WhyUnknown};
 use std::{collections::BTreeMap, io, path::Path};
 
-/// Settings that can refuse probes, each with the value in effect.
+/// Sysctls that can make this host refuse probes, each with the value in effect.
 pub(super) fn sysctls() -> SysctlFacts {
     SysctlFacts {
         echo_ignore_all: setting("/proc/sys/net/ipv4/icmp_echo_ignore_all", |text| match text {
@@ -19,7 +19,7 @@ pub(super) fn sysctls() -> SysctlFacts {
     }
 }
 
-/// Totals of this network namespace.
+/// Counter totals of this network namespace.
 pub(super) fn counters() -> Known<IcmpCounters> {
     let read = |path: &'static str| std::fs::read_to_string(path).map_err(|error| unreadable(path, &error));
     let both = read("/proc/net/snmp").and_then(|snmp| Ok((snmp, read("/proc/net/netstat")?)));

@@ -1,19 +1,20 @@
-//! How busy the host is: totals read from `/proc` twice, and what they grew by in between.
+//! Load of the host: totals read from `/proc` twice, and what they grew by in between.
 //!
-//! Processor figures are the whole machine's, which on an instance is the instance. What a kernel lacks (pressure figures
-//! before 4.20 or switched off) is left out; without the two tables that every kernel has there is no fact.
+//! Processor figures are those of the whole machine, which on an instance is the instance. What a kernel lacks (CPU
+//! pressure before 4.20 or switched off) is left out. Without `/proc/stat` and `/proc/net/dev`, which every kernel has,
+//! there is no fact.
 
 use pingtong_evidence::{Known, LoadFact, WhyUnknown};
 use std::time::Duration;
 
-/// Shares are given in so many parts.
+/// Shares are per mille.
 const PARTS: u64 = 1_000;
 const BITS: u64 = 8;
 
 /// Totals since the machine started.
 #[derive(Debug, Clone, Default)]
 pub struct LoadReading {
-    /// Since the machine started, in hundredths of a second.
+    /// Time since the machine started, with a resolution of 10 ms.
     at: Duration,
     ticks: Option<Ticks>,
     waited_us: Option<u64>,
@@ -48,8 +49,8 @@ impl LoadReading {
     }
 }
 
-/// What happened since `before`, up to `until` or else now. Packets that the backlog dropped are counted up to now in any
-/// case: a burst of our own probes is too small to fill it, so drops meanwhile are the host's.
+/// The load since `before`, up to `until` or else now. Backlog drops are counted up to now in any case: a burst of our
+/// own probes is too small to fill the backlog, so that drops meanwhile are the host's.
 pub(super) fn since(before: Option<&LoadReading>, until: Option<LoadReading>) -> Known<LoadFact> {
     let Some(before) = before else { return Known::Unknown(WhyUnknown::NotAsked) };
     let now = LoadReading::now();
@@ -92,7 +93,7 @@ fn uptime(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(text.split_whitespace().next()?.parse().ok()?).ok()
 }
 
-/// The line of all processors: user, nice, system, idle, waiting for disks, interrupts, soft interrupts, stolen.
+/// Parses the line of all processors: user, nice, system, idle, I/O wait, interrupts, soft interrupts, stolen.
 fn ticks(text: &str) -> Option<Ticks> {
     let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
     let fields: Vec<u64> = line.split_whitespace().take(8).filter_map(|word| word.parse().ok()).collect();
@@ -100,19 +101,19 @@ fn ticks(text: &str) -> Option<Ticks> {
     Some(Ticks { all: fields.iter().sum(), idle: idle + disk, stolen: fields.get(7).copied().unwrap_or_default() })
 }
 
-/// Microseconds in which something waited for a processor.
+/// Microseconds in which some task waited for a processor.
 fn waited(text: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with("some "))?;
     line.split_whitespace().find_map(|word| word.strip_prefix("total="))?.parse().ok()
 }
 
-/// The second column of every processor's line, in hexadecimal.
+/// Sums the second column of every processor's line, in hexadecimal.
 fn backlog_drops(text: &str) -> u64 {
     let drops = |line: &str| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok();
     text.lines().filter_map(drops).sum()
 }
 
-/// Bytes of all interfaces but the loopback.
+/// Sums the bytes of all interfaces except the loopback.
 fn carried(text: &str) -> Carried {
     let of_line = |line: &str| {
         let (name, figures) = line.split_once(':')?;

@@ -1,7 +1,7 @@
-//! Host facts: what explains a cut inside a guest.
+//! Host facts: what explains packet loss inside a guest.
 //!
-//! Reads only, and never fails: what cannot be read is unknown with its reason. Blocking, since the kernel answers at
-//! once; callers put it on a thread for blocking work. Metadata, clock and engine are known elsewhere and handed in.
+//! Only reads, and never fails: what cannot be read is unknown, with its reason. It blocks, since the kernel answers at
+//! once; callers run it on a thread for blocking work. Metadata, clock and engine are known elsewhere and passed in.
 
 mod firewall;
 mod interfaces;
@@ -19,32 +19,32 @@ use pingtong_evidence::{
 };
 use std::net::IpAddr;
 
-/// What the reader must be told.
+/// What the reader cannot find out and must be given.
 #[derive(Debug, Clone)]
 pub struct FactsOrder {
-    /// Who looks.
+    /// The agent that reports the facts.
     pub agent: AgentId,
     /// The request for fresh evidence that this answers.
     pub request: Option<RequestTag>,
-    /// Towards whom routes are looked up.
+    /// The peers towards which routes are looked up.
     pub peers: Vec<IpAddr>,
-    /// What the metadata service said.
+    /// The metadata service's answer.
     pub metadata: Known<MetadataFact>,
-    /// How the agent probes.
+    /// The agent's probe engine.
     pub engine: ProbeEngine,
-    /// Protocols beside ICMP whose probes it sees arrive.
+    /// Protocols besides ICMP whose arriving probes the agent observes.
     pub observes: Vec<Protocol>,
-    /// Ports whose connections are seen arriving.
+    /// Ports whose incoming connections are observed.
     pub watched_ports: Vec<WatchedPort>,
-    /// The clock against the collector's.
+    /// This host's clock relative to the collector's.
     pub clock: Known<ClockFact>,
-    /// What the host had done when the time began over which its load is reported.
+    /// Load totals at the start of the time over which load is reported; without them there is no load fact.
     pub since: Option<LoadReading>,
-    /// The same when that time ended: now when it is not set.
+    /// Load totals at the end of that time; `None` means now.
     pub until: Option<LoadReading>,
 }
 
-/// Reads the host.
+/// Reads the facts of this host.
 pub fn read(order: FactsOrder, at: Timestamp) -> HostFacts {
     let interfaces = interfaces::list().map_or_else(
         |error| {
@@ -75,7 +75,7 @@ pub fn read(order: FactsOrder, at: Timestamp) -> HostFacts {
     }
 }
 
-/// The instance's private address on one of our interfaces means that we share its network.
+/// If one of our interfaces has the instance's private address, we share the instance's network.
 fn container(interfaces: &Known<Vec<InterfaceFact>>, metadata: &Known<MetadataFact>) -> Known<Container> {
     let (interfaces, metadata) = match (interfaces, metadata) {
         (Known::Known(interfaces), Known::Known(metadata)) => (interfaces, metadata),
@@ -85,7 +85,7 @@ fn container(interfaces: &Known<Vec<InterfaceFact>>, metadata: &Known<MetadataFa
     if own.any(|address| address == metadata.private_address) {
         return Known::Known(Container::No);
     }
-    // An instance whose guest dropped its address is not a container; its card still has the instance's MAC.
+    // An instance whose guest removed the address is not a container; its NIC still has the instance's MAC address.
     let of_instance = |mac: &str| metadata.interfaces.iter().any(|fact| fact.mac.eq_ignore_ascii_case(mac));
     let has_card = interfaces.iter().any(|interface| !interface.mac.is_empty() && of_instance(&interface.mac));
     Known::Known(if has_card { Container::No } else { Container::Yes })

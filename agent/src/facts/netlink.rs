@@ -1,8 +1,8 @@
-//! Questions to the kernel over netlink, as bytes: one request, all answers, and the kernel's errno when it refuses.
+//! Requests to the kernel over netlink, as bytes: one request, all replies, and the kernel's errno if it refuses.
 //!
-//! Attributes are read by hand: the agent needs a dozen numbers of three subsystems, and what it does not know it
-//! must skip without failing. Everything here is bounded by the message at hand; answers of any shape are taken without
-//! panic. Numbers are those of `linux/netlink.h`.
+//! Attributes are parsed by hand: the agent needs a dozen numbers of three subsystems, and must skip what it does not
+//! know without failing. All parsing is bounded by the message; replies of any shape are handled without panic.
+//! Constants are those of `linux/netlink.h`.
 
 use netlink_sys::{Socket, SocketAddr};
 use std::io;
@@ -16,22 +16,22 @@ const DONE: u16 = 3;
 const HEADER_BYTES: usize = 16;
 /// Low bits of an attribute's type; the high ones are flags.
 const TYPE_MASK: u16 = 0x3fff;
-/// Answers read at most: a table of more rules is cut, which its reader counts as unreadable.
+/// Maximum number of replies. A larger table is an error, so that its fact is unknown.
 const MESSAGES_MAX: usize = 100_000;
-/// Replies are read in one piece of at most so many bytes; the kernel sends pages of 32 KiB.
+/// Bytes of the buffer for one read; the kernel sends at most 32 KiB at a time.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// One answer: its type and what follows the netlink header.
+/// One reply: its type and what follows the netlink header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) kind: u16,
     pub(super) body: Vec<u8>,
 }
 
-/// Asks one question of one subsystem and reads every answer.
+/// Sends one request to one subsystem and reads all replies.
 ///
 /// # Errors
-/// The kernel's refusal as an OS error, or what the socket said.
+/// The kernel's refusal as an OS error, an error of the socket, or too many replies.
 pub(super) fn ask(protocol: isize, kind: u16, flags: u16, body: &[u8]) -> io::Result<Vec<Message>> {
     let mut socket = Socket::new(protocol)?;
     socket.bind_auto()?;
@@ -88,12 +88,12 @@ fn int(bytes: &[u8]) -> Option<i32> {
     Some(i32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?))
 }
 
-/// Attributes of a message from `bytes` on.
+/// The attributes in a byte slice.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attributes<'a>(&'a [u8]);
 
 impl<'a> Attributes<'a> {
-    /// What follows a fixed header of `header_bytes`.
+    /// The attributes after a fixed header of `header_bytes`.
     pub(super) fn after(body: &'a [u8], header_bytes: usize) -> Self {
         Self(body.get(header_bytes..).unwrap_or_default())
     }
@@ -103,12 +103,12 @@ impl<'a> Attributes<'a> {
         self.find(|(each, _)| *each == kind).map(|(_, value)| value)
     }
 
-    /// The attributes inside one.
+    /// The attributes nested in the first attribute of a type.
     pub(super) fn nested(self, kind: u16) -> Option<Attributes<'a>> {
         self.get(kind).map(Attributes)
     }
 
-    /// A text, which the kernel ends with a zero byte.
+    /// A string, which the kernel ends with a zero byte.
     pub(super) fn text(self, kind: u16) -> Option<String> {
         let value = self.get(kind)?;
         let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());

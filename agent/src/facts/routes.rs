@@ -1,8 +1,8 @@
-//! What the kernel answers to "how do I reach this peer" (`RTM_GETROUTE`), with the prefix that decided.
+//! Route lookup: how the kernel would reach a peer (`RTM_GETROUTE`), with the prefix that decided.
 //!
-//! Two questions: the plain one gives interface, gateway and source as a packet would get them; with `RTM_F_FIB_MATCH`
-//! the kernel names the table entry that matched. Policy rules that look at the source address or a mark are asked as
-//! an unbound socket would be.
+//! Two requests per peer: the plain one returns interface, gateway and source as a packet would get them; with
+//! `RTM_F_FIB_MATCH` the kernel returns the table entry that matched. Policy rules that match the source address or a
+//! mark are evaluated as for an unbound socket.
 
 use super::netlink::{self, Attributes};
 use nix::{errno::Errno, net::if_::if_indextoname};
@@ -12,7 +12,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-/// `AF_INET` and `AF_INET6` as the kernel's messages bear them.
+/// `AF_INET` and `AF_INET6` as the kernel's messages carry them.
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const NETLINK_ROUTE: isize = 0;
@@ -81,7 +81,7 @@ fn outcome(body: &[u8], matched: Option<&[u8]>) -> Known<RouteOutcome> {
     })
 }
 
-/// The matched entry's destination; the default route has none.
+/// The destination of the matched entry; the default route carries no `RTA_DST`.
 fn prefix(body: &[u8]) -> Option<Cidr> {
     let length = *body.get(1)?;
     let attributes = Attributes::after(body, HEADER_BYTES);
@@ -115,7 +115,7 @@ mod tests {
     fn the_loopback_is_our_own() {
         let facts = towards(&["127.0.0.1".parse().unwrap()]);
         assert_eq!(facts[0].outcome, Known::Known(RouteOutcome::Own));
-        // A host without IPv6 has no such address, and says that it knows no way.
+        // A host without IPv6 has no such address, and reports that there is no route.
         let facts = towards(&["::1".parse().unwrap()]);
         let known = matches!(&facts[0].outcome, Known::Known(RouteOutcome::Own | RouteOutcome::Refused { .. }));
         assert!(known, "{:?}", facts[0].outcome);

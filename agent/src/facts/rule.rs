@@ -1,7 +1,7 @@
-//! What one nftables rule does, from its expressions.
+//! What one nftables rule does, derived from its expressions.
 //!
-//! Follows registers in a straight line: what was loaded last into a register is what a comparison compares. What is
-//! not understood is named in the text and binds the rule to nothing that we would know. Numbers are those of
+//! Follows registers in a straight line: a comparison compares what was last loaded into its register. An expression
+//! that is not understood is named in the text and adds no match that we rely on. Constants are those of
 //! `linux/netfilter/nf_tables.h`.
 
 use super::netlink::Attributes;
@@ -135,7 +135,7 @@ fn meta(key: Option<u32>) -> Held {
     }
 }
 
-/// Base, offset and length of a load from the packet.
+/// The field that a load from the packet reads, by base, offset and length.
 fn payload(data: Attributes<'_>, protocol: Option<u8>) -> Held {
     match (data.u32_net(2), data.u32_net(3), data.u32_net(4)) {
         (Some(1), Some(9), Some(1)) => Held::Protocol,
@@ -183,7 +183,7 @@ fn condition(held: Option<Held>, comparison: u32, value: &[u8], mask: Option<&[u
     }
 }
 
-/// What a set is searched for.
+/// The name of the field that a set is searched for.
 fn subject(held: Option<Held>) -> &'static str {
     match held {
         Some(Held::Protocol) => "meta l4proto",

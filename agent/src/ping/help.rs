@@ -1,13 +1,13 @@
-//! The man pages and the completions of a shell, made from the command line's own definition.
+//! Man pages and shell completions, generated from the definition of the command line.
 
 use crate::cli::Cli;
 use clap::CommandFactory as _;
 use std::io::{self, Write as _};
 
-/// All man pages in one stream: the program's and one a command, on standard output.
+/// Writes all man pages to standard output in one stream: the program's, and one per command.
 ///
 /// # Errors
-/// When standard output is closed.
+/// Fails if standard output is closed.
 pub fn man() -> io::Result<()> {
     let mut command = Cli::command();
     command.build();
@@ -20,10 +20,10 @@ pub fn man() -> io::Result<()> {
     io::stdout().lock().write_all(&page)
 }
 
-/// A completion script, on standard output.
+/// Writes a completion script to standard output.
 ///
 /// # Errors
-/// When standard output is closed.
+/// Fails if standard output is closed.
 pub fn completions(shell: clap_complete::Shell) -> io::Result<()> {
     let mut script = vec![];
     clap_complete::generate(shell, &mut Cli::command(), "pingtong-agent", &mut script);

@@ -1,9 +1,12 @@
-//! The table on a terminal: twice a second, the worst targets first, no higher than the terminal.
+//! The live table on a terminal: redrawn twice a second, worst targets first, no higher than the terminal.
 //!
-//! Frames are drawn by a thread of their own, and one that cannot be taken at once is dropped: a terminal that stands
-//! still must not hold up probes. The last words restore the cursor.
+//! A separate thread draws the frames. A frame that the thread cannot take at once is dropped: a terminal that is
+//! stopped must not delay probes. The last frame restores the cursor.
 
-use super::{observe::Observer, report::arrivals_line, targets::Targets};
+use super::{
+    observe::{Observer, arrivals_line},
+    targets::Targets,
+};
 use crate::{Lang, render};
 use pingtong_probe::{Sweep, Tally};
 use std::{
@@ -15,27 +18,27 @@ use std::{
 };
 use terminal_size::{Height, Width, terminal_size};
 
-/// Time between two frames.
+/// Interval between two frames.
 const FRAME: Duration = Duration::from_millis(500);
-/// Lines beside the targets: the heading, the whole, and the one with the cursor.
+/// Lines besides the targets: the heading, the total, and the one with the cursor.
 const LINES_BESIDE: usize = 3;
 const HIDE_CURSOR: &str = "\x1b[?25l";
 const SHOW_CURSOR: &str = "\x1b[?25h";
 
-/// The table.
+/// The live table.
 #[derive(Debug)]
 pub(super) struct Live {
     lang: Lang,
     next: Duration,
     frames: Option<SyncSender<String>>,
     painter: Option<JoinHandle<()>>,
-    /// Lines of the last frame, and the terminal that it was for.
+    /// Lines of the last frame, and the size of the terminal that it was drawn for.
     drawn: usize,
     size: (usize, usize),
 }
 
 impl Live {
-    /// Starts the thread; `None` when there is no terminal to draw on.
+    /// Starts the drawing thread; `None` if there is no terminal to draw on.
     pub(super) fn start(lang: Lang) -> Option<Self> {
         let size = size()?;
         let (frames, inbox) = sync_channel(1);
@@ -47,7 +50,7 @@ impl Live {
         now >= self.next
     }
 
-    /// Offers a frame.
+    /// Builds a frame and offers it to the drawing thread.
     pub(super) fn show(
         &mut self,
         now: Duration,
@@ -61,7 +64,7 @@ impl Live {
         let lines = lines(size, passed, sweep, targets, observer, self.lang);
         let mut frame = String::from(HIDE_CURSOR);
         if size != self.size {
-            // Lines of the last frame may have been broken anew; where they are now nobody knows.
+            // The terminal may have re-wrapped the lines of the last frame, so that their position is unknown.
             frame.push_str("\x1b[2J\x1b[H");
         } else if self.drawn > 0 {
             let _ = write!(frame, "\x1b[{}A\r", self.drawn);
@@ -77,18 +80,18 @@ impl Live {
         }
     }
 
-    /// Gives the terminal back for a while.
+    /// Shows the cursor again while the process is stopped.
     pub(super) fn rest(&mut self) {
         self.next = Duration::ZERO;
         self.drawn = 0;
         if let Some(frames) = &self.frames {
             let _ = frames.send(String::from(SHOW_CURSOR));
-            // Taken once the next can be queued behind it.
+            // This returns once the previous frame was taken: the channel holds one frame.
             let _ = frames.send(String::new());
         }
     }
 
-    /// Takes the table away and gives the terminal back.
+    /// Removes the table and restores the terminal.
     pub(super) fn end(mut self) {
         let mut frame = String::new();
         if self.drawn > 0 {
@@ -169,12 +172,12 @@ fn lines(
     lines
 }
 
-/// Targets by what is wrong with them, the worst first; ties in the order in which they were given.
+/// Indexes of the worst targets, the worst first; ties keep the order in which they were given.
 fn worst(sweep: &Sweep, count: usize) -> Vec<usize> {
     let badness = |tally: Tally| {
         let bad = tally.lost + tally.refused + tally.late;
         let decided = (bad + tally.received).max(1);
-        // In parts of a million, so that it sorts.
+        // In parts per million, so that it can be sorted.
         (bad.saturating_mul(1_000_000) / decided, tally.duplicates)
     };
     let mut all: Vec<(Reverse<(u64, u64)>, usize)> = (0..sweep.targets().len())
@@ -225,7 +228,7 @@ fn columns(cells: impl Iterator<Item = String>) -> String {
     line
 }
 
-/// Cells of a terminal: the signs of Chinese take two.
+/// Cells that a character takes on a terminal: Chinese characters take two.
 fn width(sign: char) -> usize {
     if sign >= '\u{1100}' { 2 } else { 1 }
 }

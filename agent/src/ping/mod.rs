@@ -1,7 +1,7 @@
-//! `pingtong-agent ping`: the engine as a tool of its own, in the manner of fping.
+//! `pingtong-agent ping`: the engine as a stand-alone tool in the manner of fping.
 //!
-//! What is counted, and when, is decided by [`pingtong_probe::Sweep`]; this shell gives it a clock, sockets and a
-//! terminal. Raw sockets make it exact. Where they are not permitted, surge-ping stands in, and the report says so.
+//! [`pingtong_probe::Sweep`] decides what is counted, and when. This I/O layer provides clock, sockets and terminal.
+//! Raw sockets make it exact. Where they are not permitted, surge-ping replaces them, and the report says so.
 
 mod help;
 mod live;
@@ -21,7 +21,7 @@ use crate::{
     cli::{PingArgs, WantedStamps},
     clock::Clock,
     engine::{CAPABILITY_ADVICE, Portable, Sockets, Stamps, no_engine, portable::WINDOW},
-    oneshot::{Exit, Usage},
+    exit::{Exit, Usage},
     privilege,
 };
 use anyhow::{Context as _, bail};
@@ -37,22 +37,22 @@ use std::{io::IsTerminal as _, net::IpAddr, time::Duration};
 use targets::{Family, Targets};
 use tokio::runtime::Runtime;
 
-/// Probes per second over all targets, unless another rate is asked for.
+/// Default probes per second over all targets.
 const RATE_PPS: u32 = 10_000;
-/// Of an ICMP header.
+/// Bytes of an ICMP header.
 const ICMP_HEADER_BYTES: usize = 8;
-/// Time between two probes to one target, unless another is asked for.
+/// Default interval between two probes to one target.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// There is no way to probe, so nothing can be found out.
+/// There is no way to probe, so nothing can be determined.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot probe: {0}")]
 pub struct NoEngine(String);
 
-/// Runs to the end and prints what it came to.
+/// Runs to the end and prints the result.
 ///
 /// # Errors
-/// When the command line is wrong, nothing can be probed, or output cannot be written.
+/// Fails if the command line is wrong, nothing can be probed, or output cannot be written.
 pub fn ping(
     args: &PingArgs,
     sockets: Result<Sockets, Errno>,
@@ -77,7 +77,7 @@ pub fn ping(
         })?;
         sockets.scope(scope.index);
     }
-    // Before there are other threads, which inherit what is blocked.
+    // This must precede the start of other threads, since they inherit the blocked signals.
     let signals = Signals::watch();
     let mut mover = Mover::of(sockets, args, lang)?;
     let settings = settings(args, std::mem::take(&mut targets.addresses), &mover, &draw)?;
@@ -121,7 +121,7 @@ pub fn ping(
     Ok(report::judge(&session))
 }
 
-/// What moves packets.
+/// What sends and receives packets.
 enum Mover {
     Raw(Box<Sockets>),
     Portable(Box<(Runtime, Portable)>),
@@ -207,7 +207,7 @@ fn targets(args: &PingArgs) -> anyhow::Result<Targets> {
     Ok(targets)
 }
 
-/// Sockets that do what is asked for, while the capabilities are there.
+/// Configures the sockets as requested, while the process has the capabilities.
 fn prepared(mut sockets: Sockets, args: &PingArgs, identifier: u16) -> anyhow::Result<Sockets> {
     if !args.observe {
         sockets.unobserved();
@@ -223,7 +223,7 @@ fn prepared(mut sockets: Sockets, args: &PingArgs, identifier: u16) -> anyhow::R
     Ok(sockets)
 }
 
-/// What has to be different in every run.
+/// Random bytes for what has to differ in every run.
 struct Draw([u8; 54]);
 
 impl Draw {

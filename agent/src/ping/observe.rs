@@ -1,15 +1,17 @@
-//! Echo requests that arrive at this host, by source: on the wire, let in by the guest, and replies that left.
+//! Counts echo requests that arrive at this host, by source: on the wire, accepted by the guest, and replies that left.
 //!
-//! The packet socket sees what reached an interface, the raw socket what the guest let in; the difference is what the
-//! guest refused. What either socket's queue dropped is told beside the counts, which are then lower bounds.
+//! The packet socket sees what reached an interface, the raw socket what the guest accepted; the difference is what the
+//! guest refused. Drops of either socket's queue are reported beside the counts, which are then lower bounds.
 
+use crate::Lang;
 use pingtong_probe::{EchoKind, Heard};
 use std::{collections::BTreeMap, net::IpAddr};
 
-/// Sources told apart: addresses can be forged without end. Further ones are counted together.
+/// Maximum number of sources counted separately, since addresses can be forged without end. Further ones are counted
+/// together.
 const SOURCES_MAX: usize = 65_536;
 
-/// What came of one source.
+/// Counts of one source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Arrivals {
     pub(super) on_wire: u64,
@@ -17,7 +19,7 @@ pub(super) struct Arrivals {
     pub(super) replies_left: u64,
 }
 
-/// What came of all.
+/// Counts of all sources.
 #[derive(Debug, Default)]
 pub(super) struct Observer {
     sources: BTreeMap<IpAddr, Arrivals>,
@@ -26,14 +28,14 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    /// A packet that the raw socket was given.
+    /// Counts a packet that the raw socket received.
     pub(super) fn accepted(&mut self, packet: &Heard<'_>) {
         if let Heard::Echo { kind: EchoKind::Request, from, .. } = *packet {
             self.of(from).accepted += 1;
         }
     }
 
-    /// A packet on an interface.
+    /// Counts a packet seen on an interface.
     pub(super) fn on_wire(&mut self, packet: &Heard<'_>, outgoing: bool) {
         match *packet {
             Heard::Echo { kind: EchoKind::Request, from, .. } if !outgoing => self.of(from).on_wire += 1,
@@ -42,7 +44,7 @@ impl Observer {
         }
     }
 
-    /// Sources in order of address; those beyond the bound have none.
+    /// Sources in order of address; those beyond the limit follow together, without an address.
     pub(super) fn rows(&self) -> impl Iterator<Item = (Option<IpAddr>, Arrivals)> {
         let others = (self.others != Arrivals::default()).then_some((None, self.others));
         self.sources.iter().map(|(source, arrivals)| (Some(*source), *arrivals)).chain(others)
@@ -61,6 +63,21 @@ impl Observer {
             return &mut self.others;
         }
         self.sources.entry(source).or_default()
+    }
+}
+
+/// One line about the arrivals from one source, or of all.
+pub(super) fn arrivals_line(source: &str, row: Arrivals, lang: Lang) -> String {
+    match lang {
+        Lang::Zh => {
+            format!("{source:<15}  线路到达 {}  本机接受 {}  应答发出 {}", row.on_wire, row.accepted, row.replies_left)
+        }
+        Lang::En => {
+            format!(
+                "{source:<15}  on the wire {}  accepted {}  replies left {}",
+                row.on_wire, row.accepted, row.replies_left
+            )
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! The loop over surge-ping, for hosts without raw sockets: one task a probe, times to about a millisecond, no late
-//! answers, no duplicates, no ICMP errors.
+//! The loop of `ping` over surge-ping, for hosts without raw sockets: one task per probe, times to about a millisecond,
+//! no late replies, no duplicates, no ICMP errors.
 
 use super::session::Session;
 use crate::engine::{
@@ -9,7 +9,7 @@ use crate::engine::{
 use pingtong_probe::{Handover, SendProbe, Sweep};
 use std::{io, net::IpAddr, time::Duration};
 
-/// Longest wait; a signal is noticed after it.
+/// Longest wait; signals are noticed after it.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 /// Bytes of an ICMP header.
 const HEADER: usize = 8;
@@ -17,7 +17,7 @@ const HEADER: usize = 8;
 /// Runs to the end.
 ///
 /// # Errors
-/// When writing samples fails.
+/// Fails if samples cannot be written.
 pub(super) async fn run(
     session: &mut Session,
     portable: &mut Portable,
@@ -84,7 +84,7 @@ fn send(
         dont_fragment: false,
     });
     match handed {
-        // Without a socket of the family there is none to come.
+        // There is no socket of that address family, and none will come.
         Handed::NoRoom => Handover::Refused(nix::errno::Errno::EAFNOSUPPORT as i32),
         Handed::Refused(errno) => Handover::Refused(errno),
         Handed::Taken => Handover::Taken,

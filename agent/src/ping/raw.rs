@@ -1,7 +1,7 @@
-//! The loop over raw sockets: send what is due, read what came, give up what is overdue, wait.
+//! The loop of `ping` over raw sockets: sends what is due, reads what arrived, gives up what is overdue, waits.
 //!
-//! One thread does all. Where the kernel stamps what comes, it is not woken by packets while it has probes to send soon:
-//! it sleeps to the next tick and reads then, since a wake-up costs more than a probe.
+//! One thread does everything. If the kernel stamps arrivals, packets do not wake it while it has probes to send soon:
+//! it sleeps until the next tick and reads then, since a wake-up costs more than a probe.
 
 #![expect(clippy::disallowed_methods, reason = "sleeping to the next tick is what pacing is")]
 
@@ -14,29 +14,29 @@ use std::{
     time::Duration,
 };
 
-/// Probes handed over before the sockets are read again.
+/// Maximum probes sent before the sockets are read again.
 const BATCH: usize = 64;
 /// Probes of a small batch.
 const FEW: usize = 8;
-/// Packets read before probes get their turn.
+/// Maximum packets read before probes get their turn.
 const DRAIN_MAX: usize = 1_024;
-/// Longest wait; a signal is noticed after it.
+/// Longest wait; signals are noticed after it.
 const WAIT_MAX: Duration = Duration::from_millis(100);
-/// Waits up to this are slept through.
+/// Waits up to this long are spent asleep, without watching the sockets.
 const NAP_MAX: Duration = Duration::from_millis(3);
-/// Between naps answers are read so often, or once so many probes left: a stamped answer can wait, and each reading costs
-/// several calls.
+/// Between naps, replies are read at this interval, or after this many probes were sent: a stamped reply can wait, and
+/// each read costs several system calls.
 const READ_PERIOD: Duration = Duration::from_millis(16);
 const READ_AFTER: usize = 192;
-/// The same where each probe is seen leaving and coming, so that what is to be read stays in the cache.
+/// The same if each probe is also seen leaving and its reply arriving, so that what is to be read stays in the cache.
 const READ_AFTER_STAMPED: usize = 64;
-/// Answers still to come beyond which they are read in ticks and not one by one.
+/// If more replies than this are outstanding, they are read in ticks and not one by one.
 const MANY: u64 = 64;
 
 /// Runs to the end.
 ///
 /// # Errors
-/// When waiting for packets or writing samples fails.
+/// Fails if packets cannot be waited for, or samples cannot be written.
 pub(super) fn run(session: &mut Session, sockets: &mut Sockets, ttl: Option<u8>) -> io::Result<()> {
     let mut batch = Batch::new(session.sweep.packet_bytes(), ttl);
     let (mut read_at, mut unread) = (Duration::ZERO, 0);
@@ -63,7 +63,7 @@ pub(super) fn run(session: &mut Session, sockets: &mut Sockets, ttl: Option<u8>)
     }
 }
 
-/// Packets that are written again and again.
+/// Packets that are rewritten for every batch.
 struct Batch {
     packets: Vec<Box<[u8]>>,
     probes: [SweepProbe; BATCH],
@@ -78,7 +78,7 @@ impl Batch {
         Self { packets, probes: [nobody; BATCH], written: 0, ttl }
     }
 
-    /// Hands over what is due and says how much that was.
+    /// Sends what is due; returns how many probes that was.
     fn send(&mut self, session: &mut Session, sockets: &mut Sockets) -> usize {
         let now = session.clock.mono();
         let mut count = 0;
@@ -104,7 +104,8 @@ impl Batch {
         count
     }
 
-    /// Whether any was taken. `N` bounds the room that is laid out, which costs more than few probes themselves.
+    /// Sends a batch; returns whether any probe was taken. `N` bounds the arrays that are built, which cost more than a
+    /// few probes.
     fn hand_over<const N: usize>(
         &self,
         count: usize,
@@ -133,7 +134,7 @@ impl Batch {
     }
 }
 
-/// True when there is more.
+/// Reads the sockets once; true if there is more.
 fn read(session: &mut Session, sockets: &mut Sockets) -> bool {
     let Session { clock, sweep, observer, .. } = session;
     sockets.drain(clock, DRAIN_MAX, |event| match event {
@@ -162,7 +163,7 @@ fn read(session: &mut Session, sockets: &mut Sockets) -> bool {
     })
 }
 
-/// How long to sleep when there is something to do so soon that answers can wait for it.
+/// How long to sleep, if a probe is due so soon that replies can wait for it.
 fn nap(session: &mut Session, sockets: &Sockets, now: Duration) -> Option<Duration> {
     let until = session.sweep.next_deadline(now)?.checked_sub(now)?;
     (sockets.stamps() != Stamps::None && !until.is_zero() && until <= NAP_MAX).then_some(until)

@@ -1,10 +1,10 @@
-//! What a run came to: as JSON, one line a target and a last line for the whole, and as text in two languages.
+//! The result of a run: as JSON, with one line per target and a last line for the total, and as text in two languages.
 
 use super::{
-    observe::{Arrivals, Observer},
+    observe::{Arrivals, Observer, arrivals_line},
     session::Session,
 };
-use crate::{Lang, oneshot::Exit, render};
+use crate::{Lang, exit::Exit, render};
 use nix::{
     errno::Errno,
     sys::{
@@ -18,28 +18,28 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fmt::Write as _, io, net::IpAddr, time::Duration};
 
-/// What moved the packets, and how exact that is.
+/// What sent and received the packets, and how exact that is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Engine {
     /// `raw`, or `portable` for surge-ping.
     pub(super) name: &'static str,
-    /// Where the times come from.
+    /// Source of the times.
     pub(super) timestamps: &'static str,
-    /// How replies come from the kernel.
+    /// How replies are received from the kernel.
     pub(super) replies: &'static str,
-    /// By how much a time may be off; none where the kernel made both stamps.
+    /// Maximum error of a time in microseconds; `None` if the kernel made both stamps.
     pub(super) accuracy_us: Option<u64>,
 }
 
-/// Everything, in the form that was asked for.
+/// Prints the result in the requested form.
 ///
 /// # Errors
-/// When standard output is closed.
+/// Fails if standard output is closed.
 pub(super) fn print(session: &Session, engine: Engine, json: bool, quiet: bool, lang: Lang) -> io::Result<()> {
     if json { print_json(session, engine) } else { print_text(session, engine, quiet, lang) }
 }
 
-/// The exit code.
+/// The exit code of the run.
 pub(super) fn judge(session: &Session) -> Exit {
     let tally = session.sweep.total();
     let watched = session.observer.is_some() && session.sweep.targets().is_empty();
@@ -92,7 +92,8 @@ fn print_json(session: &Session, engine: Engine) -> io::Result<()> {
     out.end()
 }
 
-/// One target. There may be a quarter of a million of these, so that they are written as they are and not built first.
+/// JSON line of one target. There may be a quarter of a million of these, so they are serialised directly, without
+/// building a JSON value first.
 #[derive(Serialize)]
 struct TargetLine<'a> {
     schema: u32,
@@ -156,7 +157,7 @@ impl Loss {
     }
 }
 
-/// In microseconds.
+/// Round-trip times in microseconds.
 #[derive(Serialize)]
 struct Rtt {
     samples: u64,
@@ -172,7 +173,7 @@ struct Rtt {
 
 impl Rtt {
     fn of(rtt: &RttFigures) -> Self {
-        // Nanoseconds are all there is; more digits would be those of the division.
+        // Times have a resolution of nanoseconds; more digits would be those of the division.
         let us = |time: Duration| (time.as_secs_f64() * 1e9).round() / 1e3;
         Self {
             samples: rtt.samples,
@@ -188,11 +189,11 @@ impl Rtt {
     }
 }
 
-/// Lines on their way out, many to a call: there may be a quarter of a million.
+/// Lines of output, many per write: there may be a quarter of a million.
 #[derive(Default)]
 struct Lines(Vec<u8>);
 
-/// Bytes of a call.
+/// Bytes per write.
 const CALL_BYTES: usize = 1 << 16;
 
 impl Lines {
@@ -264,7 +265,7 @@ fn arrivals(row: Arrivals) -> Map<String, Value> {
     counts.into_iter().map(|(key, count)| (key.to_owned(), json!(count))).collect()
 }
 
-/// Probes per second from the first to the last.
+/// Probes per second between the first and the last.
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 fn rate(session: &Session) -> f64 {
     let (first, last) = (session.first_sent.unwrap_or_default(), session.last_sent.unwrap_or_default());
@@ -282,7 +283,7 @@ fn usage() -> (f64, f64, i64) {
     })
 }
 
-/// What `getrusage` tells of memory includes what the program had that started this one.
+/// Peak memory of this process. What `getrusage` returns includes the memory of the program that started this one.
 fn peak_kib() -> Option<i64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -382,7 +383,7 @@ fn warnings(session: &Session, lang: Lang) -> Vec<String> {
         (total.open, "中断时尚无结果的探测数：", "probes still on their way when interrupted:"),
         (odd.foreign, "标识符相同但不属于本次运行的应答数：", "replies with our identifier that are not ours:"),
         (odd.misdirected, "来自未探测地址的应答数：", "answers from addresses that were not asked:"),
-        (odd.forgotten, "太旧而无法判定的应答数：", "answers too old to tell late from duplicate:"),
+        (odd.forgotten, "太旧而无法判定的应答数：", "answers too old to distinguish late from duplicate:"),
         (odd.unsent, "未能发出的探测数：", "probes that found no room to be sent:"),
     ]
     .into_iter()
@@ -434,18 +435,4 @@ fn write_rtt(line: &mut String, rtt: Option<&RttFigures>, lang: Lang) {
         lang.pick("抖动", "jitter"),
         ms(rtt.jitter)
     );
-}
-
-pub(super) fn arrivals_line(source: &str, row: Arrivals, lang: Lang) -> String {
-    match lang {
-        Lang::Zh => {
-            format!("{source:<15}  线路到达 {}  本机接受 {}  应答发出 {}", row.on_wire, row.accepted, row.replies_left)
-        }
-        Lang::En => {
-            format!(
-                "{source:<15}  on the wire {}  accepted {}  replies left {}",
-                row.on_wire, row.accepted, row.replies_left
-            )
-        }
-    }
 }

@@ -1,6 +1,6 @@
-//! `--samples FILE`: one line a probe, for whoever compares with a packet capture.
+//! `--samples FILE`: one line per probe, for comparison with a packet capture.
 //!
-//! `target,sequence,sent_ns,rtt_ns,what`: the wall clock in nanoseconds since 1970; the round-trip time is empty where
+//! `target,sequence,sent_ns,rtt_ns,what`: the wall clock in nanoseconds since 1970; the round-trip time is empty if
 //! there is none. A probe that was given up and answered after all has two lines, of which the last one counts.
 
 #![expect(clippy::disallowed_methods, reason = "turns the monotonic clock into the wall clock that captures show")]
@@ -15,7 +15,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The file.
+/// The file of `--samples`.
 #[derive(Debug)]
 pub(super) struct Samples {
     out: BufWriter<File>,

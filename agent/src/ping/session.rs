@@ -1,5 +1,5 @@
-//! One run of the pinger, whatever engine moves its packets: what ends it, what is shown meanwhile, what is written
-//! down of each probe.
+//! One run of `ping`, independent of the engine: what ends it, what is shown meanwhile, and what is recorded of each
+//! probe.
 
 use super::{
     live::Live,
@@ -12,18 +12,18 @@ use crate::clock::Clock;
 use pingtong_probe::Sweep;
 use std::{io, time::Duration};
 
-/// The run.
+/// State of the run.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) clock: Clock,
     pub(super) sweep: Sweep,
-    /// The names; the addresses are the sweep's.
+    /// Names of the targets; the addresses are in `sweep`.
     pub(super) targets: Targets,
     pub(super) observer: Option<Observer>,
     pub(super) signals: Signals,
     pub(super) live: Option<Live>,
     pub(super) samples: Option<Samples>,
-    /// When `--duration` is over.
+    /// When `--duration` is over, on the monotonic clock.
     pub(super) ends_at: Option<Duration>,
     pub(super) began: Duration,
     /// When the first and the last probe were handed to the kernel.
@@ -34,10 +34,10 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// What is due beside probing.
+    /// Does what is due besides probing.
     ///
     /// # Errors
-    /// When what is to be written cannot be.
+    /// Fails if the samples cannot be written.
     pub(super) fn tend(&mut self, now: Duration) -> io::Result<()> {
         match self.signals.asked() {
             Some(Asked::End) => self.interrupted = true,
@@ -60,17 +60,17 @@ impl Session {
         self.write_samples()
     }
 
-    /// Writes down what was decided.
+    /// Writes the samples that were decided since the last call.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// Fails if the file cannot be written.
     pub(super) fn write_samples(&mut self) -> io::Result<()> {
         let Some(samples) = &mut self.samples else { return Ok(()) };
         let fates = self.sweep.take_fates();
         samples.write(self.sweep.targets(), &fates)
     }
 
-    /// Whether all is done that was asked for.
+    /// Whether everything that was requested is done.
     pub(super) fn is_over(&self) -> bool {
         let watching_only = self.observer.is_some() && self.sweep.targets().is_empty();
         self.interrupted || (self.sweep.is_done() && (self.ended || !watching_only))

@@ -1,14 +1,14 @@
-//! Signals of a pinger that must not be killed in the middle of a sentence: read like a file, between two sends.
+//! Signals of `ping`, read like a file between two sends, so that a signal does not kill it before its summary.
 
 use nix::sys::{
     signal::{SigSet, Signal},
     signalfd::{SfdFlags, SignalFd},
 };
 
-/// What a user asked for by a signal.
+/// What a user requested by a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// The summary, now.
+    /// To end now, with the summary.
     End,
     /// To be stopped for a while.
     Pause,
@@ -19,7 +19,7 @@ pub(super) enum Asked {
 pub(super) struct Signals(Option<SignalFd>);
 
 impl Signals {
-    /// Must be called before there are other threads, which inherit what is blocked.
+    /// Must be called before other threads start, since they inherit the blocked signals.
     pub(super) fn watch() -> Self {
         let wanted = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGTSTP]);
         let opened = wanted
@@ -32,7 +32,7 @@ impl Signals {
         Self(opened.ok())
     }
 
-    /// What was asked for since the last call.
+    /// What was requested since the last call.
     pub(super) fn asked(&self) -> Option<Asked> {
         let signal = self.0.as_ref()?.read_signal().ok().flatten()?;
         let pause = i32::try_from(signal.ssi_signo) == Ok(Signal::SIGTSTP as i32);

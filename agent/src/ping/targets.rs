@@ -1,7 +1,6 @@
-//! Which addresses a command line means: addresses, names, blocks, files of these.
+//! The targets of a command line: addresses, names, CIDR blocks, files of these.
 //!
-//! Every mistake is collected and told at once, with its place. What a name resolves to is the resolver's word at the
-//! start; it is not asked again.
+//! All mistakes are collected and reported at once, each with its place. A name is resolved once, at the start.
 
 use pingtong_evidence::Cidr;
 use std::{
@@ -10,10 +9,10 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs},
 };
 
-/// Addresses of one command at most, a quarter of a million: some 60 MB of figures.
+/// Maximum number of addresses of one command, a quarter of a million: about 60 MB of figures.
 pub(super) const TARGETS_MAX: usize = 1 << 18;
 
-/// Which family a name is to resolve to.
+/// The address family to which names resolve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
     Any,
@@ -21,18 +20,18 @@ pub(super) enum Family {
     V6,
 }
 
-/// Addresses in the order in which they were given, none twice, and the names that were given for some.
+/// Addresses in the order in which they were given, without duplicates, and the names that were given for some.
 #[derive(Debug, Default)]
 pub(super) struct Targets {
     pub(super) addresses: Vec<IpAddr>,
     pub(super) names: BTreeMap<usize, String>,
-    /// The interface that link-local addresses are reached by, where one was named with them.
+    /// Interface for link-local addresses, if one was given with them.
     pub(super) scope: Option<Scope>,
-    /// The first link-local address that came without one.
+    /// The first link-local address given without an interface.
     pub(super) unscoped: Option<Ipv6Addr>,
 }
 
-/// What stands behind the percent sign of a link-local address.
+/// The interface after the percent sign of a link-local address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scope {
     pub(super) name: String,
@@ -42,7 +41,7 @@ pub(super) struct Scope {
 /// Reads arguments and lists; a list is a block, a file, or `-` for standard input.
 ///
 /// # Errors
-/// Every mistake, one a line.
+/// All mistakes, one per line.
 pub(super) fn read(arguments: &[String], lists: &[String], family: Family) -> Result<Targets, String> {
     let mut reader = Reader { family, seen: BTreeSet::new(), targets: Targets::default(), mistakes: vec![] };
     for text in arguments {

@@ -1,4 +1,5 @@
-//! A sender, a router and a responder in network namespaces of a test's own, joined by veth pairs; nothing leaves this host.
+//! The network of a test in its own network namespaces: a sender, a router and a responder, joined by veth pairs.
+//! Nothing leaves this host.
 
 #![allow(dead_code, clippy::panic, reason = "each test binary uses a part of it, and a test fails by panicking")]
 
@@ -28,7 +29,7 @@ impl Net {
             }
         });
         let path = readiness.recv().unwrap().map_err(|errno| format!("no network namespace: {errno}"))?;
-        // Started programs know this process by its number, not as themselves.
+        // Child processes must name this process by its id: for them, `self` is another process.
         Ok(Self { jobs, path: path.replace("self", &std::process::id().to_string()) })
     }
 
@@ -38,12 +39,12 @@ impl Net {
         answer.recv().unwrap()
     }
 
-    /// Begins work there and does not wait for it.
+    /// Begins work there without waiting for it.
     pub(crate) fn start(&self, work: impl FnOnce() + Send + 'static) {
         self.jobs.send(Box::new(work)).unwrap();
     }
 
-    /// Runs a program; what it printed.
+    /// Runs a program; returns what it printed.
     pub(crate) fn run(&self, line: &str) -> Result<String, String> {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         self.within(move || {
@@ -68,7 +69,7 @@ impl Net {
     }
 }
 
-/// Sender, router, responder.
+/// The network: sender, router, responder.
 pub(crate) struct Road {
     pub(crate) here: Net,
     pub(crate) router: Net,
@@ -113,12 +114,12 @@ impl Road {
 
 pub(crate) const CHAIN: &str = "nft add table inet t\n nft add chain inet t c";
 
-/// A chain that drops what `rule` says.
+/// Commands for a chain that drops what `rule` matches.
 pub(crate) fn dropping(hook: &str, rule: &str) -> String {
     format!("{CHAIN} {{ type filter hook {hook} priority 0 ; }}\n nft add rule inet t c {rule} drop")
 }
 
-/// Two ends of a road, or nothing with the reason on standard error; an error under `CI`.
+/// Builds the network; `None`, with the reason on standard error, if that is not possible. Fails under `CI`.
 pub(crate) fn build() -> Option<Road> {
     match Road::build() {
         Ok(road) => Some(road),

@@ -1,4 +1,4 @@
-//! Saved files in the forms that people have them.
+//! Imports saved files in the forms in which users have them.
 
 use super::*;
 use pingtong_evidence::{Known, LinkMetricKind};

@@ -1,4 +1,4 @@
-//! Who a host is, what its requests are signed with, and when that is fetched anew.
+//! The identity of a host, the credentials that sign its requests, and when these are fetched again.
 
 use crate::fake::{
     Metadata, account, metadata_client, metadata_service, ok, page, refuse, scope, settings, start, tutorial,
@@ -110,7 +110,7 @@ async fn an_assumed_role_signs_and_is_assumed_anew_before_it_ends() {
     let credentials = Credentials::AssumedRole(Box::new(role));
     let client =
         Client::new(ClientSettings { clock, ..ClientSettings::new(account(), endpoint, credentials) }).unwrap();
-    // 15 minutes before the end they are replaced; within them they serve.
+    // Credentials are replaced 15 minutes before they expire; until then the cached ones are used.
     for (at, assumed, token) in [(0, 1, "t0"), (44, 1, "t0"), (46, 2, "t1"), (50, 2, "t1")] {
         now.store(at, Ordering::Relaxed);
         let snapshot = gather(&client, &scope(), || Timestamp::from_millis(7)).await;
@@ -168,7 +168,7 @@ async fn a_refusal_shows_everything_needed_to_act_and_no_secret() {
 
 #[tokio::test]
 async fn a_clock_far_off_is_corrected_from_the_clouds_own() {
-    // The older signature carries the time as a parameter, which the fake can see.
+    // The older signature sends the time as a parameter, which the fake can see.
     let cloud = tutorial().on("DescribeVpcs", |query, _| {
         if query["Timestamp"].starts_with("1970") {
             return refuse(400, "InvalidTimeStamp.Expired");

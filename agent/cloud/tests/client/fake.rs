@@ -1,6 +1,6 @@
-//! A cloud and a metadata service that answer over real HTTP what a test tells them to.
+//! A fake cloud and a fake metadata service that answer over real HTTP as the test specifies.
 //!
-//! They check nothing but what is asked; signatures are checked by the vendor's vectors and by the lab.
+//! They check only the content of requests; signatures are checked by the vendor's vectors and by the lab.
 
 use axum::{
     Json, Router,
@@ -20,7 +20,7 @@ use std::{
 pub(crate) type Query = BTreeMap<String, String>;
 pub(crate) type Answer = Box<dyn Fn(&Query, usize) -> Response + Send + Sync>;
 
-/// A cloud: one answer per action, told the parameters and how often it was asked before.
+/// A cloud: one answer function per action, which receives the parameters and the number of earlier calls.
 #[derive(Default)]
 pub(crate) struct Cloud {
     answers: BTreeMap<&'static str, Answer>,
@@ -91,7 +91,7 @@ pub(crate) fn page(container: [&str; 2], rows: &Value) -> Value {
     json!({"RequestId": "R", "PageNumber": 1, "PageSize": 50, "TotalCount": total, container[0]: {container[1]: rows}})
 }
 
-/// The tutorial's account A, finished.
+/// Account A of the tutorial, completely set up.
 pub(crate) fn tutorial() -> Cloud {
     let fixed = |container: [&'static str; 2], rows: Value| move |_: &Query, _: usize| ok(page(container, &rows));
     Cloud::default()
@@ -135,7 +135,7 @@ pub(crate) fn scope() -> GatherScope {
     scope
 }
 
-/// A metadata service in hardened mode, whose first token ends at once.
+/// A metadata service. In hardened mode its first token expires at once.
 #[derive(Default)]
 pub(crate) struct Metadata {
     pub(crate) tokens: Mutex<usize>,

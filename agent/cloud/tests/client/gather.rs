@@ -1,4 +1,4 @@
-//! Gathering against a cloud that answers, refuses, throttles, lies and loses pages.
+//! Gathering from a cloud that answers, refuses, throttles, answers wrongly and loses pages.
 
 use crate::fake::{Cloud, ok, page, refuse, scope, settings, start, tutorial};
 use axum::{http::StatusCode, response::IntoResponse};
@@ -37,7 +37,7 @@ async fn a_tutorials_account_is_read_whole_in_twelve_calls() {
     assert!(calls.len() <= 12, "{} calls", calls.len());
     for (action, params, headers) in calls.iter() {
         assert!(headers.contains_key("authorization") && headers.contains_key("x-acs-security-token"));
-        // Metrics are asked at the region's endpoint; the vendor's clients name no region to it.
+        // Metrics are requested at the region's endpoint; the vendor's clients send no region to it.
         let region = (action != "DescribeMetricList").then_some("cn-qingdao");
         assert_eq!(params.get("RegionId").map(String::as_str), region, "{action}");
         assert_eq!(
@@ -129,7 +129,7 @@ async fn the_wait_that_the_server_asks_for_is_kept() {
     });
     let before = tokio::time::Instant::now();
     let (_, snapshot) = read(cloud).await;
-    // Left to itself the client would have waited 200 ms at most.
+    // On its own, the client would have waited 200 ms at most.
     assert!(before.elapsed() >= Duration::from_millis(600));
     assert_eq!(snapshot.gaps, []);
 }
@@ -151,8 +151,8 @@ async fn the_permissions_named_are_the_calls_made_when_everything_is_there() {
     assert_eq!(called, named);
 }
 
-/// The tutorial's account with a rule that names a prefix list, drops on its router interface, and a transit router in
-/// each of two regions, joined.
+/// The tutorial's account with a rule that refers to a prefix list, drops on its router interface, and a transit router
+/// in each of two connected regions.
 pub(crate) fn two_regions() -> Cloud {
     let peering = |router: &str, region: &str, peer: &str, peer_region: &str| {
         json!({"TransitRouterAttachmentId": "tr-attach-p", "TransitRouterId": router, "RegionId": region, "Status": "Attached",
@@ -270,7 +270,7 @@ async fn malformed_answers_are_gaps() {
 #[tokio::test]
 async fn a_lost_page_makes_a_listing_unknown_and_never_short() {
     let cloud = tutorial()
-        // The second page is empty although the total promises more.
+        // The second page is empty although the total announces more.
         .on("DescribeVpcs", |query, _| {
             let rows = if query["PageNumber"] == "1" {
                 json!([{"VpcId": "vpc-1", "CidrBlock": "10.0.0.0/8"}])
@@ -297,7 +297,7 @@ async fn a_lost_page_makes_a_listing_unknown_and_never_short() {
     assert!(cloud.count("DescribeInstances") <= 4);
 }
 
-/// The tutorial's account with routes that lead to every kind of connection, one of its reads refused.
+/// The tutorial's account with routes to every kind of connection; one of its reads is refused.
 pub(crate) fn led_everywhere() -> Cloud {
     tutorial()
         .on("DescribeSecurityGroupAttribute", |_, _| ok(json!({"RequestId": "R", "InnerAccessPolicy": "Drop", "Permissions": {"Permission": [

@@ -1,4 +1,4 @@
-//! The policy to paste allows what gathering calls, nothing more and nothing less.
+//! Checks that the policy to paste allows exactly what gathering calls.
 
 use crate::{
     fake::{Cloud, scope, settings, start, tutorial},
@@ -8,11 +8,11 @@ use pingtong_cloud::{Client, Product, gather, read_policy};
 use pingtong_evidence::Timestamp;
 use std::{collections::BTreeSet, time::Duration};
 
-/// The products by the version that a request names, which no two of them share.
+/// The products, identified by the API version in a request; no two of them have the same.
 const PRODUCTS: [Product; 7] =
     [Product::Vpc, Product::Ecs, Product::Sts, Product::VpcPeer, Product::Cbn, Product::Cms, Product::ActionTrail];
 
-/// Every action that reading this estate calls, with its product.
+/// Every action that gathering calls against this cloud, with its product.
 async fn called(cloud: Cloud, with_records: bool) -> BTreeSet<String> {
     let (cloud, base) = start(cloud).await;
     let client = Client::new(settings(&base)).unwrap();

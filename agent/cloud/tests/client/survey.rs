@@ -1,4 +1,5 @@
-//! Reading for whoever runs a command: whose the credentials are, several regions, what becomes of a lie.
+//! Reading for a command: the account of the credentials, several regions, and what happens if the named account is
+//! wrong.
 
 use crate::fake::{Cloud, account, ok, refuse, settings, start, tutorial};
 use pingtong_cloud::{EndpointRule, Survey, SurveyError};

@@ -1,16 +1,17 @@
 //! Addresses: prefix-preserving anonymisation after Crypto-PAn (Xu, Fan, Ammar, Moon 2002).
 //!
-//! Each bit is kept or flipped as the keyed function says of all bits before it. So two addresses share exactly as many
-//! leading bits as before, whatever lies in a block still does, and no two addresses become one. Bits on the way to a block
-//! with a meaning of its own are never flipped: private stays private, and 100.64.0.0/10 stays the cloud's. Such a block
-//! itself, and 0.0.0.0/0, come out unchanged, and a block a few bits longer may by chance. Limit: who knows the plain form of
-//! one address knows the leading bits that others share with it.
+//! The keyed function decides from all preceding bits whether a bit is kept or flipped. Two addresses therefore share
+//! exactly as many leading bits as before, an address stays in its block, and no two addresses become the same. Bits
+//! that lead to a block with a special meaning are never flipped: private addresses stay private, and 100.64.0.0/10
+//! stays the cloud's. Such a block itself and 0.0.0.0/0 are unchanged; a block that is a few bits longer may be
+//! unchanged by chance. Limit: a reader who knows the plain form of one address knows the leading bits that other
+//! addresses share with it.
 
 use super::{Redact, Redactor};
 use crate::Cidr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// IPv4 blocks with a meaning of their own: this network, private, shared (the cloud's services), loopback, link-local,
+/// IPv4 blocks with a special meaning: this network, private, shared (the cloud's services), loopback, link-local,
 /// benchmarks, multicast, reserved.
 const SPECIAL_V4: [(Ipv4Addr, u8); 10] = [
     (Ipv4Addr::UNSPECIFIED, 8),
@@ -51,7 +52,7 @@ impl Redactor<'_> {
         }
     }
 
-    /// The first `length` bits of `address`, each flipped or not.
+    /// `address` with each of its first `length` bits kept or flipped.
     fn flipped(&self, kind: u8, address: u128, length: u8, special: &[(u128, u8)]) -> u128 {
         let mut image = address;
         for at in 0..length {
@@ -73,7 +74,7 @@ fn widened(address: u32) -> u128 {
     u128::from(address) << 96
 }
 
-/// The first bits, the others zero.
+/// The first `bits` bits of `address`; the others are zero.
 fn leading(address: u128, bits: u8) -> u128 {
     if bits == 0 { 0 } else { address >> (128 - bits) << (128 - bits) }
 }

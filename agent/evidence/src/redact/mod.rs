@@ -1,13 +1,14 @@
-//! Snapshots that can be shown to strangers: every id, name and address replaced, every relation between them kept.
+//! Redaction of snapshots, so that they can be shown to outsiders: every id, name and address is replaced, every
+//! relation between them is kept.
 //!
-//! The same text becomes the same pseudonym in all snapshots of one call, so that a reference from one account's snapshot
-//! into another's still leads there. Addresses keep containment, overlap and prefix lengths (`address`), messages keep
-//! their words (`text`). Kept as they are: regions and zones, times, states, ports, priorities, bandwidths, measurements, the
-//! order of lists, and the vendor's own words (actions, error codes, specifications). Who knows the key can undo it by
-//! trying; who does not still sees how large the network is and how it is built.
+//! A text becomes the same pseudonym in all snapshots of one call, so that a reference from one account's snapshot into
+//! another's still resolves. Addresses keep containment, overlap and prefix lengths (`address`); messages keep their
+//! words (`text`). Unchanged are regions and zones, times, states, ports, priorities, bandwidths, measurements, the
+//! order of lists, and the vendor's own terms (actions, error codes, specifications). A reader who has the key can undo
+//! the redaction by trying candidates; a reader without it still sees the size and structure of the network.
 //!
-//! Nothing here makes or keeps a key: [`redact`] is told a keyed function. What a field holds is decided in `snapshot`,
-//! where a new field does not compile until somebody has decided.
+//! Nothing here creates or stores a key: the caller passes a keyed function to [`redact`]. The treatment of each field
+//! is decided in `snapshot`, where a new field does not compile until that decision is made.
 
 mod address;
 mod snapshot;
@@ -19,13 +20,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-/// A keyed function whose results nobody can tell from chance without its key, such as HMAC-SHA256.
+/// A keyed function whose results cannot be distinguished from random without its key, such as HMAC-SHA256.
 pub type KeyedFunction<'k> = &'k dyn Fn(&[u8]) -> [u8; 32];
 
-/// The snapshots with every id, name and address replaced; the same under the same function.
+/// Returns the snapshots with every id, name and address replaced. The same function gives the same result.
 pub fn redact(snapshots: &[Snapshot], keyed: KeyedFunction<'_>) -> Vec<Snapshot> {
     let by = Redactor::new(keyed);
-    // The first pass learns every original, for messages may name what another snapshot calls its own.
+    // The first pass learns every original, because messages may mention names from another snapshot.
     let _ = snapshots.to_vec().redact(&by);
     snapshots.to_vec().redact(&by)
 }
@@ -38,9 +39,9 @@ pub(crate) trait Redact {
 /// Replaces texts and addresses.
 pub(crate) struct Redactor<'k> {
     keyed: KeyedFunction<'k>,
-    /// Every text that was replaced, and by what.
+    /// Every text that was replaced, with its pseudonym.
     originals: RefCell<BTreeMap<String, String>>,
-    /// Those of them that are more than one word.
+    /// Those of them that a message cannot match word by word: they contain white space, quotes or outer punctuation.
     phrases: RefCell<BTreeSet<String>>,
 }
 
@@ -49,7 +50,7 @@ impl<'k> Redactor<'k> {
         Self { keyed, originals: RefCell::default(), phrases: RefCell::default() }
     }
 
-    /// What the function gives for a text of one kind.
+    /// Result of the keyed function for a text of one kind.
     fn image(&self, kind: u8, text: &[u8]) -> [u8; 32] {
         let mut input = Vec::with_capacity(text.len() + 1);
         input.push(kind);

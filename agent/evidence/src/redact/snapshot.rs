@@ -1,4 +1,4 @@
-//! What each field of a snapshot holds. Exhaustive by construction: fields are taken apart without `..`.
+//! How each field of a snapshot is redacted. Exhaustive by construction: structs are destructured without `..`.
 
 use super::{Redact, Redactor};
 use crate::{
@@ -28,8 +28,8 @@ impl<T: Redact> Redact for Known<T> {
     }
 }
 
-/// `redacted` fields have types that know how; texts say what they hold: `ids`, `names`, the vendor's `words`; `kept` fields
-/// stay.
+/// `redacted` fields have types that implement [`Redact`]; texts are `ids`, `names` or the vendor's `words`; `kept`
+/// fields are unchanged.
 macro_rules! fields {
     ($($type:ident {
         $(redacted $($redacted:ident)+;)? $(ids $($id:ident)+;)? $(names $($name:ident)+;)? $(words $($word:ident)+;)?
@@ -170,7 +170,7 @@ impl Redact for WhyUnknown {
         match self {
             Self::NotAsked => Self::NotAsked,
             Self::Denied { action, code, request_id } => {
-                // Where no role could be assumed, the code is a sentence.
+                // If no role could be assumed, the code is a sentence.
                 Self::Denied { action: by.word(action), code: by.message(code), request_id: by.id(request_id) }
             }
             Self::Throttled { action } => Self::Throttled { action: by.word(action) },

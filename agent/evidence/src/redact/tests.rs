@@ -1,4 +1,4 @@
-//! Nothing of the original is left, over snapshots in which every field says something.
+//! No original survives, for snapshots in which every field is filled.
 
 use super::*;
 use crate::*;
@@ -9,7 +9,7 @@ use std::{
     net::IpAddr,
 };
 
-/// Runs with a keyed function that is good enough to tell texts apart.
+/// Runs with a keyed function that is good enough to give different texts different results.
 pub(super) fn by_key<T>(key: u64, run: impl FnOnce(&Redactor<'_>) -> T) -> T {
     run(&Redactor::new(&|input| keyed(key, input)))
 }
@@ -30,10 +30,10 @@ pub(super) fn cidr(text: &str) -> Cidr {
     Cidr::parse(text).unwrap()
 }
 
-/// In every text that must not survive.
+/// Contained in every text that must not survive.
 const MARK: &str = "Qx7";
 
-/// Makes texts and addresses, each once.
+/// Generates distinct texts and ids, and addresses.
 struct Maker {
     numbers: std::vec::IntoIter<u32>,
     count: u32,
@@ -74,7 +74,7 @@ impl Maker {
         Cidr::around(self.ip(), length)
     }
 
-    /// A reason that says everything it can.
+    /// A reason with all its fields filled.
     fn why(&mut self) -> WhyUnknown {
         let (id, address) = (self.text(), self.ip());
         let message = format!("no route to {address} for \"{id}\", {id}: os error 113");
@@ -220,7 +220,7 @@ impl Maker {
         (instance, eni)
     }
 
-    /// A snapshot in which every field says something. No `..`: a new field must be filled here.
+    /// A snapshot in which every field is filled. No `..`: a new field must be filled here.
     fn snapshot(&mut self) -> Snapshot {
         let (account, region): (AccountId, RegionId) = (self.id(""), "cn-qingdao".parse().unwrap());
         let at = Timestamp::from_millis(1);
@@ -344,7 +344,7 @@ fn snapshots() -> impl Strategy<Value = Vec<Snapshot>> {
     })
 }
 
-/// Every address and block that is a whole word of a text.
+/// Every IPv4 address and block that is a whole word of a text.
 fn addresses(text: &str) -> BTreeSet<Cidr> {
     let separators = |c: char| !(c.is_ascii_hexdigit() || ".:/".contains(c));
     let words = text.split(separators).filter(|word| word.matches('.').count() == 3);
@@ -360,7 +360,7 @@ proptest! {
         let (before, after) = (serde_json::to_string(&originals).unwrap(), serde_json::to_string(&redacted).unwrap());
         prop_assert!(before.contains(MARK) && !after.contains(MARK), "{after}");
         prop_assert!(!after.contains("杭州"), "{after}");
-        // An address may by chance be another's pseudonym, so what counts is that all are pseudonyms.
+        // An address may by chance equal the pseudonym of another, so the test checks that all are pseudonyms.
         let images = by_key(key, |by| addresses(&before).iter().map(|block| block.redact(by)).collect::<BTreeSet<_>>());
         prop_assert!(!images.is_empty());
         prop_assert!(addresses(&after).is_subset(&images), "{:?}", addresses(&after).difference(&images));

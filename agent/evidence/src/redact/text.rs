@@ -1,15 +1,16 @@
-//! Texts: ids, names, the vendor's words, and messages.
+//! Texts: ids, names, the vendor's terms, and messages.
 //!
-//! A pseudonym keeps what its text is, not which: `vpc-…` stays `vpc-…`, an account stays a number. In a message, rules in
-//! this order: 1. a text that is replaced elsewhere is replaced here. 2. A quoted text is replaced unless it is the name of
-//! a field of the API. 3. An address or a block becomes its pseudonym; an action or an error code of the API stays. 4. A word of letters
-//! stays, and so does a number of at most four digits. 5. Anything else becomes a pseudonym.
+//! A pseudonym keeps the kind of its text, not its identity: `vpc-…` stays `vpc-…`, an account stays a number. Rules
+//! for messages, in this order: 1. A text that is replaced elsewhere is replaced here. 2. A quoted text is replaced
+//! unless it is the name of an API field. 3. An address or a block becomes its pseudonym; an API action or error code
+//! stays. 4. A word of ASCII letters stays, and so does a number of at most four digits. 5. Anything else becomes a
+//! pseudonym.
 
 use super::{Redact, Redactor};
 use crate::Cidr;
 use std::{collections::BTreeSet, net::IpAddr};
 
-/// Prefixes of the vendor's ids; the longest that fits is kept.
+/// Prefixes of the vendor's ids; the longest one that matches is kept.
 const PREFIXES: [&str; 34] = [
     "cen-",
     "ecr-",
@@ -46,49 +47,49 @@ const PREFIXES: [&str; 34] = [
     "vtb-",
     "vpcpeer-",
 ];
-/// Digits of an account.
+/// Digits of the pseudonym of an account.
 const ACCOUNT_DIGITS: usize = 16;
-/// Characters of a pseudonym, five bits each: two of them are never the same.
+/// Characters of a pseudonym, five bits each: long enough that two of them are never the same.
 const PSEUDONYM_LENGTH: usize = 20;
 /// Digits of the longest number that a message may keep.
 const NUMBER_DIGITS_MAX: usize = 4;
 const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-/// Where the credentials of an instance's role are asked; stands for an action in gaps.
+/// Path from which the credentials of an instance's role are requested; stands for an action in gaps.
 const CREDENTIALS: &str = "ram/security-credentials";
 const KIND_TEXT: u8 = 1;
 const KIND_MAC: u8 = 2;
 
 impl Redactor<'_> {
-    /// An id, or any text that stands for one thing.
+    /// Pseudonym of an id, or of any text that identifies one thing.
     pub(crate) fn id(&self, text: &str) -> String {
         self.replaced(text, || self.pseudonym(text, prefix_of(text)))
     }
 
-    /// A name that somebody chose, empty when none.
+    /// Pseudonym of a name that a user chose; empty for an empty name.
     pub(super) fn name(&self, text: &str) -> String {
         self.replaced(text, || self.pseudonym(text, "name-"))
     }
 
-    /// A hardware address, or whatever stands in its place.
+    /// Pseudonym of a hardware address, or of any text in its place.
     pub(super) fn mac(&self, text: &str) -> String {
         self.replaced(text, || {
             let image = self.image(KIND_MAC, text.to_ascii_lowercase().as_bytes());
-            // The bit that says: chosen locally, by no maker.
+            // 0x02 is the bit for locally administered addresses, which no manufacturer assigns.
             image[..5].iter().fold("02".to_owned(), |mac, byte| format!("{mac}:{byte:02x}"))
         })
     }
 
-    /// A word of the vendor's; anything of another form is replaced.
+    /// Keeps a term of the vendor's; replaces a text of any other form.
     pub(super) fn word(&self, text: &str) -> String {
         let vendors = text.is_empty() || text == CREDENTIALS || is_action(text) || is_code(text) || is_spec(text);
         if vendors && !self.originals.borrow().contains_key(text) { text.to_owned() } else { self.id(text) }
     }
 
-    /// A message for people.
+    /// Redacts a message for people.
     pub(super) fn message(&self, text: &str) -> String {
         let mut text = text.to_owned();
         let mut placed = BTreeSet::new();
-        // The longer of two that begin alike comes first.
+        // Of two phrases that begin alike, the longer one comes first.
         for phrase in self.phrases.borrow().iter().rev().filter(|phrase| !phrase.is_empty()) {
             if text.contains(phrase.as_str()) {
                 let image = self.unknown(phrase);
@@ -126,13 +127,13 @@ impl Redactor<'_> {
         }
     }
 
-    /// Whether a word of a message names nothing.
+    /// Whether a word of a message identifies nothing.
     fn is_harmless(&self, word: &str) -> bool {
         let number = word.len() <= NUMBER_DIGITS_MAX && word.bytes().all(|byte| byte.is_ascii_digit());
         (number || is_letters(word) || is_action(word) || is_code(word)) && !self.originals.borrow().contains_key(word)
     }
 
-    /// A text of which only its form tells what it is.
+    /// Pseudonym of a text whose kind is known only from its form.
     fn unknown(&self, text: &str) -> String {
         if text.is_empty() {
             return String::new();
@@ -149,7 +150,7 @@ impl Redactor<'_> {
         self.pseudonym(text, prefix_of(text))
     }
 
-    /// Remembers what a text becomes.
+    /// Returns the pseudonym of a text and remembers it.
     fn replaced(&self, text: &str, image: impl FnOnce() -> String) -> String {
         if text.is_empty() {
             return String::new();
@@ -176,7 +177,7 @@ impl Redactor<'_> {
     }
 }
 
-/// The prefix of the vendor's that an id begins with, or one that says nothing.
+/// The vendor's prefix that an id begins with, or a neutral one.
 fn prefix_of(text: &str) -> &'static str {
     PREFIXES.into_iter().filter(|prefix| text.starts_with(prefix)).max_by_key(|p| p.len()).unwrap_or("x-")
 }
@@ -199,18 +200,18 @@ fn is_capitalised(text: &str) -> bool {
     is_letters(text) && text.starts_with(|c: char| c.is_ascii_uppercase())
 }
 
-/// Such as `vpc:DescribeVpcs`.
+/// Whether a text is an API action, such as `vpc:DescribeVpcs`.
 fn is_action(text: &str) -> bool {
     text.split_once(':')
         .is_some_and(|(product, call)| !product.is_empty() && is_letters(product) && is_field_name(call))
 }
 
-/// An error code, such as `Forbidden.RAM`.
+/// Whether a text is an error code, such as `Forbidden.RAM`.
 fn is_code(text: &str) -> bool {
     text.split('.').all(is_capitalised)
 }
 
-/// A specification, such as `Mini.2`.
+/// Whether a text is a specification, such as `Mini.2`.
 fn is_spec(text: &str) -> bool {
     text.split_once('.')
         .is_some_and(|(name, size)| is_capitalised(name) && size.len() <= 2 && size.parse::<u8>().is_ok())

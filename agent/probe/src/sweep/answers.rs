@@ -1,9 +1,9 @@
-//! What comes back to a sweep, and which probe it is about: answers, ICMP errors, and words on when a probe left or its
-//! answer came.
+//! What comes back to a sweep, and which probe it is about: answers, ICMP errors, and reports of when a probe left or
+//! its answer arrived.
 //!
-//! An answer is taken for what it proves by itself: agent, run, number, keyed tag, and the address that was asked. An error
-//! need not quote enough to prove anything; it is believed to be about the probe whose number, or else whose sequence number,
-//! it quotes, and never decides one.
+//! An answer is accepted for what it proves alone: agent, run, number, keyed tag, and the address that was probed.
+//! An error need not quote enough to prove anything; it is attributed to the probe whose number it quotes, or else
+//! whose sequence number it quotes, and never decides a probe.
 
 use super::{
     ErrorKind, Sweep, What,
@@ -14,8 +14,8 @@ use crate::{EchoKind, Heard, PAYLOAD_BYTES_MIN, Payload};
 use std::{net::IpAddr, time::Duration};
 
 impl Sweep {
-    /// An echo request that was seen leaving this host, and when. A packet that crosses several interfaces is seen at
-    /// each; the first is where it left the stack.
+    /// Records when an echo request was seen leaving this host. A packet that crosses several interfaces is seen on
+    /// each; the first is where it left the IP stack.
     pub fn seen_leaving(&mut self, at: Duration, packet: &Heard<'_>) {
         let Heard::Echo { kind: EchoKind::Request, payload, .. } = *packet else { return };
         let at = nanos(at);
@@ -28,8 +28,8 @@ impl Sweep {
         }
     }
 
-    /// An echo reply that was seen coming to this host, and when; [`Self::heard`] of the same is told later when it came,
-    /// and this counts. Seen several times, it came the first time.
+    /// Records when an echo reply was seen arriving at this host. This time takes precedence over the one that
+    /// [`Self::heard`] reports later for the same packet. If the reply is seen several times, the first one counts.
     pub fn seen_coming(&mut self, at: Duration, packet: &Heard<'_>) {
         let Heard::Echo { kind: EchoKind::Reply, payload, .. } = *packet else { return };
         let Some((number, _)) = self.seen(payload) else { return };
@@ -42,14 +42,14 @@ impl Sweep {
         }
     }
 
-    /// The probe of a packet on an interface, if it is one of the latest and not forged.
+    /// The probe of a packet on an interface, if it is one of the latest and the packet is not forged.
     fn seen(&mut self, payload: &[u8]) -> Option<(u64, &mut Slot)> {
         let number = self.number_in(payload)?;
         let slot = self.flight.slot(number).filter(|slot| payload[24..32] == slot.tag.to_be_bytes())?;
         Some((number, slot))
     }
 
-    /// A packet, and when it came by the kernel's word.
+    /// Processes a packet that was received; `at` is the kernel's receive time.
     pub fn heard(&mut self, at: Duration, packet: &Heard<'_>) {
         match *packet {
             Heard::Echo { kind: EchoKind::Reply, from, identifier, payload, .. } => {
@@ -71,7 +71,7 @@ impl Sweep {
         }
     }
 
-    /// An answer that another engine vouches for, with the time that it measured.
+    /// Records an answer that another engine reports, with the round-trip time that it measured.
     pub fn vouched(&mut self, number: u64, rtt: Duration) {
         let Some(slot) = self.flight.slot(number) else { return };
         let sent = slot.sent();
@@ -79,7 +79,7 @@ impl Sweep {
         self.decide(number, sent.saturating_add(nanos(rtt)));
     }
 
-    /// An ICMP error that another engine vouches for.
+    /// Records an ICMP error that another engine reports.
     pub fn vouched_error(&mut self, number: u64, from: IpAddr, icmp_type: u8, code: u8) {
         let to = self.order.targets[self.target_of(number)];
         let sequence = wire_sequence(self.sequence_of(number));
@@ -107,7 +107,8 @@ impl Sweep {
         }
     }
 
-    /// The number that a payload of this run claims. Agent, run and number name the probe; its tag is checked later.
+    /// The number that a payload of this run claims. Agent, run and number identify the probe; its tag is checked
+    /// later.
     fn number_in(&self, payload: &[u8]) -> Option<u64> {
         if !Payload::marks(payload) || payload[4..12] != self.order.agent.0.to_be_bytes() {
             return None;
@@ -116,7 +117,7 @@ impl Sweep {
         (word(12)? == self.order.run).then_some(u64::from(word(16)?) << 32 | u64::from(word(20)?))
     }
 
-    /// A genuine answer of the target.
+    /// Records a genuine answer of the target.
     fn decide(&mut self, number: u64, at: u64) {
         let target = self.target_of(number);
         let timeout = nanos(self.order.timeout);
@@ -159,14 +160,14 @@ impl Sweep {
         }
     }
 
-    /// Moves one probe from open or lost to received or late.
+    /// Moves one probe from open, lost or excused to received or late.
     fn settle(&mut self, target: usize, from: State, in_time: bool, was_rejected: bool) {
         let (book, total) = (&mut self.books[target], &mut self.total.tally);
         if from == State::Open {
             (book.open, total.open) = (book.open - 1, total.open - 1);
             self.outstanding -= 1;
         } else if from == State::Excused || book.lost == 0 {
-            // Of a probe long past it is not known which of the two it was.
+            // The history does not record which of the two an old probe was.
             (book.excused, total.excused) = (book.excused.saturating_sub(1), total.excused.saturating_sub(1));
         } else {
             (book.lost, total.lost) = (book.lost - 1, total.lost - 1);
@@ -193,7 +194,8 @@ impl Sweep {
         }
     }
 
-    /// Which probe is meant says the quoted payload where it was quoted, else the sequence number.
+    /// Records an ICMP error. The quoted payload identifies the probe if it was quoted, otherwise the sequence number
+    /// does.
     fn rejection(&mut self, from: IpAddr, icmp_type: u8, code: u8, to: IpAddr, (named, sequence): (Option<u64>, u16)) {
         let order = &self.order;
         let Ok(at) = self.by_address.binary_search_by_key(&to, |&at| order.targets[at as usize]) else { return };
@@ -225,7 +227,7 @@ impl Sweep {
         }
     }
 
-    /// The latest probe to a target that carried a sequence number: an error need not quote more.
+    /// The latest probe to a target that carried this sequence number: an error need not quote more.
     fn number_of(&self, target: usize, sequence: u16) -> Option<u64> {
         let (targets, target) = (self.order.targets.len() as u64, target as u64);
         let latest = self.flight.next().checked_sub(target + 1)? / targets;

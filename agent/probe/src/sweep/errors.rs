@@ -1,19 +1,19 @@
-//! ICMP errors and refusals of the own kernel: counted by kind in total, and by kind and sender for each target.
+//! ICMP errors and refusals by the local kernel: counted by kind in total, and by kind and sender for each target.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-/// Entries of targets, kinds and senders at most: a hostile network can invent any number of senders. What finds no
-/// entry is in the totals by kind all the same.
+/// Maximum number of entries of target, kind and sender: a hostile network can invent any number of senders. An error
+/// without an entry still counts in the totals by kind.
 const ENTRIES_MAX: usize = 65_536;
 
-/// What kind of error.
+/// Kind of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ErrorKind {
-    /// This host's kernel refused to send.
+    /// This host's kernel refused to send, with this errno.
     Refused(i32),
     /// An ICMP or ICMPv6 error.
     Icmp {
-        /// Whether of ICMPv6.
+        /// Whether it is an ICMPv6 error.
         v6: bool,
         /// ICMP type.
         icmp_type: u8,
@@ -23,12 +23,12 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// A redirect tells of a better way and stops nothing.
+    /// Whether the error is informational: a redirect reports a better next hop and stops no packet.
     pub fn is_informational(self) -> bool {
         matches!(self, Self::Icmp { v6: false, icmp_type: 5, .. } | Self::Icmp { v6: true, icmp_type: 137, .. })
     }
 
-    /// The name of an ICMP error, as in `unreachable-admin-prohibited`; none for a refusal, whose name is its errno's.
+    /// The name of an ICMP error, such as `unreachable-admin-prohibited`; `None` for a refusal, which its errno names.
     pub fn icmp_name(self) -> Option<String> {
         let Self::Icmp { v6, icmp_type, code } = self else { return None };
         let name = if v6 { name_v6(icmp_type, code) } else { name_v4(icmp_type, code) };
@@ -39,11 +39,11 @@ impl ErrorKind {
 /// Errors of one kind from one sender about one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeriesError {
-    /// What kind.
+    /// Kind of the errors.
     pub kind: ErrorKind,
-    /// Who sent it; none for this host's own kernel.
+    /// Sender of the errors; `None` for this host's own kernel.
     pub from: Option<IpAddr>,
-    /// How often.
+    /// Number of such errors.
     pub count: u64,
 }
 

@@ -1,48 +1,48 @@
-//! What is counted of a target and of the whole sweep, and the figures made of it.
+//! Counters of one target and of the whole sweep, and the figures derived from them.
 
 use super::sketch::{Dense, RELATIVE_ERROR, Sparse};
 use std::{net::IpAddr, time::Duration};
 
-/// Counts. At any time `sent = received + late + lost + excused + open`.
+/// Counters of probes. At any time `sent = received + late + lost + excused + open`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Taken by the kernel.
+    /// Accepted by the kernel.
     pub sent: u64,
-    /// Answered within the time-out, by the kernel's time of receipt.
+    /// Answered within the time-out, by the kernel's receive time.
     pub received: u64,
     /// Answered after the time-out.
     pub late: u64,
-    /// Never answered, though waited for the whole time-out.
+    /// Never answered, although the whole time-out was waited for.
     pub lost: u64,
-    /// Not answered either, while this host's own queue dropped packets, of which each may have been one of these answers:
-    /// no loss, since nobody can tell.
+    /// Not answered while this host's own queue dropped packets, each of which may have been one of these answers. Not
+    /// counted as loss, since it cannot be attributed.
     pub excused: u64,
-    /// On their way: neither answered nor given up.
+    /// In flight: neither answered nor given up.
     pub open: u64,
-    /// Of those lost: the ones that an ICMP error spoke of.
+    /// Lost probes that an ICMP error referred to.
     pub rejected: u64,
     /// Answers beyond the first. They count as nothing else.
     pub duplicates: u64,
-    /// Refused by this host's kernel; not among those sent.
+    /// Refused by this host's kernel; not counted in `sent`.
     pub refused: u64,
 }
 
 impl Tally {
-    /// Loss of those decided; `None` when nothing was.
+    /// Share of lost probes among those received, late and lost; `None` if there are none.
     pub fn loss(&self) -> Option<Share> {
         Share::of(self.lost, self.received + self.late + self.lost)
     }
 
-    /// Share that was answered of all that was tried, what this host refused included; `None` when nothing was tried.
+    /// Share of answered probes among those received, late, lost and refused; `None` if there are none.
     pub fn answered(&self) -> Option<Share> {
         Share::of(self.received + self.late, self.received + self.late + self.lost + self.refused)
     }
 }
 
-/// A share with the 95 % interval of Wilson.
+/// A share with its 95 % confidence interval (Wilson).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Share {
-    /// What was measured.
+    /// The measured share.
     pub rate: f64,
     /// Lower bound.
     pub low: f64,
@@ -51,7 +51,7 @@ pub struct Share {
 }
 
 impl Share {
-    /// `some` of `all`.
+    /// The share of `some` in `all`; `None` if `all` is zero.
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     pub fn of(some: u64, all: u64) -> Option<Self> {
         const Z: f64 = 1.959_964;
@@ -62,7 +62,7 @@ impl Share {
         let scale = 1.0 + Z * Z / n;
         let middle = (rate + Z * Z / (2.0 * n)) / scale;
         let half = Z * (rate * (1.0 - rate) / n + Z * Z / (4.0 * n * n)).sqrt() / scale;
-        // The bounds touch 0 and 1 exactly where nothing or all was counted; rounding must not say otherwise.
+        // The bounds are exactly 0 or 1 if nothing or everything was counted; rounding must not change that.
         let low = if some == 0 { 0.0 } else { (middle - half).max(0.0) };
         let high = if some == all { 1.0 } else { (middle + half).min(1.0) };
         Some(Self { rate, low, high })
@@ -72,38 +72,38 @@ impl Share {
 /// Figures of round-trip times.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RttFigures {
-    /// How many were measured.
+    /// Number of values measured.
     pub samples: u64,
-    /// Exact.
+    /// Minimum, exact.
     pub min: Duration,
-    /// Exact.
+    /// Maximum, exact.
     pub max: Duration,
-    /// Exact.
+    /// Mean, exact.
     pub mean: Duration,
-    /// Mean difference of neighbours in the order of arrival, each within its target.
+    /// Mean difference of consecutive values in the order of arrival, each within its target.
     pub jitter: Duration,
-    /// Nearest rank, off by `relative_error` at most.
+    /// Median by nearest rank, with an error of at most `relative_error`.
     pub p50: Duration,
-    /// Like `p50`.
+    /// 95th percentile, like `p50`.
     pub p95: Duration,
-    /// Like `p50`.
+    /// 99th percentile, like `p50`.
     pub p99: Duration,
-    /// By how much a percentile may be off, as a share of it.
+    /// Maximum error of a percentile, as a share of its value.
     pub relative_error: f64,
 }
 
-/// What is known of one target.
+/// Results of one target.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TargetFigures {
     /// Its address.
     pub address: IpAddr,
-    /// Counts.
+    /// Counters of its probes.
     pub tally: Tally,
-    /// Round-trip times of the answers, late ones included; `None` when there was none.
+    /// Round-trip times of the answers, late ones included; `None` if there was no answer.
     pub rtt: Option<RttFigures>,
 }
 
-/// Smallest, largest, sum, and the sum of the differences of neighbours.
+/// Minimum, maximum, sum, and the sum of the differences of consecutive values.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Moments {
     samples: u64,
@@ -114,7 +114,7 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
-    /// Takes a value and how far it was from the one before it.
+    /// Adds a value and its difference from the previous one.
     pub(crate) fn add(&mut self, nanos: u64, difference: Option<u64>) {
         self.min = if self.samples == 0 { nanos } else { self.min.min(nanos) };
         self.max = self.max.max(nanos);
@@ -129,7 +129,7 @@ impl Moments {
 
     fn figures(&self, percentiles: [u64; 3], differences: u64, relative_error: f64) -> Option<RttFigures> {
         let mean = self.sum.checked_div(self.samples)?;
-        // The smallest and the largest are known exactly, and no percentile lies beyond them.
+        // Minimum and maximum are exact, and no percentile lies beyond them.
         let [p50, p95, p99] = percentiles.map(|nanos| Duration::from_nanos(nanos.clamp(self.min, self.max)));
         Some(RttFigures {
             samples: self.samples,
@@ -145,7 +145,7 @@ impl Moments {
     }
 }
 
-/// What is kept of one target. Counts of 32 bits saturate; the totals beside them do not.
+/// State of one target. The 32-bit counters saturate; the totals beside them do not.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Book {
     pub(crate) sent: u64,
@@ -163,7 +163,7 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    /// How far the new value is from the one before it.
+    /// Adds a value; returns its difference from the previous one.
     pub(crate) fn add_rtt(&mut self, nanos: u64, entries_max: usize) -> Option<u64> {
         let difference = (self.moments.samples > 0).then(|| nanos.abs_diff(self.last));
         self.last = nanos;
@@ -187,13 +187,13 @@ impl Book {
     }
 
     pub(crate) fn rtt(&self) -> Option<RttFigures> {
-        // Of one target every value but the first has a neighbour.
+        // Every value of a target except the first has a predecessor.
         let differences = self.moments.samples.saturating_sub(1);
         self.moments.figures(self.sketch.at_ranks(self.moments.ranks()), differences, self.sketch.relative_error())
     }
 }
 
-/// What is kept of the whole.
+/// State of the whole sweep.
 #[derive(Debug)]
 pub(crate) struct Total {
     pub(crate) tally: Tally,
@@ -225,7 +225,8 @@ mod tests {
 
     #[test]
     fn one_target_takes_little_memory() {
-        // The address, its place by address, and the largest sketch of ten thousand targets, in pieces of an allocator.
+        // The address, its index by address, and the largest sketch for ten thousand targets, with the allocator's
+        // overhead.
         let of_allocator = 16;
         let sketch = (entries_max(10_000) + ENTRIES_GROWTH) * size_of::<u32>() + of_allocator;
         let target = size_of::<Book>() + size_of::<IpAddr>() + size_of::<u32>() + sketch;

@@ -1,13 +1,13 @@
-//! The probes of the recent past: those on their way, those decided a moment ago, and two bits for each of the last two
+//! Probes of the recent past: those in flight, those decided a moment ago, and two bits for each of the last two
 //! million.
 //!
 //! Three places, by age. The ring holds the latest probes, sixteen bytes each. A probe that is still open when the ring
-//! comes round moves to the stragglers, of which there are never more than the window allows. What was decided leaves
-//! two bits in the history, so that a reply that comes long after is still told to be late or a duplicate.
+//! wraps moves to the stragglers, of which there are never more than the window allows. A decided probe leaves two bits
+//! in the history, so that a reply that comes long after is still recognised as late or duplicate.
 
 use std::collections::VecDeque;
 
-/// Probes that the history remembers: twenty seconds at 100,000 a second, in half a mebibyte.
+/// Number of probes that the history remembers: twenty seconds at 100,000 a second, in half a mebibyte.
 pub(crate) const HISTORY_PROBES: u64 = 1 << 21;
 
 const STATE: u64 = 0b111;
@@ -15,23 +15,23 @@ const REJECTED: u64 = 0b1000;
 const STAMPED: u64 = 0b1_0000;
 const TIME_SHIFT: u32 = 5;
 
-/// What became of a probe so far.
+/// State of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Numbered, and not yet in the kernel's hands.
+    /// Numbered, and not yet accepted by the kernel.
     Unsent = 0,
-    /// On its way.
+    /// In flight.
     Open = 1,
     Answered = 2,
-    /// Nothing came in time; an answer that comes yet is taken.
+    /// Not answered in time; a later answer is still accepted.
     Expired = 3,
     Late = 4,
     Refused = 5,
-    /// Nothing came in time, and this host's own queue dropped packets meanwhile; an answer that comes yet is taken.
+    /// Not answered in time while this host's own queue dropped packets; a later answer is still accepted.
     Excused = 6,
 }
 
-/// When a probe was sent, what became of it, and its tag.
+/// Send time, state and tag of a probe.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Slot {
     word: u64,
@@ -55,7 +55,7 @@ impl Slot {
         self.word = self.word & !STATE | state as u64;
     }
 
-    /// Nanoseconds on the caller's clock.
+    /// Send time in nanoseconds on the caller's clock.
     pub(crate) fn sent(self) -> u64 {
         self.word >> TIME_SHIFT
     }
@@ -65,7 +65,7 @@ impl Slot {
         self.word = nanos << TIME_SHIFT | kept | if stamped { STAMPED } else { 0 };
     }
 
-    /// Whether the kernel told when it left.
+    /// Whether the kernel reported the send time.
     pub(crate) fn stamped(self) -> bool {
         self.word & STAMPED != 0
     }
@@ -79,23 +79,23 @@ impl Slot {
     }
 }
 
-/// What a decided probe left behind.
+/// What the history keeps of a decided probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Past {
-    /// In time or late; the next answer is a duplicate either way.
+    /// Answered in time or late; the next answer is a duplicate either way.
     Answered = 0,
     Expired = 1,
-    /// Expired, and an ICMP error spoke of it.
+    /// Expired, and an ICMP error referred to it.
     Rejected = 2,
     Refused = 3,
 }
 
-/// Where a probe is to be found.
+/// Where the state of a probe is kept.
 #[derive(Debug)]
 pub(crate) enum Place<'f> {
     Slot(&'f mut Slot),
     Past(Past),
-    /// Older than what is remembered.
+    /// Older than what the history remembers.
     Forgotten,
 }
 
@@ -126,7 +126,7 @@ impl Flight {
         self.next
     }
 
-    /// A slot for the next probe.
+    /// Allocates a slot for the next probe.
     pub(crate) fn allot(&mut self) -> (u64, &mut Slot) {
         let number = self.next;
         let ring = self.slots.len() as u64;
@@ -144,7 +144,7 @@ impl Flight {
         (number, &mut self.slots[index])
     }
 
-    /// A probe that was numbered; `None` for a number that was not given out yet.
+    /// Finds a probe by its number; `None` if that number has not been given out yet.
     pub(crate) fn find(&mut self, number: u64) -> Option<Place<'_>> {
         if number >= self.next {
             return None;
@@ -166,7 +166,7 @@ impl Flight {
         }
     }
 
-    /// Changes what the history says of a probe.
+    /// Changes what the history records of a probe.
     pub(crate) fn remember(&mut self, number: u64, past: Past) {
         if number + HISTORY_PROBES < self.next {
             return;
@@ -175,7 +175,7 @@ impl Flight {
         self.history[word] = self.history[word] & !(3 << shift) | (past as u64) << shift;
     }
 
-    /// The oldest probe on its way; those decided before it are let go.
+    /// The oldest undecided probe; the stragglers that were decided before it are moved to the history.
     pub(crate) fn oldest_open(&mut self) -> Option<(u64, Slot)> {
         while let Some((number, slot)) = self.stragglers.front().copied() {
             let Some(past) = past_of(slot) else { return Some((number, slot)) };
@@ -192,7 +192,7 @@ impl Flight {
         None
     }
 
-    /// As if all probes before this one had been answered.
+    /// Sets the state as if all probes before this one had been answered.
     #[cfg(test)]
     pub(crate) fn begin_at(&mut self, number: u64) {
         self.slots.iter_mut().for_each(|slot| slot.set_state(State::Answered));
@@ -212,12 +212,12 @@ impl Flight {
         })
     }
 
-    /// Slots of the ring.
+    /// Number of slots in the ring.
     pub(crate) fn slots(&self) -> usize {
         self.slots.len()
     }
 
-    /// Where in the ring a probe's slot is.
+    /// Index of a probe's slot in the ring.
     pub(crate) fn index(&self, number: u64) -> usize {
         // The remainder is below the length of a slice, which is a usize.
         #[expect(clippy::cast_possible_truncation, reason = "see above")]
@@ -238,7 +238,7 @@ fn past_of(slot: Slot) -> Option<Past> {
 
 fn place_in_history(number: u64) -> (usize, u32) {
     let at = number % HISTORY_PROBES;
-    // Below 2^21 / 32, and below 64.
+    // The first is below 2^21 / 32, the second below 64.
     ((at / 32) as usize, (at % 32) as u32 * 2)
 }
 

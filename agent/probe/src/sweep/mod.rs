@@ -1,18 +1,20 @@
-//! The mass machine: any number of probes to many targets, in memory that does not grow with their number.
+//! State machine for mass probing: any number of probes to many targets, in memory that does not grow with their
+//! number.
 //!
-//! It decides when the next probe leaves and to whom, what it carries, and what became of it. It opens no socket and
-//! reads no clock; times are nanoseconds and durations on the caller's monotonic clock. What it holds, always:
+//! Decides when the next probe is sent and to which target, what it carries, and what its outcome is. Opens no socket
+//! and reads no clock; times are nanoseconds and durations on the caller's monotonic clock. Invariants:
 //!
-//! 1. `sent = received + late + lost + excused + open`, for every target and in total; a duplicate counts as nothing but that.
-//! 2. An answer is known by agent, run, probe number and keyed tag *and* by coming from the address that was asked.
-//!    Identifier and ICMP sequence number only keep other people's packets away early.
-//! 3. A probe is given up only once everything that came within its time-out, and a grace after it, has been read: see
-//!    [`Sweep::drained`]. An answer that turns up even later, by a kernel stamp that proves it in time, takes the loss
-//!    back.
-//! 4. ICMP errors decide nothing: their senders limit their rate. They are counted by kind and sender, and a probe
-//!    that stays unanswered and was spoken of by one is lost *and* rejected.
-//! 5. A packet that this host's own queue dropped may have been the answer to any probe on its way then: as many of those as
-//!    packets were dropped are excused and not lost when nothing comes.
+//! 1. `sent = received + late + lost + excused + open`, for every target and in total; a duplicate counts only as a
+//!    duplicate.
+//! 2. An answer is identified by agent, run, probe number and keyed tag *and* by the probed address as its source.
+//!    Identifier and ICMP sequence number only filter foreign packets early.
+//! 3. A probe is given up only after everything that arrived within its time-out, and a grace period after it, has been
+//!    read: see [`Sweep::drained`]. An answer that turns up even later, with a kernel time stamp that proves it was in
+//!    time, reverts the loss.
+//! 4. ICMP errors decide nothing: their senders limit the rate. They are counted by kind and sender, and a probe that
+//!    stays unanswered and that an error referred to is lost *and* rejected.
+//! 5. A packet that this host's own queue dropped may have been the answer to any probe in flight then: as many of
+//!    those as packets were dropped are excused instead of lost if no answer comes.
 
 mod answers;
 mod errors;
@@ -35,30 +37,30 @@ use pace::Pace;
 use std::{collections::VecDeque, net::IpAddr, time::Duration};
 use template::{Template, Varying, Version};
 
-/// How long after its time-out a probe is still waited for: a stamped packet may lie in a queue of the kernel that
-/// reading the socket does not show yet.
+/// How long a probe is still waited for after its time-out: a stamped packet may lie in a kernel queue that a read of
+/// the socket does not show yet.
 const GRACE_NANOS: u64 = 20_000_000;
-/// Time before what found no room is offered again.
+/// Time before a probe that found no room is offered again.
 const ROOM_NANOS: u64 = 1_000_000;
 
-/// What a sweep is to do.
+/// Settings of a sweep.
 #[derive(Debug, Clone)]
 pub struct SweepSettings {
-    /// Whom to probe; at least one, none twice.
+    /// Addresses to probe; at least one, without duplicates.
     pub targets: Vec<IpAddr>,
-    /// Probes per target; none goes on until [`Sweep::finish_sending`].
+    /// Probes per target; `None` continues until [`Sweep::finish_sending`].
     pub count: Option<u64>,
-    /// Time between two probes to one target; zero for no bound of its own.
+    /// Time between two probes to one target; zero for no limit of this kind.
     pub period: Duration,
-    /// Probes per second over all targets; 0 is as fast as the window allows.
+    /// Probes per second over all targets; 0 for as fast as the window allows.
     pub rate_pps: u32,
-    /// Until when an answer counts as received.
+    /// Time within which an answer counts as received.
     pub timeout: Duration,
-    /// Probes on their way at most: what their answers occupy must fit the receive buffer.
+    /// Maximum number of probes in flight: their answers must fit the receive buffer.
     pub window: usize,
-    /// Bytes after the ICMP header.
+    /// Payload bytes after the ICMP header.
     pub payload_bytes: usize,
-    /// Who probes.
+    /// The probing agent.
     pub agent: AgentHash,
     /// ICMP identifier, fresh for each run.
     pub identifier: u16,
@@ -68,7 +70,7 @@ pub struct SweepSettings {
     pub seed: u64,
     /// Key of the tags.
     pub key: NonceKey,
-    /// Whether [`Sweep::seen_leaving`] will tell when each probe left.
+    /// Whether [`Sweep::seen_leaving`] will report when each probe left.
     pub stamps_departures: bool,
     /// Whether [`Sweep::take_fates`] is used.
     pub keeps_fates: bool,
@@ -79,69 +81,69 @@ pub struct SweepSettings {
 pub struct SweepProbe {
     /// Its number in the run.
     pub number: u64,
-    /// Whither.
+    /// Destination address.
     pub to: IpAddr,
 }
 
 /// What the kernel did with a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handover {
-    /// It took it.
+    /// The kernel accepted it.
     Taken,
-    /// It refused, with this error number.
+    /// The kernel refused it, with this errno.
     Refused(i32),
-    /// It had no room; the probe will be offered again.
+    /// The kernel had no room; the probe will be offered again.
     NoRoom,
 }
 
-/// What became of a probe, for whoever wants to know of each.
+/// Outcome of one probe, for callers that need each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fate {
     /// Index of the target.
     pub target: usize,
-    /// Which probe to that target, from 0.
+    /// Number of the probe among those to that target, from 0.
     pub sequence: u64,
-    /// When it was sent.
+    /// Send time.
     pub sent: Duration,
-    /// What became of it. After `Lost` there may come a second word, when an answer turns up after all.
+    /// The outcome. After `Lost` or `Excused` a second outcome may follow, if an answer arrives after all.
     pub what: What,
 }
 
-/// The word of a [`Fate`].
+/// The outcome in a [`Fate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
-    /// Answered in time, after so long.
+    /// Answered in time, after this round-trip time.
     Received(Duration),
-    /// Answered too late, after so long where that is still known.
+    /// Answered late, after this round-trip time if it is still known.
     Late(Option<Duration>),
     /// Not answered.
     Lost,
     /// Not answered, or answered by a packet that this host itself dropped.
     Excused,
-    /// Refused by this host.
+    /// Refused by this host, with this errno.
     Refused(i32),
 }
 
-/// Answers and errors that belong to no probe's count.
+/// Answers and errors that are not counted for any probe.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Oddities {
-    /// Echo replies, and errors, with our identifier that are not about us: another pinger's, or forged.
+    /// Echo replies and errors with our identifier that do not belong to this run: from another pinger, or forged.
     pub foreign: u64,
     /// Genuine answers from an address that was not asked.
     pub misdirected: u64,
-    /// Genuine answers to probes older than is remembered: late or duplicate, nobody can tell.
+    /// Genuine answers to probes that the history no longer remembers: whether late or duplicate is not known.
     pub forgotten: u64,
-    /// Genuine answers to probes that the kernel said it did not send.
+    /// Genuine answers to probes that the kernel reported as not sent.
     pub unsent_answered: u64,
-    /// Packets that this host's receive queues dropped. While not 0, losses cannot be attributed to the network.
+    /// Packets that this host's receive queues dropped. If not 0, losses cannot be attributed to the network.
     pub own_drops: u64,
-    /// Round-trip times that had to be measured without the kernel's word on when the probe left.
+    /// Round-trip times measured without a kernel time stamp of the departure.
     pub unstamped: u64,
     /// Probes that never found room in the kernel.
     pub unsent: u64,
 }
 
-/// The machine.
+/// State machine for mass probing.
 #[derive(Debug)]
 pub struct Sweep {
     order: SweepSettings,
@@ -149,34 +151,36 @@ pub struct Sweep {
     pace: Pace,
     flight: Flight,
     books: Vec<Book>,
-    /// Entries of each target's sketch.
+    /// Maximum number of entries in each target's sketch.
     entries_max: usize,
     total: Total,
     errors: Errors,
     oddities: Oddities,
-    /// Targets by address.
+    /// Indices of the targets, sorted by address.
     by_address: Vec<u32>,
     end: u64,
-    /// Numbered and neither decided nor refused.
+    /// Number of probes that are numbered and neither decided nor refused.
     outstanding: usize,
-    /// Packets dropped by our own queue that no probe was excused by yet, and the first probe that left after that was known.
+    /// Packets dropped by our own queue that have not excused a probe yet, and the first probe that left after that was
+    /// known.
     excuses: u64,
     excused_before: u64,
     again: VecDeque<u64>,
     again_at: u64,
-    /// Answered, and still without the word on when they left: number, when sent by our own clock, when answered.
+    /// Answered probes that still lack the kernel's departure time: number, send time by our own clock, arrival of the
+    /// answer.
     unstamped: Vec<(u64, u64, u64)>,
     /// How many of these were there before the last reading of all queues.
     unstamped_before: usize,
     fates: Vec<Fate>,
-    /// When answers came that were seen coming and not heard yet: number and time, in places as of the flight's slots.
-    /// Empty unless any is seen.
+    /// Arrival times of answers that were seen arriving and not heard yet: number and time, indexed like the slots of
+    /// `flight`. Empty until one is seen.
     coming: Box<[(u64, u64)]>,
     stopped: bool,
 }
 
 impl Sweep {
-    /// A sweep that has not begun.
+    /// A sweep that has not started.
     pub fn new(order: SweepSettings) -> Self {
         let targets = order.targets.len() as u64;
         let end = order.count.map_or(u64::MAX, |count| count.saturating_mul(targets));
@@ -214,8 +218,8 @@ impl Sweep {
         self.template.bytes()
     }
 
-    /// The next probe if one may leave now, written into `packet`, which must have [`Self::packet_bytes`]; `fresh` when
-    /// that buffer holds no probe of this sweep yet.
+    /// Returns the next probe if one may be sent now, written into `packet`, which must have [`Self::packet_bytes`].
+    /// `fresh` means that the buffer holds no probe of this sweep yet.
     pub fn poll(&mut self, now: Duration, packet: &mut [u8], fresh: bool) -> Option<SweepProbe> {
         let now = nanos(now);
         if self.stopped {
@@ -237,7 +241,7 @@ impl Sweep {
         Some(self.write(number, now, packet, fresh))
     }
 
-    /// What the kernel did with a probe that was polled.
+    /// Records what the kernel did with a probe that [`Self::poll`] returned.
     pub fn handed(&mut self, now: Duration, number: u64, what: Handover) {
         let target = self.target_of(number);
         let Some(slot) = self.flight.slot(number).filter(|slot| slot.state() == State::Unsent) else { return };
@@ -262,7 +266,7 @@ impl Sweep {
         }
     }
 
-    /// An engine that took a probe says that the kernel refused it.
+    /// Records that the kernel refused a probe that an engine had already taken.
     pub fn refused_after_all(&mut self, number: u64, errno: i32) {
         let target = self.target_of(number);
         let Some(slot) = self.flight.slot(number).filter(|slot| slot.state() == State::Open) else { return };
@@ -276,15 +280,15 @@ impl Sweep {
         self.tell(number, sent, What::Refused(errno));
     }
 
-    /// This host's receive queues dropped so many packets more.
+    /// Records that this host's receive queues dropped this many more packets.
     pub fn own_drops(&mut self, packets: u64) {
         self.oddities.own_drops += packets;
         self.excuses = self.excuses.saturating_add(packets);
         self.excused_before = self.flight.next();
     }
 
-    /// Everything that had come before `since` has been handed over: the queues were read to their end, beginning not
-    /// before `since`. Only this gives probes up.
+    /// Reports that everything that had arrived before `since` has been handed over: the queues were read to their end,
+    /// beginning not before `since`. Only this call gives probes up.
     pub fn drained(&mut self, since: Duration) {
         for (number, sent, at) in self.unstamped.drain(..self.unstamped_before).collect::<Vec<_>>() {
             self.oddities.unstamped += 1;
@@ -300,8 +304,8 @@ impl Sweep {
         }
     }
 
-    /// When [`Self::poll`] or [`Self::drained`] next has something to do; none when everything is decided, and none
-    /// when nothing but a packet can change anything.
+    /// When [`Self::poll`] or [`Self::drained`] next has something to do; `None` if everything is decided, or if only a
+    /// packet can change anything.
     pub fn next_deadline(&mut self, now: Duration) -> Option<Duration> {
         let now = nanos(now);
         let number = self.flight.next();
@@ -322,7 +326,7 @@ impl Sweep {
         send.into_iter().chain(expiry).min().map(Duration::from_nanos)
     }
 
-    /// Sends no more, and waits for what is on its way.
+    /// Sends no new probes, and waits for those in flight.
     pub fn finish_sending(&mut self) {
         self.end = self.flight.next();
         self.oddities.unsent += self.again.len() as u64;
@@ -334,7 +338,7 @@ impl Sweep {
         }
     }
 
-    /// Sends no more and waits no more. What is on its way stays open: nobody can tell what would have become of it.
+    /// Sends no more and waits no more. Probes in flight stay open: their outcome cannot be known.
     pub fn stop(&mut self) {
         self.finish_sending();
         self.stopped = true;
@@ -345,32 +349,32 @@ impl Sweep {
         self.stopped || (self.flight.next() >= self.end && self.outstanding == 0 && self.unstamped.is_empty())
     }
 
-    /// Whether probes leave as fast as they can.
+    /// Whether probes are sent as fast as possible.
     pub fn is_flat_out(&self) -> bool {
         self.pace.cell().is_none()
     }
 
-    /// Counts of the whole.
+    /// Counters over all targets.
     pub fn total(&self) -> Tally {
         self.total.tally
     }
 
-    /// Round-trip times of the whole.
+    /// Round-trip times over all targets.
     pub fn total_rtt(&self) -> Option<RttFigures> {
         self.total.rtt()
     }
 
-    /// The addresses, in order.
+    /// The addresses, in the order of the settings.
     pub fn targets(&self) -> &[IpAddr] {
         &self.order.targets
     }
 
-    /// Counts of one target.
+    /// Counters of one target.
     pub fn tally(&self, target: usize) -> Option<Tally> {
         self.books.get(target).map(Book::tally)
     }
 
-    /// All that is known of one target but its errors.
+    /// All results of one target except its errors.
     pub fn figures(&self, target: usize) -> Option<TargetFigures> {
         let (book, address) = (self.books.get(target)?, *self.order.targets.get(target)?);
         Some(TargetFigures { address, tally: book.tally(), rtt: book.rtt() })
@@ -381,17 +385,17 @@ impl Sweep {
         self.errors.of(target)
     }
 
-    /// Errors of the whole by kind.
+    /// Errors over all targets, by kind.
     pub fn errors(&self) -> Vec<(ErrorKind, u64)> {
         self.errors.by_kind()
     }
 
-    /// Answers and errors that belong to no probe's count.
+    /// Answers and errors that are not counted for any probe.
     pub fn oddities(&self) -> Oddities {
         self.oddities
     }
 
-    /// What was decided since the last call; empty unless `keeps_fates`.
+    /// Outcomes decided since the last call; empty unless `keeps_fates`.
     pub fn take_fates(&mut self) -> Vec<Fate> {
         std::mem::take(&mut self.fates)
     }
@@ -420,7 +424,7 @@ impl Sweep {
         let target = self.target_of(number);
         let Some(slot) = self.flight.slot(number) else { return };
         let (rejected, sent) = (slot.rejected(), slot.sent());
-        // An error that speaks of it tells what became of it.
+        // An ICMP error that refers to the probe explains its fate.
         let excused = self.excuses > 0 && number < self.excused_before && !rejected;
         slot.set_state(if excused { State::Excused } else { State::Expired });
         let (book, total) = (&mut self.books[target], &mut self.total.tally);
@@ -450,7 +454,8 @@ impl Sweep {
     }
 
     fn target_of(&self, number: u64) -> usize {
-        // A remainder of the number of targets, which is a usize; no number is given out when there are none.
+        // The remainder is below the number of targets, which is a usize; no number is given out if there are no
+        // targets.
         usize::try_from(number % (self.order.targets.len() as u64).max(1)).unwrap_or_default()
     }
 

@@ -1,34 +1,34 @@
 //! When the next probe is due.
 //!
 //! Probes go round the targets, one each, and are spread evenly: a *cell* is the time from one probe to the next, over
-//! all targets. Probes due within one tick leave together, since a wake-up for each costs more than three probes. Where
-//! probes are further apart than that, each is moved by a seeded share of its cell, so that probers started together
-//! do not stay together. Never do more than three milliseconds' worth leave at once, however late the prober wakes: what
-//! it is further behind moves the schedule. A policer on the way sees that much at once, and one probe more where a tick
-//! that came late is followed by one that does not.
+//! all targets. Probes due within one tick are sent together, since a wake-up for each costs more than three probes. If
+//! probes are further apart than that, each is delayed by a seeded share of its cell, so that probers started together
+//! do not stay synchronised. At most three milliseconds' worth of probes are sent at once, however late the prober
+//! wakes; any further delay shifts the schedule. A policer on the path sees that much at once, and one probe more if a
+//! late tick is followed by a punctual one.
 
 use std::time::Duration;
 
-/// Probes due within so much of each other leave together.
+/// Probes due within this time of each other are sent together.
 pub const TICK: Duration = Duration::from_millis(1);
 
 const TICK_NANOS: u64 = 1_000_000;
-/// Where fewer probes than this are due in a tick, more of them are waited for.
+/// If fewer probes than this are due in a tick, the pace waits for more of them.
 const TICK_PROBES_MIN: u64 = 5;
-/// Share of its cell by which a probe may come later: a tenth.
+/// The jitter of a probe is at most its cell divided by this: a tenth.
 const JITTER_SHARE: u64 = 10;
-/// Probes worth so much time may leave at once; being later than that moves the schedule. Slow paces wait so long for a
-/// tick, since there most of a probe's cost is the wake-up.
+/// Probes worth this much time may be sent at once; a longer delay shifts the schedule. Slow paces wait this long for a
+/// tick, since there the wake-up is most of a probe's cost.
 const BURST_NANOS: u64 = 3_000_000;
-/// A wake-up so late moves nothing yet.
+/// A wake-up that is late by this much does not shift the schedule yet.
 const LATE_NANOS: u64 = 900_000;
-/// Cells are counted in 2^-20 ns, so that a million probes stay within a nanosecond.
+/// Cells are counted in 2^-20 ns, so that the error over a million probes stays within a nanosecond.
 const FRACTION_BITS: u32 = 20;
 
 #[derive(Debug)]
 pub(crate) enum Pace {
     Even(Even),
-    /// As fast as the window allows; with a period of its own, each target's turn comes no sooner.
+    /// As fast as the window allows; with a period, each target is probed no more often than that.
     Flat {
         targets: u64,
         period: u64,
@@ -59,7 +59,7 @@ impl Pace {
         Self::Even(Even { cell, cell_nanos, seed, start: 0, due: 0, started: false })
     }
 
-    /// Whether the probe of this number, the next one, may leave now; if so it is taken to have left.
+    /// Whether the next probe, with this number, may be sent now; if so, it counts as sent.
     pub(crate) fn take(&mut self, now: u64, number: u64) -> bool {
         match self {
             Self::Even(even) => even.take(now, number),
@@ -70,7 +70,7 @@ impl Pace {
         }
     }
 
-    /// When the probe of this number, the next one, may leave.
+    /// When the next probe, with this number, may be sent.
     pub(crate) fn due(&self, now: u64, number: u64) -> u64 {
         match self {
             Self::Even(even) => even.may_leave(now, number),
@@ -81,7 +81,7 @@ impl Pace {
         }
     }
 
-    /// Time from one probe to the next; none when there is no plan.
+    /// Time from one probe to the next; `None` if there is no schedule.
     pub(crate) fn cell(&self) -> Option<u64> {
         match self {
             Self::Even(even) => Some(even.cell_nanos),
@@ -104,8 +104,9 @@ impl Even {
         true
     }
 
-    /// One probe leaves when its time comes, and those of the lag with it. Where a probe is worth more than that, being
-    /// one late is allowed all the same, or slow paces would never be kept.
+    /// Maximum delay that does not shift the schedule. A probe is sent when it is due, together with those of the
+    /// delay. If one probe is worth more than that, a delay of one probe is still allowed, or slow paces would never be
+    /// kept.
     fn lag_max(&self) -> u64 {
         match self.beat() {
             // The next tick may follow at once.
@@ -123,7 +124,7 @@ impl Even {
         if self.beat() == Beat::Alone { planned + self.jitter(number) } else { planned }
     }
 
-    /// The first probe leaves at once.
+    /// The first probe is sent without jitter.
     fn jitter(&self, number: u64) -> u64 {
         if number == 0 { 0 } else { mixed(self.seed ^ number) % (self.cell_nanos / JITTER_SHARE + 1) }
     }
@@ -135,7 +136,7 @@ impl Even {
         let due = self.due_at(number);
         match self.beat() {
             Beat::Tick => self.start + (due - self.start).div_ceil(TICK_NANOS) * TICK_NANOS,
-            // The last of them is waited for.
+            // The wake-up waits for the last probe of the group.
             Beat::Together(probes) => due + (probes - 1 - number % probes) * self.cell_nanos,
             Beat::Alone => due,
         }
@@ -153,14 +154,14 @@ impl Even {
     }
 }
 
-/// What leaves at one wake-up.
+/// What is sent at one wake-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Beat {
-    /// What is due within a tick.
+    /// All probes due within a tick.
     Tick,
-    /// So many probes.
+    /// This many probes.
     Together(u64),
-    /// Each probe by itself, when its own time comes.
+    /// Each probe alone, when it is due.
     Alone,
 }
 

@@ -1,19 +1,20 @@
 //! Percentiles of round-trip times in little memory: counts in buckets whose bounds grow geometrically.
 //!
-//! A value is answered by the middle of its bucket, which is off by [`RELATIVE_ERROR`] at most. [`Sparse`] keeps only
-//! the buckets that occur and suits thousands of targets; [`Dense`] keeps all and serves the total. A sparse sketch
-//! that would outgrow its bound makes its buckets twice as wide instead, and says so by [`Sparse::relative_error`].
+//! A value is represented by the middle of its bucket, with an error of at most [`RELATIVE_ERROR`]. [`Sparse`] keeps
+//! only the buckets that occur and suits thousands of targets; [`Dense`] keeps all and serves the total. A sparse
+//! sketch that would exceed its limit doubles the width of its buckets instead, which [`Sparse::relative_error`]
+//! reports.
 
-/// By how much a percentile may be off, as a share of it.
+/// Maximum error of a percentile, as a share of its value.
 pub const RELATIVE_ERROR: f64 = 0.01;
 
-/// The logarithm of the ratio of two bounds: (1 + e) / (1 - e) for that error.
+/// Logarithm of the ratio of two neighbouring bounds, which is (1 + e) / (1 - e) for that error.
 const STEP: f64 = 0.020_000_666_706_669_435;
-/// Buckets up to 2^64 ns.
+/// Number of buckets up to 2^64 ns.
 const BUCKETS: usize = 2_220;
-/// Entries of a sparse sketch at most: a distribution that fills a range of 1 to 46 without a hole.
+/// Maximum number of entries in a sparse sketch: covers a distribution from 1 to 46 without a gap.
 const ENTRIES_MAX: usize = 192;
-/// And at least, however many targets share the room: a range of 1 to 2.6.
+/// Minimum of that limit, however many targets share the memory: covers a range from 1 to 2.6.
 const ENTRIES_MIN: usize = 48;
 /// Entries of all targets together, in two mebibytes.
 const ENTRIES_OF_ALL: usize = 1 << 19;
@@ -33,7 +34,7 @@ fn bucket_of(nanos: u64) -> u32 {
     ((nanos.max(1) as f64).ln() / STEP) as u32
 }
 
-/// The value that is off by the same share from both bounds of a bucket.
+/// The value that has the same relative error to both bounds of a bucket.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -45,15 +46,16 @@ fn middle_of(bucket: u32, shift: u8) -> u64 {
     (2.0 * low * high / (low + high)).round() as u64
 }
 
-/// How many entries each of so many sketches may have before its buckets get wider.
+/// How many entries each of this many sketches may have before its buckets get wider.
 pub(crate) fn entries_max(sketches: usize) -> usize {
     (ENTRIES_OF_ALL / sketches.max(1)).clamp(ENTRIES_MIN, ENTRIES_MAX)
 }
 
-/// One number of 32 bits for every bucket that occurs: the bucket above, the count below, sorted by bucket.
+/// One 32-bit number for every bucket that occurs, sorted by bucket: the bucket in the high bits, the count in the low
+/// ones.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sparse {
-    /// Those in use, and behind them as many as fit before it grows again.
+    /// Entries in use, followed by free space for more.
     room: Box<[u32]>,
     used: u32,
     shift: u8,
@@ -70,19 +72,19 @@ impl Sparse {
             *entry += 1;
             return;
         }
-        // A full entry is followed by another one of its bucket.
+        // A full entry is followed by another entry of the same bucket.
         self.insert(after, bucket << COUNT_BITS | 1);
         if self.distinct_beyond(entries_max) {
             self.coarsen();
         }
     }
 
-    /// By how much a percentile of this sketch may be off, as a share of it.
+    /// Maximum error of a percentile of this sketch, as a share of its value.
     pub(crate) fn relative_error(&self) -> f64 {
         (STEP * f64::from(1u32 << self.shift) / 2.0).tanh()
     }
 
-    /// The values of the given ranks, which must rise; the first value has rank 1.
+    /// The values at the given ranks, which must be in ascending order; the first value has rank 1.
     pub(crate) fn at_ranks<const N: usize>(&self, ranks: [u64; N]) -> [u64; N] {
         let counts = self.entries().iter().map(|entry| (entry >> COUNT_BITS, u64::from(entry & COUNT_MAX)));
         walk(counts, self.shift, ranks)
@@ -106,14 +108,14 @@ impl Sparse {
     }
 
     fn distinct_beyond(&self, entries_max: usize) -> bool {
-        // Full entries do not count: they say how much was measured, not how widely it spreads.
+        // Full entries do not count: they show how much was measured, not how widely it spreads.
         self.entries().len() > entries_max
             && self.entries().iter().filter(|entry| **entry & COUNT_MAX < COUNT_MAX).count() > entries_max
     }
 
     fn coarsen(&mut self) {
         self.shift += 1;
-        // In place: no bucket gets further to the right.
+        // In place: no entry moves to the right.
         let mut merged = 0_usize;
         for read in 0..self.used as usize {
             let entry = self.room[read];
@@ -193,7 +195,7 @@ mod tests {
             let found = sparse.at_ranks(ranks.map(|rank| rank as u64));
             prop_assert_eq!(found, dense.at_ranks(ranks.map(|rank| rank as u64)));
             for (found, rank) in found.into_iter().zip(ranks) {
-                // Half a nanosecond of rounding comes on top.
+                // Half a nanosecond of rounding is added.
                 prop_assert!(off_by(found, values[rank - 1]) <= RELATIVE_ERROR + 0.000_5);
             }
         }

@@ -1,9 +1,9 @@
-//! Writing echo requests into one buffer again and again: only what differs from probe to probe is written and summed.
+//! Writes echo requests into one buffer repeatedly: only what differs between probes is written and summed.
 
 use crate::{NonceKey, PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN, Payload};
 
 const HEADER: usize = 8;
-/// Where the payload's round, sequence number, tag and filling begin in the packet.
+/// Offsets of the payload's round, sequence number, tag and padding in the packet.
 const ROUND: usize = HEADER + 12;
 const SEQUENCE: usize = HEADER + 20;
 const TAG: usize = HEADER + 24;
@@ -12,7 +12,7 @@ const FILLING: usize = HEADER + 32;
 #[derive(Debug)]
 pub(crate) struct Template {
     packet: Box<[u8]>,
-    /// Sum of all words that stay.
+    /// Sum of all words that do not change.
     sum: u64,
 }
 
@@ -31,7 +31,7 @@ impl Template {
         self.packet.len()
     }
 
-    /// Writes a packet; `fresh` when the buffer does not hold one of this template yet. Answers the tag.
+    /// Writes a packet and returns its tag; `fresh` means that the buffer holds no packet of this template yet.
     pub(crate) fn write(&self, packet: &mut [u8], fresh: bool, key: &NonceKey, varying: Varying) -> u64 {
         let Varying { version, sequence, round, number } = varying;
         if fresh {
@@ -52,23 +52,23 @@ impl Template {
     }
 }
 
-/// What differs from probe to probe.
+/// Fields that differ between probes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Varying {
     pub(crate) version: Version,
-    /// Of the ICMP header.
+    /// Sequence number in the ICMP header.
     pub(crate) sequence: u16,
-    /// Of the payload.
+    /// Round in the payload.
     pub(crate) round: u64,
-    /// The payload's sequence number.
+    /// Sequence number in the payload.
     pub(crate) number: u32,
 }
 
-/// The ICMP type of an echo request.
+/// IP version; the value is the ICMP type of an echo request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
     V4 = 8,
-    /// Its checksum covers addresses that only the kernel knows.
+    /// The checksum covers addresses that only the kernel knows.
     V6 = 128,
 }
 

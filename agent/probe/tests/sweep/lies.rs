@@ -1,4 +1,4 @@
-//! Every counting bug of other pingers that `peers.md` lists, replayed. Each test says what went wrong and where.
+//! Replays every counting bug of other pingers that `PROBING.md` §7 lists. Each test says what went wrong and where.
 
 use crate::world::{Sent, World, address, as_received, ms, order, us};
 use pingtong_probe::{ErrorKind, Handover, Share, What};
@@ -18,7 +18,7 @@ fn six_received_of_five_sent() {
     assert!(tally.loss().unwrap().rate.abs() < f64::EPSILON);
 }
 
-/// fping #97: sent and received wrong with slow hosts, whose answer comes when the next probe is out.
+/// fping #97: sent and received are wrong with slow hosts, whose answer arrives after the next probe was sent.
 #[test]
 fn a_slow_hosts_answer_is_counted_for_the_next_probe() {
     let mut world = World::new(order(1, 6));
@@ -46,7 +46,7 @@ fn duplicates_end_the_run_early() {
 }
 
 /// fping #191, #277: another process's replies counted as duplicates; iputils #489, #503, #507: random identifiers
-/// collide at 75 to 100 pings side by side.
+/// collide at 75 to 100 pings in parallel.
 #[test]
 fn replies_of_a_pinger_with_the_same_identifier_are_counted() {
     let mut worlds: Vec<World> = (0..4u32)
@@ -71,7 +71,7 @@ fn replies_of_a_pinger_with_the_same_identifier_are_counted() {
         assert_eq!((tally.sent, tally.received, tally.duplicates, tally.lost), (20, 20, 0, 0));
         assert_eq!(world.sweep.oddities().foreign, 60);
     }
-    // And one that copies everything but cannot make the tag.
+    // And one that copies everything but cannot compute the tag.
     let mut world = World::new(order(1, 1));
     let probe = world.send().remove(0);
     let mut forged = probe.icmp[8..].to_vec();
@@ -93,7 +93,7 @@ fn loss_appears_with_the_number_of_targets() {
             sent.extend(world.send());
             world.now += ms(1);
         }
-        // Nothing is read until long after every time-out: the kernel's stamps say what was in time.
+        // Nothing is read until long after every time-out: the kernel's time stamps show what was in time.
         let read_at = world.now + ms(30_000);
         for probe in &sent {
             world.answer(probe, probe.at + us(700));
@@ -141,7 +141,7 @@ fn one_targets_answer_is_counted_for_another() {
     assert_eq!(world.sweep.oddities().misdirected, 1);
 }
 
-/// influxdata/telegraf #6280, #8501: 4 or 6 pings are sent when told 3 or 5.
+/// influxdata/telegraf #6280, #8501: 4 or 6 pings are sent when 3 or 5 were requested.
 #[test]
 fn another_number_is_sent_than_asked_for() {
     for count in [1, 3, 5, 100] {
@@ -215,14 +215,14 @@ fn one_dead_target_stalls_the_others() {
     }
 }
 
-/// bloomberg/goldpinger #69: a ping of seconds that is the prober's own want of CPU.
+/// bloomberg/goldpinger #69: a ping of seconds that is the prober's own lack of CPU.
 #[test]
 fn the_probers_own_delay_is_taken_for_the_networks() {
     let mut order = order(1, 1);
     order.stamps_departures = true;
     let mut world = World::new(order);
     let probe = world.send().remove(0);
-    // It lay in our queue for 300 ms, and the answer was read two seconds late.
+    // The probe lay in our queue for 300 ms, and the answer was read two seconds late.
     world.leave(&probe, probe.at + ms(300));
     world.leave(&probe, probe.at + ms(301));
     world.now += ms(2_500);
@@ -234,7 +234,7 @@ fn the_probers_own_delay_is_taken_for_the_networks() {
     assert_eq!(world.sweep.oddities().unstamped, 0);
 }
 
-/// The same when the word on the departure comes after the answer, and when it never comes.
+/// The same when the departure stamp arrives after the answer, and when it never arrives.
 #[test]
 fn an_answer_that_overtakes_the_departures_stamp_is_measured_from_it() {
     let mut order = order(2, 1);
@@ -256,7 +256,7 @@ fn an_answer_that_overtakes_the_departures_stamp_is_measured_from_it() {
     assert!(world.sweep.is_done());
 }
 
-/// The same when what came is delivered late: that it was seen coming counts, and only its first coming.
+/// The same when the answer is delivered late: the time at which it was seen arriving counts, the first time only.
 #[test]
 fn an_answer_came_when_it_was_first_seen_coming() {
     let mut order = order(1, 2);
@@ -328,7 +328,7 @@ fn probes_beyond_65535_are_mixed_up() {
     world.wait();
     let tally = world.sweep.total();
     assert_eq!((tally.sent, tally.received, tally.lost), (200_000, 199_996, 4));
-    // Answers that come a hundred thousand probes later are late, each once.
+    // Answers that come a hundred thousand probes later are late, each counted once.
     for probe in [&stale[0], &stale[1], &stale[1]] {
         world.answer(probe, world.now);
     }
@@ -336,8 +336,8 @@ fn probes_beyond_65535_are_mixed_up() {
     assert_eq!((tally.received, tally.late, tally.lost, tally.duplicates), (199_996, 2, 2, 1));
 }
 
-/// surge-ping returns `Ok` for unreachables and redirects; icmp errors are limited to a few a second, so they cannot be
-/// counted as losses either.
+/// surge-ping returns `Ok` for unreachables and redirects; ICMP errors are limited to a few per second, so they cannot
+/// be counted as losses either.
 #[test]
 fn an_icmp_error_is_taken_for_an_answer_or_for_the_end() {
     let router = [192, 0, 2, 1].into();
@@ -361,16 +361,16 @@ fn an_icmp_error_is_taken_for_an_answer_or_for_the_end() {
             ("redirect".to_owned(), Some(router.into())),
         ]
     );
-    // An unanswered ARP is told after three seconds, long after the probe was given up.
+    // An unanswered ARP request is reported after three seconds, long after the probe was given up.
     world.error(&sent[2], router, 3, 1);
     assert_eq!(world.sweep.total().rejected, 2);
-    // And an answer takes everything back.
+    // And an answer reverts loss and rejection.
     world.answer(&sent[0], sent[0].at + ms(2));
     let tally = world.sweep.total();
     assert_eq!((tally.received, tally.lost, tally.rejected), (2, 1, 1));
 }
 
-/// An error about another pinger's probe with our identifier and sequence number is no error of ours.
+/// An error about another pinger's probe with our identifier and sequence number is not counted as ours.
 #[test]
 fn an_icmp_error_about_anothers_probe_is_counted() {
     let mut world = World::new(order(1, 1));
@@ -385,7 +385,7 @@ fn an_icmp_error_about_anothers_probe_is_counted() {
     assert_eq!(world.sweep.errors().len(), 1);
 }
 
-/// A reply late by a little is neither lost nor received, and the ring's reuse does not change that.
+/// A reply that is slightly late is neither lost nor received, and reuse of the ring does not change that.
 #[test]
 fn a_late_reply_is_counted_as_received_or_not_at_all() {
     let mut world = World::new(order(1, 3));
@@ -394,8 +394,8 @@ fn a_late_reply_is_counted_as_received_or_not_at_all() {
     assert_eq!((tally.received, tally.late, tally.lost, tally.sent), (2, 1, 0, 3));
 }
 
-/// What this host's own queues dropped must never read as loss of the network: each dropped packet may have been the answer to
-/// one of the probes on their way then. What was decided before, and what leaves later, it was not.
+/// Packets that this host's own queues dropped must never count as network loss: each may have been the answer to one
+/// of the probes in flight then, but not to one decided before or sent later.
 #[test]
 fn the_probers_own_drops_are_silently_loss() {
     let mut world = World::new(order(1, 2));
@@ -412,7 +412,8 @@ fn the_probers_own_drops_are_silently_loss() {
     assert!(before > 0);
 }
 
-/// As many as were dropped and no more; an answer that comes all the same, or an error, tells what became of a probe.
+/// Only as many probes as packets were dropped are excused; an answer that still arrives, or an error, shows what
+/// became of a probe.
 #[test]
 fn own_drops_excuse_every_loss() {
     let mut world = World::new(order(4, 1));
@@ -426,7 +427,7 @@ fn own_drops_excuse_every_loss() {
     world.sweep.drained(world.now);
     let tally = world.sweep.total();
     assert_eq!((tally.sent, tally.excused, tally.lost), (4, 2, 2));
-    // It came in time by the kernel's stamp, and was read late.
+    // It arrived in time by the kernel's time stamp, and was read late.
     world.answer(&sent[0], sent[0].at + ms(100));
     let tally = world.sweep.total();
     assert_eq!((tally.received, tally.excused, tally.lost), (1, 1, 2));
@@ -434,7 +435,7 @@ fn own_drops_excuse_every_loss() {
     assert_eq!((world.sweep.total().duplicates, world.sweep.total().excused), (1, 1));
 }
 
-/// An interrupt decides nothing about what is on its way.
+/// An interrupt decides nothing about probes in flight.
 #[test]
 fn an_interrupt_makes_losses() {
     let mut world = World::new(order(4, 100));
@@ -450,7 +451,7 @@ fn an_interrupt_makes_losses() {
     assert_eq!((tally.sent, tally.received, tally.open, tally.lost), (sent.len() as u64, 1, sent.len() as u64 - 1, 0));
 }
 
-/// No room in the kernel's queues is neither a refusal nor a loss; the probe goes out once there is room.
+/// No room in the kernel's queues is neither a refusal nor a loss; the probe is sent once there is room.
 #[test]
 fn a_full_queue_loses_probes() {
     let mut world = World::new(order(2, 2));
@@ -476,7 +477,7 @@ fn a_full_queue_loses_probes() {
     assert!(world.sweep.is_done());
 }
 
-/// Each probe's fate, for whoever compares it with a capture.
+/// The outcome of each probe, for comparison with a capture.
 #[test]
 fn every_probe_has_one_last_word() {
     let mut settings = order(2, 2);

@@ -4,8 +4,8 @@ use crate::world::{World, ms, order, us};
 use proptest::prelude::*;
 use std::time::Duration;
 
-/// Runs a sweep of `targets` for `count` probes each and gives the times of departure. `delays` say, in microseconds
-/// and in turn, how late the loop wakes.
+/// Runs a sweep of `targets` with `count` probes each and returns the departure times. `delays` are how late the loop
+/// wakes, in microseconds, used in turn.
 fn departures(targets: usize, count: u64, period: Duration, rate: u32, delays: &[u64]) -> Vec<Duration> {
     let mut settings = order(targets, count);
     (settings.period, settings.rate_pps) = (period, rate);
@@ -47,7 +47,7 @@ fn rates() -> impl Strategy<Value = u32> {
     prop_oneof![Just(700u32), Just(1_000), Just(4_000), Just(5_000), Just(20_000), 700u32..60_000]
 }
 
-/// How full a bucket that drains at the rate gets: what a policer on the way would have to let pass at once.
+/// Maximum level of a bucket that drains at `rate`: the burst that a policer on the path would have to pass at once.
 fn deepest(times: &[Duration], rate: u32) -> f64 {
     let (mut level, mut most, mut before) = (0.0f64, 0.0f64, times[0]);
     for time in times {
@@ -85,7 +85,7 @@ proptest! {
         let times = departures(10, u64::from(rate) / 30, Duration::ZERO, rate, &delays);
         let most = deepest(&times, rate);
         prop_assert!(most <= f64::from(rate) * 3e-3 + 1.0, "{most} of {rate}");
-        // From 5,000 a second on there are ticks of a millisecond, of which two may follow each other at once.
+        // From 5,000 per second on there are ticks of one millisecond, two of which may follow each other at once.
         let within = if rate < 5_000 { us(1) } else { ms(1) };
         let together = burst(&times, within);
         prop_assert!(together * 1_000 <= usize::try_from(rate * 3).unwrap() + 1_000, "{together} of {rate}");

@@ -1,5 +1,6 @@
-//! Random traces against a naive model that keeps everything: answers in time and late, doubled, reordered, forged, from
-//! elsewhere, of another pinger; errors, refusals, full queues, and a reader that comes late. Some 10^6 events in all.
+//! Random traces against a naive model that keeps everything: answers in time and late, duplicated, reordered, forged,
+//! from another address, from another pinger; errors, refusals, full queues, and a slow reader. Some 10^6 events in
+//! all.
 
 use crate::world::{Sent, World, ms, order};
 use pingtong_probe::{Handover, Tally};
@@ -12,7 +13,7 @@ struct Script {
     handed: Handed,
     /// Milliseconds after which answers come; the time-out is 40.
     answers: Vec<u16>,
-    /// How long, in milliseconds, each lies in a queue that reading does not show.
+    /// How long, in milliseconds, each answer lies in a queue that a read does not show.
     hidden: u8,
     error: Option<(u8, u8, u16)>,
     noise: Noise,
@@ -98,7 +99,7 @@ enum Coming {
     Noise(Sent, Noise),
 }
 
-/// Drives one trace to its end and gives machine and model.
+/// Runs one trace to its end and returns the sweep and the model.
 fn play(targets: usize, window: usize, flat: bool, scripts: &[Script], naps: &[u8]) -> (World, Model) {
     let mut settings = order(targets, (scripts.len() / targets) as u64);
     settings.timeout = ms(40);
@@ -107,7 +108,7 @@ fn play(targets: usize, window: usize, flat: bool, scripts: &[Script], naps: &[u
     settings.rate_pps = if flat { 0 } else { 1_000_000 };
     let mut world = World::new(settings);
     let mut model = Model::default();
-    // When it can be read, when the kernel says that it came, in the order of coming.
+    // When it can be read, when the kernel says that it arrived, and what it is; in order of arrival.
     let mut coming: Vec<(Duration, Duration, Coming)> = vec![];
     let mut naps = naps.iter().cycle();
     for _ in 0..100_000 {
@@ -214,7 +215,7 @@ proptest! {
         let odd = world.sweep.oddities();
         prop_assert_eq!((odd.foreign, odd.misdirected, odd.forgotten, odd.unsent_answered), (model.foreign, model.misdirected, 0, 0));
         let answered = tally.received + tally.late;
-        // The time of a late answer whose slot was used again is not known any more.
+        // The round-trip time of a late answer whose slot was reused is no longer known.
         let measured = world.sweep.total_rtt().map_or(0, |rtt| rtt.samples);
         prop_assert!(measured <= answered && measured >= tally.received);
     }

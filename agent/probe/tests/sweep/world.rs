@@ -18,7 +18,7 @@ pub(crate) fn address(target: usize) -> Ipv4Addr {
     Ipv4Addr::from(0x0a00_0000 + u32::try_from(target).unwrap())
 }
 
-/// So many targets, `count` probes each, one every 100 ms, one second to answer.
+/// Settings for this many targets, `count` probes each, one every 100 ms, with a time-out of one second.
 pub(crate) fn order(targets: usize, count: u64) -> SweepSettings {
     SweepSettings {
         targets: (0..targets).map(|target| IpAddr::V4(address(target))).collect(),
@@ -38,7 +38,7 @@ pub(crate) fn order(targets: usize, count: u64) -> SweepSettings {
     }
 }
 
-/// A probe as it left.
+/// A probe as it was sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Sent {
     pub(crate) number: u64,
@@ -70,14 +70,14 @@ impl World {
         Self { sweep, now: ms(5_000), buffer }
     }
 
-    /// The next probe if one is due, before the kernel had its say.
+    /// Returns the next probe if one is due; the kernel's decision on it is not reported yet.
     pub(crate) fn poll(&mut self) -> Option<Sent> {
         let SweepProbe { number, to } = self.sweep.poll(self.now, &mut self.buffer, true)?;
         let IpAddr::V4(to) = to else { panic!("{to}") };
         Some(Sent { number, to, at: self.now, icmp: self.buffer.clone() })
     }
 
-    /// All that is due, taken by the kernel.
+    /// Sends all probes that are due; the kernel accepts them.
     pub(crate) fn send(&mut self) -> Vec<Sent> {
         let mut sent = vec![];
         while let Some(probe) = self.poll() {
@@ -87,12 +87,12 @@ impl World {
         sent
     }
 
-    /// The genuine answer to a probe.
+    /// Delivers the genuine answer to a probe.
     pub(crate) fn answer(&mut self, probe: &Sent, at: Duration) {
         self.reply(probe.to, probe.identifier(), &probe.icmp[8..], at);
     }
 
-    /// Seen at an interface.
+    /// Reports that the probe was seen leaving an interface.
     pub(crate) fn leave(&mut self, probe: &Sent, at: Duration) {
         let packet = Heard::Echo {
             kind: EchoKind::Request,
@@ -129,9 +129,9 @@ impl World {
         self.sweep.heard(at, &packet);
     }
 
-    /// An ICMP error that quotes a probe.
+    /// Delivers an ICMP error that quotes a probe.
     pub(crate) fn error(&mut self, probe: &Sent, from: Ipv4Addr, icmp_type: u8, code: u8) {
-        // Some senders quote no more than they must, others the whole.
+        // Some senders quote only what they must, others the whole packet.
         let quoted: &[u8] = if probe.number.is_multiple_of(2) { &[] } else { &probe.icmp[8..] };
         self.error_quoting(probe, quoted, from, icmp_type, code);
     }
@@ -149,8 +149,8 @@ impl World {
         self.sweep.heard(self.now, &packet);
     }
 
-    /// Goes from deadline to deadline until all is decided; `respond` gives the answers to what was sent: when, after
-    /// the sending, and by which payload the answer comes.
+    /// Goes from deadline to deadline until everything is decided; `respond` returns the delays after which answers to
+    /// a probe arrive.
     pub(crate) fn run(&mut self, mut respond: impl FnMut(&Sent) -> Vec<Duration>) {
         let mut coming: Vec<(Duration, Sent)> = vec![];
         for _ in 0..2_000_000 {
@@ -174,14 +174,14 @@ impl World {
         panic!("the sweep does not end");
     }
 
-    /// Lets the time-outs of all that is on its way pass, and reads everything.
+    /// Lets the time-outs of all probes in flight pass, and reads everything.
     pub(crate) fn wait(&mut self) {
         self.now += ms(1_100);
         self.sweep.drained(self.now);
     }
 }
 
-/// What a probe's packet looks like to whoever receives it.
+/// Whether the receiver parses a probe's packet as an echo request.
 pub(crate) fn as_received(icmp: &[u8]) -> bool {
     let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
     packet[2..4].copy_from_slice(&u16::try_from(20 + icmp.len()).unwrap().to_be_bytes());

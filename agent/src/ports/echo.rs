@@ -1,12 +1,15 @@
-//! Echoes datagrams of other agents at ports that nobody serves, so that UDP probes between agents have an answer.
+//! Echoes datagrams of other agents at ports without a service, so that UDP probes between agents get a reply.
 //!
-//! Rules. 1. A port is opened only when the plan expects probes there *and* the agent's own settings name it (`udp_echo`):
-//! a port held here cannot be opened by a service that starts later. 2. Only a probe is echoed: its tag verifies, and it
-//! comes from the address and bears the mark of the agent that the plan expects there; anything else is dropped in silence,
-//! so that nobody can make two hosts talk to each other or be answered under a forged address without the key. 3. The echo is
-//! the probe, byte for byte: nothing is amplified. A port that a service has already is the service's own.
+//! 1. A port is opened only if the plan expects probes there *and* the agent's own settings name it (`udp_echo`): a
+//!    port held here cannot be opened by a service that starts later.
+//! 2. Only a probe is echoed: its tag verifies, it comes from the address that the plan expects, and it carries the
+//!    mark of the agent expected there. Anything else is dropped silently, so that without the key nobody can make two
+//!    hosts talk to each other or have replies sent to a forged address.
+//! 3. The echo is the probe, byte for byte: nothing is amplified.
+//!
+//! A port that a service already uses is left to the service.
 
-use crate::port_sockets::Watched;
+use crate::ports::sockets::Watched;
 use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 use pingtong_evidence::{PlanArrival, Protocol};
 use pingtong_probe::{AgentHash, NonceKey, PAYLOAD_BYTES_MAX, Payload};
@@ -18,16 +21,16 @@ use std::{
 };
 use tokio::io::unix::AsyncFd;
 
-/// Echoes sent before others get their turn.
+/// Maximum echoes sent before other work gets its turn.
 const ECHOES_MAX: usize = 64;
-/// Sockets told of at a time.
+/// Maximum events read at a time.
 const EVENTS_MAX: usize = 16;
-/// Ports opened at most: each holds a descriptor and a place in the host's port space.
+/// Maximum ports opened: each holds a descriptor and a port of the host.
 const PORTS_MAX: usize = 64;
 
 type Place = (IpAddr, u16);
 
-/// All ports that are echoed at.
+/// All ports at which probes are echoed.
 #[derive(Debug)]
 pub struct PortEcho {
     epoll: AsyncFd<Watched>,
@@ -35,17 +38,17 @@ pub struct PortEcho {
     key: NonceKey,
     expected: Vec<(PlanArrival, AgentHash)>,
     open: BTreeMap<Place, UdpSocket>,
-    /// Why some are not echoed at though both sides want it.
+    /// Why there is no echo at some ports although both sides want it.
     failed: BTreeMap<Place, String>,
     /// Whether the last turn stopped before the end.
     more: bool,
 }
 
 impl PortEcho {
-    /// None yet; `allowed` are the ports of the agent's settings.
+    /// Creates it without open ports; `allowed` are the ports of the agent's settings.
     ///
     /// # Errors
-    /// When the kernel has no epoll descriptor left.
+    /// Fails if the kernel has no epoll descriptor left.
     pub fn new(allowed: Vec<u16>) -> io::Result<Self> {
         let (expected, open, failed) = (vec![], BTreeMap::new(), BTreeMap::new());
         Ok(Self {
@@ -59,7 +62,7 @@ impl PortEcho {
         })
     }
 
-    /// Takes the plan: opens what is new and both sides want, and lets go of the rest.
+    /// Applies the plan: opens the new ports that both sides want, and closes the rest.
     pub fn plan(&mut self, key: NonceKey, arrivals: &[PlanArrival]) {
         let wanted = |arrival: &&PlanArrival| arrival.protocol == Protocol::Udp && self.allowed.contains(&arrival.port);
         let expected = arrivals.iter().filter(wanted).map(|arrival| (arrival.clone(), AgentHash::of(&arrival.agent)));
@@ -70,7 +73,7 @@ impl PortEcho {
         self.retry();
     }
 
-    /// Opens what is wanted and not open: an address may come to the host later, and a service may go.
+    /// Opens ports that are wanted and not open: an address may be added to the host later, and a service may end.
     pub fn retry(&mut self) {
         self.failed.clear();
         for (arrival, _) in &self.expected {
@@ -84,7 +87,7 @@ impl PortEcho {
                     tracing::info!(address = %place.0, port = place.1, "probes of other agents are echoed at this UDP port");
                     self.open.insert(place, socket);
                 }
-                // A service has the port: it answers for itself.
+                // A service uses the port and answers for itself.
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
                 Err(error) => {
                     self.failed.insert(place, format!("no echo at UDP {}: {error}", SocketAddr::from(place)));
@@ -93,12 +96,12 @@ impl PortEcho {
         }
     }
 
-    /// Why some of what was asked for is not echoed at, in words.
+    /// Why there is no echo at some of the wanted ports, as text.
     pub fn failed(&self) -> Vec<String> {
         self.failed.values().cloned().collect()
     }
 
-    /// Waits until a datagram has come.
+    /// Waits until a datagram has arrived.
     pub async fn ready(&self) {
         if self.more {
             return;
@@ -109,7 +112,7 @@ impl PortEcho {
         }
     }
 
-    /// Echoes what has come.
+    /// Echoes the datagrams that have arrived.
     pub fn answer(&mut self) {
         self.more = false;
         let mut left = ECHOES_MAX;
@@ -185,7 +188,7 @@ mod tests {
         UdpSocket::bind((HERE, 0)).unwrap().local_addr().unwrap().port()
     }
 
-    /// A datagram's echo, when there is one; the loopback delivers before `send` returns.
+    /// Sends a datagram and returns its echo, if any; the loopback delivers before `send` returns.
     fn ask(echo: &mut PortEcho, from: &UdpSocket, port: u16, payload: &[u8]) -> Option<Vec<u8>> {
         from.send_to(payload, (HERE, port)).unwrap();
         echo.answer();
@@ -218,7 +221,7 @@ mod tests {
         let mut echo = PortEcho::new(vec![other]).unwrap();
         echo.plan(key(), &[expected(port)]);
         assert!(UdpSocket::bind((HERE, port)).is_ok() && UdpSocket::bind((HERE, other)).is_ok());
-        // A connection's port is no business of an echo.
+        // An expected TCP connection opens no port for echoes.
         echo.plan(key(), &[PlanArrival { protocol: Protocol::Tcp, ..expected(other) }]);
         let service = UdpSocket::bind((HERE, other)).unwrap();
         echo.plan(key(), &[expected(other)]);

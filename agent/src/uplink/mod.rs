@@ -1,14 +1,21 @@
-//! The way of reports to the collector: into the spool first, out of it when the collector says that it has them.
+//! The path of reports to the collector: first into the spool, and out of it once the collector acknowledges them.
 //!
-//! One batch is on its way at a time, so order holds. Nothing is dropped while it may still be accepted: no answer and
-//! server errors are tried again with back-off; a batch that the collector calls bad is split until the bad report
-//! stands alone, and only that one is dropped and counted.
+//! One batch is in flight at a time, so that the order is kept. Nothing is dropped while it may still be accepted:
+//! missing responses and server errors are retried with backoff. A batch that the collector calls invalid is split
+//! until the invalid report is alone, and only that one is dropped and counted.
+
+pub mod client;
+pub(crate) mod outbox;
+pub(crate) mod plan_watch;
+pub mod spool;
 
 use crate::{
     backoff::Backoff,
     clock::{Clock, wall},
-    collector::{Collector, CollectorError},
-    spool::Spool,
+    uplink::{
+        client::{Collector, CollectorError},
+        spool::Spool,
+    },
 };
 use pingtong_evidence::{AccountId, Ack, AgentId, ClockFact, InstanceId, Report, ReportId, SCHEMA, Timestamp};
 use std::{collections::BTreeSet, future::Future, pin::Pin, time::Duration};
@@ -17,31 +24,32 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-/// Reports and bytes of one batch at most; the collector's own bound is larger.
+/// Maximum reports and bytes of one batch; the collector's own limit is larger.
 const BATCH_REPORTS_MAX: usize = 256;
 const BATCH_BYTES_MAX: u64 = 1 << 20;
-/// Lots of reports between the run loop and the spool. The spool only writes files, so this is seconds of work.
+/// Groups of reports that may queue between the run loop and the spool. The spool only writes files, so this is seconds
+/// of work.
 pub(crate) const QUEUE_MAX: usize = 512;
 /// How long the last batch may take when the agent ends; what is left stays on disk.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// Clock samples are believed for so long before a worse one may replace a better one.
+/// A clock sample older than this may be replaced by a less exact one.
 const SAMPLE_AGE_MAX: Duration = Duration::from_mins(1);
 
-/// What the run loop hears from the uplink.
+/// State of the uplink that the run loop reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct UplinkState {
     /// Reports lost since start.
     pub(crate) dropped: u64,
-    /// This host's clock against the collector's.
+    /// This host's clock relative to the collector's.
     pub(crate) clock: Option<ClockFact>,
 }
 
-/// Who reports.
+/// Identity that each batch carries.
 #[derive(Debug, Clone)]
 pub(crate) struct Sender {
     pub(crate) agent: AgentId,
     pub(crate) account: AccountId,
-    /// Set once the metadata service told.
+    /// Set once the metadata service has answered.
     pub(crate) instance: watch::Receiver<Option<InstanceId>>,
 }
 
@@ -64,7 +72,7 @@ struct Posted {
 }
 
 impl Uplink {
-    /// Works until the run loop has dropped its end of the queue, then says farewell.
+    /// Works until the run loop has dropped its end of the queue, then sends what is left.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::default();
         let mut retry_at: Option<Instant> = None;
@@ -116,7 +124,7 @@ impl Uplink {
         self.farewell(posting).await;
     }
 
-    /// What is left goes out once more, within bounds.
+    /// Sends what is left, within [`FAREWELL`].
     async fn farewell(mut self, posting: Option<Posting>) {
         let all = async {
             let (mut count_max, mut best) = (BATCH_REPORTS_MAX, None);
@@ -199,7 +207,7 @@ impl Uplink {
                 if progressed {
                     return Ok(());
                 }
-                // An answer that settles nothing would be asked for at once, for ever.
+                // A response that settles nothing would otherwise be followed by the same request at once, without end.
                 Err(CollectorError::Status {
                     status: reqwest::StatusCode::OK,
                     text: String::from("none of the reports was acknowledged"),
@@ -235,7 +243,7 @@ impl Uplink {
     }
 }
 
-/// Host minus collector, taking the answer to have been made half-way.
+/// Clock of this host minus that of the collector, assuming that the response was made halfway.
 pub(crate) fn sample(asked_at: Timestamp, took: Duration, collector: Timestamp) -> ClockFact {
     let half = i64::try_from(took.as_millis() / 2).unwrap_or(i64::MAX);
     ClockFact {

@@ -1,20 +1,24 @@
-//! Long-polling the plan, and introducing the agent: two services of the run loop that only talk to the collector.
+//! Two services of the run loop that only talk to the collector: long-polling the plan, and introducing the agent.
 
-use crate::{backoff::Backoff, clock::Clock, collector::Collector, uplink::chain};
+use crate::{
+    backoff::Backoff,
+    clock::Clock,
+    uplink::{chain, client::Collector},
+};
 use pingtong_evidence::{AgentHello, ClockFact, MetadataFact, Plan, SCHEMA};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-/// A plan as it came.
+/// A plan as received.
 #[derive(Debug)]
 pub(crate) struct Planned {
     pub(crate) plan: Plan,
-    /// The clock against the collector's, when the answer was not held back.
+    /// This host's clock relative to the collector's, if the collector did not hold the request.
     pub(crate) clock: Option<ClockFact>,
 }
 
-/// Hands over every new plan until told to stop.
+/// Passes on every new plan until `stop` is cancelled.
 pub(crate) async fn watch_plan(
     collector: Collector,
     clock: Clock,
@@ -48,14 +52,14 @@ pub(crate) async fn watch_plan(
                 Duration::ZERO
             }
             Err(error) => {
-                // One line for each change of state; the tries in between are for those who look closer.
+                // One log line per change of state; the tries in between are logged at debug level.
                 if backoff.is_fresh() {
                     tracing::warn!(error = %chain(&error), "no plan; reports are kept and the collector is tried again");
                 } else {
                     tracing::debug!(error = %chain(&error), "no plan yet");
                 }
                 let wait = backoff.next();
-                // A collector that was away may have counted its revisions anew.
+                // A collector that was down may have restarted the count of its revisions.
                 known = None;
                 wait
             }

@@ -1,4 +1,4 @@
-//! `check --hops`: hop limits one after another against a target. Hop evidence, never proof.
+//! `check --hops`: tries rising hop limits against a target. Hop evidence, never proof.
 
 use crate::{
     Lang,
@@ -10,26 +10,26 @@ use pingtong_probe::{EchoKind, Heard, Hop, HopOrder, HopWalk, echo_request_to};
 use serde_json::{Value, json};
 use std::{fmt::Write as _, net::IpAddr, time::Duration};
 
-/// Probes of each hop limit.
+/// Probes per hop limit.
 const PROBES: u8 = 3;
 const SPACING: Duration = Duration::from_millis(20);
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// What a probe carries besides its identifier and number; its reply must bear the same.
+/// Random payload of a probe; its reply must carry the same.
 const PAYLOAD_BYTES: usize = 32;
-/// Packets read at a time.
+/// Maximum packets read at a time.
 const READ_MAX: usize = 256;
 
-/// What one walk showed.
+/// Result of one walk.
 #[derive(Debug)]
 pub(crate) struct HopsSeen {
     pub(crate) target: IpAddr,
     pub(crate) hops: Vec<Hop>,
 }
 
-/// Walks; blocks until it is over.
+/// Walks the hop limits; blocks until the walk is over.
 ///
 /// # Errors
-/// When raw sockets cannot be opened or waited for.
+/// Fails if raw sockets cannot be opened or waited for, or if the kernel provides no random bytes.
 pub(crate) fn walk(target: IpAddr, hops_max: u8, clock: &Clock) -> anyhow::Result<HopsSeen> {
     let mut sockets = Sockets::open().context("a walk of hop limits needs raw sockets")?;
     let mut random = [0; PAYLOAD_BYTES];
@@ -60,13 +60,13 @@ pub(crate) fn walk(target: IpAddr, hops_max: u8, clock: &Clock) -> anyhow::Resul
     Ok(HopsSeen { target, hops: walk.hops() })
 }
 
-/// An answer to a probe of ours: its number, who sent it, and what it is.
+/// An answer to one of our probes: its sequence number, who sent it, and its ICMP type and code.
 fn answer(packet: &Heard<'_>, identifier: u16, payload: &[u8]) -> Option<(u16, IpAddr, (u8, u8))> {
     match *packet {
         Heard::Echo { kind: EchoKind::Reply, from, identifier: ours, sequence, payload: borne, .. } => {
             (ours == identifier && borne == payload).then_some((sequence, from, (0, 0)))
         }
-        // A redirect tells of a better way and ends nothing.
+        // A redirect announces a better route and ends nothing.
         Heard::Error { icmp_type: 5, .. } | Heard::Echo { .. } => None,
         Heard::Error { from, icmp_type, code, identifier: ours, sequence, .. } => {
             (ours == identifier).then_some((sequence, from, (icmp_type, code)))
@@ -74,7 +74,7 @@ fn answer(packet: &Heard<'_>, identifier: u16, payload: &[u8]) -> Option<(u16, I
     }
 }
 
-/// For scripts.
+/// The result as JSON.
 pub(crate) fn as_json(seen: &HopsSeen) -> Value {
     let hop = |hop: &Hop| {
         let answers: Vec<Value> = hop
@@ -92,7 +92,7 @@ pub(crate) fn as_json(seen: &HopsSeen) -> Value {
     json!({"target": seen.target, "hops": seen.hops.iter().map(hop).collect::<Vec<_>>(), "proof": false})
 }
 
-/// One line a hop.
+/// The result as text, one line per hop.
 pub(crate) fn words(seen: &HopsSeen, lang: Lang) -> Vec<String> {
     let heading = match lang {
         Lang::Zh => format!("{}  逐跳线索（仅供参考，不作为证据）：", seen.target),

@@ -1,11 +1,11 @@
 //! The searches for the largest packets that pass, as the run loop holds them.
 //!
-//! A search runs for each request for fresh evidence, and rarely beside the steady rounds. The size is a matter of the path
-//! and paths of one link are mostly one, so a few targets at a time are enough: the others have their turn later. How many
-//! and how often is the plan's to say, by the budget of each link. What the own network interface carries comes from the
-//! host facts; before they are read there is no search.
+//! A search runs for each request for fresh evidence, and occasionally beside the steady rounds. The size is a property
+//! of the path, and the targets of one link mostly share a path, so that a few targets at a time are enough; the others
+//! take their turn later. The plan sets how many and how often, by the budget of each link. The MTU of this host's
+//! interface comes from the host facts; before they are read, there is no search.
 
-use crate::targets::{EchoTarget, Purpose, Targets};
+use crate::run::targets::{EchoTarget, Purpose, Targets};
 use pingtong_evidence::{HostFacts, LinkId, ProbeRound, RequestTag, RouteOutcome};
 use pingtong_probe::{BucketKey, RoundOrder, SizeBounds, SizeGoal, SizeSearch};
 use std::{
@@ -14,26 +14,27 @@ use std::{
     time::Duration,
 };
 
-/// Targets of one link searched for at a time where the plan gives the link no share.
+/// Targets of one link searched at a time if the plan gives the link no share.
 const SEARCHES_MAX: usize = 4;
-/// Between two searches beside the steady rounds there: shorter than what the collector looks at of them, so that it always
-/// has one.
+/// Interval between two searches beside the steady rounds of such a link: shorter than the period that the collector
+/// evaluates, so that the period always contains one.
 const PERIOD: Duration = Duration::from_secs(8);
 
-/// After the beginning of a burst: large packets fill a slow path at once, and then the burst could not show that it does.
+/// Delay after the beginning of a burst. Large packets fill a slow path at once, and then the burst could not show that
+/// it fills the path.
 const AFTER_BURST: Duration = Duration::from_millis(250);
 
-/// All of them.
+/// Running searches, their schedule, and earlier results.
 #[derive(Debug, Default)]
 pub(crate) struct PathSizes {
     running: Vec<SizeSearch>,
-    /// What network interfaces towards each peer carry.
+    /// MTU of the interface towards each peer.
     mtus: BTreeMap<IpAddr, u32>,
-    /// What was found on a path, with what the interface carried then.
+    /// What was found on a path, with the MTU of the interface at that time.
     found: BTreeMap<IpAddr, (u32, SizeBounds)>,
     /// When each link's next search beside the steady rounds is due, and which of its targets has the next turn.
     links: BTreeMap<Option<LinkId>, Turn>,
-    /// Nothing is sent before: the burst of probes has the path for itself first.
+    /// No probe of a search is sent before this time, so that the burst has the path to itself.
     quiet_until: Option<Duration>,
 }
 
@@ -44,7 +45,7 @@ struct Turn {
 }
 
 impl PathSizes {
-    /// Notes what the network interfaces carry.
+    /// Records the MTUs of the interfaces.
     pub(crate) fn learn(&mut self, facts: &HostFacts) {
         let mtu_of = |name: &str| facts.interfaces.known()?.iter().find(|card| card.name == name).map(|card| card.mtu);
         self.mtus = facts
@@ -57,8 +58,8 @@ impl PathSizes {
             .collect();
     }
 
-    /// Begins searches on each link, as many as may run at a time; how many. Beside steady rounds only on links where one is
-    /// due and none is running.
+    /// Begins searches on each link, as many as may run at a time; returns how many. Beside steady rounds, it begins
+    /// only those that are due, and only while no search runs on any link.
     pub(crate) fn begin(
         &mut self,
         targets: &Targets,
@@ -115,7 +116,7 @@ impl PathSizes {
         true
     }
 
-    /// Takes a closed round of a search.
+    /// Takes a closed round; ignores one that belongs to no search.
     pub(crate) fn take(&mut self, round: &ProbeRound) {
         for search in &mut self.running {
             if search.take(round) {
@@ -124,7 +125,7 @@ impl PathSizes {
         }
     }
 
-    /// When rounds that wait may start.
+    /// When waiting rounds may start.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
         self.quiet_until
     }
@@ -138,7 +139,7 @@ impl PathSizes {
         self.running.iter_mut().flat_map(SizeSearch::orders).collect()
     }
 
-    /// Forgets the searches that are over; the requests that they answered.
+    /// Removes the searches that are over; returns the requests that they answered.
     pub(crate) fn finished(&mut self) -> Vec<RequestTag> {
         let mut tags = vec![];
         for search in std::mem::take(&mut self.running) {

@@ -1,11 +1,12 @@
-//! The sockets of TCP and UDP probes: one a probe, without blocking, and gone without a trace.
+//! The sockets of TCP and UDP probes: one non-blocking socket per probe, which leaves no state behind.
 //!
-//! What the kernel tells and from where: a completed handshake with its round-trip time and retransmits (`TCP_INFO`), a
-//! refusal (`SO_ERROR`), an ICMP error with its type, code and sender (`IP_RECVERR`, the socket's error queue; for a SYN
-//! since Linux 5.8: older kernels give the errno alone, and the sender is unspecified then). A TCP socket is closed with
-//! an RST (`SO_LINGER` 0), so that nothing lingers at either end. Not told apart: a port that nobody listens on and a
-//! filter that answers by an RST; and a SYN that this host's own output filter drops from one that is lost on the way,
-//! since the kernel keeps trying (host facts show the filter).
+//! What the kernel reports, and where: a completed handshake with its round-trip time and retransmits (`TCP_INFO`), a
+//! refusal (`SO_ERROR`), an ICMP error with its type, code and sender (`IP_RECVERR`, the socket's error queue; for a
+//! SYN since Linux 5.8: older kernels report only the errno, and the sender is then unspecified). A TCP socket is
+//! closed with an RST (`SO_LINGER` 0), so that nothing lingers at either end.
+//!
+//! Not distinguished: a port without a listener from a filter that answers with an RST; and a SYN that this host's own
+//! output filter drops from one that is lost on the way, since the kernel keeps trying (host facts show the filter).
 
 use crate::clock::Clock;
 use nix::{
@@ -30,16 +31,16 @@ use std::{
 };
 use tokio::io::unix::AsyncFd;
 
-/// Ends taken at a time, so that sending goes on beside them.
+/// Maximum results read at a time, so that sending continues meanwhile.
 const EVENTS_MAX: usize = 64;
-/// Errors read from one socket: its only packet can be complained of a few times.
+/// Maximum errors read from one socket: its only packet causes a few at most.
 const ERRORS_MAX: usize = 8;
-/// An answer to a datagram, as far as it is read: only that it came matters.
+/// Bytes read of an answer to a datagram: only its arrival matters.
 const ANSWER_BYTES: usize = 64;
 /// `SO_EE_ORIGIN_ICMP` and `SO_EE_ORIGIN_ICMP6` of `linux/errqueue.h`.
 const ORIGIN_ICMP: u8 = 2;
 const ORIGIN_ICMP6: u8 = 3;
-/// ICMP "destination unreachable", its codes for a network, a host, a port and "prohibited".
+/// ICMP "destination unreachable", and its codes for a network, a host, a port and "prohibited".
 const UNREACHABLE: u8 = 3;
 const NETWORK: u8 = 0;
 const HOST: u8 = 1;
@@ -48,17 +49,18 @@ const PROHIBITED: u8 = 13;
 /// ICMPv6 "destination unreachable" and its code for a port.
 const UNREACHABLE6: u8 = 1;
 const PORT6: u8 = 4;
-/// `struct tcp_info` of `linux/tcp.h` up to `tcpi_total_retrans`, which every kernel fills.
+/// `struct tcp_info` of `linux/tcp.h` up to `tcpi_total_retrans`, which every kernel fills in.
 const TCP_INFO_BYTES: usize = 104;
 const RTT_AT: usize = 68;
 const TOTAL_RETRANSMITS_AT: usize = 100;
 /// `TCP_SYN_SENT` of `net/tcp_states.h`.
 const SYN_SENT: u8 = 2;
-/// SYNs sent again at most: the kernel takes no less. It waits a second for it, and a probe's time-out is seldom longer.
+/// SYN retransmits: the kernel accepts no lower number. It waits a second before one, and a probe's timeout is seldom
+/// longer.
 const SYNS_AGAIN: u32 = 1;
 
 sockopt_impl!(
-    /// How often the kernel sends a SYN again.
+    /// How often the kernel retransmits a SYN.
     SynCount,
     SetOnly,
     libc::IPPROTO_TCP,
@@ -66,7 +68,7 @@ sockopt_impl!(
     u32
 );
 sockopt_impl!(
-    /// What the kernel knows of a connection.
+    /// The kernel's information about a connection.
     TcpInfo,
     GetOnly,
     libc::IPPROTO_TCP,
@@ -81,15 +83,15 @@ struct Open {
     at: Duration,
 }
 
-/// Epoll as tokio watches it.
+/// An epoll descriptor in the form that Tokio polls.
 #[derive(Debug)]
 pub(crate) struct Watched(pub(crate) Epoll);
 
 impl Watched {
-    /// An empty one, watched.
+    /// Creates an empty one and registers it with Tokio.
     ///
     /// # Errors
-    /// When the kernel has no epoll descriptor left.
+    /// Fails if the kernel has no epoll descriptor left.
     pub(crate) fn register() -> io::Result<AsyncFd<Self>> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         #[expect(deprecated, reason = "sound here: the descriptor is owned by what is watched and never another one")]
@@ -109,7 +111,7 @@ impl AsRawFd for Watched {
     }
 }
 
-/// All of them.
+/// The sockets of all probes in progress.
 #[derive(Debug)]
 pub(crate) struct PortSockets {
     epoll: AsyncFd<Watched>,
@@ -118,7 +120,7 @@ pub(crate) struct PortSockets {
     next_token: u64,
 }
 
-/// What an attempt to begin came to.
+/// Outcome of an attempt to begin a probe.
 enum Attempt {
     Begun(OwnedFd, u16),
     Refused(Errno),
@@ -126,16 +128,16 @@ enum Attempt {
 }
 
 impl PortSockets {
-    /// None yet.
+    /// Creates it without sockets.
     ///
     /// # Errors
-    /// When the kernel has no epoll descriptor left.
+    /// Fails if the kernel has no epoll descriptor left.
     pub(crate) fn new() -> io::Result<Self> {
         let epoll = Watched::register()?;
         Ok(Self { epoll, open: BTreeMap::new(), tokens: BTreeMap::new(), next_token: 0 })
     }
 
-    /// Begins a probe; what to tell the machine.
+    /// Begins a probe; returns the input for the state machine.
     pub(crate) fn begin(&mut self, probe: PortSend, clock: &Clock) -> PortInput {
         let (round, sequence, at) = (probe.round, probe.sequence, clock.mono());
         let unsent = |why| PortInput::Unsent(Unsent { round, sequence, why });
@@ -146,7 +148,7 @@ impl PortSockets {
         };
         let token = self.next_token;
         self.next_token += 1;
-        // Level-triggered and looked at once: every end is read whole and its socket closed.
+        // Level-triggered is enough: each result is read completely and its socket closed.
         let wanted = if probe.protocol == Protocol::Tcp { EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
         if self.epoll.get_ref().0.add(&fd, EpollEvent::new(wanted, token)).is_err() {
             return unsent(WhyUnsent::NoRoom);
@@ -156,14 +158,14 @@ impl PortSockets {
         PortInput::Begun { round, sequence, at, source_port }
     }
 
-    /// Lets go of a probe.
+    /// Closes the socket of a probe.
     pub(crate) fn give_up(&mut self, round: u64, sequence: u32) {
         if let Some(token) = self.tokens.remove(&(round, sequence)) {
             self.open.remove(&token);
         }
     }
 
-    /// Ends of probes that are there to be read; true when there may be more.
+    /// Passes results that are ready to `take`; true if there may be more.
     pub(crate) fn drain(&mut self, clock: &Clock, mut take: impl FnMut(PortInput)) -> bool {
         let mut events = [EpollEvent::empty(); EVENTS_MAX];
         let Ok(count) = self.epoll.get_ref().0.wait(&mut events, EpollTimeout::ZERO) else { return false };
@@ -176,10 +178,10 @@ impl PortSockets {
         count == EVENTS_MAX
     }
 
-    /// Waits until some probe has come to an end.
+    /// Waits until a probe may have a result.
     pub(crate) async fn ready(&self) {
         match self.epoll.readable().await {
-            // What is drained next is read to its end.
+            // The following drain reads everything that is ready.
             Ok(mut guard) => guard.clear_ready(),
             Err(_) => std::future::pending().await,
         }
@@ -212,7 +214,7 @@ fn attempt(probe: &PortSend) -> Attempt {
     }
 }
 
-/// Options without which a probe tells less, and never something wrong.
+/// Sets options without which a probe reports less, but never something wrong.
 fn prepare(fd: &OwnedFd, probe: &PortSend) {
     let errors = match probe.target {
         IpAddr::V4(_) => setsockopt(fd, sockopt::Ipv4RecvErr, &true),
@@ -228,14 +230,14 @@ fn prepare(fd: &OwnedFd, probe: &PortSend) {
     }
 }
 
-/// Zero when the kernel does not tell.
+/// The source port; zero if the kernel does not report it.
 fn source_port(fd: &OwnedFd) -> u16 {
     let Ok(name) = getsockname::<SockaddrStorage>(fd.as_raw_fd()) else { return 0 };
     let four = name.as_sockaddr_in().map(nix::sys::socket::SockaddrIn::port);
     four.or_else(|| name.as_sockaddr_in6().map(nix::sys::socket::SockaddrIn6::port)).unwrap_or_default()
 }
 
-/// Refusals that say nothing of the network: ports, descriptors or memory have run out here.
+/// Refusals that say nothing about the network: this host has run out of ports, descriptors or memory.
 fn is_own_shortage(errno: Errno) -> bool {
     matches!(
         errno,
@@ -247,7 +249,7 @@ fn is_own_shortage(errno: Errno) -> bool {
 type Complaint = (IpAddr, u8, u8);
 
 impl Open {
-    /// How the probe ended; none when it has not.
+    /// How the probe ended; `None` if it has not ended.
     fn end(&self, now: Duration) -> Option<PortInput> {
         let (round, sequence) = (self.send.round, self.send.sequence);
         let took = now.saturating_sub(self.at);
@@ -267,7 +269,7 @@ impl Open {
             Protocol::Tcp => self.end_of_handshake(Errno::from_raw(error), took),
             Protocol::Udp | Protocol::Icmp => {
                 let mut buffer = [0; ANSWER_BYTES];
-                // The socket is connected: only the target's own port is heard.
+                // The socket is connected, so that it receives only from the target's port.
                 let answered = recv(self.fd.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT).is_ok();
                 answered.then_some(PortInput::Answered { round, sequence, took, by_kernel: false, resent: false })
             }
@@ -291,7 +293,7 @@ impl Open {
         };
         match error {
             Errno::UnknownErrno if info[0] == SYN_SENT => None,
-            // What comes after the handshake, a reset among it, does not undo it.
+            // Events after the handshake, a reset among them, do not undo it.
             Errno::UnknownErrno | Errno::ECONNRESET | Errno::EPIPE => {
                 let measured = Duration::from_micros(number(RTT_AT).into());
                 let by_kernel = !measured.is_zero();

@@ -1,7 +1,8 @@
-//! The one timer of the run loop.
+//! The single timer of the run loop, backed by a kernel `timerfd`.
 //!
-//! The run time's own timers wake it at every boundary of their wheel and once more for each that is set while it is awake,
-//! which at some twenty turns a second is most of what an idle agent wakes for. The kernel's timer wakes when it is due.
+//! Tokio's timers wake the runtime at every boundary of their timer wheel, and once more for each timer that is set
+//! while the runtime is awake. At about twenty loop turns a second, these are most of the wake-ups of an idle agent. A
+//! `timerfd` wakes the process only when it is due. If the kernel provides no `timerfd`, Tokio's timers are used.
 
 use crate::clock::Clock;
 use nix::sys::{
@@ -14,19 +15,19 @@ use std::{
 };
 use tokio::io::unix::AsyncFd;
 
-/// Times are made whole multiples of this, so that what is due at almost one time is done in one turn.
+/// Deadlines are rounded up to whole multiples of this, so that deadlines close together are handled in one turn.
 const STEP_NANOS: u128 = 1_000_000;
 
-/// The timer.
+/// The run loop's timer; it holds one deadline at a time.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     clock: Clock,
-    /// None when the kernel gives no descriptor; the run time's timers do then.
+    /// `None` if the kernel provides no `timerfd`; Tokio's timers are used then.
     timer: Option<AsyncFd<Watched>>,
     set_for: Option<Duration>,
 }
 
-/// The kernel's timer as tokio watches it.
+/// The `timerfd` in the form that Tokio polls.
 #[derive(Debug)]
 struct Watched(TimerFd);
 
@@ -37,7 +38,7 @@ impl AsRawFd for Watched {
 }
 
 impl Alarm {
-    /// Not set; must be made inside a run time.
+    /// Creates a timer that is not set. Must be called inside a Tokio runtime.
     pub(crate) fn new(clock: Clock) -> Self {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).map_err(std::io::Error::from);
@@ -47,7 +48,7 @@ impl Alarm {
         Self { clock, timer, set_for: None }
     }
 
-    /// Waits until `due`, or for ever. May be dropped at any time.
+    /// Waits until `due`, or forever if `due` is `None`. The future may be dropped at any time.
     pub(crate) async fn at(&mut self, due: Option<Duration>) {
         let Some(due) = due else { return std::future::pending().await };
         let now = self.clock.mono();
@@ -65,7 +66,7 @@ impl Alarm {
             self.set_for = Some(due);
         }
         if let Ok(mut guard) = timer.readable().await {
-            // Set anew it is no longer readable, so there is nothing to read.
+            // There is no need to read the expiration count: setting the timer again makes it unreadable.
             guard.clear_ready();
             self.set_for = None;
         }
@@ -91,13 +92,13 @@ mod tests {
             alarm.at(Some(due)).await;
             assert!(clock.mono() >= due);
         }
-        // Past is past, and never is never.
+        // A deadline in the past returns at once; a missing deadline never returns.
         alarm.at(Some(Duration::ZERO)).await;
         let never = tokio::time::timeout(Duration::from_millis(20), alarm.at(None)).await;
         assert!(never.is_err());
     }
 
-    /// What the run loop does when something else comes first: the wait is dropped and set for another time.
+    /// As in the run loop when another event comes first: the wait is dropped, and the timer is set for another time.
     #[tokio::test]
     async fn a_wait_that_was_dropped_does_not_ring_for_the_next() {
         let clock = Clock::start();

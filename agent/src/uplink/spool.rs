@@ -1,9 +1,10 @@
-//! Reports kept on disk until the collector has them.
+//! Keeps reports on disk until the collector has them.
 //!
-//! One file for the reports that were made together, a report a line, written whole under another name and renamed, named
-//! by a number that only grows: a crash leaves whole reports and keeps their order. Bounded in bytes; the oldest go first,
-//! and are counted. Knows nothing of HTTP.
-//! When the disk fails, reports stay in memory: a full disk must not silence an agent whose collector is there.
+//! Reports that were made together share a file, one report per line. A file is written under another name and renamed;
+//! its name is a number that only grows. A crash thus leaves complete reports in their order. The size is bounded; the
+//! oldest reports are dropped first, and are counted. This module knows nothing of HTTP.
+//!
+//! If the disk fails, reports stay in memory: a full disk must not silence an agent whose collector is reachable.
 
 use pingtong_evidence::{Report, ReportId};
 use std::{
@@ -12,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Kept at most: about a day of steady rounds of eight pairs.
+/// Maximum bytes of reports: about a day of steady rounds of eight pairs.
 pub const SPOOL_BYTES_MAX: u64 = 64 << 20;
 
 const SUFFIX: &str = ".json";
@@ -32,18 +33,18 @@ pub struct Spool {
 #[derive(Debug)]
 struct Waiting {
     number: u64,
-    /// Of each line; none once the collector has it.
+    /// Id of the report in each line; `None` once the collector has it.
     ids: Vec<Option<ReportId>>,
     bytes: u64,
-    /// The lines themselves, when the disk did not take them.
+    /// The lines themselves, if they could not be written to disk.
     text: Option<String>,
 }
 
 impl Spool {
-    /// Takes up what an earlier run left; files that are no reports are removed and counted.
+    /// Opens the spool with what an earlier run left. Files that are not reports are removed and counted.
     ///
     /// # Errors
-    /// When the directory can be neither made nor read. The spool then works in memory: see [`Spool::in_memory`].
+    /// Fails if the directory cannot be created or read. A spool can still work in memory: see [`Spool::in_memory`].
     pub fn open(directory: &Path, bytes_max: u64) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         let mut spool = Self::in_memory(directory, bytes_max);
@@ -74,7 +75,7 @@ impl Spool {
     /// Keeps reports that were made together.
     ///
     /// # Errors
-    /// When they could not be written; they are kept in memory then.
+    /// Fails if they could not be written; they are then kept in memory.
     pub fn push(&mut self, reports: &[Report]) -> io::Result<()> {
         if reports.is_empty() {
             return Ok(());
@@ -125,7 +126,7 @@ impl Spool {
         batch
     }
 
-    /// Forgets reports that the collector has, or will never take.
+    /// Removes reports that the collector has, or will never accept.
     pub fn remove(&mut self, ids: &BTreeSet<ReportId>) {
         if ids.is_empty() {
             return;
@@ -145,17 +146,17 @@ impl Spool {
         self.waiting = kept;
     }
 
-    /// Counts reports that were removed without having been taken.
+    /// Counts reports that were removed without being accepted.
     pub fn count_dropped(&mut self, reports: u64) {
         self.dropped += reports;
     }
 
-    /// Reports waiting.
+    /// Number of waiting reports.
     pub fn len(&self) -> usize {
         self.waiting.iter().map(Waiting::count).sum()
     }
 
-    /// Whether none waits.
+    /// Whether no report waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -165,7 +166,7 @@ impl Spool {
         self.dropped
     }
 
-    /// Takes up a file of an earlier run.
+    /// Loads a file of an earlier run.
     fn take_up(&mut self, number: u64) {
         let path = self.path(number);
         let text = fs::read_to_string(&path).unwrap_or_default();
@@ -274,7 +275,7 @@ mod tests {
         assert_eq!((ids(&mut spool), spool.len(), files()), (vec!["b".to_owned(), "d".to_owned()], 2, 2));
         spool.remove(&BTreeSet::from([ReportId::parse("b").unwrap()]));
         assert_eq!((ids(&mut spool), spool.dropped(), files()), (vec!["d".to_owned()], 0, 1));
-        // A file that is gone loses what was in it, and no more.
+        // A missing file loses the reports that were in it, and no others.
         spool.push(&[report("e"), report("f")]).unwrap();
         fs::remove_file(spool.path(2)).unwrap();
         assert_eq!((ids(&mut spool), spool.dropped(), spool.len()), (vec!["d".to_owned()], 2, 1));

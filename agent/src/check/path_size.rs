@@ -1,13 +1,12 @@
-//! The largest packet that passes unfragmented, from the command line: `check --path-size` and `doctor --peer`.
+//! `check --path-size` and `doctor --peer`: the largest packet that passes unfragmented.
 //!
-//! Drives the same search as `run`. Needs raw sockets; what the own card carries comes from the host facts.
+//! Drives the same search as `run`. Needs raw sockets. The MTU of this host's interface comes from the host facts.
 
 use crate::{
     Lang,
+    check::local_agent,
     clock::Clock,
-    doctor::{Finding, Standing},
     engine::{Engine, Sockets},
-    oneshot::local_agent,
     probing::Probing,
 };
 use anyhow::bail;
@@ -16,14 +15,15 @@ use pingtong_probe::{NonceKey, PathSize, SizeGoal, SizeSearch, SizeVerdict};
 use serde_json::{Value, json};
 use std::{net::IpAddr, time::Duration};
 
-/// Paths searched one after another: large packets of several would fill a slow one and look like loss.
+/// Timeout of one probe.
 const TIMEOUT: Duration = Duration::from_secs(1);
 const RATE_PPS: u32 = 1_000;
 
-/// Searches the paths towards `targets`; those without a route out of this host leave nothing to search.
+/// Searches the paths to `targets` one after another: large packets to several targets would fill a slow path and look
+/// like loss. A target without a route out of this host is not searched.
 ///
 /// # Errors
-/// When raw sockets cannot be opened.
+/// Fails if raw sockets cannot be opened, or if the kernel provides no random bytes.
 pub(crate) async fn search(targets: &[IpAddr], facts: &HostFacts, clock: Clock) -> anyhow::Result<Vec<PathSize>> {
     let mut found = vec![];
     for &target in targets {
@@ -67,14 +67,14 @@ async fn search_one(target: IpAddr, mtu: u32, clock: Clock) -> anyhow::Result<Pa
     Ok(size)
 }
 
-/// What the card towards a peer carries; none without a route out of the host.
+/// MTU of the interface towards a peer; `None` without a route out of this host.
 fn mtu_towards(facts: &HostFacts, target: IpAddr) -> Option<u32> {
     let route = facts.routes.iter().find(|route| route.to == target)?;
     let RouteOutcome::Via { interface, .. } = route.outcome.known()? else { return None };
     facts.interfaces.known()?.iter().find(|card| card.name == *interface).map(|card| card.mtu)
 }
 
-/// For scripts.
+/// The result as JSON.
 pub(crate) fn as_json(size: &PathSize) -> Value {
     json!({
         "target": size.target,
@@ -86,22 +86,7 @@ pub(crate) fn as_json(size: &PathSize) -> Value {
     })
 }
 
-/// As `doctor` finds it: a dead pair and an unsettled search say nothing of sizes.
-pub(crate) fn finding(size: &PathSize) -> Finding {
-    let standing = match size.verdict() {
-        SizeVerdict::Whole | SizeVerdict::Told => Standing::Good,
-        SizeVerdict::BlackHole => Standing::Wrong,
-        SizeVerdict::Dead | SizeVerdict::Unsettled | SizeVerdict::NotSearched => Standing::Unknown,
-    };
-    let passes = size.bounds.map_or(size.mtu, |bounds| bounds.passes);
-    let next = match standing {
-        Standing::Wrong => format!("ip link set dev eth0 mtu {passes}"),
-        Standing::Good | Standing::Unknown => format!("pingtong-agent check {} --path-size", size.target),
-    };
-    Finding::new("path-size", standing, words(size, Lang::Zh), words(size, Lang::En), &next)
-}
-
-/// One line.
+/// The result as one line of text.
 pub(crate) fn words(size: &PathSize, lang: Lang) -> String {
     let (target, mtu) = (size.target, size.mtu);
     let passes = size.bounds.map_or(0, |bounds| bounds.passes);
@@ -110,58 +95,27 @@ pub(crate) fn words(size: &PathSize, lang: Lang) -> String {
     match (size.verdict(), lang) {
         (SizeVerdict::Whole, Lang::Zh) => format!("{target}  不分片可通过 {passes} 字节（网卡 MTU {mtu}），路径未缩小"),
         (SizeVerdict::Whole, Lang::En) => {
-            format!("{target}  {passes} bytes pass unfragmented, all that the card carries")
+            format!("{target}  {passes} bytes pass unfragmented, all that the network interface carries")
         }
         (SizeVerdict::Told, Lang::Zh) => {
             format!("{target}  不分片最大 {passes} 字节（网卡 MTU {mtu}）；更大的报文由 {by} 通知需要分片，属正常")
         }
         (SizeVerdict::Told, Lang::En) => format!(
-            "{target}  {passes} bytes pass unfragmented (the card carries {mtu}); {by} says of larger ones that they need fragmentation, as it should"
+            "{target}  {passes} bytes pass unfragmented (the network interface carries {mtu}); {by} reports that larger ones need fragmentation, as it should"
         ),
         (SizeVerdict::BlackHole, Lang::Zh) => {
             format!("{target}  不分片最大 {passes} 字节（网卡 MTU {mtu}）；更大的报文消失且无人通知：MTU 黑洞")
         }
         (SizeVerdict::BlackHole, Lang::En) => format!(
-            "{target}  {passes} bytes pass unfragmented (the card carries {mtu}); larger ones vanish and nobody says why: a black hole"
+            "{target}  {passes} bytes pass unfragmented (the network interface carries {mtu}); larger ones are lost and nobody reports why: a black hole"
         ),
         (SizeVerdict::Dead, Lang::Zh) => format!("{target}  小报文也不通，无法判断大小"),
         (SizeVerdict::Dead, Lang::En) => format!("{target}  not even small packets pass: nothing can be said of sizes"),
         (SizeVerdict::NotSearched, Lang::Zh) => format!("{target}  未查找：没有通往该地址的已知网卡"),
-        (SizeVerdict::NotSearched, Lang::En) => format!("{target}  not searched: no card towards it is known"),
+        (SizeVerdict::NotSearched, Lang::En) => {
+            format!("{target}  not searched: no network interface towards it is known")
+        }
         (SizeVerdict::Unsettled, Lang::Zh) => format!("{target}  丢包过多，找不到大小边界"),
         (SizeVerdict::Unsettled, Lang::En) => format!("{target}  too many packets were lost to find a boundary"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pingtong_probe::SizeBounds;
-
-    #[test]
-    fn doctor_finds_it_every_way() {
-        let size = |bounds, told: &[&str], alive| PathSize {
-            target: "10.0.0.2".parse().unwrap(),
-            mtu: 1_500,
-            bounds,
-            told_by: told.iter().map(|by| by.parse().unwrap()).collect(),
-            alive,
-        };
-        let smaller = Some(SizeBounds { passes: 1_400, dies: Some(1_401) });
-        let whole = Some(SizeBounds { passes: 1_500, dies: None });
-        let cases = [
-            (size(whole, &[], true), Standing::Good, "whole"),
-            (size(smaller, &["10.0.0.1"], true), Standing::Good, "fragmentation-needed"),
-            (size(smaller, &[], true), Standing::Wrong, "black-hole"),
-            (size(None, &[], false), Standing::Unknown, "dead"),
-            (size(None, &[], true), Standing::Unknown, "unsettled"),
-        ];
-        for (size, standing, code) in cases {
-            let finding = finding(&size);
-            assert_eq!((finding.standing, as_json(&size)["verdict"].as_str()), (standing, Some(code)));
-            assert_eq!(finding.next.is_some(), standing != Standing::Good, "{code}");
-            assert_ne!(finding.zh, finding.en);
-        }
-        assert_eq!(finding(&size(smaller, &[], true)).next.unwrap(), "ip link set dev eth0 mtu 1400");
     }
 }

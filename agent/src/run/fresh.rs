@@ -1,13 +1,15 @@
-//! Requests for fresh evidence: what each still waits for.
+//! Requests for fresh evidence: what each of them still waits for (rounds, host facts, snapshot).
+//!
+//! It only keeps count. The run loop decides what a request needs, does the work, and reports here what is done.
 
 use pingtong_evidence::RequestTag;
 use std::{collections::VecDeque, time::Duration};
 
-/// Requests worked on at a time; a further one ends the oldest, whose asker has given up by then.
+/// Maximum number of requests in progress. A further one ends the oldest, whose requester has given up by then.
 const JOBS_MAX: usize = 4;
-/// Answered requests remembered, so that a plan that still bears one does not ask again.
+/// Answered requests remembered, so that a plan that still carries one does not start it again.
 const REMEMBERED_MAX: usize = 32;
-/// Facts are read this long after the burst began at the latest: late enough that counters show it.
+/// Facts are read at most this long after the burst began: late enough that counters show the burst.
 const FACTS_DELAY_MAX: Duration = Duration::from_millis(400);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +21,7 @@ struct Job {
     snapshot: bool,
 }
 
-/// What is under way.
+/// Requests in progress, and those seen before.
 #[derive(Debug, Default)]
 pub(crate) struct FreshJobs {
     jobs: Vec<Job>,
@@ -27,7 +29,7 @@ pub(crate) struct FreshJobs {
 }
 
 impl FreshJobs {
-    /// Whether `tag` was not seen before; it is from now on.
+    /// Whether `tag` was not seen before; marks it as seen.
     pub(crate) fn is_new(&mut self, tag: &RequestTag) -> bool {
         if self.seen.contains(tag) {
             return false;
@@ -39,7 +41,7 @@ impl FreshJobs {
         true
     }
 
-    /// Work on `tag` begins: so many rounds, lasting so long, and a snapshot or none.
+    /// Begins work on `tag`, which needs `rounds` rounds, `lasting` that long, and a snapshot if `snapshot` is true.
     pub(crate) fn begin(&mut self, tag: RequestTag, now: Duration, rounds: usize, lasting: Duration, snapshot: bool) {
         if self.jobs.len() >= JOBS_MAX {
             self.jobs.remove(0);
@@ -54,7 +56,7 @@ impl FreshJobs {
         }
     }
 
-    /// Rounds that a request still waits for; none when it is not under way.
+    /// Rounds that a request still waits for; `None` if it is not in progress.
     pub(crate) fn rounds_left(&self, tag: &RequestTag) -> Option<usize> {
         self.jobs.iter().find(|job| job.tag == *tag).map(|job| job.rounds)
     }
@@ -71,14 +73,14 @@ impl FreshJobs {
         }
     }
 
-    /// A request whose facts are to be read now.
+    /// A request whose facts are to be read now; each is returned once.
     pub(crate) fn facts_due(&mut self, now: Duration) -> Option<RequestTag> {
         let job = self.jobs.iter_mut().find(|job| job.facts_at.is_some_and(|at| at <= now))?;
         job.facts_at = None;
         Some(job.tag.clone())
     }
 
-    /// A request for which everything is done; it is forgotten.
+    /// A request for which everything is done; it is removed.
     pub(crate) fn finished(&mut self) -> Option<RequestTag> {
         let at = self.jobs.iter().position(|job| job.rounds == 0 && job.facts && job.snapshot)?;
         Some(self.jobs.remove(at).tag)

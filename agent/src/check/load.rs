@@ -1,10 +1,12 @@
-//! `check --load`: the bounded load probe. Off unless asked for, announced before it begins, one target at a time.
+//! `check --load`: the bounded load probe. Off unless requested, announced before it begins, one target at a time.
+//!
+//! The bounds are those of `pingtong_evidence`, and [`load_steps`] plans the steps. The collector has no part in it.
 
 use crate::{
     Lang,
+    check::local_agent,
     clock::Clock,
     engine::{Engine, Sockets},
-    oneshot::local_agent,
     probing::Probing,
     render,
 };
@@ -15,20 +17,20 @@ use serde_json::{Value, json};
 use std::{fmt::Write as _, net::IpAddr, time::Duration};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// Beyond what the greatest load needs, so that the load's own pace holds.
+/// Rate cap of the prober, above what the largest load needs, so that the load's own pacing applies.
 const RATE_PPS: u32 = 1_000_000;
 
-/// What one target's load came to.
+/// Result of loading the path to one target.
 #[derive(Debug)]
 pub(crate) struct LoadSeen {
     pub(crate) target: IpAddr,
     pub(crate) steps: Vec<LoadOutcome>,
 }
 
-/// Loads the path towards `target`.
+/// Loads the path to `target` in steps.
 ///
 /// # Errors
-/// When raw sockets cannot be opened.
+/// Fails if raw sockets cannot be opened, or if the kernel provides no random bytes.
 pub(crate) async fn load(
     target: IpAddr,
     mbit: u32,
@@ -76,7 +78,7 @@ pub(crate) async fn load(
     Ok(LoadSeen { target, steps })
 }
 
-/// For scripts.
+/// The result as JSON.
 pub(crate) fn as_json(seen: &LoadSeen) -> Value {
     let step = |step: &LoadOutcome| {
         json!({
@@ -88,7 +90,7 @@ pub(crate) fn as_json(seen: &LoadSeen) -> Value {
     json!({"target": seen.target, "both_ways": true, "steps": seen.steps.iter().map(step).collect::<Vec<_>>()})
 }
 
-/// One line a step.
+/// The result as text, one line per step.
 pub(crate) fn words(seen: &LoadSeen, lang: Lang) -> Vec<String> {
     let line = |step: &LoadOutcome| {
         let mbit = |bits: u64| format!("{}.{:02}", bits / 1_000_000, bits % 1_000_000 / 10_000);

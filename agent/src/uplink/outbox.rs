@@ -1,19 +1,21 @@
-//! Reports on their way from the run loop to the uplink.
+//! Queue of reports between the run loop and the uplink.
 //!
-//! Those that nobody asked for wait a moment for others, so that a second of steady work is one message, one file of the
-//! spool and one request. What somebody asked for goes at once, and takes along what waits. A crash loses what waits.
+//! Reports without a request wait briefly for others, so that a second of steady work is one message, one file of the
+//! spool and one HTTP request. A report that answers a request is sent at once, together with those that wait. A crash
+//! loses the reports that wait.
 
 use pingtong_evidence::{Report, ReportBody};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// How long a report waits for others: rounds that began together end within two looks at the sockets, and arrivals of a
-/// peer's round are told a quarter of a second after the last. The collector looks at what is a second and a half old.
+/// How long a report waits for others. Rounds that began together end within two reads of the sockets, and arrivals of
+/// a peer's round are reported a quarter of a second after the last one. The collector evaluates data that is 1.5 s
+/// old.
 const TOGETHER: Duration = Duration::from_millis(250);
-/// So many do not wait.
+/// This many reports do not wait.
 const ENOUGH: usize = 256;
 
-/// What waits, and whither it goes.
+/// Waiting reports, and the queue that they go to.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     queue: mpsc::Sender<Vec<Report>>,
@@ -35,14 +37,14 @@ impl Outbox {
         self.reports.push(report);
     }
 
-    /// Hands over what is due.
+    /// Sends the waiting reports if they are due.
     pub(crate) fn turn(&mut self, now: Duration) {
         if self.due.is_some_and(|due| due <= now) {
             self.flush();
         }
     }
 
-    /// Hands everything over.
+    /// Sends all waiting reports.
     pub(crate) fn flush(&mut self) {
         self.due = None;
         let reports = std::mem::take(&mut self.reports);
@@ -65,7 +67,7 @@ impl Outbox {
     }
 }
 
-/// Whether somebody waits for it.
+/// Whether a request waits for it.
 fn is_asked_for(body: &ReportBody) -> bool {
     match body {
         ReportBody::Probe(round) => round.request.is_some(),

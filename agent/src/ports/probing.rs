@@ -1,18 +1,18 @@
-//! Sockets and machine of TCP and UDP probes joined, as the run loop and `check` drive them.
+//! Joins the sockets and the state machine of TCP and UDP probes, as the run loop and `check` drive them.
 
-use crate::{clock::Clock, port_sockets::PortSockets};
+use crate::{clock::Clock, ports::sockets::PortSockets};
 use pingtong_evidence::{AgentId, ProbeRound};
 use pingtong_probe::{NonceKey, PortInput, PortOrder, PortOutput, PortProber, PortProberSettings};
 use std::{io, time::Duration};
 
-/// Sockets open for probes at a time, unless the process may have fewer.
+/// Maximum sockets open for probes at a time, unless the process may have fewer.
 const OPEN_MAX: usize = 256;
-/// Share of the descriptors of this process that probes may hold.
+/// Divisor: probes may hold one in this many of the process's descriptors.
 const DESCRIPTORS_SHARE: u64 = 4;
-/// Outputs taken before the sockets are read again.
+/// Maximum outputs taken before the sockets are read again.
 const OUTPUTS_MAX: usize = 64;
 
-/// Both.
+/// The sockets and the prober.
 #[derive(Debug)]
 pub struct PortProbing {
     clock: Clock,
@@ -21,16 +21,16 @@ pub struct PortProbing {
 }
 
 impl PortProbing {
-    /// At rest.
+    /// Creates it without rounds.
     ///
     /// # Errors
-    /// When the kernel gives no descriptor to wait with.
+    /// Fails if the kernel has no epoll descriptor left.
     pub fn new(clock: Clock, agent: AgentId, key: NonceKey, rate_pps_max: u32) -> io::Result<Self> {
         let settings = PortProberSettings { agent, key, rate_pps_max, open_max: open_max(), started: clock.now() };
         Ok(Self { clock, sockets: PortSockets::new()?, prober: PortProber::new(settings) })
     }
 
-    /// Rounds under way.
+    /// Rounds in progress.
     pub fn rounds(&self) -> usize {
         self.prober.rounds()
     }
@@ -45,12 +45,12 @@ impl PortProbing {
         self.prober.handle(self.clock.now(), PortInput::Start(order));
     }
 
-    /// Takes the plan's key.
+    /// Sets the plan's key.
     pub fn rekey(&mut self, key: NonceKey) {
         self.prober.handle(self.clock.now(), PortInput::Rekey(key));
     }
 
-    /// Ends every round and gives out what there is.
+    /// Ends every round and returns them.
     pub fn finish(&mut self) -> Vec<ProbeRound> {
         self.read();
         self.prober.handle(self.clock.now(), PortInput::Finish);
@@ -65,7 +65,7 @@ impl PortProbing {
         rounds
     }
 
-    /// Does what is due; the rounds that are over.
+    /// Does what is due; returns the rounds that are over.
     pub fn pump(&mut self) -> Vec<ProbeRound> {
         self.read();
         let mut rounds = vec![];
@@ -83,7 +83,7 @@ impl PortProbing {
         rounds
     }
 
-    /// When [`PortProbing::pump`] has something to do though nothing came to be read.
+    /// When [`PortProbing::pump`] has something to do even if nothing arrives.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
         self.prober.next_deadline()
     }
@@ -93,7 +93,7 @@ impl PortProbing {
         self.sockets.ready().await;
     }
 
-    /// Waits until [`PortProbing::pump`] has something to do. May be dropped at any time.
+    /// Waits until [`PortProbing::pump`] has something to do. The future may be dropped at any time.
     pub async fn wait(&self) {
         let due = async {
             match self.next_deadline() {
@@ -111,7 +111,7 @@ impl PortProbing {
     fn read(&mut self) {
         let now = self.clock.now();
         let prober = &mut self.prober;
-        // To the end: what waits in a socket must not count as lost because its time-out passes meanwhile.
+        // Read to the end: a result that waits in a socket must not count as lost because its timeout passes meanwhile.
         while self.sockets.drain(&self.clock, |input| prober.handle(now, input)) {}
     }
 }
@@ -166,7 +166,7 @@ mod tests {
         assert!(round.rtt.unwrap().kernel_timestamps);
         let distinct: std::collections::BTreeSet<u16> = ports.source_ports.iter().copied().collect();
         assert!(distinct.len() == 20 && !distinct.contains(&0), "{:?}", ports.source_ports);
-        // Reset and not finished: the far end sees the connection end at once.
+        // Reset instead of closed in an orderly way: the far end sees the connection end at once.
         let (mut stream, _) = listener.accept().unwrap();
         let ended = std::io::Read::read(&mut stream, &mut [0]);
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
@@ -192,7 +192,7 @@ mod tests {
             let mut buffer = [0; 64];
             for _ in 0..6 {
                 let (length, from) = echo.recv_from(&mut buffer).unwrap();
-                // Those of the silent round have no socket left to be answered at.
+                // The datagrams of the silent round have no socket left to receive an answer.
                 let _ = echo.send_to(&buffer[..length], from);
             }
         });
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!((round.replied.len(), round.ports.unwrap().closed.len()), (3, 0));
     }
 
-    /// A listener whose queue is full drops a SYN in silence; made room in, it answers the second one.
+    /// A listener whose queue is full drops a SYN silently; once it has room, it answers the second one.
     #[tokio::test]
     async fn a_second_syn_is_told_from_the_first() {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();

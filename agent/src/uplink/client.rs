@@ -1,4 +1,7 @@
-//! The collector as an agent sees it: three requests over TLS, trusting exactly one certificate.
+//! HTTP client of the collector: plan, hello and reports over TLS, trusting exactly one certificate.
+//!
+//! It makes each request once and classifies its failure. Retries and the spool are the business of `plan_watch` and
+//! `uplink`. Address, certificate and credential come from the settings.
 
 use crate::settings::Settings;
 use pingtong_evidence::{Ack, AgentHello, Plan};
@@ -6,48 +9,48 @@ use reqwest::{Certificate, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
-/// A guest's firewall that begins to track connections passes replies only of those that it saw us send on: this is what
-/// it sees of a long poll, in time for the answer.
+/// TCP keepalive interval. When a guest's firewall begins to track connections, it passes replies only on connections
+/// where it has seen an outgoing packet. During a long poll the keepalive is that packet, in time for the response.
 const KEEPALIVE: Duration = Duration::from_secs(1);
-/// How long the collector may hold a plan request that has nothing new.
+/// How long the collector may hold a plan request if there is nothing new.
 const PLAN_WAIT: Duration = Duration::from_secs(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest answer taken.
+/// Maximum size of a response.
 const ANSWER_BYTES_MAX: u64 = 8 << 20;
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectorError {
-    /// The client could not be made.
+    /// The HTTP client could not be built with the certificate of the settings.
     #[error("cannot use the certificate in the settings; enroll this agent again")]
     Certificate(#[source] reqwest::Error),
-    /// No answer.
+    /// No response, or the connection broke.
     #[error(
         "no answer from the collector at {url}; check that \"pingtong serve\" runs there and that this host reaches it"
     )]
     Unreachable {
-        /// Its base.
+        /// Base URL of the collector.
         url: String,
-        /// What the transport said.
+        /// The transport error.
         #[source]
         source: reqwest::Error,
     },
     /// The credential was refused.
     #[error("the collector refused this agent's credential ({0}); enroll it again")]
     Refused(StatusCode),
-    /// Another refusal.
+    /// Any other HTTP error status.
     #[error("the collector answered {status}: {text}")]
     Status {
         /// HTTP status.
         status: StatusCode,
-        /// Its words, cut short.
+        /// Response body, truncated to 300 characters.
         text: String,
     },
-    /// An answer that cannot be read.
+    /// The response cannot be parsed.
     #[error("the collector's answer cannot be read; is its version newer than this agent's?")]
     Malformed(#[source] serde_json::Error),
-    /// An answer beyond the bound.
+    /// The response exceeds the size limit.
     #[error("the collector's answer has more than {ANSWER_BYTES_MAX} bytes")]
     TooLong,
 }
@@ -61,10 +64,10 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// For the collector of the settings.
+    /// Creates a client for the collector of the settings.
     ///
     /// # Errors
-    /// [`CollectorError::Certificate`].
+    /// [`CollectorError::Certificate`] if the certificate is invalid or the HTTP client cannot be built with it.
     pub fn new(settings: &Settings) -> Result<Self, CollectorError> {
         pingtong_cloud::install_crypto();
         let certificate =
@@ -84,10 +87,11 @@ impl Collector {
         })
     }
 
-    /// The plan; with `known` the collector may wait for another revision.
+    /// Fetches the plan. With `known`, the collector may hold the request until the plan has another revision.
     ///
     /// # Errors
-    /// [`CollectorError`].
+    /// [`CollectorError`] if there is no response, the collector refuses, or the response is too long or cannot be
+    /// parsed.
     pub async fn plan(&self, known: Option<u64>) -> Result<Plan, CollectorError> {
         let query = match known {
             Some(revision) => format!("known={revision}&wait_ms={}", PLAN_WAIT.as_millis()),
@@ -97,19 +101,20 @@ impl Collector {
         read(&body)
     }
 
-    /// Introduces this agent.
+    /// Introduces this agent to the collector.
     ///
     /// # Errors
-    /// [`CollectorError`].
+    /// [`CollectorError`] if there is no response, the collector refuses, or the response is too long.
     pub async fn hello(&self, hello: &AgentHello) -> Result<(), CollectorError> {
         let body = serde_json::to_string(hello).map_err(CollectorError::Malformed)?;
         self.ask(Method::POST, "/v1/hello", Some(body), ANSWER_TIMEOUT).await.map(drop)
     }
 
-    /// Hands reports over.
+    /// Sends a batch of reports (JSON); returns what the collector accepted and rejected.
     ///
     /// # Errors
-    /// [`CollectorError`].
+    /// [`CollectorError`] if there is no response, the collector refuses, or the response is too long or cannot be
+    /// parsed.
     pub async fn reports(&self, batch: String) -> Result<Ack, CollectorError> {
         read(&self.ask(Method::POST, "/v1/reports", Some(batch), ANSWER_TIMEOUT).await?)
     }

@@ -1,18 +1,13 @@
-//! `check --tcp` and `check --udp`: probes of ports from the command line, and what their ends mean in words.
+//! `check --tcp` and `check --udp`: probes ports from the command line, and puts the results into words.
 
-use crate::{
-    Lang,
-    clock::Clock,
-    oneshot::{Exit, local_agent},
-    port_probing::PortProbing,
-};
+use crate::{Lang, check::local_agent, clock::Clock, exit::Exit, ports::probing::PortProbing};
 use anyhow::Context;
 use pingtong_evidence::{PairId, ProbeRound, Protocol};
 use pingtong_probe::{NonceKey, PortOrder};
 use std::{fmt::Write as _, net::IpAddr, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Between two probes of one port; each may open a connection at somebody's service.
+/// Interval between two probes of one port; each may open a connection at a service.
 const SPACING: Duration = Duration::from_millis(50);
 const RATE_PPS: u32 = 1_000;
 
@@ -48,10 +43,10 @@ impl PortCheck {
         Ok(orders)
     }
 
-    /// Probes; the rounds in the order of targets and ports.
+    /// Probes the ports; returns the rounds in the order of targets and ports.
     ///
     /// # Errors
-    /// When there is no way to.
+    /// Fails if the kernel provides no epoll descriptor or random bytes, or if signals cannot be watched.
     pub(crate) async fn run(&self, clock: Clock) -> anyhow::Result<Vec<ProbeRound>> {
         let orders = self.orders()?;
         if orders.is_empty() {
@@ -84,7 +79,8 @@ impl PortCheck {
     }
 }
 
-/// What rounds of ports come to. Silence of a UDP port is no fault by itself: a listener need not answer strangers.
+/// The exit code for rounds of ports. Silence of a UDP port alone is not a fault: a listener need not answer what it
+/// does not know.
 pub(crate) fn judge(rounds: &[ProbeRound]) -> Exit {
     let silent = |round: &ProbeRound| round.replied.is_empty() && round.late.is_empty();
     let one = |round: &ProbeRound| match round.protocol {
@@ -92,7 +88,7 @@ pub(crate) fn judge(rounds: &[ProbeRound]) -> Exit {
         Protocol::Udp if round.icmp_errors.is_empty() && silent(round) && round.send_errors.is_empty() => {
             Exit::Undecided
         }
-        // Port unreachables come at a limited rate: one proves the path, and a count of them is no loss.
+        // Port unreachables are rate limited: one proves the path, and missing ones are not loss.
         Protocol::Udp if silent(round) || !round.icmp_errors.is_empty() => Exit::Broken,
         Protocol::Udp => Exit::Healthy,
         _ if round.replied.len() == u64::from(round.planned) => Exit::Healthy,
@@ -102,13 +98,13 @@ pub(crate) fn judge(rounds: &[ProbeRound]) -> Exit {
     [Exit::Broken, Exit::Undecided].into_iter().find(|exit| all.contains(exit)).unwrap_or(Exit::Healthy)
 }
 
-/// Whether what is unanswered is lost: errors are no losses, and port unreachables come at a limited rate.
+/// Whether unanswered probes count as lost: errors are not losses, and port unreachables are rate limited.
 pub(crate) fn counts_loss(round: &ProbeRound) -> bool {
     let Some(ports) = &round.ports else { return true };
     round.icmp_errors.is_empty() && (round.protocol != Protocol::Udp || ports.closed.is_empty())
 }
 
-/// What the ends of a round's probes mean; empty for a round of ICMP.
+/// The results of a round's probes in words; empty for a round of ICMP.
 pub(crate) fn words(round: &ProbeRound, lang: Lang) -> String {
     let Some(ports) = &round.ports else { return String::new() };
     let mut text = format!("  {} {}", round.protocol, ports.port);

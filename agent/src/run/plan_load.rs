@@ -1,17 +1,21 @@
-//! A load that the plan asks for: whether it is sent, how much of it, and one step after another.
+//! A load that the plan requests: whether it is sent, how much of it, and its steps one after another.
 //!
-//! Sent only when the agent's own settings allow one (`load_mbit_max`, 0 unless set), towards a target that is probed
-//! anyhow, cut to the settings' rate and time and to half of the rate cap over all probes. It begins when everything else of
-//! the request is done, so that it spoils none of it. What came of it is told by both ends' counts, as of any round.
+//! Sent only if the agent's own settings allow one (`load_mbit_max`, 0 unless set), and only to a target that is probed
+//! anyway. It is limited to the rate and duration of the settings, and to half of the rate cap over all probes. It
+//! begins when everything else of the request is done, so that it disturbs none of it. Its result is in the counts of
+//! both ends, as for any round.
 
-use crate::{fresh::FreshJobs, settings::Settings, targets::Targets};
+use crate::{
+    run::{fresh::FreshJobs, targets::Targets},
+    settings::Settings,
+};
 use pingtong_evidence::{PlanLoad, ProbeEngine, ProbeRound, RequestTag};
 use pingtong_probe::{LOAD_PACKET_BITS, RoundOrder, load_steps};
 use std::{collections::VecDeque, time::Duration};
 
 const BITS_PER_MEGABIT: u64 = 1_000_000;
 
-/// The load under way, or none.
+/// The load in progress, if any.
 #[derive(Debug, Default)]
 pub(crate) struct LoadJob {
     tag: Option<RequestTag>,
@@ -19,10 +23,10 @@ pub(crate) struct LoadJob {
     running: bool,
 }
 
-/// What the settings make of a load: megabits a second and seconds.
+/// What the settings permit of a load: Mbit/s and seconds.
 ///
 /// # Errors
-/// Why none is sent, with what to do.
+/// Why no load is sent, with what to do.
 pub(crate) fn allowed(
     load: &PlanLoad,
     settings: &Settings,
@@ -51,7 +55,7 @@ pub(crate) fn allowed(
 }
 
 impl LoadJob {
-    /// Begins a load that is allowed; how many rounds it will be.
+    /// Begins a load that is allowed; returns the number of its rounds.
     pub(crate) fn begin(
         &mut self,
         load: &PlanLoad,
@@ -77,7 +81,7 @@ impl LoadJob {
         self.steps.len()
     }
 
-    /// The next step, when nothing else of its request is under way.
+    /// The next step, if nothing else of its request is in progress.
     pub(crate) fn next(&mut self, jobs: &FreshJobs) -> Option<RoundOrder> {
         let left = jobs.rounds_left(self.tag.as_ref()?);
         if self.running || left != Some(self.steps.len()) {
@@ -88,7 +92,7 @@ impl LoadJob {
         Some(step)
     }
 
-    /// A round is over.
+    /// Takes a closed round; if it is the running step, the next one may begin.
     pub(crate) fn take(&mut self, round: &ProbeRound) {
         if round.load_bits_per_s.is_some() && round.request == self.tag {
             self.running = false;
@@ -99,7 +103,7 @@ impl LoadJob {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::targets::EchoTarget;
+    use crate::run::targets::EchoTarget;
     use pingtong_evidence::{PairId, RoundKey};
 
     fn settings(more: &str) -> Settings {

@@ -1,8 +1,8 @@
 //! Which addresses of a plan this agent probes, and how fast.
 //!
-//! The plan proposes; the allow list and the rate cap of `agent.toml` decide. What is refused is named in the report. Probes
-//! of a link keep this agent's share of the link's budget: the plan spreads them accordingly, and the prober's buckets hold
-//! back what would exceed it all the same.
+//! The plan proposes; the allow list and the rate cap of `agent.toml` decide. The report names what is refused. Probes
+//! of a link keep to this agent's share of the link's budget: the plan spaces them accordingly, and the prober's token
+//! buckets hold back any excess.
 
 use pingtong_evidence::{AgentId, Cidr, LinkId, LinkShare, PairId, Plan, Protocol, Sampling};
 use pingtong_probe::{BucketKey, PortOrder, RoundOrder};
@@ -15,30 +15,31 @@ use std::{
 /// Bytes of a steady probe after the ICMP header: those of an ordinary ping.
 const PAYLOAD_BYTES: usize = 56;
 
-/// Flows of one burst. Where a route has several next hops each flow goes by one of them, and a single flow shows a single
-/// way; four see a dead one of two fifteen times in sixteen.
+/// Flows of one burst. If a route has several next hops, each flow takes one of them, so that a single flow shows a
+/// single path. Four flows find one dead next hop of two in fifteen of sixteen bursts.
 const FLOWS: u32 = 4;
-/// Probes of one flow at least: fewer measure nothing.
+/// Minimum probes of one flow: fewer measure nothing.
 const FLOW_PROBES_MIN: u32 = 10;
 
-/// Probes of one port in one round, and the time between two: each opens a connection at somebody's service, and ten a second
-/// trouble none. A round for fresh evidence may send more of them, closer together.
+/// Probes of one port in one round, and the time between two of them: each opens a connection at a service, and ten a
+/// second burden none. A round for fresh evidence may send more of them, closer together.
 const PORT_PROBES_STEADY: u32 = 2;
 const PORT_SPACING_STEADY: Duration = Duration::from_millis(500);
 const PORT_PROBES_FRESH: u32 = 40;
 const PORT_SPACING_FRESH: Duration = Duration::from_millis(25);
 
-/// Ports of one plan that are probed: a plan that asks for more is no plan of expectations, and no agent is a scanner.
+/// Maximum ports of one plan that are probed: a plan with more does not describe expectations, and an agent is not a
+/// scanner.
 const PORTS_MAX: usize = 256;
-/// Share of the rate cap that probes of ports may take, where there are any.
+/// Divisor: probes of ports, if there are any, take one part in this many of the rate cap.
 const PORTS_SHARE: u32 = 4;
 
-/// Probes of ports each second under a rate cap over all probes.
+/// Probes of ports per second, under a rate cap over all probes.
 pub(crate) fn port_rate(rate_pps_max: u32) -> u32 {
     (rate_pps_max / PORTS_SHARE).max(1)
 }
 
-/// The same probes in the same time, as several flows: each round has an identifier of its own.
+/// The same probes in the same time, as several flows: each round has its own identifier.
 pub(crate) fn as_flows(orders: Vec<RoundOrder>) -> Vec<RoundOrder> {
     let split = |order: RoundOrder| {
         let flows = (order.probes / FLOW_PROBES_MIN).clamp(1, FLOWS);
@@ -51,7 +52,7 @@ pub(crate) fn as_flows(orders: Vec<RoundOrder>) -> Vec<RoundOrder> {
     orders.into_iter().flat_map(split).collect()
 }
 
-/// What rounds are for.
+/// The purpose of rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Steady,
@@ -63,7 +64,7 @@ pub(crate) enum Purpose {
 pub(crate) struct EchoTarget {
     pub(crate) pair: PairId,
     pub(crate) address: IpAddr,
-    /// The link whose share its probes keep; none when the plan gives no share for it.
+    /// The link whose share its probes keep; `None` if the plan gives no share for it.
     pub(crate) link: Option<LinkId>,
 }
 
@@ -77,27 +78,27 @@ pub(crate) struct PortTarget {
     link: Option<LinkId>,
 }
 
-/// What a plan comes to.
+/// The targets of a plan, sorted by whether and how they are probed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Targets {
-    /// To be probed.
+    /// Addresses to be probed by ICMP.
     pub(crate) probed: Vec<EchoTarget>,
     /// Ports to be probed.
     pub(crate) ports: Vec<PortTarget>,
-    /// Outside the allow list.
+    /// Addresses outside the allow list.
     pub(crate) refused: Vec<IpAddr>,
-    /// Every address of the plan, for route look-ups.
+    /// All addresses of the plan, for route lookup.
     pub(crate) peers: Vec<IpAddr>,
     /// Agents whose probes may arrive.
     pub(crate) senders: Vec<AgentId>,
     /// This agent's share of each link's budget.
     pub(crate) shares: BTreeMap<LinkId, LinkShare>,
-    /// Why some are not probed though they are allowed, in words.
+    /// Why some targets are not probed although they are allowed, as text.
     pub(crate) unsupported: Option<String>,
 }
 
 impl Targets {
-    /// Sorts a plan's targets; `ipv6` tells why there are no probes over it.
+    /// Sorts a plan's targets; `ipv6` holds the reason if ICMPv6 cannot be probed.
     pub(crate) fn of(plan: &Plan, allow: &[Cidr], ipv6: Result<(), String>) -> Self {
         let shares = plan.shares.iter().map(|share| (share.link.clone(), share.clone())).collect();
         let mut targets = Self { shares, ..Self::default() };
@@ -144,7 +145,7 @@ impl Targets {
         self.shares.values().flat_map(of_share).collect()
     }
 
-    /// One round towards each port of the links that `due` names.
+    /// One round towards each port of the links for which `due` is true.
     pub(crate) fn port_orders(
         &self,
         sampling: Sampling,
@@ -175,8 +176,8 @@ impl Targets {
         self.ports.iter().filter(|target| due(target.link.as_ref())).map(order).collect()
     }
 
-    /// One round towards each target of the links that `due` names, such that all together keep the rate cap: a plan that
-    /// asks for more gets fewer probes in the same time.
+    /// One round towards each target of the links for which `due` is true, so that together they keep to the rate cap:
+    /// a plan that asks for more gets fewer probes in the same time. Also returns how long the longest round lasts.
     pub(crate) fn orders(
         &self,
         sampling: Sampling,
@@ -288,7 +289,7 @@ mod tests {
             (one(Purpose::Fresh).probes, one(Purpose::Fresh).spacing, one(Purpose::Fresh).port),
             (40, Duration::from_millis(25), 443)
         );
-        // A plan that asks for less gets less, and one without a port cannot be followed.
+        // A plan that asks for less gets less, and a port target without a port cannot be probed.
         let less = Sampling { probes: 1, spacing_ms: 2_000, ..plan.steady };
         let order = targets.port_orders(less, Purpose::Fresh, |_| true)[0].clone();
         assert_eq!((order.probes, order.spacing.as_secs()), (1, 2));
@@ -331,5 +332,65 @@ mod tests {
         assert_eq!((orders[0].probes, lasting), (400, Duration::from_millis(1_600)));
         let (orders, lasting) = targets.orders(plan.steady, Purpose::Fresh, 100, |_| true);
         assert_eq!((orders[0].probes, lasting), (80, Duration::from_millis(1_600)));
+    }
+
+    /// A plan of two targets, each over a link of its own, of which one has a narrow budget.
+    fn plan_with_shares() -> Plan {
+        let mut plan = plan(&["10.0.0.1", "10.0.0.2"]);
+        for (target, link) in plan.targets.iter_mut().zip(["wide", "narrow"]) {
+            target.link = Some(LinkId::parse(link).unwrap());
+        }
+        let share = |link: &str, spacing_ms: u32, period_ms: u32| {
+            let bandwidth = pingtong_evidence::LinkBandwidth::default();
+            let budget = pingtong_evidence::ProbeBudget {
+                bandwidth,
+                steady_bits_per_s: 40_000,
+                fresh_bits_per_s: 400_000,
+                flows: 2,
+            };
+            let sampling = Sampling { probes: 50, spacing_ms, timeout_ms: 1_000, period_ms };
+            LinkShare {
+                link: LinkId::parse(link).unwrap(),
+                budget,
+                steady_bits_per_s: 20_000,
+                fresh_bits_per_s: 200_000,
+                steady: Sampling { probes: 2, ..sampling },
+                fresh: sampling,
+                steady_ports: Sampling { probes: 1, ..sampling },
+                fresh_ports: Sampling { probes: 20, spacing_ms: spacing_ms * 3, ..sampling },
+                fresh_searches: 1,
+                search_period_ms: 8_000,
+            }
+        };
+        plan.shares = vec![share("wide", 4, 1_000), share("narrow", 40, 5_000)];
+        plan
+    }
+
+    #[test]
+    fn probes_of_each_link_keep_its_own_share() {
+        let allow = [Cidr::parse("0.0.0.0/0").unwrap()];
+        let mut plan = plan_with_shares();
+        let targets = Targets::of(&plan, &allow, Ok(()));
+        let (orders, lasting) = targets.orders(plan.fresh_sampling, Purpose::Fresh, 2_000, |_| true);
+        let shown: Vec<_> = orders.iter().map(|order| (order.probes, order.spacing.as_millis())).collect();
+        assert_eq!((shown, lasting), (vec![(50, 4), (50, 40)], Duration::from_secs(2)));
+        let bucket = |order: &RoundOrder| order.bucket.clone().map(|key| (key.link.to_string(), key.fresh));
+        assert_eq!(bucket(&orders[1]), Some(("narrow".to_owned(), true)));
+        let narrow = |link: Option<&LinkId>| link.is_some_and(|link| link.as_str() == "narrow");
+        let (steady, _) = targets.orders(plan.steady, Purpose::Steady, 2_000, narrow);
+        assert_eq!((steady.len(), steady[0].probes, bucket(&steady[0])), (1, 2, Some(("narrow".to_owned(), false))));
+        let rates: Vec<_> =
+            targets.buckets().into_iter().map(|(key, rate)| (key.link.to_string(), key.fresh, rate)).collect();
+        let both = |link: &str| [(link.to_owned(), false, 20_000), (link.to_owned(), true, 200_000)];
+        assert_eq!(rates, [both("narrow"), both("wide")].concat());
+
+        (plan.targets[1].protocol, plan.targets[1].port) = (Protocol::Tcp, Some(443));
+        let ports = Targets::of(&plan, &allow, Ok(())).port_orders(plan.fresh_sampling, Purpose::Fresh, |_| true);
+        assert_eq!((ports[0].probes, ports[0].spacing.as_millis()), (20, 120));
+        // A link without a share falls back to the plan's own sampling, and no bucket holds it back.
+        plan.shares.clear();
+        let (orders, _) =
+            Targets::of(&plan, &allow, Ok(())).orders(plan.fresh_sampling, Purpose::Fresh, 2_000, |_| true);
+        assert_eq!((orders[0].probes, bucket(&orders[0])), (400, None));
     }
 }

@@ -1,10 +1,10 @@
 //! The packet socket that sees TCP and UDP probes of other agents arrive, and this host refuse or answer them.
 //!
-//! Apart from the engine's own: echoes may come by the hundred thousand, probes of ports by the dozen. Opened before the
-//! capabilities are dropped, with a filter that lets through nothing but datagrams with a probe's mark, port
-//! unreachables, and SYNs (and what answers them) of ports where the plan expects connections; what comes through is parsed
-//! again. Sees packets before any filter of the guest (`probe-engine.md` §3). A SYN bears no mark: whose it is tell its
-//! addresses and ports, and only to whoever knows both ends.
+//! It is separate from the engine's: echoes may arrive by the hundred thousand, probes of ports by the dozen. It is
+//! opened before the capabilities are dropped. Its filter passes only datagrams with a probe's mark, port unreachables,
+//! and SYNs (and the answers to them) of ports where the plan expects connections; what passes is parsed again. It sees
+//! packets before any filter of the guest (`PROBING.md` §3). A SYN carries no mark: its addresses and ports
+//! identify the probe, and only for a reader who knows both ends.
 
 use crate::bpf::{
     self, JUMP_ANY_BIT, JUMP_EQUAL, LOAD_BYTE_ABSOLUTE, LOAD_BYTE_INDEXED, LOAD_HALF_ABSOLUTE, LOAD_HALF_INDEXED,
@@ -28,10 +28,10 @@ use std::{
 };
 use tokio::{io::Interest, net::UdpSocket};
 
-/// Packets read at a time.
+/// Maximum packets read at a time.
 const READ_MAX: usize = 256;
-/// Between two readings of a queue that was not read to its end: a flood of connections to an expected port takes a share of
-/// a core and not all of it, and what its queue cannot hold meanwhile is told as dropped.
+/// Pause before the next read of a queue that was not read to its end. A flood of connections to an expected port thus
+/// takes a share of a core and not all of it; what the queue cannot hold meanwhile is reported as dropped.
 const PAUSE: Duration = Duration::from_millis(4);
 /// Room for a refusal that quotes a probe.
 const PACKET_BYTES: usize = 256;
@@ -45,46 +45,47 @@ const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMP_V6: u8 = 58;
-/// Where the flags stand in a TCP header, and the two that begin or answer a connection.
+/// Offset of the flags in a TCP header, and the two flags that begin or answer a connection.
 const TCP_FLAGS_AT: u32 = 13;
 const SYN_OR_RST: u32 = 0x06;
-/// Ports whose connections are looked for: the kernel compares one after another, and jumps 255 instructions at most.
+/// Maximum ports whose connections are observed: the filter compares them one by one, and a jump spans at most 255
+/// instructions.
 const PORTS_MAX: usize = 48;
 
-/// The socket as opened, before there is a run time.
+/// The socket as opened, before there is a Tokio runtime.
 #[derive(Debug)]
 pub struct PortTap {
     fd: OwnedFd,
     watched: Option<UdpSocket>,
     dropped: u32,
-    /// Interfaces by their index, since asking for a name takes the kernel three calls.
+    /// Interface names by index, since looking up a name takes three system calls.
     names: BTreeMap<usize, String>,
-    /// Ports whose connections the filter lets through.
+    /// Ports whose connections pass the filter.
     ports: Vec<u16>,
-    /// Whether the last reading stopped before the end.
+    /// Whether the last read stopped before the end.
     more: bool,
 }
 
 impl PortTap {
-    /// Opens it.
+    /// Opens the socket and attaches its filter.
     ///
     /// # Errors
-    /// What the kernel said; without `CAP_NET_RAW` it refuses.
+    /// The kernel's error; without `CAP_NET_RAW` it refuses.
     pub fn open() -> Result<Self, Errno> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Packet, SockType::Datagram, flags, SockProtocol::EthAll)?;
-        // Without its filter it would be handed every packet of the host.
+        // Without its filter the socket would receive every packet of the host.
         bpf::attach(&fd, &filter(&[])).map_err(|error| error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw))?;
         if let Err(error) = setsockopt(&fd, sockopt::RxqOvfl, &1) {
-            tracing::debug!(%error, "the kernel will not tell what this queue dropped");
+            tracing::debug!(%error, "the kernel does not report what this queue dropped");
         }
         Ok(Self { fd, watched: None, dropped: 0, names: BTreeMap::new(), ports: vec![], more: false })
     }
 
-    /// Looks for the connections among `arrivals`; those that it does look for, which are all unless they are to too many
-    /// ports or the kernel refuses.
+    /// Observes the TCP connections among `arrivals`. Returns those that it observes: all of them, unless they are to
+    /// too many ports or the kernel refuses the filter.
     pub fn look_for(&mut self, arrivals: &[PlanArrival]) -> Vec<PlanArrival> {
-        // A plan comes seldom: an interface may have been renamed since.
+        // Plans are rare, and an interface may have been renamed since the last one.
         self.names.clear();
         let mut connections: Vec<&PlanArrival> =
             arrivals.iter().filter(|arrival| arrival.protocol == Protocol::Tcp).collect();
@@ -107,18 +108,18 @@ impl PortTap {
             return tokio::time::sleep(PAUSE).await;
         }
         if self.watched.is_none() {
-            // The run time watches any socket that it is given as a datagram socket; reading stays here.
+            // Tokio watches any socket that is passed as a UDP socket; it is still read here.
             let copy = self.fd.try_clone().and_then(|fd| UdpSocket::from_std(std::net::UdpSocket::from(fd)));
             self.watched = copy.ok();
         }
         let Some(watched) = &self.watched else { return std::future::pending().await };
         if watched.readable().await.is_ok() {
-            // So that the next wait is for packets that come after the drain which follows.
+            // Clears the readiness, so that the next wait is for packets that arrive after the following drain.
             drop(watched.try_io(Interest::READABLE, || Err::<(), _>(std::io::ErrorKind::WouldBlock.into())));
         }
     }
 
-    /// Reads what is there, or the beginning of it.
+    /// Reads what is queued, up to a limit.
     pub fn drain(&mut self, own: AgentHash, mut take: impl FnMut(Sighting<'_>)) {
         self.more = false;
         let mut buffer = [0; PACKET_BYTES];
@@ -159,8 +160,8 @@ impl PortTap {
     }
 }
 
-/// To the ledger a probe is a request and what leaves for it a reply, whatever the protocol: the mark tells them apart.
-/// Our own probes, and what comes back for them, are the sending socket's.
+/// To the ledger, a probe is a request and what leaves for it is a reply, independent of the protocol: the mark
+/// identifies probes. Our own probes, and what comes back for them, concern only the socket that sent them.
 fn as_echo<'a>(seen: &Datagram<'a>, outgoing: bool, own: AgentHash) -> Option<Heard<'a>> {
     if seen.payload.get(4..12) == Some(&own.0.to_be_bytes()[..]) {
         return None;
@@ -181,14 +182,14 @@ fn name_of(names: &mut BTreeMap<usize, String>, index: usize) -> &str {
     })
 }
 
-/// Datagrams whose payload begins with the mark, port unreachables, and where there are `ports` SYNs towards them and what
-/// answers from them: in IPv4 (no later fragment) and in IPv6 (no extension header).
+/// Passes datagrams whose payload begins with the mark, port unreachables, and, for each of `ports`, SYNs to it and
+/// what answers from it: in IPv4 (no later fragment) and in IPv6 (no extension header).
 fn filter(ports: &[u16]) -> Program {
     by_version(filter_v4(ports), filter_v6(ports))
 }
 
 fn filter_v4(ports: &[u16]) -> Program {
-    // What follows stands behind the header of IP, whose length X holds.
+    // The following parts load from behind the IP header, whose length X holds.
     let whole = vec![
         op(LOAD_HALF_ABSOLUTE, 0, 0, 6),
         op(JUMP_ANY_BIT, 0, 1, 0x1fff),
@@ -215,20 +216,20 @@ fn filter_v6(ports: &[u16]) -> Program {
     [next, when(&[UDP], marked), when(&[ICMP_V6], unreachable), segments(ports, flags, source, destination)].concat()
 }
 
-/// Accepts what begins a connection to one of the ports or answers from one, and refuses the rest. The accumulator holds the
-/// protocol; the instructions load the flags and the two ports.
+/// Accepts what begins a connection to one of the ports or answers from one, and rejects the rest. The accumulator
+/// holds the protocol; the instructions load the flags and the two ports.
 fn segments(ports: &[u16], flags: Op, source: Op, destination: Op) -> Program {
     if ports.is_empty() {
         return refuse();
     }
-    // The last of each chain falls through, the others jump over what is left.
+    // A match jumps over the rest of its chain and `behind` more instructions; a mismatch goes on to the next.
     let one_of = |ports: &[u16], behind: usize| -> Program {
         let jump = |(at, port): (usize, &u16)| {
             op(JUMP_EQUAL, u8::try_from(ports.len() - 1 - at + behind).unwrap_or(u8::MAX), 0, u32::from(*port))
         };
         ports.iter().enumerate().map(jump).collect()
     };
-    // Behind the second chain is a refusal, behind the first also the second with its load.
+    // After the second chain comes a refusal; after the first, also the second with its load.
     let (second, first) = (one_of(ports, 1), one_of(ports, ports.len() + 2));
     let interesting = vec![flags, op(JUMP_ANY_BIT, 1, 0, SYN_OR_RST)];
     let protocol = vec![op(JUMP_EQUAL, 1, 0, u32::from(TCP))];
@@ -245,7 +246,7 @@ fn accept_only(value: u32) -> Program {
 mod tests {
     use super::*;
 
-    /// Whether the kernel lets `packet` through. The link layer's type, which a local socket lacks, is left out.
+    /// Whether the kernel accepts `packet`. The check of the EtherType, which a local socket lacks, is left out.
     fn passes(ports: &[u16], packet: &[u8]) -> bool {
         bpf::passes(&if packet[0] >> 4 == 4 { filter_v4(ports) } else { filter_v6(ports) }, packet)
     }

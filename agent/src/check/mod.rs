@@ -1,15 +1,21 @@
-//! `check`: the one-shot caller of the machinery that `run` drives.
+//! `check`: runs once what `run` drives permanently.
+
+pub(crate) mod extras;
+mod hops;
+mod load;
+mod page;
+pub(crate) mod path_size;
+mod ports;
 
 use crate::{
     Lang, chain,
-    check_extras::Extras,
+    check::{extras::Extras, page::Opinion, ports::PortCheck},
     cli::CheckArgs,
     clock::{Clock, wall},
     engine::{Engine, second_opinion},
+    exit::Exit,
     facts::{self, FactsOrder},
-    port_check::{self, PortCheck},
     probing::Probing,
-    render::{self, Opinion},
 };
 use anyhow::bail;
 use pingtong_cloud::MetadataClient;
@@ -18,21 +24,10 @@ use pingtong_probe::{NonceKey, RoundOrder};
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Exit codes of `design.md` §5.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// Everything answered.
-    Healthy = 0,
-    /// Something did not.
-    Broken = 1,
-    /// Nothing could be found out.
-    Undecided = 2,
-}
-
-/// `pingtong-agent check`.
+/// Runs `pingtong-agent check` and prints the result.
 ///
 /// # Errors
-/// When there is no way to probe.
+/// Fails if there is no way to probe, a requested part cannot run, or standard output is closed.
 pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, lang: Lang) -> anyhow::Result<Exit> {
     let metadata = match MetadataClient::new(args.metadata.as_deref())?.identity().await {
         Ok(fact) => Known::Known(fact),
@@ -75,9 +70,9 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
     };
     let facts = tokio::task::spawn_blocking(move || facts::read(order, wall())).await?;
     let extras = Extras::of(args, &targets, &facts, clock, lang).await?;
-    let (echoes, by_port) = (judge(&rounds), port_check::judge(&port_rounds));
+    let (echoes, by_port) = (judge(&rounds), ports::judge(&port_rounds));
     let rounds: Vec<ProbeRound> = rounds.into_iter().chain(port_rounds).collect();
-    render::check(&rounds, &facts, &opinions, &extras, json, lang)?;
+    page::print(&rounds, &facts, &opinions, &extras, json, lang)?;
     if extras.is_broken() {
         return Ok(Exit::Broken);
     }
@@ -127,7 +122,7 @@ async fn probe(
         }
         tokio::select! {
             () = probing.wait() => {}
-            // What is known so far is worth printing.
+            // The results so far are worth printing.
             _ = interrupt.recv() => {
                 rounds.extend(probing.finish().rounds);
                 break;
@@ -144,11 +139,6 @@ async fn probe(
     rounds.sort_by_key(|round| round.key.round);
     Ok(rounds)
 }
-
-/// Something wrong with the command line.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Usage(pub String);
 
 fn judge(rounds: &[ProbeRound]) -> Exit {
     if rounds.iter().all(|round| round.sent.is_empty() && round.send_errors.is_empty()) {
