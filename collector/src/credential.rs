@@ -1,19 +1,19 @@
-//! Secrets: made, written as hex, compared in constant time.
+//! Secrets: generates them, writes them as hex, and compares them in constant time.
 
 use crate::store::{AgentRow, SECRET_BYTES, hash_of};
 use pingtong_evidence::AgentId;
 use std::fmt::{self, Write as _};
 use subtle::ConstantTimeEq;
 
-/// A secret in hex; shows itself as `***`.
+/// A secret in hex. Its debug output is `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 
 impl Secret {
-    /// From the kernel's random numbers.
+    /// Generates a secret from the kernel's random numbers.
     ///
     /// # Errors
-    /// When the kernel has none, in words.
+    /// If the kernel returns no random numbers.
     pub(crate) fn generate() -> Result<Self, getrandom::Error> {
         let mut bytes = [0u8; SECRET_BYTES];
         getrandom::fill(&mut bytes)?;
@@ -24,17 +24,17 @@ impl Secret {
         Ok(Self(text))
     }
 
-    /// A secret as it was written down.
+    /// Takes over a secret that was written earlier, without surrounding white space.
     pub(crate) fn from_text(text: &str) -> Self {
         Self(text.trim().to_owned())
     }
 
-    /// The secret itself, for a file of mode 0600 or a header.
+    /// The secret itself, to be written to a file of mode 0600 or sent in a header.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether `given` is this secret, in time that does not depend on where they differ.
+    /// Whether `given` is this secret; the time taken does not depend on where they differ.
     pub(crate) fn is(&self, given: &str) -> bool {
         hash_of(&self.0).ct_eq(&hash_of(given)).into()
     }
@@ -52,13 +52,13 @@ pub(crate) fn bearer(header: Option<&str>) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Splits `AGENT_ID.SECRET`. The secret is hex, so the last dot separates; an agent's name may have dots.
+/// Splits `AGENT_ID.SECRET` at the last dot: the secret is hex, but an agent's name may contain dots.
 pub(crate) fn agent_and_secret(token: &str) -> Option<(AgentId, &str)> {
     let (id, secret) = token.rsplit_once('.')?;
     Some((AgentId::parse(id).ok()?, secret))
 }
 
-/// Whether the secret is the agent's. Takes as long for an agent that is not there.
+/// Whether the secret is the agent's. Takes the same time if there is no such agent.
 pub(crate) fn matches(agent: Option<&AgentRow>, secret: &str) -> bool {
     let kept = agent.map_or_else(|| vec![0; SECRET_BYTES], |row| row.secret_hash.clone());
     let same: bool = kept.ct_eq(&hash_of(secret)).into();

@@ -1,7 +1,7 @@
 //! The data directory: the store, the certificate and its key, the administrator's token.
 //!
-//! All are made once, by whichever of `enroll` and `serve` comes first; a lock file keeps two from making them at the
-//! same time, and another keeps two servers from sharing one directory.
+//! Each is made once, by `enroll` or `serve`, whichever comes first. A lock file prevents two processes from making
+//! them at the same time; another prevents two servers from sharing one directory.
 
 use crate::{
     credential::Secret,
@@ -23,38 +23,38 @@ pub(crate) struct DataDir {
     path: PathBuf,
 }
 
-/// What the server shows to agents.
+/// Certificate and key that identify the server to agents.
 pub(crate) struct Identity {
-    /// The certificate.
+    /// The certificate in PEM.
     pub(crate) certificate_pem: String,
-    /// Its key.
+    /// Its private key in PEM.
     pub(crate) key_pem: String,
 }
 
 /// Why the directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DataDirError {
-    /// A file or the directory itself.
+    /// A file operation failed.
     #[error("cannot {what} \"{}\"; is the data directory yours to write?", path.display())]
     Io {
-        /// What was tried.
+        /// The operation, as a verb.
         what: &'static str,
-        /// On which file.
+        /// Path of the file or directory.
         path: PathBuf,
-        /// Why it failed.
+        /// The I/O error.
         #[source]
         source: io::Error,
     },
-    /// Nothing was ever made here.
+    /// Neither a server nor an enrolment has used this directory yet.
     #[error("\"{}\" is no data directory of a collector yet; start one with \"pingtong serve\", or enroll an agent first", path.display())]
     Empty {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
     },
-    /// Another server runs here.
+    /// Another server uses this directory.
     #[error("another \"pingtong serve\" uses \"{}\"; stop it, or give this one its own --data", path.display())]
     InUse {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
     },
     /// The certificate names another host than the settings.
@@ -63,35 +63,35 @@ pub(crate) enum DataDirError {
         path.display()
     )]
     OtherHost {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// What the certificate names.
+        /// The host that the certificate names.
         made_for: String,
-        /// What the settings say.
+        /// The host that the settings name.
         wanted: String,
     },
-    /// The kernel gave no random numbers.
+    /// The kernel returned no random numbers.
     #[error("cannot make a secret")]
     Random(#[source] getrandom::Error),
-    /// The certificate cannot be made for such a host.
+    /// No certificate can be made for this host.
     #[error("cannot make a certificate for \"{host}\"; set url to a host name or an address")]
     Certificate {
-        /// The host.
+        /// Host of the URL in the settings.
         host: String,
-        /// Why.
+        /// The error of the certificate generator.
         #[source]
         source: rcgen::Error,
     },
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl DataDir {
-    /// Opens the directory, making it (mode 0700) as needed.
+    /// Opens the directory; creates it with mode 0700 if needed.
     ///
     /// # Errors
-    /// [`DataDirError`].
+    /// If the directory cannot be created.
     pub(crate) fn create(path: &Path) -> Result<Self, DataDirError> {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| DataDirError::Io {
             what: "make",
@@ -104,42 +104,43 @@ impl DataDir {
     /// Opens a directory that a server or an enrolment has made.
     ///
     /// # Errors
-    /// [`DataDirError::Empty`].
+    /// [`DataDirError::Empty`] if it holds no certificate.
     pub(crate) fn existing(path: &Path) -> Result<Self, DataDirError> {
         let dir = Self { path: path.to_owned() };
         if dir.certificate_path().is_file() { Ok(dir) } else { Err(DataDirError::Empty { path: path.to_owned() }) }
     }
 
-    /// The SQLite file.
+    /// Path of the SQLite file.
     pub(crate) fn store_path(&self) -> PathBuf {
         self.path.join("pingtong.sqlite3")
     }
 
-    /// The certificate's file.
+    /// Path of the certificate.
     pub(crate) fn certificate_path(&self) -> PathBuf {
         self.path.join("certificate.pem")
     }
 
-    /// The certificate as it stands.
+    /// Reads the certificate.
     ///
     /// # Errors
-    /// [`DataDirError::Io`].
+    /// [`DataDirError::Io`] if the file cannot be read.
     pub(crate) fn certificate_pem(&self) -> Result<String, DataDirError> {
         self.read("certificate.pem")
     }
 
-    /// The administrator's token as it stands.
+    /// Reads the administrator's token.
     ///
     /// # Errors
-    /// [`DataDirError::Io`].
+    /// [`DataDirError::Io`] if the file cannot be read.
     pub(crate) fn admin_token(&self) -> Result<Secret, DataDirError> {
         Ok(Secret::from_text(&self.read("admin-token")?))
     }
 
-    /// The certificate and its key for the host of `url`, and the administrator's token; made now where they lack.
+    /// The certificate and its key for the host of `url`, and the administrator's token; makes those that are missing.
     ///
     /// # Errors
-    /// [`DataDirError`].
+    /// If a file or the store cannot be read or written, the certificate or a secret cannot be made, or the certificate
+    /// names another host.
     pub(crate) fn prepare(&self, store: &Store, url: &ServiceUrl) -> Result<(Identity, Secret), DataDirError> {
         let lock = self.lock_file("make.lock")?;
         lock.lock().map_err(|source| self.io("lock", "make.lock", source))?;
@@ -147,7 +148,8 @@ impl DataDir {
         if !self.path.join(certificate).is_file() || !self.path.join(key).is_file() {
             let made = rcgen::generate_simple_self_signed([url.host().to_owned()])
                 .map_err(|source| DataDirError::Certificate { host: url.host().to_owned(), source })?;
-            // The host first: a certificate without its host on record could not be told from a wrong one.
+            // Record the host first: a certificate without its recorded host could not be distinguished from a wrong
+            // one.
             store.set_word(CERTIFICATE_HOST, url.host())?;
             self.write(key, 0o600, &made.signing_key.serialize_pem())?;
             self.write(certificate, 0o644, &made.cert.pem())?;
@@ -165,10 +167,10 @@ impl DataDir {
         Ok((identity, self.admin_token()?))
     }
 
-    /// Holds the directory for one server until the file is dropped.
+    /// Locks the directory for one server until the returned file is dropped.
     ///
     /// # Errors
-    /// [`DataDirError::InUse`] when another holds it.
+    /// [`DataDirError::InUse`] if another server holds the lock; [`DataDirError::Io`] if the lock file cannot be used.
     pub(crate) fn hold(&self) -> Result<File, DataDirError> {
         let file = self.lock_file("serve.lock")?;
         match file.try_lock() {
@@ -201,7 +203,7 @@ impl DataDir {
     }
 }
 
-/// Writes a file so that it is there whole or not at all, with the mode from its first byte on.
+/// Writes a file atomically: it exists whole or not at all, and it has `mode` from its first byte on.
 pub(crate) fn write_whole(path: &Path, mode: u32, text: &str) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");

@@ -1,7 +1,7 @@
-//! A TOML document read by hand, so that every mistake is told at once, each with its line and the accepted form.
+//! Reads a TOML document by hand, so that every mistake is reported at once, each with its line and the accepted form.
 //!
-//! Decides nothing about meaning: [`crate::settings`] says which keys there are. Unknown keys are mistakes, because a
-//! mistyped key that is silently ignored is a setting that silently does not hold.
+//! Decides nothing about meaning: [`crate::settings`] defines the keys. Unknown keys are mistakes, because a mistyped
+//! key that is silently ignored is a setting that silently has no effect.
 
 use std::{collections::BTreeSet, fmt, ops::Range};
 use toml::{
@@ -9,7 +9,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-/// Something in a file that cannot be accepted.
+/// A mistake in a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mistake {
     /// Line in the file, from 1.
@@ -18,12 +18,12 @@ pub struct Mistake {
     pub what: String,
 }
 
-/// Every mistake of one file, in the order of its lines.
+/// All mistakes of one file, in the order of its lines.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Mistakes {
-    /// The file as the user named it.
+    /// Name of the file, as the user gave it.
     pub file: String,
-    /// What is wrong; never empty.
+    /// The mistakes; never empty.
     pub all: Vec<Mistake>,
 }
 
@@ -37,13 +37,13 @@ impl fmt::Display for Mistakes {
     }
 }
 
-/// Where mistakes are gathered while a document is read.
+/// Collects mistakes while a document is read.
 pub(crate) struct Reader<'t> {
     text: &'t str,
     mistakes: Vec<Mistake>,
 }
 
-/// A table whose keys are taken one by one.
+/// A table whose keys are taken one by one, so that the unknown ones remain.
 pub(crate) struct Table<'d, 't> {
     path: String,
     at: Range<usize>,
@@ -58,13 +58,13 @@ impl<'t> Reader<'t> {
         Self { text, mistakes: vec![] }
     }
 
-    /// Notes a mistake at a place of the document.
+    /// Records a mistake at a byte range of the document.
     pub(crate) fn mistake(&mut self, at: &Range<usize>, what: impl Into<String>) {
         let before = self.text.get(..at.start.min(self.text.len())).unwrap_or(self.text);
         self.mistakes.push(Mistake { line: before.matches('\n').count() + 1, what: what.into() });
     }
 
-    /// Takes over what the parser itself found wrong.
+    /// Records the syntax errors that the parser found.
     pub(crate) fn syntax(&mut self, errors: Vec<toml::de::Error>) {
         for error in errors {
             let at = error.span().unwrap_or(0..0);
@@ -76,7 +76,7 @@ impl<'t> Reader<'t> {
         self.mistakes.is_empty()
     }
 
-    /// The end: all that was wrong.
+    /// Returns all mistakes, sorted and without duplicates.
     pub(crate) fn finish(self, file: &str) -> Mistakes {
         let mut all = self.mistakes;
         all.sort();
@@ -84,7 +84,7 @@ impl<'t> Reader<'t> {
         Mistakes { file: file.to_owned(), all }
     }
 
-    /// Reads a text by `parse`; `accepted` shows the form.
+    /// Reads a required text with `parse`; `accepted` describes the accepted form.
     pub(crate) fn text<T, E: fmt::Display>(
         &mut self,
         table: &mut Table<'_, '_>,
@@ -107,7 +107,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Reads a text as [`Reader::text`] does; none where the key is absent.
+    /// Reads a text as [`Reader::text`] does; `None` if the key is absent.
     pub(crate) fn text_if_given<T, E: fmt::Display>(
         &mut self,
         table: &mut Table<'_, '_>,
@@ -118,7 +118,7 @@ impl<'t> Reader<'t> {
         if table.has(key) { self.text(table, key, accepted, parse) } else { None }
     }
 
-    /// Reads a whole number within bounds, or the default where the key is absent.
+    /// Reads a whole number within bounds; returns the default if the key is absent.
     pub(crate) fn number(
         &mut self,
         table: &mut Table<'_, '_>,
@@ -139,7 +139,7 @@ impl<'t> Reader<'t> {
         number.unwrap_or(default)
     }
 
-    /// Takes a table under `key`.
+    /// Takes the required table under `key`.
     pub(crate) fn table<'d, 'u>(
         &mut self,
         table: &mut Table<'d, 'u>,
@@ -155,7 +155,7 @@ impl<'t> Reader<'t> {
         inner
     }
 
-    /// Takes an array of tables under `key`; empty where the key is absent.
+    /// Takes an array of tables under `key`; empty if the key is absent.
     pub(crate) fn tables<'d, 'u>(
         &mut self,
         table: &mut Table<'d, 'u>,
@@ -182,7 +182,7 @@ impl<'t> Reader<'t> {
         tables
     }
 
-    /// Takes two whole numbers up to 65535 in ascending order.
+    /// Takes two ports from 1 to 65535, the lower one first; `None` if the key is absent.
     pub(crate) fn port_pair(&mut self, table: &mut Table<'_, '_>, key: &str) -> Option<(u16, u16)> {
         let value = table.take(key)?;
         let ports: Vec<u16> = value
@@ -202,7 +202,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Marks every key that was not taken.
+    /// Records a mistake for every key that was not taken.
     pub(crate) fn close(&mut self, table: &Table<'_, '_>) {
         let known = table.taken.iter().cloned().collect::<Vec<_>>().join(", ");
         for key in table.items.keys() {
@@ -238,17 +238,17 @@ impl<'d, 't> Table<'d, 't> {
         Some(Self { path, at: value.span(), items, taken: BTreeSet::new() })
     }
 
-    /// Where the table stands, for mistakes about it as a whole.
+    /// Byte range of the table, for mistakes about the table as a whole.
     pub(crate) fn at(&self) -> Range<usize> {
         self.at.clone()
     }
 
-    /// The path of the table, as the user would name it.
+    /// The path of the table, as the user would write it.
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
-    /// Whether the key is there. Does not count as taking it, but makes it a known one.
+    /// Whether the key is present. The key counts as known from then on, but its value is not taken.
     pub(crate) fn has(&mut self, key: &str) -> bool {
         self.taken.insert(key.to_owned());
         self.items.contains_key(key)

@@ -1,17 +1,17 @@
-//! The threads that own the store: one writes, one reads, so that a verdict never waits behind uploads.
+//! The threads that own the store: one writes and one reads, so that a verdict never waits behind uploads.
 //!
-//! Both queues are bounded: when the disk is slow, uploads wait and agents back off, instead of memory filling.
+//! Both queues are bounded: if the disk is slow, uploads wait and agents back off, and memory does not fill.
 
 use crate::store::{Store, StoreError};
 use std::{path::Path, thread::JoinHandle};
 use tokio::sync::{mpsc, oneshot};
 
-/// Jobs waiting for one thread. Each holds at most one request body.
+/// Maximum number of jobs that wait for one thread; each holds at most one request body.
 const JOBS_MAX: usize = 64;
 
 type Job = Box<dyn FnOnce(&mut Store) + Send>;
 
-/// The store, from async code.
+/// Access to the store from async code.
 pub(crate) struct Keeper {
     writer: Lane,
     reader: Lane,
@@ -26,7 +26,7 @@ impl Keeper {
     /// Opens the file and starts the threads.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the file cannot be opened or migrated.
     pub(crate) fn start(path: &Path) -> Result<Self, StoreError> {
         let writer = Lane::start(Store::open(path)?);
         let reader = Lane::start(Store::open(path)?);
@@ -36,7 +36,7 @@ impl Keeper {
     /// Runs a change. When it returns `Ok`, the change is on disk.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the job fails, or the thread has ended.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
@@ -44,10 +44,10 @@ impl Keeper {
         self.writer.run(job).await
     }
 
-    /// Runs a look-up. Sees every change that returned before.
+    /// Runs a look-up. It sees every change that returned before.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the job fails, or the thread has ended.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
@@ -55,7 +55,7 @@ impl Keeper {
         self.reader.run(job).await
     }
 
-    /// Lets the threads finish what was begun, and closes the file. Blocks for as long.
+    /// Lets the threads finish the queued jobs and closes the file. Blocks until they are done.
     pub(crate) fn close(self) {
         for Lane { jobs, thread } in [self.writer, self.reader] {
             drop(jobs);
@@ -82,7 +82,7 @@ impl Lane {
         job: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, outcome) = oneshot::channel();
-        // A caller that gave up waiting does not undo the job.
+        // If the caller gives up waiting, the job is still done.
         let job: Job = Box::new(move |store| drop(answer.send(job(store))));
         self.jobs.send(job).await.map_err(|_| StoreError::Closed)?;
         outcome.await.map_err(|_| StoreError::Closed)?

@@ -1,42 +1,27 @@
 //! The collector of pingtong and its commands.
 //!
-//! Code map: [`settings`] reads `collector.toml`; `document` reads TOML with every mistake at once; `data_dir` holds
-//! certificate and tokens; [`store`] keeps evidence, `keeper` owns its threads; `roster` derives pairs and plans;
-//! `board` is what handlers share; `intake` is the HTTP interface; `gathering` follows one request for fresh evidence;
-//! `grants` reads accounts that grant a role; `judge` builds the verdict engine's question; `watch` looks at every pair steadily; `run` owns the server;
-//! `offline` makes questions from saved snapshots; `client`, `bundle`, `enroll`, `snapshot`, `policy`, `cli` are the commands;
-//! `bench` measures the verdict engine against worlds of declared truth; `render` is the only module that prints.
+//! Code map: [`settings`] reads `collector.toml`; `document` reads TOML and reports every mistake at once; `data_dir`
+//! holds certificate and tokens, `credential` handles secrets; [`store`] keeps evidence, `keeper` owns its threads;
+//! `plan` derives pairs (`roster`) and what their probes may take (`budget`); `server` is `serve`: what handlers share,
+//! the HTTP interface (`intake`), one request for fresh evidence (`gathering`), accounts that grant a role (`grants`),
+//! the periodic look at every pair (`watch`), `metrics`; `evidence` builds the verdict engine's question and adds the
+//! past to it; [`commands`] are the commands; `render` is the only module that prints.
 //!
-//! Absences: nothing but `clock` reads the clock, nothing but `settings` the environment, nothing but `render` prints,
-//! nothing here decides a verdict (`pingtong-verdict` does), nothing but `grants` and `snapshot` calls the cloud, and only to read.
+//! Boundaries: only `clock` reads the wall clock, only `settings` reads the environment, and only `render` prints. No
+//! module here decides a verdict (`pingtong-verdict` does). Only `server::grants` and `commands::snapshot` call the cloud, and only to
+//! read.
 
-mod audit;
-pub mod bench;
-mod board;
-mod budget;
-mod bundle;
-pub mod cli;
-mod client;
 mod clock;
+pub mod commands;
 mod credential;
 mod data_dir;
 mod document;
-mod enroll;
-mod gathering;
-mod grants;
-mod history;
-mod intake;
-mod judge;
+mod evidence;
 mod keeper;
-mod metrics;
-mod offline;
-mod policy;
+mod plan;
 mod render;
-mod roster;
-mod run;
+mod server;
 pub mod settings;
-mod snapshot;
 pub mod store;
-mod watch;
 
 pub use document::{Mistake, Mistakes};

@@ -1,8 +1,8 @@
-//! The binary `pingtong`: parse, start the log, run, say how it ended.
+//! The binary `pingtong`: parses the arguments, starts the log, runs the command, and returns its exit code.
 
 use clap::Parser;
 use pingtong::{
-    cli::{self, Cli, Exit, LogFormat},
+    commands::{self, Cli, Exit, LogFormat},
     settings,
 };
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { Exit::Usage } else { Exit::Fine };
-            // Nothing is left to say when even that cannot be written.
+            // If even that cannot be written, there is nothing left to report.
             let _ = error.print();
             return ExitCode::from(code as u8);
         }
@@ -22,14 +22,14 @@ fn main() -> ExitCode {
     if let Err(error) = pingtong_cloud::keep_out_of_core_dumps() {
         tracing::warn!(%error, "a crash may leave credentials in a core dump: set the limit on core files to 0");
     }
-    // One provider for server and client; a second call only finds it in place.
+    // One provider for server and client; a second call finds it already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(cli::run(cli)),
+        Ok(runtime) => runtime.block_on(commands::run(cli)),
         Err(error) => Err((Exit::Failure, anyhow::Error::new(error).context("cannot start the run time"))),
     };
     let exit = outcome.unwrap_or_else(|(exit, error)| {
-        cli::complain(&error);
+        commands::complain(&error);
         exit
     });
     ExitCode::from(exit as u8)

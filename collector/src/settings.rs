@@ -1,6 +1,6 @@
-//! What the user sets: `collector.toml`, and the few words of the environment that a terminal program heeds.
+//! The user's settings: `collector.toml`, and the few environment variables that a terminal program respects.
 //!
-//! Every mistake of the file is told at once with its line. The only module that reads the environment.
+//! Every mistake of the file is reported at once with its line. The only module that reads the environment.
 
 use crate::document::{Mistakes, Reader, Table};
 use pingtong_cloud::EndpointRule;
@@ -17,19 +17,19 @@ use std::{
 };
 use toml::de::DeTable;
 
-/// Greatest settling time: an hour. Beyond it nothing would ever be conclusive in a busy account.
+/// Longest settling time in milliseconds: one hour. With a longer one, nothing would ever be conclusive in a busy
+/// account.
 const SETTLE_MS_MAX: u64 = 3_600_000;
 const SETTLE_MS_DEFAULT: u64 = 60_000;
-/// Most steady probes of a round, and how many there are unless fewer are asked for: fewer cost less and show a small loss
-/// later.
+/// Maximum and default number of steady probes in a round. Fewer cost less, but show a small loss later.
 const STEADY_PROBES_MAX: u64 = 10;
-/// Seconds of a load whose link does not say.
+/// Default duration of a load in seconds.
 const LOAD_SECONDS_DEFAULT: u64 = 3;
-/// Bounds of what probes may take: of a percentage, and of rates up to what any connection carries.
+/// Bounds of what probes may use: of a percentage, and of rates up to what any connection carries.
 const PERCENT: std::ops::RangeInclusive<u64> = 1..=100;
 const KBIT: std::ops::RangeInclusive<u64> = 1..=10_000_000;
 const MBIT: std::ops::RangeInclusive<u64> = 1..=100_000;
-/// Bytes of a settings file; more is a wrong file given by mistake.
+/// Maximum size of a settings file in bytes; a larger one was given by mistake.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// The address that agents use, such as `https://100.100.0.10:7443`.
@@ -43,7 +43,8 @@ impl ServiceUrl {
     /// Reads `https://HOST:PORT`.
     ///
     /// # Errors
-    /// What is wrong, in words.
+    /// If the scheme is not `https`, if host or port is missing or wrong, or if something follows the port; the text
+    /// says which.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let rest = text.strip_prefix("https://").ok_or("agents speak TLS only")?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -77,39 +78,40 @@ impl fmt::Display for ServiceUrl {
     }
 }
 
-/// A link and what must hold on it.
+/// A link, the flows that must and must not work on it, and its limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpectedLink {
-    /// The link.
+    /// The link itself: its ID, its kind and its two sides.
     pub link: Link,
-    /// What must hold.
+    /// Flows that must work.
     pub expectations: Vec<Expectation>,
-    /// What must not get through.
+    /// Flows that must not get through.
     pub forbids: Vec<Expectation>,
-    /// What a load of it may be that somebody asks for; none may be when it is not set.
+    /// Limit of a load that a user requests on this link; `None` forbids loads.
     pub load: Option<LoadLimit>,
-    /// Megabits per second that the link carries, where the cloud does not say or says more.
+    /// Bandwidth of the link in megabits per second, for a link whose configuration in the cloud states none or a
+    /// higher one.
     pub bandwidth_mbit: Option<u32>,
-    /// As in [`Budgets`], for this link alone.
+    /// Overrides [`Budgets::verify_percent`] for this link.
     pub verify_percent: Option<u32>,
-    /// As in [`Budgets`], for this link alone.
+    /// Overrides [`Budgets::steady_percent`] for this link.
     pub steady_percent: Option<u32>,
 }
 
-/// What probes may take. Whole IP packets in each direction, replies included.
+/// How much probes may use, counted as whole IP packets in each direction, replies included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budgets {
-    /// Percent of a link's bandwidth while a verification was asked for.
+    /// Percentage of a link's bandwidth while a verification runs.
     pub verify_percent: u32,
-    /// Percent of a link's bandwidth all the time.
+    /// Percentage of a link's bandwidth for steady probes.
     pub steady_percent: u32,
-    /// Kilobits per second of one host, over all its pairs, while a verification was asked for.
+    /// Kilobits per second of one host over all its pairs, while a verification runs.
     pub host_kbit: u64,
-    /// The same all the time.
+    /// Kilobits per second of one host over all its pairs, for steady probes.
     pub host_steady_kbit: u64,
-    /// Megabits per second of all links together while a verification was asked for.
+    /// Megabits per second of all links together, while a verification runs.
     pub collector_mbit: u64,
-    /// The same all the time.
+    /// Megabits per second of all links together, for steady probes.
     pub collector_steady_mbit: u64,
 }
 
@@ -118,93 +120,94 @@ impl Default for Budgets {
         Self {
             verify_percent: 20,
             steady_percent: 2,
-            // A fiftieth of what the smallest instances carry, 100 Mbit/s.
+            // One fiftieth of the 100 Mbit/s that the smallest instances carry.
             host_kbit: 2_000,
             host_steady_kbit: 500,
-            // 10,000 pairs with 50 probes each way within seven seconds.
+            // Enough for 10,000 pairs with 50 probes in each direction within seven seconds.
             collector_mbit: 100,
             collector_steady_mbit: 50,
         }
     }
 }
 
-/// Bounds of a load.
+/// Limit of a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadLimit {
-    /// Megabits a second.
+    /// Rate in megabits per second.
     pub mbit: u32,
-    /// Seconds in all.
+    /// Total duration in seconds.
     pub seconds: u32,
 }
 
-/// A role that an account's owner grants, so that the collector itself may read the account's configuration.
+/// A role with which an account's owner allows the collector itself to read the account's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// The account.
+    /// The account whose configuration may be read.
     pub account: AccountId,
-    /// `acs:ram::ACCOUNT:role/NAME`.
+    /// ARN of the role: `acs:ram::ACCOUNT:role/NAME`.
     pub role: String,
-    /// What the role's owner demands to be told, when anything.
+    /// External ID that the role's owner demands, if any.
     pub external_id: Option<String>,
 }
 
-/// Where the collector serves.
+/// Where the collector offers its service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
-    /// Where `serve` listens.
+    /// Address on which `serve` listens.
     pub listen: SocketAddr,
-    /// Where agents and commands find it.
+    /// URL at which agents and commands reach it.
     pub url: ServiceUrl,
 }
 
-/// A command needs the service, and the settings name none.
+/// The error if a command needs the service but the settings define none.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error(
     "the settings do not say where the collector serves; add listen = \"ADDRESS:PORT\" and url = \"https://HOST:PORT\", as agents reach it"
 )]
 pub struct NoService;
 
-/// `collector.toml`.
+/// The content of `collector.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Where the collector serves; what works on files alone needs none.
+    /// Where the collector offers its service; `None` suffices for commands that work on files alone.
     pub service: Option<Service>,
-    /// A configuration change within this time before the probes makes them inconclusive.
+    /// Settling time in milliseconds: a configuration change within this time before the probes makes them
+    /// inconclusive.
     pub settle_ms: u64,
-    /// Probes to each host in every second's steady round.
+    /// Maximum number of probes to each target in one steady round.
     pub steady_probes: u32,
-    /// What probes may take.
+    /// How much probes may use.
     pub budgets: Budgets,
-    /// The links.
+    /// All links, with what is expected on each.
     pub links: Vec<ExpectedLink>,
     /// Roles that the collector may assume; at most one for each account, and only for accounts of links.
     pub grants: Vec<Grant>,
-    /// Where the collector's own calls go. The public endpoints unless one is named: those inside a VPC answer for their
-    /// own region only, and links join two.
+    /// Endpoints of the collector's own cloud calls: the public ones unless the settings name one. Endpoints inside a
+    /// VPC answer for their own region only, and links join two.
     pub endpoint: EndpointRule,
-    /// The profile of `~/.aliyun/config.json` that assumes the roles; the current one when none is named.
+    /// The profile of `~/.aliyun/config.json` with which the roles are assumed; `None` for the current profile.
     pub profile: Option<String>,
 }
 
-/// Why there are no settings.
+/// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file cannot be read.
     #[error("cannot read the settings \"{}\"; name the file with --config", path.display())]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         #[source]
         source: io::Error,
     },
-    /// The file is far too large to be one of ours.
+    /// The file is too large to be a settings file.
     #[error("\"{}\" has more than {FILE_BYTES_MAX} bytes; name the settings file with --config", path.display())]
     TooLarge {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// The file says something that cannot be accepted.
+    /// The file contains mistakes.
     #[error("{0}")]
     Mistakes(Mistakes),
 }
@@ -213,7 +216,7 @@ impl Settings {
     /// Reads the file.
     ///
     /// # Errors
-    /// [`SettingsError`], with every mistake at once.
+    /// If the file cannot be read, is too large, or contains mistakes; all mistakes are reported at once.
     pub fn load(path: &Path) -> Result<Self, SettingsError> {
         let unreadable = |source| SettingsError::Unreadable { path: path.to_owned(), source };
         if std::fs::metadata(path).map_err(unreadable)?.len() > FILE_BYTES_MAX {
@@ -223,10 +226,10 @@ impl Settings {
         Self::parse(&text, &path.display().to_string()).map_err(SettingsError::Mistakes)
     }
 
-    /// Reads the text of a file; `file` is its name in mistakes.
+    /// Parses the text of a file; `file` is its name in mistakes.
     ///
     /// # Errors
-    /// Every mistake at once.
+    /// If the text contains mistakes; all of them are returned.
     pub fn parse(text: &str, file: &str) -> Result<Self, Mistakes> {
         let mut reader = Reader::new(text);
         let (document, errors) = DeTable::parse_recoverable(text);
@@ -272,10 +275,10 @@ impl Settings {
         Ok(Self { service, settle_ms, steady_probes, budgets, links, grants, endpoint, profile })
     }
 
-    /// Where the collector serves.
+    /// Where the collector offers its service.
     ///
     /// # Errors
-    /// That the settings do not say.
+    /// If the settings do not say.
     pub fn service(&self) -> Result<&Service, NoService> {
         self.service.as_ref().ok_or(NoService)
     }
@@ -286,7 +289,7 @@ impl Settings {
     }
 }
 
-/// Both or neither: one without the other is a mistake.
+/// Reads `listen` and `url`. Both or neither must be given; one without the other is a mistake.
 fn read_service(reader: &mut Reader<'_>, root: &mut Table<'_, '_>) -> Option<Service> {
     let given = ["listen", "url"].map(|key| root.has(key));
     if given == [false; 2] {
@@ -319,7 +322,7 @@ fn read_grants(reader: &mut Reader<'_>, root: &mut Table<'_, '_>, links: &[Expec
         if owner != account {
             reader.mistake(&at, format!("{path}: the role \"{role}\" belongs to another account than {account}"));
         }
-        // Where a link could not be read, its accounts are not known, and its own mistake says more.
+        // If a link could not be read, its accounts are not known; the link's own mistake says more.
         if !known.contains(&account) && reader.is_clean() {
             let accepted = known.iter().map(AccountId::as_str).collect::<Vec<_>>().join(", ");
             reader.mistake(&at, format!("{path}: account \"{account}\" is on no link; accepted: {accepted}"));
@@ -332,7 +335,7 @@ fn read_grants(reader: &mut Reader<'_>, root: &mut Table<'_, '_>, links: &[Expec
     grants
 }
 
-/// The role's account, and the role as written.
+/// Parses the ARN of a role. Returns the role's account, and the ARN as written.
 fn parse_role(text: &str) -> Result<(AccountId, String), &'static str> {
     const NAME_MAX: usize = 64;
     let no_role = "not the ARN of a role";
@@ -382,7 +385,7 @@ fn read_link(reader: &mut Reader<'_>, mut table: Table<'_, '_>) -> Option<Expect
     Some(ExpectedLink { link, expectations, forbids, load, bandwidth_mbit, verify_percent, steady_percent })
 }
 
-/// Zero is none, and so is nothing.
+/// Reads the limit of a load. A missing or zero `load_mbit` forbids loads.
 fn read_load(reader: &mut Reader<'_>, table: &mut Table<'_, '_>) -> Option<LoadLimit> {
     let mbit = reader.number(table, "load_mbit", 0..=LOAD_MBIT_MAX.into(), 0);
     let seconds = reader.number(table, "load_seconds", 1..=LOAD_SECONDS_MAX.into(), LOAD_SECONDS_DEFAULT);
@@ -412,7 +415,7 @@ fn read_budgets(reader: &mut Reader<'_>, root: &mut Table<'_, '_>) -> Budgets {
     budgets
 }
 
-/// A whole number where the key is given.
+/// Reads a whole number within bounds; `None` if the key is absent.
 fn number_if_given(
     reader: &mut Reader<'_>,
     table: &mut Table<'_, '_>,
@@ -495,18 +498,18 @@ fn read_set(reader: &mut Reader<'_>, mut table: Table<'_, '_>, accepted: &str) -
     set
 }
 
-/// The language that the locale asks for.
+/// The language that the locale selects.
 pub fn lang_of_environment() -> Lang {
     let word = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(read_variable).find(|word| !word.is_empty());
     word.map_or(Lang::En, |word| Lang::from_locale(&word))
 }
 
-/// Whether the user asked for no colour (`NO_COLOR`, any value).
+/// Whether the user asked for no colour: `NO_COLOR` is set and not empty.
 pub fn no_colour() -> bool {
     read_variable("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
-/// The log filter, `RUST_LOG`, when it is set.
+/// The log filter from `RUST_LOG`; `None` if it is unset or empty.
 pub fn log_filter() -> Option<String> {
     read_variable("RUST_LOG").filter(|filter| !filter.is_empty())
 }

@@ -1,7 +1,8 @@
 //! The commands of `pingtong-lab`.
 //!
-//! What needs no lab runs outside; everything else runs again inside the sandbox, where this module is called a second
-//! time with the same arguments. Exit codes are the product's: 0 good, 1 a scenario failed, 64 bad usage, 70 our failure.
+//! Commands that need no lab run outside the sandbox. All others run again inside it: there this module is called a
+//! second time with the same arguments. The exit codes are the product's: 0 good, 1 a scenario failed, 64 bad usage, 70
+//! our failure.
 
 use crate::{
     bench,
@@ -33,7 +34,7 @@ use std::{
 
 const USAGE: u8 = 64;
 const OUR_FAILURE: u8 = 70;
-/// Labs at a time by default.
+/// How many labs run in parallel by default.
 const JOBS: usize = 2;
 
 /// A small Alibaba Cloud on one machine, for trying and testing pingtong.
@@ -143,7 +144,7 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Tells whether this machine can run the lab. 检查本机能否运行实验室。
+    /// Checks whether this machine can run the lab. 检查本机能否运行实验室。
     Check,
     /// One scenario in this process's own sandbox.
     #[command(hide = true)]
@@ -156,6 +157,21 @@ enum Verb {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    /// The verdict engine against synthetic networks of declared truth: accuracy, false blame, repairs, determinism and speed; exit code 0 only when every target is met; build with --release. 用真相已知的合成网络检验结论引擎：准确率、误判、修复、确定性与速度；全部达标时退出码才为 0。
+    Verdict {
+        /// Seed that all networks are drawn from. 生成全部网络所用的种子。
+        #[arg(long, default_value_t = 1, value_name = "N")]
+        seed: u64,
+        /// A tenth or less of the cases. 只做十分之一或更少的用例。
+        #[arg(long)]
+        quick: bool,
+        /// One JSON line. 输出一行 JSON。
+        #[arg(long)]
+        json: bool,
+        /// Language: zh or en; the locale's when left out. 语言。
+        #[arg(long)]
+        lang: Option<Lang>,
+    },
     /// Reading a large account over a rough road: memory, and whether every object came. 采集大型账号的内存与完整性。
     Gather {
         /// One JSON line.
@@ -198,7 +214,7 @@ fn parse_jobs(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| (1..=64).contains(n)).ok_or_else(|| "a number from 1 to 64".to_owned())
 }
 
-/// The longest pace in seconds: slower than any state of the real cloud is.
+/// The longest pace in seconds; no state of the real cloud lasts longer.
 const PACE_MAX: f64 = 3600.0;
 
 fn parse_pace(text: &str) -> Result<Duration, String> {
@@ -206,7 +222,7 @@ fn parse_pace(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs_f64).ok_or_else(|| format!("a number of seconds from 0 to {PACE_MAX}"))
 }
 
-/// The commands as the user calls them.
+/// Runs a command as the user called it, outside the sandbox. Starts the sandbox for commands that need a lab.
 pub fn outside(args: &[OsString]) -> ExitCode {
     let cli = match parse(args) {
         Ok(cli) => cli,
@@ -223,6 +239,9 @@ pub fn outside(args: &[OsString]) -> ExitCode {
         Verb::Bench { what: Bench::Probe { .. } | Bench::Load { .. } } => {
             Programs::find(settings::cargo().as_deref()).and_then(|_| sandbox::run_inside(tail))
         }
+        Verb::Bench { what: Bench::Verdict { seed, quick, json, lang } } => {
+            Ok(bench_verdict(seed, quick, json, lang.unwrap_or_else(settings::lang)))
+        }
         Verb::Bench { what: Bench::Gather { json } } => {
             Programs::find(settings::cargo().as_deref()).and_then(|programs| bench_gather(&programs, json))
         }
@@ -235,7 +254,7 @@ pub fn outside(args: &[OsString]) -> ExitCode {
     finish(done)
 }
 
-/// The commands that need a lab, inside the sandbox.
+/// Runs a command that needs a lab, inside the sandbox.
 pub fn inside(args: &[OsString]) -> ExitCode {
     let cli = match parse(args) {
         Ok(cli) => cli,
@@ -284,7 +303,7 @@ pub fn inside(args: &[OsString]) -> ExitCode {
                 | Verb::Bench { .. } => Err(anyhow!("this command runs outside the sandbox")),
             }
         });
-        // Servers of the lab have no end of their own; the process ends with its namespaces.
+        // The lab's servers never end on their own; the process ends together with its namespaces.
         runtime.shutdown_background();
         done
     });
@@ -308,7 +327,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 
 fn log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    // A second call finds the first one's subscriber in place.
+    // A second call finds the subscriber of the first one in place.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 
@@ -337,7 +356,7 @@ fn verify(arguments: &[OsString]) -> Result<ExitCode> {
     exec(None, "service", &command)
 }
 
-/// Runs scenarios, each in a process and sandbox of its own, `jobs` at a time; results in the order of the files.
+/// Runs scenarios, each in its own process and sandbox, `jobs` at a time. Results are shown in the order of the files.
 fn run_all(files: &[PathBuf], json: bool, jobs: usize, keep: Option<&Path>) -> Result<ExitCode> {
     let mut malformed = false;
     for file in files {
@@ -388,12 +407,12 @@ fn run_all(files: &[PathBuf], json: bool, jobs: usize, keep: Option<&Path>) -> R
     Ok(ExitCode::from(u8::from(!all_pass)))
 }
 
-/// Where a failed scenario's files go: its place among the files, and its name.
+/// Name of the directory for a failed scenario's files: the index among the files, then the file's stem.
 fn kept_name(i: usize, file: &Path) -> String {
     format!("{i:03}-{}", file.file_stem().unwrap_or_default().display())
 }
 
-/// One scenario as a child process: its lab ends with it, whatever happens.
+/// Runs one scenario as a child process, so that its lab ends with that process, whatever happens.
 fn run_one(file: &Path, keep: Option<&Path>) -> Outcome {
     let attempt = || -> Result<Outcome> {
         let mut command = Command::new("/proc/self/exe");
@@ -411,7 +430,7 @@ fn run_one(file: &Path, keep: Option<&Path>) -> Outcome {
 }
 
 fn bench_gather(programs: &Programs, json: bool) -> Result<ExitCode> {
-    // Beside the programs, where cargo keeps what may be thrown away.
+    // Beside the programs, in cargo's target directory, whose content is disposable.
     let beside = programs.collector.parent().unwrap_or(Path::new("."));
     let directory = beside.join(format!("bench-gather-{}", std::process::id()));
     std::fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
@@ -426,6 +445,17 @@ fn bench_gather(programs: &Programs, json: bool) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(figures["complete"] != true)))
 }
 
+fn bench_verdict(seed: u64, quick: bool, json: bool, lang: Lang) -> ExitCode {
+    use bench::verdict::{Size, page, verdict};
+    let report = verdict(seed, if quick { Size::QUICK } else { Size::FULL });
+    if json {
+        render::json_line(&report);
+    } else {
+        render::page(&page::page(&report, lang));
+    }
+    ExitCode::from(u8::from(!report.met))
+}
+
 async fn bench_load(seconds: u64, json: bool) -> Result<ExitCode> {
     let figures = bench::load::run(seconds, &Programs::find(None)?).await?;
     if json {
@@ -436,7 +466,7 @@ async fn bench_load(seconds: u64, json: bool) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(figures["met"] != true)))
 }
 
-/// Inside the sandbox, whose files are its own and gone with it.
+/// Runs inside the sandbox, whose files are private and disappear with it.
 async fn bench_probe(size: bench::probe::Size, json: bool) -> Result<ExitCode> {
     let directory = Path::new("/run/bench-probe");
     std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;

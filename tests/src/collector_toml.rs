@@ -1,29 +1,31 @@
-//! The collector's settings for a topology: what its users would write by hand.
+//! The collector's settings for a topology: `collector.toml` as its users would write it by hand. Everything comes from
+//! the topology and from the ids that the lab's cloud has assigned.
 
 use crate::{
+    service_network::{COLLECTOR, openapi_url},
     symbols::{Symbols, UnknownSymbol},
     topology::{Expect, Peering, Topology},
 };
 use std::collections::BTreeSet;
 use toml::{Table, Value};
 
-/// The RAM role of each account that the collector may assume where the account's owner lets it.
+/// Name of the RAM role that the collector may assume in each account whose owner permits it.
 pub const ROLE: &str = "pingtong-collector";
 
-/// `collector.toml` for a topology: one link a peering, with the expectations whose ends lie at its two VPCs, and the role
-/// of each account on a link whose owner takes part.
+/// Writes `collector.toml` for a topology: one link per peering, with the expectations whose ends are in its two VPCs,
+/// and the role of each account on a link whose owner takes part.
 ///
 /// # Errors
-/// A name that the cloud has not made.
+/// Fails if a name in the topology refers to an object that the cloud has not created.
 pub fn write(topology: &Topology, symbols: &Symbols) -> Result<String, UnknownSymbol> {
     let mut root = Table::new();
-    root.insert("listen".into(), crate::estate::COLLECTOR.into());
-    root.insert("url".into(), format!("https://{}", crate::estate::COLLECTOR).into());
+    root.insert("listen".into(), COLLECTOR.into());
+    root.insert("url".into(), format!("https://{COLLECTOR}").into());
     if let Some(probes) = topology.steady_probes {
         root.insert("steady_probes".into(), Value::Integer(probes.into()));
     }
     root.insert("settle_ms".into(), Value::Integer(i64::try_from(topology.settle_ms).unwrap_or(i64::MAX)));
-    root.insert("cloud_endpoint".into(), crate::estate::openapi_url().into());
+    root.insert("cloud_endpoint".into(), openapi_url().into());
     let linked: BTreeSet<&str> = topology
         .peerings
         .iter()
@@ -43,7 +45,7 @@ pub fn write(topology: &Topology, symbols: &Symbols) -> Result<String, UnknownSy
     Ok(root.to_string())
 }
 
-/// The account's name in a VPC's.
+/// The account's name, which is the first part of a VPC's name.
 fn account_of(vpc: &str) -> &str {
     vpc.split('.').next().unwrap_or_default()
 }

@@ -1,8 +1,8 @@
-//! The main job, shown: the tutorial step by step until both directions ping, then six faults, each diagnosed,
-//! repaired as printed, and pinged again.
+//! Demonstrates the main job: the tutorial step by step until both directions answer pings, then six faults, each
+//! diagnosed, repaired with the printed commands, and pinged again.
 
 use crate::{
-    estate::{Estate, question_path},
+    estate::Estate,
     programs::Programs,
     reach,
     render::Screen,
@@ -11,13 +11,13 @@ use crate::{
     topology::Topology,
     tutorial::STEPS,
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use pingtong_evidence::LinkKind;
 use pingtong_verdict::Lang;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// What the demo says, in the user's language.
+/// Picks the text in the user's language.
 fn say(lang: Lang, en: &str, zh: &str) -> String {
     match lang {
         Lang::En => en.to_owned(),
@@ -39,10 +39,10 @@ const FAULTS: [(&str, &str, &str); 6] = [
     ("fabric-fault", "no API shows it: the line itself is dead", "任何 API 都看不到：线路本身中断"),
 ];
 
-/// Runs the demo; true when every verdict was exact and every repairable fault was repaired.
+/// Runs the demo. Returns true if every verdict was exact and every repairable fault was repaired.
 ///
 /// # Errors
-/// What kept the demo from running at all.
+/// Fails if the demo could not be carried out, for example because the lab does not boot or a command cannot be run.
 pub async fn run(screen: &mut Screen, lang: Lang, programs: Programs, once: bool) -> Result<bool> {
     let path = own_topologies().join("tutorial.toml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -111,7 +111,7 @@ async fn walk_through(screen: &mut Screen, lang: Lang, estate: &mut Estate) -> R
     Ok(last["state"] == "healthy")
 }
 
-/// `✓4`: a step's number with its mark.
+/// A step's number with a mark for its state, such as `✓4`.
 fn mark(step: &Value) -> String {
     let mark = match step["state"].as_str() {
         Some("ok") => '✓',
@@ -128,7 +128,7 @@ async fn fault(screen: &mut Screen, lang: Lang, estate: &mut Estate, file: &Path
         run::perform(estate, step).await?;
     }
     let verdicts = run::verify_in(estate, lang).await?;
-    screen.block(&human(estate, lang).await?);
+    screen.block(&run::human(estate, lang).await?);
     let mut outcome = Outcome::of(&case);
     run::compare(&case, estate, &verdicts, &mut outcome)?;
     let mut good = outcome.pass;
@@ -168,19 +168,7 @@ async fn fault(screen: &mut Screen, lang: Lang, estate: &mut Estate, file: &Path
     Ok(good)
 }
 
-/// What the user of `pingtong` sees for the question asked last.
-pub(crate) async fn human(estate: &Estate, lang: Lang) -> Result<String> {
-    let mut command = estate.diagnose();
-    command.arg(question_path()).args(["--lang", lang.as_str()]);
-    let out = estate.run_in_service(command).await?;
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    if text.trim().is_empty() {
-        bail!("pingtong diagnose printed nothing: {}", String::from_utf8_lossy(&out.stderr).trim());
-    }
-    Ok(text)
-}
-
-/// Takes back what the case did to the fabric.
+/// Reverts the case's changes to the fabric.
 fn mend(estate: &Estate, case: &Case) -> Result<()> {
     for step in &case.steps {
         if let Step::Fabric { peering, directions, .. } = step {
@@ -193,7 +181,7 @@ fn mend(estate: &Estate, case: &Case) -> Result<()> {
     Ok(())
 }
 
-/// A real `ping` each way, its own summary shown.
+/// Runs a real `ping` in each direction and shows its summary.
 async fn ping(screen: &mut Screen, estate: &Estate) -> Result<()> {
     for expect in &estate.topology.expects {
         let (from, to) = (expect.from.get_ref(), expect.to.get_ref());
@@ -223,7 +211,7 @@ async fn stay(screen: &mut Screen, lang: Lang, estate: &Estate) -> Result<()> {
         (format!("cargo lab exec {first} -- ping -c 3 {address}"), "a command inside an instance", "在实例里执行命令"),
         ("cargo lab verify".to_owned(), "ask for a verdict", "请求一次结论"),
         (
-            format!("http://{}", crate::estate::OPENAPI.trim_end_matches(":80")),
+            format!("http://{}", crate::service_network::OPENAPI.trim_end_matches(":80")),
             "the OpenAPI endpoint, in every instance and in `service`",
             "OpenAPI 端点，每个实例和 service 里都可访问",
         ),

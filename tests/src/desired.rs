@@ -1,8 +1,8 @@
-//! The data plane that must exist: what the lab's cloud declares and the lab's plane makes true.
+//! The data plane that must exist: declared by the lab's cloud and implemented by the lab's plane.
 //!
-//! Derived from the one declared state (`cloud`) and applied by `plane` as a whole, so the two cannot drift. Rules come
-//! here already pooled, ordered and resolved to addresses: the plane knows nothing of security groups or prefix
-//! lists, only of ordered matches. IPv4 only, as the lab's VPCs are (`network-semantics.md` §5).
+//! It is derived from the single declared state (`cloud`) and applied by `plane` as a whole, so the two cannot diverge.
+//! Rules arrive here already merged, ordered and resolved to addresses: the plane does not know security groups or
+//! prefix lists, only ordered matches. IPv4 only, like the lab's VPCs (`SEMANTICS.md` §5.1).
 
 use ipnet::Ipv4Net;
 use std::{
@@ -10,7 +10,7 @@ use std::{
     net::Ipv4Addr,
 };
 
-/// Everything that carries packets.
+/// Everything that forwards or sends packets.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Desired {
     /// Routers, by VPC id.
@@ -29,18 +29,18 @@ pub struct Desired {
 pub struct VpcPlane {
     /// vSwitches, by id.
     pub vswitches: BTreeMap<String, VSwitchPlane>,
-    /// Route tables, by id. Longest prefix decides; what matches nothing is dropped silently.
+    /// Route tables, by id. The longest prefix wins; a packet that matches no route is dropped silently.
     pub tables: BTreeMap<String, Vec<RoutePlane>>,
 }
 
-/// A vSwitch.
+/// A vSwitch, with the route table and the network ACL in effect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VSwitchPlane {
-    /// Its block.
+    /// CIDR block.
     pub cidr: Ipv4Net,
     /// The route table in effect for packets that its interfaces send.
     pub table: String,
-    /// The network ACL bound to it; none filters nothing.
+    /// The network ACL bound to it; `None` filters nothing.
     pub acl: Option<AclPlane>,
 }
 
@@ -56,33 +56,33 @@ pub struct AclPlane {
 /// One ordered rule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Match {
-    /// Accept, or drop silently.
+    /// Whether a match accepts the packet; otherwise it drops the packet silently.
     pub accept: bool,
-    /// IP protocol number; none means any.
+    /// IP protocol number; `None` means any.
     pub protocol: Option<u8>,
-    /// Inclusive destination ports; none means any. Only with TCP and UDP.
+    /// Inclusive destination ports; `None` means any. Only with TCP and UDP.
     pub ports: Option<(u16, u16)>,
-    /// Inclusive source ports; none means any. Only with TCP and UDP.
+    /// Inclusive source ports; `None` means any. Only with TCP and UDP.
     pub source_ports: Option<(u16, u16)>,
-    /// Far ends: sources of ingress, destinations of egress. An empty list matches nothing.
+    /// Addresses of the far end: sources for ingress, destinations for egress. An empty list matches nothing.
     pub peers: Vec<Ipv4Net>,
-    /// Near end; none means any.
+    /// Addresses of the near end; `None` means any.
     pub own: Option<Ipv4Net>,
 }
 
 /// One route of a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoutePlane {
-    /// Destination.
+    /// Destination block.
     pub destination: Ipv4Net,
-    /// Where to; several mean ECMP by flow.
+    /// Next hops; several mean ECMP by flow.
     pub hops: Vec<HopPlane>,
 }
 
-/// Where a route leads.
+/// Next hop of a route.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HopPlane {
-    /// To the interfaces of this VPC that own the address; addresses that none owns are dropped.
+    /// To the interfaces of this VPC that own the address; packets to addresses without an owner are dropped.
     Local,
     /// Into a link, by the key of [`Desired::links`].
     Link(String),
@@ -90,16 +90,16 @@ pub enum HopPlane {
     Eni(String),
     /// To a cloud service range: the lab's service network.
     Service,
-    /// Nowhere: dropped silently.
+    /// Dropped silently.
     Blackhole,
 }
 
-/// An instance.
+/// An instance, with its network interfaces.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InstancePlane {
     /// Instance id, `i-…`.
     pub id: String,
-    /// Whether it runs. One that does not has no processes and answers nothing.
+    /// Whether it runs. A stopped instance has no processes and answers nothing.
     pub running: bool,
     /// Its interfaces, the primary first.
     pub enis: Vec<EniPlane>,
@@ -110,63 +110,64 @@ pub struct InstancePlane {
 pub struct EniPlane {
     /// Id, `eni-…`.
     pub id: String,
-    /// Its VPC's id.
+    /// Id of its VPC.
     pub vpc: String,
-    /// Its vSwitch's id.
+    /// Id of its vSwitch.
     pub vswitch: String,
     /// Hardware address.
     pub mac: [u8; 6],
     /// Private addresses, the primary first. The guest configures the primary one itself.
     pub addresses: Vec<Ipv4Addr>,
-    /// Stateful filter towards the interface, in order.
+    /// Stateful filter for packets to the interface.
     pub ingress: Filter,
-    /// Stateful filter from the interface, in order.
+    /// Stateful filter for packets from the interface.
     pub egress: Filter,
 }
 
-/// A stateful filter: what security groups come to for one interface. The reply of an accepted packet passes.
+/// A stateful filter: the combined effect of the security groups of one interface. Replies to accepted packets pass.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
     /// Addresses of this VPC that pass before any rule (members of a basic group whose inner access is `Accept`).
     pub members: BTreeSet<Ipv4Addr>,
     /// Rules, first match decides.
     pub rules: Vec<Match>,
-    /// What happens when no rule matches.
+    /// Whether a packet that matches no rule is accepted.
     pub accept_by_default: bool,
 }
 
-/// A transit router: joins links, filters nothing.
+/// A transit router: connects links, filters nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TransitPlane {
-    /// The route table for packets that come in by a link, by the link's key. What comes in by another is dropped
+    /// The route table for packets that arrive on a link, by the link's key. Packets from any other link are dropped
     /// silently.
     pub arrivals: BTreeMap<String, String>,
-    /// Route tables, by id, as a VPC's are.
+    /// Route tables, by id, with the same rules as a VPC's.
     pub tables: BTreeMap<String, Vec<RoutePlane>>,
 }
 
-/// A link between two routers, a VPC's or a transit router each.
+/// A link between two routers, each of a VPC or a transit router.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinkPlane {
-    /// The initiator's router: a VPC's id, or a transit router's. Of a VPC's attachment, the VPC.
+    /// The initiator's router: the id of a VPC or of a transit router. For an attachment, the VPC.
     pub initiator: String,
-    /// The acceptor's router, likewise.
+    /// The acceptor's router, in the same form.
     pub acceptor: String,
     /// Whether packets pass. A frozen link stays in the route tables and drops silently.
     pub carries: bool,
-    /// Bandwidth in Mbit/s per direction that the cloud grants; none is unlimited.
+    /// Bandwidth in Mbit/s per direction that the cloud grants; `None` is unlimited.
     pub rate_mbit: Option<u64>,
 }
 
-/// What one direction of a link carried since it was plugged in.
+/// What one direction of a link has carried since the link was set up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Carried {
-    /// Bytes that left the near VPC into the link: all but those beyond the granted bandwidth, and none while the link
-    /// does not carry.
+    /// Bytes that left the near VPC into the link. Bytes beyond the granted bandwidth do not count, and none count
+    /// while the link does not carry.
     pub bytes_in: u64,
     /// Bytes that reached the far VPC.
     pub bytes_out: u64,
-    /// Packets dropped because they exceeded the bandwidth that the cloud grants, not one that the fabric has.
+    /// Packets dropped because they exceeded the bandwidth that the cloud grants; drops by a limit of the fabric do not
+    /// count.
     pub over_grant: u64,
 }
 
@@ -180,16 +181,16 @@ pub struct Shape {
     pub loss: f64,
     /// Delay in milliseconds.
     pub delay_ms: f64,
-    /// Greatest extra delay in milliseconds, uniformly drawn.
+    /// Maximum additional delay in milliseconds, uniformly distributed.
     pub jitter_ms: f64,
-    /// Bandwidth in Mbit/s; none is unlimited.
+    /// Bandwidth in Mbit/s; `None` is unlimited.
     pub rate_mbit: Option<f64>,
-    /// Largest packet in bytes; larger ones with DF vanish, others are fragmented. None is 1500.
+    /// Largest packet in bytes. Larger packets with DF are dropped silently, others are fragmented. `None` is 1500.
     pub mtu: Option<u32>,
     /// Share of packets that later ones overtake, 0 to 1.
     pub reorder: f64,
     /// Share of packets that arrive twice, 0 to 1.
     pub duplicate: f64,
-    /// Nothing passes.
+    /// Whether the direction is down, so that nothing passes.
     pub down: bool,
 }

@@ -1,7 +1,7 @@
 //! Mistakes in a user's TOML, shown with file, line and what was expected.
 //!
-//! All mistakes of a file are shown in one go. Syntax and unknown keys come from the `toml` crate, which knows the keys that
-//! were expected; mistakes of meaning (a name that nothing bears, a block with host bits) come from our own checks.
+//! All mistakes of a file are shown at once. Syntax errors and unknown keys come from the `toml` crate, which knows the
+//! expected keys; semantic mistakes (a name that refers to nothing, a block with host bits) come from our own checks.
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use std::{fmt, ops::Range, path::Path};
@@ -21,24 +21,24 @@ pub struct Mistake {
 #[derive(Debug)]
 pub struct Mistakes {
     rendered: String,
-    /// How many.
+    /// Number of mistakes.
     pub count: usize,
 }
 
 impl Mistakes {
-    /// From the mistakes of `path`, whose content is `text`.
+    /// Renders the mistakes of the file `path`, whose content is `text`.
     pub fn new(path: &Path, text: &str, mistakes: &[Mistake]) -> Self {
         let path = path.display().to_string();
         let rendered = mistakes.iter().map(|m| one(&path, text, m)).collect::<Vec<_>>().join("\n");
         Self { rendered, count: mistakes.len() }
     }
 
-    /// From an error of the `toml` crate.
+    /// Renders an error of the `toml` crate.
     pub fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let mistake = Mistake {
             span: error.span().unwrap_or(0..0),
             what: error.message().to_owned(),
-            expected: "see the formats in the README, \"Scenarios and topologies\"".into(),
+            expected: "see the formats in tests/README.md, \"Scenarios and topologies\"".into(),
         };
         Self::new(path, text, &[mistake])
     }

@@ -1,8 +1,8 @@
-//! A running lab: the cloud, the plane, the agents and the collector, as one topology says.
+//! A running lab: the cloud, the plane, the agents and the collector of one topology.
 //!
-//! Agents and collector are the project's own binaries, unmodified, each a process in its own network namespace. The only
-//! things that the lab shares with them are what a user's machine would share: the API endpoint, the metadata service,
-//! and files written by `pingtong enroll`.
+//! Agents and collector are the project's own binaries, unmodified, each a process in its own network namespace. The
+//! lab shares with them only what a user's machine would share: the API endpoint, the metadata service, and the files
+//! that `pingtong enroll` writes.
 #![expect(clippy::disallowed_methods, reason = "a shell of the lab: it waits for states with a deadline and measures")]
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     },
     programs::Programs,
     scenario::AgentSurroundings,
+    service_network::{COLLECTOR, OPENAPI, openapi_url},
     symbols::Symbols,
     topology::Topology,
     tutorial::{Builder, Operators},
@@ -32,33 +33,29 @@ use std::{
 };
 use tokio_util::task::TaskTracker;
 
-/// Where the lab's API listens in the service network.
-pub const OPENAPI: &str = "100.100.0.2:80";
-/// Where the collector listens in the service network.
-pub const COLLECTOR: &str = "100.100.0.10:7443";
-/// The metadata service of every instance.
+/// Address of the metadata service in every instance.
 const METADATA: &str = "100.100.100.200:80";
 /// Files of one lab, on the sandbox's private tmpfs.
 const DIR: &str = "/run/lab";
-/// How long the collector may take to answer after its start.
+/// How long the collector may take to answer after its start, and an agent to report.
 const COLLECTOR_STARTS_WITHIN: Duration = Duration::from_secs(20);
 
-/// A lab with everything in it running.
+/// A lab in which all processes run.
 pub struct Estate {
     /// The data plane.
     pub plane: Arc<Plane>,
     /// The control plane.
     pub cloud: Arc<Cloud>,
-    /// Callers of the API, one for each account.
+    /// API callers, one per account.
     pub operators: Operators,
-    /// What the cloud made, by name.
+    /// The ids that the cloud has assigned, by name.
     pub symbols: Symbols,
-    /// What was asked for.
+    /// The topology that was requested.
     pub topology: Topology,
-    /// Where the lab's own API caller reaches the cloud.
+    /// Where the lab's own API callers reach the cloud.
     pub endpoint: String,
     programs: Programs,
-    /// Of the account that runs the collector; the collector's process alone is given it.
+    /// Keys of the account that runs the collector; only the collector's process receives them.
     collector_keys: cloud::Keys,
     tasks: TaskTracker,
 }
@@ -94,16 +91,17 @@ impl cloud::Apply for OnPlane {
     }
 }
 
-/// What lets a plane follow a cloud.
+/// Makes a plane apply the desired state of a cloud.
 pub(crate) fn follower(plane: Arc<Plane>) -> Arc<dyn cloud::Apply> {
     Arc::new(OnPlane(plane))
 }
 
 impl Estate {
-    /// Boots a topology with these steps of the tutorial done, and starts collector and agents.
+    /// Boots a topology with the given steps of the tutorial done, and starts the collector and the agents.
     ///
     /// # Errors
-    /// What could not be made, with the next step.
+    /// Fails if the plane or a server cannot be started, if an API call is refused, or if the collector or an agent
+    /// does not report in time.
     pub async fn boot(topology: Topology, steps: &[u8], programs: Programs) -> Result<Self> {
         loopback_up().context("cannot bring up the lab's own loopback")?;
         let plane = Arc::new(Plane::boot(PlaneOptions { seed: 1 }).context("cannot make the lab's networks")?);
@@ -120,7 +118,7 @@ impl Estate {
         let api =
             service.tcp_listener(OPENAPI.parse()?).context("cannot listen for API calls in the service network")?;
         serve(&tasks, api, cloud::router(Arc::clone(&cloud)))?;
-        // The lab's own calls come from its root namespace, which has a loopback and nothing else.
+        // The lab's own calls come from its root namespace, which has only a loopback.
         let own = std::net::TcpListener::bind("127.0.0.1:0").context("cannot listen on the lab's own loopback")?;
         let endpoint = format!("http://{}", own.local_addr()?);
         serve(&tasks, own, cloud::router(Arc::clone(&cloud)))?;
@@ -144,10 +142,10 @@ impl Estate {
         Ok(estate)
     }
 
-    /// Does further steps of the tutorial.
+    /// Carries out one more step of the tutorial.
     ///
     /// # Errors
-    /// The call that was refused.
+    /// Fails if an API call is refused.
     pub async fn tutorial_step(&mut self, number: u8) -> Result<()> {
         let mut builder = Builder::new(&self.topology, &self.operators);
         builder.symbols = std::mem::take(&mut self.symbols);
@@ -170,7 +168,7 @@ impl Estate {
     /// The namespace of an instance.
     ///
     /// # Errors
-    /// That there is no such instance, naming those there are.
+    /// Fails if there is no such instance; the error lists the existing ones.
     pub fn namespace(&self, instance: &str) -> Result<crate::plane::Namespace> {
         self.plane.namespace(&Place::Instance(instance.to_owned())).ok_or_else(|| {
             let known: Vec<String> = self.topology.instances().map(|(v, i)| i.full_name(v)).collect();
@@ -178,10 +176,10 @@ impl Estate {
         })
     }
 
-    /// Starts the collector, and waits until it answers.
+    /// Starts the collector and waits until it answers.
     ///
     /// # Errors
-    /// That it ended, with the end of its log, or did not answer in time.
+    /// Fails if it cannot be started or does not answer in time; the error contains the end of its log.
     pub async fn start_collector(&mut self) -> Result<()> {
         std::fs::create_dir_all(DIR)?;
         std::fs::write(settings_path(), collector_toml::write(&self.topology, &self.symbols)?)?;
@@ -201,7 +199,7 @@ impl Estate {
             .env("ALIBABA_CLOUD_ACCESS_KEY_ID", &self.collector_keys.access_key_id)
             .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", &self.collector_keys.access_key_secret);
         serve.stdin(Stdio::null()).stdout(log_file("collector")?).stderr(log_file("collector")?);
-        // It ends with the sandbox, as everything in it does.
+        // It ends with the sandbox, like everything in it.
         self.service()?.spawn(serve).context("cannot start the collector")?;
         Ok(())
     }
@@ -227,7 +225,7 @@ impl Estate {
         self.plane.namespace(&Place::Service).ok_or_else(|| anyhow!("the lab has no service network"))
     }
 
-    /// A `pingtong` command on the lab's collector.
+    /// A `pingtong` command with the settings and data of the lab's collector.
     pub fn pingtong<const N: usize>(&self, arguments: [&str; N]) -> Command {
         let mut command = Command::new(&self.programs.collector);
         command.args(arguments).args(collector_arguments());
@@ -271,10 +269,10 @@ impl Estate {
         self.plane.set_services(name, vec![service]).with_context(|| format!("cannot start the agent on {name}"))
     }
 
-    /// Starts an instance's agent anew in these surroundings, and waits until it reports.
+    /// Restarts an instance's agent in these surroundings and waits until it reports.
     ///
     /// # Errors
-    /// That the instance has none, or that it does not report in time, with the end of its log.
+    /// Fails if the instance has no agent or the agent does not report in time; the error contains the end of its log.
     pub async fn restart_agent(&mut self, name: &str, surroundings: &AgentSurroundings) -> Result<()> {
         if !self.topology.instances().any(|(vpc, instance)| instance.agent && instance.full_name(vpc) == name) {
             bail!("no agent runs on \"{name}\"");
@@ -283,7 +281,7 @@ impl Estate {
         let around = Confinement { without: surroundings.without.clone(), container: surroundings.container };
         let seen_before = self.agent_last_seen(name).await?;
         self.start_agent(name, &around)?;
-        // One report may have been on its way from the agent that was killed.
+        // One report may still have been in transit from the agent that was killed.
         for _ in 0..2 {
             let before = self.agent_last_seen(name).await?.max(seen_before);
             wait_until(&format!("the agent on {name} to report"), COLLECTOR_STARTS_WITHIN, || async {
@@ -295,13 +293,13 @@ impl Estate {
         Ok(())
     }
 
-    /// When the collector last heard of an agent.
+    /// When the collector last received a report from an agent.
     async fn agent_last_seen(&self, name: &str) -> Result<Option<i64>> {
         let agents = self.agents().await?;
         Ok(agents.iter().find(|agent| agent["name"] == name).and_then(|agent| agent["last_seen"].as_i64()))
     }
 
-    /// Waits until every agent has told the collector which host it is on: only then are its pairs known.
+    /// Waits until every agent has reported its host's address to the collector: only then are its pairs known.
     async fn wait_for_agents(&self) -> Result<()> {
         let wanted = self.topology.instances().filter(|(_, i)| i.agent).count();
         wait_until("the agents to report", COLLECTOR_STARTS_WITHIN, || async move {
@@ -325,20 +323,20 @@ impl Estate {
         Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
-    /// Runs a command in the service network to its end.
+    /// Runs a command in the service network and waits until it ends.
     ///
     /// # Errors
-    /// That it could not be started.
+    /// Fails if the command cannot be started.
     pub async fn run_in_service(&self, mut command: Command) -> Result<std::process::Output> {
         let service = self.service()?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(tokio::task::spawn_blocking(move || service.spawn(command)?.wait_with_output()).await??)
     }
 
-    /// Runs a command inside an instance to its end.
+    /// Runs a command inside an instance and waits until it ends.
     ///
     /// # Errors
-    /// That it could not be started.
+    /// Fails if there is no such instance or the command cannot be started.
     pub async fn run_in_instance(&self, instance: &str, argv: &[String]) -> Result<std::process::Output> {
         let namespace = self.namespace(instance)?;
         let (program, arguments) = argv.split_first().ok_or_else(|| anyhow!("no command was given"))?;
@@ -352,18 +350,18 @@ impl Estate {
             .with_context(|| format!("cannot run \"{shown}\" in {instance}"))
     }
 
-    /// `pingtong diagnose`, which needs no collector.
+    /// The command `pingtong diagnose`, which needs no collector.
     pub fn diagnose(&self) -> Command {
         let mut command = Command::new(&self.programs.collector);
         command.arg("diagnose");
         command
     }
 
-    /// Answers API calls at a listener of the host's loopback, and at the same address inside each instance, so that a
-    /// client may be started in either place. The answer is the endpoint.
+    /// Serves the API on a listener of the host's loopback and at the same address inside each instance, so that a
+    /// client can be started in either place. Returns the endpoint.
     ///
     /// # Errors
-    /// That an instance has something at that address.
+    /// Fails if an instance already uses that address.
     pub fn open(&self, door: std::net::TcpListener) -> Result<String> {
         let address = door.local_addr()?;
         serve(&self.tasks, door, cloud::router(Arc::clone(&self.cloud)))?;
@@ -376,7 +374,7 @@ impl Estate {
         Ok(format!("http://{address}"))
     }
 
-    /// What a client or a person needs to find a way around; `endpoint` answers on the host's loopback.
+    /// What a client or a person needs to use the lab; `endpoint` answers on the host's loopback.
     pub fn description(&self, endpoint: &str) -> serde_json::Value {
         let instances: Vec<serde_json::Value> = self
             .topology
@@ -402,21 +400,22 @@ impl Estate {
         })
     }
 
-    /// The topology's name of the instance with this id.
+    /// The instance's name in the topology, by instance id.
     pub fn instance_name(&self, id: &str) -> Option<String> {
         self.topology.instances().map(|(v, i)| i.full_name(v)).find(|n| self.symbols.get(n).is_ok_and(|v| v == id))
     }
 
-    /// The account's name for an account id.
+    /// The account's name in the topology, by account id.
     pub fn account_name(&self, id: &str) -> Option<&str> {
         self.topology.accounts.iter().find(|a| a.id.get_ref() == id).map(|a| a.name.get_ref().as_str())
     }
 }
 
-/// The account of whoever runs the collector: none of the topology's, trusted by the collector's role of each account whose
-/// owner takes part.
+/// Creates the account of the collector's operator. It differs from the topology's accounts. In each account whose
+/// owner takes part, the collector's role trusts it.
 fn open_collectors_account(topology: &Topology, cloud: &Cloud) -> cloud::Keys {
-    // No account that owns a VPC can have this name: its own ends at the first dot of the VPC's.
+    // No account that owns a VPC can have this name: an account's name is the part of a VPC's name before the first
+    // dot.
     const NAME: &str = "collector.operator";
     let taken = |id: &str| topology.accounts.iter().any(|a| a.id.get_ref() == id || a.name.get_ref() == id);
     let mut id = 9_000_000_000_000_001_u64;
@@ -431,7 +430,7 @@ fn open_collectors_account(topology: &Topology, cloud: &Cloud) -> cloud::Keys {
     keys
 }
 
-/// Accounts with their keys.
+/// The accounts with their names, ids and keys.
 pub fn accounts(topology: &Topology, cloud: &Cloud) -> Vec<serde_json::Value> {
     topology
         .accounts
@@ -448,14 +447,14 @@ pub fn accounts(topology: &Topology, cloud: &Cloud) -> Vec<serde_json::Value> {
         .collect()
 }
 
-/// The command, as an argument vector, that runs what follows it inside an instance of this lab.
+/// The argument vector of the command that runs what is appended to it inside an instance of this lab.
 fn enter_with(instance: &str) -> Option<Vec<String>> {
     let program = std::env::current_exe().ok()?.to_str()?.to_owned();
     let lab = sandbox::launcher()?.to_string();
     Some(vec![program, "exec".to_owned(), "--lab".to_owned(), lab, instance.to_owned(), "--".to_owned()])
 }
 
-/// Where a program is on `path`. The lab looks itself, since its own PATH is not the instances'.
+/// Searches `path` for a program. The lab searches itself, because its own `PATH` differs from that of the instances.
 fn find_program(program: &str, path: &std::ffi::OsStr) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(program.into());
@@ -463,16 +462,16 @@ fn find_program(program: &str, path: &std::ffi::OsStr) -> Option<PathBuf> {
     std::env::split_paths(path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
-/// Where the lab's collector has its settings and data, as its commands take them.
+/// Command-line arguments that name the settings and the data directory of the lab's collector.
 pub fn collector_arguments() -> [OsString; 4] {
     let data = Path::new(DIR).join("data");
     ["--config".into(), settings_path().into_os_string(), "--data".into(), data.into_os_string()]
 }
 
-/// Copies evidence, settings and logs of this lab to `into`.
+/// Copies the evidence, settings and logs of this lab to `into`.
 ///
 /// # Errors
-/// What could not be written.
+/// Fails if a file cannot be read or written.
 pub fn keep_files(into: &Path) -> Result<()> {
     std::fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
     for entry in std::fs::read_dir(DIR)? {
@@ -485,12 +484,7 @@ pub fn keep_files(into: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The lab's API as agents and collector are told of it.
-pub fn openapi_url() -> String {
-    format!("http://{}", OPENAPI.trim_end_matches(":80"))
-}
-
-/// Where the evidence of the last question is kept.
+/// Path of the evidence of the last question.
 pub fn question_path() -> PathBuf {
     Path::new(DIR).join("question.json")
 }
@@ -503,7 +497,7 @@ fn agent_settings(name: &str) -> PathBuf {
     Path::new(DIR).join(format!("{name}.toml"))
 }
 
-/// The log of a process of the lab: an agent by its instance, or `collector`.
+/// Path of the log of an agent, by its instance's name, or of the `collector`.
 pub fn log_path(name: &str) -> PathBuf {
     Path::new(DIR).join(format!("{name}.log"))
 }
@@ -521,13 +515,13 @@ pub fn tail(name: &str) -> String {
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
-/// The lab's root namespace has a loopback that is down, and nothing else.
+/// Brings up the loopback of the lab's root namespace, its only interface, which is down at first.
 pub(crate) fn loopback_up() -> Result<()> {
     Netlink::route()?.request(&interfaces::set_flags("lo", UP, UP))?;
     Ok(())
 }
 
-/// Writes into an agent's settings by how much its clock is ahead.
+/// Writes the offset by which an agent's clock is ahead to its settings.
 fn set_clock_ahead(settings: &Path, millis: i64) -> Result<()> {
     let shown = || format!("cannot change {}", settings.display());
     let mut table: toml::Table = std::fs::read_to_string(settings).with_context(shown)?.parse().with_context(shown)?;
@@ -535,9 +529,9 @@ fn set_clock_ahead(settings: &Path, millis: i64) -> Result<()> {
     std::fs::write(settings, table.to_string()).with_context(shown)
 }
 
-/// Waits for a script's end, or ends it when its time is over.
+/// Waits for the end of a script, or kills it after its time limit.
 fn wait_or_kill(child: &mut std::process::Child, timeout: Duration) {
-    /// Between two looks at a script.
+    /// Interval between two checks of a script.
     const LOOK: Duration = Duration::from_millis(50);
     let end = Instant::now() + timeout;
     while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
@@ -560,7 +554,7 @@ fn serve(tasks: &TaskTracker, listener: std::net::TcpListener, router: axum::Rou
     Ok(())
 }
 
-/// Answers at a listener until the answer is aborted.
+/// Serves a router on a listener until the task is aborted.
 pub(crate) fn serve_until_aborted(
     listener: std::net::TcpListener,
     router: axum::Router,
@@ -575,7 +569,7 @@ pub(crate) fn serve_until_aborted(
     Ok(served.abort_handle())
 }
 
-/// Looks until `holds`, at most `within`.
+/// Waits until `holds` returns true, at most for `within`.
 async fn wait_until<F: Future<Output = bool>>(
     what: &str,
     within: Duration,

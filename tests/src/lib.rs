@@ -1,5 +1,6 @@
 //! The lab: a small cloud on one machine. Accounts, VPCs and links are declared through an OpenAPI endpoint that speaks
-//! the real wire; network namespaces carry the packets. Agents and collector run in it as separate real processes.
+//! the real wire protocol; network namespaces carry the packets. Agents and the collector run in it as separate real
+//! processes.
 
 pub mod bench;
 pub mod cli;
@@ -17,6 +18,7 @@ pub mod reach;
 pub mod render;
 pub mod run;
 pub mod scenario;
+pub mod service_network;
 pub mod settings;
 pub mod symbols;
 pub mod topology;

@@ -1,4 +1,5 @@
-//! The binary `pingtong-lab`: parse, enter the sandbox where a lab is needed, run, map to an exit code.
+//! The binary `pingtong-lab`: parses the arguments, enters the sandbox if the command needs a lab, runs the command and
+//! maps the result to an exit code.
 
 use pingtong_lab::{cli, guest, plane::sandbox};
 use std::process::ExitCode;

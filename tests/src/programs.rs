@@ -1,4 +1,4 @@
-//! Where the binaries under test are: beside the lab's own, built by the same cargo.
+//! Locates the binaries under test: in the directory of the lab's own binary, built by the same cargo.
 
 use crate::settings;
 use anyhow::{Context, Result, bail};
@@ -11,18 +11,18 @@ use std::{
 /// The unmodified binaries that run in the lab.
 #[derive(Debug, Clone)]
 pub struct Programs {
-    /// `pingtong`.
+    /// Path of `pingtong`.
     pub collector: PathBuf,
-    /// `pingtong-agent`.
+    /// Path of `pingtong-agent`.
     pub agent: PathBuf,
 }
 
 impl Programs {
-    /// Finds them beside this program. Under `cargo run` (which builds only the lab) they are built first, so that
-    /// what runs is what the sources say.
+    /// Finds the programs beside this one. Under `cargo run` (which builds only the lab) they are built first, so that
+    /// the binaries match the sources.
     ///
     /// # Errors
-    /// That they are not there, with the command that builds them.
+    /// Fails if they are missing or cannot be built; the error names the command that builds them.
     pub fn find(cargo: Option<&Path>) -> Result<Self> {
         let own = std::env::current_exe().context("cannot tell where this program is")?;
         let mut dir = own.parent().unwrap_or(Path::new(".")).to_owned();
@@ -43,8 +43,8 @@ impl Programs {
     }
 }
 
-/// Cargo may have made this very program anew. What runs now has then lost its file, which the sandbox and the guests'
-/// commands start again by name; so the new one takes over, with the same arguments.
+/// Cargo may have rebuilt this very program. The running program has then lost its file, which the sandbox and the
+/// guests' commands start again by name. In that case the new file takes over, with the same arguments.
 fn start_again_if_replaced(own: &Path) -> Result<()> {
     let now = std::fs::read_link("/proc/self/exe").context("cannot tell where this program is")?;
     if now == own {
@@ -56,7 +56,7 @@ fn start_again_if_replaced(own: &Path) -> Result<()> {
 
 fn build(cargo: &Path, beside: &Path) -> Result<()> {
     let mut command = Command::new(cargo);
-    // With the lab itself among them, so that the three are built with the same features as the lab alone was.
+    // The lab itself is included, so that the three are built with the same features as the lab alone was.
     command.args(["build", "-p", "pingtong-lab", "-p", "pingtong", "-p", "pingtong-agent", "--bins"]);
     if beside.ends_with("release") {
         command.arg("--release");

@@ -1,7 +1,9 @@
-//! Whether expectations hold for real: the kernel's own packets between the instances, nothing of the product's.
+//! Checks with real packets whether expectations hold: packets between the instances through the kernel, without any
+//! part of the product.
 //!
-//! ICMP by single echoes, each with an identifier of its own so that no firewall's state helps; TCP by a connection to
-//! the port and UDP by datagrams to it, where a refusal also proves the path; both directions always.
+//! ICMP is checked in both directions with single echoes, each with its own identifier, so that the state of no
+//! firewall helps it. TCP is checked with a connection to the port and UDP with datagrams to it, from the expectation's
+//! source; a refusal also proves the path in both directions.
 #![expect(clippy::disallowed_methods, reason = "a shell of the lab: it waits for states with a deadline and measures")]
 
 use crate::estate::Estate;
@@ -15,17 +17,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Echoes sent for one direction of one pair.
+/// Echoes sent per direction of a pair.
 const ECHOES: u16 = 5;
-/// Replies that a direction needs: a link that the scenario made lossy may lose some.
+/// Replies that a direction needs. Not all, because the scenario may have made the link lossy.
 const REPLIES_MIN: u16 = 2;
-/// How long an echo may take.
+/// Time limit for the replies to the echoes, and for a TCP connection.
 const ECHO_WITHIN: Duration = Duration::from_millis(800);
 
-/// How long the first answer to datagrams may take.
+/// Time limit for the first reply to datagrams.
 const DATAGRAMS_WITHIN: Duration = Duration::from_secs(5);
 
-/// A direction that does not hold.
+/// A flow that does not reach its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreached {
     from: String,
@@ -39,10 +41,10 @@ impl fmt::Display for Unreached {
     }
 }
 
-/// Checks every expectation of the topology, both ways; gives what does not hold.
+/// Checks every expectation of the topology, ICMP in both directions. Returns the flows that do not reach their target.
 ///
 /// # Errors
-/// That a check could not be made at all.
+/// Fails if a check could not be carried out, for example because an instance has no namespace.
 pub async fn check(estate: &Estate) -> Result<Vec<Unreached>> {
     let mut flows: Vec<(String, String, String, Option<u16>)> = vec![];
     for expect in &estate.topology.expects {
@@ -94,7 +96,8 @@ fn connect(address: Ipv4Addr, port: u16) -> Option<String> {
     }
 }
 
-/// Port unreachables come once a second at most, and other probes of the port want theirs too.
+/// Sends datagrams until one is answered or refused. A kernel sends at most one port-unreachable message per second,
+/// and other probes of the port need these too.
 fn datagrams(address: Ipv4Addr, port: u16) -> Option<String> {
     let each = Duration::from_millis(100);
     let open = || -> std::io::Result<UdpSocket> {
@@ -119,7 +122,7 @@ fn datagrams(address: Ipv4Addr, port: u16) -> Option<String> {
     Some(format!("udp {port}: neither an answer nor a refusal"))
 }
 
-/// None when enough echoes came back.
+/// Sends echoes. Returns `None` if enough replies came back, otherwise the reason.
 fn echoes(address: Ipv4Addr) -> Option<String> {
     let socket = match Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)) {
         Ok(socket) => socket,

@@ -1,16 +1,16 @@
-//! What the lab prints. Results go to stdout, failures to stderr.
+//! Everything that the lab prints. Results go to stdout, failures to stderr.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this module is the lab's output")]
 
 use crate::{differential::Report, run::Outcome, walkthrough::Moment};
 use std::io::Write;
 use unicode_width::UnicodeWidthStr;
 
-/// A terminal, or what stands for one.
+/// The terminal, or standard output in its place.
 #[derive(Debug, Default)]
 pub struct Screen {}
 
 impl Screen {
-    /// A line of its own, underlined by a rule.
+    /// A title on its own line, followed by a rule.
     pub fn title(&mut self, text: &str) {
         println!("\n── {text} {}", "─".repeat(74_usize.saturating_sub(text.width())));
         flush();
@@ -33,12 +33,12 @@ impl Screen {
         self.line(&format!("{first:>2}  {second}{}  {third}", " ".repeat(pad)));
     }
 
-    /// A ✓ or ✗ with what it is about.
+    /// A ✓ or ✗ with a text.
     pub fn check(&mut self, good: bool, text: &str) {
         self.line(&format!("{} {text}", if good { '✓' } else { '✗' }));
     }
 
-    /// Somebody's output, indented.
+    /// The output of another program, indented.
     pub fn block(&mut self, text: &str) {
         for line in text.lines() {
             println!("  │ {line}");
@@ -47,12 +47,12 @@ impl Screen {
     }
 }
 
-/// Progress must show at once; a closed pipe ends the program at the next line anyway.
+/// Progress must be visible immediately. A closed pipe ends the program at the next line anyway.
 fn flush() {
     let _ = std::io::stdout().flush();
 }
 
-/// One JSON value on a line of its own.
+/// One JSON value on its own line.
 pub fn json_line(value: &impl serde::Serialize) {
     match serde_json::to_string(value) {
         Ok(line) => println!("{line}"),
@@ -61,7 +61,7 @@ pub fn json_line(value: &impl serde::Serialize) {
     flush();
 }
 
-/// One scenario's outcome for a reader.
+/// The outcome of one scenario, as text.
 pub fn outcome(outcome: &Outcome) {
     let s = &outcome.seconds;
     let mark = if outcome.pass { "✓" } else { "✗" };
@@ -86,7 +86,7 @@ pub fn outcome(outcome: &Outcome) {
     let _ = std::io::stdout().flush();
 }
 
-/// Figures of a benchmark, one a line.
+/// The figures of a benchmark, one per line.
 pub fn figures(figures: &serde_json::Value) {
     for (name, value) in figures.as_object().into_iter().flatten() {
         println!("{name:<16} {value}");
@@ -94,7 +94,13 @@ pub fn figures(figures: &serde_json::Value) {
     let _ = std::io::stdout().flush();
 }
 
-/// The probe engine's targets, for a reader.
+/// A page of text.
+pub fn page(page: &str) {
+    print!("{page}");
+    let _ = std::io::stdout().flush();
+}
+
+/// The probe engine's targets, as text.
 pub fn probe_targets(report: &crate::bench::probe::Report) {
     for target in report.targets() {
         let mark = if target.met { "✓" } else { "✗" };
@@ -107,7 +113,7 @@ pub fn probe_targets(report: &crate::bench::probe::Report) {
     flush();
 }
 
-/// What the differential test found, for a reader.
+/// The findings of the differential test, as text.
 pub fn differential(report: &Report) {
     for one in &report.disagreements {
         println!("✗ seed {}, case {}: prediction and packets disagree", one.seed, one.case);
@@ -130,14 +136,14 @@ pub fn differential(report: &Report) {
     flush();
 }
 
-/// What is said after a step of the tutorial.
+/// What is printed after a step of the tutorial.
 pub fn moment(moment: &Moment) {
     Screen::default().title(&moment.done.to_string());
     println!("{}", moment.page.trim_end());
     flush();
 }
 
-/// A failure with everything that led to it.
+/// A failure with its chain of causes.
 pub fn failure(error: &anyhow::Error) {
     eprintln!("{error:#}");
 }

@@ -1,4 +1,5 @@
-//! Runs one scenario in a lab of its own: boot, break, ask, compare exactly, repair as printed, and ping for real.
+//! Runs one scenario in its own lab: boots it, breaks something, asks for a verdict, compares it exactly, runs the
+//! repairs as printed, and checks reachability with real packets.
 #![expect(clippy::disallowed_methods, reason = "a shell of the lab: it waits for states with a deadline and measures")]
 
 use crate::{
@@ -20,15 +21,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Seconds that `pingtong verify` waits for agents that do not answer.
+/// Seconds that `pingtong verify` waits for agents that do not respond.
 const WAIT_S: &str = "4";
 
-/// How long the collector may take to know what is usual: rounds come once a second.
+/// How long the collector may take to learn the usual times; rounds come once per second.
 const USUAL_WITHIN: Duration = Duration::from_secs(30);
-/// Earlier rounds of each end that tell what is usual.
+/// Earlier rounds of each end that are enough to know the usual times.
 const USUAL_ROUNDS: usize = 4;
 
-/// What became of one scenario: the JSON line of `pingtong-lab run --json`.
+/// Outcome of one scenario: the JSON line of `pingtong-lab run --json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Outcome {
     /// The scenario's name.
@@ -43,53 +44,53 @@ pub struct Outcome {
     pub gaps: Vec<String>,
     /// What the scenario expects.
     pub expected: Vec<String>,
-    /// Expected and not found.
+    /// Expectations that were not found.
     pub missing: Vec<String>,
-    /// Found and not expected.
+    /// Findings that were not expected.
     pub unexpected: Vec<String>,
-    /// Whether the printed repairs restored every expectation; none when the scenario does not ask.
+    /// Whether the printed repairs restored every expectation; `None` if the scenario does not ask for it.
     pub repaired: Option<bool>,
     /// How long each part took.
     pub seconds: Seconds,
-    /// Why the scenario could not be run to its end, when it could not.
+    /// Why the scenario could not be completed, if it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// A blamed cause as matching sees it.
+/// A blamed cause, with the fields that are compared.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Blame {
-    /// Code.
+    /// Cause code.
     pub code: String,
-    /// Side.
+    /// `initiator` or `acceptor`, if the cause has a side.
     pub side: Option<String>,
-    /// Object id.
+    /// Id of the blamed object.
     pub object: String,
-    /// Direction, when the cause has one.
+    /// Direction, if the cause has one.
     pub direction: Option<String>,
 }
 
 /// Durations in seconds.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Seconds {
-    /// Until collector and agents were up.
+    /// Until the collector and the agents were up.
     pub boot: f64,
-    /// From the last thing done until the question had its fresh evidence.
+    /// From the last step of the scenario until the question had fresh evidence.
     pub detect: f64,
-    /// From that until the verdict was there.
+    /// From then until the verdict was available.
     pub verdict: f64,
     /// Running the printed repairs, until every expectation held.
     pub repair: f64,
 }
 
 impl Outcome {
-    /// Of a case that has not run yet.
+    /// The outcome of a case that has not run yet.
     pub fn of(case: &Case) -> Self {
         let expected = case.scenario.expect.causes.iter().map(show_expected).collect();
         Self { expected, ..Self::named(case.scenario.name.clone()) }
     }
 
-    /// Of a scenario of which nothing came back.
+    /// The outcome of a scenario that returned no result.
     pub fn lost(name: String, error: &anyhow::Error) -> Self {
         Self { error: Some(format!("{error:#}")), ..Self::named(name) }
     }
@@ -111,7 +112,7 @@ impl Outcome {
     }
 }
 
-/// Runs a case; every failure becomes an outcome.
+/// Runs a case; every failure is recorded in the outcome.
 pub async fn run(case: &Case, programs: Programs) -> Outcome {
     let mut outcome = Outcome::of(case);
     if let Err(error) = attempt(case, programs, &mut outcome).await {
@@ -153,14 +154,14 @@ async fn attempt(case: &Case, programs: Programs, outcome: &mut Outcome) -> Resu
     Ok(())
 }
 
-/// Whether a step changes how long packets take: then what is usual must be on record before.
+/// Whether a step changes packet times. The usual times must then be on record before the step.
 fn alters_times(step: &Step) -> bool {
     const KEYS: [&str; 3] = ["delay_ms", "jitter_ms", "rate_mbit"];
     matches!(step, Step::Fabric { with, .. } if KEYS.iter().any(|key| with.contains_key(*key)))
 }
 
-/// Verifies, as one does after setting up, until the collector has seen enough rounds of every probing end to know what is
-/// usual.
+/// Verifies repeatedly until the collector has seen enough rounds of every probing end to know the usual times. A user
+/// does the same after the setup.
 async fn see_usual_times(estate: &Estate) -> Result<()> {
     let deadline = Instant::now() + USUAL_WITHIN;
     loop {
@@ -183,7 +184,7 @@ fn knows_what_is_usual(question: &Question) -> bool {
         .all(|agent| question.earlier.iter().filter(|round| round.key.agent == *agent).count() >= USUAL_ROUNDS)
 }
 
-/// Seconds from `since` to the newest evidence that a verdict rests on. All clocks are this machine's.
+/// Seconds from `since` to the newest evidence of a verdict. All clocks are this machine's.
 #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit in 53 bits")]
 fn evidence_after(verdicts: &[Value], since: std::time::SystemTime) -> f64 {
     let since_ms = since.duration_since(std::time::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64() * 1000.0);
@@ -194,15 +195,15 @@ fn evidence_after(verdicts: &[Value], since: std::time::SystemTime) -> f64 {
 /// Asks the lab's collector for fresh verdicts: one for each pair.
 ///
 /// # Errors
-/// What `pingtong verify` said when it could not answer.
+/// Fails if `pingtong verify` cannot be run or prints no verdict; the error contains its message.
 pub async fn verify(estate: &Estate) -> Result<Vec<Value>> {
     verify_in(estate, Lang::En).await
 }
 
-/// As [`verify`], with texts in `lang`. What was asked is kept in [`question_path`].
+/// Like [`verify`], with texts in `lang`. The question is saved in [`question_path`].
 ///
 /// # Errors
-/// As [`verify`].
+/// Fails if `pingtong verify` cannot be run or prints no verdict; the error contains its message.
 pub async fn verify_in(estate: &Estate, lang: Lang) -> Result<Vec<Value>> {
     let mut command = estate.pingtong(["verify", "--json", "--wait", WAIT_S, "--lang", lang.as_str()]);
     command.arg("--save").arg(question_path());
@@ -220,10 +221,22 @@ pub async fn verify_in(estate: &Estate, lang: Lang) -> Result<Vec<Value>> {
     Ok(verdicts)
 }
 
-/// Does one step of a scenario.
+/// What a user of `pingtong` sees for the most recent question.
+pub(crate) async fn human(estate: &Estate, lang: Lang) -> Result<String> {
+    let mut command = estate.diagnose();
+    command.arg(question_path()).args(["--lang", lang.as_str()]);
+    let out = estate.run_in_service(command).await?;
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    if text.trim().is_empty() {
+        bail!("pingtong diagnose printed nothing: {}", String::from_utf8_lossy(&out.stderr).trim());
+    }
+    Ok(text)
+}
+
+/// Carries out one step of a scenario.
 ///
 /// # Errors
-/// What went wrong, or that a call went well which had to be refused.
+/// Fails if the step fails, or if a call succeeds that the cloud had to refuse.
 pub async fn perform(estate: &mut Estate, step: &Step) -> Result<()> {
     match step {
         Step::Call { account, product, action, with, save, fails } => {
@@ -307,7 +320,8 @@ fn save_fields(
     Ok(())
 }
 
-/// The region of a call: as given, else of the object it names, else of the account's first VPC.
+/// The region of a call: as given, otherwise that of an object in its parameters, otherwise that of the account's first
+/// VPC.
 fn region_of(estate: &Estate, account: &str, with: &BTreeMap<String, String>) -> String {
     let own =
         || estate.topology.vpcs.iter().find(|v| v.account() == account).map(|v| v.region.clone()).unwrap_or_default();
@@ -341,10 +355,10 @@ fn reshaped(mut shape: Shape, with: &BTreeMap<String, toml::Value>) -> Result<Sh
     Ok(shape)
 }
 
-/// Compares verdicts with what the case expects, into `outcome`.
+/// Compares verdicts with the expectations of the case and records the result in `outcome`.
 ///
 /// # Errors
-/// A symbol that nothing bears.
+/// Fails if an expectation uses an unknown symbol.
 pub fn compare(case: &Case, estate: &Estate, verdicts: &[Value], outcome: &mut Outcome) -> Result<()> {
     outcome.state = worst_state(verdicts);
     outcome.causes = blames(verdicts);
@@ -376,7 +390,7 @@ pub fn compare(case: &Case, estate: &Estate, verdicts: &[Value], outcome: &mut O
     Ok(())
 }
 
-/// Every broken pair must have the trigger, exactly.
+/// Every broken pair must have exactly the expected triggers.
 fn compare_onset(estate: &Estate, verdicts: &[Value], objects: &[String], outcome: &mut Outcome) -> Result<()> {
     let wanted: std::collections::BTreeSet<String> =
         objects.iter().map(|object| estate.symbols.resolve(object)).collect::<Result<_, _>>()?;
@@ -426,7 +440,7 @@ fn gap_codes(verdicts: &[Value]) -> Vec<String> {
     all
 }
 
-/// The largest one-to-one matching of expected causes and found ones; what is left over on either side.
+/// The largest one-to-one matching of expected and found causes. Returns the indices that are left over on either side.
 fn matched(wanted: &[(&ExpectedCause, Option<String>)], found: &[Blame]) -> (Vec<usize>, Vec<usize>) {
     let fits = |w: &(&ExpectedCause, Option<String>), b: &Blame| {
         *w.0.code.get_ref() == b.code
@@ -442,7 +456,7 @@ fn matched(wanted: &[(&ExpectedCause, Option<String>)], found: &[Blame]) -> (Vec
     (missing, unexpected)
 }
 
-/// Finds a place for `w`, moving others where that helps.
+/// Finds a match for `w`, and moves other matches if necessary.
 fn place(w: usize, fits: &[Vec<usize>], taken: &mut BTreeMap<usize, usize>, seen: &mut Vec<usize>) -> bool {
     for &b in &fits[w] {
         if seen.contains(&b) {
@@ -472,10 +486,10 @@ fn show_blame(blame: &Blame, estate: &Estate) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// Runs every printed repair as printed, in the printed account or instance.
+/// Runs every repair as printed, as the printed account or in the printed instance. Returns the lines that were run.
 ///
 /// # Errors
-/// The line that was refused.
+/// Fails if a line fails; the error names it.
 pub async fn repair(estate: &mut Estate, verdicts: &[Value]) -> Result<Vec<String>> {
     let mut saved: BTreeMap<String, String> = BTreeMap::new();
     let mut done: Vec<String> = vec![];
@@ -519,7 +533,7 @@ fn fill(word: &str, saved: &BTreeMap<String, String>) -> String {
 /// Runs an `aliyun PRODUCT Action --Parameter value …` line against the lab's cloud as the account with this id.
 ///
 /// # Errors
-/// That the line cannot be read, or the API's answer.
+/// Fails if the line cannot be parsed, no account has the id, or the API refuses the call.
 pub async fn aliyun(estate: &Estate, account_id: &str, argv: &[String]) -> Result<Value> {
     let call = parse_aliyun_argv(argv).map_err(|why| anyhow!("\"{}\": {why}", argv.join(" ")))?;
     let account = estate.account_name(account_id).ok_or_else(|| anyhow!("no account has the id \"{account_id}\""))?;
@@ -531,9 +545,9 @@ pub async fn aliyun(estate: &Estate, account_id: &str, argv: &[String]) -> Resul
         .with_context(|| format!("\"{}\"", argv.join(" ")))
 }
 
-/// Repairs as printed and checks every expectation with real packets.
+/// Runs the repairs as printed and checks every expectation with real packets.
 async fn repair_and_reach(estate: &mut Estate, verdicts: &[Value]) -> Result<()> {
-    /// State transitions of the cloud and a guest that boots settle within this time.
+    /// Within this time the cloud's state transitions and a booting guest reach their final state.
     const SETTLES_WITHIN: Duration = Duration::from_secs(3);
     repair(estate, verdicts).await?;
     let deadline = Instant::now() + SETTLES_WITHIN;

@@ -1,6 +1,7 @@
 //! A scenario: what is done to a topology, and exactly what the verdict must be.
 //!
-//! One file a case. Like topologies these files are a public contract and live outside the repository too.
+//! One file holds one case. Like topologies, these files are a public contract and may also exist outside the
+//! repository.
 
 use crate::{
     diagnostics::{Mistake, Mistakes},
@@ -18,25 +19,25 @@ use toml::Spanned;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// What it is about, in a few words.
+    /// Short description.
     pub name: String,
     /// A topology's name, or a path beside the scenario file.
     pub base: Spanned<String>,
-    /// The steps of the tutorial that are done before `do`, in order; all six without it.
+    /// The steps of the tutorial that are done before `do`, in order; all six if absent.
     #[serde(default)]
     pub tutorial: Option<Vec<Spanned<u8>>>,
-    /// The collector's `settle_ms`; the topology's without it. With it the lab asks for a verdict before anything is
-    /// done, so that there is a configuration that changed.
+    /// The collector's `settle_ms`; the topology's if absent. If it is set, the lab asks for a verdict before anything
+    /// is done, so that there is an earlier configuration that can change.
     #[serde(default)]
     pub settle_ms: Option<u64>,
-    /// What is done, in order.
+    /// The steps of the scenario, in order.
     #[serde(rename = "do", default)]
     pub steps: Vec<Spanned<RawStep>>,
-    /// What must come out.
+    /// The expected result.
     pub expect: Expected,
 }
 
-/// A step as written; which of the kinds it is shows by its keys.
+/// A step as written; its keys determine its kind.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawStep {
@@ -55,22 +56,22 @@ pub struct RawStep {
     fails: Option<String>,
 }
 
-/// How the agent of an instance is run from now on; without a key, plainly.
+/// How the agent of an instance is run from now on. The default is directly on the instance, with all capabilities.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgentSurroundings {
-    /// Capabilities that it is not given: `cap_net_raw`.
+    /// Capabilities that it does not get: `cap_net_raw`.
     pub without: Vec<String>,
     /// The address, with its block, of the container that it runs in.
     pub container: Option<ipnet::Ipv4Net>,
-    /// By how much its clock is ahead, in milliseconds.
+    /// How far its clock is ahead, in milliseconds.
     pub clock_ahead_ms: i64,
 }
 
-/// One thing that is done.
+/// One step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// An OpenAPI call, as an account.
+    /// An OpenAPI call by an account.
     Call {
         /// The account's name.
         account: String,
@@ -82,7 +83,7 @@ pub enum Step {
         with: BTreeMap<String, String>,
         /// Name → path in the response, `Response.Field`.
         save: BTreeMap<String, String>,
-        /// The error code that the call must be refused with; without it the call must succeed.
+        /// The error code with which the cloud must refuse the call; if absent, the call must succeed.
         fails: Option<String>,
     },
     /// A command inside an instance.
@@ -92,49 +93,49 @@ pub enum Step {
         /// Program and arguments.
         argv: Vec<String>,
     },
-    /// The agent of an instance is started anew.
+    /// The agent of an instance is restarted.
     Agent {
         /// The instance's full name.
         on: String,
-        /// In what.
+        /// The surroundings of the restarted agent.
         surroundings: AgentSurroundings,
     },
-    /// The fabric itself.
+    /// A change of the fabric.
     Fabric {
         /// The peering's name.
         peering: String,
-        /// Directions that it concerns: forward, return.
+        /// Affected directions: forward, return.
         directions: Vec<pingtong_evidence::Direction>,
-        /// What is changed, key by key.
+        /// The changed settings, by key.
         with: BTreeMap<String, toml::Value>,
     },
-    /// The API lies or refuses; or the cloud does something to an object of its own accord.
+    /// The API gives wrong answers or refuses calls, or the cloud changes an object on its own.
     Api {
         /// The account's name.
         account: String,
-        /// What it does, key by key.
+        /// The changed behaviour, by key.
         with: BTreeMap<String, toml::Value>,
     },
 }
 
-/// What must come out.
+/// The expected result.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
     /// `healthy`, `degraded`, `broken` or `undecided`.
     pub state: Spanned<String>,
-    /// Exactly these causes. A key left out matches anything.
+    /// Exactly these causes. An absent key matches anything.
     #[serde(default)]
     pub causes: Vec<ExpectedCause>,
-    /// Exactly these gap codes; without the key any gap is accepted.
+    /// Exactly these gap codes; any gap is accepted if absent.
     #[serde(default)]
     pub gaps: Option<Vec<String>>,
-    /// Whether the printed repairs, run as printed, must make every expectation hold for real.
+    /// Whether the repairs, run as printed, must make every expectation hold with real packets.
     #[serde(default)]
     pub repaired: bool,
-    /// Ids of the objects whose changes the verdict must prove to have broken the pair, symbols allowed; an empty list when
-    /// no recorded change explains it. With this key the lab asks for a verdict before anything is done, so that there is
-    /// a time when it worked.
+    /// Ids of the objects whose changes the verdict must prove to have broken the pair, symbols allowed; an empty list
+    /// if no recorded change explains it. If the key is present, the lab asks for a verdict before anything is done, so
+    /// that there is a time when the pair worked.
     #[serde(default)]
     pub onset: Option<Vec<String>>,
 }
@@ -143,7 +144,7 @@ pub struct Expected {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedCause {
-    /// Code.
+    /// Cause code.
     pub code: Spanned<String>,
     /// `initiator` or `acceptor`.
     #[serde(default)]
@@ -161,19 +162,19 @@ const FABRIC_KEYS: [&str; 9] =
     ["direction", "loss", "delay_ms", "jitter_ms", "rate_mbit", "mtu", "reorder", "duplicate", "down"];
 const API_KEYS: [&str; 9] =
     ["deny", "throttle", "stale", "drop_page", "legacy_sg_auth", "pace", "lock", "state", "unusable"];
-/// Those that happen to an object once, rather than to whoever asks from now on.
+/// The keys that change an object once; the others change how the API answers from now on.
 pub const HAND_KEYS: [&str; 3] = ["lock", "state", "unusable"];
 
 /// A scenario with its topology, ready to run.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// The file.
+    /// Path of the scenario file.
     pub path: PathBuf,
     /// The scenario.
     pub scenario: Scenario,
-    /// Its steps.
+    /// The steps of the scenario, checked.
     pub steps: Vec<Step>,
-    /// Its topology.
+    /// The topology that the scenario is based on.
     pub topology: Topology,
 }
 
@@ -183,9 +184,9 @@ pub enum CaseError {
     /// The file cannot be read.
     #[error("cannot read \"{path}\": give the path of a scenario file")]
     Read {
-        /// Which.
+        /// Path of the file.
         path: String,
-        /// Why.
+        /// The I/O error.
         #[source]
         source: std::io::Error,
     },
@@ -208,7 +209,8 @@ impl Case {
     /// Reads a scenario and its topology.
     ///
     /// # Errors
-    /// [`CaseError`] with file, line and what was expected.
+    /// Fails with a [`CaseError`] if a file cannot be read or has mistakes. For mistakes it holds file, line and what
+    /// was expected.
     pub fn load(path: &Path) -> Result<Self, CaseError> {
         let text = read(path)?;
         let scenario: Scenario =
@@ -240,18 +242,19 @@ fn read(path: &Path) -> Result<String, CaseError> {
     std::fs::read_to_string(path).map_err(|source| CaseError::Read { path: path.display().to_string(), source })
 }
 
-/// Where the topologies of this repository are.
+/// Directory of the topologies in this repository.
 pub fn own_topologies() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("topologies")
 }
 
-/// Where the scenarios of this repository are.
+/// Directory of the scenarios in this repository.
 pub fn own_scenarios() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
 }
 
-/// Finds a topology named in `scenario`, or named on the command line when that is a directory: a path beside the
-/// file, a name beside it or in `../topologies`, a name in this repository.
+/// Finds a topology that `scenario` names; if `scenario` is a directory, one that the command line names. Looks for a
+/// path beside the file, for a name beside it, in `../topologies` or in `topologies`, and for a name in this
+/// repository.
 pub fn find_topology(scenario: &Path, base: &str) -> Option<PathBuf> {
     let beside = if scenario.is_dir() { scenario } else { scenario.parent().unwrap_or(Path::new(".")) };
     let file = format!("{base}.toml");
@@ -373,13 +376,13 @@ fn fabric_value_fits(key: &str, value: &toml::Value) -> bool {
     }
 }
 
-/// A TOML number of either kind.
+/// The value of a TOML integer or float.
 #[expect(clippy::cast_precision_loss, reason = "settings of a link are small numbers")]
 pub fn number(value: &toml::Value) -> Option<f64> {
     value.as_float().or_else(|| value.as_integer().map(|i| i as f64))
 }
 
-/// Parameters as the API flattens them: lists from 1, tables by key (`Permissions.1.Policy`).
+/// Flattens parameters like the API: lists by number from 1, tables by key (`Permissions.1.Policy`).
 fn flatten(key: &str, value: &toml::Value, out: &mut BTreeMap<String, String>) {
     match value {
         toml::Value::Array(items) => {

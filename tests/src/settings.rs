@@ -1,22 +1,22 @@
-//! The only place that reads the environment.
+//! The only place in the lab that reads the environment.
 #![expect(clippy::disallowed_methods, reason = "this is the module for it")]
 
 use pingtong_verdict::Lang;
 use std::path::PathBuf;
 
-/// The cargo that started this program, when `cargo run` did.
+/// The cargo that started this program, if `cargo run` did.
 pub fn cargo() -> Option<PathBuf> {
     std::env::var_os("CARGO").map(PathBuf::from)
 }
 
-/// The user's language: `LC_ALL`, else `LC_MESSAGES`, else `LANG`; English when none tells.
+/// The user's language: `LC_ALL`, else `LC_MESSAGES`, else `LANG`; English if none is set.
 pub fn lang() -> Lang {
     let set = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok());
     Lang::from_locale(set.into_iter().find(|v| !v.is_empty()).as_deref().unwrap_or_default())
 }
 
-/// Variables that cargo sets for the package it runs. Build scripts watch some of them, so a cargo started from here must
-/// not see them, or it builds anew what is built already.
+/// Variables that cargo sets for the package that it runs. Build scripts watch some of them, so a cargo that is started
+/// from here must not see them; otherwise it rebuilds what is up to date.
 pub fn of_the_running_package() -> Vec<String> {
     const PREFIXES: [&str; 6] =
         ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"];

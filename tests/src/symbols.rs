@@ -1,8 +1,8 @@
-//! Symbols: the names by which scenarios speak of what the cloud made (`${A.vpc1.route_table}`).
+//! Symbols: the names by which scenarios refer to the objects that the cloud has created (`${A.vpc1.route_table}`).
 
 use std::collections::BTreeMap;
 
-/// Name → value, with the region in which an account has the object of an id.
+/// Values by name, and the region in which an account has an object.
 #[derive(Debug, Clone, Default)]
 pub struct Symbols {
     values: BTreeMap<String, String>,
@@ -10,7 +10,7 @@ pub struct Symbols {
     regions: BTreeMap<(String, String), String>,
 }
 
-/// A `${name}` that nothing bears.
+/// A `${name}` that is not defined.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("nothing is named \"${{{name}}}\"{}", hint(.near))]
 pub struct UnknownSymbol {
@@ -38,7 +38,7 @@ impl Symbols {
     /// The value of a name.
     ///
     /// # Errors
-    /// [`UnknownSymbol`], with the names that begin alike.
+    /// Fails if the name is not defined; the error lists names with the same first part.
     pub fn get(&self, name: &str) -> Result<&str, UnknownSymbol> {
         self.values.get(name).map(String::as_str).ok_or_else(|| {
             let head = name.split('.').next().unwrap_or(name);
@@ -47,10 +47,10 @@ impl Symbols {
         })
     }
 
-    /// `text` with every `${name}` replaced.
+    /// Returns `text` with every `${name}` replaced.
     ///
     /// # Errors
-    /// [`UnknownSymbol`].
+    /// Fails if a name is not defined.
     pub fn resolve(&self, text: &str) -> Result<String, UnknownSymbol> {
         let mut out = String::new();
         let mut rest = text;
@@ -74,12 +74,12 @@ impl Symbols {
         values.into_iter().find_map(region).map(String::as_str)
     }
 
-    /// The name of a value, for the reader: the shortest of its names.
+    /// The shortest name that has this value, for display.
     pub fn name_of(&self, value: &str) -> Option<&str> {
         self.values.iter().filter(|(_, v)| *v == value).map(|(n, _)| n.as_str()).min_by_key(|n| (n.len(), *n))
     }
 
-    /// All of them.
+    /// All names with their values.
     pub fn all(&self) -> &BTreeMap<String, String> {
         &self.values
     }

@@ -1,7 +1,8 @@
-//! A topology: what is true once every step of the tutorial is done.
+//! A topology: the state once every step of the tutorial is done.
 //!
-//! The format is a public contract (`[[account]]`, `[[vpc]]`, `[[peering]]`, `[[expect]]`, `[[forbid]]`); files live outside the
-//! repository too, so nothing here knows a name. This module reads, checks and writes; `tutorial` creates.
+//! The format is a public contract (`[[account]]`, `[[vpc]]`, `[[peering]]`, `[[expect]]`, `[[forbid]]`). Files may
+//! also exist outside the repository, so this module depends on no particular name. It reads, checks and writes;
+//! `tutorial` creates.
 
 use crate::diagnostics::{Mistake, Mistakes};
 use ipnet::Ipv4Net;
@@ -17,31 +18,31 @@ use toml::Spanned;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Topology {
-    /// `settle_ms` of the collector: how long after a change probes prove nothing. The lab's data plane follows each
-    /// call before the call returns, so nothing has to settle.
+    /// `settle_ms` of the collector: how long after a change probes prove nothing. 0 by default, because the lab's data
+    /// plane follows each call before the call returns.
     #[serde(default)]
     pub settle_ms: u64,
-    /// `steady_probes` of the collector; its own usual number without it.
+    /// `steady_probes` of the collector; the collector's own default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steady_probes: Option<u32>,
     /// Accounts.
     #[serde(rename = "account")]
     pub accounts: Vec<Account>,
-    /// VPCs with everything in them.
+    /// VPCs with all their objects.
     #[serde(rename = "vpc")]
     pub vpcs: Vec<Vpc>,
-    /// What joins them.
+    /// Connections between the VPCs.
     #[serde(rename = "peering", default)]
     pub peerings: Vec<Peering>,
-    /// What must hold.
+    /// Flows that must work.
     #[serde(rename = "expect", default)]
     pub expects: Vec<Expect>,
-    /// What must not get through; `pingtong audit` decides it.
+    /// Flows that must not pass; `pingtong audit` checks them.
     #[serde(rename = "forbid", default, skip_serializing_if = "Vec::is_empty")]
     pub forbids: Vec<Expect>,
 }
 
-/// An account.
+/// An account that owns VPCs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Account {
@@ -51,13 +52,13 @@ pub struct Account {
     pub id: Spanned<String>,
 }
 
-/// A VPC.
+/// A VPC, with the objects in it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vpc {
     /// `ACCOUNT.NAME`.
     pub name: Spanned<String>,
-    /// Region.
+    /// Region id, such as `cn-qingdao`.
     pub region: String,
     /// Primary block.
     pub cidr: Spanned<String>,
@@ -84,17 +85,17 @@ pub struct Vpc {
     pub instances: Vec<Instance>,
 }
 
-/// A vSwitch.
+/// A vSwitch of a VPC.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VSwitch {
     /// Name inside the VPC.
     pub name: Spanned<String>,
-    /// Zone.
+    /// Zone id, such as `cn-qingdao-b`.
     pub zone: String,
-    /// Block.
+    /// Its block, inside one of the VPC's.
     pub cidr: Spanned<String>,
-    /// Name of the custom route table bound to it; without one the system table serves it.
+    /// Name of the custom route table bound to it; the system table applies if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route_table: Option<Spanned<String>>,
     /// Name of the network ACL bound to it.
@@ -102,7 +103,7 @@ pub struct VSwitch {
     pub network_acl: Option<Spanned<String>>,
 }
 
-/// A custom route table. Step 5 adds the peers' routes to it as to the system table.
+/// A custom route table. Step 5 adds the routes to the peers to it, as to the system table.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteTable {
@@ -110,42 +111,42 @@ pub struct RouteTable {
     pub name: Spanned<String>,
 }
 
-/// A network ACL. Without entries it keeps the ones that the cloud gives a new ACL.
+/// A network ACL. A direction without entries keeps those that the cloud creates with a new ACL.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkAcl {
     /// Name inside the VPC.
     pub name: Spanned<String>,
-    /// Ingress entries in order.
+    /// Ingress entries, in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<Vec<Rule>>,
-    /// Egress entries in order.
+    /// Egress entries, in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress: Option<Vec<Rule>>,
 }
 
-/// A prefix list.
+/// A prefix list: a named list of blocks that rules can refer to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrefixList {
     /// Name inside the account.
     pub name: Spanned<String>,
-    /// Blocks.
+    /// The blocks in the list.
     pub entries: Vec<Spanned<String>>,
 }
 
-/// Basic or enterprise.
+/// The type of a security group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum GroupKind {
-    /// Basic.
+    /// A basic security group.
     #[default]
     Normal,
-    /// Enterprise.
+    /// An enterprise security group.
     Enterprise,
 }
 
-/// A security group. Its rules are step 6 of the tutorial.
+/// A security group. Step 6 of the tutorial adds its rules.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecurityGroup {
@@ -174,7 +175,7 @@ pub struct Rule {
     /// Far end of an ingress rule: a block, or the name of a security group or prefix list of the account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Spanned<String>>,
-    /// Far end of an egress rule, likewise.
+    /// Far end of an egress rule, as in `source`.
     #[serde(default, alias = "dest", skip_serializing_if = "Option::is_none")]
     pub destination: Option<Spanned<String>>,
     /// `accept` or `drop`.
@@ -197,7 +198,7 @@ fn first() -> u16 {
     1
 }
 
-/// An instance.
+/// An instance with one network interface.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Instance {
@@ -214,7 +215,7 @@ pub struct Instance {
     pub agent: bool,
 }
 
-/// By what two VPCs are joined.
+/// How two VPCs are connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PeeringKind {
@@ -227,7 +228,7 @@ pub enum PeeringKind {
 }
 
 impl PeeringKind {
-    /// The word used in files.
+    /// The value used in files.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RouterInterface => "router-interface",
@@ -237,13 +238,13 @@ impl PeeringKind {
     }
 }
 
-/// Two VPCs joined.
+/// A connection between two VPCs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peering {
-    /// Name.
+    /// Name, unique in the file.
     pub name: Spanned<String>,
-    /// Kind.
+    /// How the VPCs are connected.
     pub kind: PeeringKind,
     /// `ACCOUNT.NAME` of the VPC that creates the connection.
     pub initiator: Spanned<String>,
@@ -258,13 +259,13 @@ fn smallest() -> String {
     "Mini.2".into()
 }
 
-/// What must hold; both directions are always checked.
+/// A flow that must work or, in `forbids`, must not; both directions are always checked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
     /// An instance, a vSwitch (`A.vpc1.vsw1`), a VPC or a block.
     pub from: Spanned<String>,
-    /// Likewise.
+    /// The other end, as in `from`.
     pub to: Spanned<String>,
     /// `icmp`, `tcp` or `udp`.
     #[serde(default = "icmp")]
@@ -282,7 +283,7 @@ impl Topology {
     /// Reads and checks a topology.
     ///
     /// # Errors
-    /// [`Mistakes`] with file, line and what was expected, for every mistake at once.
+    /// Fails if the file has mistakes. [`Mistakes`] holds all of them, with file, line and what was expected.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Mistakes> {
         let topology: Self = toml::from_str(text).map_err(|e| Mistakes::from_toml(path, text, &e))?;
         let mistakes = Check::default().run(&topology);
@@ -299,12 +300,13 @@ impl Topology {
         self.vpcs.iter().flat_map(|vpc| vpc.instances.iter().map(move |instance| (vpc, instance)))
     }
 
-    /// Whether an account's owner takes part: runs an agent, and lets the collector read. One without an agent lets nobody.
+    /// Whether an account's owner takes part: runs an agent and lets the collector read the account. An owner without
+    /// an agent does neither.
     pub fn takes_part(&self, account: &str) -> bool {
         self.instances().any(|(vpc, instance)| instance.agent && vpc.account() == account)
     }
 
-    /// Instances in a set as an expectation names it, by full name; of a block, those whose address lies in it.
+    /// Full names of the instances in a set that an expectation names; for a block, of those whose address is in it.
     pub fn members(&self, set: &str) -> Vec<String> {
         let block = set.parse::<Ipv4Net>().ok().or_else(|| set.parse::<Ipv4Addr>().ok().map(Ipv4Net::from));
         self.instances()
@@ -327,7 +329,7 @@ impl Vpc {
         self.name.get_ref().split('.').next().unwrap_or_default()
     }
 
-    /// The name without the account's.
+    /// The name without the account's name.
     pub fn short_name(&self) -> &str {
         self.name.get_ref().split_once('.').map_or("", |(_, name)| name)
     }

@@ -1,8 +1,8 @@
-//! Creates a topology as its owners would: by the API calls of the tutorial, in order, as the accounts it names.
+//! Creates a topology as its owners would: with the API calls of the tutorial, in order, as the accounts that it names.
 //!
-//! [`Builder::estate`] makes what exists before the tutorial starts (VPCs, vSwitches, groups without rules, instances);
-//! [`Builder::step`] does one step, 1 to 6, of every peering. Everything goes over the wire, so a mistake of the lab's
-//! cloud shows here as it would to a user.
+//! [`Builder::estate`] creates what exists before the tutorial starts (VPCs, vSwitches, groups without rules,
+//! instances); [`Builder::step`] carries out one step, 1 to 6, of every peering. All calls go over HTTP, so a mistake
+//! of the lab's cloud appears here as it would to a user.
 
 mod transit;
 
@@ -18,14 +18,14 @@ use std::collections::BTreeMap;
 /// The steps of the tutorial that change something.
 pub const STEPS: std::ops::RangeInclusive<u8> = 1..=6;
 
-/// The RAM role of every instance: what the agent on it may read its account with.
+/// The RAM role of every instance, with which the agent on it reads its account.
 const INSTANCE_ROLE: &str = "pingtong-agent";
 
-/// How often, and how many times, to look whether something is ready.
+/// Interval and maximum number of checks whether an object is ready.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(25);
 const LOOKS_MAX: u32 = 200;
 
-/// An account's caller.
+/// Callers of the API, one per account.
 #[derive(Debug, Clone)]
 pub struct Operators {
     endpoint: String,
@@ -43,10 +43,10 @@ impl Operators {
         self.keys.keys().map(String::as_str)
     }
 
-    /// One call.
+    /// Makes one call.
     ///
     /// # Errors
-    /// The API's own error, downcast to [`cloud::ApiError`], or that no account bears the name.
+    /// Fails if no account has the name, or with the API's own error, which can be downcast to [`cloud::ApiError`].
     pub async fn call(
         &self,
         account: &str,
@@ -62,12 +62,12 @@ impl Operators {
     }
 }
 
-/// Creates one topology.
+/// Creates the objects of one topology.
 #[derive(Debug)]
 pub struct Builder<'a> {
     topology: &'a Topology,
     operators: &'a Operators,
-    /// What has been made so far.
+    /// Ids of the objects that have been created so far, by name.
     pub symbols: Symbols,
 }
 
@@ -96,7 +96,7 @@ pub fn field(response: &Value, path: &str) -> Result<String> {
 }
 
 impl<'a> Builder<'a> {
-    /// Starts with nothing.
+    /// A builder that has not created anything.
     pub fn new(topology: &'a Topology, operators: &'a Operators) -> Self {
         let mut symbols = Symbols::default();
         for account in &topology.accounts {
@@ -110,10 +110,10 @@ impl<'a> Builder<'a> {
         self.operators.call(vpc.account(), product, action, &vpc.region, parameters).await
     }
 
-    /// VPCs with everything in them but what the tutorial's steps add.
+    /// Creates the VPCs with all their objects, except for what the tutorial's steps add.
     ///
     /// # Errors
-    /// The call that was refused.
+    /// Fails if a call is refused.
     pub async fn estate(&mut self) -> Result<()> {
         for vpc in &self.topology.vpcs {
             self.vpc(vpc).await.with_context(|| format!("creating {}", vpc.name.get_ref()))?;
@@ -231,10 +231,10 @@ impl<'a> Builder<'a> {
         self.symbols.set_in(vpc.account(), &vpc.region, name, id);
     }
 
-    /// One step of the tutorial, for every peering.
+    /// Carries out one step of the tutorial for every peering.
     ///
     /// # Errors
-    /// The call that was refused.
+    /// Fails if a call is refused.
     pub async fn step(&mut self, number: u8) -> Result<()> {
         let topology = self.topology;
         if number == 6 {
@@ -314,7 +314,8 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// As the tutorial's reader does: looks until the console says active. Bounded.
+    /// Polls until the router interface is active, as a reader of the tutorial does in the console. The number of polls
+    /// is limited.
     async fn wait_until_active(&self, name: &str, initiator: &Vpc) -> Result<()> {
         let id = self.symbols.get(&format!("{name}.initiator"))?;
         for _ in 0..LOOKS_MAX {

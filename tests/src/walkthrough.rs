@@ -1,29 +1,30 @@
-//! The tutorial as its reader goes through it: after each step in turn, what `pingtong verify` says.
+//! Goes through the tutorial as its reader does: carries out each step and records what `pingtong verify` says after
+//! it.
 //!
-//! Nothing here knows what it should say; tests hold it against the steps done.
+//! This module does not know what `pingtong verify` should say; tests compare its results with the steps done.
 
-use crate::{demo::human, estate::Estate, programs::Programs, run, topology::Topology, tutorial::STEPS};
+use crate::{estate::Estate, programs::Programs, run, topology::Topology, tutorial::STEPS};
 use anyhow::Result;
 use pingtong_verdict::Lang;
 use serde::Serialize;
 use serde_json::Value;
 
-/// The moment after some steps.
+/// The result after a number of steps.
 #[derive(Debug, Clone, Serialize)]
 pub struct Moment {
     /// The last step that is done; 0 before the first.
     pub done: u8,
-    /// What `pingtong verify --json` says, one for each pair.
+    /// The output of `pingtong verify --json`, one verdict per pair.
     pub verdicts: Vec<Value>,
-    /// What it says to a reader.
+    /// The output for a human reader.
     pub page: String,
 }
 
-/// Boots a topology of which nothing is done and does one step after the other; `tell` is called before the first and
-/// after each.
+/// Boots a topology without any step and carries out one step after another; calls `tell` before the first and after
+/// each.
 ///
 /// # Errors
-/// That the lab or the product failed.
+/// Fails if the lab or the product fails.
 pub async fn run(topology: Topology, lang: Lang, programs: Programs, mut tell: impl FnMut(&Moment)) -> Result<()> {
     let mut estate = Estate::boot(topology, &[], programs).await?;
     for done in 0..=*STEPS.end() {
@@ -31,7 +32,7 @@ pub async fn run(topology: Topology, lang: Lang, programs: Programs, mut tell: i
             estate.tutorial_step(done).await?;
         }
         let verdicts = run::verify_in(&estate, lang).await?;
-        tell(&Moment { done, verdicts, page: human(&estate, lang).await? });
+        tell(&Moment { done, verdicts, page: run::human(&estate, lang).await? });
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! Boots a small data plane by hand and checks with real packets that it does what it is told.
+//! Boots a small data plane and checks with real packets that it implements the desired state.
 //!
-//! `cargo test -p pingtong-lab --test plane [-- CHECK…]`. A test without the usual harness, since a sandbox starts from
-//! a process with a single thread. Prints a line per check and exits 0 when all hold.
+//! `cargo test -p pingtong-lab --test plane [-- CHECK…]`. This test does not use the standard harness, because a
+//! sandbox must be started from a process with a single thread. It prints a line per check and exits 0 if all of them
+//! hold.
 
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test program")]
 #![allow(clippy::disallowed_methods, reason = "a test program reads the clock")]
@@ -162,7 +163,7 @@ fn eni<'a>(desired: &'a mut Desired, instance: &str) -> &'a mut EniPlane {
 }
 
 fn ping_command(args: &[&str]) -> Command {
-    // Always the stand-in: the machine may have another.
+    // Always the stand-in, even if the machine has another ping.
     let mut command = Command::new("/run/guest-tools/ping");
     command.args(args).stdout(Stdio::piped()).stderr(Stdio::null()).env("PATH", guest_path());
     command
@@ -181,7 +182,8 @@ fn finish(child: Child) -> (u32, u32) {
     (numbers[0], numbers[1])
 }
 
-/// Seconds to wait for a reply: long for a link that answers in a millisecond, so that a busy machine is no fault.
+/// Seconds to wait for a reply. Long for a link that answers in a millisecond, so that a busy machine does not fail a
+/// check.
 const REPLY_WITHIN: &str = "1.5";
 
 fn ping(plane: &Plane, from: &str, to: &str) -> u32 {
@@ -239,7 +241,7 @@ fn stateful(plane: &Plane) {
     plane.apply(Arc::new(desired)).unwrap();
     assert_eq!(ping(plane, A, B_IP), 3);
     assert_eq!(ping(plane, B, A_IP), 0);
-    // An error about a flow comes back like its replies, though nothing else does.
+    // An ICMP error about a flow passes like its replies, although nothing else passes.
     let mut desired = tutorial();
     eni(&mut desired, A).ingress.rules.clear();
     eni(&mut desired, B).ingress.rules = vec![any("192.168.0.0/16", Some(17))];
@@ -305,7 +307,7 @@ fn delay(plane: &Plane) {
 
 fn mtu(plane: &Plane) {
     plane.set_shape(LINK, Direction::Forward, Shape { mtu: Some(1400), ..Shape::default() });
-    // Without DF: cut on the way, put together at the end, and answered.
+    // Without DF: fragmented on the path, reassembled by the target, and answered.
     assert_eq!(
         finish(start(plane, A, &["-M", "dont", "-c", "3", "-i", "0.01", "-W", "0.5", "-s", "1472", B_IP])),
         (3, 3)
@@ -317,7 +319,7 @@ fn mtu(plane: &Plane) {
         (3, 0)
     );
     assert_eq!(plane.counters(LINK, Direction::Forward).oversize, before + 3);
-    // Larger than the interface: the kernel cuts it itself.
+    // Larger than the interface's MTU: the sending kernel fragments it.
     assert_eq!(finish(start(plane, A, &["-c", "3", "-i", "0.01", "-W", "0.5", "-s", "4000", B_IP])), (3, 3));
 }
 
@@ -493,7 +495,7 @@ fn membership(plane: &Plane) {
     assert_eq!(ping(plane, "A.ecs2", B_IP), 3);
     assert_eq!(ping(plane, A, "192.168.1.11"), 3);
     assert_eq!(ping(plane, "A.ecs2", A_IP), 0); // only the second has the group's inner rule
-    // An entry towards the ACL's own vSwitch is not filtered by it.
+    // An ACL does not filter traffic inside its own vSwitch.
     let vswitch = desired.vpcs.get_mut("vpc-a").unwrap().vswitches.get_mut("vsw-vpc-a").unwrap();
     vswitch.acl = Some(AclPlane::default());
     plane.apply(Arc::new(desired)).unwrap();
@@ -514,7 +516,7 @@ fn appliance(plane: &Plane) {
     desired.instances.insert("A.fw".to_owned(), middle);
     eni(&mut desired, A).ingress.rules.clear();
     plane.apply(Arc::new(desired.clone())).unwrap();
-    // A second vSwitch with a table of its own, whose way out leads through the appliance in the first.
+    // A second vSwitch with its own table, whose route to the peer leads through the appliance in the first vSwitch.
     let vpc = desired.vpcs.get_mut("vpc-a").unwrap();
     let block = "192.168.2.0/24".parse().unwrap();
     let local = |destination| RoutePlane { destination, hops: vec![HopPlane::Local] };
@@ -545,7 +547,7 @@ fn appliance(plane: &Plane) {
     assert_eq!(ping(plane, "A.client", B_IP), 3);
 }
 
-/// The tutorial's VPCs joined by two transit routers instead, each with one table for everything that comes in.
+/// The tutorial's VPCs connected by two transit routers, each with one table for all arriving packets.
 fn regions() -> Desired {
     let mut desired = tutorial();
     let link = |from: &str, to: &str| LinkPlane {
@@ -592,7 +594,7 @@ fn transit(plane: &Plane) {
     assert_eq!((ping(plane, A, B_IP), ping(plane, B, A_IP)), (3, 3));
     assert_eq!(passed("between"), 6, "three requests and three replies of A's");
 
-    // The longer prefix decides, and a black hole is silent: A's requests arrive at the far router and no further.
+    // The longer prefix wins, and a black hole is silent: A's requests arrive at the far router and go no further.
     let answers = || plane.counters("at-a", Direction::Return).sent;
     let (before, told) = (passed("between"), answers());
     apply(|desired| {
@@ -602,7 +604,7 @@ fn transit(plane: &Plane) {
     assert_eq!(ping(plane, A, B_IP), 0);
     assert_eq!((passed("between"), answers()), (before + 3, told));
 
-    // The far router has a table of its own for what comes from B, without a way back.
+    // The far router uses another table for packets from B, which has no route back.
     apply(|desired| {
         let transit = desired.transits.get_mut("tr-b").unwrap();
         transit.tables.insert("other".to_owned(), vec![]);
@@ -613,7 +615,7 @@ fn transit(plane: &Plane) {
     assert_eq!(ping(plane, A, B_IP), 0);
     assert_eq!((arrived(), answers()), (before + 3, told));
 
-    // Without a table, what comes in is dropped.
+    // Packets from a link without a table are dropped.
     apply(|desired| _ = desired.transits.get_mut("tr-a").unwrap().arrivals.remove("at-a"));
     assert_eq!((ping(plane, A, B_IP), ping(plane, B, A_IP)), (0, 0));
     apply(|desired| desired.links.get_mut("between").unwrap().carries = false);

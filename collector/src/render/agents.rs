@@ -1,4 +1,4 @@
-//! The enrolled agents as a list: for people in columns, for scripts one object per line.
+//! The enrolled agents as a list: in columns for people, one object per line for scripts.
 
 use super::{
     layout::{columns, pick, wrapped},
@@ -10,15 +10,15 @@ use pingtong_verdict::Lang;
 use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
-/// Columns between two cells.
+/// Columns of space between two cells.
 const GAP: usize = 2;
 
-/// Shows the enrolled agents.
+/// Prints the enrolled agents.
 pub(crate) fn agents(agents: &[AgentRow], json: bool, lang: Lang) {
     print(&if json { lines(agents) } else { page(agents, lang) });
 }
 
-/// Asking for a plan is not enough to count as seen: an agent is there once it has introduced itself.
+/// When the agent was last seen. It counts as seen only after it has introduced itself; fetching a plan is not enough.
 fn last_seen(agent: &AgentRow) -> Option<Timestamp> {
     agent.hello.as_ref().and(agent.seen_at)
 }

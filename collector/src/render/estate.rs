@@ -1,4 +1,5 @@
-//! Audits and paths for people: what fails or leaks first, each with its causes; a path stage by stage.
+//! Audits and paths for people. For each expectation and forbid: first what fails or leaks, with its causes, then what
+//! is unknown. A path is shown stage by stage.
 
 use super::{
     layout::{Style, Tone, columns, pick, wrapped},
@@ -11,7 +12,7 @@ use pingtong_verdict::{
 };
 use std::fmt::Write as _;
 
-/// Shows an audit.
+/// Prints an audit.
 pub(crate) fn audit(audit: &Audit, json: bool, style: Style) {
     print(&if json { line_of(audit) + "\n" } else { audit_page(audit, style) });
 }
@@ -115,7 +116,7 @@ fn named(object: &Object, lang: Lang) -> String {
     format!("{} {} ({}, {})", object.kind.name(lang), object.id, object.account, object.region)
 }
 
-/// Shows a path.
+/// Prints a path.
 pub(crate) fn path(trace: &PathTrace, json: bool, style: Style) {
     print(&if json { line_of(trace) + "\n" } else { path_page(trace, style) });
 }

@@ -1,21 +1,21 @@
-//! Widths, wrapping and colour. A Chinese character takes two columns; the page fits 100.
+//! Widths, wrapping and colour. A Chinese character takes two columns; the page has 100 columns.
 
 use pingtong_verdict::Lang;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Columns of the page.
+/// Width of the page in columns.
 pub(super) const WIDTH: usize = 100;
 
-/// In which language, whether with colour, and whether with everything there is.
+/// How to print: the language, whether to use colour, and the level of detail.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Style {
     pub(crate) lang: Lang,
     pub(crate) colour: bool,
-    /// Every line of evidence with its source; otherwise what a reader at 3 a.m. needs.
+    /// Show every line of evidence with its source; otherwise only what a reader at 3 a.m. needs.
     pub(crate) verbose: bool,
 }
 
-/// Colours with a meaning.
+/// Colours by meaning.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Tone {
     Good,
@@ -41,7 +41,7 @@ impl Style {
     }
 }
 
-/// The text in the language of choice.
+/// The text in the given language.
 pub(super) fn pick(lang: Lang, en: &'static str, zh: &'static str) -> &'static str {
     match lang {
         Lang::En => en,
@@ -49,7 +49,7 @@ pub(super) fn pick(lang: Lang, en: &'static str, zh: &'static str) -> &'static s
     }
 }
 
-/// Text padded to columns; a width of 0 leaves the last one as it is.
+/// Pads texts to column widths; a width of 0 adds no padding.
 pub(super) fn columns(cells: &[(&str, usize)]) -> String {
     let mut line = String::new();
     for (text, width) in cells {
@@ -61,13 +61,14 @@ pub(super) fn columns(cells: &[(&str, usize)]) -> String {
     line
 }
 
-/// Text padded on the left to a width.
+/// Pads a text on the left to a width.
 pub(super) fn right(text: &str, width: usize) -> String {
     format!("{}{text}", " ".repeat(width.saturating_sub(text.width())))
 }
 
-/// Lines of at most [`WIDTH`] columns, each ended: the first indented by `first`, the others by `rest`. Breaks at
-/// spaces, and beside Chinese characters, never before their closing punctuation.
+/// Wraps a text into lines of at most [`WIDTH`] columns, each with a line end. Indents the first line by `first` and
+/// the others by `rest`. Breaks at spaces and beside Chinese characters, but never before closing or after opening
+/// punctuation.
 pub(super) fn wrapped(text: &str, first: usize, rest: usize) -> String {
     let mut out = String::new();
     let mut indent = first;
@@ -96,7 +97,7 @@ fn push_line(out: &mut String, indent: usize, line: &str) {
     out.push('\n');
 }
 
-/// Pieces between which a line may break; each keeps its trailing spaces.
+/// Splits a text where a line may break; each piece keeps its trailing spaces.
 fn pieces(text: &str) -> Vec<&str> {
     let mut pieces = vec![];
     let mut start = 0;

@@ -1,28 +1,24 @@
-//! Everything that people read on standard output. The only module that prints.
+//! Everything that people read on standard output and standard error. The only module that prints.
 //!
-//! Texts are built whole, as plain strings, and then written once; a reader that goes away (`| head`) is no error.
+//! Texts are built whole, as plain strings, and then written once. A reader that goes away (`| head`) is not an error.
 
 mod agents;
-mod bench;
-mod complaint;
 mod estate;
 mod layout;
 mod shell;
 mod verdict;
 
 pub(crate) use agents::agents;
-pub(crate) use bench::bench;
 pub(crate) use estate::{audit, path};
 pub(crate) use layout::Style;
 
-use crate::enroll::Enrolled;
 use layout::{pick, wrapped};
-use pingtong_evidence::AgentId;
+use pingtong_evidence::{AgentId, Cidr};
 use pingtong_verdict::{CauseDoc, Lang, Verdict};
 use serde_json::{Value, json};
-use std::{fmt::Write as _, io::Write as _, path::Path};
+use std::{collections::BTreeSet, fmt::Write as _, io::Write as _, path::Path};
 
-/// Shows verdicts: JSON one per line, or the page for people.
+/// Prints verdicts: as JSON, one per line, or as pages for people.
 pub(crate) fn verdicts(verdicts: &[Verdict], json: bool, style: Style) {
     let mut out = String::new();
     for verdict in verdicts {
@@ -39,12 +35,12 @@ pub(crate) fn verdicts(verdicts: &[Verdict], json: bool, style: Style) {
     print(&out);
 }
 
-/// Shows one cause of the catalogue.
+/// Prints one cause of the catalogue.
 pub(crate) fn cause_doc(doc: &CauseDoc, json: bool, lang: Lang) {
     print(&if json { line_of(&doc_value(doc)) + "\n" } else { doc.render(lang).trim_end().to_owned() + "\n" });
 }
 
-/// Shows the catalogue: code, step and title.
+/// Prints the catalogue: code, step and title of each cause.
 pub(crate) fn catalogue(docs: &[CauseDoc], json: bool, lang: Lang) {
     let mut out = String::new();
     for doc in docs {
@@ -59,22 +55,30 @@ pub(crate) fn catalogue(docs: &[CauseDoc], json: bool, lang: Lang) {
     print(&out);
 }
 
-/// Shows what `enroll` did and what comes next.
-pub(crate) fn enrolled(name: &AgentId, out: &Path, enrolled: &Enrolled, json: bool, lang: Lang) {
+/// Prints what `enroll` did and the next step.
+pub(crate) fn enrolled(
+    name: &AgentId,
+    out: &Path,
+    replaced: bool,
+    allow: &BTreeSet<Cidr>,
+    unknown: &[String],
+    json: bool,
+    lang: Lang,
+) {
     if json {
         let value = json!({
-            "schema": pingtong_evidence::SCHEMA, "agent": name, "replaced": enrolled.replaced, "allow": enrolled.allow,
-            "unknown": enrolled.unknown,
+            "schema": pingtong_evidence::SCHEMA, "agent": name, "replaced": replaced, "allow": allow,
+            "unknown": unknown,
             "file": out.display().to_string(),
         });
         return print(&(line_of(&value) + "\n"));
     }
-    let mut allow = enrolled.allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut allow = allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if allow.is_empty() {
         allow.push_str(pick(lang, "nothing: no expectation names its instance", "（无：没有期望提到该实例）"));
     }
     let mut text = String::new();
-    let done = match (enrolled.replaced, lang) {
+    let done = match (replaced, lang) {
         (false, Lang::En) => format!("\"{name}\" is enrolled"),
         (false, Lang::Zh) => format!("“{name}”已登记"),
         (true, Lang::En) => format!("\"{name}\" is enrolled anew; its earlier agent.toml is worthless now"),
@@ -89,29 +93,29 @@ pub(crate) fn enrolled(name: &AgentId, out: &Path, enrolled: &Enrolled, json: bo
     text.push_str(&wrapped(&format!("{done}: {}", out.display()), 0, 0));
     text.push_str(&wrapped(&next.replace("{allow}", &allow), 0, 0));
     let _ = writeln!(text, "  pingtong-agent run --config {file}");
-    if !enrolled.unknown.is_empty() {
+    if !unknown.is_empty() {
         let note = pick(
             lang,
             "The blocks of {sets} are not known yet, so any private address is allowed; narrow it with --allow CIDR.",
             "{sets} 的网段尚不可知，因此放行所有私网地址；可用 --allow CIDR 收窄。",
         );
-        text.push_str(&wrapped(&note.replace("{sets}", &enrolled.unknown.join(", ")), 0, 0));
+        text.push_str(&wrapped(&note.replace("{sets}", &unknown.join(", ")), 0, 0));
     }
     print(&text);
 }
 
-/// Says on standard error why the command could not do its job, with all that led to it.
-pub(crate) fn complaint(error: &anyhow::Error, lang: Lang) {
-    let mut text = format!("pingtong: {}", complaint::headline(error, lang));
+/// Prints on standard error why the command could not do its job: a headline and the chain of causes.
+pub(crate) fn complaint(headline: &str, error: &anyhow::Error) {
+    let mut text = format!("pingtong: {headline}");
     for cause in error.chain().skip(1) {
         let _ = write!(text, "\n  {cause}");
     }
     text.push('\n');
-    // When standard error is gone there is nobody left to tell.
+    // If standard error is closed, there is no way to report it.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Says on a terminal's standard error that agents are being asked, so that the wait is not silent.
+/// Prints on standard error that agents are being asked, so that a person at a terminal knows why the command waits.
 pub(crate) fn asking(wait_s: f64, lang: Lang) {
     let text = match lang {
         Lang::En => {
@@ -122,7 +126,7 @@ pub(crate) fn asking(wait_s: f64, lang: Lang) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Announces a load, whoever reads.
+/// Announces a load on standard error, even if that is not a terminal.
 pub(crate) fn loading(lang: Lang) {
     aside(
         "a load of the path is asked for: it takes bandwidth from others, both ways, for as long as the settings permit",
@@ -131,7 +135,7 @@ pub(crate) fn loading(lang: Lang) {
     );
 }
 
-/// Says something beside the results, on standard error.
+/// Prints a message beside the results, on standard error.
 pub(crate) fn aside(en: &str, zh: &str, lang: Lang) {
     let text = match lang {
         Lang::En => en,
@@ -140,12 +144,12 @@ pub(crate) fn aside(en: &str, zh: &str, lang: Lang) {
     let _ = std::io::stderr().write_all(format!("{}\n", text.trim_end()).as_bytes());
 }
 
-/// Shows a text as it is.
+/// Prints a text unchanged.
 pub(crate) fn text(text: &str) {
     print(text);
 }
 
-/// Shows a JSON document for people to copy.
+/// Prints an indented JSON document for people to copy.
 pub(crate) fn document(value: &Value) {
     print(&(serde_json::to_string_pretty(value).unwrap_or_default() + "\n"));
 }
@@ -159,7 +163,7 @@ fn doc_value(doc: &CauseDoc) -> Value {
     })
 }
 
-/// Values made of our own types always have a JSON form.
+/// Serialises a value as one line of JSON. For our own types this never fails.
 fn line_of(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }

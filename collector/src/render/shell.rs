@@ -1,12 +1,12 @@
-//! Argument vectors as lines for a POSIX shell, to be copied and run.
+//! Renders argument vectors as lines for a POSIX shell, to be copied and run.
 //!
-//! `${name}` inside an argument stands for what an earlier line saved, so it must stay open to the shell; everything
-//! else must not.
+//! `${name}` inside an argument refers to a value that an earlier line saved, so the shell must expand it. The shell
+//! must not expand anything else.
 
 use pingtong_verdict::Repair;
 use std::fmt::Write as _;
 
-/// One argument.
+/// Quotes one argument.
 pub(super) fn quoted(argument: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
     if !argument.is_empty() && argument.chars().all(plain) {
@@ -33,12 +33,12 @@ pub(super) fn quoted(argument: &str) -> String {
     text
 }
 
-/// A whole command.
+/// Renders a whole command.
 pub(super) fn line(argv: &[String]) -> String {
     argv.iter().map(|argument| quoted(argument)).collect::<Vec<_>>().join(" ")
 }
 
-/// The lines of one repair: a command, and where it saves something, the assignments.
+/// The lines of one repair: a command, and variable assignments if it saves values.
 pub(super) fn repair_lines(repair: &Repair) -> Vec<String> {
     let mut lines = vec![];
     if !repair.cli.is_empty() {
@@ -63,7 +63,7 @@ pub(super) fn repair_lines(repair: &Repair) -> Vec<String> {
     lines
 }
 
-/// `Response.A.B` as a path of jq.
+/// Converts `Response.A.B` to a path of `jq`.
 fn path_of(field: &str) -> String {
     let mut path = String::new();
     for part in field.strip_prefix("Response.").unwrap_or(field).split('.') {
@@ -79,7 +79,7 @@ fn has_variable(text: &str) -> bool {
     text.char_indices().any(|(at, _)| variable_length(&text[at..]).is_some())
 }
 
-/// Bytes of a leading `${name}`.
+/// Length in bytes of a leading `${name}`, if the text begins with one.
 fn variable_length(text: &str) -> Option<usize> {
     let name = text.strip_prefix("${")?;
     let end = name.find('}')?;

@@ -1,7 +1,9 @@
-//! A verdict as a page: the pair and its state, the tutorial's checklist, what the probes showed, causes, repairs, gaps.
+//! Renders a verdict as a page: the pair and its state, the tutorial's checklist, what the probes showed, causes,
+//! repairs, gaps.
 //!
-//! The short page has one line for each step and the evidence that carries each cause; the verbose one has all of it
-//! with sources. Says nothing that the verdict does not hold; only order, words of the frame and layout are decided here.
+//! The short page has one line for each step, and the evidence that supports each cause; the verbose page has all
+//! evidence with its sources. The page says nothing that the verdict does not contain: this module decides only the
+//! order, the words of the frame and the layout.
 
 use super::{
     layout::{Style, Tone, columns, pick, right, wrapped},
@@ -14,10 +16,10 @@ use pingtong_verdict::{
 };
 use std::fmt::Write as _;
 
-/// Lines of evidence that the short page shows for each cause.
+/// Maximum number of evidence lines that the short page shows for each cause.
 const EVIDENCE_SHORT: usize = 3;
 
-/// The whole page.
+/// Renders the whole page.
 pub(super) fn page(verdict: &Verdict, style: Style) -> String {
     let mut out = String::new();
     heading(&mut out, verdict, style);
@@ -32,7 +34,7 @@ pub(super) fn page(verdict: &Verdict, style: Style) -> String {
     out
 }
 
-/// One line for each pair, when there are several.
+/// Renders one line for each pair, for more than one pair.
 pub(super) fn summary(verdicts: &[Verdict], style: Style) -> String {
     let mut out = String::new();
     title(&mut out, style, pick(style.lang, "All pairs", "全部主机对"), None);
@@ -114,7 +116,7 @@ fn directions(out: &mut String, verdict: &Verdict, style: Style) {
     }
 }
 
-/// What the probes took of the link.
+/// How much of the link the probes used, and how much they may use.
 fn taken(verdict: &Verdict, lang: Lang) -> Option<String> {
     let Probing { budget, own, requested } = verdict.probing?;
     let mbit = |bits: u64| format!("{}.{:02}", bits / 1_000_000, bits % 1_000_000 / 10_000);
@@ -139,7 +141,7 @@ fn taken(verdict: &Verdict, lang: Lang) -> Option<String> {
     })
 }
 
-/// What a load brought each way, one line a step.
+/// Results of a load in both directions, one line per step, or why no load was sent.
 fn loads(report: &DirectionReport, lang: Lang) -> Vec<String> {
     let mbit = |bits: u64| format!("{}.{:02}", bits / 1_000_000, bits % 1_000_000 / 10_000);
     let untold = || "?".to_owned();
@@ -172,7 +174,7 @@ fn loads(report: &DirectionReport, lang: Lang) -> Vec<String> {
     report.loads.iter().map(line).chain(refused).collect()
 }
 
-/// Where packets died, where they should have, and which leg lost some.
+/// Where packets were lost, where the configuration predicts it, and which part of the round trip lost some.
 fn fate(report: &DirectionReport, lang: Lang) -> String {
     let mut text = format!("{}: {}", pick(lang, "observed", "观测"), report.cut.name(lang));
     if report.predicted == Cut::Unknown {
@@ -220,7 +222,7 @@ fn conclusion(out: &mut String, verdict: &Verdict, style: Style) {
         }
         (State::Broken, Lang::Zh) => format!("不通：有 {} 个原因需要处理，见下。", verdict.causes.len()),
         (State::Undecided, Lang::En) => {
-            "Undecided: what was observed does not say; the gaps below tell what would.".to_owned()
+            "Undecided: the observations do not decide; the gaps below say what would.".to_owned()
         }
         (State::Undecided, Lang::Zh) => "无法判定：观测不足以下结论；下面的缺口说明还需要什么。".to_owned(),
     };
@@ -235,7 +237,8 @@ fn conclusion(out: &mut String, verdict: &Verdict, style: Style) {
     let _ = writeln!(out, "  {}", style.paint(Tone::Faint, &times));
 }
 
-/// What is to be done next, by whom. A command stands once on the page, with the repairs: here its step is named.
+/// What to do next, and who does it. A command appears only once on the page, with the repairs; this line names its
+/// step instead.
 fn next_step(verdict: &Verdict, lang: Lang) -> Option<String> {
     let next = verdict.next_step.as_ref()?;
     let set = &verdict.repairs.set;
@@ -318,7 +321,7 @@ fn repairs(out: &mut String, verdict: &Verdict, style: Style) {
         if let Some(instance) = repair.instance.as_ref().filter(|_| !repair.guest.is_empty()) {
             out.push_str(&comment(&format!("{} {instance}", pick(lang, "run inside instance", "在实例内运行"))));
         }
-        // Never wrapped: a command is copied as it stands.
+        // Never wrapped, so that a command can be copied as it is.
         for line in shell::repair_lines(repair) {
             let _ = writeln!(out, "    {line}");
         }
@@ -346,7 +349,7 @@ fn repairs(out: &mut String, verdict: &Verdict, style: Style) {
 }
 
 fn comment(text: &str) -> String {
-    // Wrapped with the indentation that the comment sign then takes the place of.
+    // Wrap with an indentation that the comment sign then replaces.
     wrapped(text, 6, 6).lines().fold(String::new(), |mut out, line| {
         let _ = writeln!(out, "    # {}", line.trim_start());
         out

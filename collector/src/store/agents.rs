@@ -1,4 +1,5 @@
-//! Enrolled agents. A secret is kept as its SHA-256 only: it has 256 random bits, so a slow hash would protect nothing.
+//! Enrolled agents. Only the SHA-256 of a secret is stored. The secret has 256 random bits, so a slow hash would
+//! protect nothing.
 
 use super::{Store, StoreError, body_of};
 use pingtong_evidence::{AccountId, AgentHello, AgentId, InstanceId, Timestamp};
@@ -6,30 +7,30 @@ use rusqlite::{OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// Bytes of an agent's secret.
+/// Length of an agent's secret in bytes.
 pub const SECRET_BYTES: usize = 32;
 
 /// An enrolled agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentRow {
-    /// Its name, which is its id.
+    /// Its name, which is also its ID.
     pub id: AgentId,
-    /// The account that it may speak for.
+    /// The account that it may report for.
     pub account: AccountId,
-    /// The instance given at enrolment.
+    /// The instance given at enrolment, if any.
     pub instance: Option<InstanceId>,
-    /// SHA-256 of its secret as it stands in `agent.toml`.
+    /// SHA-256 of its secret as written in `agent.toml`.
     pub secret_hash: Vec<u8>,
     /// When it was enrolled.
     pub enrolled_at: Timestamp,
-    /// When it last asked for anything.
+    /// When it last sent a request.
     pub seen_at: Option<Timestamp>,
-    /// How it introduced itself.
+    /// Its introduction, once it has sent one.
     pub hello: Option<AgentHello>,
 }
 
 impl AgentRow {
-    /// The instance that it runs on: what it was enrolled for, otherwise what its metadata service says.
+    /// The instance that it runs on: the one it was enrolled for, otherwise the one its metadata service reports.
     pub fn instance(&self) -> Option<&InstanceId> {
         self.instance.as_ref().or_else(|| Some(&self.hello.as_ref()?.metadata.as_ref()?.instance))
     }
@@ -43,10 +44,11 @@ pub fn hash_of(secret: &str) -> Vec<u8> {
 const COLUMNS: &str = "SELECT id, account, instance, secret_hash, enrolled_at, seen_at, hello FROM agent";
 
 impl Store {
-    /// Enrols an agent, or replaces the credential of one of the same name. Tells whether it was known before.
+    /// Enrols an agent, or replaces the credential of an agent with the same name. Returns whether the name was known
+    /// before.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read or written.
     pub fn enroll(
         &self,
         id: &AgentId,
@@ -67,10 +69,10 @@ impl Store {
         Ok(known)
     }
 
-    /// The agent of that id.
+    /// The agent with this ID.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read.
     pub fn agent(&self, id: &AgentId) -> Result<Option<AgentRow>, StoreError> {
         let fail = StoreError::of("read the enrolled agents");
         let mut statement = self.connection.prepare_cached(&format!("{COLUMNS} WHERE id = ?1")).map_err(&fail)?;
@@ -78,10 +80,10 @@ impl Store {
         Ok(row.flatten())
     }
 
-    /// All agents by id.
+    /// All agents, sorted by ID.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read.
     pub fn agents(&self) -> Result<Vec<AgentRow>, StoreError> {
         let fail = StoreError::of("read the enrolled agents");
         let mut statement = self.connection.prepare_cached(&format!("{COLUMNS} ORDER BY id")).map_err(&fail)?;
@@ -93,10 +95,11 @@ impl Store {
         Ok(agents)
     }
 
-    /// Keeps how an agent introduced itself, and when. Tells whether that is news.
+    /// Stores the introduction of an agent and its time. Returns whether the introduction is new; a known one is not
+    /// stored again.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be written, or the introduction cannot be serialised.
     pub fn keep_hello(&self, id: &AgentId, hello: &AgentHello, now: Timestamp) -> Result<bool, StoreError> {
         let body = body_of("hello", hello)?;
         self.connection
@@ -108,10 +111,10 @@ impl Store {
             .map_err(StoreError::of("keep an agent's introduction"))
     }
 
-    /// Keeps when agents last asked for anything.
+    /// Stores when agents last sent a request.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be written.
     pub fn keep_seen(&mut self, seen: &BTreeMap<AgentId, Timestamp>) -> Result<(), StoreError> {
         let fail = StoreError::of("keep when agents were seen");
         let transaction = self.connection.transaction().map_err(&fail)?;
@@ -124,7 +127,7 @@ impl Store {
     }
 }
 
-/// None for a row whose ids no longer parse, which only a foreign hand can have written.
+/// Returns `None` for a row whose IDs do not parse; only another program can have written it.
 fn read(row: &Row<'_>) -> rusqlite::Result<Option<AgentRow>> {
     let (id, account): (String, String) = (row.get(0)?, row.get(1)?);
     let instance: Option<String> = row.get(2)?;

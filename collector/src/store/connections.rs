@@ -1,20 +1,22 @@
-//! Puts arrivals of connections to the rounds of TCP probes that they belong to, as both come in, in whichever order.
+//! Matches arrivals of connections with the rounds of TCP probes that they belong to, in whichever order both are
+//! reported.
 //!
-//! A SYN bears no mark of its round, so that the far agent tells source ports, and only here both ends meet. What is put
-//! together is kept as an ordinary arrival of the round. Together are what happened within a minute by the agents' clocks,
-//! or was kept within a minute by ours: the one holds when a report comes late, the other when a clock is wrong. Were both so,
-//! the arrivals stay apart from their round, which then looks as if nobody had watched.
+//! A SYN carries no mark of its round. The far agent therefore reports source ports, and only the collector knows both
+//! ends. A match is stored as an ordinary arrival of the round. Round and arrival match if they happened within a
+//! minute by the agents' clocks, or were stored within a minute by the collector's clock: the first holds if a report
+//! is late, the second if a clock is wrong. If both are the case, the arrivals stay apart from their round, which then
+//! looks as if no agent had observed it.
 
-use super::{StoreError, bodies, evidence::keep_whole};
+use super::{StoreError, arrivals::keep_whole, bodies};
 use pingtong_evidence::{ArrivalRound, ProbeRound, Protocol};
 use rusqlite::{Transaction, params};
 
-/// Time within which a source port means one connection: kernels take them in turn.
+/// Milliseconds within which a source port identifies one connection: kernels hand out source ports in turn.
 const TOGETHER_MS: i64 = 60_000;
-/// Bits of the counter below the time in an arrival's number.
+/// Number of counter bits below the time in an arrival's number.
 const COUNTER_BITS: u32 = 20;
 
-/// After a round was kept: what is known already of its connections.
+/// After a round was stored: matches the connections that are already stored.
 pub(super) fn of_kept_round(db: &Transaction<'_>, round: &ProbeRound, now: i64) -> Result<(), StoreError> {
     if round.protocol != Protocol::Tcp {
         return Ok(());
@@ -34,7 +36,7 @@ pub(super) fn of_kept_round(db: &Transaction<'_>, round: &ProbeRound, now: i64) 
     known.iter().filter_map(|part| part.of_round(round)).try_for_each(|part| keep_whole(db, &part, now))
 }
 
-/// After arrivals of connections were kept: the rounds that are known already.
+/// After arrivals of connections were stored: matches the rounds that are already stored.
 pub(super) fn of_kept_arrivals(db: &Transaction<'_>, part: &ArrivalRound, now: i64) -> Result<(), StoreError> {
     if part.port.is_none() {
         return Ok(());
@@ -121,7 +123,7 @@ mod tests {
     #[test]
     fn a_late_report_and_a_wrong_clock_are_each_overcome_and_another_time_is_another_connection() {
         let hour = 3_600_000;
-        // The far agent's reports waited for an hour; then its clock is an hour wrong.
+        // First the far agent's reports are an hour late; then its clock is an hour wrong; then both.
         for (at, kept, together) in
             [(100_100, 100_000 + hour, true), (100_100 + hour, 101_000, true), (100_100 + hour, 100_000 + hour, false)]
         {

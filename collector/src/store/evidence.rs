@@ -1,56 +1,58 @@
-//! Reports in, evidence out.
+//! Stores reports, and reads evidence back.
 //!
-//! A report counts once: its id and what it says are kept in one transaction. Parts of one round's arrivals are united
-//! as they come; where one part could not look, the union could not look either, since a missing part would read as loss.
+//! A report counts once: its ID and its content are stored in one transaction. Parts of one round's arrivals are merged
+//! as they come. If one part could not observe, the merged arrival could not either, since a missing part would look
+//! like loss.
 
-use super::{Store, StoreError, bodies, body_of, connections};
+use super::{Store, StoreError, arrivals::keep_whole, bodies, body_of, connections};
 use pingtong_evidence::{
-    AccountId, AgentId, ArrivalRound, HostFacts, Known, LinkId, PairId, ProbeRound, RegionId, Report, ReportBody,
-    ReportId, RequestTag, SequenceSet, Snapshot, Timestamp,
+    AccountId, AgentId, ArrivalRound, HostFacts, LinkId, PairId, ProbeRound, RegionId, Report, ReportBody, ReportId,
+    RequestTag, Snapshot, Timestamp,
 };
 use pingtong_verdict::{HealthReport, Probing};
 use rusqlite::{OptionalExtension, Transaction, params};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-/// Latest snapshots of one place that are looked at together: each agent there takes its own, and the collector may too.
+/// Maximum number of latest snapshots of one account and region that are read together: each agent there takes its own,
+/// and the collector may too.
 const READERS_MAX: u32 = 8;
 
-/// In the place of a request's tag, which is a UUID: no request, an operator brought it.
+/// Stands in place of a request's tag, which is a UUID: no request, but an operator handed the snapshot over.
 const HANDED_OVER: &str = "handed-over";
 
 /// A report that passed validation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming {
-    /// What the agent said.
+    /// The report of the agent.
     pub report: Report,
-    /// The link of a probe round's pair; none for other reports.
+    /// The link of a probe round's pair; `None` for other reports.
     pub link: Option<LinkId>,
 }
 
-/// What a verdict is made from.
+/// The evidence that a verdict is made from.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Evidence {
     /// Rounds as their senders saw them.
     pub probes: Vec<ProbeRound>,
-    /// Rounds from before those, for since when it is as it is.
+    /// Rounds before those in `probes`: to find when the current state began, and as the baseline.
     pub earlier: Vec<ProbeRound>,
     /// The same rounds as the probed ends saw them.
     pub arrivals: Vec<ArrivalRound>,
     /// Host facts.
     pub hosts: Vec<HostFacts>,
-    /// Configuration.
+    /// Configuration snapshots.
     pub snapshots: Vec<Snapshot>,
-    /// How each agent fares.
+    /// Latest health report of each agent.
     pub healths: Vec<HealthReport>,
-    /// What the probes took of the link.
+    /// How much of the link the probes used.
     pub probing: Option<Probing>,
 }
 
 impl Store {
-    /// Keeps a batch of one agent, all or nothing, and returns the ids that are now on disk: all of them.
+    /// Stores a batch of one agent, all or nothing. Returns the IDs that are now on disk: all of them.
     ///
     /// # Errors
-    /// [`StoreError`]; then nothing of the batch is kept.
+    /// If a report cannot be serialised or the store cannot be written; then nothing of the batch is stored.
     pub fn keep(&mut self, agent: &AgentId, batch: &[Incoming], now: Timestamp) -> Result<Vec<ReportId>, StoreError> {
         let fail = StoreError::of("keep reports");
         let transaction = self.connection.transaction().map_err(&fail)?;
@@ -68,10 +70,10 @@ impl Store {
         Ok(batch.iter().map(|incoming| incoming.report.id.clone()).collect())
     }
 
-    /// Keeps what the collector itself read, all or nothing.
+    /// Stores snapshots that the collector itself took, all or nothing.
     ///
     /// # Errors
-    /// [`StoreError`]; then nothing is kept.
+    /// If a snapshot cannot be serialised or the store cannot be written; then nothing is stored.
     pub fn keep_snapshots(&mut self, snapshots: &[Snapshot], now: Timestamp) -> Result<(), StoreError> {
         let fail = StoreError::of("keep a snapshot");
         let transaction = self.connection.transaction().map_err(&fail)?;
@@ -81,10 +83,10 @@ impl Store {
         transaction.commit().map_err(&fail)
     }
 
-    /// Keeps what an operator read, all or nothing, so that it is found again as such.
+    /// Stores snapshots that an operator took, all or nothing, and marks them as handed over.
     ///
     /// # Errors
-    /// [`StoreError`]; then nothing is kept.
+    /// If a snapshot cannot be serialised or the store cannot be written; then nothing is stored.
     pub fn keep_handed_over(&mut self, mut snapshots: Vec<Snapshot>, now: Timestamp) -> Result<(), StoreError> {
         let tag = RequestTag::parse(HANDED_OVER).ok();
         for snapshot in &mut snapshots {
@@ -93,10 +95,10 @@ impl Store {
         self.keep_snapshots(&snapshots, now)
     }
 
-    /// The newest snapshot of a place that an operator handed over.
+    /// The newest snapshot of an account and region that an operator handed over.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read.
     pub fn handed_over(&self, account: &AccountId, region: &RegionId) -> Result<Option<Snapshot>, StoreError> {
         let newest = bodies(
             &self.connection,
@@ -107,10 +109,10 @@ impl Store {
         Ok(newest.into_iter().next())
     }
 
-    /// Everything that bears the tag, for one link.
+    /// Everything with this request tag that concerns one link, and the latest health of its agents.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read.
     pub fn evidence_of_request(
         &self,
         link: &LinkId,
@@ -135,11 +137,12 @@ impl Store {
         Ok(Evidence { probes, arrivals, hosts, snapshots, healths: self.healths(agents)?, ..Evidence::default() })
     }
 
-    /// What was kept of a link from `since` to `until`, the latest host facts of its agents and the latest snapshots of its
-    /// places, several since more than one may read a place.
+    /// Evidence of a link that was stored from `since` to `until`, the latest host facts of its agents, and the latest
+    /// snapshots of its accounts and regions: several, since more than one reader may take them. Rounds that began more
+    /// than a minute before `since` are left out.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read.
     pub fn evidence_of_window(
         &self,
         link: &LinkId,
@@ -184,11 +187,11 @@ impl Store {
         Ok(Evidence { probes, arrivals, hosts, snapshots, healths: self.healths(agents)?, ..Evidence::default() })
     }
 
-    /// Adds the searches for the largest packet of a link that were kept from `since` to `until`, where they are not there yet:
-    /// they come more rarely than other rounds.
+    /// Adds a link's searches for the largest packet that were stored from `since` to `until` and are not in `evidence`
+    /// yet: they are less frequent than other rounds.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read.
     pub fn add_searches(
         &self,
         link: &LinkId,
@@ -209,10 +212,10 @@ impl Store {
         Ok(())
     }
 
-    /// The latest snapshots of a place that were taken at or before a time, the latest first.
+    /// The latest snapshots of an account and region that were taken at or before a time, newest first.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read.
     pub fn snapshots_before(
         &self,
         account: &AccountId,
@@ -229,10 +232,11 @@ impl Store {
         )
     }
 
-    /// The latest rounds of one sender of a pair that began before a time, the latest first, searches for sizes included.
+    /// The latest rounds of one sender of a pair that began before a time, newest first, including searches for the
+    /// largest packet.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read.
     pub fn rounds_before(
         &self,
         link: &LinkId,
@@ -250,10 +254,10 @@ impl Store {
         )
     }
 
-    /// Rounds of a link that were kept up to a time, within `within` before it.
+    /// Rounds of a link that were stored up to a time, and at most `within` before it.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read.
     pub fn rounds_up_to(
         &self,
         link: &LinkId,
@@ -270,10 +274,11 @@ impl Store {
         )
     }
 
-    /// Snapshots of a place around a stretch of time: the latest from before it, all within it, the first from after it.
+    /// Snapshots of an account and region around a period: the latest ones before it, up to `count` within it, and the
+    /// first ones after it.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read.
     pub fn snapshots_around(
         &self,
         account: &AccountId,
@@ -294,10 +299,10 @@ impl Store {
         Ok(found)
     }
 
-    /// Facts of a host around a stretch of time: the latest from before it and the first from after it.
+    /// Facts of a host around a period: the latest before it and the first after it.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read.
     pub fn hosts_around(&self, agent: &AgentId, from: Timestamp, to: Timestamp) -> Result<Vec<HostFacts>, StoreError> {
         let before = "SELECT body FROM host WHERE agent = ?1 AND at <= ?2 ORDER BY at DESC LIMIT 1";
         let after = "SELECT body FROM host WHERE agent = ?1 AND at >= ?2 ORDER BY at LIMIT 1";
@@ -411,61 +416,10 @@ fn keep_snapshot(db: &Transaction<'_>, snapshot: &Snapshot, now: i64) -> Result<
     .map_err(StoreError::of("keep a report"))
 }
 
-/// Unites it with what is kept of the same round by the same observer.
-pub(super) fn keep_whole(db: &Transaction<'_>, part: &ArrivalRound, now: i64) -> Result<(), StoreError> {
-    let fail = StoreError::of("keep a report");
-    let (agent, round, observer) = (part.key.agent.as_str(), part.key.round.cast_signed(), part.observer.as_str());
-    let earlier: Option<String> = db
-        .prepare_cached("SELECT body FROM arrival WHERE agent = ?1 AND round = ?2 AND observer = ?3")
-        .and_then(|mut select| select.query_row(params![agent, round, observer], |row| row.get(0)).optional())
-        .map_err(&fail)?;
-    let earlier: Option<ArrivalRound> = earlier
-        .map(|body| serde_json::from_str(&body).map_err(|source| StoreError::Body { what: "arrival round", source }))
-        .transpose()?;
-    let whole = earlier.map_or_else(|| part.clone(), |earlier| unite(earlier, part));
-    let body = body_of("arrival round", &whole)?;
-    db.prepare_cached(
-        "INSERT OR REPLACE INTO arrival (agent, round, observer, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )
-    .and_then(|mut insert| insert.execute(params![agent, round, observer, now, body]))
-    .map(drop)
-    .map_err(fail)
-}
-
-/// Two parts of the same round by the same observer as one.
-pub(crate) fn unite(mut whole: ArrivalRound, part: &ArrivalRound) -> ArrivalRound {
-    // How long the observer had been watching belongs to the first of all parts.
-    if part.first_at < whole.first_at {
-        whole.watching_ms = part.watching_ms;
-    }
-    whole.first_at = whole.first_at.min(part.first_at);
-    whole.last_at = whole.last_at.max(part.last_at);
-    if whole.interface.is_empty() {
-        whole.interface.clone_from(&part.interface);
-    }
-    whole.on_wire = unite_known(&whole.on_wire, &part.on_wire);
-    whole.accepted = unite_known(&whole.accepted, &part.accepted);
-    whole.replied = unite_known(&whole.replied, &part.replied);
-    let mut elsewhere: BTreeMap<String, SequenceSet> = whole.replied_elsewhere.into_iter().collect();
-    for (interface, probes) in &part.replied_elsewhere {
-        let united = elsewhere.get(interface).map_or_else(|| probes.clone(), |earlier| earlier.union(probes));
-        elsewhere.insert(interface.clone(), united);
-    }
-    whole.replied_elsewhere = elsewhere.into_iter().collect();
-    whole.own_drops = whole.own_drops.saturating_add(part.own_drops);
-    whole
-}
-
-fn unite_known(whole: &Known<SequenceSet>, part: &Known<SequenceSet>) -> Known<SequenceSet> {
-    match (whole, part) {
-        (Known::Known(one), Known::Known(other)) => Known::Known(one.union(other)),
-        (Known::Unknown(why), _) | (_, Known::Unknown(why)) => Known::Unknown(why.clone()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pingtong_evidence::{Known, SequenceSet};
     use serde_json::{Value, json};
     use std::path::Path;
 

@@ -1,10 +1,12 @@
-//! What the collector keeps, in one SQLite file.
+//! What the collector stores, in one SQLite file.
 //!
-//! Decides how evidence is laid out, united and forgotten. A transaction that returned `Ok` survives `kill -9` and a
-//! power cut: write-ahead log with `synchronous = FULL`. Nothing here reads the clock, and nothing here is async: see
-//! [`crate::keeper`] for the threads. Evidence bodies are the JSON of `pingtong-evidence`, columns only what is searched.
+//! Decides how evidence is laid out, merged and deleted. A transaction that returned `Ok` survives `kill -9` and a
+//! power failure: write-ahead log with `synchronous = FULL`. Nothing here reads the clock, and nothing here is async:
+//! [`crate::keeper`] has the threads. Evidence bodies are the JSON of `pingtong-evidence`; only what is searched has a
+//! column.
 
 mod agents;
+mod arrivals;
 mod connections;
 mod evidence;
 mod retention;
@@ -25,59 +27,59 @@ use std::{
 /// How long a statement waits for another process (`enroll` beside `serve`) to finish writing.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 
-/// The kept evidence.
+/// The open store.
 pub struct Store {
     connection: Connection,
 }
 
-/// Why something could not be kept or read.
+/// Why something could not be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file cannot be opened.
     #[error("cannot open the store \"{}\"; is the data directory yours to write?", path.display())]
     Open {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The SQLite error.
         #[source]
         source: rusqlite::Error,
     },
     /// The file was written by a newer version.
     #[error("the store is of format {found}, this program knows up to {known}; use the program that wrote it")]
     Newer {
-        /// What the file says.
+        /// Format version of the file.
         found: i64,
-        /// What we know.
+        /// Newest format version that this program knows.
         known: i64,
     },
-    /// There is no room left.
+    /// The disk is full.
     #[error("no room left to keep {what}; free space on the disk of the data directory")]
     Full {
-        /// What was being kept.
+        /// What was to be stored.
         what: &'static str,
-        /// What SQLite said.
+        /// The SQLite error.
         #[source]
         source: rusqlite::Error,
     },
-    /// Something else went wrong in SQLite.
+    /// Any other SQLite error.
     #[error("cannot {what}")]
     Sql {
-        /// What was being done.
+        /// The operation that failed.
         what: &'static str,
-        /// What SQLite said.
+        /// The SQLite error.
         #[source]
         source: rusqlite::Error,
     },
-    /// What was kept cannot be understood any more.
+    /// A body cannot be parsed from JSON, or serialised to it.
     #[error("a kept {what} cannot be read")]
     Body {
-        /// What it is.
+        /// The kind of body.
         what: &'static str,
-        /// Why.
+        /// The JSON error.
         #[source]
         source: serde_json::Error,
     },
-    /// The kernel gave no random numbers for a key.
+    /// The kernel returned no random numbers for a key.
     #[error("cannot make a key")]
     Random(#[source] getrandom::Error),
     /// The thread that owns the file is gone.
@@ -86,7 +88,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Wraps what SQLite said while `what` was done.
+    /// Wraps an SQLite error of the operation `what`.
     pub(crate) fn of(what: &'static str) -> impl Fn(rusqlite::Error) -> Self {
         move |source| match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full { what, source },
@@ -96,10 +98,10 @@ impl StoreError {
 }
 
 impl Store {
-    /// Opens the file, making or migrating it as needed.
+    /// Opens the file; creates or migrates it if needed.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the file cannot be opened or migrated, or was written by a newer version.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let open = |source| StoreError::Open { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(open)?;
@@ -110,10 +112,10 @@ impl Store {
         Ok(Self { connection })
     }
 
-    /// A kept word, such as the plan's revision.
+    /// A stored value, such as the plan's revision.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read.
     pub fn word(&self, key: &str) -> Result<Option<String>, StoreError> {
         self.connection
             .query_row("SELECT value FROM word WHERE key = ?1", [key], |row| row.get(0))
@@ -121,10 +123,10 @@ impl Store {
             .map_err(StoreError::of("read a kept word"))
     }
 
-    /// Keeps a word.
+    /// Stores a value under a key.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be written.
     pub fn set_word(&self, key: &str, value: &str) -> Result<(), StoreError> {
         self.connection
             .execute(
@@ -135,10 +137,10 @@ impl Store {
             .map_err(StoreError::of("keep a word"))
     }
 
-    /// The kept word, or `fresh` from now on. Safe beside another process.
+    /// The stored value of a key; if there is no value yet, stores and returns `fresh`. Safe beside another process.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read or written.
     pub fn word_or_insert(&self, key: &str, fresh: &str) -> Result<String, StoreError> {
         self.connection
             .execute("INSERT INTO word (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO NOTHING", [key, fresh])
@@ -146,10 +148,10 @@ impl Store {
         Ok(self.word(key)?.unwrap_or_else(|| fresh.to_owned()))
     }
 
-    /// Every report id kept of an agent, sorted. For tests of durability and for audits.
+    /// All stored report IDs of all agents, sorted. For tests of durability and for audits.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read.
     pub fn report_ids(&self) -> Result<Vec<ReportId>, StoreError> {
         let fail = StoreError::of("list the kept reports");
         let mut statement = self.connection.prepare_cached("SELECT id FROM report ORDER BY id").map_err(&fail)?;
@@ -161,14 +163,14 @@ impl Store {
         Ok(ids)
     }
 
-    /// Lets the file grow to at most this many pages: how a full disk is tried.
+    /// Limits the file to this many pages, to simulate a full disk.
     #[cfg(test)]
     pub(crate) fn limit_pages(&self, pages: u32) {
         self.connection.pragma_update(None, "max_page_count", pages).unwrap();
     }
 }
 
-/// Reads bodies of one column as JSON.
+/// Reads the JSON bodies in the first column of a query.
 fn bodies<T: serde::de::DeserializeOwned>(
     connection: &Connection,
     what: &'static str,

@@ -1,24 +1,26 @@
-//! How long what is kept. Deletes are small, so that reports never wait long behind them.
+//! How long each kind of data is kept. Deletions are small, so that reports never wait long behind them.
 
 use super::{Store, StoreError};
 use pingtong_evidence::Timestamp;
 use rusqlite::params;
 
 const HOUR_MS: i64 = 3_600_000;
-/// Steady rounds and their arrivals: two hours, a row of about 600 bytes per pair, direction and second.
+/// Steady rounds and their arrivals: two hours. A row has about 600 bytes; there is one per pair, direction and second.
 const STEADY_MS: i64 = 2 * HOUR_MS;
-/// Arrivals of connections as they came: what belongs to a round is kept with it, and comes within a minute or not at all.
+/// Arrivals of connections as reported: ten minutes. Those that belong to a round are stored with it, within a minute
+/// or not at all.
 const CONNECTIONS_MS: i64 = HOUR_MS / 6;
-/// Steady snapshots and host facts: a day, to find what changed.
+/// Steady snapshots and all host facts: one day, to find what changed.
 const READINGS_MS: i64 = 24 * HOUR_MS;
-/// Evidence gathered on request, and report ids: longer than an agent's spool may hold a report back.
+/// Evidence gathered on request, and report IDs: seven days, longer than an agent's spool may hold a report back.
 const REQUESTED_MS: i64 = 7 * 24 * HOUR_MS;
-/// Verdict history.
+/// Verdict history: thirty days.
 const VERDICTS_MS: i64 = 30 * 24 * HOUR_MS;
-/// Rows deleted in one transaction.
+/// Maximum number of rows deleted in one transaction.
 const ROWS_MAX: u32 = 5_000;
 
-/// Table, key columns, condition on age; `?1` is the time before which rows go, `?2` how many.
+/// Statement of each rule, and the age in milliseconds at which it applies. `?1` is the time before which rows are
+/// deleted, `?2` the maximum number of rows.
 const RULES: [(&str, i64); 10] = [
     (
         "DELETE FROM report WHERE (agent, id) IN (SELECT agent, id FROM report WHERE kept_at < ?1 LIMIT ?2)",
@@ -57,10 +59,10 @@ const RULES: [(&str, i64); 10] = [
 ];
 
 impl Store {
-    /// Deletes some of what is too old; tells how many rows went.
+    /// Deletes some of the data that is too old. Returns the number of deleted rows.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be written.
     pub fn forget(&self, now: Timestamp) -> Result<usize, StoreError> {
         let mut gone = 0;
         for (sql, age_ms) in RULES {

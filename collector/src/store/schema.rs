@@ -1,9 +1,10 @@
-//! The tables, and how an older file becomes a current one. A migration is never edited, only followed by another.
+//! The tables, and the migration of an older file to the current format. A migration is never edited, only followed by
+//! another one.
 
 use super::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
 
-/// One text per step of `user_version`.
+/// One script for each step of `user_version`.
 const MIGRATIONS: [&str; 2] = [
     r"
 CREATE TABLE word (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -39,7 +40,7 @@ CREATE TABLE verdict (
     PRIMARY KEY (link, pair, at)
 ) WITHOUT ROWID;
 ",
-    // Rounds of ports have numbers from 2^62 on, and arrivals of connections negative ones.
+    // Rounds of ports have numbers from 2^62 on; arrivals of connections have negative numbers.
     r"
 CREATE INDEX probe_ports_started ON probe (agent, started_at) WHERE round >= 4611686018427387904;
 CREATE INDEX probe_ports_kept ON probe (agent, kept_at) WHERE round >= 4611686018427387904;
@@ -50,7 +51,7 @@ CREATE INDEX arrival_connections ON arrival (agent, kept_at) WHERE round < 0;
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let fail = StoreError::of("bring the store to the current format");
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    // Immediate: two programs that open a new file at once must not both make the tables.
+    // Immediate: two programs that open a new file at the same time must not both create the tables.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fail)?;
     let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&fail)?;
     if found > known {

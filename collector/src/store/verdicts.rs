@@ -4,26 +4,26 @@ use super::{Store, StoreError};
 use pingtong_evidence::{LinkId, PairId, Timestamp};
 use rusqlite::params;
 
-/// One kept verdict.
+/// One stored verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerdictRow {
-    /// The link.
+    /// The link of the pair.
     pub link: LinkId,
-    /// The pair.
+    /// The pair that the verdict is about.
     pub pair: PairId,
-    /// When it was reached.
+    /// When the verdict was reached.
     pub at: Timestamp,
     /// The state in one word.
     pub state: String,
-    /// The verdict as JSON.
+    /// The whole verdict as JSON.
     pub body: String,
 }
 
 impl Store {
-    /// Keeps a verdict.
+    /// Stores a verdict.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be written.
     pub fn keep_verdict(&self, row: &VerdictRow) -> Result<(), StoreError> {
         self.connection
             .prepare_cached("INSERT OR REPLACE INTO verdict (link, pair, at, state, body) VALUES (?1, ?2, ?3, ?4, ?5)")
@@ -34,10 +34,10 @@ impl Store {
             .map_err(StoreError::of("keep a verdict"))
     }
 
-    /// When a pair was last noted as broken after it had been noted as working; none when it never was.
+    /// When a pair was first recorded as broken since it was last recorded as working; `None` if it was not.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read.
     pub fn broke_at(&self, link: &LinkId, pair: &PairId) -> Result<Option<Timestamp>, StoreError> {
         let sql = "SELECT MIN(at) FROM verdict WHERE link = ?1 AND pair = ?2 AND state = 'broken' AND at >
              (SELECT MAX(at) FROM verdict WHERE link = ?1 AND pair = ?2 AND state IN ('healthy', 'degraded'))";
@@ -48,10 +48,10 @@ impl Store {
             .map_err(StoreError::of("read the kept verdicts"))
     }
 
-    /// The latest verdicts, the latest first.
+    /// The latest verdicts, newest first.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// If the store cannot be read.
     pub fn verdicts(&self, count: u32) -> Result<Vec<VerdictRow>, StoreError> {
         let fail = StoreError::of("read the kept verdicts");
         let mut statement = self

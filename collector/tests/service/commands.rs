@@ -1,4 +1,4 @@
-//! What each command says when it cannot do its job, and with which exit code.
+//! What each command reports if it cannot do its job, and with which exit code.
 
 use crate::site::{A, Site};
 use std::process::Output;

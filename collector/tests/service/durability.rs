@@ -1,4 +1,4 @@
-//! What was acknowledged is on disk, whatever happens to the process. What is refused is refused one by one.
+//! Acknowledged reports are on disk, whatever happens to the process. Reports are rejected one by one.
 
 use crate::site::{A, B, Site, health};
 use pingtong::store::Store;

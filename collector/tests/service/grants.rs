@@ -1,4 +1,5 @@
-//! Accounts that grant the collector a role: read when no agent can, and passed over quietly when the role is refused.
+//! Accounts that grant the collector a role: read if no agent can read them, and skipped quietly if the role is
+//! refused.
 
 use crate::site::{A, B, Server, Site};
 use axum::{
@@ -13,10 +14,10 @@ use std::sync::{Arc, Mutex};
 const ENVIRONMENT: [(&str, &str); 2] =
     [("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAI-operator"), ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "hush-operator")];
 
-/// A cloud in which one role may be assumed or not, and whose one readable call lists a VPC.
+/// A cloud that grants or refuses its one role, and whose one readable call lists a VPC.
 struct Cloud {
     grants: bool,
-    /// Actions asked, each with the key that signed.
+    /// Requested actions, each with the key that signed the request.
     asked: Mutex<Vec<(String, String)>>,
 }
 
@@ -68,7 +69,7 @@ fn served(site: &Site, endpoint: &str) -> Server {
     site.serve_with(&ENVIRONMENT)
 }
 
-/// Asks with nobody to answer; gives the verdict and the evidence that it was made from.
+/// Runs `verify` while no agent answers; returns the verdict and the evidence that it was made from.
 fn verify(site: &Site) -> (Value, Value) {
     let output = site.run("verify", &["--json", "--wait", "2", "--save", "evidence.json"]);
     let text = String::from_utf8(output.stdout.clone()).unwrap();

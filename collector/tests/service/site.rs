@@ -1,4 +1,4 @@
-//! A collector of its own for each test: directory, loopback address, processes that end with it.
+//! A separate collector for each test: directory, loopback address, and processes that end with it.
 
 use pingtong_evidence::{
     Ack, AgentHealth, AgentHello, Plan, Report, ReportBody, ReportId, RequestTag, SCHEMA, Timestamp,
@@ -33,7 +33,7 @@ impl Drop for Server {
 }
 
 impl Site {
-    /// Every test of every process has its own address in 127.0.0.0/8, so that none takes another's port.
+    /// Every test of every process has its own address in 127.0.0.0/8, so that no test takes another's port.
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -73,7 +73,7 @@ protocol = "icmp"
     pub(crate) fn command(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pingtong"));
         command.current_dir(self.dir.path()).arg(name).args(arguments).env("LC_ALL", "C.UTF-8").env_remove("RUST_LOG");
-        // No credentials of whoever runs the tests: neither a profile nor the environment's.
+        // Hides the credentials of the user who runs the tests, both those of a profile and those of the environment.
         command.env("HOME", self.dir.path());
         for word in
             ["ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SECURITY_TOKEN", "ROLE_ARN", "CREDENTIALS_URI", "CREDENTIALS_FILE"]
@@ -103,7 +103,7 @@ protocol = "icmp"
         self.serve_with(&[])
     }
 
-    /// The same, with variables of the environment.
+    /// As [`Self::serve`], with additional environment variables.
     pub(crate) fn serve_with(&self, environment: &[(&str, &str)]) -> Server {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("serve.log")).unwrap();
         let child = self
@@ -137,7 +137,7 @@ impl Server {
     }
 }
 
-/// An agent played by the test, from nothing but its agent.toml.
+/// An agent played by the test; it knows only its `agent.toml`.
 #[derive(Clone)]
 pub(crate) struct Agent {
     pub(crate) client: reqwest::Client,

@@ -1,4 +1,5 @@
-//! `snapshot`, `policy` and `diagnose --snapshot`: the real binary, a cloud on the loopback that shows one account's VPC.
+//! `snapshot`, `policy` and `diagnose --snapshot`: the real binary, with a cloud on loopback that shows one account's
+//! VPC.
 
 use crate::site::{A, B, Site};
 use axum::{
@@ -16,7 +17,7 @@ use std::{
 
 const KEY: [&str; 4] = ["--access-key-id", "LTAI-flag", "--access-key-secret-file", "secret"];
 
-/// Answers whom it belongs to and which VPC there is, to one key only; refuses everything else.
+/// Answers, for one key only, which account it belongs to and which VPC exists; refuses everything else.
 async fn answer(headers: HeaderMap) -> Response {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let refuse = |code: &str| {
@@ -62,7 +63,8 @@ fn said(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// A snapshot of a side of the site's link in which its instance is seen, with nothing else known.
+/// Saves a snapshot of one side of the site's link: it shows the side's instance and no router interfaces, nothing else
+/// is known.
 fn saved(site: &Site, file: &str, account: &str, region: &str, letter: &str, address: &str) {
     let snapshot = json!({
         "schema": 1, "account": account, "region": region, "taken_at": 1000, "finished_at": 2000,
@@ -121,7 +123,7 @@ async fn a_profile_named_on_the_command_line_counts_before_the_environment() {
     assert_eq!(run(&["--profile", "ops"]).status.code(), Some(2));
     let refused = run(&[]);
     assert_eq!(refused.status.code(), Some(70), "{refused:?}");
-    assert!(said(&refused).contains("cannot tell whose the credentials are"), "{refused:?}");
+    assert!(said(&refused).contains("the owner of the credentials is not known"), "{refused:?}");
 }
 
 #[test]

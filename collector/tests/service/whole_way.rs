@@ -1,4 +1,4 @@
-//! Enrol, serve, report, verify; then decide again from the saved evidence.
+//! The whole path: enrol, serve, report, verify; then diagnose again from the saved evidence.
 
 use crate::site::{A, Agent, B, Site, health, report};
 use pingtong_evidence::{ArrivalRound, BandwidthSource, Known, Plan, ProbeRound, ReportBody, RequestTag, SequenceSet};
@@ -11,7 +11,7 @@ async fn answer(agent: &Agent, observed_from: &str, own_address: &str, peer_addr
     answer_with(agent, [observed_from, own_address, peer_address, peer], calm, None).await
 }
 
-/// What an agent sends for a request.
+/// What an agent sends for one request.
 #[derive(Clone, Copy)]
 struct Burst {
     number: u64,
@@ -150,7 +150,7 @@ async fn the_end_does_not_wait_for_long_polls_and_revisions_never_repeat() {
         let a = a.clone();
         async move { a.plan(plan.revision, 50_000).await }
     });
-    // Another connection is answered while the first one waits.
+    // The server answers another connection while the first one waits.
     assert_eq!(a.plan(0, 0).await.revision, plan.revision);
     assert_eq!(server.terminate(), Some(0), "{}", site.log());
     assert!(site.log().contains("stopped"), "{}", site.log());

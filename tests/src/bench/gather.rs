@@ -1,7 +1,8 @@
-//! What reading a large account costs, and that nothing of it is lost: the real `pingtong snapshot`, as a process of its
-//! own, against the lab's cloud on a rough road.
+//! Measures what reading a large account costs and checks that no object is lost: the real `pingtong snapshot` runs as
+//! a process of its own against the lab's cloud, whose API throttles some requests and breaks some connections.
 //!
-//! Memory is the peak of that process as the kernel counted it. Whether every object came is counted from its output.
+//! Memory is the peak of that process as counted by the kernel. Completeness is checked by counting the objects in the
+//! snapshot that it writes.
 
 use super::{
     large::{Counts, Size, fill},
@@ -24,19 +25,22 @@ use std::{
 /// The account that is read.
 const ACCOUNT: &str = "1000000000000001";
 const REGION: &str = "cn-qingdao";
-/// Calls per second of one API: the road is rough, not the quota small.
+/// Calls per second of one API. High enough that the quota is not the limit; the throttling under test comes from
+/// `Rough`.
 const CALLS_PER_SECOND: u32 = 200;
-/// Longest run.
+/// Time limit of one run.
 const WITHIN: Duration = Duration::from_mins(15);
 
-/// The estate of the requirement: 200 VPCs, 100 000 custom routes, 1000 groups of 200 rules, 10 000 interfaces.
+/// The estate that the requirement names: 200 VPCs, 100 000 custom routes, 1000 groups of 200 rules, 10 000 interfaces.
 pub const REQUIRED: Size =
     Size { vpcs: 200, tables_per_vpc: 10, routes_per_table: 50, groups: 1000, rules_per_group: 200, enis: 10_000 };
 
-/// Gathers an estate once. The figures say what was there, what came, what was in the way, and what it cost.
+/// Gathers an estate once. The result says how many objects existed, how many were read, how many requests were
+/// throttled or broken, and what time and memory the run cost.
 ///
 /// # Errors
-/// That the lab could not be set up, or that the program under test did not end well.
+/// Fails if the lab cannot be set up, if `pingtong snapshot` exceeds its time limit or exits with a status other than 0
+/// or 2, or if its output cannot be read.
 pub async fn run(size: Size, programs: &Programs, directory: &Path) -> Result<Value> {
     let cloud = Cloud::new(cloud::Options::default(), Arc::new(NullApply));
     let keys = cloud.create_account("A", ACCOUNT);
@@ -94,7 +98,7 @@ async fn snapshot(programs: &Programs, endpoint: &str, keys: &Keys, out: &Path) 
         .stdout(std::process::Stdio::null())
         .kill_on_drop(true);
     let status = command.status().await.context("cannot start pingtong")?;
-    // 2 says that there are gaps; the figures say which were counted.
+    // Exit code 2 means that there are gaps; the returned figures count them.
     match status.code() {
         Some(0 | 2) => Ok(()),
         _ => bail!("pingtong snapshot ended with {status}"),

@@ -1,4 +1,5 @@
-//! An account far beyond the tutorial's, made at once: what gathering has to bear.
+//! An account far larger than the tutorial's, created directly in the world state: the load for the benchmark of
+//! `gather`. Only the numbers of objects matter; no packets flow through them.
 
 use crate::cloud::{
     Eni, Hop, Instance, InstanceState, Origin, Peer, Role, RouteEntry, RouteTable, RouterInterface,
@@ -8,29 +9,29 @@ use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use std::net::Ipv4Addr;
 
-/// How large.
+/// Size of the generated account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Size {
     /// VPCs, each with two vSwitches.
     pub vpcs: u32,
-    /// Route tables of a VPC, the system one included.
+    /// Route tables per VPC, the system table included.
     pub tables_per_vpc: u32,
-    /// Custom routes of a table.
+    /// Custom routes per route table.
     pub routes_per_table: u32,
     /// Security groups.
     pub groups: u32,
-    /// Rules of a group.
+    /// Rules per group.
     pub rules_per_group: u32,
-    /// Network interfaces, every tenth of them an instance's.
+    /// Network interfaces (ENIs); every tenth is attached to an instance.
     pub enis: u32,
 }
 
-/// vSwitches of a VPC.
+/// vSwitches per VPC.
 const VSWITCHES: u32 = 2;
-/// Router interfaces of the whole.
+/// Router interfaces in the whole account.
 const INTERFACES: u32 = 20;
 
-/// What a gathering must bring back.
+/// Number of objects of each kind that a complete gathering must return.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {
     /// VPCs.
@@ -39,13 +40,13 @@ pub struct Counts {
     pub vswitches: usize,
     /// Route tables.
     pub tables: usize,
-    /// Routes, system ones included.
+    /// Routes, system routes included.
     pub routes: usize,
     /// Router interfaces.
     pub interfaces: usize,
     /// Security groups.
     pub groups: usize,
-    /// Their rules.
+    /// Rules of all security groups.
     pub rules: usize,
     /// Instances.
     pub instances: usize,
@@ -54,11 +55,11 @@ pub struct Counts {
 }
 
 impl Size {
-    /// What is there.
+    /// Numbers of objects that `fill` creates for this size.
     pub fn counts(&self) -> Counts {
         let count = |n: u32| n as usize;
         let tables = count(self.vpcs * self.tables_per_vpc);
-        // Each table has a system route for each vSwitch and one for the cloud's services.
+        // Each table has one system route per vSwitch and one for the cloud's services.
         let routes = tables * (count(self.routes_per_table) + count(VSWITCHES) + 1);
         Counts {
             vpcs: count(self.vpcs),
@@ -74,17 +75,18 @@ impl Size {
     }
 }
 
-/// The tutorial's VPC block lies nowhere near: each VPC has a /16 of its own from 10.0.0.0 on.
+/// The block of a VPC (`third` is 0) or of one of its vSwitches. Each of the first 256 VPCs has its own /16 from
+/// 10.0.0.0 on; none overlaps the tutorial's blocks.
 fn block(vpc: u32, third: u32) -> Ipv4Net {
     let [_, second, _, _] = vpc.to_be_bytes().map(u32::from);
     let (first, second) = (10 + (second & 1), vpc & 0xff);
     let octet = |n: u32| u8::try_from(n & 0xff).unwrap_or(0);
     let address = Ipv4Addr::new(octet(first), octet(second), octet(third), 0);
-    // The prefix length is a constant below 33.
+    // The prefix length is 16 or 24, so this cannot fail.
     Ipv4Net::new(address, if third == 0 { 16 } else { 24 }).unwrap_or_default()
 }
 
-/// Makes the account's objects. Ids are made up and unlike the cloud's own, so that the two never meet.
+/// Creates the account's objects. The ids have a form that the cloud never generates, so the two cannot collide.
 pub(super) fn fill(world: &mut World, owner: &str, region: &str, size: Size, at: Timestamp) {
     for n in 0..size.vpcs {
         vpc(world, owner, region, n, at);

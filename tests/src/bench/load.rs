@@ -1,8 +1,9 @@
-//! What the product's own probes take of a narrow link, and what they leave to its owner.
+//! Measures how much of a narrow link the product's own probes take and how much they leave to its owner.
 //!
-//! Sixteen pairs share the smallest connection that is sold. The link's own counters say what the probes took of it while a
-//! verification runs and while none does; a TCP connection of the owner shows what is left: alone, beside the steady watch,
-//! and beside one verification after another. All in the same run on the same machine, so that the ratios hold anywhere.
+//! Sixteen pairs share the smallest connection that is sold. The link's own counters show what the probes take while a
+//! verification runs and while none runs. A TCP connection of the owner shows what is left: alone, with the steady
+//! probes, and with one verification after another. All values come from one run on one machine, so the ratios hold on
+//! any machine.
 
 use crate::{estate::Estate, programs::Programs, run, scenario::own_topologies, topology::Topology, tutorial::STEPS};
 use anyhow::{Context, Result, anyhow};
@@ -20,20 +21,22 @@ use std::{
 
 const TOPOLOGY: &str = "sixteen-pairs";
 const PORT: u16 = 5001;
-/// Before a rate is measured: a connection finds its rate.
+/// Time that a TCP connection gets to reach its steady rate before the rate is measured.
 const SETTLES: Duration = Duration::from_secs(4);
-/// Bits per second of the connection, Mini.2.
+/// Bandwidth of the connection (Mini.2) in bit/s.
 const BANDWIDTH: f64 = 2e6;
-/// Share of the owner's rate that must be left, and of the bandwidth that probes may take, with their steady rounds.
+/// Smallest share of the owner's TCP rate that must be left, and largest share of the bandwidth that probes may take,
+/// steady rounds included.
 const KEPT_MIN: f64 = 0.75;
 const TAKEN_MAX: f64 = 0.22;
-/// Longest that sixteen pairs may take.
+/// Longest time in seconds that a verification of the sixteen pairs may take.
 const VERIFY_MAX_S: f64 = 10.0;
 
-/// Measures each for so long.
+/// Measures each condition for `seconds`.
 ///
 /// # Errors
-/// That the lab could not be set up.
+/// Fails if the lab cannot be set up, if a verification cannot be run or if the owner's TCP connection cannot be
+/// opened.
 pub async fn run(seconds: u64, programs: &Programs) -> Result<Value> {
     let long = Duration::from_secs(seconds.max(1));
     let estate = Estate::boot(topology()?, &STEPS.collect::<Vec<u8>>(), programs.clone()).await?;
@@ -81,7 +84,8 @@ fn topology() -> Result<Topology> {
     Topology::parse(&path, &text).map_err(|error| anyhow!("{error}"))
 }
 
-/// The greater direction's share of the bandwidth that the link itself counted while `work` ran, with what that gave.
+/// Runs `work` and returns its result together with the share of the bandwidth used meanwhile, from the link's own
+/// counters. The busier direction counts.
 #[expect(clippy::cast_precision_loss, reason = "bytes of some seconds are far below 2^52")]
 async fn taken<T>(estate: &Estate, work: impl Future<Output = T>) -> Result<(T, f64)> {
     let link = estate.symbols.get("peering1.initiator")?.to_owned();
@@ -96,7 +100,7 @@ async fn taken<T>(estate: &Estate, work: impl Future<Output = T>) -> Result<(T, 
     Ok((done, most as f64 * 8.0 / took / BANDWIDTH))
 }
 
-/// Bits per second that a connection from the first host to the acceptor's first host carries while `beside` runs.
+/// TCP throughput in bit/s from the initiator's first host to the acceptor's first host while `beside` runs.
 #[expect(clippy::cast_precision_loss, reason = "bytes of some seconds are far below 2^52")]
 async fn rate(estate: &Estate, long: Duration, beside: impl Future<Output = Result<()>>) -> Result<f64> {
     let (from, to) = (estate.namespace("A.ecs1")?, estate.namespace("B.ecs1")?);

@@ -1,7 +1,8 @@
-//! Benchmarks: figures of the product's own binaries, printed and never judged by a clock in a test.
+//! Benchmarks of the product's own binaries. They print figures; no test passes or fails by a clock.
 
 pub mod gather;
 pub mod large;
 pub mod load;
 pub mod probe;
 mod rough;
+pub mod verdict;

@@ -1,4 +1,5 @@
-//! A road to the cloud on which some requests are throttled and some connections break.
+//! An unreliable network path to the cloud: middleware that throttles some requests and breaks some connections. Which
+//! ones depends only on a seed and the number of the request, so every run with the same seed hits the same requests.
 
 use axum::{
     Json, Router,
@@ -14,12 +15,12 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// How rough the road is, and what happened on it.
+/// How often requests fail, and how many have failed so far.
 #[derive(Debug)]
 pub(super) struct Rough {
-    /// Requests of a thousand that are throttled.
+    /// How many of a thousand requests are throttled.
     pub(super) throttled_permille: u64,
-    /// Connections of a thousand requests that break, before or within the answer.
+    /// For how many of a thousand requests the connection breaks while the response is being sent.
     pub(super) broken_permille: u64,
     seed: u64,
     pub(super) requests: AtomicU64,
@@ -33,7 +34,7 @@ impl Rough {
         Self { throttled_permille, broken_permille, seed, requests, throttled, broken }
     }
 
-    /// A number below 1000 for each request, the same in every run with the same seed: splitmix64.
+    /// Draws a number below 1000 for a request; the same in every run with the same seed (splitmix64).
     fn lot(&self, number: u64) -> u64 {
         let mut mixed = self.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -42,7 +43,7 @@ impl Rough {
     }
 }
 
-/// The router with the road before it.
+/// The cloud's router with the unreliable path in front of it.
 pub(super) fn road(rough: Arc<Rough>, router: Router) -> Router {
     router.layer(from_fn_with_state(rough, pass))
 }
@@ -70,7 +71,7 @@ fn throttling() -> Response {
     (StatusCode::BAD_REQUEST, Json(body)).into_response()
 }
 
-/// An answer whose connection ends in the middle of the body.
+/// A response whose connection breaks in the middle of the body.
 fn broken() -> Response {
     let pieces = [Ok(Bytes::from_static(b"{\"RequestId\": \"")), Err(std::io::Error::other("the connection breaks"))];
     Response::new(Body::from_stream(futures_util::stream::iter(pieces)))

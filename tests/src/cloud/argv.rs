@@ -1,22 +1,22 @@
-//! Reads a line of the `aliyun` command: `aliyun PRODUCT Action --Parameter value …`.
+//! Parses a command line of the `aliyun` tool: `aliyun PRODUCT Action --Parameter value …`.
 //!
-//! Any such line, not only those pingtong prints. Flags of the tool itself are known and set aside; what begins with a
-//! capital letter is a parameter of the API. Values may follow after a space or `=`, and may begin with a dash
-//! (`--PortRange -1/-1`).
+//! Accepts any such line, not only those that pingtong prints. Flags of the tool itself are recognised and ignored,
+//! except `--region`. A flag that begins with a capital letter is a parameter of the API. Its value follows after a
+//! space or `=`, and may begin with a dash (`--PortRange -1/-1`).
 
 use super::client::version_of;
 use std::collections::BTreeMap;
 
-/// A call read from a command line.
+/// An API call parsed from a command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AliyunCall {
-    /// Product, in lower case.
+    /// Product, in lower case and without dashes, for example `vpc`.
     pub product: String,
-    /// Action.
+    /// Action, for example `DescribeVpcs`.
     pub action: String,
-    /// Region, from `--RegionId` or `--region`.
+    /// Region id, from `--RegionId` or `--region`.
     pub region: Option<String>,
-    /// Parameters of the API, RegionId among them when given.
+    /// Parameters of the API by name; they include `RegionId` only if it is given as such.
     pub params: BTreeMap<String, String>,
 }
 
@@ -49,14 +49,15 @@ const FLAGS_WITH_VALUE: [&str; 26] = [
     "retry-count",
     "cli-query",
 ];
-/// Flags of the tool that take none.
+/// Flags of the tool that take no value.
 const FLAGS_ALONE: [&str; 10] =
     ["force", "insecure", "secure", "dryrun", "quiet", "q", "help", "pager", "skip-secure-verify", "roa"];
 
 /// Reads a command line, already split into words.
 ///
 /// # Errors
-/// A sentence on the first thing that is not understood.
+/// Fails with a one-sentence message if the program is not `aliyun`, the product is unknown, a flag is unknown, a value
+/// is missing, or the line does not have exactly a product and an action before the parameters.
 pub fn parse_aliyun_argv(argv: &[String]) -> Result<AliyunCall, String> {
     let mut words = argv.iter().map(String::as_str).peekable();
     match words.next() {

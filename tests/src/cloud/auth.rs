@@ -1,19 +1,21 @@
-//! Whether a request is signed by whom it claims, in time, and for the first time.
+//! Authentication of requests: signature, timestamp, and the nonce that protects against replay.
 //!
-//! The server trusts `SignedHeaders` (every SDK signs another set), hashes the body itself, form-decodes the query
-//! before re-encoding it, and returns its own string to sign, which SDKs compare (`alibaba-cloud-api.md` §0, §5, §6).
+//! The server takes the list of signed headers from `SignedHeaders`, because every SDK signs a different set. It hashes
+//! the body itself, form-decodes the query before re-encoding it, and returns its own string to sign, which SDKs
+//! compare (`API.md` §3, §5).
 
 use super::{
     keyring::{Caller, Credential, Keyring},
+    refusal::Refusal,
+    request::Request,
     signature::{ACS3, Acs3, rpc_signature, rpc_string_to_sign, sha256_hex},
-    wire::{Refusal, Request},
 };
 use jiff::{SignedDuration, Timestamp};
 
-/// A request's time may differ from the cloud's by so much.
+/// Maximum difference between the timestamp of a request and the clock of the cloud.
 const SKEW_MAX: SignedDuration = SignedDuration::from_mins(15);
 
-/// Checks the signature of either kind.
+/// Checks an ACS3 signature (`Authorization` header) or an RPC signature (parameters) and returns the caller.
 pub(super) fn verify(request: &Request, keyring: &mut Keyring, now: Timestamp) -> Result<Caller, Refusal> {
     match request.header("authorization") {
         Some(authorization) => verify_acs3(request, authorization, keyring, now),
@@ -76,7 +78,7 @@ fn verify_rpc(request: &Request, keyring: &mut Keyring, now: Timestamp) -> Resul
     Ok(credential.caller)
 }
 
-/// The key that a request says it is signed with.
+/// The id of the access key that a request claims to be signed with.
 pub(super) fn key_of(request: &Request) -> Option<&str> {
     match request.header("authorization").and_then(|text| text.strip_prefix(ACS3)) {
         Some(fields) => fields.split(',').find_map(|part| part.trim().strip_prefix("Credential=")),

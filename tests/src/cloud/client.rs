@@ -1,6 +1,6 @@
-//! A small signed caller of the OpenAPI, for the lab's own steps and for repairs as they are printed.
+//! A small client of the OpenAPI, for the lab's own steps and for the repair commands that pingtong prints.
 //!
-//! Signs with ACS3. Knows the API version of each product and nothing of what the calls mean.
+//! Signs with ACS3. Knows the API version of each product, but not what the calls mean.
 
 use super::{
     keyring::Keys,
@@ -10,16 +10,16 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
 
-/// A call takes this long at most; the lab answers in milliseconds.
+/// Timeout of a call. The lab answers in milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why a call came to nothing.
+/// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
     /// The API answered with an error.
     #[error("{action} refused: {status} {code}: {message} (request {request_id})")]
     Refused {
-        /// The action.
+        /// Product and action, for example `vpc:CreateVpc`.
         action: String,
         /// HTTP status.
         status: u16,
@@ -27,23 +27,23 @@ pub enum ApiError {
         code: String,
         /// Vendor message.
         message: String,
-        /// Request id.
+        /// Request id of the refused call.
         request_id: String,
     },
-    /// There was no answer, or none that is JSON.
+    /// The product is unknown, there was no answer, or the answer was not JSON.
     #[error("cannot call {action} at {endpoint}: {reason}")]
     Transport {
-        /// The action.
+        /// Product and action, for example `vpc:CreateVpc`.
         action: String,
-        /// Where.
+        /// URL of the endpoint.
         endpoint: String,
-        /// Why.
+        /// What failed, with the chain of causes.
         reason: String,
     },
 }
 
 impl ApiError {
-    /// The vendor's code, when the API answered.
+    /// The vendor's error code; `None` if the API did not answer.
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused { code, .. } => Some(code),
@@ -52,7 +52,7 @@ impl ApiError {
     }
 }
 
-/// The API version of a product, by the name `aliyun` knows it under.
+/// The API version of a product, by the product's name in the `aliyun` tool.
 pub(super) fn version_of(product: &str) -> Option<&'static str> {
     Some(match product.to_lowercase().as_str() {
         "vpc" => "2016-04-28",
@@ -67,11 +67,12 @@ pub(super) fn version_of(product: &str) -> Option<&'static str> {
     })
 }
 
-/// Calls an action at `endpoint` (`http://100.100.0.2`). `region` goes in as RegionId when it is not empty and the
-/// parameters name none.
+/// Calls an action at `endpoint` (`http://100.100.0.2`). `region` is sent as `RegionId` if it is not empty and the
+/// parameters have none.
 ///
 /// # Errors
-/// [`ApiError`].
+/// Fails with [`ApiError::Refused`] if the API answers with an error. Fails with [`ApiError::Transport`] if the product
+/// is unknown, the endpoint does not answer, or the answer is not JSON.
 pub async fn call(
     endpoint: &str,
     keys: &Keys,
@@ -134,12 +135,12 @@ pub async fn call(
     })
 }
 
-/// One client for all; it keeps no idle connections, so that it works from any run time and namespace.
+/// The shared HTTP client. It keeps no idle connections, so it works from any runtime and network namespace.
 fn http() -> Result<&'static reqwest::Client, String> {
     static CLIENT: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
     CLIENT
         .get_or_init(|| {
-            // An error means that a provider is installed already, which is as good.
+            // An error means that a provider is already installed, which is fine.
             _ = rustls::crypto::ring::default_provider().install_default();
             reqwest::Client::builder()
                 .no_proxy()

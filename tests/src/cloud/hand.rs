@@ -1,40 +1,41 @@
-//! The cloud's own hand: what befalls an object of an account although no call of that account does it.
+//! Provider-side events: changes to an object of an account that no call of that account causes.
 //!
-//! A bill that is not paid, a lock for security, a connection that hangs in a passing state, a next hop that the cloud
-//! holds unusable. Each changes the declared state, so the control plane says it and the data plane obeys it. Decides
-//! nothing about how long it lasts: until the hand, or a call that the state admits, changes it again.
+//! Examples are an unpaid bill, a security lock, a connection that hangs in a transitional state, and a next hop that
+//! the cloud considers unusable. Each event changes the declared state, so the control plane reports it and the data
+//! plane follows it. The module does not decide how long the effect lasts: it stays until another event, or a call that
+//! the state allows, changes it.
 
 use super::world::{Business, PeeringState, RouterInterfaceState, World};
 use serde::Deserialize;
 
-/// Something done to one object.
+/// A provider-side event on one object.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hand {
     /// A router interface or a VPC peering connection gets a business status: `Normal`, `FinancialLocked`,
     /// `SecurityLocked`.
     Lock(Placed),
-    /// A router interface, a VPC peering connection or a route entry is in a state, and stays in it.
+    /// A router interface, a VPC peering connection or a route entry enters a state and stays in it.
     State(Placed),
-    /// The next hops of a route entry are held unusable.
+    /// The cloud marks all next hops of a route entry unusable. The value is the entry's id.
     Unusable(String),
 }
 
-/// An object and what becomes of it.
+/// An object and its new status.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Placed {
-    /// Its id.
+    /// Id of the object.
     pub object: String,
-    /// As the API spells it.
+    /// New status, as the API spells it.
     pub status: String,
 }
 
-/// States of a route entry that the documents name (`network-semantics.md` §2).
+/// States of a route entry that the documents name (`SEMANTICS.md` §2).
 const ENTRY_STATES: [&str; 5] = ["Available", "Pending", "Creating", "Modifying", "Deleting"];
 
 impl Hand {
-    /// Does it to an object of the account with this id; says what is wrong when it cannot.
+    /// Applies the event to an object of the account. Returns a message if the object or the status is unknown.
     pub(super) fn act(&self, world: &mut World, account: &str) -> Result<(), String> {
         match self {
             Self::Lock(Placed { object, status }) => {
@@ -67,7 +68,7 @@ fn lock(world: &mut World, account: &str, object: &str, business: Business) -> R
 
 fn put(world: &mut World, account: &str, object: &str, status: &str) -> Result<(), String> {
     let no_state = || format!("\"{status}\" is no state of {object}");
-    // A change that is under way would end the state.
+    // A transition in progress would overwrite the state.
     world.transitions.retain(|transition| !transition.change.is_of(object));
     if let Some(interface) = world.interfaces.get_mut(object).filter(|i| i.owner == account) {
         interface.state = RouterInterfaceState::read(status).ok_or_else(no_state)?;

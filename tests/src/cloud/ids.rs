@@ -1,9 +1,10 @@
-//! Ids as the vendor makes them: a prefix, a hint at the region, and letters without meaning.
+//! Ids in the vendor's format: a prefix, a region hint of three characters, and random letters and digits.
 //!
-//! The hints of Qingdao, Beijing and Hangzhou are from the API samples; other regions get three letters of their own,
-//! so that swapped ids show at a glance. Equal seeds give equal ids.
+//! The hints of Qingdao, Beijing and Hangzhou come from the API samples. Shanghai, Shenzhen and us-west-1 have fixed
+//! hints too; any other region gets a hint derived from its name. The hint makes swapped ids easy to see. Equal seeds
+//! give equal ids.
 
-/// Makes ids, hardware addresses and request ids. Deterministic for a seed.
+/// Generates ids and hardware addresses. Deterministic for a seed.
 #[derive(Debug, Clone)]
 pub(super) struct IdMaker {
     state: u64,
@@ -22,7 +23,7 @@ impl IdMaker {
         mixed(self.state)
     }
 
-    /// `prefix` comes with its dash: `vpc-`.
+    /// A new id. `prefix` includes its dash: `vpc-`.
     pub(super) fn id(&mut self, prefix: &str, region: &str) -> String {
         format!("{prefix}{}{}", region_hint(region), self.letters(17))
     }
@@ -31,14 +32,14 @@ impl IdMaker {
         (0..count).map(|_| char::from(LETTERS[usize::try_from(self.next() % 36).unwrap_or(0)])).collect()
     }
 
-    /// An address of the block the vendor's interfaces have.
+    /// A hardware address with the prefix of the vendor's interfaces, 00:16:3e.
     pub(super) fn mac(&mut self) -> [u8; 6] {
         let [a, b, c, ..] = self.next().to_le_bytes();
         [0x00, 0x16, 0x3e, a, b, c]
     }
 }
 
-/// An id that follows from another one, for objects that exist only as a consequence (system routes).
+/// An id derived from other text, for objects that are computed and not stored (system routes).
 pub(super) fn derived(prefix: &str, from: &str) -> String {
     let folded = from
         .bytes()

@@ -1,6 +1,7 @@
-//! Who may sign: master keys, role credentials with their expiry, replayed nonces, tokens of the metadata service.
+//! Credentials: master keys, role credentials with their expiry, used nonces, tokens of the metadata service.
 //!
-//! Not part of the world: stale answers never concern keys. Secrets guard nothing beyond the lab and need only differ.
+//! They are not part of the world, because stale answers never concern keys. Secrets protect nothing outside the lab;
+//! they only have to be distinct.
 
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -9,24 +10,24 @@ use std::{
     hash::{BuildHasher, Hasher, RandomState},
 };
 
-/// How long a role's credential from the metadata service lives; a new one is ready half an hour before.
+/// Lifetime of a role credential from the metadata service, and how long before its end a new one is issued.
 const ROLE_LIFETIME: SignedDuration = SignedDuration::from_hours(6);
 const ROLE_OVERLAP: SignedDuration = SignedDuration::from_mins(30);
-/// Nonces older than the permitted clock difference, both ways, cannot come again.
+/// How long nonces are remembered: longer than twice the permitted clock difference, after which a replay is too old.
 const NONCE_MEMORY: SignedDuration = SignedDuration::from_mins(31);
 
-/// The role of instances that run an agent, and of the collector.
+/// The RAM roles of instances that run an agent, and of the collector.
 pub(super) const AGENT_ROLE: &str = "pingtong-agent";
 pub(super) const COLLECTOR_ROLE: &str = "pingtong-collector";
 
 /// An access key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Keys {
-    /// Id of the key.
+    /// Access key id.
     pub access_key_id: String,
-    /// Its secret.
+    /// Access key secret.
     pub access_key_secret: String,
-    /// The token that goes with temporary keys.
+    /// Security token of a temporary key; `None` for a permanent one.
     pub security_token: Option<String>,
 }
 
@@ -36,16 +37,16 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// Whom a key stands for.
+/// The identity behind a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Identity {
-    /// The account itself; RAM policies do not bind it.
+    /// The account itself. RAM policies do not restrict it.
     Master,
-    /// A role in a session; it may read only.
+    /// A session of a RAM role. It may only read.
     Role { name: String, session: String },
 }
 
-/// A caller whose signature holds.
+/// An authenticated caller.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     pub(super) account: String,
@@ -63,7 +64,7 @@ pub(super) struct Credential {
 
 /// A RAM role.
 struct RamRole {
-    /// Accounts that may assume it; instances may assume [`AGENT_ROLE`] only.
+    /// Ids of the accounts that may assume it. Instances get credentials of their `ram_role` without this check.
     trusts: Vec<String>,
 }
 
@@ -78,7 +79,7 @@ pub(super) struct Keyring {
 }
 
 impl Keyring {
-    /// Makes an account's master key and its two roles.
+    /// Creates the master key and the two roles of an account.
     pub(super) fn open_account(&mut self, account: &str, now: Timestamp) -> Keys {
         let keys = Keys {
             access_key_id: format!("LTAI5t{}", random_letters(18)),
@@ -100,7 +101,7 @@ impl Keyring {
         self.masters.get(account).cloned()
     }
 
-    /// Lets an account assume a role of another.
+    /// Allows the account `trusted` to assume a role of `account`.
     pub(super) fn trust(&mut self, account: &str, role: &str, trusted: &str) {
         let role = self.roles.entry((account.to_owned(), role.to_owned())).or_insert(RamRole { trusts: Vec::new() });
         role.trusts.push(trusted.to_owned());
@@ -118,7 +119,7 @@ impl Keyring {
         self.by_id.get(access_key_id)
     }
 
-    /// A temporary key for a role.
+    /// Issues a temporary key for a session of a role.
     pub(super) fn issue(
         &mut self,
         account: &str,
@@ -140,7 +141,7 @@ impl Keyring {
         credential
     }
 
-    /// The key an instance's role has now: the one given before until half an hour before its end.
+    /// The current key of an instance's role. A new one is issued if the old one expires within [`ROLE_OVERLAP`].
     pub(super) fn of_instance(&mut self, account: &str, role: &str, instance: &str, now: Timestamp) -> Credential {
         let place = (instance.to_owned(), role.to_owned());
         if let Some(current) = self.of_instances.get(&place)
@@ -153,13 +154,13 @@ impl Keyring {
         fresh
     }
 
-    /// Remembers a nonce; false when it was used before.
+    /// Records a nonce; returns false if it was used before.
     pub(super) fn first_use(&mut self, access_key_id: &str, nonce: &str, now: Timestamp) -> bool {
         self.nonces.retain(|_, used| now.duration_since(*used) < NONCE_MEMORY);
         self.nonces.insert((access_key_id.to_owned(), nonce.to_owned()), now).is_none()
     }
 
-    /// Ends a temporary key at once.
+    /// Makes a temporary key expire immediately.
     pub(super) fn expire(&mut self, access_key_id: &str, now: Timestamp) {
         if let Some(credential) = self.by_id.get_mut(access_key_id)
             && credential.expires.is_some()

@@ -1,8 +1,8 @@
-//! How an API can fail its reader: permissions, flow control, old answers, lost pages.
+//! Fault injection into the API: denied permissions, flow control, stale answers, lost pages.
 //!
-//! Who is hit: `deny`, `stale` and `drop_page` hit RAM roles (the agents, the collector), as RAM policies do; the
-//! account's own master key sees the truth, so a scenario's steps and repairs work on what is really there.
-//! `throttle` is per account and hits reads of everybody; writes only when named.
+//! `deny`, `stale` and `drop_page` affect RAM roles (the agents, the collector), as RAM policies do. The account's own
+//! master key sees the true state, so a scenario's steps and repairs work on what really exists. `throttle` applies per
+//! account to the reads of every caller, and to writes only if they are named.
 
 use serde::Deserialize;
 
@@ -10,9 +10,9 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum Actions {
-    /// All, or none.
+    /// All actions if true, none if false.
     All(bool),
-    /// Those named.
+    /// The actions that match one of these patterns.
     Only(Vec<String>),
 }
 
@@ -47,21 +47,21 @@ impl Actions {
     }
 }
 
-/// What the API of one account does to its readers.
+/// Faults injected into the API of one account.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Lies {
-    /// Refused by RAM.
+    /// Patterns of actions that RAM refuses.
     pub deny: Vec<String>,
-    /// Refused by flow control.
+    /// Actions that flow control refuses.
     pub throttle: Actions,
-    /// Answers are as of so many seconds ago; never older than the baseline.
+    /// Age in seconds of the state that answers show; never older than the baseline.
     pub stale: Option<u64>,
-    /// One page of a listing is lost.
+    /// Listings that lose one page.
     pub drop_page: Actions,
-    /// Group-sourced rules across VPCs are stored instead of refused.
+    /// Whether rules that name a group of another VPC are stored instead of refused.
     pub legacy_sg_auth: bool,
-    /// No lie, but a cloud that takes its time: seconds that each passing state of the account's objects lasts.
+    /// Not a fault but latency: how long each transitional state of the account's objects lasts, in seconds.
     pub pace: Option<f64>,
 }
 

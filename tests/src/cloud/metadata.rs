@@ -1,7 +1,8 @@
-//! The metadata service of one instance, as found at 100.100.100.200 (`alibaba-cloud-api.md` §4).
+//! The metadata service of one instance, as found at 100.100.100.200 (`API.md` §6).
 //!
-//! Values are bare text, directories are listings. In hardened mode a token has to be fetched by PUT first; tokens are
-//! bound to the instance. Refusals are 400 for a bad PUT and 403 for a missing or wrong token, as no document says.
+//! Values are plain text, directories are listings. In hardened mode a token has to be fetched by PUT first; tokens are
+//! bound to the instance. The status is 400 for a bad PUT and 403 for a missing or wrong token. That is the lab's
+//! choice, because no document states it.
 
 use super::{
     actions::{instance_made_at, subnet_mask},
@@ -19,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
-/// Longest life of a token, seconds.
+/// Maximum lifetime of a token, in seconds.
 const TOKEN_SECONDS_MAX: i64 = 21_600;
 
 #[derive(Clone)]
@@ -28,7 +29,7 @@ struct Service {
     instance: String,
 }
 
-/// The metadata service of an instance.
+/// The HTTP router of the metadata service of an instance.
 pub fn metadata_router(cloud: Arc<Cloud>, instance_id: &str) -> Router {
     Router::new().fallback(answer).with_state(Service { cloud, instance: instance_id.to_owned() })
 }
@@ -104,7 +105,7 @@ fn read(service: &Service, world: &World, instance: &Instance, path: &str, now: 
     }
 }
 
-/// The names directly below a directory; deeper ones end in a slash.
+/// The names directly below a directory; subdirectories end in a slash.
 fn listing(items: &BTreeMap<String, String>, directory: &str) -> Vec<String> {
     let prefix = match directory.trim_end_matches('/') {
         "" => String::new(),

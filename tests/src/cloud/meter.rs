@@ -1,8 +1,9 @@
-//! What links carried over time, from the counters of the data plane: the figures behind CloudMonitor.
+//! What links carried over time, from the counters of the data plane: the numbers behind CloudMonitor.
 //!
-//! Counters are read when a minute begins and when somebody asks; of each minute the first and the last reading are
-//! kept. Between readings a counter is taken to grow evenly. A link that is plugged in anew starts again from nought,
-//! which is allowed for. Nothing here reads the clock, knows of metrics, or of whose a link is.
+//! Counters are read at the start of each minute and on every call for datapoints. The first and the last reading of
+//! each minute are kept. Between readings a counter is assumed to grow linearly. The counters of a link that is set up
+//! again restart from zero; this is handled. The module does not read the clock, and knows neither metrics nor the
+//! owners of links.
 
 use crate::desired::{BothWays, Carried};
 use jiff::{SignedDuration, Timestamp};
@@ -19,10 +20,10 @@ struct Reading {
     links: BTreeMap<String, BothWays>,
 }
 
-/// What a direction did per second over one minute, or over the part of it that was watched.
+/// Rates per second of one direction of a link over one minute, or over the observed part of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Rate {
-    /// The beginning of the minute, in seconds since the epoch.
+    /// Start of the minute, in seconds since the epoch.
     pub(super) minute: i64,
     pub(super) bits_in: f64,
     pub(super) bits_out: f64,
@@ -32,7 +33,7 @@ pub(super) struct Rate {
 #[derive(Default)]
 pub(super) struct Meter {
     readings: VecDeque<Reading>,
-    /// What counters showed last, to notice that they started anew.
+    /// The counter values of the last reading, to detect a restart from zero.
     raw: BTreeMap<String, BothWays>,
 }
 
@@ -62,11 +63,11 @@ impl Meter {
         }
     }
 
-    /// Rates of a direction of a link, minute by minute, of what was watched up to `until`; the last may be of a part
-    /// of its minute.
+    /// Rates of one direction of a link, minute by minute, over what was observed up to `until`. The first and the last
+    /// may cover only a part of their minute.
     pub(super) fn rates(&self, link: &str, direction: usize, until: Timestamp) -> Vec<Rate> {
         let of_link = |reading: &Reading| reading.links.get(link).map(|both| both[direction.min(1)]);
-        // A link had carried nothing when the last reading before its first was taken.
+        // At the last reading before the link appeared, it had carried nothing.
         let appeared = self.readings.iter().position(|reading| of_link(reading).is_some());
         let from = appeared.map_or(self.readings.len(), |at| at.saturating_sub(1));
         let known: Vec<(Timestamp, Carried)> =
@@ -97,7 +98,7 @@ impl Meter {
     }
 }
 
-/// Adds what a counter grew by; one below its last reading started again from nought.
+/// Adds the growth of each counter. A value below the last reading means that the counter restarted from zero.
 fn grow(total: &mut Carried, now: &Carried, before: &Carried) {
     let since = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
     total.bytes_in += since(now.bytes_in, before.bytes_in);

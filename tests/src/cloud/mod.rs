@@ -2,13 +2,14 @@
 //!
 //! One declared [`World`] is behind everything: the OpenAPI endpoint changes and reads it, the metadata service reads
 //! it, and `project` turns it into the data plane ([`crate::desired::Desired`]), so control and data plane cannot
-//! drift. Written from the API reference and sharing no wire type with `agent/cloud`, so that a mistake in one shows.
-//! Nothing here knows of namespaces, scenarios or topologies.
+//! drift. The module is written from the API reference and shares no wire type with `agent/cloud`, so that a mistake in
+//! either of them is detected. It does not know namespaces, scenarios or topologies.
 
 mod actions;
 mod argv;
 mod auth;
 mod client;
+mod data_plane;
 mod hand;
 mod ids;
 mod keyring;
@@ -18,6 +19,9 @@ mod meter;
 mod page;
 mod params;
 mod project;
+mod refusal;
+mod request;
+mod routes;
 mod service;
 mod settle;
 mod signature;
@@ -32,11 +36,12 @@ mod tests;
 
 pub use argv::{AliyunCall, parse_aliyun_argv};
 pub use client::{ApiError, call};
+pub use data_plane::{Apply, NullApply, Script};
 pub use hand::Hand;
 pub use keyring::Keys;
 pub use lies::{Actions, Lies};
 pub use metadata::metadata_router;
-pub use service::{Apply, Cloud, NullApply, Options, Script};
+pub use service::{Cloud, Options};
 pub use wire::router;
 pub use world::{
     Account, Acl, AclEntry, Business, Eni, EniState, Hop, Instance, InstanceState, Opposite, Origin, Peer, Peering,

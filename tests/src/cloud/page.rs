@@ -1,28 +1,28 @@
-//! The three paging styles (`alibaba-cloud-api.md` §1.3), and the lie that loses a page.
+//! The three paging styles (`API.md` §4), and the injected fault that loses a page.
 //!
-//! A lost page: the rows are dealt into pages of half their number (or of the size asked for, when smaller) and the
-//! last page never comes, while `TotalCount`, where the API has one, still counts everything. Where it has none and
-//! all rows fit one page nothing is lost, as no reader could tell.
+//! A lost page: the rows are split into pages of half their number, or of the requested size if that is smaller. The
+//! last page is never returned, while `TotalCount` still counts every row if the API has it. If the API has no
+//! `TotalCount` and all rows fit one page, nothing is lost, because no reader could detect the loss.
 
-use super::{params::Params, wire::Refusal};
+use super::{params::Params, refusal::Refusal};
 use serde_json::{Map, Value, json};
 
-/// What a listing answers with.
+/// One page of a listing.
 pub(super) struct Page {
     pub(super) rows: Vec<Value>,
-    /// `PageNumber`, `TotalCount`, `NextToken`, … as the style has them.
+    /// Paging fields of the style: `PageNumber`, `TotalCount`, `NextToken`, …
     pub(super) fields: Map<String, Value>,
 }
 
 impl Page {
-    /// `{fields…, path[0]: {path[1]: rows}}`.
+    /// The answer `{fields…, outer: {inner: rows}}`.
     pub(super) fn under(self, outer: &str, inner: &str) -> Value {
         let mut answer = self.fields;
         answer.insert(outer.to_owned(), json!({ inner: self.rows }));
         Value::Object(answer)
     }
 
-    /// `{fields…, name: rows}`, for the products that do not wrap twice.
+    /// The answer `{fields…, name: rows}`, for the products that do not wrap rows twice.
     pub(super) fn flat(self, name: &str) -> Value {
         let mut answer = self.fields;
         answer.insert(name.to_owned(), Value::Array(self.rows));
@@ -30,7 +30,7 @@ impl Page {
     }
 }
 
-/// `PageNumber`, `PageSize` (default 10, at most `size_max`), `TotalCount`.
+/// Paging by `PageNumber` and `PageSize` (default 10, at most `size_max`), with `TotalCount`.
 pub(super) fn numbered(rows: Vec<Value>, params: &Params, size_max: usize, lose: bool) -> Result<Page, Refusal> {
     let number: usize = params.number("PageNumber")?.unwrap_or(1);
     let size: usize = params.number("PageSize")?.unwrap_or(10);
@@ -44,19 +44,19 @@ pub(super) fn numbered(rows: Vec<Value>, params: &Params, size_max: usize, lose:
     Ok(Page { rows, fields: object(fields) })
 }
 
-/// How a token style names and bounds things.
+/// Parameter name, limits and optional fields of a token paging style.
 pub(super) struct TokenStyle {
     /// `MaxResults`, or `MaxResult` of DescribeRouteEntryList.
     pub(super) size: &'static str,
     pub(super) size_default: usize,
     pub(super) size_max: usize,
-    /// Whether `TotalCount` is told.
+    /// Whether answers have `TotalCount`.
     pub(super) total: bool,
-    /// Whether the page size is told back under its own name.
+    /// Whether answers repeat the page size under its parameter name.
     pub(super) echo: bool,
 }
 
-/// `NextToken` with a maximum; an empty token ends the listing.
+/// Paging by `NextToken` with a maximum page size; an empty token ends the listing.
 pub(super) fn tokens(rows: Vec<Value>, params: &Params, style: &TokenStyle, lose: bool) -> Result<Page, Refusal> {
     let size: usize = params.number(style.size)?.unwrap_or(style.size_default);
     if size == 0 || size > style.size_max {
@@ -83,7 +83,7 @@ pub(super) fn tokens(rows: Vec<Value>, params: &Params, style: &TokenStyle, lose
     Ok(Page { rows, fields })
 }
 
-/// The rows of a listing that are ever answered; `visible` when a total tells of the others.
+/// The rows of a listing that can be returned. `visible` says whether a total count reveals the lost ones.
 pub(super) fn kept<T>(mut rows: Vec<T>, size: usize, lose: bool, visible: bool) -> Vec<T> {
     if !lose || (!visible && rows.len() <= size) || rows.is_empty() {
         return rows;

@@ -2,7 +2,7 @@
 //!
 //! Empty values count as absent, booleans are read in any case, unknown parameters are ignored: as the real API does.
 
-use super::wire::Refusal;
+use super::refusal::Refusal;
 use ipnet::Ipv4Net;
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
@@ -13,13 +13,14 @@ const LIST_MAX: usize = 200;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Params {
     values: BTreeMap<String, String>,
-    /// Where these are in a call: nothing before its own, `Permissions[].` before a list's. Only the contract asks.
+    /// Path prefix of these parameters in their call: empty for the call's own, `Permissions[].` for members of a list,
+    /// `None` for parameters that the cloud built. Only the contract test uses it.
     #[cfg(test)]
     at: Option<String>,
 }
 
 impl Params {
-    /// Those of a call.
+    /// The parameters of a call.
     pub(super) fn new(values: BTreeMap<String, String>) -> Self {
         Self {
             values,
@@ -28,7 +29,7 @@ impl Params {
         }
     }
 
-    /// Those that the cloud itself puts together from a call in another form.
+    /// Parameters that the cloud itself builds from a call in another form.
     pub(super) fn made<const N: usize>(values: [(&str, String); N]) -> Self {
         Self {
             values: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
@@ -37,12 +38,12 @@ impl Params {
         }
     }
 
-    /// All of them, as they came.
+    /// All parameters, as received.
     pub(super) fn all(&self) -> &BTreeMap<String, String> {
         &self.values
     }
 
-    /// The value when it is there and not empty.
+    /// The trimmed value; `None` if it is absent or empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         #[cfg(test)]
         asked::note(self.at.as_deref(), name);
@@ -53,7 +54,7 @@ impl Params {
         self.values.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
-    /// These with others over them.
+    /// These parameters, overridden by `others`.
     pub(super) fn overlaid(mut self, others: &Params) -> Self {
         self.values.extend(others.values.clone());
         #[cfg(test)]
@@ -61,13 +62,13 @@ impl Params {
         self
     }
 
-    /// These with another value of one.
+    /// These parameters with the value of one replaced or added.
     pub(super) fn with(mut self, name: &str, value: &str) -> Self {
         self.values.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// These without some.
+    /// These parameters without the named ones.
     pub(super) fn without(mut self, names: &[&str]) -> Self {
         self.values.retain(|name, _| !names.contains(&name.as_str()));
         self
@@ -85,7 +86,7 @@ impl Params {
         })
     }
 
-    /// A number, when it is there.
+    /// The value as a number; `None` if it is absent, a refusal if it is not a number.
     pub(super) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Refusal> {
         self.get(name)
             .map(|value| {
@@ -100,7 +101,7 @@ impl Params {
             .transpose()
     }
 
-    /// True when it says so, in any case.
+    /// Whether the value is `true`, in any letter case.
     pub(super) fn yes(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
@@ -142,26 +143,26 @@ impl Params {
         found.into_values().collect()
     }
 
-    /// Whether the row's value is the one asked for; anything goes when nothing was asked for.
+    /// Whether a row's value matches the parameter, in any letter case. True if the parameter is absent.
     pub(super) fn wants(&self, name: &str, actual: &str) -> bool {
         self.get(name).is_none_or(|wanted| wanted.eq_ignore_ascii_case(actual))
     }
 
-    /// As [`Params::wants`], for parameters that take several values.
+    /// As [`Params::wants`], for parameters that take several values. Here letter case counts.
     pub(super) fn wants_one_of(&self, name: &str, actual: &str) -> bool {
         let wanted = self.list(name);
         wanted.is_empty() || wanted.iter().any(|one| one == actual)
     }
 }
 
-/// Reads an IPv4 block; a bare address is a block of one. Host bits are cleared when `masked`, refused otherwise.
+/// Reads an IPv4 block; a bare address is a /32. Host bits are cleared if `masked`, and refused otherwise.
 pub(super) fn read_block(text: &str, masked: bool) -> Option<Ipv4Net> {
     let net = text.parse::<Ipv4Net>().ok().or_else(|| text.parse::<Ipv4Addr>().ok().map(Ipv4Net::from))?;
     (masked || net.addr() == net.network()).then(|| net.trunc())
 }
 
-/// Names that handlers ask for, so that the contract can hold them against the SDKs' models. Calls are handled on one
-/// thread, in a test on the test's own.
+/// Parameter names that handlers read, so that the contract test can compare them with the SDKs' models. They are kept
+/// per thread, because a test handles its calls on its own thread.
 #[cfg(test)]
 pub(super) mod asked {
     use std::{cell::RefCell, collections::BTreeSet};
@@ -176,7 +177,7 @@ pub(super) mod asked {
         }
     }
 
-    /// What was asked for since the last time.
+    /// The names that handlers read since the previous call of `take`.
     pub(in crate::cloud) fn take() -> BTreeSet<String> {
         NAMES.take()
     }

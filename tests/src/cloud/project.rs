@@ -1,20 +1,23 @@
-//! From what is declared to what carries packets: pooled and ordered filters, routes in effect, links that carry.
+//! From the declared state to the data plane: pooled and ordered filters, effective routes, links that carry traffic.
 //!
-//! Facts: `network-semantics.md` §1 (pool of all groups, smaller priority first, drop wins ties, group sources match
-//! only within one VPC, basic groups let their members talk and let everything out), §2 (the vSwitch's own table;
-//! routes stay when their link is dead), §3 (both ends active or nothing passes), §4 (an ACL without entries in a
-//! direction filters nothing there). A transit router is a router of its own, an attachment a link to it (§7 of
-//! `alibaba-cloud-api.md`): its tables are looked up by the packet itself, so any of them are followed exactly.
+//! Facts: `SEMANTICS.md` §1 (rules of all groups are pooled, smaller priority first, drop wins ties; group
+//! sources match only within one VPC; basic groups let their members talk and allow all egress), §2 (the vSwitch's own
+//! table; routes stay when their link is down), §3 (nothing passes unless both ends are active), §4 (an ACL without
+//! entries in a direction filters nothing there). A transit router is a separate router, and an attachment is a link to
+//! it (`SEMANTICS.md` §6.2). The data plane does the lookups in the router's tables, so it follows any set of
+//! tables exactly.
 
 use super::{
-    actions::{bandwidth_mbit, entries_of, read_ports},
+    actions::{bandwidth_mbit, read_ports},
+    data_plane::guest_name,
     params::read_block,
+    routes::{entries_of, lookups_of},
     settle::passing,
     world::{
-        Acl, AclEntry, Business, Eni, Hop, Instance, InstanceState, PeeringState, Role, RouterInterface,
-        RouterInterfaceState, Rule, SecurityGroup, VSwitch, Vpc, World,
+        Acl, AclEntry, Business, Eni, Hop, InstanceState, PeeringState, Role, RouterInterface, RouterInterfaceState,
+        Rule, SecurityGroup, VSwitch, Vpc, World,
     },
-    world_cen::{Attached, Attachment, Stage, TransitRouter, lookups_of},
+    world_cen::{Attached, Attachment, Stage, TransitRouter},
 };
 use crate::desired::{
     AclPlane, Desired, EniPlane, Filter, HopPlane, InstancePlane, LinkPlane, Match, RoutePlane, TransitPlane,
@@ -39,12 +42,6 @@ pub(super) fn project(world: &World) -> Desired {
         .collect();
     let transits = world.cen.routers.values().map(|router| (router.id.clone(), transit_plane(world, router))).collect();
     Desired { vpcs, transits, instances, links }
-}
-
-/// What the plane calls an instance.
-pub(super) fn guest_name(world: &World, instance: &Instance) -> String {
-    let account = world.accounts.get(&instance.owner).map_or(instance.owner.as_str(), |account| &account.name);
-    format!("{account}.{}", instance.name)
 }
 
 fn links(world: &World) -> BTreeMap<String, LinkPlane> {
@@ -75,7 +72,7 @@ fn links(world: &World) -> BTreeMap<String, LinkPlane> {
     pairs.chain(peerings).chain(attachments).collect()
 }
 
-/// Its initiator's end is the VPC, or the router it was made at.
+/// The link of an attachment. Its initiator end is the VPC, or the transit router where a peer attachment was created.
 fn attachment_link(attachment: &Attachment) -> LinkPlane {
     let carries = attachment.stage == Stage::Here;
     let (from, to, rate) = match &attachment.to {
@@ -102,7 +99,7 @@ fn transit_plane(world: &World, router: &TransitRouter) -> TransitPlane {
     TransitPlane { arrivals: arrivals.collect(), tables: tables.collect() }
 }
 
-/// A change of size does not interrupt.
+/// Whether a router interface forwards. A change of its specification does not interrupt it.
 fn forwards(interface: &RouterInterface) -> bool {
     matches!(interface.state, RouterInterfaceState::Active | RouterInterfaceState::Modifying)
         && interface.business == Business::Normal
@@ -199,7 +196,7 @@ fn filter(world: &World, eni: &Eni, groups: &[&SecurityGroup], ingress: bool) ->
     Filter { members, rules, accept_by_default }
 }
 
-/// None for rules that concern IPv6 only.
+/// The match of a rule; `None` for rules that concern IPv6 only.
 fn rule_match(world: &World, eni: &Eni, rule: &Rule) -> Option<Match> {
     let peer = &rule.peer;
     let peers = if !peer.cidr.is_empty() {

@@ -1,23 +1,25 @@
-//! The cloud itself: the declared state over time, who may change it, and the plane that follows.
+//! The cloud itself: the declared state over time, who may change it, and the data plane that follows it.
 //!
-//! Changes come one at a time; a changing call returns when the plane has followed. Reads never wait. The only clock of
-//! the cloud is here. Which calls exist is decided in `actions`, what they mean on the wire of packets in `project`.
+//! Changes are serialised; a changing call returns when the data plane has applied the change. Reads wait only for
+//! state changes that are due, and for the counters of links. Only this module and `metadata` read the clock of the
+//! emulated cloud. `actions` decides which calls exist, `project` what they mean for packets.
 
 use super::{
     actions::{self, Call, Handler, MetricCall},
     auth,
+    data_plane::Apply,
     hand::Hand,
     keyring::{AGENT_ROLE, Caller, Identity, Keyring, Keys},
     lies::Lies,
     meter::{Meter, until_next_minute},
     project::project,
+    refusal::Refusal,
+    request::Request,
     settle::{next_due, settle},
     trail::{Recorded, Trail, event},
-    wire::{Refusal, Request},
     world::{Account, World},
 };
-use crate::desired::{BothWays, Desired};
-use futures_util::future::BoxFuture;
+use crate::desired::Desired;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::{
@@ -31,56 +33,19 @@ use std::{
 };
 use tokio::sync::{Notify, watch};
 
-/// States kept to answer as of an earlier time. Hours of a busy lab; beyond that the oldest are forgotten.
+/// Number of states kept for stale answers. That covers hours of a busy lab; beyond it the oldest are dropped.
 const HISTORY_MAX: usize = 4096;
 
-/// What makes the data plane follow.
-pub trait Apply: Send + Sync {
-    /// Returns when packets are treated as `desired` says.
-    fn apply(&self, desired: Arc<Desired>) -> BoxFuture<'_, anyhow::Result<()>>;
-
-    /// What links carried so far, by the key of [`Desired::links`]; nothing where no packets flow.
-    fn carried(&self) -> BoxFuture<'_, BTreeMap<String, BothWays>> {
-        Box::pin(std::future::ready(BTreeMap::new()))
-    }
-
-    /// Starts a script in a guest and does not wait for its end; there are no guests where no packets flow.
-    fn start(&self, script: Script) -> BoxFuture<'_, anyhow::Result<()>> {
-        Box::pin(std::future::ready(Err(anyhow::anyhow!("there is no guest behind {}", script.guest))))
-    }
-}
-
-/// A shell script for a guest.
-#[derive(Debug, Clone)]
-pub struct Script {
-    /// The instance, by the key of [`Desired::instances`].
-    pub guest: String,
-    /// Its text.
-    pub text: String,
-    /// How long it may run.
-    pub timeout: Duration,
-}
-
-/// No data plane: the control plane alone.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NullApply;
-
-impl Apply for NullApply {
-    fn apply(&self, _desired: Arc<Desired>) -> BoxFuture<'_, anyhow::Result<()>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-}
-
-/// How a cloud behaves.
+/// Parameters of a cloud.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// Equal seeds give equal ids to equal calls.
     pub seed: u64,
-    /// How long each passing state lasts (`Connecting`, `Stopping`, …).
+    /// How long each transitional state lasts (`Connecting`, `Stopping`, …).
     pub pace: Duration,
 }
 
-/// The cloud.
+/// The emulated cloud: declared state, keys, injected faults, recorded changes and link counters.
 pub struct Cloud {
     apply: Arc<dyn Apply>,
     states: RwLock<States>,
@@ -89,7 +54,7 @@ pub struct Cloud {
     lies: Mutex<BTreeMap<String, Lies>>,
     trail: Mutex<Trail>,
     meter: Mutex<Meter>,
-    /// How long each passing state lasts where an account's own pace does not say otherwise.
+    /// How long each transitional state lasts, unless the account has a pace of its own.
     pace: Mutex<Duration>,
     desired: watch::Sender<Arc<Desired>>,
     held: AtomicBool,
@@ -98,7 +63,7 @@ pub struct Cloud {
 
 struct States {
     current: Arc<World>,
-    /// Each with the time since which it held.
+    /// The states in order of time, the current one included, each with the time from which it is valid.
     history: VecDeque<(Timestamp, Arc<World>)>,
 }
 
@@ -122,7 +87,7 @@ impl Cloud {
         })
     }
 
-    /// The data plane that must exist, as it changes.
+    /// A receiver of the data plane that must exist, updated on every change.
     pub fn subscribe(&self) -> watch::Receiver<Arc<Desired>> {
         self.desired.subscribe()
     }
@@ -157,7 +122,7 @@ impl Cloud {
         self.keyring().trust(&account, role, &trusted);
     }
 
-    /// Ends a temporary key at once.
+    /// Makes a temporary key expire immediately.
     pub fn expire_key(&self, access_key_id: &str) {
         self.keyring().expire(access_key_id, Timestamp::now());
     }
@@ -167,18 +132,18 @@ impl Cloud {
         self.keyring().disable(access_key_id, disabled);
     }
 
-    /// How long each passing state lasts from now on; [`Cloud::drive`] must run.
+    /// Sets how long each transitional state lasts from now on; [`Cloud::drive`] must run.
     pub fn set_pace(&self, pace: Duration) {
         *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = pace;
     }
 
-    /// Replaces what the API of an account does to its readers.
+    /// Replaces the faults injected into the API of an account.
     pub fn set_lies(&self, account: &str, lies: Lies) {
         let account = self.account_id(account);
         self.lies_of_all().insert(account, lies);
     }
 
-    /// Adds to what the API of an account does to its readers.
+    /// Adds to the faults injected into the API of an account.
     pub fn add_lies(&self, account: &str, lies: Lies) {
         let account = self.account_id(account);
         let mut all = self.lies_of_all();
@@ -186,44 +151,45 @@ impl Cloud {
         all.insert(account, told.merged(lies));
     }
 
-    /// Does to an object of an account what no call of it does.
+    /// Applies a provider-side event to an object of an account, given by name or id.
     ///
     /// # Errors
-    /// That there is no such object, or that it knows no such state; or the plane's own, when it cannot follow.
+    /// Fails if the account has no such object, if the object cannot have the status, or if the data plane cannot apply
+    /// the change.
     pub async fn befall(&self, account: &str, hand: &Hand) -> anyhow::Result<()> {
         let account = self.account_id(account);
         self.edit(|world| hand.act(world, &account)).await?.map_err(anyhow::Error::msg)
     }
 
-    /// Whether group-sourced rules across VPCs are stored rather than refused, for every account.
+    /// Sets, for every account, whether rules that name a group of another VPC are stored instead of refused.
     pub async fn set_legacy_sg_auth(&self, on: bool) -> anyhow::Result<()> {
         self.edit(|world| world.legacy_sg_auth = on).await
     }
 
-    /// Forgets how the present state came about: stale answers never go behind it.
+    /// Drops all states before the current one: stale answers never show an older state.
     pub fn baseline(&self) {
         let mut states = self.states.write().unwrap_or_else(PoisonError::into_inner);
         let current = Arc::clone(&states.current);
         states.history = VecDeque::from([(Timestamp::now(), current)]);
     }
 
-    /// Calls stop waiting for the plane, until [`Cloud::release`].
+    /// Stops applying changes to the data plane until [`Cloud::release`]: calls return without waiting for it.
     pub fn hold(&self) {
         self.held.store(true, Ordering::SeqCst);
     }
 
-    /// Makes the plane follow everything since [`Cloud::hold`], and calls wait for it again.
+    /// Applies all changes since [`Cloud::hold`] to the data plane; calls wait for it again.
     pub async fn release(&self) -> anyhow::Result<()> {
         self.held.store(false, Ordering::SeqCst);
         self.edit(|_| ()).await
     }
 
-    /// Changes the state in a way that no API offers.
+    /// Changes the declared state in a way that no API call offers.
     pub async fn edit<T>(&self, change: impl FnOnce(&mut World) -> T) -> anyhow::Result<T> {
         self.change(|world, _| Ok(change(world))).await.map_err(|refusal| anyhow::anyhow!(refusal.message))
     }
 
-    /// Makes and starts an instance with the role of agents; account by name or id.
+    /// Creates a running instance with the RAM role of agents; account by name or id.
     pub async fn create_instance(
         &self,
         account: &str,
@@ -246,8 +212,8 @@ impl Cloud {
             .map_err(|refusal| anyhow::anyhow!("{}: {}", refusal.code, refusal.message))
     }
 
-    /// Carries out state changes when they are due, and reads the counters of links as each minute begins. Needed with
-    /// a pace and with a data plane; runs until dropped.
+    /// Carries out state changes when they are due, and reads the counters of links at the start of each minute. Needed
+    /// with a pace and with a data plane; runs until dropped.
     pub async fn drive(self: Arc<Self>) {
         self.read_counters().await;
         loop {
@@ -448,7 +414,7 @@ fn denied(product: &str, action: &str, caller: &super::keyring::Caller) -> Refus
         "AuthPrincipalType": "AssumedRoleUser",
         "AuthPrincipalDisplayName": principal,
         "NoPermissionType": "ImplicitDeny",
-        // RAM knows the product by another name than the API does.
+        // RAM names actions `<product>:<ApiName>` (`API.md` §7).
         "AuthAction": format!("{product}:{action}"),
     });
     Refusal { denied: Some(detail), ..Refusal::new(403, "Forbidden.RAM", message) }

@@ -1,81 +1,14 @@
-//! State changes that take their time: `Connecting` → `Active`, `Stopping` → `Stopped`, …
+//! State changes that take time: `Connecting` → `Active`, `Stopping` → `Stopped`, …
 //!
-//! A call enters the passing state and leaves a transition behind; [`settle`] carries out those that are due. How long
-//! each takes is the cloud's pace, nought by default. Objects whose passing states say nothing but that the last call
-//! is not done yet (`Pending`, `Creating`, `Deleting`, …) have no field for them: their transition is the state.
-//! Nothing here reads the clock.
+//! A call puts an object into the transitional state and schedules a transition; [`settle`] carries out those that are
+//! due. Each takes as long as the cloud's pace says, which is zero by default. Some transitional states only say that
+//! the last call is not completed yet (`Pending`, `Creating`, `Deleting`, …). Objects have no field for these: the
+//! scheduled transition is the state. The module does not read the clock.
 
-use super::{
-    world::{InstanceState, PeeringState, RouterInterfaceState, World},
-    world_cen::CenChange,
-};
+use super::world::{Change, World};
 use jiff::Timestamp;
 
-/// A change that is due at a time.
-#[derive(Debug, Clone)]
-pub(super) struct Transition {
-    pub(super) due: Timestamp,
-    pub(super) change: Change,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Change {
-    Interface {
-        id: String,
-        to: RouterInterfaceState,
-    },
-    InterfaceGone {
-        id: String,
-    },
-    Instance {
-        id: String,
-        to: InstanceState,
-    },
-    /// Shows `status` until then, and nothing more.
-    Shown {
-        id: String,
-        status: &'static str,
-    },
-    Peering {
-        id: String,
-        to: PeeringState,
-    },
-    PeeringGone {
-        id: String,
-    },
-    RouteGone {
-        table: String,
-        id: String,
-    },
-    TableGone {
-        id: String,
-    },
-    EniGone {
-        id: String,
-    },
-    /// An object of Cloud Enterprise Network.
-    Cen(CenChange),
-}
-
-impl Change {
-    /// Whether it is under way on the object with this id.
-    pub(super) fn is_of(&self, object: &str) -> bool {
-        match self {
-            Self::Interface { id, .. }
-            | Self::InterfaceGone { id }
-            | Self::Instance { id, .. }
-            | Self::Shown { id, .. }
-            | Self::Peering { id, .. }
-            | Self::PeeringGone { id }
-            | Self::RouteGone { id, .. }
-            | Self::TableGone { id }
-            | Self::EniGone { id } => id == object,
-            Self::Cen(_) => false,
-        }
-    }
-}
-
-/// Carries out what is due; says whether anything was.
+/// Carries out the transitions that are due; returns whether there were any.
 pub(super) fn settle(world: &mut World, now: Timestamp) -> bool {
     let (due, later): (Vec<_>, Vec<_>) =
         std::mem::take(&mut world.transitions).into_iter().partition(|one| one.due <= now);
@@ -124,7 +57,7 @@ pub(super) fn settle(world: &mut World, now: Timestamp) -> bool {
     any
 }
 
-/// The passing state that an object without a field for it is in; the latest call's when there are several.
+/// The transitional state of an object that has no field for it; the state of the latest call if there are several.
 pub(super) fn passing(world: &World, object: &str) -> Option<&'static str> {
     world.transitions.iter().rev().find_map(|transition| match &transition.change {
         Change::Shown { id, status } if id == object => Some(*status),

@@ -1,7 +1,7 @@
-//! Both signatures of the OpenAPI: ACS3-HMAC-SHA256 and the RPC one with HMAC-SHA1 (`alibaba-cloud-api.md` §5).
+//! Both signatures of the OpenAPI: ACS3-HMAC-SHA256 and the RPC one with HMAC-SHA1 (`API.md` §3).
 //!
-//! Used by the cloud to check and by the lab's own caller to sign. Known answers come from the official SDKs
-//! (`tests/testdata/signature-vectors.json`). Knows neither keys nor clocks.
+//! The cloud uses it to check signatures, the lab's own client to sign. The test vectors come from the official SDKs
+//! (`tests/testdata/signature-vectors.json`). The module knows neither keys nor clocks.
 
 use base64::Engine as _;
 use hmac::{Hmac, KeyInit, Mac};
@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 pub(super) const ACS3: &str = "ACS3-HMAC-SHA256";
 
-/// RFC 3986: unreserved characters stay, all else is `%XX` over UTF-8.
+/// Percent-encoding of RFC 3986: unreserved characters stay, every other UTF-8 byte becomes `%XX`.
 pub(super) fn percent(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -24,7 +24,7 @@ pub(super) fn percent(text: &str) -> String {
     out
 }
 
-/// Decodes `a=b&c=d` where `+` is a space, as queries and form bodies have it.
+/// Decodes `a=b&c=d`, with `+` as a space, as in queries and form bodies.
 pub(super) fn decode_form(text: &str) -> BTreeMap<String, String> {
     text.split('&')
         .filter(|pair| !pair.is_empty())
@@ -70,7 +70,7 @@ pub(super) fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// A request as ACS3 sees it. `headers` are the signed ones: lower-case names, sorted.
+/// The parts of a request that ACS3 signs. `headers` are the signed ones: lower-case names, sorted.
 pub(super) struct Acs3<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
@@ -105,7 +105,7 @@ impl Acs3<'_> {
     }
 }
 
-/// What the RPC signature covers: every parameter but `Signature`.
+/// The string that the RPC signature covers: every parameter except `Signature`.
 pub(super) fn rpc_string_to_sign(method: &str, params: &BTreeMap<String, String>) -> String {
     let mut signed = params.clone();
     signed.remove("Signature");

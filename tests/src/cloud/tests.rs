@@ -1,4 +1,4 @@
-//! The cloud as outside clients meet it: over HTTP on loopback, signed.
+//! Tests of the cloud from a client's view: signed requests over HTTP on loopback.
 
 mod authentication;
 mod contract;
@@ -22,13 +22,13 @@ use std::{
     sync::Arc,
 };
 
-/// A cloud behind a real socket, with the tutorial's two accounts.
+/// A cloud behind a real socket, with the two accounts of the tutorial.
 pub(super) struct Bench {
     pub(super) cloud: Arc<Cloud>,
     pub(super) endpoint: String,
     pub(super) a: Keys,
     pub(super) b: Keys,
-    /// Actions that were carried out, for the contract.
+    /// Actions that succeeded, as `product:Action`, for the contract test.
     pub(super) called: RefCell<BTreeSet<String>>,
 }
 
@@ -57,8 +57,8 @@ impl Bench {
         Self { cloud, endpoint, a, b, called: RefCell::default() }
     }
 
-    /// `line` is `product:Action Name=value Name=value`. What is asked for and what is answered is held against the
-    /// official SDKs' models.
+    /// Makes a call; `line` is `product:Action Name=value Name=value`. The parameters that the handler reads and the
+    /// fields of the answer are checked against the official SDKs' models.
     pub(super) async fn call(&self, keys: &Keys, line: &str) -> Result<Value, ApiError> {
         let mut words = line.split_whitespace();
         let (product, action) = words.next().and_then(|word| word.split_once(':')).expect("product:Action");
@@ -80,7 +80,7 @@ impl Bench {
         self.call(keys, line).await.unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 
-    /// The code with which a call is refused.
+    /// The code with which a call is refused; panics if the call succeeds.
     pub(super) async fn refused(&self, keys: &Keys, line: &str) -> String {
         match self.call(keys, line).await {
             Err(error) => error.code().unwrap_or_else(|| panic!("{line}: {error}")).to_owned(),
@@ -111,7 +111,7 @@ impl Bench {
         (a, b)
     }
 
-    /// Steps 1 to 4 of the tutorial; the ids of the two router interfaces.
+    /// Steps 1 to 4 of the tutorial; returns the ids of the two router interfaces.
     pub(super) async fn connected(&self, a: &Side, b: &Side) -> (String, String) {
         let (near, far) = self.interfaces(a, b).await;
         self.introduce(&self.b, &far, &near, &a.vrouter, A).await;
@@ -120,7 +120,7 @@ impl Bench {
         (near, far)
     }
 
-    /// Steps 1 and 2.
+    /// Steps 1 and 2 of the tutorial: creates both router interfaces and returns their ids.
     pub(super) async fn interfaces(&self, a: &Side, b: &Side) -> (String, String) {
         let line = format!(
             "vpc:CreateRouterInterface Role=InitiatingSide Spec=Mini.2 RouterType=VRouter RouterId={} OppositeRegionId=cn-beijing",
@@ -142,14 +142,14 @@ impl Bench {
         self.ok(keys, &line).await;
     }
 
-    /// A role's key, by way of the metadata service's own issue.
+    /// The key of the agent role of a side's instance, issued as the metadata service does.
     pub(super) fn role_keys(&self, side: &Side, account: &str) -> Keys {
         let now = jiff::Timestamp::now();
         self.cloud.keyring().of_instance(account, "pingtong-agent", &side.instance, now).keys
     }
 }
 
-/// Ids of one side.
+/// Ids of the objects of one side.
 pub(super) struct Side {
     pub(super) vpc: String,
     pub(super) vrouter: String,

@@ -1,26 +1,29 @@
-//! What was changed, by whom: every writing call of an account, also a refused one, as ActionTrail records it
-//! (`alibaba-cloud-api.md` §8).
+//! What was changed and by whom: every writing call of an account, refused ones included, as ActionTrail records it
+//! (`API.md` §9).
 //!
-//! Reads and calls whose signature does not hold are not recorded, nor calls of STS, which change no object. Events are
-//! there at once, the real service takes minutes. Memory is bounded by count and by size; the oldest go first.
-//! The type and name of the resource follow from the ids in a call, which is the lab's own reading.
+//! Not recorded are reads, calls that fail authentication, and STS calls, which change no object. Events are visible
+//! immediately; the real service takes minutes. Memory is bounded by number and by size of events; the oldest are
+//! dropped first. The lab derives the type and name of the resource from the ids in a call; that is its own
+//! interpretation.
 
 use super::{
     keyring::{Caller, Identity},
-    wire::{Refusal, Request},
+    refusal::Refusal,
+    request::Request,
+    world_words::time,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Events kept per account: a busy lab's day.
+/// Maximum number of events per account: a day of a busy lab.
 const EVENTS_MAX: usize = 10_000;
-/// Bytes of JSON kept per account.
+/// Maximum JSON size of the events of an account, in bytes.
 const BYTES_MAX: usize = 16 << 20;
-/// Characters kept of one parameter.
+/// Maximum length kept of a parameter's value, in characters.
 const VALUE_MAX: usize = 1024;
 
-/// Parameters of the wire rather than of the call.
+/// Parameters of the protocol, which are not arguments of the call. Events leave them out.
 const OF_THE_WIRE: [&str; 12] = [
     "Action",
     "Version",
@@ -36,7 +39,7 @@ const OF_THE_WIRE: [&str; 12] = [
     "ClientToken",
 ];
 
-/// Resource types by what ids begin with, longer beginnings first.
+/// Resource types by id prefix, longer prefixes first.
 const RESOURCES: [(&str, &str); 15] = [
     ("tr-attach-", "ACS::CEN::TransitRouterAttachment"),
     ("nacl-", "ACS::VPC::NetworkAcl"),
@@ -57,7 +60,7 @@ const RESOURCES: [(&str, &str); 15] = [
 
 /// One recorded call.
 pub(super) struct Event {
-    /// Grows by one; pages go by it, so that new events push none off a page.
+    /// Sequence number in the account. Page tokens refer to it, so that new events do not shift pages.
     pub(super) number: u64,
     pub(super) at: Timestamp,
     pub(super) fields: Value,
@@ -76,7 +79,7 @@ struct Log {
 pub(super) struct Trail(BTreeMap<String, Log>);
 
 impl Trail {
-    /// What an account's calls left, the oldest first.
+    /// The events of an account, the oldest first.
     pub(super) fn of(&self, account: &str) -> impl DoubleEndedIterator<Item = &Event> {
         self.0.get(account).into_iter().flat_map(|log| &log.events)
     }
@@ -94,19 +97,19 @@ impl Trail {
     }
 }
 
-/// A call as it came and as it ended.
+/// A call and its outcome.
 pub(super) struct Recorded<'a> {
     pub(super) request: &'a Request,
     pub(super) product: &'a str,
     pub(super) action: &'a str,
     pub(super) caller: &'a Caller,
-    /// Id of the key, and when it was issued.
+    /// Id of the access key, and when it was issued.
     pub(super) key: (&'a str, Timestamp),
     pub(super) at: Timestamp,
     pub(super) outcome: &'a Result<Value, Refusal>,
 }
 
-/// A call as an event.
+/// The ActionTrail event of a call.
 pub(super) fn event(call: &Recorded<'_>) -> Value {
     let parameters: Map<String, Value> = call
         .request
@@ -123,7 +126,7 @@ pub(super) fn event(call: &Recorded<'_>) -> Value {
     let mut fields = json!({
         "eventId": uuid::Uuid::now_v7().to_string().to_uppercase(),
         "eventVersion": "1",
-        "eventTime": super::actions::time(call.at),
+        "eventTime": time(call.at),
         "eventName": call.action,
         "eventRW": "Write",
         "eventType": "ApiCall",
@@ -166,12 +169,12 @@ fn identity(call: &Recorded<'_>) -> Value {
         "userName": user,
         "accessKeyId": call.key.0,
         "sessionContext": {
-            "attributes": { "creationDate": super::actions::time(call.key.1), "mfaAuthenticated": "false" },
+            "attributes": { "creationDate": time(call.key.1), "mfaAuthenticated": "false" },
         },
     })
 }
 
-/// How events spell a product.
+/// The name of a product as events spell it.
 fn service_name(product: &str) -> &str {
     match product {
         "vpc" => "Vpc",
@@ -182,7 +185,7 @@ fn service_name(product: &str) -> &str {
     }
 }
 
-/// The ids among some values, by the type of what they name.
+/// The resource ids among some values, by resource type.
 fn resources<'a>(values: impl Iterator<Item = &'a Value>) -> BTreeMap<&'static str, Vec<String>> {
     let mut found: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
     for text in values.filter_map(Value::as_str).flat_map(|text| text.split(',')) {

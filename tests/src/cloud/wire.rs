@@ -1,9 +1,9 @@
-//! The OpenAPI endpoint: one path, GET and POST, all products, told apart by action and version.
+//! The OpenAPI endpoint: one path for all products, GET and POST. Action and version select the call.
 //!
 //! Parameters come from the query and from a form body; answers and errors have the documented JSON shapes. XML, which
-//! the RPC form allows, is not spoken.
+//! the RPC form allows, is not supported.
 
-use super::{params::Params, service::Cloud, signature::decode_form};
+use super::{params::Params, refusal::Refusal, request::Request, service::Cloud, signature::decode_form};
 use axum::{
     Router,
     body::Bytes,
@@ -13,65 +13,15 @@ use axum::{
     routing::any,
 };
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
 
-/// Largest body in bytes; the largest call of the documents, a hundred rules, is a tenth of it.
+/// Maximum body size in bytes. The largest documented call, one hundred rules, has a tenth of it.
 pub(super) const BODY_MAX: usize = 1 << 20;
 
-/// The wait that flow control asks for, in milliseconds. By this header the SDKs know a throttled call.
+/// Value of `x-acs-retry-after` in milliseconds. The SDKs recognise a throttled call by this header.
 const RETRY_AFTER_MS: HeaderValue = HeaderValue::from_static("200");
 
-/// An error as the API answers it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Refusal {
-    pub(super) status: u16,
-    pub(super) code: String,
-    pub(super) message: String,
-    /// `AccessDeniedDetail` of RAM denials.
-    pub(super) denied: Option<Value>,
-}
-
-impl Refusal {
-    pub(super) fn new(status: u16, code: &str, message: &str) -> Self {
-        Self { status, code: code.to_owned(), message: message.to_owned(), denied: None }
-    }
-}
-
-/// A request, decoded but not yet trusted.
-pub(super) struct Request {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) query: BTreeMap<String, String>,
-    /// The id it is answered under.
-    pub(super) id: String,
-    /// Where it came from, when the server tells.
-    pub(super) source: Option<IpAddr>,
-    headers: HeaderMap,
-    pub(super) body: Bytes,
-    /// Query and form together.
-    pub(super) params: Params,
-}
-
-impl Request {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-
-    /// In a header for ACS3, a parameter for RPC.
-    pub(super) fn action(&self) -> Option<&str> {
-        self.header("x-acs-action").or_else(|| self.params.get("Action"))
-    }
-
-    pub(super) fn version(&self) -> Option<&str> {
-        self.header("x-acs-version").or_else(|| self.params.get("Version"))
-    }
-}
-
-/// The endpoint.
+/// The HTTP router of the endpoint.
 pub fn router(cloud: Arc<Cloud>) -> Router {
     Router::new().route("/", any(answer)).layer(DefaultBodyLimit::max(BODY_MAX)).with_state(cloud)
 }

@@ -1,9 +1,13 @@
-//! The declared state: every object of every account, as the owners' calls have left it.
+//! The declared state: every object of every account, as the calls of the owners have left it.
 //!
-//! It holds what was asked for, not what the wire says about it (`actions`) nor what carries packets (`project`).
-//! System routes are not stored: they follow from the vSwitches. Ids are plain text here, as on the vendor's side.
+//! It holds what was requested, with the changes of state that are due later, not how the API reports it (`actions`)
+//! nor what carries packets (`project`). System routes are not stored: `routes` computes them from the vSwitches. Ids
+//! are plain text here, as in the vendor's API.
 
-use super::{ids::IdMaker, world_cen::CenWorld};
+use super::{
+    ids::IdMaker,
+    world_cen::{CenChange, CenWorld},
+};
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use std::{collections::BTreeMap, net::Ipv4Addr};
@@ -35,10 +39,11 @@ pub struct World {
     pub enis: BTreeMap<String, Eni>,
     /// Cloud Enterprise Network.
     pub cen: CenWorld,
-    /// Whether group-sourced rules across VPCs are stored. They match nothing either way (`network-semantics.md` §0).
+    /// Whether rules that name a group of another VPC are stored instead of refused. They match nothing either way
+    /// (`SEMANTICS.md` §1.2).
     pub legacy_sg_auth: bool,
     pub(super) make: IdMaker,
-    pub(super) transitions: Vec<super::settle::Transition>,
+    pub(super) transitions: Vec<Transition>,
 }
 
 /// An account.
@@ -46,7 +51,7 @@ pub struct World {
 pub struct Account {
     /// Numeric id.
     pub id: String,
-    /// The name topologies use.
+    /// Name of the account in topologies.
     pub name: String,
 }
 
@@ -55,23 +60,23 @@ pub struct Account {
 pub struct Vpc {
     /// `vpc-…`
     pub id: String,
-    /// Account id.
+    /// Id of the account that owns it.
     pub owner: String,
-    /// Region.
+    /// Region id, for example `cn-qingdao`.
     pub region: String,
-    /// Name.
+    /// Name given by the owner; empty if unset.
     pub name: String,
-    /// Description.
+    /// Description given by the owner; empty if unset.
     pub description: String,
-    /// Primary block.
+    /// Primary IPv4 block.
     pub cidr: Ipv4Net,
-    /// Further blocks.
+    /// Secondary IPv4 blocks.
     pub secondary: Vec<Ipv4Net>,
     /// `vrt-…`
     pub vrouter: String,
-    /// The table bound to every vSwitch that has no other.
+    /// Id of the system route table, which is bound to every vSwitch that has no other.
     pub system_table: String,
-    /// When it was made.
+    /// Time of creation.
     pub created: Timestamp,
 }
 
@@ -80,25 +85,25 @@ pub struct Vpc {
 pub struct VSwitch {
     /// `vsw-…`
     pub id: String,
-    /// Account id.
+    /// Id of the account that owns it.
     pub owner: String,
-    /// Region.
+    /// Region id, for example `cn-qingdao`.
     pub region: String,
-    /// Name.
+    /// Name given by the owner; empty if unset.
     pub name: String,
-    /// Description.
+    /// Description given by the owner; empty if unset.
     pub description: String,
-    /// Its VPC.
+    /// Id of its VPC.
     pub vpc: String,
-    /// Zone.
+    /// Zone id, for example `cn-qingdao-b`.
     pub zone: String,
-    /// Block.
+    /// IPv4 block.
     pub cidr: Ipv4Net,
-    /// The table in effect.
+    /// Id of the route table in effect.
     pub table: String,
-    /// The network ACL bound to it.
+    /// Id of the network ACL bound to it; `None` if there is no ACL.
     pub acl: Option<String>,
-    /// When it was made.
+    /// Time of creation.
     pub created: Timestamp,
 }
 
@@ -107,28 +112,28 @@ pub struct VSwitch {
 pub struct RouteTable {
     /// `vtb-…`
     pub id: String,
-    /// Account id.
+    /// Id of the account that owns it.
     pub owner: String,
-    /// Region.
+    /// Region id, for example `cn-qingdao`.
     pub region: String,
-    /// Name.
+    /// Name given by the owner; empty if unset.
     pub name: String,
-    /// Description.
+    /// Description given by the owner; empty if unset.
     pub description: String,
-    /// Its VPC.
+    /// Id of its VPC.
     pub vpc: String,
     /// Whether it is the VPC's system table.
     pub system: bool,
     /// Custom entries.
     pub entries: Vec<RouteEntry>,
-    /// When it was made.
+    /// Time of creation.
     pub created: Timestamp,
 }
 
-/// Who made a route.
+/// Who created a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The cloud: vSwitches and the service range.
+    /// The cloud: routes to vSwitches and to the service range.
     System,
     /// The owner.
     Custom,
@@ -141,15 +146,15 @@ pub enum Origin {
 pub struct RouteEntry {
     /// `rte-…`
     pub id: String,
-    /// Name.
+    /// Name given by the owner; empty if unset.
     pub name: String,
-    /// Description.
+    /// Description given by the owner; empty if unset.
     pub description: String,
     /// Destination.
     pub destination: Ipv4Net,
     /// Next hops; several mean ECMP.
     pub hops: Vec<Hop>,
-    /// Who made it.
+    /// Who created it.
     pub origin: Origin,
     /// `Available`, or a state in which it does not forward (`Pending`, `Modifying`).
     pub status: String,
@@ -164,65 +169,65 @@ pub struct Hop {
     pub id: String,
     /// Weight in ECMP.
     pub weight: u32,
-    /// Whether the cloud holds it usable; what is sent to one that is not is dropped.
+    /// Whether the cloud considers it usable. Packets to an unusable next hop are dropped.
     pub enabled: bool,
 }
 
-/// Which end of a router interface pair.
+/// The role of a router interface in its pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Connects.
+    /// The end that starts the connection.
     Initiating,
-    /// Is connected to.
+    /// The end that is connected to.
     Accepting,
 }
 
-/// State of a router interface (`network-semantics.md` §3.2).
+/// State of a router interface (`SEMANTICS.md` §3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouterInterfaceState {
-    /// Made, not connected.
+    /// Created, not connected.
     Idle,
     /// The initiating end while connecting.
     Connecting,
     /// The accepting end while connecting.
     AcceptingConnecting,
-    /// Coming back from `Inactive`.
+    /// Changing from `Inactive` to `Active`.
     Activating,
-    /// Carries packets when both ends are.
+    /// In service; the link carries packets if both ends are active.
     Active,
     /// Its specification is changing.
     Modifying,
-    /// Being frozen.
+    /// Changing from `Active` to `Inactive`.
     Deactivating,
-    /// Frozen.
+    /// Deactivated; carries nothing.
     Inactive,
-    /// Going away.
+    /// Being deleted.
     Deleting,
 }
 
-/// Business state.
+/// Business status: whether the cloud has locked an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Business {
-    /// Paid and allowed.
+    /// Paid and not locked.
     Normal,
-    /// Unpaid.
+    /// Locked because of an unpaid bill.
     FinancialLocked,
-    /// Locked for security.
+    /// Locked for security reasons.
     SecurityLocked,
 }
 
-/// What a router interface believes of its other end. Empty text is unset.
+/// The opposite end as a router interface declares it. Empty text is unset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Opposite {
-    /// Region.
+    /// Region id, for example `cn-qingdao`.
     pub region: String,
     /// Router interface id.
     pub interface: String,
-    /// Router id.
+    /// Id of the router that the opposite interface is on.
     pub router: String,
     /// `VRouter` or `VBR`.
     pub router_type: String,
-    /// Account id.
+    /// Id of the account that owns it.
     pub owner: String,
 }
 
@@ -231,50 +236,50 @@ pub struct Opposite {
 pub struct RouterInterface {
     /// `ri-…`
     pub id: String,
-    /// Account id.
+    /// Id of the account that owns it.
     pub owner: String,
-    /// Region.
+    /// Region id, for example `cn-qingdao`.
     pub region: String,
-    /// Name.
+    /// Name given by the owner; empty if unset.
     pub name: String,
-    /// Description.
+    /// Description given by the owner; empty if unset.
     pub description: String,
-    /// Which end.
+    /// Initiating or accepting end.
     pub role: Role,
-    /// `Mini.2` … `Xlarge.1`, or `Negative`.
+    /// Specification: `Mini.2` … `Xlarge.1`, or `Negative` for the accepting end.
     pub spec: String,
-    /// The router it is on.
+    /// Id of the VPC router it is on.
     pub router: String,
-    /// The VPC of that router.
+    /// Id of the VPC of that router.
     pub vpc: String,
-    /// State.
+    /// State of the interface.
     pub state: RouterInterfaceState,
-    /// Business state.
+    /// Business status.
     pub business: Business,
-    /// The other end as declared.
+    /// The opposite end as declared.
     pub opposite: Opposite,
-    /// Health check source and target.
+    /// Source and target address of the health check; empty if unset.
     pub health_check: (String, String),
-    /// Health check threshold and rate.
+    /// Threshold and rate of the health check (`HcThreshold`, `HcRate`).
     pub health_check_pace: (u32, u32),
-    /// When it was made.
+    /// Time of creation.
     pub created: Timestamp,
-    /// When it was connected.
+    /// When it was connected; `None` if it never was.
     pub connected: Option<Timestamp>,
-    /// When it was last changed.
+    /// Time of the last change.
     pub modified: Timestamp,
 }
 
 /// State of a VPC peering connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeeringState {
-    /// Waits for the acceptor.
+    /// Waits for the acceptor's decision.
     Accepting,
     /// Carries packets.
     Activated,
-    /// The acceptor refused.
+    /// The acceptor rejected it.
     Rejected,
-    /// Nobody accepted it in time.
+    /// The acceptor did not accept it in time.
     Expired,
 }
 
@@ -283,35 +288,35 @@ pub enum PeeringState {
 pub struct Peering {
     /// `pcc-…`
     pub id: String,
-    /// Name.
+    /// Name given by the owner; empty if unset.
     pub name: String,
-    /// Description.
+    /// Description given by the owner; empty if unset.
     pub description: String,
     /// Account id of the initiator.
     pub owner: String,
     /// Region of the initiator.
     pub region: String,
-    /// VPC of the initiator.
+    /// VPC id of the initiator.
     pub vpc: String,
     /// Account id of the acceptor.
     pub accepting_owner: String,
     /// Region of the acceptor.
     pub accepting_region: String,
-    /// VPC of the acceptor.
+    /// VPC id of the acceptor.
     pub accepting_vpc: String,
-    /// Mbit/s; none is unlimited.
+    /// Bandwidth in Mbit/s; `None` is unlimited.
     pub bandwidth: Option<u32>,
-    /// State.
+    /// State of the connection.
     pub state: PeeringState,
-    /// Business state.
+    /// Business status.
     pub business: Business,
-    /// When it was made.
+    /// Time of creation.
     pub created: Timestamp,
-    /// When it was last changed.
+    /// Time of the last change.
     pub modified: Timestamp,
 }
 
-/// The far end of a rule. Empty text is unset; of several, the first that is set counts.
+/// The far end of a rule. Empty text is unset. A block takes precedence over a group, and a group over a prefix list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Peer {
     /// IPv4 block as given.
@@ -331,27 +336,27 @@ pub struct Peer {
 pub struct Rule {
     /// `sgr-…`
     pub id: String,
-    /// Ingress or egress.
+    /// True for ingress, false for egress.
     pub ingress: bool,
-    /// Accept or drop.
+    /// True to accept, false to drop.
     pub accept: bool,
-    /// 1 to 100, smaller wins.
+    /// Priority from 1 to 100; the smaller number takes precedence.
     pub priority: u8,
     /// `TCP`, `UDP`, `ICMP`, `GRE`, `ALL` or a number.
     pub protocol: String,
-    /// Destination ports, `a/b` or `-1/-1`.
+    /// Destination ports, `a/b`, or `-1/-1` for any.
     pub ports: String,
-    /// Source ports, as given.
+    /// Source ports, as given; empty if unset.
     pub source_ports: String,
     /// Far end.
     pub peer: Peer,
-    /// Near end, IPv4, as given.
+    /// IPv4 block of the near end, as given; empty if unset.
     pub own_cidr: String,
-    /// Near end, IPv6, as given.
+    /// IPv6 block of the near end, as given; empty if unset.
     pub own_cidr6: String,
-    /// Description.
+    /// Description given by the owner; empty if unset.
     pub description: String,
-    /// When it was made.
+    /// Time of creation.
     pub created: Timestamp,
 }
 
@@ -360,15 +365,15 @@ pub struct Rule {
 pub struct SecurityGroup {
     /// `sg-…`
     pub id: String,
-    /// Account id.
+    /// Id of the account that owns it.
     pub owner: String,
-    /// Region.
+    /// Region id, for example `cn-qingdao`.
     pub region: String,
-    /// Name.
+    /// Name given by the owner; empty if unset.
     pub name: String,
-    /// Description.
+    /// Description given by the owner; empty if unset.
     pub description: String,
-    /// Its VPC.
+    /// Id of its VPC.
     pub vpc: String,
     /// Enterprise (advanced) rather than basic.
     pub enterprise: bool,
@@ -376,7 +381,7 @@ pub struct SecurityGroup {
     pub inner_accept: bool,
     /// Rules, in the order they were added.
     pub rules: Vec<Rule>,
-    /// When it was made.
+    /// Time of creation.
     pub created: Timestamp,
 }
 
@@ -385,21 +390,21 @@ pub struct SecurityGroup {
 pub struct PrefixList {
     /// `pl-…`
     pub id: String,
-    /// Account id.
+    /// Id of the account that owns it.
     pub owner: String,
-    /// Region.
+    /// Region id, for example `cn-qingdao`.
     pub region: String,
-    /// Name.
+    /// Name given by the owner; empty if unset.
     pub name: String,
-    /// Description.
+    /// Description given by the owner; empty if unset.
     pub description: String,
     /// `IPv4` or `IPv6`.
     pub family: String,
-    /// Room for entries.
+    /// Maximum number of entries.
     pub entries_max: u32,
-    /// Blocks with descriptions.
+    /// Pairs of block and description.
     pub entries: Vec<(String, String)>,
-    /// When it was made.
+    /// Time of creation.
     pub created: Timestamp,
 }
 
@@ -408,19 +413,19 @@ pub struct PrefixList {
 pub struct AclEntry {
     /// `nae-…`
     pub id: String,
-    /// Name.
+    /// Name given by the owner; empty if unset.
     pub name: String,
-    /// Description.
+    /// Description given by the owner; empty if unset.
     pub description: String,
-    /// Accept or drop.
+    /// True to accept, false to drop.
     pub accept: bool,
     /// `all`, `icmp`, `gre`, `tcp`, `udp`.
     pub protocol: String,
-    /// Destination ports.
+    /// Destination ports, `a/b`, or `-1/-1` for any.
     pub ports: String,
-    /// Far end.
+    /// IPv4 block of the far end.
     pub cidr: Ipv4Net,
-    /// Made by the cloud at creation rather than by the owner.
+    /// Whether its type is `system` (made by the cloud) instead of `custom`.
     pub system: bool,
 }
 
@@ -429,21 +434,21 @@ pub struct AclEntry {
 pub struct Acl {
     /// `nacl-…`
     pub id: String,
-    /// Account id.
+    /// Id of the account that owns it.
     pub owner: String,
-    /// Region.
+    /// Region id, for example `cn-qingdao`.
     pub region: String,
-    /// Name.
+    /// Name given by the owner; empty if unset.
     pub name: String,
-    /// Description.
+    /// Description given by the owner; empty if unset.
     pub description: String,
-    /// Its VPC.
+    /// Id of its VPC.
     pub vpc: String,
-    /// Towards the vSwitch, in order.
+    /// Entries for packets towards the vSwitch, in order of evaluation.
     pub ingress: Vec<AclEntry>,
-    /// From the vSwitch, in order.
+    /// Entries for packets from the vSwitch, in order of evaluation.
     pub egress: Vec<AclEntry>,
-    /// When it was made.
+    /// Time of creation.
     pub created: Timestamp,
 }
 
@@ -452,11 +457,11 @@ pub struct Acl {
 pub enum InstanceState {
     /// Being started.
     Starting,
-    /// Runs.
+    /// Running.
     Running,
     /// Being stopped.
     Stopping,
-    /// Does not run.
+    /// Not running.
     Stopped,
 }
 
@@ -465,25 +470,25 @@ pub enum InstanceState {
 pub struct Instance {
     /// `i-…`
     pub id: String,
-    /// Account id.
+    /// Id of the account that owns it.
     pub owner: String,
-    /// Region.
+    /// Region id, for example `cn-qingdao`.
     pub region: String,
-    /// Zone.
+    /// Zone id, for example `cn-qingdao-b`.
     pub zone: String,
-    /// Name.
+    /// Name given by the owner, or the instance id.
     pub name: String,
-    /// State.
+    /// State of the instance.
     pub state: InstanceState,
-    /// Interfaces, the primary first.
+    /// Ids of its network interfaces, the primary first.
     pub enis: Vec<String>,
-    /// RAM role; empty is none.
+    /// Name of its RAM role; empty if it has no role.
     pub ram_role: String,
-    /// Whether the metadata service asks for a token.
+    /// Whether the metadata service requires a token.
     pub metadata_tokens_required: bool,
-    /// Whether there is a metadata service.
+    /// Whether the metadata service is enabled.
     pub metadata_enabled: bool,
-    /// When it was made.
+    /// Time of creation.
     pub created: Timestamp,
 }
 
@@ -492,7 +497,7 @@ pub struct Instance {
 pub enum EniState {
     /// Bound to an instance.
     InUse,
-    /// Bound to none.
+    /// Not bound to an instance.
     Available,
 }
 
@@ -501,28 +506,92 @@ pub enum EniState {
 pub struct Eni {
     /// `eni-…`
     pub id: String,
-    /// Account id.
+    /// Id of the account that owns it.
     pub owner: String,
-    /// Region.
+    /// Region id, for example `cn-qingdao`.
     pub region: String,
-    /// Name.
+    /// Name given by the owner; empty if unset.
     pub name: String,
-    /// Its VPC.
+    /// Id of its VPC.
     pub vpc: String,
-    /// Its vSwitch.
+    /// Id of its vSwitch.
     pub vswitch: String,
     /// Hardware address.
     pub mac: [u8; 6],
     /// Private addresses, the primary first.
     pub addresses: Vec<Ipv4Addr>,
-    /// Security groups.
+    /// Ids of its security groups.
     pub groups: Vec<String>,
-    /// The instance it is bound to.
+    /// Id of the instance it is bound to; `None` if it is not bound.
     pub instance: Option<String>,
-    /// Whether it is that instance's primary one.
+    /// Whether it is the primary interface of that instance.
     pub primary: bool,
-    /// When it was made.
+    /// Time of creation.
     pub created: Timestamp,
+}
+
+/// A change that is due at a time.
+#[derive(Debug, Clone)]
+pub(super) struct Transition {
+    pub(super) due: Timestamp,
+    pub(super) change: Change,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Change {
+    Interface {
+        id: String,
+        to: RouterInterfaceState,
+    },
+    InterfaceGone {
+        id: String,
+    },
+    Instance {
+        id: String,
+        to: InstanceState,
+    },
+    /// Shows `status` until it is due, and changes nothing.
+    Shown {
+        id: String,
+        status: &'static str,
+    },
+    Peering {
+        id: String,
+        to: PeeringState,
+    },
+    PeeringGone {
+        id: String,
+    },
+    RouteGone {
+        table: String,
+        id: String,
+    },
+    TableGone {
+        id: String,
+    },
+    EniGone {
+        id: String,
+    },
+    /// An object of Cloud Enterprise Network.
+    Cen(CenChange),
+}
+
+impl Change {
+    /// Whether it concerns the object with this id; always false for Cloud Enterprise Network.
+    pub(super) fn is_of(&self, object: &str) -> bool {
+        match self {
+            Self::Interface { id, .. }
+            | Self::InterfaceGone { id }
+            | Self::Instance { id, .. }
+            | Self::Shown { id, .. }
+            | Self::Peering { id, .. }
+            | Self::PeeringGone { id }
+            | Self::RouteGone { id, .. }
+            | Self::TableGone { id }
+            | Self::EniGone { id } => id == object,
+            Self::Cen(_) => false,
+        }
+    }
 }
 
 impl World {
@@ -594,7 +663,7 @@ impl World {
         self.vswitches.values().filter(move |vswitch| vswitch.vpc == vpc)
     }
 
-    /// The other end of a router interface: the one that exists under the declared id and points back.
+    /// The opposite end of a router interface: the interface with the declared id, if it exists and points back.
     pub fn partner(&self, interface: &RouterInterface) -> Option<&RouterInterface> {
         let other = self.interfaces.get(&interface.opposite.interface)?;
         (other.opposite.interface == interface.id && other.role != interface.role).then_some(other)

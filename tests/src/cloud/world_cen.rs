@@ -1,16 +1,9 @@
 //! Cloud Enterprise Network in the declared state: CEN instances, transit routers, attachments, their route tables.
 //!
-//! What owners asked for is stored; what follows from it is worked out here: the routes that a transit router's table
-//! learns, and those that a VPC's tables are given. Facts: `alibaba-cloud-api.md` §7, `network-semantics.md` §2. Where
-//! both are silent the product's documented behaviour counts: nothing is associated or learned by itself; a VPC lends
-//! its system routes, one a vSwitch, and no custom ones; a connection between regions lends, both ways, what the table
-//! associated with its far end has from VPCs and owners, black holes too, and nothing that came over another such
-//! connection; of equal destinations the owner's route wins, then the router's own VPCs, then the smallest region.
+//! It stores what owners requested; `routes` computes what the tables learn and receive because of it. Facts:
+//! `SEMANTICS.md` §6.2. Where it is silent, the documented behaviour of the product applies. Nothing is
+//! associated or learned automatically.
 
-use super::{
-    ids::derived,
-    world::{Hop, Origin, RouteEntry, RouteTable, World},
-};
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,14 +19,14 @@ pub struct CenWorld {
     pub attachments: BTreeMap<String, Attachment>,
     /// Their route tables.
     pub tables: BTreeMap<String, TransitTable>,
-    /// VPCs whose owners let another account's CEN instance attach them.
+    /// Grants of VPC owners that let a CEN instance attach their VPCs.
     pub grants: BTreeSet<Grant>,
 }
 
-/// Where an object is in its life. Each kind of object has words of its own for it.
+/// Life-cycle stage of an object. Each kind of object has its own status values for it in the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Being made.
+    /// Being created.
     Coming,
     /// In effect.
     Here,
@@ -56,15 +49,15 @@ impl Stage {
 pub struct Cen {
     /// `cen-…`
     pub id: String,
-    /// Account id.
+    /// Id of the account that owns it.
     pub owner: String,
-    /// Name.
+    /// Name given by the owner; empty if unset.
     pub name: String,
-    /// Description.
+    /// Description given by the owner; empty if unset.
     pub description: String,
-    /// Stage.
+    /// Life-cycle stage.
     pub stage: Stage,
-    /// When it was made.
+    /// Time of creation.
     pub created: Timestamp,
 }
 
@@ -73,37 +66,37 @@ pub struct Cen {
 pub struct TransitRouter {
     /// `tr-…`
     pub id: String,
-    /// Account id, which is the CEN instance's.
+    /// Id of the account that owns it, which owns the CEN instance too.
     pub owner: String,
-    /// Its CEN instance.
+    /// Id of its CEN instance.
     pub cen: String,
-    /// Region.
+    /// Region id, for example `cn-qingdao`.
     pub region: String,
-    /// Name.
+    /// Name given by the owner; empty if unset.
     pub name: String,
-    /// Description.
+    /// Description given by the owner; empty if unset.
     pub description: String,
-    /// Stage.
+    /// Life-cycle stage.
     pub stage: Stage,
-    /// When it was made.
+    /// Time of creation.
     pub created: Timestamp,
 }
 
 /// What an attachment joins to its transit router.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attached {
-    /// A VPC, by the vSwitches in which the router has an interface, with their zones.
+    /// A VPC, with the vSwitches in which the router has an interface, and their zones.
     Vpc {
         /// VPC id.
         vpc: String,
-        /// Zone and vSwitch.
+        /// Pairs of zone id and vSwitch id.
         zones: Vec<(String, String)>,
     },
     /// The transit router of another region.
     Router {
-        /// Its id.
+        /// Id of that transit router.
         router: String,
-        /// Mbit/s.
+        /// Bandwidth in Mbit/s.
         bandwidth: u32,
         /// `DataTransfer` or `BandwidthPackage`.
         bandwidth_type: String,
@@ -117,28 +110,28 @@ pub enum Attached {
 pub struct Attachment {
     /// `tr-attach-…`
     pub id: String,
-    /// Account id, which is the transit router's.
+    /// Id of the account that owns it, which owns the transit router too.
     pub owner: String,
-    /// Its CEN instance.
+    /// Id of its CEN instance.
     pub cen: String,
-    /// The transit router.
+    /// Id of its transit router.
     pub router: String,
     /// What is attached.
     pub to: Attached,
-    /// Name.
+    /// Name given by the owner; empty if unset.
     pub name: String,
-    /// Description.
+    /// Description given by the owner; empty if unset.
     pub description: String,
-    /// Whether routes of the associated table are lent to the far end.
+    /// Whether the routes of the associated table are advertised to the far end.
     pub publishes: bool,
-    /// Stage.
+    /// Life-cycle stage.
     pub stage: Stage,
-    /// When it was made.
+    /// Time of creation.
     pub created: Timestamp,
 }
 
 impl Attachment {
-    /// The attached VPC.
+    /// Id of the attached VPC; `None` if a transit router is attached.
     pub fn vpc(&self) -> Option<&str> {
         match &self.to {
             Attached::Vpc { vpc, .. } => Some(vpc),
@@ -146,7 +139,7 @@ impl Attachment {
         }
     }
 
-    /// The transit router at the other end, seen from one of the two.
+    /// Id of the transit router at the end opposite to `from`; `None` for a VPC, or if `from` is not an end.
     pub fn across(&self, from: &str) -> Option<&str> {
         match &self.to {
             Attached::Router { router, .. } if self.router == from => Some(router),
@@ -155,28 +148,28 @@ impl Attachment {
         }
     }
 
-    /// Whether it ends at a transit router, at either end.
+    /// Whether the transit router is one of its ends.
     pub fn ends_at(&self, router: &str) -> bool {
         self.router == router || self.across(router).is_some()
     }
 }
 
-/// A route that an owner wrote into a transit router's table.
+/// A route that an owner added to the table of a transit router.
 #[derive(Debug, Clone)]
 pub struct TransitRoute {
     /// `rte-…`
     pub id: String,
-    /// Name.
+    /// Name given by the owner; empty if unset.
     pub name: String,
-    /// Description.
+    /// Description given by the owner; empty if unset.
     pub description: String,
     /// Destination.
     pub destination: Ipv4Net,
-    /// The attachment it leads to; none is a black hole.
+    /// Id of the attachment that is the next hop; `None` is a black hole.
     pub attachment: Option<String>,
-    /// Stage.
+    /// Life-cycle stage.
     pub stage: Stage,
-    /// When it was made.
+    /// Time of creation.
     pub created: Timestamp,
 }
 
@@ -185,56 +178,39 @@ pub struct TransitRoute {
 pub struct TransitTable {
     /// `vtb-…`
     pub id: String,
-    /// The transit router.
+    /// Id of its transit router.
     pub router: String,
-    /// Name.
+    /// Name given by the owner; empty if unset.
     pub name: String,
-    /// Description.
+    /// Description given by the owner; empty if unset.
     pub description: String,
-    /// Whether it came with the router.
+    /// Whether it is the system table, created with the router.
     pub system: bool,
-    /// Attachments whose packets are looked up here.
+    /// Attachments whose incoming packets are looked up here, by id.
     pub associations: BTreeMap<String, Stage>,
-    /// Attachments whose routes are learned here.
+    /// Attachments whose routes are learned here, by id.
     pub propagations: BTreeMap<String, Stage>,
-    /// Routes written by the owner.
+    /// Routes added by the owner.
     pub routes: Vec<TransitRoute>,
-    /// Stage.
+    /// Life-cycle stage.
     pub stage: Stage,
-    /// When it was made.
+    /// Time of creation.
     pub created: Timestamp,
 }
 
-/// A VPC whose owner lets a CEN instance of another account attach it.
+/// The permission of a VPC owner for a CEN instance of another account to attach the VPC.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Grant {
     /// VPC id.
     pub vpc: String,
-    /// CEN instance.
+    /// Id of the CEN instance.
     pub cen: String,
     /// Account id of the CEN instance's owner.
     pub cen_owner: String,
 }
 
-/// A route of a transit router's table, written or learned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Lookup {
-    pub(super) destination: Ipv4Net,
-    /// None is a black hole.
-    pub(super) attachment: Option<String>,
-    /// None is learned.
-    pub(super) written: Option<String>,
-    /// The VPC or transit router that a learned one comes from.
-    pub(super) origin: String,
-    /// Region of the origin, when it is another one.
-    pub(super) region: Option<String>,
-    pub(super) stage: Stage,
-    /// Whether none of the same destination goes before it.
-    pub(super) best: bool,
-}
-
 impl CenWorld {
-    /// The table in which packets that come in by an attachment are looked up.
+    /// The table in which packets that arrive through an attachment are looked up.
     pub(super) fn associated(&self, router: &str, attachment: &str) -> Option<&TransitTable> {
         let here = |table: &&TransitTable| table.associations.get(attachment) == Some(&Stage::Here);
         self.tables_of(router).find(here)
@@ -253,120 +229,12 @@ impl CenWorld {
     }
 }
 
-/// Everything in a table of a transit router.
-pub(super) fn lookups_of(world: &World, table: &TransitTable) -> Vec<Lookup> {
-    let mut found = own_lookups(world, table);
-    for (attachment, to) in learned_from(world, table) {
-        let Some(far) = attachment.across(&table.router).filter(|_| attachment.publishes) else { continue };
-        let region = world.cen.routers.get(far).map(|router| router.region.clone());
-        let lent = world.cen.associated(far, &attachment.id).map(|table| own_lookups(world, table)).unwrap_or_default();
-        found.extend(lent.into_iter().filter(|route| route.best).map(|route| Lookup {
-            attachment: Some(attachment.id.clone()),
-            written: None,
-            region: region.clone(),
-            stage: to,
-            ..route
-        }));
-    }
-    rank(&mut found);
-    found
-}
-
-/// What a table has of its owner and of the router's own VPCs.
-fn own_lookups(world: &World, table: &TransitTable) -> Vec<Lookup> {
-    let written = table.routes.iter().map(|route| Lookup {
-        destination: route.destination,
-        attachment: route.attachment.clone(),
-        written: Some(route.id.clone()),
-        origin: table.router.clone(),
-        region: None,
-        stage: route.stage,
-        best: false,
-    });
-    let learned = learned_from(world, table).flat_map(|(attachment, stage)| {
-        let vswitches = attachment.vpc().into_iter().flat_map(|vpc| world.vswitches_of(vpc));
-        vswitches.map(move |vswitch| Lookup {
-            destination: vswitch.cidr,
-            attachment: Some(attachment.id.clone()),
-            written: None,
-            origin: vswitch.vpc.clone(),
-            region: None,
-            stage,
-            best: false,
-        })
-    });
-    let mut found: Vec<Lookup> = written.chain(learned).collect();
-    rank(&mut found);
-    found
-}
-
-fn learned_from<'a>(world: &'a World, table: &'a TransitTable) -> impl Iterator<Item = (&'a Attachment, Stage)> {
-    let attached = |(id, stage): (&String, &Stage)| Some((world.cen.attachments.get(id)?, *stage));
-    table.propagations.iter().filter_map(attached).filter(|(attachment, _)| attachment.stage == Stage::Here)
-}
-
-/// Sorts by destination, the one in effect first.
-fn rank(found: &mut [Lookup]) {
-    found.sort_by(|a, b| {
-        let order = |route: &Lookup| {
-            (
-                route.destination,
-                route.stage != Stage::Here,
-                route.written.is_none(),
-                route.region.clone(),
-                route.attachment.clone(),
-            )
-        };
-        order(a).cmp(&order(b))
-    });
-    let mut last = None;
-    for route in found {
-        route.best = route.stage == Stage::Here && last != Some(route.destination);
-        last = Some(route.destination);
-    }
-}
-
-/// The routes that a VPC's table is given by transit routers. A route of the owner's goes before one of the same
-/// destination; what lies in a vSwitch, or in a router interface's route, is not taken.
-pub(super) fn given_routes(world: &World, table: &RouteTable) -> Vec<RouteEntry> {
-    let publishing = world.cen.attachments.values().filter(|attachment| {
-        attachment.publishes && attachment.stage == Stage::Here && attachment.vpc() == Some(&table.vpc)
-    });
-    let lent = publishing.flat_map(|attachment| {
-        let from = world.cen.associated(&attachment.router, &attachment.id);
-        let routes = from.map(|table| lookups_of(world, table)).unwrap_or_default();
-        let abroad = routes.into_iter().filter(|route| route.best && route.attachment.as_ref() != Some(&attachment.id));
-        abroad.map(|route| (attachment.id.clone(), route.destination))
-    });
-    let taken = |destination: &Ipv4Net| {
-        world.vswitches_of(&table.vpc).any(|vswitch| vswitch.cidr.contains(destination))
-            || table.entries.iter().any(|entry| {
-                let interface = entry.hops.iter().any(|hop| hop.kind == "RouterInterface");
-                entry.destination == *destination || (interface && entry.destination.contains(destination))
-            })
-    };
-    let wanted: BTreeMap<Ipv4Net, String> =
-        lent.filter(|(_, destination)| !taken(destination)).map(|(id, destination)| (destination, id)).collect();
-    wanted
-        .into_iter()
-        .map(|(destination, id)| RouteEntry {
-            id: derived("rte-", &format!("{}{id}{destination}", table.id)),
-            name: String::new(),
-            description: String::new(),
-            destination,
-            hops: vec![Hop { kind: "Attachment".to_owned(), id, weight: 0, enabled: true }],
-            origin: Origin::Cen,
-            status: "Available".to_owned(),
-        })
-        .collect()
-}
-
 /// A change of stage that is due at a time.
 #[derive(Debug, Clone)]
 pub(super) enum CenChange {
-    /// What a call asked for is there.
+    /// An object that a call created takes effect.
     Arrived(CenObject),
-    /// What a call removed is gone.
+    /// An object that a call deleted disappears.
     Gone(CenObject),
 }
 
@@ -376,11 +244,11 @@ pub(super) enum CenObject {
     Router(String),
     Attachment(String),
     Table(String),
-    /// Table, attachment.
+    /// An association, by table and attachment id.
     Association(String, String),
-    /// Table, attachment.
+    /// A propagation, by table and attachment id.
     Propagation(String, String),
-    /// Table, route.
+    /// A written route, by table and route id.
     Route(String, String),
 }
 

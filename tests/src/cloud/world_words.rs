@@ -1,8 +1,19 @@
-//! How the wire spells what the declared state enumerates.
+//! How the API spells times, and the values of the declared state's enumerations.
 
 use super::world::{Business, EniState, InstanceState, Origin, PeeringState, Role, RouterInterfaceState};
+use jiff::Timestamp;
 
-/// Spells an enumeration as the wire does.
+/// A time in the format of most products.
+pub(super) fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A time without seconds, the format of ECS instances and of transit routers.
+pub(super) fn time_minutes(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%MZ").to_string()
+}
+
+/// Implements the API spelling of an enumeration; with `read`, parsing too.
 macro_rules! spelled {
     ($type:ident { $($variant:ident => $text:literal),+ $(,)? }) => {
         impl $type {

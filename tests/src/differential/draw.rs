@@ -1,7 +1,8 @@
-//! A topology from a seed: what a topology file can say, in odd combinations.
+//! Draws a topology from a seed, with any combination of what a topology file can express.
 //!
-//! Most drawn networks mostly work, so that a fault shows; nothing here promises that any pair reaches any other. What
-//! must come of a topology is neither known nor asked here. Blocks of joined VPCs never overlap: faults do that.
+//! Most drawn networks mostly work, so that a fault becomes visible; nothing here guarantees that a pair can
+//! communicate. This module does not know what a topology must lead to. It keeps a secondary block only if that
+//! overlaps no block drawn before it; faults create overlaps on purpose.
 
 use crate::topology::{
     Account, Expect, GroupKind, Instance, NetworkAcl, Peering, PeeringKind, PrefixList, RouteTable, Rule,
@@ -12,7 +13,7 @@ use pingtong_worlds::random::Random;
 use std::net::Ipv4Addr;
 use toml::Spanned;
 
-/// Ports that rules speak of and that probes use.
+/// Ports that drawn rules match and that probes use.
 pub const PORTS: [u16; 3] = [22, 443, 8080];
 const PRIMARY: [&str; 6] =
     ["192.168.0.0/16", "172.16.0.0/16", "10.0.0.0/16", "10.8.0.0/13", "172.24.0.0/14", "10.32.0.0/16"];
@@ -20,12 +21,12 @@ const SECONDARY: [&str; 6] =
     ["10.64.0.0/16", "172.30.0.0/17", "10.96.0.0/20", "192.168.0.0/17", "10.128.0.0/12", "172.31.8.0/22"];
 const REGIONS: [&str; 3] = ["cn-qingdao", "cn-beijing", "cn-hangzhou"];
 
-/// Text without a place in a file.
+/// Text without a position in a file.
 pub(super) fn text(value: impl Into<String>) -> Spanned<String> {
     Spanned::new(0..0, value.into())
 }
 
-/// The topology of a seed.
+/// Draws a topology; the result depends only on the state of `random`.
 pub fn topology(random: &mut Random) -> Topology {
     let accounts = [("A", "1000000000000001"), ("B", "1000000000000002")]
         .map(|(name, id)| Account { name: text(name), id: text(id) })
@@ -46,7 +47,7 @@ pub fn topology(random: &mut Random) -> Topology {
     Topology { accounts, vpcs, peerings, expects, forbids: vec![], settle_ms: 0, steady_probes: None }
 }
 
-/// A VPC before it has anything in it.
+/// A VPC before its objects are drawn.
 struct Outline {
     name: String,
     region: &'static str,
@@ -70,7 +71,7 @@ impl Draw<'_> {
         usize::try_from(self.random.below(most + 1)).unwrap_or(0)
     }
 
-    /// Which VPCs there are, their blocks, and which are joined.
+    /// Draws the VPCs, their blocks, and which of them are joined.
     fn plan(&mut self) {
         let mut primary = PRIMARY;
         self.random.shuffle(&mut primary);
@@ -211,7 +212,8 @@ impl Draw<'_> {
         PrefixList { name: text(format!("pl{vpc}{n}")), entries: entries.into_iter().map(text).collect() }
     }
 
-    /// A block that rules of a VPC may speak of: of a peer, a part of it, one host of it, everything, or nobody's.
+    /// A block for a rule of a VPC: a peer's block, a vSwitch's block, one host, everything, or a block that nobody
+    /// uses.
     fn block(&mut self, peers: &[Ipv4Net]) -> String {
         let hosts: Vec<Ipv4Net> = self.vpcs.iter().flat_map(|vpc| vpc.switches.clone()).collect();
         match self.random.below(100) {
@@ -350,7 +352,7 @@ impl Draw<'_> {
     }
 }
 
-/// The `n`th address that a vSwitch gives to hosts.
+/// The `n`th host address of a vSwitch.
 fn host_of(block: Ipv4Net, n: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(block.network()) + n)
 }

@@ -1,7 +1,7 @@
-//! Faults from a seed: what owners get wrong, as calls of the API with names instead of ids.
+//! Draws faults from a seed: mistakes of an account's owner, as API calls with names instead of ids.
 //!
-//! A fault is drawn from the topology alone and may be refused by the cloud when it is made (two faults may contradict
-//! each other); what it does to packets is neither known nor asked here.
+//! A fault is drawn from the topology alone, and the cloud may refuse it when it is made, because two faults may
+//! contradict each other. This module does not know what a fault does to packets.
 
 mod connections;
 mod filters;
@@ -13,7 +13,7 @@ use pingtong_worlds::random::Random;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// A call, as `[[do]]` of a scenario has it.
+/// An API call, as in `[[do]]` of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FaultCall {
     /// The account's name.
@@ -21,25 +21,25 @@ pub struct FaultCall {
     pub account: String,
     /// `product:Action`.
     pub call: String,
-    /// Parameters; `${…}` are names.
+    /// Parameters; `${…}` are symbolic names.
     pub with: BTreeMap<String, String>,
-    /// Name → path in the answer, for later calls.
+    /// Values to save for later calls: name → path in the response.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub save: BTreeMap<String, String>,
 }
 
-/// Something that goes wrong.
+/// A fault that the owner of an account causes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// In a few words.
+    /// Short description.
     pub what: &'static str,
-    /// What does it.
+    /// The API calls that cause it, in order.
     pub calls: Vec<FaultCall>,
 }
 
 type Kind = fn(&mut Draw<'_>) -> Option<Fault>;
 
-/// Each as likely as the others.
+/// The kinds of fault. Each entry is equally likely; a kind that is listed twice is twice as likely.
 const KINDS: [Kind; 28] = [
     routes::deleted,
     routes::deleted,
@@ -71,14 +71,14 @@ const KINDS: [Kind; 28] = [
     filters::list_changed,
 ];
 
-/// Up to three faults.
+/// Draws up to three faults.
 pub fn faults(random: &mut Random, topology: &Topology) -> Vec<Fault> {
     let count = 1 + random.below(3);
     let mut draw = Draw { random, topology };
     let mut made = vec![];
     for _ in 0..count {
         for _ in 0..8 {
-            // What only transit routers have would else be rare.
+            // Faults that only transit routers can have would otherwise be rare.
             let own = draw.percent(25).then(|| connections::black_hole(&mut draw)).flatten();
             let fault = own.or_else(|| draw.random.pick(&KINDS).and_then(|kind| kind(&mut draw)));
             if let Some(fault) = fault {
@@ -113,7 +113,7 @@ fn of_account(vpc: &Vpc, name: &str) -> String {
     named(&format!("{}.{name}", vpc.account()))
 }
 
-/// A side of a peering, as its routes see it.
+/// One side of a peering as its routes use it: the VPC, its peer, the next hop towards the peer, and a route table.
 struct Way<'a> {
     vpc: &'a Vpc,
     peer: &'a Vpc,
@@ -150,7 +150,7 @@ impl<'a> Draw<'a> {
         self.random.pick(&blocks).map(|block| (*block).to_owned()).unwrap_or_default()
     }
 
-    /// A part of a VPC: a vSwitch's block, the half of it, or one host.
+    /// A part of a VPC: a vSwitch's block, the lower half of one, or one host.
     fn part_of(&mut self, vpc: &Vpc) -> Option<String> {
         let vswitch: Ipv4Net = self.random.pick(&vpc.vswitches)?.cidr.get_ref().parse().ok()?;
         Some(match self.random.below(3) {

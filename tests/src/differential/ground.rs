@@ -1,5 +1,5 @@
-//! One topology standing on the data plane, without agents or collector: made by the tutorial's calls, changed by an
-//! account's calls, put back as it was, and read by the product's own client.
+//! One topology on the data plane, without agents or collector. It is built by the tutorial's calls, changed by the
+//! calls of a fault, restored to its healthy state, and read by the product's own client.
 
 use super::fault::Fault;
 use crate::{
@@ -18,14 +18,14 @@ use std::{
     sync::Arc,
 };
 
-/// Calls per second of the client: the lab's cloud throttles nobody who is not told to be.
+/// Calls per second of the client. High, because the lab's cloud throttles only if it is configured to.
 const CALLS_PER_SECOND: u32 = 1000;
 
-/// A topology that stands.
+/// A topology that has been built.
 pub(super) struct Ground {
-    /// What was asked for.
+    /// The topology that was requested.
     pub(super) topology: Topology,
-    /// What the cloud made, by name.
+    /// The ids that the cloud has assigned, by name.
     pub(super) symbols: Symbols,
     plane: Arc<Plane>,
     cloud: Arc<Cloud>,
@@ -43,10 +43,10 @@ impl Drop for Ground {
 }
 
 impl Ground {
-    /// Does the whole tutorial for a topology, on a plane that carries nothing else.
+    /// Carries out the whole tutorial for a topology, on a plane that is cleared first.
     ///
     /// # Errors
-    /// The call that was refused.
+    /// Fails if a call is refused or the plane cannot be changed.
     pub(super) async fn stand(plane: &Arc<Plane>, topology: Topology) -> Result<Self> {
         clear(plane).await?;
         let cloud = Cloud::new(cloud::Options::default(), crate::estate::follower(Arc::clone(plane)));
@@ -73,10 +73,11 @@ impl Ground {
         Ok(Self { topology, symbols, plane, cloud, operators, clients, healthy, names, served })
     }
 
-    /// Makes a fault, all of it or nothing. What the cloud refuses is no fault: the answer is whether it is there.
+    /// Makes all calls of a fault, or none: if the cloud refuses one, the state before the fault is restored. Returns
+    /// whether the fault was made.
     ///
     /// # Errors
-    /// That the lab failed, not that it refused.
+    /// Fails if the lab fails; a refused call is not an error.
     pub(super) async fn make(&mut self, fault: &Fault) -> Result<bool> {
         let (before, names) = (self.cloud.world(), self.symbols.clone());
         for call in &fault.calls {
@@ -112,7 +113,7 @@ impl Ground {
     /// Undoes every fault.
     ///
     /// # Errors
-    /// That the plane could not follow.
+    /// Fails if the plane could not apply the healthy state.
     pub(super) async fn heal(&mut self) -> Result<()> {
         self.symbols = self.names.clone();
         self.put(Arc::clone(&self.healthy)).await
@@ -122,7 +123,7 @@ impl Ground {
         self.cloud.edit(move |now| now.clone_from(&world)).await
     }
 
-    /// Reads the configuration of every account and region, as an agent there does.
+    /// Reads the configuration of every account and region, as an agent there would.
     pub(super) async fn snapshots(&self) -> Vec<Snapshot> {
         let places: BTreeSet<(&str, &str)> =
             self.topology.vpcs.iter().map(|vpc| (vpc.account(), vpc.region.as_str())).collect();
@@ -138,7 +139,7 @@ impl Ground {
     /// The namespace of an instance, by its full name.
     ///
     /// # Errors
-    /// That there is none.
+    /// Fails if the plane has no such instance.
     pub(super) fn namespace(&self, instance: &str) -> Result<crate::plane::Namespace> {
         let place = Place::Instance(instance.to_owned());
         self.plane.namespace(&place).ok_or_else(|| anyhow!("the plane has no instance \"{instance}\""))

@@ -1,9 +1,10 @@
-//! The differential test: drawn networks with drawn faults, made through the API; what the verdict engine predicts of
-//! every pair and direction is held against what real packets do, between joined VPCs, inside one, and between others.
+//! The differential test: draws networks and faults, makes them through the API, and compares what the verdict engine
+//! predicts for every pair and direction with what real packets do, between joined VPCs, inside one VPC, and between
+//! others.
 //!
-//! A seed is one network: as drawn, then with up to three faults, several times over, each a *case*. The engine reads
-//! the cloud through the product's own client; the packets are the kernel's. A disagreement is tried again with more
-//! patience, then made as small as it gets. Which of the two is right is for `network-semantics.md` to say.
+//! A seed is one network: as drawn, then several times with up to three faults, each a *case*. The engine reads the
+//! cloud through the product's own client; the kernel forwards the packets. A disagreement is tried again with a longer
+//! wait and then reduced to a minimal network. `SEMANTICS.md` decides which of the two is right.
 #![expect(clippy::disallowed_methods, reason = "a shell of the lab: it measures")]
 
 pub mod draw;
@@ -33,90 +34,90 @@ use std::{
 };
 use wire::Wire;
 
-/// Cases of one seed: the network as drawn, and so many times with faults.
+/// Cases per seed: the first is the network as drawn, the others have faults.
 pub const CASES_PER_SEED: u64 = 10;
-/// Without a packet for so long, no more will come.
+/// After this time without a packet, no more packets are expected.
 const QUIET: Duration = Duration::from_millis(25);
-/// The same before a disagreement is believed.
+/// The same, when a disagreement is tried again.
 const PATIENT: Duration = Duration::from_millis(500);
-/// Disagreements made small and shown; a mistake shows in many cases.
+/// How many disagreements are reduced and shown; one mistake usually shows in many cases.
 const SHOWN_MAX: usize = 3;
 
-/// What to try.
+/// Which cases to try.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// The first seed.
     pub seed: u64,
-    /// How many cases, over as many seeds as that takes.
+    /// Number of cases, over as many seeds as necessary.
     pub cases: u64,
 }
 
-/// A flow of which prediction and packets disagree.
+/// A flow for which prediction and packets disagree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The flow.
+    /// The flow in text form.
     pub flow: String,
-    /// Its ends.
+    /// Full names of the source and target instances.
     #[serde(skip)]
     hosts: [String; 2],
-    /// Which of the engines said so.
+    /// Name of the engine that made the prediction.
     pub by: &'static str,
-    /// Where it must die.
+    /// Where packets must be lost according to the prediction.
     pub predicted: Cut,
-    /// Where it died.
+    /// Where packets were lost.
     pub observed: Cut,
 }
 
-/// A case that disagrees, as small as it gets.
+/// A case that disagrees, reduced as far as possible.
 #[derive(Debug, Clone, Serialize)]
 pub struct Disagreement {
-    /// The seed.
+    /// Seed of the network.
     pub seed: u64,
-    /// Which of its cases.
+    /// Number of the case within the seed, from 0.
     pub case: u64,
-    /// How the whole network disagrees.
+    /// The differences in the whole network.
     pub found: Vec<Difference>,
-    /// How the small one does.
+    /// The differences in the reduced network.
     pub left: Vec<Difference>,
-    /// The small network, in the format of topologies.
+    /// The reduced network, in the format of topologies.
     pub topology: String,
-    /// What is done to it, in the format of scenarios.
+    /// The calls of its faults, in the format of scenarios.
     pub calls: String,
-    /// The command that finds it again.
+    /// The command that reproduces the disagreement.
     pub again: String,
 }
 
-/// What came of it.
+/// Result of a differential test.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     /// The first seed.
     pub seed: u64,
-    /// Networks.
+    /// Number of networks.
     pub networks: u64,
-    /// Cases.
+    /// Number of cases.
     pub cases: u64,
-    /// Flows tried over all cases.
+    /// Number of flows tried, over all cases.
     pub flows: u64,
-    /// What engines said of them.
+    /// Number of predictions for them, over both engines.
     pub predictions: u64,
-    /// Flows by where they died.
+    /// Number of flows, by where they were lost.
     pub cuts: BTreeMap<&'static str, u64>,
-    /// Faults made, by what they are.
+    /// Number of faults made, by description.
     pub faults: BTreeMap<&'static str, u64>,
-    /// Faults that the cloud refused.
+    /// Number of faults that the cloud refused.
     pub refused: u64,
-    /// Cases that disagree.
+    /// Number of cases that disagree.
     pub disagreeing: u64,
-    /// The first of them, made small.
+    /// The first of them, reduced.
     pub disagreements: Vec<Disagreement>,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
-/// Tries cases until there are enough.
+/// Tries cases until `cases` of them are done.
 ///
 /// # Errors
-/// That the lab failed.
+/// Fails if the lab fails.
 pub async fn run(options: Options) -> Result<Report> {
     let begun = Instant::now();
     crate::estate::loopback_up().context("cannot bring up the lab's own loopback")?;
@@ -132,7 +133,7 @@ pub async fn run(options: Options) -> Result<Report> {
     Ok(report)
 }
 
-/// The network of a seed and the ports that are tried in it.
+/// Draws the network of a seed and the services that are tried in it.
 fn drawn(seed: u64) -> (Random, Topology, Vec<(Protocol, u16)>) {
     let mut random = Random::new(seed);
     let topology = draw::topology(&mut random);
@@ -178,7 +179,7 @@ async fn one_seed(plane: &Arc<Plane>, seed: u64, cases: u64, report: &mut Report
     Ok(())
 }
 
-/// Where prediction and packets disagree about the ground as it is now.
+/// Where prediction and packets disagree in the current state of the network.
 async fn differences(ground: &Ground, wire: &mut Wire, flows: &[Flow], report: &mut Report) -> Result<Vec<Difference>> {
     let snapshots = ground.snapshots().await;
     let predicted = predict::cuts(ground, flows, &snapshots)?;
@@ -206,12 +207,13 @@ async fn differences(ground: &Ground, wire: &mut Wire, flows: &[Flow], report: &
     Ok(found)
 }
 
-/// What a sending host refuses by itself is no matter of configuration, but dies before the target all the same.
+/// A packet that the sending host itself refuses is not explained by the configuration, but it too is lost before the
+/// target.
 fn agree(predicted: Cut, observed: Cut) -> bool {
     predicted == observed || (predicted == Cut::S1 && observed == Cut::S0)
 }
 
-/// The kinds of disagreement.
+/// The kinds of disagreement: engine, predicted and observed cut point.
 fn kinds(found: &[Difference]) -> Vec<(&'static str, Cut, Cut)> {
     found.iter().map(|difference| (difference.by, difference.predicted, difference.observed)).collect()
 }
@@ -227,7 +229,7 @@ async fn small(
     let small = shrink::smallest(whole, hosts, |case| {
         let wanted = wanted.clone();
         async move {
-            // What cannot be built does not disagree.
+            // A case that cannot be built does not disagree.
             let left = built(plane, &case, services).await.unwrap_or_default();
             kinds(&left).iter().any(|kind| wanted.contains(kind))
         }

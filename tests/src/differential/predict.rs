@@ -1,7 +1,8 @@
-//! What the verdict engine says of every pair of hosts of a topology: the flows to try, and where each must die.
+//! What the verdict engine predicts for every pair of hosts of a topology: which flows to try, and where each must be
+//! lost.
 //!
-//! Both engines are asked: the walk that explains one pair of a link, and the compiled estate, which also speaks of hosts
-//! inside one VPC and of VPCs that nothing joins.
+//! Both engines are asked: the walk that explains one pair of a link, and the compiled estate, which also covers hosts
+//! inside one VPC and in VPCs that are not joined.
 
 use super::ground::Ground;
 use crate::topology::{Peering, PeeringKind};
@@ -13,35 +14,35 @@ use pingtong_evidence::{
 use pingtong_verdict::{Cut, Estate, HostRef, Outcome, Question, RoundTrip, predicted};
 use std::{collections::BTreeMap, net::IpAddr};
 
-/// One flow: who opens it towards whom.
+/// One flow: its source, target and service.
 #[derive(Debug, Clone)]
 pub(super) struct Flow {
-    /// The instance that opens it, by full name.
+    /// The instance that opens the flow, by full name.
     pub(super) from: String,
-    /// The instance that is reached.
+    /// The target instance, by full name.
     pub(super) to: String,
-    /// The address that is reached.
+    /// The target address.
     pub(super) target: IpAddr,
-    /// Protocol.
+    /// Protocol of the flow.
     pub(super) protocol: Protocol,
     /// Destination port of TCP and UDP.
     pub(super) port: Option<u16>,
-    /// The pair as the product knows it and the direction of the requests, where a link joins the two VPCs.
+    /// The pair as the product knows it and the direction of the requests; `None` if no link joins the two VPCs.
     pub(super) pair: Option<(Pair, Direction)>,
 }
 
 impl Flow {
-    /// The flow for a reader: `A.ecs1 → B.ecs1 tcp/443`.
+    /// The flow in text form: `A.ecs1 → B.ecs1 tcp/443`.
     pub(super) fn shown(&self) -> String {
         let port = self.port.map(|port| format!("/{port}")).unwrap_or_default();
         format!("{} → {} {}{port}", self.from, self.to, self.protocol)
     }
 }
 
-/// Every ordered pair of hosts, with ICMP and each of the given ports of TCP and UDP.
+/// Every ordered pair of hosts, with ICMP and each of the given TCP and UDP ports.
 ///
 /// # Errors
-/// A name that the cloud has not made.
+/// Fails if the cloud has not created an object that the topology names.
 pub(super) fn flows(ground: &Ground, services: &[(Protocol, u16)]) -> Result<Vec<Flow>> {
     let hosts: Vec<(&str, String)> =
         ground.topology.instances().map(|(vpc, i)| (vpc.name.get_ref().as_str(), i.full_name(vpc))).collect();
@@ -125,16 +126,17 @@ fn link(ground: &Ground, peering: &Peering) -> Result<Link> {
     })
 }
 
-/// What an engine says of a flow.
+/// The prediction of one engine for a flow.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Prediction {
-    /// Which engine: the explaining walk of one pair, or the compiled estate.
+    /// The engine: the walk that explains one pair, or the compiled estate.
     pub(super) by: &'static str,
-    /// Where the flow must die.
+    /// Where the flow must be lost.
     pub(super) cut: Cut,
 }
 
-/// Where each flow must die, as these snapshots say. In order; by each engine that speaks of it.
+/// Where each flow must be lost according to these snapshots, in the order of `flows`; one entry per engine that covers
+/// the flow.
 pub(super) fn cuts(ground: &Ground, flows: &[Flow], snapshots: &[Snapshot]) -> Result<Vec<Vec<Prediction>>> {
     let links = ground.topology.peerings.iter().map(|peering| link(ground, peering)).collect::<Result<Vec<_>>>()?;
     let estate = Estate::new(snapshots.iter().cloned(), &links);

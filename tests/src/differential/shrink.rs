@@ -1,26 +1,26 @@
-//! The smallest network that still disagrees: everything is left out that need not be there.
+//! Finds the smallest network that still disagrees: removes everything that is not needed.
 //!
-//! First all but two hosts at once, then greedily one thing after the other: faults, connections, VPCs, hosts, vSwitches,
-//! then what filters and routes. What is left is such that nothing more can be left out alone, or the number of tries is
-//! used up.
+//! First it removes all but two hosts at once, then greedily one element at a time: faults, connections, VPCs, hosts,
+//! vSwitches, then filters and route tables. It stops when no single element can be removed any more or the number of
+//! tries is used up.
 
 use super::fault::Fault;
 use crate::topology::{Rule, Topology, Vpc};
 use std::collections::BTreeSet;
 
-/// Tries that one shrinking may take; each is a network built and probed.
+/// Maximum number of tries per reduction; each builds and probes a network.
 pub const TRIES_MAX: usize = 400;
 
 /// A network with its faults.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// The network.
+    /// The network before its faults.
     pub topology: Topology,
-    /// What goes wrong in it.
+    /// The faults that are made in it.
     pub faults: Vec<Fault>,
 }
 
-/// Leaves out what `still_disagrees` does not need. `hosts` are the ends of a flow that disagrees, by full name.
+/// Removes what `still_disagrees` does not need. `hosts` are the ends of a flow that disagrees, by full name.
 pub async fn smallest<F: Future<Output = bool>>(
     mut case: Case,
     hosts: [&str; 2],
@@ -52,7 +52,7 @@ pub async fn smallest<F: Future<Output = bool>>(
     }
 }
 
-/// The case with one thing less, for every thing.
+/// Every variant of the case with one element removed.
 fn lesser(case: &Case) -> Vec<Case> {
     let mut found = vec![];
     for at in 0..case.faults.len() {
@@ -132,7 +132,7 @@ fn lesser_filters(vpc: &Vpc, v: usize, network: &mut impl FnMut(&dyn Fn(&mut Top
     }
 }
 
-/// Only these hosts, what they use, and the VPCs with their connections.
+/// Reduces a topology to these hosts, the objects that they use, and all VPCs with their connections.
 fn around(topology: &Topology, hosts: [&str; 2]) -> Topology {
     let mut less = topology.clone();
     for vpc in &mut less.vpcs {
@@ -157,7 +157,7 @@ fn around(topology: &Topology, hosts: [&str; 2]) -> Topology {
     less
 }
 
-/// Without a connection, and without the VPCs that nothing else joins.
+/// Removes a connection, and the VPCs that no other connection joins.
 fn without_peering(topology: &mut Topology, at: usize) {
     topology.peerings.remove(at);
     let joined: BTreeSet<String> = topology
@@ -185,7 +185,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_left_is_what_is_needed() {
         for seed in 0..20 {
-            // Needs a host in the first VPC and nothing else that can be left out.
+            // Needs any host; everything else can be removed.
             let small = smallest(drawn(seed), ["A.ecs11", "B.ecs21"], |case| async move {
                 case.topology.vpcs.iter().any(|v| !v.instances.is_empty())
             })

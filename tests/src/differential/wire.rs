@@ -1,9 +1,9 @@
-//! Real packets: one request for each flow, and where it and its reply were seen.
+//! Real packets: sends one request per flow and records where it and its reply were seen.
 //!
-//! Raw sockets in the instances' namespaces send; a packet socket in each sees what its interface sees, before the guest
-//! filters anything. Every request has an identifier or port of its own, so no firewall's state helps. TCP is a SYN to a
-//! closed port, whose refusal is the reply; UDP is echoed. What was not seen within a quiet time did not come: the kernel
-//! delivers in one go, only links are threads of their own.
+//! Raw sockets in the instances' namespaces send. A packet socket in each namespace receives what its interface sees,
+//! before the guest filters anything. Every request has its own identifier or port, so the state of no firewall helps
+//! it. TCP sends a SYN to a closed port, and the RST is the reply; UDP is echoed. A packet that was not seen within the
+//! quiet time is lost: the kernel delivers synchronously, and only links are separate threads.
 #![expect(clippy::disallowed_methods, reason = "a shell of the lab: it waits for states with a deadline")]
 
 use super::{draw::PORTS, ground::Ground, predict::Flow};
@@ -19,27 +19,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Every kind of frame, in network order: only then are outgoing ones seen too.
+/// `ETH_P_ALL` in network byte order, which is needed to see outgoing frames too.
 const ALL_FRAMES: i32 = 0x0300;
-/// Requests sent before the sockets are emptied; a socket's buffer holds some hundreds.
+/// Number of requests sent before the sockets are read; a socket's buffer holds some hundreds.
 const BATCH: usize = 8;
 const FIRST_PORT: u16 = 20_000;
 
-/// What was seen of one request.
+/// Where one request and its reply were seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sighting {
-    /// The sender's kernel took it.
+    /// The sender's kernel accepted the request.
     pub(super) sent: bool,
-    /// On the target's interface.
+    /// The request was on the target's interface.
     pub(super) arrived: bool,
-    /// A reply on the target's interface.
+    /// The reply was on the target's interface.
     pub(super) answered: bool,
-    /// The reply on the source's interface.
+    /// The reply was on the source's interface.
     pub(super) received: bool,
 }
 
 impl Sighting {
-    /// The cut point.
+    /// The cut point, by the furthest sighting.
     pub(super) fn cut(self) -> Cut {
         match (self.sent, self.arrived, self.answered, self.received) {
             (_, _, _, true) => Cut::None,
@@ -58,11 +58,11 @@ struct Host {
     icmp: Socket,
     tcp: Socket,
     udp: Socket,
-    /// Answer what comes to the ports.
+    /// Echo what arrives at the UDP ports.
     echoes: Vec<UdpSocket>,
 }
 
-/// What makes a request and its reply findable: protocol, source, destination, identifier or source port.
+/// Identifies a request and its reply: protocol, source, destination, and identifier or source port of the request.
 type Key = (u8, Ipv4Addr, Ipv4Addr, u16);
 
 /// Sockets of all instances of a topology.
@@ -72,10 +72,10 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Opens them.
+    /// Opens the sockets of all instances.
     ///
     /// # Errors
-    /// A socket that could not be opened.
+    /// Fails if a socket cannot be opened.
     pub(super) fn open(ground: &Ground) -> Result<Self> {
         let mut hosts = BTreeMap::new();
         for (vpc, instance) in ground.topology.instances() {
@@ -87,10 +87,11 @@ impl Wire {
         Ok(Self { hosts, next: 0 })
     }
 
-    /// Tries every flow once; in order. Ends when every reply is there, or `quiet` has passed without a packet.
+    /// Sends one request per flow and returns the sightings in the order of `flows`. Ends when every reply has been
+    /// received or `quiet` has passed without a packet.
     ///
     /// # Errors
-    /// A packet that could not be made.
+    /// Fails if a packet cannot be built.
     pub(super) fn try_all(&mut self, flows: &[Flow], quiet: Duration) -> Result<Vec<Sighting>> {
         let mut sightings = vec![Sighting::default(); flows.len()];
         let mut wanted: BTreeMap<Key, usize> = BTreeMap::new();
@@ -118,7 +119,7 @@ impl Wire {
         Ok(sightings)
     }
 
-    /// Reads what the sockets have; whether any of it was ours.
+    /// Reads everything that the sockets hold. Returns whether any of it belongs to a request or reply that is wanted.
     fn look(&self, wanted: &BTreeMap<Key, usize>, sightings: &mut [Sighting], flows: &[Flow]) -> bool {
         let mut ours = false;
         let mut buffer = [0_u8; 2048];
@@ -192,7 +193,7 @@ impl Host {
         Ok(socket.send_to(&bytes, &SocketAddrV4::new(target, 0).into()).is_ok())
     }
 
-    /// Sends back what came to the ports.
+    /// Sends back what arrived at the UDP ports.
     fn echo(&self) {
         let mut buffer = [0_u8; 256];
         for socket in &self.echoes {
@@ -202,7 +203,7 @@ impl Host {
         }
     }
 
-    /// Raw sockets also receive; what they hold is of no use.
+    /// Empties the raw sockets, which also receive; what they hold is not used.
     fn drain(&self) {
         let mut buffer = [0_u8; 256];
         for socket in [&self.icmp, &self.tcp, &self.udp] {
@@ -219,7 +220,7 @@ fn number(protocol: Protocol) -> u8 {
     }
 }
 
-/// The key of the request that a packet is or answers, and which of the two it is.
+/// The key of the request that a packet is or answers, and whether it is the reply.
 fn key_of(packet: &[u8]) -> Option<(Key, bool)> {
     let (ip, rest) = Ipv4Header::from_slice(packet).ok()?;
     let (from, to) = (Ipv4Addr::from(ip.source), Ipv4Addr::from(ip.destination));

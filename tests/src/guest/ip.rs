@@ -1,4 +1,5 @@
-//! `ip link|addr|route|rule …`: the forms that a fault or a repair in a guest needs.
+//! Stand-in for `ip link|addr|route|rule …`: the subset of its syntax that the faults and repairs in a guest need.
+//! Talks to the kernel over netlink.
 
 use super::{Refusal, render};
 use crate::plane::{
@@ -58,7 +59,7 @@ fn parse<T: std::str::FromStr>(word: &str, what: &str) -> Result<T, Refusal> {
     word.parse().map_err(|_| Refusal::new(format!("{what} expected rather than {word:?}")))
 }
 
-/// An address with its prefix length; a bare one is a host.
+/// An address with its prefix length; without one, a single host.
 fn network(word: &str) -> Result<Ipv4Net, Refusal> {
     match word {
         "default" | "all" | "any" => Ok(Ipv4Net::default()),
@@ -345,7 +346,7 @@ fn rule(netlink: &mut Netlink, words: &[&str]) -> Result<(), Refusal> {
     }
 }
 
-/// A mark, in decimal or with `0x`.
+/// Parses a mark, in decimal or with `0x`.
 fn mark(word: &str) -> Result<u32, Refusal> {
     word.strip_prefix("0x").map_or_else(
         || parse(word, "a mark"),

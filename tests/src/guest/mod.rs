@@ -1,8 +1,8 @@
 //! Stand-ins for the commands of guests, for machines that lack the real ones.
 //!
-//! The lab's own binary, started under another name, does the common subset of `sysctl`, `ip`, `nft`, `ping` and `pkill`, so that
-//! faults can be made and printed repairs run with nothing to install. They come last in a guest's `PATH`. What they do
-//! not understand they refuse, naming the package that has the real command.
+//! The lab's own binary, started under another name, implements the common subset of `sysctl`, `ip`, `nft`, `ping` and
+//! `pkill`. Faults can then be made, and printed repairs run, with nothing to install. The stand-ins come last in a
+//! guest's `PATH`. They refuse what they do not understand and name the package that has the real command.
 
 mod ip;
 mod nft;
@@ -12,10 +12,8 @@ mod sysctl;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
-/// Names under which this binary is a guest command.
-pub const TOOLS: [&str; 5] = ["ip", "nft", "ping", "pkill", "sysctl"];
-
-/// Runs the guest command that this process was started as, if it was.
+/// Runs the guest command that this process was started as; `None` if its name is not one of
+/// [`GUEST_COMMANDS`](crate::plane::GUEST_COMMANDS).
 pub fn dispatch(args: &[OsString]) -> Option<ExitCode> {
     let name = Path::new(args.first()?).file_name()?.to_str()?;
     let words: Option<Vec<String>> = args.iter().skip(1).map(|arg| arg.to_str().map(str::to_owned)).collect();
@@ -36,7 +34,7 @@ pub fn dispatch(args: &[OsString]) -> Option<ExitCode> {
     })
 }
 
-/// Why a stand-in did not do what it was asked.
+/// Why a stand-in did not do what it was asked: the message to print and the exit code.
 #[derive(Debug)]
 struct Refusal {
     message: String,
@@ -58,7 +56,7 @@ impl Refusal {
 }
 
 mod render {
-    //! The only place of the stand-ins that writes to the terminal.
+    //! The only place in the stand-ins that writes to the terminal.
 
     use super::Refusal;
 

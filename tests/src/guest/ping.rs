@@ -1,6 +1,6 @@
-//! `ping [-c N] [-i S] [-W S] [-w S] [-s BYTES] [-q] [-n] [-I ADDRESS] [-M do|dont] ADDRESS`: real ICMP, the last lines and
-//! exit codes of iputils (0 when anything came back, 1 when nothing did or `-w` ended it early, 2 for mistakes). Errors
-//! that ICMP reports are printed with their sender.
+//! `ping [-c N] [-i S] [-W S] [-w S] [-s BYTES] [-q] [-n] [-I ADDRESS] [-M do|dont] ADDRESS`: sends real ICMP and
+//! prints the last lines of iputils. It has the exit codes of iputils: 0 if replies came, 1 if none came or, with `-w`,
+//! fewer than `-c` asked for, 2 for wrong usage. ICMP errors are printed with their sender.
 
 #![expect(clippy::disallowed_methods, reason = "a run loop: it reads the clock")]
 
@@ -22,12 +22,12 @@ struct Options {
     count: Option<u16>,
     interval: Duration,
     timeout: Duration,
-    /// How long it may take as a whole.
+    /// Time limit for the whole run.
     within: Option<Duration>,
     size: usize,
     quiet: bool,
     source: Option<Ipv4Addr>,
-    /// The don't-fragment bit; none leaves it to the kernel.
+    /// The don't-fragment bit; `None` leaves it to the kernel.
     whole: Option<bool>,
     target: Ipv4Addr,
 }
@@ -131,7 +131,7 @@ fn exchange(options: &Options, mut socket: Socket) -> u8 {
             if rest.is_zero() {
                 break;
             }
-            // A socket's own time-out is as coarse as the kernel's tick.
+            // A receive time-out of the socket has only the resolution of the kernel's tick.
             let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
             let _ = ppoll(&mut polled, Some(TimeSpec::from_duration(rest)), None);
             let Ok(length) = socket.read(&mut buffer) else { continue };
@@ -174,7 +174,7 @@ fn packet(options: &Options, identifier: u16, sequence: u16) -> Vec<u8> {
     let message = echo(identifier, sequence, options.size);
     let Some(whole) = options.whole else { return message };
     let length = u16::try_from(message.len() + 20).unwrap_or(u16::MAX).to_be_bytes();
-    // The kernel fills in identification and checksum, and the source where it is zero.
+    // The kernel fills in identification and checksum, and the source if it is zero.
     let mut packet = vec![0x45, 0, length[0], length[1], 0, 0, if whole { 0x40 } else { 0 }, 0, 64, 1, 0, 0];
     packet.extend_from_slice(&options.source.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
     packet.extend_from_slice(&options.target.octets());
@@ -192,15 +192,15 @@ fn echo(identifier: u16, sequence: u16, size: usize) -> Vec<u8> {
     message
 }
 
-/// What came back for one of our packets.
+/// A response to one of our packets.
 #[derive(Debug, PartialEq, Eq)]
 enum Heard {
     Reply,
-    /// An ICMP error, in the words of iputils.
+    /// An ICMP error, with the text that iputils prints.
     Error(String),
 }
 
-/// Who says what about which sequence number, when it is about a packet of ours.
+/// Parses a response to one of our packets: its sender, sequence number and kind. `None` for any other packet.
 fn heard(packet: &[u8], identifier: u16) -> Option<(Ipv4Addr, u16, Heard)> {
     let from = Ipv4Addr::from(<[u8; 4]>::try_from(packet.get(12..16)?).ok()?);
     let message = packet.get(usize::from(packet.first()? & 0x0f) * 4..)?;

@@ -1,7 +1,7 @@
-//! `pkill [-SIGNAL] [-f] [-x] NAME`: a signal to every other process of the guest whose name contains NAME.
+//! `pkill [-SIGNAL] [-f] [-x] NAME`: sends a signal to every other process of the guest whose name contains NAME.
 //!
-//! What it sees is the guest's own `/proc`. The real command takes a regular expression; this one takes plain text and
-//! refuses what could be more.
+//! It finds the processes in the guest's own `/proc`. The real command takes a regular expression; this one takes plain
+//! text and refuses what could be a pattern.
 
 use super::Refusal;
 use nix::{
@@ -10,7 +10,7 @@ use nix::{
 };
 use std::fs;
 
-/// No process had the name.
+/// Exit code if no process matched.
 const NONE_MATCHED: u8 = 1;
 
 pub(super) fn run(words: &[String]) -> Result<u8, Refusal> {
@@ -35,7 +35,7 @@ pub(super) fn run(words: &[String]) -> Result<u8, Refusal> {
         if pid.cast_unsigned() == std::process::id() || !fits(pid, name, whole, exact) {
             continue;
         }
-        // One that ended meanwhile needs no signal.
+        // A process that has ended in the meantime needs no signal.
         matched |= kill(Pid::from_raw(pid), signal).is_ok();
     }
     Ok(if matched { 0 } else { NONE_MATCHED })
@@ -51,7 +51,7 @@ fn signal_of(option: &str) -> Option<Signal> {
     name.parse().ok()
 }
 
-/// Whether a process bears the name. Ended processes that nobody has reaped yet have none.
+/// Whether a process matches the name. Zombies have an empty command line and never match.
 fn fits(pid: i32, name: &str, whole: bool, exact: bool) -> bool {
     let read = |what: &str| fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
     let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");

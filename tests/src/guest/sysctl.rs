@@ -1,4 +1,4 @@
-//! `sysctl [-w] [-q] [-n] KEY[=VALUE]…`: kernel parameters, by the files of `/proc/sys`.
+//! `sysctl [-w] [-q] [-n] KEY[=VALUE]…`: reads and writes kernel parameters through the files of `/proc/sys`.
 
 use super::{Refusal, render};
 use std::fs;
@@ -36,7 +36,8 @@ pub(super) fn run(words: &[String]) -> Result<u8, Refusal> {
     Ok(0)
 }
 
-/// Dots separate, unless slashes do; then dots belong to names, as of VLAN interfaces.
+/// Path of a key under `/proc/sys`. Either dots or slashes separate its parts, whichever comes first. With dots, a
+/// slash stands for a dot in a name, as in VLAN interfaces; with slashes, dots are part of names.
 fn path_of(name: &str) -> String {
     match (name.find('/'), name.find('.')) {
         (Some(slash), Some(dot)) if slash < dot => name.to_owned(),

@@ -1,14 +1,17 @@
-//! What an agent is run in, when not plainly on its instance: without a capability, or in a container's network.
+//! The surroundings of an agent that does not run directly on its instance: without a capability, or in a container's
+//! network.
 //!
-//! A stage of this program: it makes the surroundings and becomes the agent. The container is what Docker or a cluster
-//! makes: a network namespace of its own behind a cable to the instance, which forwards its packets as they are to
-//! private addresses and under its own address to the cloud's services. Knows nothing of agents.
+//! A stage of this program sets up the surroundings and then becomes the agent. The container is like one of Docker or
+//! of a cluster: its own network namespace behind a veth pair to the instance. The instance forwards its packets
+//! unchanged to private addresses and with the instance's own source address to the cloud's services. This module does
+//! not know agents.
 
 use super::{
-    instance,
+    METADATA,
     interfaces::{self, CableEnd, MAIN, Route, UP},
     netlink::Netlink,
     nft::{self, Comparison::Equal, Field, Hook, IP, Position, Rule, hook},
+    process::SELF,
 };
 use anyhow::{Context, Result, bail};
 use caps::{CapSet, Capability};
@@ -22,38 +25,38 @@ use std::{
     process::{Command, ExitCode},
 };
 
-/// The stage.
+/// Name of the stage.
 pub(super) const CONFINE: &str = "__guest-confine";
-/// The instance's end of a container's cable.
+/// The instance's end of a container's veth pair.
 const CABLE: &str = "veth-agent";
-/// The container's end.
+/// The container's end of the veth pair.
 const INSIDE: &str = "eth0";
 const TABLE: &str = "container";
-/// Cloud services, which know instances and no containers.
+/// Block of the cloud's services, which know the addresses of instances but not those of containers.
 const SERVICES: &str = "100.64.0.0/10";
 
-/// What is around a process.
+/// The restrictions under which a process runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Confinement {
-    /// Capabilities that it does not get, as the kernel spells them: `cap_net_raw`.
+    /// Capabilities that the process does not get, as the kernel spells them: `cap_net_raw`.
     pub without: Vec<String>,
-    /// The address, with its block, that it has as a container's.
+    /// The container's address with its block; `None` runs the process directly on the instance.
     pub container: Option<Ipv4Net>,
 }
 
 impl Confinement {
-    /// The words that start a command in it.
+    /// The argument vector that starts a command under these restrictions.
     pub fn argv(&self, command: Vec<OsString>) -> Vec<OsString> {
         if *self == Self::default() {
             return command;
         }
         let container = self.container.map_or_else(String::new, |net| net.to_string());
-        let stage = [super::sandbox::SELF.into(), CONFINE.into(), self.without.join(",").into(), container.into()];
+        let stage = [SELF.into(), CONFINE.into(), self.without.join(",").into(), container.into()];
         stage.into_iter().chain(command).collect()
     }
 }
 
-/// The stage [`CONFINE`]: capabilities, a container's address, and the command.
+/// The stage [`CONFINE`]. Its arguments are the capabilities to drop, the container's address, and the command.
 pub(super) fn confine(words: &[OsString]) -> Result<ExitCode> {
     let [without, container, program, arguments @ ..] = words else { bail!("no command was given") };
     let text = |word: &OsString| word.to_str().map(str::to_owned).context("a word is not text");
@@ -88,10 +91,10 @@ fn enter_container(own: Ipv4Net) -> Result<()> {
     Ok(())
 }
 
-/// The instance's part: the cable's near end, forwarding, and its own address towards the cloud's services.
+/// Sets up the instance's side: the near end of the veth pair, forwarding, and source NAT towards the cloud's services.
 fn lay_cable(own: Ipv4Net, gateway: Ipv4Addr, container: &File) -> Result<()> {
     let mut netlink = Netlink::route()?;
-    // Of a container that was here before.
+    // Removes the veth pair of an earlier container.
     let _ = netlink.request(&interfaces::remove_link(CABLE));
     let near = CableEnd { name: CABLE, mac: None, namespace: None };
     let far = CableEnd { name: INSIDE, mac: None, namespace: Some(container.as_raw_fd()) };
@@ -101,8 +104,7 @@ fn lay_cable(own: Ipv4Net, gateway: Ipv4Addr, container: &File) -> Result<()> {
     netlink.request(&interfaces::set_flags(CABLE, UP, UP))?;
     fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("cannot make the instance forward")?;
     let cards = interfaces::addresses(&mut netlink)?;
-    let card =
-        cards.iter().map(|(_, at, _)| *at).find(|at| !at.is_loopback() && *at != gateway && *at != instance::METADATA);
+    let card = cards.iter().map(|(_, at, _)| *at).find(|at| !at.is_loopback() && *at != gateway && *at != METADATA);
     let place = Hook { kind: "nat", number: hook::POSTROUTING, device: None, priority: 100, accept: Some(true) };
     let services = Rule::new().within(Field::SOURCE, Equal, own.trunc()).within(
         Field::DESTINATION,

@@ -1,8 +1,9 @@
-//! A link between two routers: a thread that carries packets from one to the other, as their lanes say.
+//! A link between two routers: a thread that carries packets from one to the other, as the two lanes decide.
 //!
-//! Each end is a cable from the router's namespace into a namespace that holds nothing else, read and written by a
-//! packet socket: unlike a TUN device that needs no device file, so it works for any user. Both ends of both cables
-//! have one hardware address and no ARP, so frames need no rewriting. Counts are in `shape`.
+//! Each end is a veth pair from the router's namespace into a namespace that contains nothing else, where a packet
+//! socket reads and writes. Unlike a TUN device this needs no device file, so it works for any user. Both ends of both
+//! pairs have the same hardware address and no ARP, so frames need no rewriting. Loss, delay and counters are in
+//! `shape`.
 
 #![expect(clippy::disallowed_methods, reason = "a run loop: it reads the clock for its lanes")]
 
@@ -41,17 +42,17 @@ const ALL_PROTOCOLS: u16 = 3;
 const IPV4_FRAME: [u8; 2] = [0x08, 0x00];
 const FRAME_HEADER: usize = 14;
 const OUTGOING: u8 = 4;
-/// Packets taken from one end before the other gets its turn.
+/// Packets taken from one end before the other end is read.
 const TURN: usize = 64;
-/// Receive buffer in bytes; the kernel cuts it to what `rmem_max` allows, by default half a second of 1000 packets/s.
+/// Receive buffer in bytes. The kernel limits it to `rmem_max`, which by default is half a second of 1000 packets/s.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// Where an end is plugged in.
+/// Where one end of a link is attached.
 #[derive(Debug, Clone)]
 pub struct Port {
-    /// The router's namespace, as an open file.
+    /// The router's namespace, as an open file descriptor.
     pub namespace: RawFd,
-    /// The interface's name there.
+    /// Name of the interface in that namespace.
     pub interface: String,
 }
 
@@ -69,10 +70,10 @@ struct End {
 }
 
 impl Fabric {
-    /// Plugs a link in at the initiator's and the acceptor's router and starts carrying.
+    /// Attaches a link to the initiator's and the acceptor's router and starts to carry packets.
     ///
     /// # Errors
-    /// What the kernel refused.
+    /// Fails if the kernel refuses a namespace, an interface, a socket or the thread.
     pub fn plug(name: &str, ports: [Port; 2], seed: u64) -> Result<Self> {
         let lanes = Arc::new(Mutex::new([Lane::new(seed), Lane::new(seed ^ u64::MAX)]));
         let (wake, woken) = UnixStream::pair().context("cannot make a link's waker")?;
@@ -89,7 +90,7 @@ impl Fabric {
                     Ok(ends) => {
                         let _ = ready.send(Ok(()));
                         drop(ready);
-                        // Wakes at its time, not up to 50 µs after it.
+                        // Without this, a wake-up may be up to 50 µs late.
                         let _ = prctl::set_timerslack(1);
                         carry(&ends, &inner_lanes, &woken);
                     }
@@ -104,24 +105,24 @@ impl Fabric {
         Ok(Self { lanes, wake, thread: Some(thread) })
     }
 
-    /// What the fabric does to one direction from now on.
+    /// Sets what the fabric does to packets of one direction from now on.
     pub fn set_shape(&self, direction: Direction, shape: Shape) {
         self.lanes()[lane_of(direction)].set_shape(shape);
         self.wake();
     }
 
-    /// What the cloud grants to both directions from now on.
+    /// Sets what the cloud grants to both directions from now on.
     pub(super) fn set_grant(&self, carries: bool, granted_mbit: Option<u64>) {
         self.lanes().iter_mut().for_each(|lane| lane.set_grant(carries, granted_mbit));
         self.wake();
     }
 
-    /// What one direction did so far.
+    /// Counters of one direction since the link was attached.
     pub fn counters(&self, direction: Direction) -> LinkCounters {
         self.lanes()[lane_of(direction)].counters()
     }
 
-    /// A full waker is awake already.
+    /// Wakes the thread. If the socket is full, a wake-up is already pending.
     fn wake(&self) {
         let _ = (&self.wake).write(&[1]);
     }
@@ -133,7 +134,7 @@ impl Fabric {
 
 impl Drop for Fabric {
     fn drop(&mut self) {
-        // The thread holds the lanes weakly and ends when it finds them gone.
+        // The thread holds only a weak reference to the lanes and ends when they are gone.
         self.lanes = Arc::new(Mutex::new([Lane::new(0), Lane::new(0)]));
         self.wake();
         if let Some(thread) = self.thread.take() {
@@ -152,7 +153,7 @@ fn lane_of(direction: Direction) -> usize {
 fn plug_end(port: &Port) -> Result<End> {
     const NEAR: &str = "f0";
     unshare(CloneFlags::CLONE_NEWNET).context("cannot make a namespace for a link's end")?;
-    // Absent where the kernel has no IPv6, which is as good.
+    // The file is missing if the kernel has no IPv6; then there is nothing to disable.
     let _ = std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
     let mut netlink = Netlink::route()?;
     let near = CableEnd { name: NEAR, mac: Some(MAC), namespace: None };
@@ -201,7 +202,7 @@ fn carry(ends: &[End; 2], lanes: &std::sync::Weak<Mutex<[Lane; 2]>>, mut wake: &
     }
 }
 
-/// A frame that came in by the cable; what another socket sent on it is passed over.
+/// Receives a frame that came in over the cable; skips frames that another socket sent on it.
 fn receive(end: &End, buffer: &mut [u8]) -> Option<usize> {
     loop {
         let (length, from) = recvfrom::<LinkAddr>(end.socket.as_raw_fd(), buffer).ok()?;
@@ -216,7 +217,7 @@ fn packet_in(frame: &[u8]) -> Option<&[u8]> {
     if header[12..14] != IPV4_FRAME {
         return None;
     }
-    // Ethernet pads short frames; the packet knows its length.
+    // Ethernet pads short frames; the packet's length is in its IP header.
     let length = usize::from(u16::from_be_bytes([*packet.get(2)?, *packet.get(3)?]));
     packet.get(..length)
 }

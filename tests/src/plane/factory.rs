@@ -1,11 +1,11 @@
-//! How an instance's network is when its system starts: what a guest changed by hand is gone, as after a real reboot.
+//! Resets an instance's network to its state at boot: what a guest changed by hand is gone, as after a real reboot.
 //!
-//! The network namespace outlives a stop, since cables and the metadata service's socket are in it; so what guests can
-//! change there is put back: filters, routing rules, routes, links and addresses of their own, kernel parameters. Queueing
-//! disciplines and rules by mark are not.
+//! The network namespace outlives a stop, because it contains the cables and the metadata service's socket. What guests
+//! can change there is therefore reset: filters, routing rules, routes, links and addresses of their own, and kernel
+//! parameters. Queueing disciplines are not reset.
 
 use super::{
-    instance::METADATA,
+    METADATA,
     interfaces::{self, UP},
     netlink::Netlink,
     nft,
@@ -20,15 +20,15 @@ use std::{
 };
 
 const PARAMETERS: &str = "/proc/sys/net";
-/// The table of the machine's own addresses, which the kernel keeps.
+/// The routing table of the machine's own addresses, which the kernel maintains.
 const LOCAL: u32 = 255;
 /// Priorities of the rules that every system starts with.
 const RULES: [u32; 3] = [0, 32766, 32767];
 
-/// Kernel parameters of a fresh instance; all are alike.
+/// Kernel parameters of a fresh instance; they are the same for all instances.
 static FRESH: OnceLock<BTreeMap<PathBuf, Vec<u8>>> = OnceLock::new();
 
-/// Remembers this thread's network namespace as a fresh one.
+/// Records the parameters of this thread's network namespace as those of a fresh instance.
 pub(super) fn remember() {
     FRESH.get_or_init(|| {
         let mut found = BTreeMap::new();
@@ -39,8 +39,8 @@ pub(super) fn remember() {
     });
 }
 
-/// Makes this thread's network namespace as after boot, but for the configuration of its own interfaces, which are left
-/// down and bare. `own` are their indices with name and hardware address.
+/// Resets this thread's network namespace to its state after boot. Its own interfaces are left down and without
+/// addresses. `own` maps their indices to name and hardware address.
 pub(super) fn reset(own: &BTreeMap<u32, (String, [u8; 6])>) -> Result<()> {
     let flushed = Netlink::netfilter()?.transaction(&[nft::remove_tables()]);
     flushed.map_err(|(_, error)| error).context("cannot flush the guest's filters")?;
@@ -54,7 +54,7 @@ pub(super) fn reset(own: &BTreeMap<u32, (String, [u8; 6])>) -> Result<()> {
             netlink.request(&interfaces::unplugged(link.index)).context("cannot take an interface down")?;
             netlink.request(&interfaces::renewed(link.index, name, *mac)).context("cannot renew an interface")?;
         } else if link.name != "lo" {
-            // Refused for those that the kernel makes itself.
+            // The kernel refuses this for links that it creates itself.
             let _ = netlink.request(&interfaces::remove_link(&link.name));
         }
     }
@@ -82,13 +82,13 @@ fn restore_parameters() {
     each_parameter(Path::new(PARAMETERS), &mut |path, value| {
         let wanted = fresh.get(path).or_else(|| fresh.get(&default_of(path)?));
         if let Some(wanted) = wanted.filter(|wanted| **wanted != value) {
-            // Some only show a state.
+            // Some parameters are read-only.
             let _ = fs::write(path, wanted);
         }
     });
 }
 
-/// The parameter that a new interface takes this one from.
+/// The parameter from which a new interface takes its value of this one.
 fn default_of(path: &Path) -> Option<PathBuf> {
     Some(path.parent()?.with_file_name("default").join(path.file_name()?))
 }

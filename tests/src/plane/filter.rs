@@ -1,11 +1,11 @@
-//! Security groups and network ACLs of a VPC as one nftables table, replaced as a whole.
+//! Security groups and network ACLs of a VPC as one nftables table, which is replaced as a whole.
 //!
-//! A security group's decision belongs to a flow, so its rules are compared with the *first* packet of the flow
-//! (`ct original …`), whichever way this packet goes, and every packet is judged anew: a reply passes while its
-//! request would, a revoked rule cuts a running flow at the next packet, and a change elsewhere cuts nothing. That is
-//! what "an established session is untouched only if the resulting behaviour is unchanged" means
-//! (`network-semantics.md` §1.3), and needs no generation marks. ACLs look at the packet itself. Cloud services
-//! (`svc0`) are exempt from both. Knows interface names, not how they came to be.
+//! A security group decides about a flow. Its rules are therefore matched against the *first* packet of the flow
+//! (`ct original …`), whichever direction the current packet has, and every packet is evaluated again: a reply passes
+//! as long as its request would, a revoked rule stops a running flow at the next packet, and a change elsewhere stops
+//! nothing. This is what "an established session is untouched only if the resulting behaviour is unchanged" means
+//! (`SEMANTICS.md` §1.3), and it needs no generation marks. ACLs match the packet itself. Cloud services
+//! (`svc0`) are exempt from both. This module knows interface names, but not how the interfaces were created.
 
 use super::{
     netlink::Message,
@@ -24,22 +24,23 @@ const UDP: u8 = 17;
 const TCP: u8 = 6;
 const ICMP: u8 = 1;
 
-/// An interface with what filters it.
+/// An interface with its filters.
 #[derive(Debug, Clone)]
 pub(super) struct Guarded<'a> {
-    /// The router's interface.
+    /// Name of the router's interface to the instance.
     pub interface: &'a str,
-    /// Towards the instance.
+    /// Filter for packets to the instance.
     pub ingress: &'a Filter,
-    /// From the instance.
+    /// Filter for packets from the instance.
     pub egress: &'a Filter,
-    /// The vSwitch's id and block, and its ACL.
+    /// Id and block of the vSwitch, and its ACL if it has one.
     pub vswitch: (&'a str, Ipv4Net, Option<&'a AclPlane>),
-    /// Addresses of the same instance's other interfaces: a reply to what came in there is not asked for here.
+    /// Addresses of the same instance's other interfaces: replies to packets that came in there are dropped here.
     pub siblings: Vec<Ipv4Addr>,
 }
 
-/// What never changes in a router: its own ICMP errors do not leave it, and cloud services see one address per VPC.
+/// The rules of a router that never change: its own ICMP errors are dropped, and cloud services see one address per
+/// VPC.
 pub(super) fn base(service_address: Ipv4Addr) -> Vec<Message> {
     let mut messages = vec![
         nft::table(IP, BASE),
@@ -65,7 +66,7 @@ pub(super) fn base(service_address: Ipv4Addr) -> Vec<Message> {
     messages
 }
 
-/// The transaction that puts these filters in place of what was there.
+/// The transaction that replaces the existing filters with these.
 pub(super) fn table(guarded: &[Guarded<'_>]) -> Vec<Message> {
     let mut chains = Chains::default();
     let mut crossing = vec![
@@ -77,13 +78,14 @@ pub(super) fn table(guarded: &[Guarded<'_>]) -> Vec<Message> {
         let ingress = chains.named("i", stateful(one.ingress, Field::FLOW_SOURCE, Field::FLOW_DESTINATION));
         let egress = chains.named("e", stateful(one.egress, Field::FLOW_DESTINATION, Field::FLOW_SOURCE));
         let (_, block, acl) = one.vswitch;
-        // Leaving the instance: a flow's own packets answer to egress, replies to what let their request in.
+        // From the instance, packets in a flow's original direction are checked by egress, replies by the ingress that
+        // admitted their request; to the instance it is the reverse.
         for (side, starts, replies) in [(Field::IN, &egress, &ingress), (Field::OUT, &ingress, &egress)] {
             let here = || Rule::new().interface(side, Equal, one.interface);
             crossing.push(here().is(Field::FLOW_DIRECTION, &[0]).jump(starts));
             crossing.push(here().is(Field::FLOW_DIRECTION, &[1]).jump(replies));
         }
-        // A group's state is its interface's own (`network-semantics.md` §7.7, F79).
+        // A group's connection state belongs to one interface (`SEMANTICS.md` §1.3.6).
         crossing.extend(one.siblings.iter().map(|sibling| {
             let reply = Rule::new().interface(Field::IN, Equal, one.interface).is(Field::FLOW_DIRECTION, &[1]);
             reply.is(Field::FLOW_DESTINATION, &sibling.octets()).drop()
@@ -109,7 +111,7 @@ pub(super) fn table(guarded: &[Guarded<'_>]) -> Vec<Message> {
     messages
 }
 
-/// Interfaces with equal filters share a chain: members of one security group, mostly.
+/// Chains by their rules: interfaces with equal filters share one, mostly members of the same security group.
 #[derive(Default)]
 struct Chains(BTreeMap<Vec<Ordered>, String>);
 
@@ -182,7 +184,7 @@ struct Fields {
 impl Fields {
     fn rules(&self, entry: &Match) -> Vec<Rule> {
         let ported = entry.ports.is_some() || entry.source_ports.is_some();
-        // Ports without a protocol mean either that has ports.
+        // Ports without a protocol mean TCP and UDP, the protocols that have ports.
         let protocols: Vec<Option<u8>> = match entry.protocol {
             None if ported => vec![Some(TCP), Some(UDP)],
             protocol => vec![protocol],
@@ -228,7 +230,7 @@ mod tests {
         };
         let single = table(&[one("v1")]);
         let double = table(&[one("v1"), one("v2")]);
-        assert_eq!(double.len() - single.len(), 4); // the jumps, no chain
+        assert_eq!(double.len() - single.len(), 4); // four jumps, no new chain
     }
 
     #[test]

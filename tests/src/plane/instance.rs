@@ -1,11 +1,12 @@
 //! An instance: a namespace with interfaces, and the processes in it.
 //!
-//! The guest's side only: addresses, default route, loopback with the metadata service's address, start and stop. A
-//! stopped instance keeps its network namespace, so that its next start finds it, and has no processes; what its guest
-//! changed in it is put back at the start. That its interfaces carry nothing is the router's doing.
+//! Only the guest's side is here: addresses, default route, loopback with the metadata service's address, start and
+//! stop. A stopped instance has no processes but keeps its network namespace, so that the next start finds it; what the
+//! guest changed there is reset at the start. The router makes sure that the interfaces of a stopped instance carry
+//! nothing.
 
 use super::{
-    factory,
+    METADATA, factory,
     interfaces::{self, Route, UP},
     namespace::Namespace,
     netlink::Netlink,
@@ -29,41 +30,38 @@ use std::{
     thread,
 };
 
-/// Where every instance finds its metadata service.
-pub(super) const METADATA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
-
-/// A process that runs whenever its instance does.
+/// A process that runs whenever its instance runs.
 #[derive(Debug, Clone)]
 pub struct ServiceSpec {
     /// Program and arguments.
     pub argv: Vec<OsString>,
-    /// Environment besides what the lab has; `PATH` is the guests'.
+    /// Environment variables in addition to those of the lab; `PATH` is always the guests'.
     pub env: Vec<(OsString, OsString)>,
-    /// Where its output goes, appended; none throws it away.
+    /// File to which its output is appended; `None` discards the output.
     pub log_path: Option<PathBuf>,
 }
 
-/// An interface as the guest's system has it at boot.
+/// An interface as the guest has it after boot.
 #[derive(Debug, Clone)]
 pub(super) struct Interface {
-    /// Its index, which a guest cannot change.
+    /// Index, which a guest cannot change.
     pub index: u32,
-    /// Its name in the guest.
+    /// Name in the guest.
     pub name: String,
-    /// Its hardware address.
+    /// Hardware address.
     pub mac: [u8; 6],
-    /// Its address.
+    /// Primary private address.
     pub address: Ipv4Addr,
-    /// Its vSwitch's block.
+    /// Block of its vSwitch.
     pub block: Ipv4Net,
-    /// Whether the default route leads out of it.
+    /// Whether the default route leaves through it.
     pub primary: bool,
 }
 
-/// An instance.
+/// An instance, with the services that run on it.
 #[derive(Debug)]
 pub(super) struct Instance {
-    /// Its namespace.
+    /// Its network namespace.
     pub namespace: Namespace,
     /// Whether it runs.
     pub running: bool,
@@ -95,13 +93,13 @@ impl Instance {
         Ok(Self { namespace, running: true, interfaces, services, children })
     }
 
-    /// A name for one more interface.
+    /// An unused name for one more interface.
     pub(super) fn free_name(&self) -> String {
         let taken = |name: &String| self.interfaces.values().any(|used| used.name == *name);
         (0..=self.interfaces.len()).map(|at| format!("eth{at}")).find(|name| !taken(name)).unwrap_or_default()
     }
 
-    /// Takes an interface whose cable is laid, and configures it.
+    /// Adds an interface that already exists in the namespace, and configures it.
     pub(super) fn plug(&mut self, id: String, mut interface: Interface) -> Result<()> {
         let name = interface.name.clone();
         interface.index = self.namespace.run(move || interfaces::index_of(&mut Netlink::route()?, &name))?;
@@ -109,7 +107,7 @@ impl Instance {
         self.namespace.run(move || configure(&interface))
     }
 
-    /// Replaces the services, and starts them when the instance runs.
+    /// Replaces the services, and starts them if the instance runs.
     pub(super) fn set_services(&mut self, services: Vec<ServiceSpec>) -> Result<()> {
         self.kill_services();
         self.services = services;
@@ -126,7 +124,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Kills the services at once.
+    /// Kills the services immediately.
     pub(super) fn kill_services(&mut self) {
         for child in self.children.drain(..) {
             let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,7 +133,7 @@ impl Instance {
         }
     }
 
-    /// Starts or stops it.
+    /// Starts or stops the instance; does nothing if it is already in that state.
     pub(super) fn set_running(&mut self, running: bool) -> Result<()> {
         if self.running == running {
             return Ok(());
@@ -152,7 +150,7 @@ impl Instance {
         self.start_services()
     }
 
-    /// Kills everything in it.
+    /// Kills every process in it.
     pub(super) fn stop(&mut self) {
         self.running = false;
         let machine = self.namespace.power_off();
@@ -179,18 +177,18 @@ fn configure(interface: &Interface) -> Result<()> {
     Ok(())
 }
 
-/// The address a vSwitch's gateway has: the third from its end.
+/// The address of a vSwitch's gateway: the third-last address of its block.
 pub(super) fn gateway(block: Ipv4Net) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(block.broadcast()).saturating_sub(2))
 }
 
-/// Has a child reaped when it ends by itself or is killed from inside, as an init would: no zombie stays for `ps`.
+/// Reaps a child when it exits or is killed from inside, as an init would, so that `ps` shows no zombie.
 fn reaped(child: Child) -> Result<Arc<Mutex<Child>>> {
     let pid = Pid::from_raw(child.id().cast_signed());
     let child = Arc::new(Mutex::new(child));
     let own = Arc::clone(&child);
     let reap = move || {
-        // Leaves it a zombie until the lock is held, so that nobody kills a pid that is free again.
+        // `WNOWAIT` leaves it a zombie until the lock is held, so that no one kills a pid that has been reused.
         while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
         let _ = own.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
     };

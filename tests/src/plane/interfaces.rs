@@ -1,7 +1,7 @@
 //! Route-netlink messages: links, addresses, neighbours, routes and rules of IPv4.
 //!
-//! Only builds messages and reads answers; who sends them where is decided elsewhere. Numbers from `linux/if_link.h`,
-//! `linux/rtnetlink.h`, `linux/fib_rules.h`, `linux/neighbour.h`.
+//! Only builds messages and parses answers; the caller decides in which namespace to send them. The numbers come from
+//! `linux/if_link.h`, `linux/rtnetlink.h`, `linux/fib_rules.h` and `linux/neighbour.h`.
 
 use super::netlink::{
     ACK, Answer, Attributes, CREATE, DUMP, EXCL, Message, Netlink, REPLACE, attribute, text_of, u32_at,
@@ -27,7 +27,7 @@ const GET_RULE: u16 = 34;
 const IPV4: u8 = 2;
 /// `IFF_UP`.
 pub const UP: u32 = 0x1;
-/// `IFF_NOARP`: packets leave at once, addressed to the interface's own hardware address.
+/// `IFF_NOARP`: packets leave without address resolution, addressed to the interface's own hardware address.
 pub const NO_ARP: u32 = 0x80;
 
 /// `RTN_UNICAST`.
@@ -40,7 +40,7 @@ pub const BLACKHOLE: u8 = 6;
 pub const UNREACHABLE: u8 = 7;
 /// `RTN_PROHIBIT`.
 pub const PROHIBIT: u8 = 8;
-/// The main table.
+/// The kernel's main routing table.
 pub const MAIN: u32 = 254;
 
 fn link_header(index: u32, flags: u32, change: u32) -> Vec<u8> {
@@ -51,14 +51,14 @@ fn link_header(index: u32, flags: u32, change: u32) -> Vec<u8> {
     header
 }
 
-/// One end of a virtual cable.
+/// One end of a virtual cable (veth pair).
 #[derive(Debug, Clone)]
 pub struct CableEnd<'a> {
     /// Interface name.
     pub name: &'a str,
-    /// Hardware address; none lets the kernel draw one.
+    /// Hardware address; `None` lets the kernel choose one.
     pub mac: Option<[u8; 6]>,
-    /// The network namespace it goes to, as an open file; none is the caller's.
+    /// The network namespace for this end, as an open file descriptor; `None` is the caller's.
     pub namespace: Option<i32>,
 }
 
@@ -75,7 +75,7 @@ impl CableEnd<'_> {
     }
 }
 
-/// Creates a cable (veth) with both ends.
+/// Creates a virtual cable (veth pair) with both ends.
 pub fn cable(near: &CableEnd<'_>, far: &CableEnd<'_>) -> Message {
     let peer = Attributes::new();
     let mut body = link_header(0, 0, 0);
@@ -91,7 +91,7 @@ pub fn bridge(name: &str) -> Message {
     Message::new(NEW_LINK, CREATE | EXCL, &link_header(0, 0, 0), &Attributes::new().text(3, name).nest(18, &info))
 }
 
-/// Sets flags of an interface: those in `change` become as in `flags`.
+/// Sets flags of an interface: those in `change` take their values from `flags`.
 pub fn set_flags(name: &str, flags: u32, change: u32) -> Message {
     Message::new(NEW_LINK, 0, &link_header(0, flags, change), &Attributes::new().text(3, name))
 }
@@ -101,23 +101,23 @@ pub fn set_mtu(name: &str, mtu: u32) -> Message {
     Message::new(NEW_LINK, 0, &link_header(0, 0, 0), &Attributes::new().text(3, name).u32(4, mtu))
 }
 
-/// Makes an interface a port of another, or of none (0).
+/// Attaches an interface to a bridge, or detaches it (0).
 pub fn set_master(name: &str, master: u32) -> Message {
     Message::new(NEW_LINK, 0, &link_header(0, 0, 0), &Attributes::new().text(3, name).u32(10, master))
 }
 
-/// Takes an interface down and out of its bridge.
+/// Sets an interface down and removes it from its bridge.
 pub fn unplugged(index: u32) -> Message {
     Message::new(NEW_LINK, 0, &link_header(index, 0, UP), &Attributes::new().u32(10, 0))
 }
 
-/// Gives an interface that is down the name, hardware address, MTU and queue that its cable was laid with.
+/// Restores name, hardware address, MTU and queue length of an interface that is down, as its cable was created.
 pub fn renewed(index: u32, name: &str, mac: [u8; 6]) -> Message {
     let end = CableEnd { name, mac: Some(mac), namespace: None };
     Message::new(NEW_LINK, 0, &link_header(index, 0, 0), &end.attributes())
 }
 
-/// Removes an interface; of a cable both ends.
+/// Removes an interface; for a virtual cable, both ends.
 pub fn remove_link(name: &str) -> Message {
     Message::new(DELETE_LINK, 0, &link_header(0, 0, 0), &Attributes::new().text(3, name))
 }
@@ -125,13 +125,13 @@ pub fn remove_link(name: &str) -> Message {
 /// An interface as the kernel lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// Index.
+    /// Interface index.
     pub index: u32,
-    /// Name.
+    /// Interface name.
     pub name: String,
-    /// `IFF_…`.
+    /// Flags (`IFF_…`).
     pub flags: u32,
-    /// MTU.
+    /// MTU in bytes.
     pub mtu: u32,
     /// Hardware address.
     pub mac: Vec<u8>,
@@ -174,12 +174,12 @@ fn address(kind: u16, flags: u16, index: u32, address: Ipv4Addr, prefix: u8) -> 
     Message::new(kind, flags, &header, &attributes)
 }
 
-/// Gives an interface an address.
+/// Adds an address to an interface.
 pub fn add_address(index: u32, at: Ipv4Addr, prefix: u8) -> Message {
     address(NEW_ADDRESS, CREATE | EXCL, index, at, prefix)
 }
 
-/// Takes an address from an interface.
+/// Removes an address from an interface.
 pub fn remove_address(index: u32, at: Ipv4Addr, prefix: u8) -> Message {
     address(DELETE_ADDRESS, 0, index, at, prefix)
 }
@@ -196,7 +196,7 @@ pub fn addresses(netlink: &mut Netlink) -> io::Result<Vec<(u32, Ipv4Addr, u8)>> 
         .collect())
 }
 
-/// Four bytes as an address.
+/// An IPv4 address from four bytes.
 pub fn ipv4(bytes: &[u8]) -> Option<Ipv4Addr> {
     <[u8; 4]>::try_from(bytes).ok().map(Ipv4Addr::from)
 }
@@ -213,18 +213,18 @@ fn neighbour(kind: u16, flags: u16, index: u32, at: Ipv4Addr, mac: Option<[u8; 6
     Message::new(kind, flags, &header, &attributes)
 }
 
-/// Fixes the hardware address of a neighbour.
+/// Adds a permanent neighbour entry.
 pub fn add_neighbour(index: u32, at: Ipv4Addr, mac: [u8; 6]) -> Message {
     neighbour(NEW_NEIGHBOUR, CREATE | REPLACE, index, at, Some(mac))
 }
 
-/// Forgets a neighbour.
+/// Removes a neighbour entry.
 pub fn remove_neighbour(index: u32, at: Ipv4Addr) -> Message {
     neighbour(DELETE_NEIGHBOUR, 0, index, at, None)
 }
 
-/// Takes the delay away with which an interface answers ARP for addresses of others. Where user namespaces show no
-/// `net.ipv4.neigh`, this still works.
+/// Removes the delay before an interface answers ARP for addresses of others (proxy ARP). Works even if the user
+/// namespace does not show `net.ipv4.neigh`.
 pub fn answer_at_once(index: u32) -> Message {
     const SET_NEIGHBOUR_TABLE: u16 = 67;
     let parameters = Attributes::new().u32(1, index).with(13, &0_u64.to_ne_bytes());
@@ -235,39 +235,39 @@ pub fn answer_at_once(index: u32) -> Message {
 /// A next hop: interface and gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NextHop {
-    /// Interface index; 0 when the gateway tells it.
+    /// Interface index; 0 lets the kernel derive it from the gateway.
     pub interface: u32,
-    /// Gateway; none when the destination is reached directly.
+    /// Gateway; `None` if the destination is reached directly.
     pub gateway: Option<Ipv4Addr>,
 }
 
 /// An IPv4 route.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
-    /// Table.
+    /// Routing table.
     pub table: u32,
-    /// Destination.
+    /// Destination block.
     pub destination: Ipv4Net,
-    /// `RTN_…`.
+    /// Route type (`RTN_…`).
     pub kind: u8,
-    /// Next hops; several mean ECMP. None for blackholes.
+    /// Next hops; several mean ECMP. Empty for blackholes.
     pub hops: Vec<NextHop>,
     /// Metric; 0 is the default.
     pub metric: u32,
     /// Preferred source.
     pub source: Option<Ipv4Addr>,
-    /// Whether gateways count as reachable although no address says so.
+    /// Whether gateways are taken as directly reachable although no address of the interface covers them.
     pub on_link: bool,
 }
 
 impl Route {
-    /// A plain route without next hops.
+    /// A unicast route without next hops.
     pub fn to(table: u32, destination: Ipv4Net) -> Self {
         let hops = Vec::new();
         Self { table, destination, kind: UNICAST, hops, metric: 0, source: None, on_link: false }
     }
 
-    /// A route that drops silently.
+    /// A route that drops packets silently.
     pub fn blackhole(table: u32, destination: Ipv4Net) -> Self {
         Self { kind: BLACKHOLE, ..Self::to(table, destination) }
     }
@@ -286,7 +286,7 @@ impl Route {
             _ if linked && !self.hops.is_empty() => 253,
             _ => 0,
         };
-        // Whoever added it and to whatever reach, it is removed.
+        // Matches a route of any origin and scope.
         let (origin, scope) = if kind == DELETE_ROUTE { (0, 255) } else { (4, scope) };
         let onlink: u32 = if self.on_link { 4 } else { 0 };
         let mut header = vec![IPV4, self.destination.prefix_len(), 0, 0, 0, origin, scope, self.kind];
@@ -316,17 +316,17 @@ impl Route {
         Message::new(kind, flags, &header, &attributes)
     }
 
-    /// The message that adds it; refused when there is one for the destination.
+    /// The message that adds the route; the kernel refuses it if the table already has one to the destination.
     pub fn add(&self) -> Message {
         self.message(NEW_ROUTE, CREATE | EXCL)
     }
 
-    /// The message that puts it in place of what is there.
+    /// The message that adds the route or replaces the existing one.
     pub fn replace(&self) -> Message {
         self.message(NEW_ROUTE, CREATE | REPLACE)
     }
 
-    /// The message that removes it.
+    /// The message that removes the route.
     pub fn remove(&self) -> Message {
         self.message(DELETE_ROUTE, 0)
     }
@@ -351,7 +351,7 @@ pub fn routes(netlink: &mut Netlink) -> io::Result<Vec<Route>> {
     Ok(netlink.ask(&question)?.iter().filter_map(route).collect())
 }
 
-/// The route the kernel takes towards an address.
+/// The route that the kernel selects for an address.
 pub fn route_towards(netlink: &mut Netlink, to: Ipv4Addr, from: Option<Ipv4Addr>) -> io::Result<Route> {
     let mut attributes = Attributes::new().with(1, &to.octets());
     let mut header = [IPV4, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -393,17 +393,17 @@ fn route(answer: &Answer) -> Option<Route> {
 /// A routing rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
-    /// Order; smaller first.
+    /// Evaluation order; smaller first.
     pub priority: u32,
-    /// For packets that come in by this interface.
+    /// Incoming interface to match.
     pub interface: Option<String>,
-    /// For packets from here.
+    /// Source block to match.
     pub from: Option<Ipv4Net>,
-    /// For packets to here.
+    /// Destination block to match.
     pub to: Option<Ipv4Net>,
-    /// For packets with this mark.
+    /// Firewall mark to match.
     pub mark: Option<u32>,
-    /// The table to look up; none drops silently.
+    /// The routing table to look up; `None` drops the packet silently.
     pub table: Option<u32>,
 }
 
@@ -433,12 +433,12 @@ impl Rule {
         Message::new(kind, flags, &header, &attributes)
     }
 
-    /// The message that adds it.
+    /// The message that adds the rule.
     pub fn add(&self) -> Message {
         self.message(NEW_RULE, CREATE | EXCL)
     }
 
-    /// The message that removes it.
+    /// The message that removes the rule.
     pub fn remove(&self) -> Message {
         self.message(DELETE_RULE, 0)
     }
@@ -469,8 +469,8 @@ pub fn rules(netlink: &mut Netlink) -> io::Result<Vec<Rule>> {
         .collect())
 }
 
-/// Turns off what would put unfinished checksums and oversized segments on a cable, so that whoever reads packets off
-/// its other end sees them as a wire would carry them.
+/// Turns off the offloads that would put unfinished checksums and oversized segments on a cable, so that a packet
+/// socket at the other end sees packets as they would be on a wire.
 pub fn without_offload(name: &str) -> io::Result<()> {
     const FEATURES: [&str; 4] =
         ["tx-checksum-ip-generic", "tx-tcp-segmentation", "tx-generic-segmentation", "tx-udp-segmentation"];
@@ -483,7 +483,7 @@ pub fn without_offload(name: &str) -> io::Result<()> {
         .and_then(|value| super::netlink::u16_at(value, 0))
         .ok_or_else(|| io::Error::other("the kernel has no ethtool netlink family"))?;
     let bits = FEATURES.iter().fold(Attributes::new(), |bits, feature| {
-        bits.nest(1, &Attributes::new().text(2, feature)) // no value flag: wanted off
+        bits.nest(1, &Attributes::new().text(2, feature)) // no value flag: switch off
     });
     let attributes =
         Attributes::new().nest(1, &Attributes::new().text(2, name)).nest(3, &Attributes::new().nest(3, &bits));

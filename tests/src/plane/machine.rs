@@ -1,11 +1,11 @@
-//! What makes an instance a machine of its own to the processes in it: pid, mount and host-name namespaces, and an init.
+//! Makes an instance a separate machine for the processes in it: pid, mount and host-name namespaces, and an init.
 //!
-//! A thread enters them once per boot and starts every process of the instance, so that starting one costs no more than
-//! elsewhere. Pid 1 in there, a stage of this program, mounts `/proc` and reaps; when it is killed the kernel kills all
-//! the rest, also where no `/proc` of their own may be mounted. The namespaces have names under [`MACHINES`], by which
-//! `exec` enters. Files are the lab's: only `/proc` differs.
+//! A thread enters these namespaces once per boot and starts every process of the instance, so that starting a process
+//! costs no more than elsewhere. Pid 1 in them, a stage of this program, mounts `/proc` and reaps. If it is killed, the
+//! kernel kills all other processes of the instance, even where they cannot have their own `/proc`. The namespaces have
+//! names under [`MACHINES`], through which `exec` enters them. All files are the lab's; only `/proc` differs.
 
-use super::{namespace::file_name, sandbox};
+use super::process::{OUTSIDE_PROC, SELF, die_with_parent};
 use anyhow::{Context, Result};
 use nix::{
     errno::Errno,
@@ -33,13 +33,14 @@ use std::{
     time::Duration,
 };
 
-/// The stage that is pid 1 of a machine.
+/// Name of the stage that is pid 1 of a machine.
 pub(super) const INIT: &str = "__guest-init";
-/// The stage that becomes a command which `exec` was asked for.
+/// Name of the stage that becomes the command to run for `exec`.
 pub(super) const EXEC: &str = "__guest-exec";
-/// Where each instance has a directory: empty while it is stopped, else with its namespaces.
+/// Contains a directory for each instance: empty while it is stopped, otherwise with its namespaces.
 const MACHINES: &str = "/run/machines";
-/// Names here and in `/proc`; the mount namespace last, since paths mean something else after it.
+/// Name here, name in `/proc`, and clone flag. The mount namespace is last, because paths change their meaning after
+/// it.
 const KINDS: [(&str, &str, CloneFlags); 3] = [
     ("pid", "pid_for_children", CloneFlags::CLONE_NEWPID),
     ("uts", "uts", CloneFlags::CLONE_NEWUTS),
@@ -47,23 +48,23 @@ const KINDS: [(&str, &str, CloneFlags); 3] = [
 ];
 /// The kernel's limit on host names, in bytes.
 const HOST_NAME_BYTES_MAX: usize = 64;
-/// How long the dead may wait to be reaped by who started them, before the stop goes on without.
+/// How long a stop waits until killed processes are reaped by their parents.
 const REAPED_WITHIN: Duration = Duration::from_secs(2);
 
 type Order = (Command, mpsc::Sender<io::Result<Child>>);
 
-/// A machine that is up. Dropping it kills everything in it.
+/// A running machine. Dropping it kills everything in it.
 #[derive(Debug)]
 pub(super) struct Machine {
     name: String,
     init: Pid,
-    /// None once it goes down.
+    /// `None` once the machine goes down.
     orders: Option<mpsc::Sender<Order>>,
     down: mpsc::Receiver<()>,
 }
 
 impl Machine {
-    /// Boots one in a network namespace.
+    /// Boots a machine in a network namespace.
     pub(super) fn boot(name: &str, network: &File) -> Result<Self> {
         let network = network.try_clone().context("cannot keep a network namespace open")?;
         let (orders, inbox) = mpsc::channel::<Order>();
@@ -95,7 +96,7 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Starts a process in it.
+    /// Starts a process on the machine.
     pub(super) fn spawn(&self, command: Command) -> io::Result<Child> {
         let gone = || io::Error::other("the instance is going down");
         let (reply, answer) = mpsc::channel();
@@ -104,7 +105,7 @@ impl Machine {
         answer.recv().map_err(|_| gone())?
     }
 
-    /// Kills everything in it. Whoever started a process there may still reap it; dropping the machine waits for that.
+    /// Kills every process. Their parents may still reap them; dropping the machine waits for that.
     pub(super) fn kill(&self) {
         let _ = kill(self.init, Signal::SIGKILL);
     }
@@ -112,7 +113,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // The init is reaped after this, by the thread: until then its pid is nobody else's.
+        // The thread reaps the init after this; until then its pid cannot be reused.
         self.kill();
         self.orders = None;
         let _ = self.down.recv_timeout(REAPED_WITHIN);
@@ -122,17 +123,17 @@ impl Drop for Machine {
     }
 }
 
-/// Makes the directory that says that this is an instance.
+/// Creates the directory that marks a name as that of an instance.
 pub(super) fn register(name: &str) -> Result<()> {
     fs::create_dir_all(directory(name)).with_context(|| format!("cannot make the directory of {name}"))
 }
 
-/// Removes it.
+/// Removes the directory of an instance.
 pub(super) fn unregister(name: &str) {
     let _ = fs::remove_dir(directory(name));
 }
 
-/// The namespaces of a machine, in the order to enter them; none where the name is no instance's.
+/// The namespaces of a machine, in the order to enter them; `None` if no instance has the name.
 pub(super) fn namespaces(name: &str) -> Result<Option<Vec<(File, CloneFlags)>>> {
     let directory = directory(name);
     if !directory.is_dir() {
@@ -143,14 +144,14 @@ pub(super) fn namespaces(name: &str) -> Result<Option<Vec<(File, CloneFlags)>>> 
     files.map(Some).with_context(|| format!("the instance {name:?} is stopped; start it by ecs StartInstance"))
 }
 
-/// The pid of a machine's init as processes outside the sandbox see it.
+/// The pid of a machine's init as seen from outside the sandbox.
 pub(super) fn outside_pid(name: &str) -> Option<i32> {
     let wanted = fs::metadata(directory(name).join("pid")).ok()?.ino();
     let first = |status: String| {
         let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
         Some(line.split_whitespace().last()? == "1")
     };
-    fs::read_dir(sandbox::OUTSIDE_PROC)
+    fs::read_dir(OUTSIDE_PROC)
         .ok()?
         .flatten()
         .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
@@ -159,11 +160,11 @@ pub(super) fn outside_pid(name: &str) -> Option<i32> {
         .map(|(pid, _)| pid)
 }
 
-/// The stage [`INIT`].
+/// Runs the stage [`INIT`]: mounts `/proc`, reports on standard output that the machine is up, and reaps.
 pub(super) fn init() -> Result<ExitCode> {
-    sandbox::die_with_parent()?;
+    die_with_parent()?;
     let _ = prctl::set_name(c"init");
-    // Refused where parts of the outer /proc are masked, as in containers; the lab's then serves.
+    // The kernel refuses this if parts of the outer /proc are masked, as in containers; the lab's /proc then remains.
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let _ = mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>);
     let mut deaths = SigSet::empty();
@@ -177,9 +178,9 @@ pub(super) fn init() -> Result<ExitCode> {
     }
 }
 
-/// The stage [`EXEC`]: becomes the command, and is killed when who asked for it is.
+/// Runs the stage [`EXEC`]: becomes the command, and is killed together with its parent.
 pub(super) fn exec(argv: &[OsString]) -> Result<ExitCode> {
-    sandbox::die_with_parent()?;
+    die_with_parent()?;
     let (program, arguments) = argv.split_first().context("no command to run was given")?;
     let error = Command::new(program).args(arguments).exec();
     Err(error).with_context(|| format!("cannot run {}", program.display()))
@@ -189,7 +190,12 @@ fn directory(name: &str) -> PathBuf {
     Path::new(MACHINES).join(file_name(name))
 }
 
-/// Makes this thread the one that starts a machine's processes. Returns the thread's own directory in the lab's `/proc`.
+/// A name as a single path component.
+pub(super) fn file_name(name: &str) -> String {
+    name.replace('/', "_")
+}
+
+/// Makes this thread the one that starts a machine's processes. Returns the thread's directory in the lab's `/proc`.
 fn enter(name: &str, network: &File) -> Result<(PathBuf, Child)> {
     let own = fs::read_link("/proc/thread-self").context("cannot find a thread in /proc")?;
     setns(network, CloneFlags::CLONE_NEWNET).context("cannot enter an instance's network namespace")?;
@@ -200,8 +206,8 @@ fn enter(name: &str, network: &File) -> Result<(PathBuf, Child)> {
         host = host.char_indices().next_back().map_or("", |(at, _)| &host[..at]);
     }
     sethostname(host).context("cannot set an instance's host name")?;
-    let _ = umount2(sandbox::OUTSIDE_PROC, MntFlags::MNT_DETACH);
-    let mut init = Command::new(sandbox::SELF)
+    let _ = umount2(OUTSIDE_PROC, MntFlags::MNT_DETACH);
+    let mut init = Command::new(SELF)
         .arg0("init")
         .arg(INIT)
         .stdin(Stdio::null())
@@ -214,8 +220,8 @@ fn enter(name: &str, network: &File) -> Result<(PathBuf, Child)> {
 }
 
 fn publish(name: &str, own: &Path) -> Result<()> {
-    // A mount on a name would last without the thread, but not every kernel mounts a mount namespace in its parent: 6.18
-    // refuses where its numbers, drawn per CPU, say that the child is older.
+    // A mount on a name would outlive the thread, but not every kernel allows a mount namespace to be mounted in its
+    // parent: 6.18 refuses it if its numbers, allocated per CPU, suggest that the child is older.
     for (kind, link, _) in KINDS {
         let path = directory(name).join(kind);
         symlink(own.join("ns").join(link), &path).with_context(|| format!("cannot create {}", path.display()))?;

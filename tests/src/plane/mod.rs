@@ -1,9 +1,9 @@
-//! The lab's data plane: what [`Desired`] says, made true in network namespaces, without any external program.
+//! The lab's data plane: implements [`Desired`] in network namespaces, without any external program.
 //!
-//! One namespace per VPC's router, per transit router, per instance, and for cloud services; a thread per link between routers. Knows
-//! nothing of accounts or APIs, and cannot drift from the cloud: it is given the whole state each time and works out
-//! the difference. Rules measured for it stand in `network-semantics.md` §9; packets, connection tracking, routes and
-//! ICMP are the kernel's own.
+//! There is one namespace for each VPC's router, each transit router, each instance, and the cloud services, and one
+//! thread for each link between routers. The plane does not know accounts or APIs. It cannot diverge from the cloud: it
+//! receives the complete state each time and computes the difference. The behaviour that was measured for it is in
+//! `SEMANTICS.md` §9; packets, connection tracking, routes and ICMP are the kernel's own.
 
 mod confine;
 mod fabric;
@@ -15,6 +15,7 @@ mod machine;
 mod namespace;
 pub mod netlink;
 pub mod nft;
+mod process;
 mod router;
 pub mod sandbox;
 mod shape;
@@ -44,25 +45,29 @@ use std::{
 };
 use transit::Transit;
 
-/// Where the stand-ins for guest commands are.
+/// Directory of the stand-ins for guest commands.
 pub const GUEST_TOOLS: &str = "/run/guest-tools";
-/// The service network's block and the addresses of its hosts: the OpenAPI endpoint and the collector.
+/// Names under which this binary is a guest command.
+pub const GUEST_COMMANDS: [&str; 5] = ["ip", "nft", "ping", "pkill", "sysctl"];
+/// Prefix length of the service network's block and the addresses of its hosts: the OpenAPI endpoint and the collector.
 const SERVICE_PREFIX: u8 = 16;
 const SERVICE_ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 0, 2), Ipv4Addr::new(100, 100, 0, 10)];
+/// Address of the metadata service in every instance.
+const METADATA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
 
-/// The `PATH` of processes in guests: the machine's own commands first, stand-ins for missing ones last.
+/// The `PATH` of processes in guests: the machine's own commands first, the stand-ins for missing ones last.
 pub fn guest_path() -> OsString {
     OsString::from(format!("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{GUEST_TOOLS}"))
 }
 
-/// How to build a plane.
+/// Options of a plane.
 #[derive(Debug, Clone, Copy)]
 pub struct PlaneOptions {
-    /// Seed of every chance in links.
+    /// Seed of all random decisions in links.
     pub seed: u64,
 }
 
-/// A place with a namespace of its own.
+/// A place that has its own namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// An instance, by name.
@@ -71,7 +76,7 @@ pub enum Place {
     Service,
 }
 
-/// The data plane. Methods block for milliseconds; they need no asynchronous context and may be called from any.
+/// The data plane. Its methods block for milliseconds; they need no asynchronous context and may be called inside one.
 #[derive(Debug)]
 pub struct Plane {
     service: Namespace,
@@ -84,7 +89,7 @@ struct State {
     routers: BTreeMap<String, Router>,
     transits: BTreeMap<String, Transit>,
     instances: BTreeMap<String, Instance>,
-    /// Interfaces that are plugged in, by id.
+    /// Interfaces that are attached, by id.
     enis: BTreeMap<String, Plugged>,
     links: BTreeMap<String, (LinkPlane, Fabric)>,
     shapes: BTreeMap<(String, u8), Shape>,
@@ -94,7 +99,7 @@ struct State {
 }
 
 impl State {
-    /// The namespace of a router that a link may end at, as an open file.
+    /// The namespace of a router at which a link may end, as an open file descriptor.
     fn end(&self, id: &str) -> Option<RawFd> {
         let vpc = self.routers.get(id).map(Router::namespace);
         vpc.or_else(|| self.transits.get(id).map(Transit::namespace)).map(Namespace::fd)
@@ -110,7 +115,7 @@ struct Plugged {
 }
 
 impl Plane {
-    /// Builds the service network and the tools of guests. Inside the sandbox only.
+    /// Builds the service network and the directory of guest commands. Works inside the sandbox only.
     pub fn boot(options: PlaneOptions) -> Result<Self> {
         place_guest_tools()?;
         let service = Namespace::create("service")?;
@@ -132,7 +137,7 @@ impl Plane {
         Ok(Self { service, seed: options.seed, state: Mutex::default() })
     }
 
-    /// Makes the data plane as desired. What does not change is not touched.
+    /// Changes the data plane to the desired state. Parts that do not change are not touched.
     pub fn apply(&self, desired: Arc<Desired>) -> Result<()> {
         let mut state = self.state();
         if state.applied.as_deref() == Some(&*desired) {
@@ -221,7 +226,7 @@ impl Plane {
         Ok(())
     }
 
-    /// Sets what the fabric does to one direction of a link, now or once the link exists.
+    /// Sets what the fabric does to one direction of a link, now or as soon as the link exists.
     pub fn set_shape(&self, link: &str, direction: Direction, shape: Shape) {
         let mut state = self.state();
         state.shapes.insert((link.to_owned(), direction as u8), shape);
@@ -230,17 +235,17 @@ impl Plane {
         }
     }
 
-    /// What the fabric does to one direction of a link.
+    /// Returns what the fabric does to one direction of a link.
     pub fn shape(&self, link: &str, direction: Direction) -> Shape {
         self.state().shapes.get(&(link.to_owned(), direction as u8)).copied().unwrap_or_default()
     }
 
-    /// What one direction of a link did since it was plugged in.
+    /// Counters of one direction of a link since the link was attached.
     pub fn counters(&self, link: &str, direction: Direction) -> LinkCounters {
         self.state().links.get(link).map(|(_, fabric)| fabric.counters(direction)).unwrap_or_default()
     }
 
-    /// What all links carried since they were plugged in.
+    /// What each link has carried since it was attached, by the link's id.
     pub fn carried(&self) -> BTreeMap<String, BothWays> {
         let one = |fabric: &Fabric, direction| {
             let LinkCounters { bytes_in, bytes_out, over_grant, .. } = fabric.counters(direction);
@@ -251,7 +256,7 @@ impl Plane {
         links.map(|(id, (_, fabric))| (id.clone(), Direction::BOTH.map(|direction| one(fabric, direction)))).collect()
     }
 
-    /// The namespace of a place; an instance keeps its own over stop and start.
+    /// The namespace of a place; an instance keeps its namespace over stop and start.
     pub fn namespace(&self, place: &Place) -> Option<Namespace> {
         match place {
             Place::Service => Some(self.service.clone()),
@@ -259,13 +264,13 @@ impl Plane {
         }
     }
 
-    /// A process inside a running instance, its init, as processes outside the sandbox see it.
+    /// The pid of a running instance's init, as seen from outside the sandbox.
     pub fn outside_pid(&self, instance: &str) -> Option<i32> {
         let running = self.state().instances.get(instance)?.running;
         running.then(|| machine::outside_pid(instance)).flatten()
     }
 
-    /// Sets what runs in an instance whenever the instance does; starts it now if it does.
+    /// Sets the processes that run whenever the instance runs; starts them now if it runs.
     pub fn set_services(&self, instance: &str, services: Vec<ServiceSpec>) -> Result<()> {
         let mut state = self.state();
         let found = state.instances.get_mut(instance).with_context(|| format!("no instance {instance:?}"))?;
@@ -277,7 +282,7 @@ impl Plane {
     }
 }
 
-/// Removes what is no longer desired.
+/// Removes everything that is no longer desired.
 fn unplug(state: &mut State, desired: &Desired) {
     let wanted = plugs(desired);
     let gone: Vec<String> = state
@@ -323,7 +328,7 @@ fn unplug(state: &mut State, desired: &Desired) {
     transits.retain(|id, _| desired.transits.contains_key(id));
 }
 
-/// Interfaces that are to be plugged in, by id: where, the interface, and whether it is its instance's primary.
+/// The interfaces to attach, by id: the place, the interface, and whether it is the primary one of its instance.
 fn plugs(desired: &Desired) -> BTreeMap<String, (Plugged, &EniPlane, bool)> {
     let mut found = BTreeMap::new();
     for (name, InstancePlane { enis, .. }) in &desired.instances {
@@ -343,7 +348,7 @@ fn plug_instances(state: &mut State, desired: &Desired) -> Result<()> {
             state.instances.insert(name.clone(), instance);
         }
     }
-    // Primaries first, so that they get the first names.
+    // Primary interfaces first, so that they get the first names.
     let wanted = plugs(desired);
     let order: BTreeSet<(bool, &String)> = wanted.iter().map(|(id, (.., primary))| (!primary, id)).collect();
     for (secondary, id) in order {
@@ -393,7 +398,7 @@ fn place_guest_tools() -> Result<()> {
     if !own.is_file() {
         bail!("{} was replaced while it ran, so that no guest finds its commands; start it again", own.display());
     }
-    for tool in crate::guest::TOOLS {
+    for tool in GUEST_COMMANDS {
         let path = Path::new(GUEST_TOOLS).join(tool);
         let _ = fs::remove_file(&path);
         std::os::unix::fs::symlink(&own, &path).with_context(|| format!("cannot place {}", path.display()))?;
@@ -401,7 +406,7 @@ fn place_guest_tools() -> Result<()> {
     Ok(())
 }
 
-/// Differs by link and by lab, not by run.
+/// A seed that differs between links and between labs, but not between runs.
 fn seed_of(seed: u64, link: &str) -> u64 {
     link.bytes()
         .fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

@@ -1,10 +1,10 @@
-//! A network namespace: a thread that lives in it and does what it is told there.
+//! A network namespace: a thread that runs in it and executes jobs there.
 //!
 //! The namespace also has a name under `/run/netns`, in the sandbox's private mount namespace, so that `exec` (and
-//! `ip netns` where installed) can enter it. Processes started through it inherit it; an instance's start on its machine,
-//! which is up or down. Nothing here configures the network.
+//! `ip netns` where installed) can enter it. Processes started through it inherit it. Those of an instance start on its
+//! machine, which is up or down. This module does not configure the network.
 
-use super::machine::{self, Machine};
+use super::machine::{self, Machine, file_name};
 use anyhow::{Context, Result};
 use nix::{
     mount::{MsFlags, mount},
@@ -22,12 +22,12 @@ use std::{
     thread,
 };
 
-/// Where namespaces have names.
+/// Directory with the names of namespaces.
 pub(super) const NAMES: &str = "/run/netns";
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A network namespace. Cheap to clone; the namespace lasts as long as a clone, a process or a socket in it.
+/// A network namespace. Cheap to clone. It exists as long as a clone, a process or a socket in it.
 #[derive(Clone)]
 pub struct Namespace(Arc<Inner>);
 
@@ -38,9 +38,9 @@ struct Inner {
     power: Mutex<Power>,
 }
 
-/// What processes are started on.
+/// The machine on which processes are started.
 enum Power {
-    /// No machine: they share the lab's.
+    /// No machine of its own: processes share the lab's.
     Shared,
     Off,
     On(Machine),
@@ -53,7 +53,7 @@ impl fmt::Debug for Namespace {
 }
 
 impl Namespace {
-    /// Makes a new one, with nothing in it but a loopback interface that is down.
+    /// Creates a namespace that contains only a loopback interface, which is down.
     pub fn create(name: &str) -> Result<Self> {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (ready, readiness) = mpsc::channel();
@@ -64,7 +64,7 @@ impl Namespace {
             .name(format!("netns {name}"))
             .spawn(move || {
                 let _ = ready.send(enter_new(&path));
-                // Ends when the last handle is gone.
+                // The loop ends when the last handle is dropped.
                 for job in inbox {
                     job();
                 }
@@ -82,7 +82,7 @@ impl Namespace {
         })))
     }
 
-    /// Boots the machine whose network this is, if it is not up.
+    /// Boots the machine of this network, if it is not up.
     pub(super) fn power_on(&self) -> Result<()> {
         let mut power = self.power();
         if !matches!(*power, Power::On(_)) {
@@ -93,7 +93,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// Kills the machine with all that is on it. Dropping what this returns waits until the dead are reaped.
+    /// Kills the machine with everything on it. Dropping the returned value waits until the processes are reaped.
     pub(super) fn power_off(&self) -> Option<Machine> {
         let mut power = self.power();
         if !matches!(*power, Power::On(_)) {
@@ -108,20 +108,20 @@ impl Namespace {
         self.0.power.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its name.
+    /// Name of the namespace.
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Its file, for netlink.
+    /// File descriptor of the namespace, for netlink.
     pub fn fd(&self) -> RawFd {
         self.0.file.as_raw_fd()
     }
 
-    /// Does something inside and returns its result.
+    /// Runs a job in the namespace and returns its result.
     ///
     /// # Panics
-    /// When the job panics, as the caller would have.
+    /// Panics if the job panics.
     pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (done, result) = mpsc::channel();
         let boxed: Job = Box::new(move || {
@@ -135,12 +135,12 @@ impl Namespace {
         match result.recv() {
             Ok(Ok(value)) => value,
             Ok(Err(panic)) => std::panic::resume_unwind(panic),
-            // The thread leaves its loop only when no handle is left, and this is one.
+            // The thread leaves its loop only if no handle is left, and this is one.
             Err(_) => std::process::abort(),
         }
     }
 
-    /// Starts a process inside; an instance's, on its machine.
+    /// Starts a process in the namespace; for an instance, on its machine.
     pub fn spawn(&self, mut command: Command) -> io::Result<Child> {
         match &*self.power() {
             Power::Shared => self.run(move || command.spawn()),
@@ -149,12 +149,12 @@ impl Namespace {
         }
     }
 
-    /// Listens inside. The listener works from any thread.
+    /// Opens a listener in the namespace. It works from any thread.
     pub fn tcp_listener(&self, address: SocketAddr) -> io::Result<TcpListener> {
         self.run(move || TcpListener::bind(address))
     }
 
-    /// Sets kernel parameters inside, by their path under `/proc/sys/net`.
+    /// Sets kernel parameters of the namespace, by their paths under `/proc/sys/net`.
     pub fn set(&self, parameters: Vec<(String, &'static str)>) -> Result<()> {
         self.run(move || {
             for (path, value) in parameters {
@@ -178,14 +178,9 @@ impl Drop for Inner {
     }
 }
 
-/// The file of a namespace's name.
+/// Path of the file that names a namespace.
 pub(super) fn path_of(name: &str) -> PathBuf {
     Path::new(NAMES).join(file_name(name))
-}
-
-/// A name as one component of a path.
-pub(super) fn file_name(name: &str) -> String {
-    name.replace('/', "_")
 }
 
 fn enter_new(path: &Path) -> io::Result<File> {

@@ -1,8 +1,9 @@
-//! Netlink messages written and read by hand: route, netfilter and generic netlink over one blocking socket.
+//! Encodes and decodes netlink messages by hand: route, netfilter and generic netlink over one blocking socket.
 //!
-//! The lab needs a handful of messages of three families, and the nftables expressions it uses are mostly ones that no
-//! typed crate has yet (`ct`, `nat`, `limit`, `reject`); one small codec for all is less than the glue would be. Knows
-//! the framing (`linux/netlink.h`) and nothing of what the messages mean. Attribute numbers stand with their users.
+//! The lab needs only a few messages of three families, and most nftables expressions that it uses (`ct`, `nat`,
+//! `limit`, `reject`) are in no typed crate yet. One small codec for all of them is shorter than the glue code would
+//! be. It knows the framing (`linux/netlink.h`) but not what the messages mean. Attribute numbers are defined where
+//! they are used.
 
 use netlink_sys::{Socket, SocketAddr};
 use std::io;
@@ -37,7 +38,7 @@ const BATCH_END: u16 = 0x11;
 pub struct Attributes(Vec<u8>);
 
 impl Attributes {
-    /// None yet.
+    /// An empty list.
     pub fn new() -> Self {
         Self::default()
     }
@@ -54,19 +55,19 @@ impl Attributes {
         self
     }
 
-    /// Appends a native-endian number, as route netlink has them.
+    /// Appends a native-endian number, as route netlink uses.
     #[must_use]
     pub fn u32(self, kind: u16, value: u32) -> Self {
         self.with(kind, &value.to_ne_bytes())
     }
 
-    /// Appends a network-order number, as netfilter has them.
+    /// Appends a number in network byte order, as netfilter uses.
     #[must_use]
     pub fn be32(self, kind: u16, value: u32) -> Self {
         self.with(kind, &value.to_be_bytes())
     }
 
-    /// Appends a text with its closing zero.
+    /// Appends a text with its terminating zero.
     #[must_use]
     pub fn text(mut self, kind: u16, value: &str) -> Self {
         let mut bytes = value.as_bytes().to_vec();
@@ -82,7 +83,7 @@ impl Attributes {
         self
     }
 
-    /// Appends attributes inside an attribute whose nesting the kernel does not want marked.
+    /// Appends attributes inside an attribute without the nested flag, which some kernel interfaces do not expect.
     #[must_use]
     pub fn nest_unmarked(mut self, kind: u16, inner: &Attributes) -> Self {
         self.push(kind, &inner.0);
@@ -100,12 +101,12 @@ impl Attributes {
     }
 }
 
-/// One message without its netlink header's length and sequence.
+/// A message; its length and sequence number are added when it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Type.
+    /// Message type.
     pub kind: u16,
-    /// Flags besides `NLM_F_REQUEST`.
+    /// Flags in addition to `NLM_F_REQUEST`.
     pub flags: u16,
     /// Family header and attributes.
     pub body: Vec<u8>,
@@ -141,7 +142,7 @@ impl Message {
 /// An answer: type and body.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// Type.
+    /// Message type.
     pub kind: u16,
     /// Family header and attributes.
     pub body: Vec<u8>,
@@ -176,12 +177,12 @@ impl Netlink {
         socket.connect(&SocketAddr::new(0, 0))?;
         socket.set_cap_ack(true)?;
         socket.set_rx_buf_sz(1_i32 << 20)?;
-        // A transaction goes out in one message; the kernel cuts this to what `wmem_max` allows.
+        // A transaction is sent as one message; the kernel limits this size to `wmem_max`.
         let _ = socket2::SockRef::from(&socket).set_send_buffer_size(8 << 20);
         Ok(Self { socket, sequence: 0 })
     }
 
-    /// Sends one request and waits until the kernel has done it.
+    /// Sends one request and waits until the kernel has executed it.
     pub fn request(&mut self, message: &Message) -> io::Result<()> {
         self.talk(message, ACK).map(drop)
     }
@@ -213,7 +214,8 @@ impl Netlink {
         }
     }
 
-    /// Sends an nftables transaction: all of it happens, or nothing. The error says which message was refused.
+    /// Sends an nftables transaction, which takes effect as a whole or not at all. The error holds the index of the
+    /// refused message.
     pub fn transaction(&mut self, messages: &[Message]) -> Result<(), (usize, io::Error)> {
         let Some(last) = messages.len().checked_sub(1) else { return Ok(()) };
         let edge = |kind| Message { kind, flags: 0, body: vec![0, 0, 0, 10] }; // resource id: nftables, network order
@@ -222,7 +224,7 @@ impl Netlink {
         edge(BATCH_BEGIN).write(first - 1, 0, &mut bytes);
         let mut sequence = first;
         for (at, message) in messages.iter().enumerate() {
-            // One acknowledgement is enough, and a thousand would overrun the receive buffer.
+            // One acknowledgement is enough; a thousand would overflow the receive buffer.
             message.write(sequence, if at == last { ACK } else { 0 }, &mut bytes);
             sequence += 1;
         }
@@ -269,7 +271,7 @@ fn error_of(body: &[u8]) -> io::Result<()> {
     }
 }
 
-/// The attributes in a byte string, with the marks taken off their kinds.
+/// The attributes in a byte string; the flag bits are removed from their kinds.
 pub fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
     let mut found = Vec::new();
     while let (Some(length), Some(kind)) = (u16_at(bytes, 0), u16_at(bytes, 2)) {
@@ -286,17 +288,17 @@ pub fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
     attributes(bytes).into_iter().find(|(k, _)| *k == kind).map(|(_, value)| value)
 }
 
-/// A text attribute without its closing zero.
+/// The text of an attribute without its terminating zero.
 pub fn text_of(value: &[u8]) -> String {
     String::from_utf8_lossy(value).trim_end_matches('\0').to_owned()
 }
 
-/// A native-endian number at an offset.
+/// The native-endian `u32` at an offset.
 pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-/// A native-endian number at an offset.
+/// The native-endian `u16` at an offset.
 pub fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }

@@ -1,7 +1,8 @@
 //! nftables: tables, chains, rules and the expressions of rules, as netlink messages.
 //!
-//! Numbers from `linux/netfilter/nf_tables.h`. Addresses and ports are in network order, `ct state` and marks in host
-//! order. Used by the routers of the lab and by the stand-in for `nft` in guests; decides nothing itself.
+//! The numbers come from `linux/netfilter/nf_tables.h`. Addresses and ports are in network byte order, `ct state` and
+//! marks in host byte order. Used by the lab's routers and by the stand-in for `nft` in guests; it makes no decisions
+//! itself.
 
 use super::netlink::{APPEND, Attributes, CREATE, DUMP, Message, Netlink, attribute, attributes, text_of};
 use ipnet::Ipv4Net;
@@ -18,12 +19,12 @@ const NEW_RULE: u16 = 6;
 const GET_RULE: u16 = 7;
 const DELETE_RULE: u16 = 8;
 
-/// Creates a table; no mistake if it is there.
+/// Creates a table; an existing table is not an error.
 pub fn table(family: u8, name: &str) -> Message {
     Message::netfilter(NEW_TABLE, CREATE, family, &Attributes::new().text(1, name).be32(2, 0))
 }
 
-/// Removes a table and all in it.
+/// Removes a table with everything in it.
 pub fn remove_table(family: u8, name: &str) -> Message {
     Message::netfilter(DELETE_TABLE, 0, family, &Attributes::new().text(1, name))
 }
@@ -33,7 +34,7 @@ pub fn remove_tables() -> Message {
     Message::netfilter(DELETE_TABLE, 0, 0, &Attributes::new())
 }
 
-/// Where a base chain hangs.
+/// The hook that a base chain is attached to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hook<'a> {
     /// `filter`, `nat` or `route`.
@@ -42,9 +43,9 @@ pub struct Hook<'a> {
     pub number: u32,
     /// The interface that the chain is bound to, in the `netdev` family.
     pub device: Option<&'a str>,
-    /// Order among hooks.
+    /// Order among the chains of a hook.
     pub priority: i32,
-    /// Whether what reaches its end is accepted; none leaves the policy alone.
+    /// Whether packets that reach the end of the chain are accepted; `None` leaves the policy unchanged.
     pub accept: Option<bool>,
 }
 
@@ -64,7 +65,7 @@ pub mod hook {
     pub const POSTROUTING: u32 = 4;
 }
 
-/// Creates a chain, or changes its policy.
+/// Creates a chain, or changes the policy of an existing one.
 pub fn chain(family: u8, table: &str, name: &str, hook: Option<Hook<'_>>) -> Message {
     let mut attributes = Attributes::new().text(1, table).text(3, name);
     if let Some(hook) = hook {
@@ -94,9 +95,9 @@ pub fn remove_chain(family: u8, table: &str, name: &str) -> Message {
 /// Where a rule goes in its chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
-    /// To the end.
+    /// At the end of the chain.
     Last,
-    /// To the beginning.
+    /// At the beginning of the chain.
     First,
     /// After the rule with this handle.
     After(u64),
@@ -104,7 +105,7 @@ pub enum Position {
     Before(u64),
 }
 
-/// Adds a rule. The note is kept with it by the kernel.
+/// Adds a rule. The kernel stores the note with it, of which 120 characters are kept.
 pub fn rule(family: u8, table: &str, chain: &str, position: Position, rule: &Rule, note: Option<&str>) -> Message {
     let mut attributes = Attributes::new().text(1, table).text(2, chain).nest(4, &rule.0);
     let mut flags = CREATE;
@@ -116,7 +117,7 @@ pub fn rule(family: u8, table: &str, chain: &str, position: Position, rule: &Rul
     }
     if let Some(note) = note {
         let kept: String = note.chars().take(120).collect();
-        let mut data = vec![0, u8::try_from(kept.len() + 1).unwrap_or(u8::MAX)]; // a comment, in libnftnl's manner
+        let mut data = vec![0, u8::try_from(kept.len() + 1).unwrap_or(u8::MAX)]; // a comment, in the format of libnftnl
         data.extend_from_slice(kept.as_bytes());
         data.push(0);
         attributes = attributes.with(7, &data);
@@ -136,7 +137,7 @@ pub fn remove_rules(family: u8, table: &str, chain: Option<&str>, handle: Option
     Message::netfilter(DELETE_RULE, 0, family, &attributes)
 }
 
-/// Packets counted by the rules of a table that count, in the order of the rules.
+/// Packet counts of the counters in a table's rules, in the order of the rules.
 pub fn counted(netlink: &mut Netlink, family: u8, table: &str) -> io::Result<Vec<u64>> {
     let answers = netlink.ask(&Message::netfilter(GET_RULE, DUMP, family, &Attributes::new()))?;
     let of_table = answers
@@ -146,7 +147,7 @@ pub fn counted(netlink: &mut Netlink, family: u8, table: &str) -> io::Result<Vec
     Ok(of_table.flat_map(|body| attribute(body, 4).map(expressions).unwrap_or_default()).collect())
 }
 
-/// What the counters among a rule's expressions say.
+/// Packet counts of the counters among a rule's expressions.
 fn expressions(list: &[u8]) -> Vec<u64> {
     let counters = attributes(list).into_iter().filter_map(|(_, expression)| {
         let name = attribute(expression, 1)?;
@@ -174,7 +175,7 @@ pub enum Comparison {
     AtLeast = 5,
 }
 
-/// A field of a packet, its flow or its way.
+/// A field of a packet's headers, of its metadata or of its flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     /// Bytes of the network header: offset and length.
@@ -185,7 +186,7 @@ pub enum Field {
     Meta(u32),
     /// `NFT_CT_…` of the flow.
     Flow(u32),
-    /// `NFT_CT_…` of the flow's first packet, whichever way this one goes.
+    /// `NFT_CT_…` of the flow's original direction, whichever direction this packet has.
     FlowStart(u32),
 }
 
@@ -206,9 +207,9 @@ impl Field {
     pub const FAMILY: Field = Field::Meta(15);
     /// `EtherType` of the packet, in `netdev` tables.
     pub const ETHER_TYPE: Field = Field::Meta(1);
-    /// Name of the interface a packet came in by.
+    /// Name of the interface on which a packet arrived.
     pub const IN: Field = Field::Meta(6);
-    /// Name of the interface a packet leaves by.
+    /// Name of the interface on which a packet leaves.
     pub const OUT: Field = Field::Meta(7);
     /// Source address of the flow.
     pub const FLOW_SOURCE: Field = Field::FlowStart(8);
@@ -220,7 +221,7 @@ impl Field {
     pub const FLOW_SOURCE_PORT: Field = Field::FlowStart(11);
     /// Destination port of the flow.
     pub const FLOW_DESTINATION_PORT: Field = Field::FlowStart(12);
-    /// 0 when a packet goes the way of the flow's first, 1 when it is a reply.
+    /// 0 for packets in the direction of the flow's first packet, 1 for replies.
     pub const FLOW_DIRECTION: Field = Field::Flow(1);
     /// State bits of the flow, in host order.
     pub const FLOW_STATE: Field = Field::Flow(0);
@@ -228,15 +229,15 @@ impl Field {
 
 /// Bits of [`Field::FLOW_STATE`].
 pub mod state {
-    /// Belongs to no flow.
+    /// The packet belongs to no flow.
     pub const INVALID: u32 = 1;
-    /// Of a flow that was answered.
+    /// The packet belongs to a flow that was answered.
     pub const ESTABLISHED: u32 = 2;
-    /// About a flow, such as an ICMP error.
+    /// The packet relates to a flow, such as an ICMP error.
     pub const RELATED: u32 = 4;
-    /// The first of a flow.
+    /// The packet is the first of a flow.
     pub const NEW: u32 = 8;
-    /// Not tracked.
+    /// The packet is not tracked.
     pub const UNTRACKED: u32 = 64;
 }
 
@@ -245,12 +246,12 @@ pub mod state {
 pub struct Rule(Attributes);
 
 impl Rule {
-    /// Matches everything and does nothing.
+    /// A rule that matches everything and does nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Bytes, to tell rules apart.
+    /// The encoded bytes, for comparing rules.
     pub fn bytes(&self) -> &[u8] {
         self.0.bytes()
     }
@@ -288,19 +289,19 @@ impl Rule {
         self.with("cmp", &data)
     }
 
-    /// Only packets whose field compares so.
+    /// Matches only packets whose field compares to the value in this way.
     #[must_use]
     pub fn when(self, field: Field, how: Comparison, value: &[u8]) -> Self {
         self.load(field).compare(how, value)
     }
 
-    /// Only packets whose field is this.
+    /// Matches only packets whose field has this value.
     #[must_use]
     pub fn is(self, field: Field, value: &[u8]) -> Self {
         self.when(field, Comparison::Equal, value)
     }
 
-    /// Only packets of this interface ([`Field::IN`], [`Field::OUT`]).
+    /// Matches only packets of this interface ([`Field::IN`], [`Field::OUT`]).
     #[must_use]
     pub fn interface(self, field: Field, how: Comparison, name: &str) -> Self {
         let mut padded = [0; 16];
@@ -310,7 +311,7 @@ impl Rule {
         self.when(field, how, &padded)
     }
 
-    /// Only packets whose address is in a block.
+    /// Matches only packets whose address is in a block.
     #[must_use]
     pub fn within(self, field: Field, how: Comparison, net: Ipv4Net) -> Self {
         match net.prefix_len() {
@@ -320,7 +321,7 @@ impl Rule {
         }
     }
 
-    /// Only packets whose port is in an inclusive range.
+    /// Matches only packets whose port is in an inclusive range.
     #[must_use]
     pub fn port(self, field: Field, (low, high): (u16, u16)) -> Self {
         if low == high {
@@ -331,7 +332,7 @@ impl Rule {
             .compare(Comparison::AtMost, &high.to_be_bytes())
     }
 
-    /// Only packets whose flow is in one of these states.
+    /// Matches only packets whose flow is in one of these states.
     #[must_use]
     pub fn flow_state(self, bits: u32) -> Self {
         self.load(Field::FLOW_STATE).mask(&bits.to_ne_bytes()).compare(Comparison::NotEqual, &[0; 4])
@@ -343,18 +344,18 @@ impl Rule {
         self.with("counter", &Attributes::new().with(1, &[0; 8]).with(2, &[0; 8]))
     }
 
-    /// Only so many of a million packets, drawn anew for each.
+    /// Matches `of_a_million` of a million packets, drawn at random for each packet.
     #[must_use]
     pub fn at_random(self, of_a_million: u32) -> Self {
         const RANDOM: u32 = 1;
         const TO_NETWORK_ORDER: u32 = 1;
         let draw = Attributes::new().be32(1, 1).be32(2, 1_000_000).be32(3, RANDOM);
-        // The draw is a number of this host's order, and comparisons go byte by byte.
+        // The random number is in host byte order, but comparisons go byte by byte.
         let order = Attributes::new().be32(1, 1).be32(2, 1).be32(3, TO_NETWORK_ORDER).be32(4, 4).be32(5, 4);
         self.with("numgen", &draw).with("byteorder", &order).compare(Comparison::Less, &of_a_million.to_be_bytes())
     }
 
-    /// Only so many packets per span of seconds; with `over`, only those beyond it.
+    /// Matches only `packets` packets per `seconds`; with `over`, only the packets beyond that.
     #[must_use]
     pub fn limit(self, packets: u64, seconds: u64, burst: u32, over: bool) -> Self {
         let data = Attributes::new()
@@ -366,13 +367,13 @@ impl Rule {
         self.with("limit", &data)
     }
 
-    /// Refuses with an answer: kind (0 ICMP unreachable, 1 TCP reset, 2 ICMP of either family) and code.
+    /// Rejects with a response: kind (0 ICMP unreachable, 1 TCP reset, 2 ICMP of either family) and code.
     #[must_use]
     pub fn reject(self, kind: u32, code: u8) -> Self {
         self.with("reject", &Attributes::new().be32(1, kind).with(2, &[code]))
     }
 
-    /// Changes the source address to this one.
+    /// Rewrites the source address to this one.
     #[must_use]
     pub fn source_nat(self, to: Ipv4Addr) -> Self {
         let value = Attributes::new().with(1, &to.octets());
@@ -380,7 +381,7 @@ impl Rule {
             .with("nat", &Attributes::new().be32(1, 0).be32(2, u32::from(IP)).be32(3, 1))
     }
 
-    /// Marks the packet with a number that routing rules may ask for.
+    /// Sets the packet's mark, which routing rules can match.
     #[must_use]
     pub fn mark(self, number: u32) -> Self {
         let value = Attributes::new().with(1, &number.to_ne_bytes());
@@ -397,25 +398,25 @@ impl Rule {
         self.with("immediate", &data)
     }
 
-    /// Drops silently.
+    /// Drops the packet silently.
     #[must_use]
     pub fn drop(self) -> Self {
         self.verdict(0, None)
     }
 
-    /// Lets pass.
+    /// Accepts the packet.
     #[must_use]
     pub fn accept(self) -> Self {
         self.verdict(1, None)
     }
 
-    /// Goes back to the chain that jumped here.
+    /// Returns to the chain that jumped here.
     #[must_use]
     pub fn leave(self) -> Self {
         self.verdict(-5, None)
     }
 
-    /// Goes through another chain, and comes back.
+    /// Continues in another chain, which may return here.
     #[must_use]
     pub fn jump(self, chain: &str) -> Self {
         self.verdict(-3, Some(chain))

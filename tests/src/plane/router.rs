@@ -1,9 +1,10 @@
-//! A VPC's router: a namespace whose routes, neighbours and filters follow the desired state by difference.
+//! A VPC's router: a namespace whose routes, neighbours and filters are updated by the difference to the desired state.
 //!
-//! Owns no address. An interface's gateway, and every address of its vSwitch, is answered for by proxy ARP, because a
-//! route leads to it out of another interface: to the owner's, or to `sink`, a bridge without ports, which swallows.
-//! A packet's source interface chooses the route table; from links and services only the VPC's own addresses are
-//! reached, so nothing is transitive. What matches nothing meets a blackhole rule: no drop here is ever answered.
+//! It owns no address. Proxy ARP answers for an interface's gateway and for every address of its vSwitch, because a
+//! route to them leads out of another interface: that of the owner, or `sink`, a bridge without ports, which drops
+//! everything. The interface on which a packet arrives selects the route table. From links and services only the VPC's
+//! own addresses are reachable, so nothing is transitive. A packet that matches no route hits a blackhole rule: no drop
+//! here is ever answered.
 
 use super::{
     filter::{self, Guarded, SERVICE_PORT},
@@ -20,9 +21,9 @@ use std::{
 };
 
 const SINK: &str = "sink";
-/// Addresses of the VPC itself, for what comes from links and services.
+/// Table with the addresses of the VPC itself, for packets from links and services.
 const OWN_TABLE: u32 = 1000;
-/// Cloud services.
+/// Table with the range of cloud services.
 const SERVICE_TABLE: u32 = 1001;
 const FIRST_TABLE: u32 = 1100;
 const SERVICE_PRIORITY: u32 = 10;
@@ -39,14 +40,14 @@ pub(super) fn service_range() -> Ipv4Net {
 /// An interface of the router.
 #[derive(Debug, Clone)]
 pub(super) struct RouterPort {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its index.
+    /// Interface index.
     pub index: u32,
 }
 
 impl RouterPort {
-    /// Takes the end of a link that was put into the namespace under this name.
+    /// Takes over the end of a link that is already in the namespace under this name.
     pub(super) fn of_link(namespace: &Namespace, name: String) -> Result<Self> {
         let inner = name.clone();
         let index = namespace.run(move || -> Result<u32> {
@@ -65,15 +66,15 @@ pub(super) struct Router {
     namespace: Namespace,
     sink: u32,
     service: u32,
-    /// By interface id.
+    /// Ports to instances, by interface id.
     enis: BTreeMap<String, RouterPort>,
-    /// By link.
+    /// Ports to links, by link id.
     links: BTreeMap<String, RouterPort>,
     table_numbers: BTreeMap<String, u32>,
     applied: Applied,
 }
 
-/// What a router's namespace was told.
+/// The rules, routes, neighbours and filters that are in effect in a router's namespace.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Applied {
     pub(super) rules: BTreeSet<Rule>,
@@ -83,7 +84,7 @@ pub(super) struct Applied {
 }
 
 impl Applied {
-    /// Makes the namespace as wanted, by difference.
+    /// Changes the namespace to the wanted state, by difference.
     pub(super) fn follow(&mut self, namespace: &Namespace, wanted: Self) -> Result<()> {
         let (old, new) = (self.clone(), wanted.clone());
         let outcome = namespace.run(move || change(&old, &new));
@@ -99,7 +100,7 @@ impl Applied {
         namespace.run(move || {
             Netlink::route().and_then(|mut netlink| netlink.request(&interfaces::remove_link(&name))).ok()
         });
-        // The kernel removes what led out of it.
+        // The kernel removes the routes and neighbours of the interface.
         self.routes.retain(|_, route| route.hops.iter().all(|hop| hop.interface != port.index));
         self.neighbours.retain(|(index, _), _| *index != port.index);
     }
@@ -121,7 +122,7 @@ pub(super) fn default_parameters() -> Vec<(String, &'static str)> {
 }
 
 impl Router {
-    /// A router with a cable to the service network, seen there as one address.
+    /// Creates a router with a cable to the service network, where it is seen under one address.
     pub(super) fn create(
         name: &str,
         service: &Namespace,
@@ -152,7 +153,8 @@ impl Router {
             transact(&filter::base(service_address))?;
             Ok(indices)
         })?;
-        // Present once connection tracking is; up to 910 s in the cloud, 30 s in Linux.
+        // The parameter exists once connection tracking is loaded. The cloud keeps ICMP state for up to 910 s, Linux
+        // for 30 s.
         namespace.set(vec![("netfilter/nf_conntrack_icmp_timeout".to_owned(), "910")])?;
         Ok(Self {
             namespace,
@@ -165,12 +167,12 @@ impl Router {
         })
     }
 
-    /// Its namespace.
+    /// The router's namespace.
     pub(super) fn namespace(&self) -> &Namespace {
         &self.namespace
     }
 
-    /// Lays a cable to an instance; the far end is down and unconfigured.
+    /// Creates a cable to an instance; the far end is down and unconfigured.
     pub(super) fn plug_eni(
         &mut self,
         eni: &EniPlane,
@@ -186,7 +188,7 @@ impl Router {
             netlink.request(&interfaces::cable(&near, &far)).context("cannot lay an instance's cable")?;
             netlink.request(&interfaces::set_flags(&name, UP, UP))?;
             let index = interfaces::index_of(&mut netlink, &name)?;
-            // Linux lets an address that it only stands in for wait up to 0.8 s for its answer.
+            // By default Linux delays an ARP reply on behalf of another host by up to 0.8 s.
             netlink.request(&interfaces::answer_at_once(index)).context("cannot make proxy ARP answer at once")?;
             Ok(index)
         })?;
@@ -201,7 +203,7 @@ impl Router {
         }
     }
 
-    /// Takes the end of a link that was put into the namespace under this name.
+    /// Takes over the end of a link that is already in the namespace under this name.
     pub(super) fn plug_link(&mut self, link: &str, name: String) -> Result<()> {
         self.links.insert(link.to_owned(), RouterPort::of_link(&self.namespace, name)?);
         Ok(())
@@ -218,7 +220,7 @@ impl Router {
         self.applied.forget(&self.namespace, port);
     }
 
-    /// Makes routes, neighbours and filters as desired.
+    /// Changes routes, neighbours and filters to the desired state.
     pub(super) fn apply(&mut self, id: &str, vpc: &VpcPlane, desired: &Desired) -> Result<()> {
         let live: Vec<(&EniPlane, RouterPort)> = desired
             .instances
@@ -321,13 +323,13 @@ impl Router {
     }
 }
 
-/// The kernel's number of a route table, given at first sight.
+/// The kernel's number of a route table, assigned when the table is first seen.
 pub(super) fn number_of(numbers: &mut BTreeMap<String, u32>, id: &str) -> u32 {
     let next = numbers.values().max().map_or(FIRST_TABLE, |last| last + 1);
     *numbers.entry(id.to_owned()).or_insert(next)
 }
 
-/// What no table has a route for is dropped.
+/// Adds the rule that drops packets for which no table has a route.
 pub(super) fn add_last_rule(netlink: &mut Netlink) -> Result<()> {
     let last = Rule { priority: LAST_PRIORITY, interface: None, from: None, to: None, mark: None, table: None };
     netlink.request(&last.add()).context("cannot add the last rule")?;
@@ -356,7 +358,7 @@ fn filters(vpc: &VpcPlane, live: &[(&EniPlane, RouterPort)], desired: &Desired) 
     filter::table(&guarded)
 }
 
-/// Filters first: nothing that is newly reachable is reachable unfiltered.
+/// Applies the difference between two states. Filters come first, so that nothing is reachable unfiltered.
 fn change(old: &Applied, new: &Applied) -> Result<()> {
     if old.filter != new.filter {
         transact(&new.filter)?;
@@ -382,7 +384,7 @@ fn change(old: &Applied, new: &Applied) -> Result<()> {
     }
     for rule in new.rules.difference(&old.rules) {
         match netlink.request(&rule.add()) {
-            // Left by a change that failed half way; what it added is not in `old`.
+            // The rule was left by a change that failed half way; such a rule is not in `old`.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             outcome => outcome.context("cannot add a routing rule")?,
         }
@@ -397,7 +399,7 @@ fn transact(messages: &[Message]) -> Result<()> {
     })
 }
 
-/// Without neighbour discovery and its kin on the cables. Where the kernel has no IPv6, nothing is to be done.
+/// Disables IPv6, and with it neighbour discovery on the cables. If the kernel has no IPv6, there is nothing to do.
 pub(super) fn without_ipv6(namespace: &Namespace) {
     let _ = namespace.set(vec![("ipv6/conf/default/disable_ipv6".to_owned(), "1")]);
 }

@@ -1,20 +1,22 @@
-//! The sandbox a lab lives in: private user, mount, network, pid, IPC and host-name namespaces, and nothing after it.
+//! The sandbox of a lab: private user, mount, network, pid, IPC and host-name namespaces that leave nothing behind.
 //!
-//! The outer process starts `__sandbox`, which unshares; its first child is `__init`, pid 1 of the new pid namespace,
-//! which reaps; its child is `__inside`, the lab. Each is killed by the kernel when its parent dies, and when pid 1
-//! dies the kernel kills all that is left; files are on a private tmpfs. So kill -9 of any of them leaves nothing.
-//! `__inside` leaves the host's network last, after it bound an abstract socket there: by it labs are found. Who asks
-//! learns the lab's pid from the socket's credentials, and enters by `/proc/PID/ns`. A lab that is to stay keeps one door:
-//! a listener on the host's loopback for calls to its control plane.
+//! The outer process starts `__sandbox`, which unshares. Its first child is `__init`, pid 1 of the new pid namespace,
+//! which reaps. The child of that is `__inside`, the lab. The kernel kills each of them when its parent dies, and when
+//! pid 1 dies it kills all other processes; files are on a private tmpfs. So kill -9 of any of them leaves nothing
+//! behind. `__inside` leaves the host's network last, after it has bound an abstract socket there, by which labs are
+//! found. A client learns the lab's pid from the socket's credentials and enters through `/proc/PID/ns`. A lab that
+//! keeps running for its user has one door: a listener on the host's loopback for calls to its control plane.
 
-use super::{confine, machine};
+use super::{
+    confine, machine,
+    process::{OUTSIDE_PROC, SELF, die_with_parent},
+};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::{
     errno::Errno,
     mount::{MsFlags, mount},
     sched::{CloneFlags, setns, unshare},
     sys::{
-        prctl,
         signal::{SigSet, Signal, kill},
         signalfd::{SfdFlags, SignalFd},
         wait::{self, WaitStatus},
@@ -37,29 +39,25 @@ use std::{
     time::Duration,
 };
 
-/// This program's file, also if another was built in its place.
-pub(super) const SELF: &str = "/proc/self/exe";
 const SANDBOX: &str = "__sandbox";
 const INIT: &str = "__init";
 const INSIDE: &str = "__inside";
-/// Where the lab sees processes as who started it does. Not to be seen from instances.
-pub(super) const OUTSIDE_PROC: &str = "/run/outside-proc";
-/// How long a lab may take to say what it is.
+/// How long a lab may take to send its announcement.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Signals that who attends a command passes on to it.
+/// Signals that [`attend`] forwards to its command.
 const PASSED_ON: [Signal; 4] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP];
 /// Exit code for "our own failure".
 const OWN_FAILURE: u8 = 70;
 
 static BEACON: OnceLock<UnixListener> = OnceLock::new();
-/// The door that [`open_door`] gives away, until it does.
+/// The listener for [`open_door`], until that takes it.
 static DOOR: Mutex<Option<TcpListener>> = Mutex::new(None);
 static ANSWER: OnceLock<Arc<Mutex<String>>> = OnceLock::new();
 
-/// What this process is.
+/// The stage of the program that this process is.
 #[derive(Debug)]
 pub enum Stage {
-    /// A hidden stage that is over.
+    /// A hidden stage that has ended.
     Exit(ExitCode),
     /// The program as the user started it.
     Outside(Vec<OsString>),
@@ -67,7 +65,8 @@ pub enum Stage {
     Inside(Vec<OsString>),
 }
 
-/// Finds out which stage this is and runs the hidden ones. To be called first in `main`, before any thread exists.
+/// Determines the stage of this process and runs the hidden ones. Must be called first in `main`, before any thread
+/// exists.
 pub fn stage(args: Vec<OsString>) -> Stage {
     let kind = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default().to_owned();
     let rest = args.get(2..).unwrap_or_default();
@@ -96,7 +95,7 @@ pub fn run_inside(args: &[OsString]) -> Result<ExitCode> {
     attend(command).context("cannot run the sandbox")
 }
 
-/// Runs a command to its end and returns its exit code; passes signals on, and reaps whatever else is a child.
+/// Runs a command to its end and returns its exit code. Forwards signals, and reaps all other children.
 fn attend(mut command: Command) -> Result<ExitCode> {
     let mut wanted = SigSet::empty();
     for signal in PASSED_ON.into_iter().chain([Signal::SIGCHLD]) {
@@ -115,7 +114,7 @@ fn attend(mut command: Command) -> Result<ExitCode> {
             Err(errno) => bail!("cannot wait for a child: {errno}"),
         }
         let Ok(Some(info)) = signals.read_signal() else { continue };
-        // What a terminal sends, it sends to the child as well.
+        // The terminal sends its signals to the child as well.
         let from_a_process = info.ssi_code <= 0;
         let signal = i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
         if let Some(signal) = signal.filter(|signal| PASSED_ON.contains(signal) && from_a_process) {
@@ -124,18 +123,13 @@ fn attend(mut command: Command) -> Result<ExitCode> {
     }
 }
 
-/// Undoes what [`attend`] in the parent did to this process.
+/// Undoes the signal mask that [`attend`] in the parent has set for this process.
 fn unblocked() -> Result<()> {
     SigSet::all().thread_unblock().context("cannot unblock signals")
 }
 
 fn code_of(code: i32) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(OWN_FAILURE))
-}
-
-/// Has the kernel kill this process when its parent dies.
-pub(super) fn die_with_parent() -> Result<()> {
-    prctl::set_pdeathsig(Signal::SIGKILL).context("cannot ask to be killed with the parent")
 }
 
 fn isolate(args: &[OsString]) -> Result<ExitCode> {
@@ -159,15 +153,15 @@ fn isolate(args: &[OsString]) -> Result<ExitCode> {
     in_new_namespaces(parent, args)
 }
 
-/// Whether this is the benchmark of the probe engine, started by root: in a user namespace the kernel runs no program of
-/// the agent's, so that it would be measured as somebody without the capability has it.
+/// Whether this is the benchmark of the probe engine, started by root. In a user namespace the kernel refuses the
+/// agent's BPF program, and the benchmark would measure the agent as it runs without the capability.
 fn measures_as_root(args: &[OsString]) -> bool {
     let root = caps::has_cap(None, caps::CapSet::Effective, caps::Capability::CAP_BPF).unwrap_or(false);
     root && args.windows(2).any(|words| words[0] == "bench" && words[1] == "probe")
 }
 
 fn in_new_namespaces(parent: Pid, args: &[OsString]) -> Result<ExitCode> {
-    // Only now: a change of credentials clears the wish.
+    // This must come after the change of credentials, which clears the setting.
     die_with_parent()?;
     if getppid() != parent {
         return Ok(ExitCode::from(OWN_FAILURE));
@@ -177,7 +171,7 @@ fn in_new_namespaces(parent: Pid, args: &[OsString]) -> Result<ExitCode> {
     attend(command)
 }
 
-/// The map that keeps every id that exists here, from a process's own map.
+/// The identity map of all ids that exist here, derived from a process's own map.
 fn identity(map: &str) -> String {
     use std::fmt::Write as _;
     let mut lines = String::new();
@@ -217,7 +211,7 @@ fn init(args: &[OsString]) -> Result<ExitCode> {
         .context("cannot mount a private /run")?;
     fs::create_dir(OUTSIDE_PROC).context("cannot create a directory in /run")?;
     let _ = mount(Some("/proc"), OUTSIDE_PROC, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>);
-    // Refused where parts of the outer /proc are masked, as in containers; the outer one then serves.
+    // The kernel refuses this if parts of the outer /proc are masked, as in containers; the outer one then remains.
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let _ = mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>);
     let mut command = Command::new(SELF);
@@ -247,9 +241,9 @@ pub struct RunningLab {
     pub pid: i32,
     /// The process that was started as `pingtong-lab up` or `demo`.
     pub launcher: i32,
-    /// Its name.
+    /// Name under which it was announced.
     pub name: String,
-    /// What it told about itself.
+    /// The description with which it was announced.
     pub info: serde_json::Value,
 }
 
@@ -259,11 +253,11 @@ struct Announcement {
     info: serde_json::Value,
 }
 
-/// A listener on the loopback of the host, bound before the sandbox left its network, for a lab that is to stay. Requests
-/// to the control plane may come in by it; packets may not.
+/// A listener on the loopback of the host, for a lab that keeps running for its user. It was bound before the sandbox
+/// left the host's network. Requests to the control plane can come in through it; packets cannot.
 ///
 /// # Errors
-/// That there is none: this is no such lab, or it was taken before.
+/// Fails if this lab has no such listener or it has already been taken.
 pub fn open_door() -> Result<TcpListener> {
     DOOR.lock().unwrap_or_else(PoisonError::into_inner).take().context("this lab has no door to the host")
 }
@@ -272,13 +266,13 @@ fn launcher_of(socket: &str) -> Option<i32> {
     socket.rsplit_once('.')?.1.parse().ok()
 }
 
-/// The process that this lab was started as, as its user sees it.
+/// Pid of the process that was started as this lab, as its user sees it.
 pub fn launcher() -> Option<i32> {
     let address = BEACON.get()?.local_addr().ok()?;
     launcher_of(&String::from_utf8_lossy(address.as_abstract_name()?))
 }
 
-/// Lets other processes of this user find this lab; a second call replaces what they are told.
+/// Makes this lab discoverable by other processes of this user; a second call replaces the announcement.
 pub fn announce(name: &str, info: serde_json::Value) -> Result<()> {
     let beacon = BEACON.get().context("only a lab inside its sandbox can be announced")?;
     let line = serde_json::to_string(&Announcement { name: name.to_owned(), info })?;
@@ -299,7 +293,7 @@ pub fn announce(name: &str, info: serde_json::Value) -> Result<()> {
     Ok(())
 }
 
-/// The announced labs of this user, oldest socket first.
+/// The announced labs of this user, sorted by the names of their sockets.
 pub fn discover() -> Result<Vec<RunningLab>> {
     let listed = fs::read_to_string("/proc/net/unix").context("cannot list this machine's sockets")?;
     let prefix = format!("@pingtong-lab.{}.", getuid());
@@ -327,7 +321,7 @@ fn ask(name: &str) -> Result<RunningLab> {
     Ok(RunningLab { pid: peer.pid(), launcher, name, info })
 }
 
-/// Runs a command inside an instance of a running lab. To be called while this process has one thread only.
+/// Runs a command inside an instance of a running lab. Must be called while this process has only one thread.
 pub fn enter(lab: &RunningLab, instance: &str, argv: &[OsString]) -> Result<ExitCode> {
     let open = |kind: &str| {
         let path = format!("/proc/{}/ns/{kind}", lab.pid);
@@ -371,7 +365,7 @@ fn instances() -> Vec<String> {
 }
 
 mod render {
-    //! The only place of the sandbox that writes to the terminal.
+    //! The only place in the sandbox that writes to the terminal.
 
     #[expect(clippy::print_stderr, reason = "a stage that cannot start has no other way to say so")]
     pub(super) fn failure(error: &anyhow::Error) {

@@ -1,48 +1,50 @@
-//! One direction of a link as a machine: packets in, packets out at their time, exact counts of everything else.
+//! One direction of a link as a state machine: packets go in, packets come out when they are due, and everything else
+//! is counted exactly.
 //!
-//! Sans-IO: time comes in as nanoseconds, chance from a seed. Order of what a packet meets: whether the link carries at
-//! all, loss, size, bandwidth with a bounded queue, delay. Jitter alone does not reorder; that has a share of its own.
+//! It does no I/O: the time is passed in as nanoseconds, and random decisions come from a seed. The steps are, in this
+//! order: whether the link carries at all, loss, packet size, bandwidth with a bounded queue, delay. Jitter alone does
+//! not reorder; reordering has its own share.
 
 use crate::desired::Shape;
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-/// Most a queue may hold back, in nanoseconds of transmission; what comes then is dropped, as a policer or a short
-/// buffer would.
+/// Maximum backlog of the queue, in nanoseconds of transmission time. Further packets are dropped, as by a policer or a
+/// short buffer.
 const BACKLOG_NS_MAX: u64 = 200_000_000;
-/// Longest that a packet waits to be overtaken, in nanoseconds: then it goes by itself.
+/// Maximum time that a packet waits to be overtaken, in nanoseconds; then it is sent anyway.
 const OVERTAKE_NS_MAX: u64 = 250_000_000;
-/// Most packets in a lane at once: bounds memory under a flood and a long delay.
+/// Maximum number of packets in a lane: bounds the memory under a flood with a long delay.
 const PACKETS_MAX: usize = 20_000;
 const DEFAULT_MTU: usize = 1500;
 
-/// What a direction of a link did, in packets, and in bytes where it says so.
+/// Counters of one direction of a link. The unit is packets, except for the fields in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LinkCounters {
-    /// Came in.
+    /// Packets that came in.
     pub seen: u64,
-    /// Went out; fragments and duplicates count each.
+    /// Packets that went out; each fragment and each duplicate counts.
     pub sent: u64,
-    /// Lost by chance.
+    /// Packets lost at random.
     pub lost: u64,
-    /// Too large, with the don't-fragment bit.
+    /// Packets dropped because they were too large and had the don't-fragment bit.
     pub oversize: u64,
-    /// Beyond the bandwidth, with a full queue.
+    /// Packets dropped because they exceeded the bandwidth and the queue was full, or the lane held too many packets.
     pub overflow: u64,
-    /// Of these, beyond the bandwidth that the cloud grants rather than one that the fabric has.
+    /// Those of `overflow` that exceeded the bandwidth granted by the cloud and not a limit of the fabric.
     pub over_grant: u64,
-    /// Bytes that came in while the link carried, without those beyond the grant.
+    /// Bytes that came in while the link carried, without those that exceeded the grant.
     pub bytes_in: u64,
     /// Bytes that went out.
     pub bytes_out: u64,
-    /// Dropped because the link is down or does not carry.
+    /// Packets dropped because the link is down or does not carry.
     pub refused: u64,
-    /// Copies made.
+    /// Duplicates created.
     pub duplicated: u64,
-    /// Held back to be overtaken.
+    /// Packets held back to be overtaken.
     pub reordered: u64,
 }
 
-/// Whose bandwidth a packet was beyond.
+/// Which limit a packet exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Full {
     Grant,
@@ -65,7 +67,7 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// A lane that does nothing to packets, with the seed of its chances.
+    /// A lane that passes packets unchanged; `seed` determines its random decisions.
     pub(super) fn new(seed: u64) -> Self {
         Self {
             shape: Shape::default(),
@@ -81,23 +83,23 @@ impl Lane {
         }
     }
 
-    /// What the fabric does from now on.
+    /// Sets what the fabric does to packets from now on.
     pub(super) fn set_shape(&mut self, shape: Shape) {
         self.shape = shape;
     }
 
-    /// What the cloud grants from now on.
+    /// Sets what the cloud grants from now on.
     pub(super) fn set_grant(&mut self, carries: bool, granted_mbit: Option<u64>) {
         self.carries = carries;
         self.granted_mbit = granted_mbit;
     }
 
-    /// Counts so far.
+    /// The counters so far.
     pub(super) fn counters(&self) -> LinkCounters {
         self.counters
     }
 
-    /// Takes an IPv4 packet.
+    /// Takes in an IPv4 packet.
     pub(super) fn handle(&mut self, now: u64, packet: &[u8]) {
         self.counters.seen += 1;
         if !self.carries {
@@ -131,7 +133,7 @@ impl Lane {
                 self.counters.overflow += 1;
                 if full == Full::Grant {
                     self.counters.over_grant += 1;
-                    // Fragments come with headers of their own, so a packet's pieces can be more than the packet.
+                    // Each fragment has its own header, so the fragments together can be larger than the packet.
                     self.counters.bytes_in = self.counters.bytes_in.saturating_sub(packet.len() as u64);
                 }
                 return;
@@ -182,13 +184,13 @@ impl Lane {
         self.queue.push(Reverse((release, self.order, packet)));
     }
 
-    /// When something will be due.
+    /// When the next packet is due; `None` if the lane is empty.
     pub(super) fn next_deadline(&self) -> Option<u64> {
         let queued = self.queue.peek().map(|Reverse((at, ..))| *at);
         self.held.iter().map(|(at, _)| *at).chain(queued).min()
     }
 
-    /// The next packet that is due.
+    /// The next packet that is due at `now`.
     pub(super) fn poll(&mut self, now: u64) -> Option<Vec<u8>> {
         let packet = if let Some(at) = self.held.iter().position(|(at, _)| *at <= now) {
             self.held.remove(at).1
@@ -208,7 +210,7 @@ impl Lane {
         share > 0.0 && self.draw() < share
     }
 
-    /// Uniform in [0, 1): splitmix64.
+    /// A random number, uniform in [0, 1) (splitmix64).
     fn draw(&mut self) -> f64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;
@@ -229,7 +231,7 @@ fn nanoseconds(ms: f64) -> u64 {
     (ms * 1e6) as u64
 }
 
-/// An IPv4 packet cut to an MTU; none when it may not be, or is not one.
+/// Fragments an IPv4 packet to an MTU; `None` if it must not be fragmented or is malformed.
 fn fragments(packet: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
     let header_length = usize::from(packet.first()? & 0x0f) * 4;
     let flags = u16::from_be_bytes([*packet.get(6)?, *packet.get(7)?]);
@@ -257,7 +259,7 @@ fn fragments(packet: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
     Some(cut)
 }
 
-/// The Internet checksum of an even number of bytes.
+/// The Internet checksum; an odd number of bytes is padded with a zero.
 pub fn checksum(bytes: &[u8]) -> u16 {
     let mut sum: u32 =
         bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low))).sum();
@@ -332,7 +334,7 @@ mod tests {
         assert_eq!(drain(&mut lane, 10 * MS).len(), 1);
         let counters = lane.counters();
         assert_eq!(counters.seen, 100);
-        assert_eq!(counters.overflow, 79); // 21 fit: the queue is looked at before a packet joins it
+        assert_eq!(counters.overflow, 79); // 21 fit: the queue is checked before a packet joins it
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! A transit router: a namespace that joins links, whose routes follow the desired state by difference.
+//! A transit router: a namespace that connects links, whose routes are updated by the difference to the desired state.
 //!
-//! Owns no address, filters nothing, keeps no state of flows. The link that a packet comes in by chooses the route
-//! table; a link without one, and a destination without a route, meet a blackhole rule: no drop here is ever answered.
+//! It owns no address, filters nothing and keeps no connection state. The link on which a packet arrives selects the
+//! route table. A link without a table and a destination without a route both hit a blackhole rule: no drop here is
+//! ever answered.
 
 use super::{
     interfaces::{self, Route, Rule, UP},
@@ -17,14 +18,14 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub(super) struct Transit {
     namespace: Namespace,
-    /// By link.
+    /// Ports to links, by link id.
     links: BTreeMap<String, RouterPort>,
     table_numbers: BTreeMap<String, u32>,
     applied: Applied,
 }
 
 impl Transit {
-    /// A router without links.
+    /// Creates a transit router without links.
     pub(super) fn create(name: &str) -> Result<Self> {
         let namespace = Namespace::create(name)?;
         namespace.set(router::default_parameters())?;
@@ -38,12 +39,12 @@ impl Transit {
         Ok(Self { namespace, links: BTreeMap::new(), table_numbers: BTreeMap::new(), applied })
     }
 
-    /// Its namespace.
+    /// The transit router's namespace.
     pub(super) fn namespace(&self) -> &Namespace {
         &self.namespace
     }
 
-    /// Takes the end of a link that was put into the namespace under this name.
+    /// Takes over the end of a link that is already in the namespace under this name.
     pub(super) fn plug_link(&mut self, link: &str, name: String) -> Result<()> {
         self.links.insert(link.to_owned(), RouterPort::of_link(&self.namespace, name)?);
         Ok(())
@@ -56,7 +57,7 @@ impl Transit {
         }
     }
 
-    /// Makes routes as desired.
+    /// Changes the routes to the desired state.
     pub(super) fn apply(&mut self, transit: &TransitPlane) -> Result<()> {
         let mut wanted = Applied::default();
         wanted.rules = self.rules(transit);

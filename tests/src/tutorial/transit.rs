@@ -1,10 +1,10 @@
-//! The tutorial's steps where a transit router joins the VPCs: one CEN instance for each peering, of the initiator's
+//! The tutorial's steps if a transit router connects the VPCs: one CEN instance for each peering, in the initiator's
 //! account, with a transit router in each region.
 //!
-//! 1: CEN instance, transit routers, the initiator's VPC attached · 2: the acceptor grants its VPC, which is attached ·
-//! 3: between regions the connection, then each attachment is associated with its router's system table · 4: those
-//! tables learn from each attachment · 5: routes of both VPCs. Calls of Cloud Enterprise Network are asynchronous: each
-//! object is waited for before the next needs it.
+//! 1: CEN instance, transit routers, attachment of the initiator's VPC · 2: the acceptor grants its VPC, which is
+//! attached · 3: between regions the connection; then each attachment is associated with its router's system table · 4:
+//! those tables learn routes from each attachment · 5: routes of both VPCs. The calls of Cloud Enterprise Network are
+//! asynchronous: each object must be ready before the next one needs it.
 
 use super::{Builder, field, with};
 use crate::topology::{Peering, Vpc};
@@ -67,7 +67,7 @@ impl Builder<'_> {
         }
     }
 
-    /// A call of the CEN instance's owner about a region.
+    /// A call for a region, as the owner of the CEN instance.
     async fn cen(
         &self,
         ends: Ends<'_>,
@@ -114,7 +114,7 @@ impl Builder<'_> {
             ("VpcOwnerId", self.symbols.get(&format!("{}.id", vpc.account()))?),
             ("TransitRouterAttachmentName", name),
         ]);
-        // One vSwitch of each zone.
+        // One vSwitch per zone.
         let mut zones: BTreeMap<&str, &str> = BTreeMap::new();
         for vswitch in &vpc.vswitches {
             zones.entry(&vswitch.zone).or_insert(vswitch.name.get_ref());
@@ -148,7 +148,7 @@ impl Builder<'_> {
         self.await_attached(ends, region, "ListTransitRouterPeerAttachments", &id).await
     }
 
-    /// Makes a call for each attachment and the system table of each transit router that it ends at.
+    /// Makes a call for each pair of an attachment and the system table of a transit router at which it ends.
     async fn bind(&mut self, ends: Ends<'_>, action: &str) -> Result<()> {
         let name = ends.name();
         for (side, vpc) in ends.sides() {
@@ -172,7 +172,7 @@ impl Builder<'_> {
         self.await_word(ends, region, listing, parameters, row, "Attached").await
     }
 
-    /// Looks until the row of a listing with this id has this status. Bounded.
+    /// Polls a listing until the row with this id has this status. The number of polls is limited.
     async fn await_word(
         &self,
         ends: Ends<'_>,

@@ -1,10 +1,10 @@
-//! Drawn networks with drawn faults: what the engine predicts of every pair is what real packets do.
+//! Drawn networks with drawn faults: real packets must do what the engine predicts for every pair.
 //!
-//! `PINGTONG_DIFFERENTIAL_CASES` and `PINGTONG_DIFFERENTIAL_SEED` ask for more, or for others.
+//! `PINGTONG_DIFFERENTIAL_CASES` and `PINGTONG_DIFFERENTIAL_SEED` set another number of cases or another seed.
 
 use super::scenarios::{lab, lab_runs};
 
-/// Some twenty seconds for a hundred.
+/// A hundred cases take about twenty seconds.
 const CASES: &str = "120";
 const SEED: &str = "1";
 

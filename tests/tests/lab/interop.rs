@@ -1,4 +1,4 @@
-//! The client and the lab's cloud, written apart from the same documents, understand each other.
+//! The client and the lab's cloud, written independently from the same documents, understand each other.
 
 use pingtong_cloud::{Client, ClientSettings, Credentials, EndpointRule, GatherScope, MetadataClient, gather};
 use pingtong_evidence::{AccountId, RegionId, Snapshot, Timestamp, WhyUnknown};
@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, sync::Arc};
 struct Site {
     cloud: Arc<Cloud>,
     endpoint: String,
-    /// By account.
+    /// Endpoints of metadata services, by account.
     metadata: BTreeMap<&'static str, String>,
     symbols: Symbols,
 }
@@ -30,7 +30,7 @@ async fn site() -> Site {
     site_of("tutorial").await
 }
 
-/// The tutorial done in the lab's cloud, and the metadata services of both accounts' instances.
+/// The lab's cloud with the tutorial done, and the metadata services of one instance in each account.
 async fn site_of(topology: &str) -> Site {
     let path = own_topologies().join(format!("{topology}.toml"));
     let topology = Topology::parse(&path, &std::fs::read_to_string(&path).unwrap()).unwrap();
@@ -61,7 +61,7 @@ impl Site {
         self.gathered_by("B", "cn-beijing").await
     }
 
-    /// What the agent on an account's instance reads of that account, by its RAM role.
+    /// What the agent on an account's instance reads of that account through its RAM role.
     async fn gathered_by(&self, account: &str, region: &str) -> Snapshot {
         let metadata = MetadataClient::new(Some(&self.metadata[account])).unwrap();
         let account = AccountId::parse(self.symbols.get(&format!("{account}.id")).unwrap()).unwrap();

@@ -1,11 +1,11 @@
-//! A larger account, read by the real program over a rough road, comes back whole.
+//! The real program reads a larger account over an unreliable network path and misses nothing.
 
 use pingtong_lab::{
     bench::{gather, large::Size},
     programs::Programs,
 };
 
-/// Several pages of every listing, in a few seconds of a debug build.
+/// Large enough for several pages of every listing; a debug build needs a few seconds.
 const SIZE: Size =
     Size { vpcs: 60, tables_per_vpc: 3, routes_per_table: 130, groups: 110, rules_per_group: 12, enis: 230 };
 

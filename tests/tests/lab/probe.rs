@@ -1,4 +1,5 @@
-//! The probe engine's counts in the lab, by the benchmark that measures it: small, and only what no clock decides.
+//! The probe engine's counts in the lab, from the benchmark that measures it: with few probes, and only results that do
+//! not depend on timing.
 
 use super::scenarios::lab;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Every scenario of the repository, through the lab, exactly.
+//! Runs every scenario of the repository in the lab and requires exactly the expected verdict.
 
 use std::{
     collections::BTreeSet,
@@ -6,13 +6,13 @@ use std::{
     process::Command,
 };
 
-/// Labs at a time. A lab mostly waits for probes; on two cores more of them only delay each other.
+/// Number of parallel labs. A lab mostly waits for probes; on two cores, more labs only delay each other.
 const JOBS: &str = "4";
 
 pub(crate) fn lab() -> Command {
     let mut lab = Command::new(env!("CARGO_BIN_EXE_pingtong-lab"));
-    // Under `cargo test` everything is built already. Without this the lab would ask cargo to build once more, with the
-    // features of other packages: the program would be replaced while other labs run it.
+    // Under `cargo test` everything is built already. Without this the lab would run cargo once more, with the features
+    // of other packages, and its program would be replaced while other labs run it.
     lab.env_remove("CARGO");
     lab
 }
@@ -28,7 +28,7 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-/// Whether this machine can run the lab; when not, says SKIPPED with the lab's own sentence, and fails under CI.
+/// Whether this machine can run the lab. If not, prints SKIPPED with the lab's own message, and fails under CI.
 pub(crate) fn lab_runs() -> bool {
     let out = lab().arg("check").output().unwrap();
     if out.status.success() {
@@ -59,7 +59,7 @@ fn every_scenario_gets_exactly_its_verdict() {
     );
 }
 
-/// What a scenario demands: its causes, and its gaps where it has no causes.
+/// What each scenario expects: its causes, or its gaps if it has no causes.
 fn demanded() -> Vec<BTreeSet<String>> {
     files()
         .iter()
@@ -98,11 +98,12 @@ fn what_is_held_to_have_no_scenario_has_none() {
     assert!(stale.is_empty(), "these have scenarios now: {stale:?}");
 }
 
-/// Causes that cannot be made alone, with what comes with each. The cloud deletes no router interface that a route leads
-/// to, and refuses a route to one that does not exist or is another VPC's: where it is missing the route is too.
+/// Causes that cannot occur alone, each with the cause that accompanies it. The cloud does not delete a router
+/// interface that a route leads to, and it refuses a route to one that does not exist or belongs to another VPC. So if
+/// the interface is missing, the route is missing too.
 const COMPANIONS: [(&str, &str); 2] = [("ri-missing", "route-missing"), ("ri-wrong-vpc", "route-missing")];
 
-/// Codes that the lab cannot make yet.
+/// Codes that the lab cannot produce yet.
 const OPEN: [&str; 1] = ["host-overload"];
 
 #[test]

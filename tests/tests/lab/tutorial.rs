@@ -1,5 +1,5 @@
-//! The tutorial as its reader goes through it: after each step, the checklist of `pingtong verify` shows exactly the
-//! steps that are done, and the next one is named with who must do it.
+//! Goes through the tutorial as its reader does. After each step the checklist of `pingtong verify` must show exactly
+//! the steps that are done, and must name the next one and who must do it.
 
 use super::scenarios::{lab, lab_runs};
 use serde_json::Value;
@@ -7,7 +7,8 @@ use serde_json::Value;
 const A: &str = "account 1000000000000001";
 const B: &str = "account 1000000000000002";
 
-/// After the step of this index: the last step of the checklist that is done, and what the next step must speak of.
+/// For each number of steps done: the last step of the checklist that is done, and texts that the next step must
+/// contain.
 type After = (u64, [&'static str; 2]);
 
 fn check(topology: &str, lang: &str, expected: &[After; 7]) {
@@ -41,14 +42,14 @@ fn check(topology: &str, lang: &str, expected: &[After; 7]) {
             );
         }
         assert_eq!(verdict["state"], if last_done == 8 { "healthy" } else { "broken" }, "{when}");
-        // The page names the next step too, and by whom.
+        // The page has a next step as long as a step is left.
         let heading = if lang == "zh" { "下一步" } else { "Next step" };
         let page = moment["page"].as_str().unwrap();
         assert_eq!(page.contains(heading), last_done < 8, "{when}: {page}");
     }
 }
 
-/// The line of a step on the page: its mark, and "not done" where that is so.
+/// Checks the line of a step on the page: its mark, and "not done" if the step is not done.
 fn page_has(moment: &Value, n: u64, name: &str, state: &str, lang: &str, when: &str) {
     let page = moment["page"].as_str().unwrap();
     let mark = match state {
@@ -100,7 +101,7 @@ fn of_a_vpc_peering_connection() {
     );
 }
 
-/// Attach both, associate both, learn from both: steps 1 to 4 of transit routers.
+/// Steps 1 to 4 of transit routers: attach both VPCs, associate both attachments, learn routes from both.
 #[test]
 fn of_a_transit_router() {
     check(

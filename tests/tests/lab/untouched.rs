@@ -1,13 +1,14 @@
-//! Every topology of the repository as it stands, with its own specification and nobody's hand on it: nothing is blamed. What
-//! our own probes fill must never read as a fault.
+//! Every topology of the repository, with its own specification and without any change: no cause may be blamed. In
+//! particular, a link that our own probes fill must never be reported as a fault.
 
 use super::scenarios::{lab, lab_runs};
 use serde_json::Value;
 use std::{collections::BTreeMap, path::Path};
 
-/// Topologies that are something else by design, with what they are: two VPCs with one block, and a host without an agent.
+/// Topologies with another state by design: one with a host that has no agent, and one whose two VPCs have the same
+/// block.
 const OTHERWISE: [(&str, &str); 2] = [("one-agent", "undecided"), ("overlap", "broken")];
-/// As many labs at a time as for the scenarios.
+/// Number of parallel labs, the same as for the scenarios.
 const JOBS: &str = "4";
 
 #[test]

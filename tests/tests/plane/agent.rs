@@ -1,4 +1,4 @@
-//! What `pingtong-agent check` says of a path, against what the plane was told to do with it.
+//! Compares what `pingtong-agent check` reports of a path with what the plane does to its packets.
 
 use super::{A, B, B_IP, LINK, any, eni, in_shell, tutorial};
 use pingtong_evidence::Direction;
@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-/// `check` towards the acceptor's host, from the initiator's: its exit code and what it says.
+/// Runs `check` from the initiator's host to the acceptor's. Returns the exit code and the output.
 fn check(plane: &Plane, args: &[&str]) -> (i32, Value) {
     let mut command = Command::new(Programs::find(None).unwrap().agent);
     command.args(["--json", "check", B_IP, "--count", "5", "--metadata", "http://127.0.0.1:1"]).args(args);
@@ -25,7 +25,7 @@ fn check(plane: &Plane, args: &[&str]) -> (i32, Value) {
     (out.status.code().unwrap(), said)
 }
 
-/// Probes sent, replied to, and refused by the target, of the round of this protocol.
+/// Numbers of probes sent, answered, and refused by the target, in the round of this protocol.
 fn fates(said: &Value, protocol: &str) -> [u64; 3] {
     let rounds = said["rounds"].as_array().unwrap();
     let round = rounds.iter().find(|round| round["protocol"] == protocol).unwrap();
@@ -36,7 +36,7 @@ fn fates(said: &Value, protocol: &str) -> [u64; 3] {
     [count(&round["sent"]), count(&round["replied"]), count(&round["ports"]["closed"])]
 }
 
-/// Open, closed, dropped by the cloud, dropped and rejected by the guest, and lost on the way.
+/// Ports that are closed, open, silent (UDP), dropped or rejected by the guest, and dropped by the cloud.
 pub(super) fn ports(plane: &Plane) {
     let mut open = tutorial();
     eni(&mut open, B).ingress.rules.push(any("192.168.0.0/16", Some(17)));
@@ -76,7 +76,7 @@ pub(super) fn ports(plane: &Plane) {
     assert_eq!((code, fates(&said, "tcp"), fates(&said, "icmp")), (1, [5, 0, 0], [5, 5, 0]), "{said}");
 }
 
-/// A link that carries less without a word is a black hole; a hop's own limit is what the router says.
+/// A smaller MTU without any ICMP error is a black hole. A walk over hop limits ends at the target and proves nothing.
 pub(super) fn sizes_and_hops(plane: &Plane) {
     let (code, said) = check(plane, &["--path-size", "--hops", "6"]);
     let size = &said["path_sizes"][0];
@@ -98,7 +98,7 @@ pub(super) fn sizes_and_hops(plane: &Plane) {
     assert!(answered.into_iter().all(|answer| answer["from"] != B_IP), "{said}");
 }
 
-/// Steps below what the link carries come back whole; beyond it no more comes back than it carries.
+/// A load below the link's bandwidth comes back completely; above it, no more comes back than the link carries.
 pub(super) fn load(plane: &Plane) {
     let (_, said) = check(plane, &[]);
     assert!(said.get("loads").is_none(), "nobody asked for a load: {said}");

@@ -1,7 +1,7 @@
-//! A packet capture: when each request passed an interface and when its answer did, by the kernel's own stamps.
+//! A packet capture: records when each echo request and its reply passed an interface, by the kernel's own timestamps.
 //!
-//! The tap and the stamps are those that tcpdump shows; tcpdump itself gives up its identity before it begins, which a
-//! sandbox with one user has no room for. Reads Ethernet frames, IPv4, ICMP echoes.
+//! It uses the same tap and timestamps as tcpdump. tcpdump itself cannot be used: it switches to another user before it
+//! starts, and the sandbox has only one. Parses Ethernet frames, IPv4 and ICMP echoes only.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark that waits on a socket would disturb what it measures")]
 
@@ -27,23 +27,23 @@ use std::{
     time::Duration,
 };
 
-/// Room for what comes while the reader has no core.
+/// Receive buffer: holds packets that arrive while the reader is not scheduled.
 const BUFFER_BYTES: usize = 64 << 20;
-/// As much of a frame as says which echo it is.
+/// Bytes read of each frame: enough to identify the echo.
 const FRAME_BYTES: usize = 64;
 const FRAME_HEADER: usize = 14;
-/// How long the reader sleeps when there is nothing. It never waits on the socket: waking it up would be done by the
-/// sender, between the tap's stamp and the departure's.
+/// How long the reader sleeps when nothing is queued. It never blocks on the socket: the sender would then have to wake
+/// it, between the tap's timestamp and the departure timestamp.
 const NAP: Duration = Duration::from_millis(1);
 
-/// A capture under way.
+/// A running capture.
 #[derive(Debug)]
 pub(super) struct Capture {
     stop: Arc<AtomicBool>,
     reader: JoinHandle<Vec<Echo>>,
 }
 
-/// An echo seen.
+/// A captured echo request or reply.
 #[derive(Debug, Clone, Copy)]
 struct Echo {
     at_ns: i64,
@@ -53,17 +53,17 @@ struct Echo {
     sequence: u16,
 }
 
-/// What became of one request.
+/// A captured request and the round-trip time to its first reply.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OnWire {
-    /// When it passed, in nanoseconds since 1970.
+    /// When the request passed, in nanoseconds since 1970.
     pub sent_ns: i64,
-    /// Nanoseconds until its first answer passed.
+    /// Nanoseconds until its first reply passed; `None` if no reply was captured.
     pub rtt_ns: Option<i64>,
 }
 
 impl Capture {
-    /// Begins to capture echoes on an interface.
+    /// Starts to capture echoes on an interface.
     pub(super) fn start(namespace: &Namespace, interface: &'static str) -> Result<Self> {
         let socket =
             namespace.run(move || open(interface)).with_context(|| format!("cannot capture on {interface}"))?;
@@ -73,7 +73,7 @@ impl Capture {
         Ok(Self { stop, reader })
     }
 
-    /// Ends it: per target, its requests in the order in which they left.
+    /// Stops the capture and returns the requests of each target, in the order in which they left.
     pub(super) fn end(self) -> Result<BTreeMap<Ipv4Addr, Vec<OnWire>>> {
         self.stop.store(true, Ordering::Relaxed);
         Ok(joined(&self.reader.join().map_err(|_| anyhow!("the reader of a capture panicked"))?))
@@ -94,7 +94,7 @@ fn open(interface: &str) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Reads until it is to stop and nothing is left.
+/// Reads until `stop` is set and the socket is empty.
 fn read(socket: &OwnedFd, stop: &AtomicBool) -> Vec<Echo> {
     let mut seen = Vec::new();
     let mut buffer = [0; FRAME_BYTES];
@@ -124,7 +124,7 @@ fn read(socket: &OwnedFd, stop: &AtomicBool) -> Vec<Echo> {
 
 fn joined(echoes: &[Echo]) -> BTreeMap<Ipv4Addr, Vec<OnWire>> {
     let mut seen: BTreeMap<Ipv4Addr, Vec<OnWire>> = BTreeMap::new();
-    // The number has 16 bits and comes again; an answer belongs to the latest request that bore it.
+    // The sequence number has 16 bits and repeats; a reply belongs to the latest request that carried the number.
     let mut latest: BTreeMap<(Ipv4Addr, u16, u16), usize> = BTreeMap::new();
     for echo in echoes {
         let of_target = seen.entry(echo.target).or_default();

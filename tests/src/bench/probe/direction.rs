@@ -1,7 +1,8 @@
-//! Which way packets were lost: counted from both ends, against the counters of the rules that dropped them.
+//! Checks in which direction packets were lost: the counts at both ends against the counters of the rules that dropped
+//! the packets.
 //!
-//! The prober knows what it sent and what came back, the observer at the far end what arrived. Forward loss is sent
-//! less arrived, return loss arrived less received; both must be exact to the packet.
+//! The prober knows what it sent and what came back; the observer at the far end knows what arrived. Forward loss is
+//! sent minus arrived, return loss is arrived minus received; both must be exact to the packet.
 
 use super::{
     measure::Running,
@@ -18,27 +19,27 @@ use std::path::Path;
 const PROBES: u32 = 2_000;
 /// Targets of one run.
 const TARGETS: usize = 20;
-/// Rates tried, in probes a second; 0 is flat out.
+/// Rates to try, in probes per second; 0 is unlimited.
 const RATES: [u32; 4] = [2_000, 10_000, 50_000, 0];
 
-/// What came of all runs.
+/// Results of all runs.
 #[derive(Debug, Serialize)]
 pub struct Directions {
-    /// Runs.
+    /// Number of runs.
     pub runs: usize,
-    /// Runs whose both counts were the rules' own.
+    /// Runs in which the losses counted in both directions equal the counters of the dropping rules.
     pub exact: usize,
-    /// Of these, runs whose targets' own firewall dropped what arrived.
+    /// Runs in which the targets' own firewall dropped the echo requests that arrived.
     pub refused_by_guest: usize,
-    /// Packets dropped in all.
+    /// Packets dropped by the rules, over all runs.
     pub dropped: u64,
-    /// Runs in which a prober or observer said that it lost packets itself.
+    /// Runs in which the prober or the observer reported that it dropped packets itself.
     pub not_attributable: usize,
-    /// The first runs that were not exact, in words.
+    /// Descriptions of the first runs that were not exact.
     pub misses: Vec<String>,
 }
 
-/// Misses that are told.
+/// Maximum number of runs described in `Directions::misses`.
 const MISSES_MAX: usize = 10;
 
 pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path, runs: usize, seed: u64) -> Result<Directions> {
@@ -102,7 +103,7 @@ fn one(road: &Road, agent: &Agent, file: &Path, rate: u32) -> Result<Seen> {
     })
 }
 
-/// What `--observe` said, over all sources.
+/// Totals over all sources that `--observe` printed.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
     pub on_wire: u64,

@@ -1,7 +1,8 @@
-//! The kernel's own limit: one thread that sends echo requests as fast as it may and reads nothing.
+//! The kernel's own limit: one thread sends echo requests as fast as it can and reads nothing.
 //!
-//! A filter on the socket rejects every reply, so that what is measured is the path of the packets through the kernel,
-//! there and back, and none of a prober's work (`probe-engine.md` §1). No engine that reads its replies is faster.
+//! A filter on the socket rejects every reply. The measurement therefore covers the path of the packets through the
+//! kernel in both directions and none of a prober's work (`PROBING.md` §1). No engine that reads its replies is
+//! faster.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures")]
 
@@ -19,21 +20,21 @@ use std::{
     time::Instant,
 };
 
-/// Messages of one call.
+/// Messages per `sendmmsg` call.
 const BATCH: usize = 64;
-/// Bytes after the ICMP header, as of the programs compared.
+/// Bytes after the ICMP header, the same as in the programs that are compared.
 const PAYLOAD: usize = 56;
 
-/// What the flood reached.
+/// Result of a flood.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flood {
-    /// Probes a second.
+    /// Probes per second.
     pub rate: f64,
-    /// Microseconds of processor time a probe.
+    /// Microseconds of processor time per probe.
     pub cpu_us: f64,
 }
 
-/// Sends so many requests round the targets.
+/// Sends `probes` requests to the targets in turn.
 pub(super) fn flood(namespace: &Namespace, targets: Vec<Ipv4Addr>, probes: usize) -> Result<Flood> {
     namespace.run(move || {
         let socket = socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Icmp)

@@ -1,7 +1,8 @@
-//! Whether every reply that the kernel delivered was counted, once: the truth is the kernel's own counter of replies.
+//! Checks that every reply that the kernel delivered was counted exactly once. The reference is the kernel's own
+//! counter of replies.
 //!
-//! A reply too few is a false loss; one too many is the 120 % of other pingers. Both count here as miscounts. Replies
-//! of a pinger that runs beside ours are taken off by that pinger's own count.
+//! A missing reply is a false loss; an extra reply is what makes other pingers report 120 % received. Both count here
+//! as miscounts. If fping runs at the same time, the replies to its requests are subtracted from the kernel's count.
 
 use super::{
     measure::Running,
@@ -14,23 +15,24 @@ use ipnet::Ipv4Net;
 use serde::Serialize;
 use std::{path::Path, process::Command};
 
-/// Targets of a burst.
+/// Number of targets of a burst.
 const BURST: usize = 32_768;
 
-/// One trial.
+/// Result of one trial.
 #[derive(Debug, Serialize)]
 pub struct Trial {
-    /// What was special.
+    /// The condition that this trial tests.
     pub name: &'static str,
     /// Probes sent.
     pub sent: u64,
-    /// Replies that the kernel delivered for them.
+    /// Replies to them that the kernel delivered.
     pub delivered: u64,
-    /// Replies counted: in time, late and duplicate.
+    /// Replies that the prober counted: in time, late and duplicate.
     pub counted: u64,
-    /// Probes called lost though their reply was delivered, and replies counted that never came.
+    /// Absolute difference between `delivered` and `counted`: probes reported lost although their reply was delivered,
+    /// or replies counted that never arrived.
     pub miscounts: u64,
-    /// Packets that the prober says it dropped itself.
+    /// Packets that the prober reports as its own drops.
     pub own_drops: u64,
 }
 
@@ -45,10 +47,10 @@ struct Case<'a> {
     beside: Option<&'a str>,
 }
 
-/// All trials; `probes` is how many they send together, at least.
+/// Runs all trials; together they send at least `probes` probes.
 pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path, probes: u64) -> Result<Vec<Trial>> {
     let plain = Shape::default();
-    // The fabric is a thread of ours and slow; its share grows with the whole, to a hundred thousand a trial.
+    // The fabric is a userspace thread and slow; its share grows with `probes`, up to 100,000 probes per trial.
     let each = u32::try_from((probes / 10_000).clamp(100, 1_000))?;
     let shaped = |name, shape| Case {
         name,
@@ -85,7 +87,7 @@ pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path, probes: u64)
         cases.push(Case { beside: Some("fping"), ..near("fping to the same targets beside", 1_000, 100) });
     }
     let so_far: u64 = cases.iter().map(|case| case.targets as u64 * u64::from(case.count)).sum();
-    // The number on the wire has 16 bits; the rest of the probes goes round it many times.
+    // The sequence number on the wire has 16 bits; the remaining probes wrap it several times.
     let wraps = u32::try_from(probes.saturating_sub(so_far).max(200_000))?;
     cases.push(near("one target, the sequence number wraps", 1, wraps));
     cases.iter().map(|case| try_out(road, agent, directory, case).with_context(|| case.name)).collect()
@@ -112,7 +114,8 @@ fn try_out(road: &Road, agent: &Agent, directory: &Path, case: &Case<'_>) -> Res
         more: &[],
     };
     let told = agent.ping(&road.here, &order)?;
-    // What is not ours of what arrived there is the other's, and answered: fping's own count misses some now and then.
+    // The requests that arrived at the targets but were not sent by the agent are fping's, and all of them were
+    // answered. fping's own count is not used: it sometimes misses some.
     let others = match beside.transpose()? {
         Some(running) => {
             running.finish()?;

@@ -1,4 +1,5 @@
-//! What a program costs: a process of its own in a namespace, its time by the clock and on the processor.
+//! What a program costs: runs it as a process in a namespace and measures its elapsed time, processor time, memory and
+//! sleeps. The figures come from `getrusage`, the process's CPU clock and `/proc`.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures")]
 
@@ -21,17 +22,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// No program runs longer.
+/// Time limit for one program.
 const WITHIN: Duration = Duration::from_mins(5);
-/// Looks in a row that find a program asleep before it is believed to wait for packets.
+/// Consecutive checks that must find a program asleep before it is taken to be waiting for packets.
 const ASLEEP_MIN: u32 = 10;
-/// How long one is waited for that was to begin or to end.
+/// How long to wait for a program to start watching, to become idle or to exit.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A program that ended.
+/// A program that has exited.
 #[derive(Debug)]
 pub(super) struct Ran {
-    /// By the clock.
+    /// Elapsed time.
     pub seconds: f64,
     /// User and system time.
     pub cpu_seconds: f64,
@@ -40,14 +41,14 @@ pub(super) struct Ran {
     pub status: ExitStatus,
 }
 
-/// A program that runs beside others.
+/// A program that runs at the same time as others.
 #[derive(Debug)]
 pub(super) struct Running {
     child: Child,
     output: thread::JoinHandle<std::io::Result<String>>,
 }
 
-/// Runs one program to its end. Nothing else may end meanwhile: the kernel adds up what ended children cost.
+/// Runs one program to its end. No other child may exit meanwhile: the kernel reports one sum for all exited children.
 pub(super) fn run(namespace: &Namespace, mut command: Command) -> Result<Ran> {
     let name = command.get_program().to_owned();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -93,14 +94,14 @@ impl Running {
         cpu_of(self.child.id())
     }
 
-    /// Processor time once it has done what it had to do: half a second without any.
+    /// Processor time once the program has finished its work: when it used none for half a second.
     pub(super) fn cpu_until_quiet(&self) -> Result<f64> {
         let deadline = Instant::now() + PATIENCE;
         let mut before = self.cpu_seconds()?;
         loop {
             thread::sleep(Duration::from_millis(500));
             let now = self.cpu_seconds()?;
-            // A hundredth of a second is the least that is told.
+            // `/proc` has a resolution of a hundredth of a second.
             if now - before < 0.015 || Instant::now() > deadline {
                 return Ok(now);
             }
@@ -108,7 +109,8 @@ impl Running {
         }
     }
 
-    /// Waits until it has a packet socket open and sleeps, for what it is to see must not come before it looks.
+    /// Waits until the program has opened a packet socket and sleeps: the packets that it must see must not arrive
+    /// earlier.
     pub(super) fn until_watching(&self) -> Result<()> {
         let (table, state) =
             (format!("/proc/{}/net/packet", self.child.id()), format!("/proc/{}/stat", self.child.id()));
@@ -126,7 +128,7 @@ impl Running {
         Ok(())
     }
 
-    /// Asks it to end and returns what it printed.
+    /// Sends it SIGINT and returns what it printed.
     pub(super) fn interrupt(self) -> Result<String> {
         kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGINT)?;
         self.finish()
@@ -158,13 +160,13 @@ pub(super) fn cpu_of(pid: u32) -> Result<f64> {
     Ok((user + system) as f64 / per_second as f64)
 }
 
-/// Processor time of a process so far, that of threads which have ended included, to the nanosecond.
+/// Processor time of a process so far in seconds, threads that have exited included, with nanosecond resolution.
 pub(super) fn exact_cpu_of(pid: u32) -> Result<f64> {
     let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid)?)).context("no clock of a process")?;
     Ok(std::time::Duration::from(clock.now()?).as_secs_f64())
 }
 
-/// From now on [`peak_kib`] tells the peak from now on.
+/// Resets the peak: from now on [`peak_kib`] returns the peak since this call.
 pub(super) fn forget_peak(pid: u32) -> Result<()> {
     std::fs::write(format!("/proc/{pid}/clear_refs"), "5").context("the kernel does not forget a peak of memory")
 }
@@ -204,7 +206,7 @@ fn seconds_of(time: TimeVal) -> f64 {
     time.num_microseconds() as f64 / 1e6
 }
 
-/// The middle of the values; of an even number the lower of the two.
+/// The median; of an even number of values, the lower of the middle two. NaN if there are no values.
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)

@@ -1,8 +1,9 @@
-//! `pingtong-lab bench probe`: the probe engine beside the kernel's own limit, fping, `ping` and a packet capture.
+//! `pingtong-lab bench probe`: compares the probe engine with the kernel's own limit, fping, `ping` and a packet
+//! capture.
 //!
-//! Every figure has its target here. Rates and costs are ratios taken within one round and the median over rounds, for
-//! machines are shared; counts are held against counters of the kernel. What could not be measured, for want of a
-//! program, is none and its target is not met.
+//! Every target for a figure is set in this module. Rates and costs are ratios within one round, and the result is the
+//! median over the rounds, because machines are shared. Counts are compared with the kernel's counters. A figure that
+//! could not be measured because a program is missing is `None`, and its target is not met.
 
 mod capture;
 mod direction;
@@ -28,28 +29,28 @@ use road::Road;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Targets that rates are measured with.
+/// Numbers of targets for which rates are measured.
 const TARGETS: [usize; 4] = [1, 100, 1_000, 10_000];
-/// Rates that pacing is measured at, in probes a second.
+/// Rates at which pacing is measured, in probes per second.
 const PACES: [u32; 2] = [1_000, 10_000];
 const PACED_SECONDS: u32 = 5;
 
-/// How much is measured.
+/// Size of the benchmark.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
-    /// Rounds of each rate.
+    /// Rounds per rate.
     pub rounds: usize,
-    /// Probes whose losses are accounted for, in all.
+    /// Total number of probes whose losses are checked.
     pub probes: u64,
-    /// Runs in which the direction of loss is found.
+    /// Number of runs that determine the direction of loss.
     pub directions: usize,
-    /// Seconds for which an idle agent is watched.
+    /// How long an idle agent is observed, in seconds.
     pub idle_seconds: u64,
-    /// Seed of what is drawn.
+    /// Seed of the random numbers.
     pub seed: u64,
 }
 
-/// All figures.
+/// All figures, with their targets.
 #[derive(Debug, Serialize)]
 pub struct Report {
     schema: u8,
@@ -60,18 +61,18 @@ pub struct Report {
     directions: Directions,
     observer: Observer,
     idle: Idle,
-    /// Of the `dist` profile; none when that was not built.
+    /// Size of the agent's binary from the `dist` profile; `None` if that was not built.
     binary_mib: Option<f64>,
     targets: Vec<Target>,
 }
 
 impl Report {
-    /// The targets.
+    /// The targets, each with the measured value.
     pub fn targets(&self) -> &[Target] {
         &self.targets
     }
 
-    /// What was not exact, in words.
+    /// Descriptions of all counts that were not exact.
     pub fn misses(&self) -> impl Iterator<Item = String> {
         let counts =
             self.losses.iter().filter(|trial| trial.miscounts > 0).map(|trial| {
@@ -86,14 +87,14 @@ impl Report {
     }
 }
 
-/// One target.
+/// A limit for one figure.
 #[derive(Debug, Serialize)]
 pub struct Target {
-    /// Of what.
+    /// The figure that is limited.
     pub what: String,
-    /// What was measured; none when it could not be.
+    /// The measured value; `None` if it could not be measured.
     pub value: Option<f64>,
-    /// The limit.
+    /// The limit that `value` must keep.
     pub limit: f64,
     /// Whether it is met.
     pub met: bool,
@@ -109,10 +110,11 @@ impl Target {
     }
 }
 
-/// Measures everything. To be called inside the sandbox.
+/// Measures everything. Must be called inside the sandbox.
 ///
 /// # Errors
-/// That the roads could not be laid, or that a program did not do what it was told.
+/// Fails if the namespaces and links of the benchmark cannot be set up, or if a program cannot be run or its output
+/// cannot be read.
 pub async fn run(size: Size, programs: &Programs, directory: &Path) -> Result<Report> {
     let agent = Agent(programs.agent.clone());
     let road = Road::lay().context("cannot lay the roads")?;
@@ -135,7 +137,7 @@ pub async fn run(size: Size, programs: &Programs, directory: &Path) -> Result<Re
     Ok(report)
 }
 
-/// The agent as it is given out, which cargo keeps beside the other profiles' builds; whether it was built or not.
+/// Path of the agent's `dist` build, which cargo keeps next to the builds of other profiles. The file need not exist.
 fn distributed(agent: &Path) -> Option<PathBuf> {
     Some(agent.parent()?.parent()?.join("dist").join(agent.file_name()?))
 }
@@ -150,7 +152,7 @@ fn targets(report: &Report) -> Vec<Target> {
     let mut all = vec![];
     for rate in &report.rates {
         let with = format!("with {} targets", rate.targets);
-        // 1, 100 and 10,000 are asked for; 1,000 are where fping is at its best.
+        // The requirement names 1, 100 and 10,000 targets; 1,000 is where fping performs best.
         if rate.targets == 1_000 {
             all.push(Target::at_least(format!("rate of fping's {with}"), rate.of_fping, 1.8));
             all.push(Target::at_most(format!("cost of fping's {with}"), rate.cpu_of_fping, 0.6));

@@ -1,4 +1,5 @@
-//! The programs that are measured: how each is told what to do, and what it says came of it.
+//! The programs that are measured: `pingtong-agent ping`, fping and ping. Builds their command lines and parses the
+//! counts, rates and processor times from their output.
 
 use super::measure::{Ran, run};
 use crate::plane::Namespace;
@@ -14,21 +15,21 @@ use std::{
 /// One run of `pingtong-agent ping`.
 #[derive(Debug, Clone)]
 pub(super) struct Order<'a> {
-    /// A file of targets.
+    /// File of target addresses, one per line.
     pub targets: &'a Path,
     /// Probes per target.
     pub count: u32,
     /// Milliseconds between two probes to one target.
     pub period_ms: &'a str,
-    /// Probes a second over all; 0 is flat out.
+    /// Probes per second over all targets; 0 is unlimited.
     pub rate: u32,
-    /// Milliseconds until a probe is lost.
+    /// Milliseconds until a probe counts as lost.
     pub timeout_ms: u32,
     /// Further arguments.
     pub more: &'a [&'a str],
 }
 
-/// What it said.
+/// Result of a run of `pingtong-agent ping`.
 #[derive(Debug)]
 pub(super) struct Told {
     pub ran: Ran,
@@ -37,28 +38,29 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// A count of the summary.
+    /// A count in the summary.
     pub(super) fn count(&self, name: &str) -> Result<u64> {
         self.summary[name].as_u64().with_context(|| format!("the summary has no count \"{name}\": {}", self.summary))
     }
 
-    /// Probes a second, by the clock of the sending itself.
+    /// Probes per second, measured by the sender itself.
     pub(super) fn rate(&self) -> Result<f64> {
         self.summary["rate_pps"].as_f64().with_context(|| format!("the summary has no rate: {}", self.summary))
     }
 }
 
-/// Where the agent's binary is.
+/// Path of the agent's binary.
 #[derive(Debug, Clone)]
 pub(super) struct Agent(pub PathBuf);
 
 impl Agent {
-    /// Pings once, as JSON.
+    /// Runs `pingtong-agent ping` with JSON output.
     pub(super) fn ping(&self, namespace: &Namespace, order: &Order<'_>) -> Result<Told> {
         told(namespace, Command::new(&self.0), order)
     }
 
-    /// The same without the capability of raw sockets: through surge-ping. None where nothing can take it away.
+    /// The same without the capability for raw sockets, so that the agent uses surge-ping. `None` if `setpriv`, which
+    /// drops the capability, is not installed.
     pub(super) fn portable(&self, namespace: &Namespace, order: &Order<'_>) -> Result<Option<Told>> {
         if !installed("setpriv") {
             return Ok(None);
@@ -72,7 +74,7 @@ impl Agent {
         Ok(Some(told))
     }
 
-    /// Watches arrivals until it is interrupted.
+    /// Command that watches arrivals until it is interrupted.
     pub(super) fn observe(&self) -> Command {
         let mut command = Command::new(&self.0);
         command.args(["ping", "--json", "--observe"]);
@@ -100,7 +102,8 @@ fn last_summary(ran: &Ran) -> Result<Value> {
     Ok(line["summary"].clone())
 }
 
-/// fping flat out: its rate and processor time a probe, or none where it is not installed.
+/// Runs fping at full rate. Returns its rate and its processor time per probe in microseconds; `None` if it is not
+/// installed.
 pub(super) fn fping(namespace: &Namespace, targets: &Path, probes_each: u32) -> Result<Option<(f64, f64)>> {
     if !installed("fping") {
         return Ok(None);
@@ -108,7 +111,7 @@ pub(super) fn fping(namespace: &Namespace, targets: &Path, probes_each: u32) -> 
     let mut command = Command::new("fping");
     command.args(["-q", "-c", &probes_each.to_string(), "-p", "10", "-i", "0", "-f"]).arg(targets);
     let ran = run(namespace, command)?;
-    // One line a target on standard error: "172.16.0.1 : xmt/rcv/%loss = 60/60/0%, min/avg/max = …".
+    // fping prints one line per target on standard error: "172.16.0.1 : xmt/rcv/%loss = 60/60/0%, min/avg/max = …".
     let sent: u64 =
         ran.stderr.lines().filter_map(|line| line.split(" = ").nth(1)?.split('/').next()?.parse::<u64>().ok()).sum();
     if sent == 0 {
@@ -119,7 +122,8 @@ pub(super) fn fping(namespace: &Namespace, targets: &Path, probes_each: u32) -> 
     Ok(Some((sent / ran.seconds, ran.cpu_seconds * 1e6 / sent)))
 }
 
-/// iputils' flood ping of one target: its rate and processor time a probe, or none where it is not installed.
+/// Runs the flood ping of iputils against one target. Returns its rate and its processor time per probe in
+/// microseconds; `None` if it is not installed or fails.
 pub(super) fn ping(namespace: &Namespace, target: Ipv4Addr, probes: u32) -> Result<Option<(f64, f64)>> {
     if !installed("ping") {
         return Ok(None);
@@ -131,14 +135,14 @@ pub(super) fn ping(namespace: &Namespace, target: Ipv4Addr, probes: u32) -> Resu
     Ok(ran.status.success().then_some((sent / ran.seconds, ran.cpu_seconds * 1e6 / sent)))
 }
 
-/// Whether a program is on the path.
+/// Whether a program is in `PATH`.
 pub(super) fn installed(program: impl AsRef<OsStr>) -> bool {
     let name = program.as_ref();
     let path = crate::plane::guest_path();
     std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
 }
 
-/// Writes a file of so many addresses of a block, from its second on.
+/// Writes the first `count` host addresses of a block to a file and returns them.
 pub(super) fn write_targets(file: &Path, block: ipnet::Ipv4Net, count: usize) -> Result<Vec<Ipv4Addr>> {
     let first = u32::from(block.network()) + 1;
     let targets: Vec<Ipv4Addr> = (first..).take(count).map(Ipv4Addr::from).collect();

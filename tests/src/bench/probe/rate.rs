@@ -1,4 +1,5 @@
-//! How fast, and at what price: flat out beside the kernel's limit, fping and ping, one after the other in each round.
+//! Rate and cost at full speed, compared with the kernel's limit, fping, ping and surge-ping. The programs run one
+//! after another in each round.
 
 use super::{
     flood::flood,
@@ -10,52 +11,52 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 use std::path::Path;
 
-/// Probes of one run.
+/// Probes per run.
 const PROBES: usize = 100_000;
-/// Probes of one run of surge-ping.
+/// Probes per run of surge-ping.
 const SURGE_PROBES: usize = 20_000;
-/// Targets that keep fping busy.
+/// Number of targets from which on fping is busy.
 const FPING_TARGETS: usize = 1_000;
-/// Probes of one run of fping: it ends itself beyond 65 535.
+/// Probes per run of fping, which exits if it is asked for more than 65 535.
 const FPING_PROBES: usize = 60_000;
 
 /// Medians over the rounds, each ratio taken within a round.
 #[derive(Debug, Serialize)]
 pub struct Rate {
-    /// Targets probed round and round.
+    /// Number of targets that are probed in turn.
     pub targets: usize,
-    /// The kernel's limit in probes a second.
+    /// The kernel's limit in probes per second.
     pub kernel_pps: f64,
-    /// The kernel's floor in microseconds of processor time a probe.
+    /// The kernel's minimum in microseconds of processor time per probe.
     pub kernel_cpu_us: f64,
     /// Rate as a share of the kernel's limit.
     pub of_kernel: f64,
-    /// Processor time a probe as a multiple of the kernel's floor.
+    /// Processor time per probe as a multiple of the kernel's minimum.
     pub cpu_of_floor: f64,
-    /// The same with transmit stamps.
+    /// The same with transmit timestamps.
     pub cpu_of_floor_stamped: f64,
-    /// Rate as a multiple of fping's; none where it is not installed or does not take so many targets.
+    /// Rate as a multiple of fping's; `None` if fping is not installed or was not run with this number of targets.
     pub of_fping: Option<f64>,
-    /// Processor time a probe as a share of fping's.
+    /// Processor time per probe as a share of fping's.
     pub cpu_of_fping: Option<f64>,
-    /// Rate as a multiple of `ping -f`, with one target.
+    /// Rate as a multiple of that of `ping -f`; measured with one target only.
     pub of_ping: Option<f64>,
-    /// Processor time a probe as a share of that of `ping -f`.
+    /// Processor time per probe as a share of that of `ping -f`.
     pub cpu_of_ping: Option<f64>,
-    /// Rate as a multiple of surge-ping's, with a hundred targets.
+    /// Rate as a multiple of surge-ping's; measured with a hundred targets only.
     pub of_surge_ping: Option<f64>,
-    /// Processor time a probe as a share of surge-ping's.
+    /// Processor time per probe as a share of surge-ping's.
     pub cpu_of_surge_ping: Option<f64>,
     /// Peak resident memory in KiB.
     pub rss_kib: f64,
-    /// Probes that the kernel had answered and the engine called lost, over all rounds.
+    /// Probes whose reply the kernel received but which the engine did not count as answered, over all rounds.
     pub false_losses: u64,
 }
 
-/// Measures with so many targets.
+/// Measures with `targets` targets.
 ///
 /// # Errors
-/// That a program did not do what it was told.
+/// Fails if a program cannot be run, its output cannot be read, or the agent did not send every probe.
 pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path, targets: usize, rounds: usize) -> Result<Rate> {
     let file = directory.join(format!("targets-{targets}"));
     let addresses = write_targets(&file, NEAR, targets)?;
@@ -85,7 +86,7 @@ pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path, targets: usi
         for (column, value) in columns.iter_mut().zip(values) {
             column.push(value);
         }
-        // fping waits at least a hundredth of a second between two probes to one target here; with fewer it idles.
+        // fping is called with at least 10 ms between two probes to one target; with fewer targets it would be idle.
         if targets >= FPING_TARGETS
             && let Some((other, other_cpu)) = fping(&road.here, &file, u32::try_from(FPING_PROBES / targets)?)?
         {
@@ -110,7 +111,7 @@ pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path, targets: usi
         }
     }
     let [kernel_pps, kernel_cpu_us, of_kernel, cpu_of_floor, stamped, rss_kib, others @ ..] = columns;
-    // Of the rate and cost of fping, of ping, of surge-ping.
+    // Rate and cost relative to fping, to ping and to surge-ping.
     let others = others.map(|column| (!column.is_empty()).then(|| median(column)));
     Ok(Rate {
         targets,

@@ -1,8 +1,9 @@
-//! Roads to measure on: a prober's host, the hosts it probes, and between them a cable, a router, or the lab's fabric.
+//! The network paths that are measured: a host with the prober, a host with the targets, and between them a cable, a
+//! router, or the lab's fabric.
 //!
-//! Everything in it is the kernel's own: the far host owns whole blocks (`local` routes), so that ten thousand
-//! targets cost no more than one. The fabric alone is a thread of ours, for delay, duplicates and reordering that the
-//! kernel offers no tool for. Measures nothing.
+//! Everything here is done by the kernel: the far host owns whole blocks (`local` routes), so ten thousand targets cost
+//! no more than one. Only the fabric is a userspace thread, for delay, duplicates and reordering, for which the kernel
+//! offers no tool here. This module measures nothing.
 
 use crate::{
     desired::Shape,
@@ -18,7 +19,7 @@ use ipnet::Ipv4Net;
 use pingtong_evidence::Direction;
 use std::{fs, net::Ipv4Addr};
 
-/// Where the prober lives.
+/// Address of the prober.
 pub(super) const HERE: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 1);
 /// The far end of the cable.
 const THERE: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 2);
@@ -29,24 +30,24 @@ pub(super) const ROUTED: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 17, 0,
 /// Targets behind the fabric.
 pub(super) const SHAPED: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 18, 0, 0), 16);
 pub(super) const SHAPED_NAME: &str = "shaped";
-/// The table with the counters and the dice.
+/// The nftables table with the counters and the random drops.
 const TABLE: &str = "bench";
-/// The table of routes to the host's own addresses.
+/// The kernel's routing table for routes to the host's own addresses.
 const LOCAL_TABLE: u32 = 255;
 
-/// The namespaces.
+/// The namespaces and the fabric between them.
 #[derive(Debug)]
 pub(super) struct Road {
-    /// Where probers run.
+    /// Namespace in which probers run.
     pub here: Namespace,
-    /// Where the targets are.
+    /// Namespace that owns the targets.
     pub there: Namespace,
     router: Namespace,
     fabric: Fabric,
 }
 
 impl Road {
-    /// Lays all three roads.
+    /// Sets up all three network paths.
     pub(super) fn lay() -> Result<Self> {
         let [here, router, there] = ["bench-here", "bench-router", "bench-there"].map(Namespace::create);
         let (here, router, there) = (here?, router?, there?);
@@ -84,12 +85,13 @@ impl Road {
             own(&there, owned)?;
         }
         router.set(vec![("ipv4/ip_forward".into(), "1")])?;
-        // For the engine without raw sockets.
+        // The engine without raw sockets needs this.
         here.set(vec![("ipv4/ping_group_range".into(), "0 0")])?;
         Ok(Self { here, there, router, fabric })
     }
 
-    /// Drops so many of a million packets towards the targets and back, drawn by the kernel, and counts what it drops.
+    /// Makes the router drop `forward` and `back` of a million packets towards the targets and back. The kernel draws
+    /// at random which, and counts what it drops.
     pub(super) fn lose(&self, forward: u32, back: u32) -> Result<()> {
         self.router.run(move || {
             let mut netlink = Netlink::netfilter()?;
@@ -123,7 +125,7 @@ impl Road {
         }
     }
 
-    /// Makes the targets' own firewall drop every echo request on its input, or takes the rule away.
+    /// Makes the targets' own firewall drop every ICMP packet on its input, or removes that rule.
     pub(super) fn guest_refuses(&self, refuses: bool) -> Result<()> {
         self.there.run(move || {
             let mut netlink = Netlink::netfilter()?;
@@ -141,7 +143,7 @@ impl Road {
         })
     }
 
-    /// What the fabric does to both directions from now on.
+    /// Sets what the fabric does to packets of both directions from now on.
     pub(super) fn shape(&self, shape: Shape) {
         for direction in Direction::BOTH {
             self.fabric.set_shape(direction, shape);
@@ -149,7 +151,7 @@ impl Road {
     }
 }
 
-/// Echo replies that the namespace's kernel received, by type counter of `/proc/net/snmp`.
+/// Echo replies that the namespace's kernel received, by its ICMP counters in `/proc/net/snmp`.
 pub(super) fn replies_in(namespace: &Namespace) -> Result<u64> {
     counter(namespace, "Icmp:", "InEchoReps")
 }
@@ -181,7 +183,7 @@ fn prepare(namespace: &Namespace) -> Result<()> {
         netlink.request(&interfaces::set_flags("lo", UP, UP))?;
         Ok(())
     })?;
-    // What the kernel may answer to strangers is not what is measured here.
+    // Reverse-path filtering is not under test here.
     namespace.set(vec![("ipv4/conf/all/rp_filter".into(), "0"), ("ipv4/conf/default/rp_filter".into(), "0")])
 }
 
@@ -224,6 +226,6 @@ fn own(namespace: &Namespace, block: Ipv4Net) -> Result<()> {
 }
 
 fn block(of: Ipv4Addr) -> Ipv4Net {
-    // The prefix length is a constant below 33.
+    // The prefix length is 24, so this cannot fail.
     Ipv4Net::new(of, 24).unwrap_or_default().trunc()
 }

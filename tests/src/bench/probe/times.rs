@@ -1,9 +1,9 @@
-//! Honest times: each round-trip time beside the packet capture of the same probe, on cores that are kept busy; and how
-//! evenly probes leave.
+//! Accuracy of round-trip times: compares each with a packet capture of the same probe while every core is busy. Also
+//! measures how evenly probes are sent.
 //!
-//! The tap at the prober's end sees a request just before the kernel stamps its departure, so the prober's times
-//! are shorter than the capture's by the path between the two, a microsecond or so; that is the tap's place and not an
-//! error, and it is told as the median. Errors are counted from the capture, nothing taken off.
+//! The tap at the prober's end sees a request just before the kernel timestamps its departure. The prober's times are
+//! therefore shorter than the capture's by the path between the two, about a microsecond. This comes from the position
+//! of the tap and is not an error; the median reports it. Errors are counted from the capture, with nothing subtracted.
 
 use super::{
     capture::{Capture, OnWire},
@@ -27,50 +27,51 @@ use std::{
     thread,
 };
 
-/// Probes a second while round-trip times are compared.
+/// Probes per second while round-trip times are compared.
 const RATE: u32 = 10_000;
 const TARGETS: usize = 100;
 const COUNT: u32 = 300;
-/// What leaves closer together than this left at once.
+/// Probes that leave closer together than this count as one burst.
 const TOGETHER_NS: i64 = 1_000_000;
 
-/// Round-trip times beside the wire's, in microseconds: the prober's less the capture's.
+/// Differences between round-trip times in microseconds: the prober's minus the capture's. Each figure is the median
+/// over the rounds, each count the sum.
 #[derive(Debug, Serialize)]
 pub struct Times {
-    /// Probes compared.
+    /// Number of probes compared.
     pub compared: usize,
-    /// The middle: the place of the tap.
+    /// The median difference, caused by the position of the tap.
     pub median_us: f64,
-    /// 99.9 of 100 are not farther off.
+    /// 99.9 % of the differences are at most this large, sign ignored.
     pub p999_us: f64,
-    /// None is farther off.
+    /// The largest difference, sign ignored.
     pub worst_us: f64,
-    /// The farthest below the capture's.
+    /// The lowest difference: negative if the prober's time is shorter than the capture's.
     pub least_us: f64,
-    /// The farthest above it.
+    /// The highest difference.
     pub most_us: f64,
-    /// Times that are not the kernel's at both ends, by the agent's own account.
+    /// Round-trip times that the agent reports as not timestamped by the kernel at both ends.
     pub unstamped: u64,
-    /// Times that are shorter than what the far end's capture proves to be the least.
+    /// Round-trip times shorter than the minimum that the capture at the far end proves.
     pub below_far_end: usize,
 }
 
-/// How evenly probes left.
+/// Pacing of the probes on the wire; each figure is the median over the rounds.
 #[derive(Debug, Serialize)]
 pub struct Pacing {
-    /// Probes a second that were asked for.
+    /// Requested rate in probes per second.
     pub rate: u32,
-    /// How far the rate on the wire was from it, as a share.
+    /// Relative deviation of the rate on the wire from it.
     pub error: f64,
-    /// The most that left within a millisecond, in milliseconds' worth of probes.
+    /// The most probes that left within a millisecond, as milliseconds of the requested rate.
     pub burst_ms: f64,
-    /// What a policer that drains at the rate would have to let pass at once, likewise; wake-ups that come late count in.
+    /// The burst that a policer draining at the rate would have to accept, in the same unit; includes late wake-ups.
     pub bucket_ms: f64,
-    /// Microseconds of processor time a probe.
+    /// Microseconds of processor time per probe.
     pub cpu_us: f64,
 }
 
-/// Compares round-trip times, with every core kept busy: the median of each figure over the rounds, and all shortfalls.
+/// Compares round-trip times while every core is busy. Figures are medians over the rounds; counts are sums.
 pub(super) fn measure(road: &Road, agent: &Agent, directory: &Path, rounds: usize) -> Result<Times> {
     let all = (0..rounds.max(1)).map(|_| compare(road, agent, directory)).collect::<Result<Vec<_>>>()?;
     let of = |figure: fn(&Times) -> f64| median(all.iter().map(figure).collect());
@@ -138,7 +139,7 @@ fn compare(road: &Road, agent: &Agent, directory: &Path) -> Result<Times> {
     })
 }
 
-/// Measures the pace: the median of each figure over the rounds.
+/// Measures pacing; each figure is the median over the rounds.
 pub(super) fn pace(
     road: &Road,
     agent: &Agent,
@@ -158,7 +159,7 @@ pub(super) fn pace(
     })
 }
 
-/// Looks at the wire while probes leave at a rate.
+/// Captures the wire while probes leave at a rate.
 fn paced(road: &Road, agent: &Agent, directory: &Path, rate: u32, seconds: u32) -> Result<Pacing> {
     let file = directory.join("targets-pacing");
     write_targets(&file, NEAR, TARGETS)?;
@@ -182,7 +183,7 @@ fn paced(road: &Road, agent: &Agent, directory: &Path, rate: u32, seconds: u32) 
     })
 }
 
-/// The most within a millisecond, in probes.
+/// The most probes that left within [`TOGETHER_NS`].
 #[expect(clippy::cast_precision_loss, reason = "some thousand probes")]
 fn together(sent: &[i64]) -> f64 {
     let counts =
@@ -190,7 +191,7 @@ fn together(sent: &[i64]) -> f64 {
     counts.max().unwrap_or_default() as f64
 }
 
-/// The bucket that an even stream of the rate would need to hold these: its deepest level, in probes.
+/// The deepest level, in probes, of a token bucket that drains evenly at the rate.
 fn deepest(sent: &[i64], rate: f64) -> f64 {
     let mut level: f64 = 0.0;
     let mut most: f64 = 0.0;
@@ -203,7 +204,8 @@ fn deepest(sent: &[i64], rate: f64) -> f64 {
     most
 }
 
-/// One line of samples: target, number, when sent, round-trip time; the last is empty when there was none.
+/// Parses a line of samples: target, sequence number, send time, round-trip time. The last is empty if there was no
+/// reply.
 fn sample(line: &str) -> Option<(Ipv4Addr, usize, i64)> {
     let mut fields = line.split([' ', ',', '\t']);
     let (target, sequence) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);

@@ -1,4 +1,5 @@
-//! What watching costs: an observer under a flood, and a whole agent that has little to do.
+//! What watching costs: an observer under a flood of echo requests, and a complete agent with ten peers and little to
+//! do. The figures are processor time, memory and wake-ups; the arrivals are compared with the kernel's counters.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures")]
 
@@ -20,49 +21,50 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Requests of a flood.
+/// Requests per flood.
 const FLOOD: usize = 300_000;
-/// The instance whose agent is watched, and how many it probes.
+/// The instance whose agent is observed, and the number of peers that it probes.
 const WATCHED: &str = "A.ecs1";
 const PEERS: usize = 10;
-/// How long it may settle in before it is measured.
+/// How long the agent may settle before it is measured.
 const SETTLE: Duration = Duration::from_secs(20);
 
-/// An observer under a flood.
+/// Results of an observer under a flood; counts are sums over the rounds.
 #[derive(Debug, Serialize)]
 pub struct Observer {
-    /// Requests that the kernel took in.
+    /// Requests that the kernel received.
     pub arrivals: u64,
-    /// Of these, seen on the wire.
+    /// Requests that the observer saw on the wire.
     pub seen: u64,
-    /// Told as dropped by the observer itself.
+    /// Packets that the observer reports as its own drops.
     pub own_drops: u64,
-    /// Microseconds of processor time an arrival.
+    /// Microseconds of processor time per arrival, median over the rounds.
     pub cpu_us: f64,
 }
 
-/// A whole agent that has little to do.
+/// Results of a complete agent that has little to do.
 #[derive(Debug, Serialize)]
 pub struct Idle {
-    /// The build that was watched: `dist` where there is one, for that is what is given out.
+    /// Name of the build profile that was observed: `dist` if that was built, because it is the one that is
+    /// distributed.
     pub profile: String,
-    /// Peers that it probes.
+    /// Number of peers that the agent probes.
     pub peers: usize,
-    /// Echo requests that left its host each second, those of searches for packet sizes included.
+    /// Echo requests per second that left its host, path-MTU searches included.
     pub probes_per_second: f64,
-    /// How long it was watched.
+    /// How long it was observed, in seconds.
     pub seconds: f64,
-    /// Peak of resident memory meanwhile, in KiB.
+    /// Peak resident memory in that time, in KiB.
     pub rss_kib: u64,
-    /// Share of one core.
+    /// Processor time as a share of one core.
     pub of_core: f64,
-    /// How often its threads were woken each second.
+    /// Voluntary context switches of its threads per second.
     pub wakes_per_second: f64,
-    /// Processor time of its start, until it had settled in.
+    /// Processor time from its start until it had settled, in seconds.
     pub start_cpu_seconds: f64,
 }
 
-/// Floods an observer, as often as there are rounds; what an arrival costs is the median.
+/// Floods an observer once per round. The cost of an arrival is the median.
 pub(super) fn observer(road: &Road, agent: &Agent, rounds: usize) -> Result<Observer> {
     let all = (0..rounds.max(1)).map(|_| flooded(road, agent)).collect::<Result<Vec<_>>>()?;
     Ok(Observer {
@@ -87,7 +89,7 @@ fn flooded(road: &Road, agent: &Agent) -> Result<Observer> {
     Ok(Observer { arrivals, seen: told.on_wire, own_drops: told.own_drops, cpu_us })
 }
 
-/// Lets a whole agent run in the lab, with ten peers at one probe a second each.
+/// Runs a complete agent in the lab, with ten peers at one probe per second each.
 pub(super) async fn idle(programs: &Programs, seconds: u64) -> Result<Idle> {
     let topology = Topology::parse(Path::new("idle.toml"), &topology()).context("the idle agent's topology")?;
     let dist = distributed(&programs.agent).filter(|dist| dist.is_file());
@@ -119,7 +121,7 @@ pub(super) async fn idle(programs: &Programs, seconds: u64) -> Result<Idle> {
     })
 }
 
-/// One host on one side, [`PEERS`] on the other.
+/// A topology with one host on one side and [`PEERS`] on the other.
 fn topology() -> String {
     let group = |source| {
         format!(
@@ -174,7 +176,7 @@ spec = "Mini.2"
     )
 }
 
-/// The process of the agent that runs in a namespace.
+/// Id of the one agent process that runs in a network namespace.
 fn agent_in(namespace: i32, program: &Path) -> Result<u32> {
     let wanted = fs::metadata(format!("/proc/self/fd/{namespace}"))?.ino();
     let processes = fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());

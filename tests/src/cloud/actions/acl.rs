@@ -1,17 +1,17 @@
-//! Network ACLs: made with an allow-all in both directions, replaced as whole lists, bound to vSwitches.
+//! Network ACLs: created with an allow-all entry per direction, changed by replacing whole lists, bound to vSwitches.
 
 use super::{Answer, Call, PAGE_MAX, done, malformed, not_found, number, passing, vpc, vswitch};
 use crate::cloud::{
     ids::IdMaker,
     page::numbered,
     params::{Params, read_block},
-    wire::Refusal,
+    refusal::Refusal,
     world::{Acl, AclEntry, World},
 };
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
-/// Rules per direction, the documented default.
+/// Maximum number of entries per direction, the documented default.
 const ENTRIES_MAX: usize = 20;
 
 pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
@@ -65,7 +65,7 @@ pub(super) fn delete(call: &Call<'_>, world: &mut World) -> Answer {
     done()
 }
 
-/// Replaces a direction's list when its `Update…` flag says so, or when entries are given without a flag.
+/// Replaces a direction's list if its `Update…` flag is true, or if entries are given without the flag.
 pub(super) fn update_entries(call: &Call<'_>, world: &mut World) -> Answer {
     let params = call.params;
     let old = own(call, world, params.need("NetworkAclId")?)?.clone();
@@ -186,7 +186,7 @@ fn resources(call: &Call<'_>) -> Result<Vec<String>, Refusal> {
         .collect()
 }
 
-/// What the binding of an ACL to a vSwitch goes by while it is made.
+/// The key of the transitional state while an ACL is being bound to a vSwitch.
 fn binding(acl: &str, vswitch: &str) -> String {
     format!("{acl}/{vswitch}")
 }

@@ -1,9 +1,10 @@
-//! Names and descriptions of things that the packets' path crosses, changed after they were made.
+//! Changes to the names and descriptions of VPCs, vSwitches, route tables, network ACLs and security groups, and to the
+//! primary block of a VPC.
 
 use super::{Answer, Call, acl, done, group, route_table, router_interface::set, vpc, vswitch};
-use crate::cloud::{wire::Refusal, world::World};
+use crate::cloud::{refusal::Refusal, world::World};
 
-/// The primary block may change as long as every vSwitch stays inside some block.
+/// The primary block may change if it overlaps no secondary block and every vSwitch stays inside some block.
 pub(super) fn modify_vpc(call: &Call<'_>, world: &mut World) -> Answer {
     let mut changed = vpc::own(call, world, call.params.need("VpcId")?)?.clone();
     if let Some(text) = call.params.get("CidrBlock") {

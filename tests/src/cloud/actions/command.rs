@@ -1,29 +1,28 @@
-//! Cloud Assistant: a shell script in a guest, started and left to itself.
+//! Cloud Assistant: starts a shell script in a guest and does not wait for it.
 //!
-//! The call answers once the scripts are started; how they end is told by calls that the lab does not have. Where the
+//! The call answers once the scripts are started. The lab does not have the calls that report how they end. If the
 //! control plane runs alone there are no guests, and no script can be dispatched.
 
 use super::{Call, ScriptsAndAnswer, instance::own};
 use crate::cloud::{
+    data_plane::{Script, guest_name},
     ids::derived,
-    project::guest_name,
-    service::Script,
-    wire::Refusal,
+    refusal::Refusal,
     world::{InstanceState, World},
 };
 use base64::Engine as _;
 use serde_json::json;
 use std::time::Duration;
 
-/// Instances of one call.
+/// Maximum number of instances per call.
 const INSTANCES_MAX: usize = 100;
-/// Bytes of a script, as it is sent.
+/// Maximum size of a script as it is sent, in bytes.
 const CONTENT_MAX: usize = 24 << 10;
-/// Seconds a script may take, unless told otherwise and at most.
+/// Default and maximum run time of a script, in seconds.
 const TIMEOUT_DEFAULT: u64 = 60;
 const TIMEOUT_MAX: u64 = 86_400;
 
-/// The scripts to start, and what the call answers when they are.
+/// The scripts to start, and the answer of the call once they are started.
 pub(super) fn run(call: &Call<'_>, world: &World) -> ScriptsAndAnswer {
     let region = call.region()?;
     let params = call.params;

@@ -1,15 +1,19 @@
 //! Elastic network interfaces and their private addresses.
 
-use super::{Answer, Call, done, malformed, not_found, passing, time};
+use super::{
+    Answer, Call, done, malformed, not_found, passing,
+    private_address::{address_rows, free_address},
+    time,
+};
 use crate::cloud::{
     ids::mac_text,
-    wire::Refusal,
-    world::{Eni, EniState, VSwitch, World},
+    refusal::Refusal,
+    world::{Eni, EniState, World},
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::net::Ipv4Addr;
 
-/// Private addresses an interface may have.
+/// Maximum number of private addresses per interface.
 const ADDRESSES_MAX: usize = 20;
 
 pub(super) fn describe_all(call: &Call<'_>, world: &World) -> Answer {
@@ -160,33 +164,6 @@ pub(super) fn unassign(call: &Call<'_>, world: &mut World) -> Answer {
     done()
 }
 
-/// The wanted address if it is free, or the next free one. The cloud keeps the first and the last three to itself.
-pub(super) fn free_address(world: &World, vswitch: &VSwitch, wanted: Option<Ipv4Addr>) -> Result<Ipv4Addr, Refusal> {
-    let taken: BTreeSet<Ipv4Addr> = world
-        .enis
-        .values()
-        .filter(|eni| eni.vpc == vswitch.vpc)
-        .flat_map(|eni| eni.addresses.iter().copied())
-        .collect();
-    let last = u32::from(vswitch.cidr.broadcast());
-    let usable = |address: &Ipv4Addr| {
-        vswitch.cidr.contains(address) && *address != vswitch.cidr.network() && u32::from(*address) < last - 2
-    };
-    match wanted {
-        Some(address) if !usable(&address) => Err(malformed("PrivateIpAddress")),
-        Some(address) if taken.contains(&address) => {
-            let message = format!("The specified private address {address} is in use.");
-            Err(Refusal::new(403, "InvalidPrivateIpAddress.Duplicated", &message))
-        }
-        Some(address) => Ok(address),
-        None => vswitch
-            .cidr
-            .hosts()
-            .find(|address| usable(address) && !taken.contains(address))
-            .ok_or_else(|| Refusal::new(403, "InvalidVSwitchId.IpNotEnough", "No private address is free.")),
-    }
-}
-
 fn common(world: &World, eni: &Eni) -> Value {
     json!({
         "NetworkInterfaceId": eni.id,
@@ -210,11 +187,6 @@ fn common(world: &World, eni: &Eni) -> Value {
     })
 }
 
-pub(super) fn address_rows(eni: &Eni) -> Vec<Value> {
-    let row = |(n, address): (usize, &Ipv4Addr)| json!({ "PrivateIpAddress": address, "Primary": n == 0 });
-    eni.addresses.iter().enumerate().map(row).collect()
-}
-
 fn kind(eni: &Eni) -> &'static str {
     if eni.primary { "Primary" } else { "Secondary" }
 }
@@ -224,7 +196,7 @@ fn state(world: &World, eni: &Eni) -> &'static str {
     passing(world, &eni.id).unwrap_or(settled.text())
 }
 
-/// The caller's interface of this id.
+/// The caller's interface with this id.
 pub(super) fn own<'a>(call: &Call<'_>, world: &'a World, id: &str) -> Result<&'a Eni, Refusal> {
     world
         .enis

@@ -1,10 +1,9 @@
-//! Elastic network interfaces leave their instance, and go.
+//! Detaching elastic network interfaces from their instance, and deleting them.
 
 use super::{Answer, Call, done, eni::own, passing};
 use crate::cloud::{
-    settle::Change,
-    wire::Refusal,
-    world::{InstanceState, World},
+    refusal::Refusal,
+    world::{Change, InstanceState, World},
 };
 
 pub(super) fn detach(call: &Call<'_>, world: &mut World) -> Answer {

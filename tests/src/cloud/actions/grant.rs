@@ -1,10 +1,10 @@
-//! Grants of a VPC to border routers and to CEN instances, for accounts that have none of either.
+//! Grants of a VPC to border routers, and the listings of its grants to border routers and to CEN instances.
 //!
-//! The lab has no physical lines and so no border router: a grant to one fails as the documents say for an instance
-//! that does not exist, and the listings are empty, which is the truth.
+//! The lab has no physical lines and so no border routers: a grant to one fails with the documented error for an
+//! instance that does not exist. Both listings are always empty; grants made in `cbn` are not listed here.
 
 use super::{Answer, Call, PAGE_MAX, vpc};
-use crate::cloud::{page::numbered, wire::Refusal, world::World};
+use crate::cloud::{page::numbered, refusal::Refusal, world::World};
 
 pub(super) fn to_border_router(call: &Call<'_>, world: &mut World) -> Answer {
     call.region()?;
@@ -42,7 +42,7 @@ pub(super) fn describe_to_cen(call: &Call<'_>, world: &World) -> Answer {
     Ok(numbered(Vec::new(), call.params, PAGE_MAX, call.lose_page)?.under("CenGrantRules", "CbnGrantRule"))
 }
 
-/// A VPC of the caller; of every other kind there is none.
+/// Checks that the named instance is a VPC of the caller. The lab has no instances of the other types.
 fn named_instance(call: &Call<'_>, world: &World) -> Result<(), Refusal> {
     let id = call.params.need("InstanceId")?;
     match call.params.need("InstanceType")? {

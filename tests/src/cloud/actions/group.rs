@@ -1,23 +1,24 @@
-//! Security groups and who is in them. Their rules are changed in `rule`.
+//! Security groups, and what limits their members and rules. Members join and leave in `membership`; rules are changed
+//! in `rule`.
 
-use super::{Answer, Call, done, malformed, not_found, time};
+use super::{Answer, Call, done, malformed, time};
 use crate::cloud::{
     page::{TokenStyle, tokens},
-    wire::Refusal,
+    refusal::Refusal,
     world::{Eni, Rule, SecurityGroup, World},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Groups an interface may be in (`network-semantics.md` §1.1: 5 by default, 10 at most).
+/// Maximum number of groups per interface (`SEMANTICS.md` §1.1: 5 by default, 10 at most).
 const PER_INTERFACE_MAX: usize = 10;
-/// Rules over all groups of an interface, both directions together (`network-semantics.md` §1.1).
+/// Maximum number of rules in all groups of an interface, both directions together (`SEMANTICS.md` §1.1).
 pub(super) const RULES_PER_INTERFACE_MAX: usize = 1000;
-/// Private addresses that may be in a group, basic and enterprise (`network-semantics.md` §1.1).
+/// Maximum number of private addresses in a basic and in an enterprise group (`SEMANTICS.md` §1.1).
 const ADDRESSES_MAX: [usize; 2] = [6000, 65_536];
-/// References asked for by one call (documented errors of DescribeSecurityGroupReferences).
+/// Maximum number of groups per call (documented errors of DescribeSecurityGroupReferences).
 const REFERENCES_MAX: usize = 10;
-/// Characters of a name (`alibaba-cloud-api.md` §2).
+/// Maximum length of a name, in characters (`API.md` §1.8).
 const NAME_MAX: usize = 128;
 
 const RULE_TOKENS: TokenStyle =
@@ -90,52 +91,7 @@ pub(super) fn modify_policy(call: &Call<'_>, world: &mut World) -> Answer {
     done()
 }
 
-pub(super) fn join(call: &Call<'_>, world: &mut World) -> Answer {
-    let group = own(call, world, call.params.need("SecurityGroupId")?)?.clone();
-    let eni = target(call, world)?.clone();
-    if eni.vpc != group.vpc {
-        let message = "Specified instance and security group are not in the same VPC.";
-        return Err(Refusal::new(400, "InvalidInstanceId.Mismatch", message));
-    }
-    if eni.groups.contains(&group.id) {
-        let message = "The specified instance already exists in the specified security group.";
-        return Err(Refusal::new(403, "InvalidInstanceId.AlreadyExists", message));
-    }
-    let mut groups = eni.groups.clone();
-    groups.push(group.id);
-    check_membership(call, world, &eni, &groups)?;
-    if let Some(eni) = world.enis.get_mut(&eni.id) {
-        eni.groups = groups;
-    }
-    done()
-}
-
-pub(super) fn leave(call: &Call<'_>, world: &mut World) -> Answer {
-    let group = own(call, world, call.params.need("SecurityGroupId")?)?.id.clone();
-    let eni = target(call, world)?.clone();
-    if !eni.groups.contains(&group) {
-        return Err(Refusal::new(403, "InstanceNotInSecurityGroup", "The instance not in the group."));
-    }
-    if eni.groups.len() == 1 {
-        let message = "The specified security group is the last security group for the instance.";
-        return Err(Refusal::new(403, "InstanceLastSecurityGroup", message));
-    }
-    if let Some(eni) = world.enis.get_mut(&eni.id) {
-        eni.groups.retain(|other| *other != group);
-    }
-    done()
-}
-
-/// The interface that join and leave mean: the one named, or an instance's primary one.
-fn target<'a>(call: &Call<'_>, world: &'a World) -> Result<&'a Eni, Refusal> {
-    if let Some(id) = call.params.get("NetworkInterfaceId") {
-        return super::eni::own(call, world, id);
-    }
-    let instance = super::instance::own(call, world, call.params.need("InstanceId")?)?;
-    world.primary_eni(&instance.id).ok_or_else(|| not_found("InstanceId"))
-}
-
-/// The rules for the set of groups of an interface: one VPC, one kind, not too many.
+/// Checks the groups of an interface: all in its VPC, all of one kind, and within the quotas.
 pub(super) fn check_membership(call: &Call<'_>, world: &World, eni: &Eni, groups: &[String]) -> Result<(), Refusal> {
     let mut kinds = BTreeSet::new();
     for id in groups {
@@ -154,7 +110,7 @@ pub(super) fn check_membership(call: &Call<'_>, world: &World, eni: &Eni, groups
         let message = "Exceeding the allowed amount of security groups that an instance can be in.";
         return Err(Refusal::new(400, "InstanceSecurityGroupLimitExceeded", message));
     }
-    if super::rule::weight_of(world, groups) > RULES_PER_INTERFACE_MAX {
+    if weight_of(world, groups) > RULES_PER_INTERFACE_MAX {
         let message = "The rules of the security groups exceed what an interface can have.";
         return Err(Refusal::new(403, "AclLimitExceed", message));
     }
@@ -167,6 +123,19 @@ pub(super) fn check_membership(call: &Call<'_>, world: &World, eni: &Eni, groups
         }
     }
     Ok(())
+}
+
+/// How much rules count towards the quotas: one each, or the capacity of the prefix list that a rule references.
+pub(super) fn weight(world: &World, rules: &[Rule]) -> usize {
+    rules
+        .iter()
+        .map(|rule| world.prefix_lists.get(&rule.peer.prefix_list).map_or(1, |list| list.entries_max as usize))
+        .sum()
+}
+
+/// How much the rules of several groups count together on one interface.
+pub(super) fn weight_of(world: &World, groups: &[String]) -> usize {
+    groups.iter().filter_map(|id| world.groups.get(id)).map(|group| weight(world, &group.rules)).sum()
 }
 
 pub(super) fn describe_all(call: &Call<'_>, world: &World) -> Answer {
@@ -294,7 +263,7 @@ pub(super) fn describe_references(call: &Call<'_>, world: &World) -> Answer {
     Ok(json!({ "SecurityGroupReferences": { "SecurityGroupReference": rows } }))
 }
 
-/// The caller's security group of this id.
+/// The caller's security group with this id.
 pub(super) fn own<'a>(call: &Call<'_>, world: &'a World, id: &str) -> Result<&'a SecurityGroup, Refusal> {
     world.groups.get(id).filter(|group| call.sees(&group.owner, &group.region)).ok_or_else(|| {
         Refusal::new(404, "InvalidSecurityGroupId.NotFound", "The specified SecurityGroupId does not exist.")

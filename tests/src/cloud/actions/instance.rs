@@ -1,28 +1,31 @@
-//! Instances: as much of them as a network sees.
+//! ECS instances, as far as they matter to the network.
 
-use super::{Answer, Call, done, malformed, not_found, passing, time, time_minutes};
+use super::{
+    Answer, Call, done, malformed, not_found, passing,
+    private_address::{address_rows, free_address},
+    time, time_minutes,
+};
 use crate::cloud::{
     ids::mac_text,
     page::numbered,
-    settle::Change,
-    wire::Refusal,
-    world::{Eni, Instance, InstanceState as State, World},
+    refusal::Refusal,
+    world::{Change, Eni, Instance, InstanceState as State, World},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 
-/// A smaller `MaxResults` of DescribeInstances means so many (`alibaba-cloud-api.md` §1.3).
+/// DescribeInstances raises a smaller `MaxResults` to this number (`API.md` §4).
 const PAGE_MIN: usize = 10;
-/// Instances made by one call.
+/// Maximum number of instances that one call creates.
 const AMOUNT_MAX: u32 = 100;
 
-/// What is asked for in a new instance.
+/// The requested properties of a new instance.
 pub(in crate::cloud) struct NewInstance {
     pub(in crate::cloud) owner: String,
     pub(in crate::cloud) vswitch: String,
     pub(in crate::cloud) name: String,
-    /// None takes the next free address of the vSwitch.
+    /// `None` takes the next free address of the vSwitch.
     pub(in crate::cloud) address: Option<Ipv4Addr>,
     pub(in crate::cloud) groups: Vec<String>,
     pub(in crate::cloud) ram_role: String,
@@ -51,7 +54,7 @@ fn make(call: &Call<'_>, world: &mut World, starts: bool) -> Result<String, Refu
     call.region()?;
     let params = call.params;
     let vswitch = super::vswitch::own(call, world, params.need("VSwitchId")?)?.id.clone();
-    // Only the call that makes and starts several takes several groups.
+    // Only RunInstances, which can create and start several instances, takes several groups.
     let mut groups = if starts { params.list("SecurityGroupIds") } else { Vec::new() };
     if groups.is_empty() {
         groups.push(params.need("SecurityGroupId")?.to_owned());
@@ -88,7 +91,7 @@ pub(in crate::cloud) fn add_instance(
     now: Timestamp,
 ) -> Result<String, Refusal> {
     let vswitch = world.vswitches.get(&order.vswitch).cloned().ok_or_else(|| not_found("VSwitchId"))?;
-    let address = super::eni::free_address(world, &vswitch, order.address)?;
+    let address = free_address(world, &vswitch, order.address)?;
     if !order.groups.iter().all(|group| world.groups.get(group).is_some_and(|group| group.vpc == vswitch.vpc)) {
         return Err(not_found("SecurityGroupId"));
     }
@@ -246,7 +249,7 @@ fn row(world: &World, instance: &Instance, eni: &Eni) -> Value {
                 "MacAddress": mac_text(eni.mac),
                 "PrimaryIpAddress": eni.addresses.first(),
                 "Type": if eni.primary { "Primary" } else { "Secondary" },
-                "PrivateIpSets": { "PrivateIpSet": super::eni::address_rows(eni) },
+                "PrivateIpSets": { "PrivateIpSet": address_rows(eni) },
                 "Ipv6Sets": { "Ipv6Set": [] },
             })
         })
@@ -325,7 +328,7 @@ pub(super) fn describe_ram_role(call: &Call<'_>, world: &World) -> Answer {
     }))
 }
 
-/// The caller's instance of this id.
+/// The caller's instance with this id.
 pub(super) fn own<'a>(call: &Call<'_>, world: &'a World, id: &str) -> Result<&'a Instance, Refusal> {
     world
         .instances
@@ -334,7 +337,7 @@ pub(super) fn own<'a>(call: &Call<'_>, world: &'a World, id: &str) -> Result<&'a
         .ok_or_else(|| Refusal::new(404, "InvalidInstanceId.NotFound", "The specified InstanceId does not exist."))
 }
 
-/// When an instance was made, as the metadata service writes times.
+/// Creation time of an instance, in the format of the metadata service.
 pub(in crate::cloud) fn made_at(instance: &Instance) -> String {
     time(instance.created)
 }

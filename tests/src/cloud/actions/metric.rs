@@ -1,19 +1,19 @@
-//! CloudMonitor 2019-01-01: the metrics of router interfaces that the data plane can truly count.
+//! CloudMonitor 2019-01-01: the metrics of router interfaces that the data plane can really count.
 //!
 //! Namespace `acs_express_connect`, dimension `instanceId`. An interface transports what leaves its own VPC, whatever
-//! the fabric does to it later; it receives what reaches its VPC; and it drops, in the direction that it transports,
-//! what exceeds the granted bandwidth. Without a data plane there are no datapoints.
+//! the fabric does to it later. It receives what reaches its VPC. In the transport direction it drops what exceeds the
+//! granted bandwidth. Without a data plane there are no datapoints.
 //!
-//! A datapoint bears the beginning of its period. Unlike the real service, which is minutes behind, the period that
-//! still runs is answered too, as the rate over the part of it that has passed: a short scenario sees its own traffic.
-//! Where a call names no `StartTime` the last hour is meant (U); times without a zone are read as UTC (U).
+//! A datapoint has the start of its period as its time. The real service is minutes behind; the lab also returns the
+//! current period, as the rate over the elapsed part, so that a short scenario sees its own traffic. A call without
+//! `StartTime` returns the last hour (U: not verified); times without a zone are read as UTC (U).
 
 use super::{Answer, Call, MetricCall};
 use crate::cloud::{
     meter::{MINUTE, Meter, Rate},
     page::{TokenStyle, numbered, tokens},
     params::Params,
-    wire::Refusal,
+    refusal::Refusal,
     world::{Role, World},
 };
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
@@ -21,25 +21,25 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const NAMESPACE: &str = "acs_express_connect";
-/// Name, unit, description.
+/// Name, unit and description of each metric.
 const METRICS: [(&str, &str, &str); 3] = [
     ("ReceiveBandwidth", "bit/s", "Network inflow bandwidth"),
     ("TransportedBandwidth", "bit/s", "Network outflow bandwidth"),
     ("RateLimitDropPps", "countS", "Packets dropped by the bandwidth limit per second"),
 ];
-/// Interfaces of one call.
+/// Maximum number of interfaces per call.
 const INSTANCES_MAX: usize = 50;
-/// The longest time of one call.
+/// Maximum and default time window of a call.
 const SPAN_MAX: SignedDuration = SignedDuration::from_hours(31 * 24);
 const SPAN_DEFAULT: SignedDuration = SignedDuration::from_hours(1);
 
 const STYLE: TokenStyle = TokenStyle { size: "Length", size_default: 1000, size_max: 1440, total: false, echo: false };
-/// Rows of DescribeMetricTop unless told otherwise.
+/// Default number of rows of DescribeMetricTop.
 const TOP_DEFAULT: usize = 10;
 /// Largest page of DescribeMetricMetaList.
 const META_PAGE_MAX: usize = 100;
 
-/// A period of one interface.
+/// A datapoint: one period of one interface. `begin` is in seconds since the epoch.
 struct Point {
     begin: i64,
     interface: String,
@@ -51,7 +51,7 @@ pub(super) fn list(call: &MetricCall<'_>) -> Answer {
     paged(call, points)
 }
 
-/// The latest period of each interface.
+/// As [`list`], with the latest period of each interface only.
 pub(super) fn last(call: &MetricCall<'_>) -> Answer {
     let points = latest(points(call)?);
     paged(call, points)
@@ -141,7 +141,7 @@ fn latest(points: Vec<Point>) -> Vec<Point> {
     of_interface.into_values().collect()
 }
 
-/// Every period in the window, of every interface asked for, the oldest first.
+/// Every period in the window, of every requested interface, the oldest first.
 fn points(call: &MetricCall<'_>) -> Result<Vec<Point>, Refusal> {
     let params = call.call.params;
     let (namespace, metric) = (params.need("Namespace")?, params.need("MetricName")?);
@@ -179,7 +179,7 @@ fn points(call: &MetricCall<'_>) -> Result<Vec<Point>, Refusal> {
     Ok(points)
 }
 
-/// The minutes' values of a metric, by the beginning of the period that they are in.
+/// The per-minute values of a metric, by the start of their period in seconds since the epoch.
 fn periods(
     meter: &Meter,
     link: &str,
@@ -219,7 +219,7 @@ fn period(params: &Params) -> Result<i64, Refusal> {
     if period > 0 && period % MINUTE == 0 { Ok(period) } else { Err(invalid("Period")) }
 }
 
-/// Open on the left.
+/// The requested time window; a period that begins exactly at its start is outside.
 fn window(params: &Params, now: Timestamp) -> Result<(Timestamp, Timestamp), Refusal> {
     let end = read_time(params, "EndTime")?.unwrap_or(now);
     let start = read_time(params, "StartTime")?.unwrap_or(end.checked_sub(SPAN_DEFAULT).unwrap_or(Timestamp::MIN));
@@ -231,7 +231,7 @@ fn window(params: &Params, now: Timestamp) -> Result<(Timestamp, Timestamp), Ref
 
 /// Milliseconds or seconds since the epoch, or a date in one of the two documented forms.
 fn read_time(params: &Params, name: &str) -> Result<Option<Timestamp>, Refusal> {
-    /// Milliseconds of 1973; less must be seconds.
+    /// A smaller number is in seconds: as milliseconds this is a time in 1973.
     const SECONDS_BELOW: i64 = 100_000_000_000;
     let Some(text) = params.get(name) else { return Ok(None) };
     let read = match text.parse::<i64>() {
@@ -245,7 +245,7 @@ fn read_time(params: &Params, name: &str) -> Result<Option<Timestamp>, Refusal> 
     read.map(Some).ok_or_else(|| invalid(name))
 }
 
-/// The ids in `Dimensions`: one object, or an array of them.
+/// The interface ids in `Dimensions`, one JSON object or an array of them; `None` if there is no such parameter.
 fn instances(params: &Params) -> Result<Option<Vec<String>>, Refusal> {
     let Some(text) = params.get("Dimensions") else { return Ok(None) };
     let wrong = || invalid("Dimensions");

@@ -1,8 +1,8 @@
 //! The calls of the API: which exist, and what each does to the declared state.
 //!
-//! An action sees its parameters, its caller and the state, and nothing of signatures, transport or packets. Field
-//! names are held against the official SDKs' models by a test. Objects of other accounts and regions do not exist for
-//! a caller: they are "not found", as on the real wire.
+//! An action sees its parameters, its caller and the state, and nothing of signatures, transport or packets. A test
+//! compares the field names with the official SDKs' models. Objects of other accounts and regions do not exist for a
+//! caller: they are "not found", as in the real API.
 
 #![expect(clippy::unnecessary_wraps, reason = "all actions have one signature, the table of handlers needs it")]
 
@@ -15,8 +15,10 @@ mod eni_removal;
 mod grant;
 mod group;
 mod instance;
+mod membership;
 mod metric;
 mod prefix_list;
+mod private_address;
 mod route_entries;
 mod route_entry;
 mod route_table;
@@ -30,31 +32,31 @@ mod vpcpeer;
 mod vswitch;
 
 pub(super) use instance::{NewInstance, add_instance, made_at as instance_made_at};
-pub(super) use route_entry::entries_of;
 pub(super) use router_interface::bandwidth_mbit;
 pub(super) use rule::read_ports;
 pub(super) use vswitch::subnet_mask;
 
 use super::{
+    data_plane::Script,
     keyring::{Caller, Keyring},
     meter::Meter,
     page::{Page, TokenStyle, numbered, tokens},
     params::Params,
-    service::Script,
-    settle::{Change, Transition, passing},
+    refusal::Refusal,
+    settle::passing,
     trail::Trail,
-    wire::Refusal,
-    world::World,
+    world::{Change, Transition, World},
+    world_words::{time, time_minutes},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-/// The surroundings of one call.
+/// The context of one call.
 pub(super) struct Call<'a> {
     pub(super) params: &'a Params,
     pub(super) caller: &'a Caller,
     pub(super) now: Timestamp,
-    /// Until when answers know what happened; earlier than now where they are stale.
+    /// Time of the state that answers show; earlier than `now` if answers are stale.
     pub(super) as_of: Timestamp,
     pub(super) pace: SignedDuration,
     pub(super) lose_page: bool,
@@ -63,10 +65,10 @@ pub(super) struct Call<'a> {
 
 type Answer = Result<Value, Refusal>;
 
-/// What to start in guests, and what the call answers when that is done.
+/// The scripts to start in guests, and the answer of the call once they are started.
 type ScriptsAndAnswer = Result<(Vec<Script>, Value), Refusal>;
 
-/// What a call touches.
+/// The function of an action, by what it reads or changes.
 #[derive(Clone, Copy)]
 pub(super) enum Handler {
     Read(fn(&Call<'_>, &World) -> Answer),
@@ -78,13 +80,13 @@ pub(super) enum Handler {
 }
 
 impl Handler {
-    /// Whether a call of it changes something.
+    /// Whether a call of it changes something. Such calls are refused to RAM roles, and recorded.
     pub(super) fn writes(self) -> bool {
         matches!(self, Self::Write(_) | Self::Guest(_))
     }
 }
 
-/// A call that asks what links carried.
+/// A call for what links carried, with the state and the readings of the counters.
 pub(super) struct MetricCall<'a> {
     pub(super) call: Call<'a>,
     pub(super) world: &'a World,
@@ -105,7 +107,7 @@ pub(super) fn product_of(version: &str) -> Option<&'static str> {
     })
 }
 
-/// The handler of an action.
+/// The handler of an action; `None` if the lab does not have it.
 pub(super) fn find(product: &str, action: &str) -> Option<Handler> {
     use Handler::{Keys, Metrics, Read, Write};
     Some(match (product, action) {
@@ -169,8 +171,8 @@ pub(super) fn find(product: &str, action: &str) -> Option<Handler> {
         ("ecs", "DeleteSecurityGroup") => Write(group::delete),
         ("ecs", "ModifySecurityGroupAttribute") => Write(attributes::modify_group),
         ("ecs", "ModifySecurityGroupPolicy") => Write(group::modify_policy),
-        ("ecs", "JoinSecurityGroup") => Write(group::join),
-        ("ecs", "LeaveSecurityGroup") => Write(group::leave),
+        ("ecs", "JoinSecurityGroup") => Write(membership::join),
+        ("ecs", "LeaveSecurityGroup") => Write(membership::leave),
         ("ecs", "DescribeSecurityGroups") => Read(group::describe_all),
         ("ecs", "DescribeSecurityGroupAttribute") => Read(group::describe_rules),
         ("ecs", "DescribeSecurityGroupReferences") => Read(group::describe_references),
@@ -232,17 +234,17 @@ const PAGE_MAX: usize = 50;
 /// Largest page of the numbered listings of ECS.
 const ECS_PAGE_MAX: usize = 100;
 
-/// `MaxResults` as ECS has it.
+/// Paging by `MaxResults` in ECS.
 const ECS_TOKENS: TokenStyle =
     TokenStyle { size: "MaxResults", size_default: 10, size_max: 100, total: true, echo: false };
 
 impl Call<'_> {
-    /// Whether an object exists for this caller: it is the caller's own and in the region asked for.
+    /// Whether an object exists for this caller: it is the caller's own and in the requested region.
     fn sees(&self, owner: &str, region: &str) -> bool {
         owner == self.caller.account && self.params.get("RegionId").is_none_or(|wanted| wanted == region)
     }
 
-    /// The region, which most calls insist on.
+    /// The region id, which is mandatory for most calls.
     fn region(&self) -> Result<&str, Refusal> {
         let region = self.params.need("RegionId")?;
         let plausible = region.contains('-')
@@ -250,18 +252,18 @@ impl Call<'_> {
         if plausible { Ok(region) } else { Err(not_found("RegionId")) }
     }
 
-    /// Has a change carried out when the pace has passed.
+    /// Schedules a change for when the pace has elapsed.
     fn later(&self, world: &mut World, change: Change) {
         let due = self.now.checked_add(self.pace).unwrap_or(self.now);
         world.transitions.push(Transition { due, change });
     }
 
-    /// Shows a passing state of an object until the pace has passed.
+    /// Shows a transitional state of an object until the pace has elapsed.
     fn show(&self, world: &mut World, id: &str, status: &'static str) {
         self.later(world, Change::Shown { id: id.to_owned(), status });
     }
 
-    /// Both styles of ECS: tokens, and page numbers for those who still send them.
+    /// Both paging styles of ECS: tokens, and page numbers for callers that still send them.
     fn ecs_page(&self, rows: Vec<Value>) -> Result<Page, Refusal> {
         let by_number = self.params.get("PageNumber").is_some() || self.params.get("PageSize").is_some();
         if by_number && self.params.get("MaxResults").is_none() {
@@ -270,7 +272,7 @@ impl Call<'_> {
         tokens(rows, self.params, &ECS_TOKENS, self.lose_page)
     }
 
-    /// A dry run ends in an error that says it would have worked.
+    /// Ends a dry run with the error that says the call would have succeeded.
     fn refuse_dry_run(&self) -> Result<(), Refusal> {
         if self.params.yes("DryRun") {
             let message = "Request validation has been passed with DryRun flag set.";
@@ -293,17 +295,7 @@ fn done() -> Answer {
     Ok(json!({}))
 }
 
-/// Times as most products write them.
-pub(super) fn time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// ECS leaves the seconds out.
-fn time_minutes(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%MZ").to_string()
-}
-
-/// Account ids are numbers in some answers.
+/// An account id as a number, the form that some answers have.
 fn number(id: &str) -> Value {
     id.parse::<u64>().map_or_else(|_| json!(id), |number| json!(number))
 }

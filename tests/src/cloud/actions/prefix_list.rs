@@ -1,17 +1,17 @@
-//! Prefix lists of ECS, which security group rules may name.
+//! Prefix lists of ECS, which security group rules can reference.
 
 use super::{Answer, Call, ECS_TOKENS, done, malformed, not_found, time};
 use crate::cloud::{
     page::{TokenStyle, tokens},
     params::{Params, read_block},
-    wire::Refusal,
+    refusal::Refusal,
     world::{PrefixList, World},
 };
 use serde_json::{Value, json};
 
-/// Entries a list may have room for (`network-semantics.md` §1.2).
+/// Maximum value of `MaxEntries`, the capacity of a list (`SEMANTICS.md` §1.2).
 const ENTRIES_MAX: u32 = 200;
-/// Lists of an account in a region (`network-semantics.md` §1.2).
+/// Maximum number of lists of an account per region (`SEMANTICS.md` §1.2).
 const LISTS_MAX: usize = 100;
 
 const STYLE: TokenStyle = TokenStyle { total: false, ..ECS_TOKENS };

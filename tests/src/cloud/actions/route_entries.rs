@@ -1,10 +1,10 @@
-//! Routes by the batch: every entry is a call of its own, and those that fail are told one by one.
+//! Batch creation and deletion of routes. Each entry is handled like a call of its own; failures are listed by entry.
 
 use super::{Answer, Call, route_entry};
-use crate::cloud::{params::Params, wire::Refusal, world::World};
+use crate::cloud::{params::Params, refusal::Refusal, world::World};
 use serde_json::{Value, json};
 
-/// Entries of one call (API document of CreateRouteEntries: at most 50).
+/// Maximum number of entries per call (API document of CreateRouteEntries: at most 50).
 const ENTRIES_MAX: usize = 50;
 
 pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {

@@ -1,61 +1,32 @@
-//! Routes: checks at creation (`network-semantics.md` §2), listing, removal, change of next hop.
+//! Routes: checks at creation (`SEMANTICS.md` §2), listing, removal, change of next hop.
 //!
-//! System routes are made up on the way out: one per vSwitch, one for the service range; so are those that a transit
-//! router gives. Where documents disagree by date the newer one counts: a destination inside 100.64.0.0/10 is legal,
-//! the block itself is not.
+//! Only custom routes are stored; `routes` computes the others when entries are read. Where documents of different
+//! dates disagree, the newer one applies: a destination inside 100.64.0.0/10 is legal, the block itself is not.
 
 use super::{Answer, Call, done, not_found, passing, route_table};
 use crate::cloud::{
-    ids::derived,
     page::{TokenStyle, tokens},
     params::{Params, read_block},
-    settle::Change,
-    wire::Refusal,
-    world::{Hop, Origin, RouteEntry, RouteTable, RouterInterfaceState, World},
-    world_cen::given_routes,
+    refusal::Refusal,
+    routes::{SERVICE_RANGE, entries_of},
+    world::{Change, Hop, Origin, RouteEntry, RouteTable, RouterInterfaceState, World},
 };
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
-/// Custom entries a table may have (`network-semantics.md` §2).
+/// Maximum number of custom entries per table (`SEMANTICS.md` §2).
 const ENTRIES_MAX: usize = 200;
-/// Weight of a next hop that was given none.
+/// Default weight of a next hop.
 const WEIGHT_DEFAULT: u32 = 100;
-/// Cloud services: every table has a system route for it.
-const SERVICE_RANGE: &str = "100.64.0.0/10";
 
 const STYLE: TokenStyle = TokenStyle { size: "MaxResult", size_default: 10, size_max: 100, total: true, echo: false };
-
-/// Everything in a table, system routes first.
-pub(in crate::cloud) fn entries_of(world: &World, table: &RouteTable) -> Vec<RouteEntry> {
-    let system = |destination: Ipv4Net, kind: &str| RouteEntry {
-        id: derived("rte-", &format!("{}{destination}", table.id)),
-        name: String::new(),
-        description: String::new(),
-        destination,
-        hops: vec![Hop { kind: kind.to_owned(), id: String::new(), weight: 0, enabled: true }],
-        origin: Origin::System,
-        status: "Available".to_owned(),
-    };
-    let mut entries: Vec<RouteEntry> =
-        world.vswitches_of(&table.vpc).map(|vswitch| system(vswitch.cidr, "local")).collect();
-    entries.extend(read_block(SERVICE_RANGE, false).map(|range| system(range, "service")));
-    entries.extend(table.entries.iter().cloned().map(|mut entry| {
-        if let Some(status) = passing(world, &entry.id) {
-            status.clone_into(&mut entry.status);
-        }
-        entry
-    }));
-    entries.extend(given_routes(world, table));
-    entries
-}
 
 pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
     refuse_conflict(world, &route_table::own(call, world, call.params.need("RouteTableId")?)?.vpc)?;
     create_in_batch(call, world)
 }
 
-/// Routes of one VPC are changed one after the other (`network-semantics.md` §2).
+/// Refuses a change while another route of the VPC is being changed (`SEMANTICS.md` §2).
 pub(super) fn refuse_conflict(world: &World, vpc: &str) -> Result<(), Refusal> {
     let mut entries = world.tables.values().filter(|table| table.vpc == vpc).flat_map(|table| &table.entries);
     if entries.any(|entry| passing(world, &entry.id).is_some()) {
@@ -65,7 +36,7 @@ pub(super) fn refuse_conflict(world: &World, vpc: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// One of several entries that a call adds.
+/// Adds one of several entries of a call, without the check for conflicts.
 pub(super) fn create_in_batch(call: &Call<'_>, world: &mut World) -> Answer {
     let params = call.params;
     let table = route_table::own(call, world, params.need("RouteTableId")?)?.clone();
@@ -114,7 +85,7 @@ pub(super) fn delete(call: &Call<'_>, world: &mut World) -> Answer {
     delete_in_batch(call, world)
 }
 
-/// One of several entries that a call removes.
+/// Removes one of several entries of a call, without the check for conflicts.
 pub(super) fn delete_in_batch(call: &Call<'_>, world: &mut World) -> Answer {
     let (table, entry) = find(call, world)?;
     let named: Vec<String> = params_hops(call.params);
@@ -223,30 +194,7 @@ fn row(world: &World, table: &RouteTable, entry: &RouteEntry) -> Value {
     })
 }
 
-/// A row of DescribeRouteTables, where the next hop is called `InstanceId` unless there are several.
-pub(super) fn legacy_row(table: &RouteTable, entry: &RouteEntry) -> Value {
-    let single = (entry.hops.len() == 1).then(|| entry.hops.first()).flatten();
-    let several: Vec<Value> = if single.is_some() {
-        Vec::new()
-    } else {
-        let hop = |hop: &Hop| json!({ "NextHopType": hop.kind, "NextHopId": hop.id, "Weight": hop.weight, "Enabled": u8::from(hop.enabled) });
-        entry.hops.iter().map(hop).collect()
-    };
-    json!({
-        "RouteEntryId": entry.id,
-        "RouteEntryName": entry.name,
-        "Description": entry.description,
-        "RouteTableId": table.id,
-        "DestinationCidrBlock": entry.destination.to_string(),
-        "Type": entry.origin.text(),
-        "Status": entry.status,
-        "InstanceId": single.map_or("", |hop| hop.id.as_str()),
-        "NextHopType": entry.hops.first().map_or("", |hop| hop.kind.as_str()),
-        "NextHops": { "NextHop": several },
-    })
-}
-
-/// The custom entry that a call names by id, or by table and destination.
+/// The custom entry that a call names by id, or by table and destination, with the id of its table.
 fn find(call: &Call<'_>, world: &World) -> Result<(String, RouteEntry), Refusal> {
     let params = call.params;
     let missing = || Refusal::new(400, "InvalidRouteEntry.NotFound", "Specified route entry does not exist.");

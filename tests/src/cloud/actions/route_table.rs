@@ -1,15 +1,15 @@
-//! Route tables and which vSwitch each is bound to.
+//! Route tables and their binding to vSwitches.
 
-use super::{Answer, Call, PAGE_MAX, done, entries_of, number, passing, route_entry, time, vpc, vswitch};
+use super::{Answer, Call, PAGE_MAX, done, number, passing, time, vpc, vswitch};
 use crate::cloud::{
     page::numbered,
-    settle::Change,
-    wire::Refusal,
-    world::{RouteTable, World},
+    refusal::Refusal,
+    routes::entries_of,
+    world::{Change, Hop, RouteEntry, RouteTable, World},
 };
 use serde_json::{Value, json};
 
-/// Custom tables a VPC may have; with the system table ten in all (`network-semantics.md` §2).
+/// Maximum number of custom tables per VPC; with the system table ten in all (`SEMANTICS.md` §2).
 const CUSTOM_TABLES_MAX: usize = 9;
 
 pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
@@ -120,8 +120,7 @@ pub(super) fn describe_with_entries(call: &Call<'_>, world: &World) -> Answer {
         .values()
         .filter(|table| wants(call, world, table, "Type") && call.params.wants("VRouterId", router_of(world, table)))
         .map(|table| {
-            let entries: Vec<Value> =
-                entries_of(world, table).iter().map(|entry| route_entry::legacy_row(table, entry)).collect();
+            let entries: Vec<Value> = entries_of(world, table).iter().map(|entry| legacy_row(table, entry)).collect();
             json!({
                 "RouteTableId": table.id,
                 "RouteTableType": if table.system { "System" } else { "Custom" },
@@ -135,6 +134,29 @@ pub(super) fn describe_with_entries(call: &Call<'_>, world: &World) -> Answer {
         })
         .collect();
     Ok(numbered(rows, call.params, PAGE_MAX, call.lose_page)?.under("RouteTables", "RouteTable"))
+}
+
+/// An entry in DescribeRouteTables, where a single next hop is in `InstanceId` and several are in `NextHops`.
+fn legacy_row(table: &RouteTable, entry: &RouteEntry) -> Value {
+    let single = (entry.hops.len() == 1).then(|| entry.hops.first()).flatten();
+    let several: Vec<Value> = if single.is_some() {
+        Vec::new()
+    } else {
+        let hop = |hop: &Hop| json!({ "NextHopType": hop.kind, "NextHopId": hop.id, "Weight": hop.weight, "Enabled": u8::from(hop.enabled) });
+        entry.hops.iter().map(hop).collect()
+    };
+    json!({
+        "RouteEntryId": entry.id,
+        "RouteEntryName": entry.name,
+        "Description": entry.description,
+        "RouteTableId": table.id,
+        "DestinationCidrBlock": entry.destination.to_string(),
+        "Type": entry.origin.text(),
+        "Status": entry.status,
+        "InstanceId": single.map_or("", |hop| hop.id.as_str()),
+        "NextHopType": entry.hops.first().map_or("", |hop| hop.kind.as_str()),
+        "NextHops": { "NextHop": several },
+    })
 }
 
 fn wants(call: &Call<'_>, world: &World, table: &RouteTable, kind: &str) -> bool {
@@ -155,7 +177,7 @@ fn bound_to<'a>(world: &'a World, table: &RouteTable) -> Vec<&'a str> {
     world.vswitches.values().filter(|vswitch| vswitch.table == table.id).map(|vswitch| vswitch.id.as_str()).collect()
 }
 
-/// The caller's route table of this id.
+/// The caller's route table with this id.
 pub(super) fn own<'a>(call: &Call<'_>, world: &'a World, id: &str) -> Result<&'a RouteTable, Refusal> {
     world
         .tables

@@ -1,13 +1,14 @@
-//! Router interfaces: made, described, told of their other end.
+//! Router interfaces: creation, listing, and the declaration of their opposite end.
 //!
-//! `OppositeRouterType` is VBR when left out, as the API has it: a realistic slip. The other end can be told only while
-//! `Idle`; afterwards an interface has to be deleted and made anew (`network-semantics.md` §3).
+//! ModifyRouterInterfaceAttribute takes a missing `OppositeRouterType` as VBR, as the API does: to forget it is a
+//! realistic mistake. The opposite end can be changed only while the state is `Idle`; afterwards an interface has to be
+//! deleted and created again (`SEMANTICS.md` §3).
 
 use super::{Answer, Call, PAGE_MAX, done, time};
 use crate::cloud::{
     page::numbered,
     params::Params,
-    wire::Refusal,
+    refusal::Refusal,
     world::{Business, Opposite, Role, RouterInterface, RouterInterfaceState, World},
 };
 use serde_json::{Value, json};
@@ -27,10 +28,10 @@ const SPECS: [(&str, u64); 12] = [
     ("Large.5", 5000),
     ("Xlarge.1", 10_000),
 ];
-/// Interfaces a router may have (`network-semantics.md` §3.3).
+/// Maximum number of interfaces per router (`SEMANTICS.md` §3.3).
 const PER_ROUTER_MAX: usize = 5;
 
-/// Characters of a name and of a description (SDK documents of ModifyRouterInterfaceAttribute).
+/// Maximum length of a name and of a description, in characters (SDK documents of ModifyRouterInterfaceAttribute).
 const NAME_MAX: usize = 128;
 const DESCRIPTION_MAX: usize = 256;
 
@@ -47,7 +48,7 @@ const FILTER_KEYS: [&str; 10] = [
     "Name",
 ];
 
-/// Mbit/s of a specification; none for `Negative` and for unknown ones.
+/// Bandwidth of a specification in Mbit/s; `None` for `Negative` and for unknown ones.
 pub(in crate::cloud) fn bandwidth_mbit(spec: &str) -> Option<u64> {
     SPECS.iter().find(|(name, _)| name.eq_ignore_ascii_case(spec)).map(|(_, mbit)| *mbit)
 }
@@ -178,7 +179,7 @@ pub(super) fn describe_all(call: &Call<'_>, world: &World) -> Answer {
     Ok(numbered(rows, call.params, PAGE_MAX, call.lose_page)?.under("RouterInterfaceSet", "RouterInterfaceType"))
 }
 
-/// Values of one filter are alternatives.
+/// Whether an interface passes a filter. The values of one filter are alternatives.
 fn passes(filter: &Params, interface: &RouterInterface, row: &Value) -> bool {
     let key = filter.text("Key");
     let actual = if key == "RouterInterfaceOwnerId" { json!(interface.owner) } else { row[key.as_str()].clone() };
@@ -249,14 +250,14 @@ fn row(world: &World, interface: &RouterInterface) -> Value {
     row
 }
 
-/// The caller's router interface of this id.
+/// The caller's router interface with this id.
 pub(super) fn own<'a>(call: &Call<'_>, world: &'a World, id: &str) -> Result<&'a RouterInterface, Refusal> {
     world.interfaces.get(id).filter(|interface| call.sees(&interface.owner, &interface.region)).ok_or_else(|| {
         Refusal::new(404, "InvalidRouterInterfaceId.NotFound", "The specified RouterInterfaceId does not exist.")
     })
 }
 
-/// One unpaid interface anywhere in the account stops its new ones.
+/// Whether the account has an unpaid interface. One is enough to block creating and connecting others.
 pub(super) fn locked_account(call: &Call<'_>, world: &World) -> bool {
     let own = world.interfaces.values().filter(|interface| interface.owner == call.caller.account);
     own.into_iter().any(|interface| interface.business == Business::FinancialLocked)

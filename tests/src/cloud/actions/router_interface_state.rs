@@ -1,6 +1,7 @@
-//! The state machine of router interfaces: connect, freeze, thaw, delete, change size (`network-semantics.md` §3.2, §3.3).
+//! The state machine of router interfaces: connect, deactivate, activate, delete, change the specification
+//! (`SEMANTICS.md` §3.2, §3.3).
 //!
-//! Where no document says what a connect with wrong fields at the *other* side does, it is refused with
+//! No document says what happens on connect if fields at the *other* end are wrong; the lab refuses with
 //! `IncorrectOppositeInterfaceInfo`. The vendor's misspelt codes are kept.
 
 use super::{
@@ -8,9 +9,8 @@ use super::{
     router_interface::{bandwidth_mbit, locked_account, own},
 };
 use crate::cloud::{
-    settle::Change,
-    wire::Refusal,
-    world::{Business, Role, RouterInterface, RouterInterfaceState as State, World},
+    refusal::Refusal,
+    world::{Business, Change, Role, RouterInterface, RouterInterfaceState as State, World},
 };
 use serde_json::json;
 
@@ -53,7 +53,7 @@ pub(super) fn connect(call: &Call<'_>, world: &mut World) -> Answer {
     done()
 }
 
-/// The far end that `near` declares, when both describe each other without fault.
+/// The opposite end that `near` declares. Refused unless both ends describe each other correctly.
 fn partner_for<'a>(world: &'a World, near: &RouterInterface) -> Result<&'a RouterInterface, Refusal> {
     let told = &near.opposite;
     if [&told.interface, &told.router, &told.router_type, &told.owner].iter().any(|field| field.is_empty()) {

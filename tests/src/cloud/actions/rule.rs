@@ -1,23 +1,27 @@
 //! Security group rules: read in the top-level form and in `Permissions.N`, checked, added, removed, changed.
 //!
-//! A duplicate is a success that adds nothing. A group as source must be of the same VPC unless the world's or the
-//! account's `legacy_sg_auth` lets it be stored (`network-semantics.md` §0, §1.2).
+//! Adding a duplicate succeeds and adds nothing. A group as the far end must be in the same VPC, unless the world's or
+//! the account's `legacy_sg_auth` allows the rule to be stored (`SEMANTICS.md` §1.2).
 
-use super::{Answer, Call, done, group, group::RULES_PER_INTERFACE_MAX as PER_INTERFACE_MAX};
+use super::{
+    Answer, Call, done,
+    group::{self, RULES_PER_INTERFACE_MAX as PER_INTERFACE_MAX, weight, weight_of},
+};
 use crate::cloud::{
     params::{Params, read_block},
-    wire::Refusal,
+    refusal::Refusal,
     world::{Eni, Peer, Rule, SecurityGroup, World},
 };
 use std::collections::BTreeSet;
 
-/// Rules per group, both directions together (ECS document of AuthorizeSecurityGroup; 100 in older ones).
+/// Maximum number of rules per group, both directions together (ECS document of AuthorizeSecurityGroup; 100 in older
+/// ones).
 const RULES_MAX: usize = 200;
-/// Rules of one call, as `Permissions.N` (the same document).
+/// Maximum number of rules per call, as `Permissions.N` (the same document).
 const RULES_OF_A_CALL_MAX: usize = 100;
-/// Groups that the rules of a basic group may name (`network-semantics.md` §1.1).
+/// Maximum number of groups that the rules of a basic group can reference (`SEMANTICS.md` §1.1).
 const GROUPS_NAMED_MAX: usize = 20;
-/// Characters of a description (`alibaba-cloud-api.md` §2).
+/// Maximum length of a description, in characters (`API.md` §1.8).
 const DESCRIPTION_MAX: usize = 512;
 
 pub(super) fn authorize_ingress(call: &Call<'_>, world: &mut World) -> Answer {
@@ -58,7 +62,7 @@ fn authorize(call: &Call<'_>, world: &mut World, ingress: bool) -> Answer {
     done()
 }
 
-/// Whether new rules fit: in their group, and on every interface that the group is on.
+/// Checks that new rules fit the quotas of their group, and of every interface that is in the group.
 fn check_room(world: &World, target: &SecurityGroup, rules: &[Rule]) -> Result<(), Refusal> {
     let mut extended = target.clone();
     extended.rules.extend_from_slice(rules);
@@ -74,19 +78,6 @@ fn check_room(world: &World, target: &SecurityGroup, rules: &[Rule]) -> Result<(
         return Err(Refusal::new(403, "AuthorizationLimitExceed", message));
     }
     Ok(())
-}
-
-/// What rules count for: one each, and as many as a prefix list has room for.
-fn weight(world: &World, rules: &[Rule]) -> usize {
-    rules
-        .iter()
-        .map(|rule| world.prefix_lists.get(&rule.peer.prefix_list).map_or(1, |list| list.entries_max as usize))
-        .sum()
-}
-
-/// What the rules of several groups count for on one interface.
-pub(super) fn weight_of(world: &World, groups: &[String]) -> usize {
-    groups.iter().filter_map(|id| world.groups.get(id)).map(|group| weight(world, &group.rules)).sum()
 }
 
 fn revoke(call: &Call<'_>, world: &mut World, ingress: bool) -> Answer {
@@ -153,7 +144,7 @@ fn modify(call: &Call<'_>, world: &mut World, ingress: bool) -> Answer {
     done()
 }
 
-/// A call's rules: each of `Permissions.N`, or the parameters themselves.
+/// Parameters of each rule of a call: the members of `Permissions.N`, or the call's own parameters.
 fn forms(call: &Call<'_>) -> Result<Vec<Params>, Refusal> {
     let members = call.params.members("Permissions");
     if members.len() > RULES_OF_A_CALL_MAX {
@@ -208,7 +199,7 @@ fn read(call: &Call<'_>, params: &Params, ingress: bool) -> Result<Rule, Refusal
     let protocol = params.need("IpProtocol")?.to_uppercase();
     let ports = read_protocol(&protocol, params)?;
     let source_ports = params.text("SourcePortRange");
-    // Only TCP and UDP have ports: for others, and for all of them, there is the one word for any.
+    // Only TCP and UDP have ports. For all other protocols, and for ALL, the only value is `-1/-1`, any port.
     let ported = matches!(protocol.as_str(), "TCP" | "UDP");
     if !source_ports.is_empty() && source_ports != "-1/-1" && (!ported || read_ports(&source_ports).is_none()) {
         let message = "The specified parameter \"SourcePortRange\" is not valid.";
@@ -262,7 +253,7 @@ fn read(call: &Call<'_>, params: &Params, ingress: bool) -> Result<Rule, Refusal
     })
 }
 
-/// Of several far ends a block wins over a group, and either over a prefix list.
+/// Of several far ends, a block takes precedence over a group, and both over a prefix list.
 fn effective(mut peer: Peer) -> Peer {
     if !peer.cidr.is_empty() || !peer.cidr6.is_empty() {
         peer.group.clear();
@@ -274,7 +265,7 @@ fn effective(mut peer: Peer) -> Peer {
     peer
 }
 
-/// The port range that goes with a protocol.
+/// The port range of a rule, checked against its protocol.
 fn read_protocol(protocol: &str, params: &Params) -> Result<String, Refusal> {
     let whole = matches!(protocol, "ICMP" | "GRE" | "ALL" | "ICMPV6");
     let ported = matches!(protocol, "TCP" | "UDP");
@@ -302,7 +293,7 @@ fn read_protocol(protocol: &str, params: &Params) -> Result<String, Refusal> {
     Ok(ports)
 }
 
-/// `a/b` with 1 ≤ a ≤ b.
+/// Reads a port range `a/b` with 1 ≤ a ≤ b; `None` for everything else, `-1/-1` included.
 pub(in crate::cloud) fn read_ports(text: &str) -> Option<(u16, u16)> {
     let (first, last) = text.split_once('/')?;
     let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
@@ -346,7 +337,8 @@ fn check_peer(call: &Call<'_>, world: &World, target: &SecurityGroup, rule: &Rul
     Ok(())
 }
 
-/// Whether two rules are one to the service: all that is matched on, and what happens. Descriptions do not count.
+/// Whether the service treats two rules as the same: equal match fields, policy and priority. Descriptions do not
+/// count.
 fn same(one: &Rule, other: &Rule) -> bool {
     let block = |text: &str| read_block(text, true).map_or_else(|| text.to_owned(), |net| net.to_string());
     let sources = |text: &str| if text == "-1/-1" { String::new() } else { text.to_owned() };

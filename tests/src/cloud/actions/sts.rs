@@ -1,15 +1,15 @@
-//! STS 2015-04-01: who a key belongs to, and temporary keys for roles.
+//! STS 2015-04-01: the identity behind a key, and temporary keys for roles.
 
 use super::{Answer, Call, time};
 use crate::cloud::{
     keyring::{Identity, Keyring},
-    wire::Refusal,
+    refusal::Refusal,
 };
 use jiff::SignedDuration;
 use serde_json::json;
 
-/// Bytes of a session's policy, which is checked and then not applied: roles here read, and nothing else
-/// (`alibaba-cloud-api.md` §3).
+/// Maximum size of a session policy, in bytes. The policy is checked but not applied, because roles in the lab can only
+/// read (`API.md` §7).
 const POLICY_MAX: usize = 2048;
 
 pub(super) fn get_caller_identity(call: &Call<'_>, _keyring: &mut Keyring) -> Answer {
@@ -79,7 +79,7 @@ pub(super) fn assume_role(call: &Call<'_>, keyring: &mut Keyring) -> Answer {
     }))
 }
 
-/// Role ids are numbers that mean nothing; this one is the same for the same role.
+/// A role id: an opaque number, always the same for the same role.
 fn role_id(account: &str, role: &str) -> String {
     let folded = role.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
     format!("3{:015}", (folded ^ account.parse().unwrap_or(0)) % 1_000_000_000_000_000)

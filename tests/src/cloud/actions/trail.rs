@@ -1,21 +1,22 @@
 //! ActionTrail 2020-07-06: what an account's calls changed.
 //!
-//! One endpoint serves all regions here, and the request names none: events of all regions are answered, each with its
-//! own `acsRegion`. The codes of refusals are (U), no document that was read tells them.
+//! In the lab one endpoint serves all regions, and the request names no region: the answer has the events of all
+//! regions, each with its own `acsRegion`. The error codes are not verified (U): the documents that were read do not
+//! give them.
 
 use super::{Answer, Call, time};
 use crate::cloud::{
     page::kept,
     params::Params,
+    refusal::Refusal,
     trail::{Event, Trail},
-    wire::Refusal,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 /// How far back a call without `StartTime` looks.
 const BACK_BY_DEFAULT: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// Events of one page, at most and by default.
+/// Maximum and default number of events per page.
 const PAGE_MAX: usize = 50;
 const PAGE_DEFAULT: usize = 20;
 
@@ -88,7 +89,7 @@ fn invalid(name: &str) -> Refusal {
     Refusal::new(400, "InvalidQueryParameter", &message)
 }
 
-/// Tokens are opaque to readers.
+/// Writes a page token, which is opaque to readers.
 fn write_token(number: u64) -> String {
     format!("eyJ0{number:016x}")
 }

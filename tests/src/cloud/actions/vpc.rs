@@ -4,7 +4,7 @@ use super::{Answer, Call, PAGE_MAX, done, malformed, not_found, number, passing,
 use crate::cloud::{
     page::numbered,
     params::read_block,
-    wire::Refusal,
+    refusal::Refusal,
     world::{RouteTable, Vpc, World},
     world_cen::Attachment,
 };
@@ -12,7 +12,7 @@ use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Regions told by DescribeRegions; any other well-formed one works as well.
+/// Regions that DescribeRegions lists; any other well-formed one works as well.
 const REGIONS: [(&str, &str); 6] = [
     ("cn-qingdao", "华北1（青岛）"),
     ("cn-beijing", "华北2（北京）"),
@@ -32,7 +32,7 @@ pub(super) fn describe_regions(_call: &Call<'_>, _world: &World) -> Answer {
     Ok(json!({ "Regions": { "Region": regions } }))
 }
 
-/// Zones told of every region, and those that the caller has vSwitches in; any other well-formed one works as well.
+/// Zones listed for every region, beside those of the caller's vSwitches; any other well-formed one works as well.
 const ZONES: [char; 3] = ['a', 'b', 'c'];
 
 pub(super) fn describe_zones(call: &Call<'_>, world: &World) -> Answer {
@@ -230,7 +230,7 @@ fn tables_of<'a>(world: &'a World, vpc: &'a Vpc) -> impl Iterator<Item = &'a str
     world.tables.values().filter(|table| table.vpc == vpc.id).map(|table| table.id.as_str())
 }
 
-/// The caller's VPC of this id.
+/// The caller's VPC with this id.
 pub(super) fn own<'a>(call: &Call<'_>, world: &'a World, id: &str) -> Result<&'a Vpc, Refusal> {
     world
         .vpcs
@@ -239,7 +239,7 @@ pub(super) fn own<'a>(call: &Call<'_>, world: &'a World, id: &str) -> Result<&'a
         .ok_or_else(|| Refusal::new(404, "InvalidVpcId.NotFound", "Specified VPC does not exist."))
 }
 
-/// The caller's VPC of this id, when it is ready to be built in.
+/// The caller's VPC with this id; refused while the VPC is in a transitional state.
 pub(super) fn ready<'a>(call: &Call<'_>, world: &'a World, id: &str) -> Result<&'a Vpc, Refusal> {
     let vpc = own(call, world, id)?;
     if passing(world, id).is_some() {

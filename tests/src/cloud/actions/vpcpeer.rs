@@ -1,17 +1,16 @@
-//! VPC peering connections (VpcPeer 2022-01-01): one object, asked for by one account and accepted by the other.
+//! VPC peering connections (VpcPeer 2022-01-01): one object, requested by one account and accepted by the other.
 
 use super::{Answer, Call, done, number, passing, time};
 use crate::cloud::{
     page::{TokenStyle, tokens},
-    settle::Change,
-    wire::Refusal,
-    world::{Business, Peering, PeeringState, World},
+    refusal::Refusal,
+    world::{Business, Change, Peering, PeeringState, World},
 };
 use serde_json::{Value, json};
 
 const STYLE: TokenStyle = TokenStyle { size: "MaxResults", size_default: 20, size_max: 100, total: true, echo: true };
 
-/// Mbit/s of a connection between regions unless told otherwise.
+/// Default bandwidth of a connection between regions, in Mbit/s.
 const BANDWIDTH_BETWEEN_REGIONS: u32 = 1024;
 
 pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
@@ -174,7 +173,7 @@ fn row(world: &World, peering: &Peering) -> Value {
     })
 }
 
-/// The connection named, when no call on it is under way.
+/// The named connection; refused while a call on it is still in progress.
 fn settled<'a>(call: &Call<'_>, world: &'a World) -> Result<&'a Peering, Refusal> {
     let peering = own(call, world)?;
     if passing(world, &peering.id).is_some() {

@@ -1,10 +1,10 @@
-//! vSwitches.
+//! vSwitches: creation, deletion, listing.
 
 use super::{Answer, Call, PAGE_MAX, done, malformed, number, passing, time, vpc};
 use crate::cloud::{
     page::numbered,
     params::read_block,
-    wire::Refusal,
+    refusal::Refusal,
     world::{VSwitch, World},
 };
 use serde_json::{Value, json};
@@ -113,7 +113,7 @@ fn common(world: &World, vswitch: &VSwitch) -> Value {
     })
 }
 
-/// The caller's vSwitch of this id.
+/// The caller's vSwitch with this id.
 pub(super) fn own<'a>(call: &Call<'_>, world: &'a World, id: &str) -> Result<&'a VSwitch, Refusal> {
     world
         .vswitches

@@ -1,5 +1,5 @@
-//! Who is not let in, and how that is answered (`alibaba-cloud-api.md` §6), for the signature that current SDKs send.
-//! The legacy one is in `refusals`.
+//! Refused authentication and its error codes (`API.md` §5), with the signature that current SDKs send.
+//! The legacy signature is tested in `refusals`.
 
 use super::{A, Bench, text};
 use crate::cloud::{
@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// A request on its way: what a test may spoil before it is signed, and after.
+/// The parts of a request, which a test can change before and after it is signed.
 struct Sent {
     method: &'static str,
     headers: BTreeMap<String, String>,
@@ -79,7 +79,7 @@ impl Sent {
         (answer.status().as_u16(), answer.json().await.expect("json"))
     }
 
-    /// Signs and sends; the status and the code, empty when it went well.
+    /// Signs and sends the request; returns the status and the error code, which is empty on success.
     async fn outcome(self, bench: &Bench, keys: &Keys) -> (u16, String) {
         let (authorization, _) = self.authorization(keys);
         let (status, answer) = self.send(bench, &authorization).await;

@@ -1,8 +1,10 @@
-//! What is asked for and what is answered is what the official SDKs know, for every API in their models.
+//! The parameters that handlers read and the fields that they answer are fields that the official SDKs know, for every
+//! API in the SDKs' models.
 //!
-//! The models (`testdata/models.json`) are the request and response fields of the SDKs' packages of `alibaba-cloud-api.md`
-//! §11: the APIs of that page, and of the same packages the deletions and changes that a user of an SDK expects beside
-//! them. [`check`] holds every call of these tests against them; the walk below makes sure that none is left out.
+//! The models (`testdata/models.json`) are the request and response fields of the SDK packages listed in
+//! `API.md` §10: the APIs that are used here, and the deletions and changes in the same packages that a user
+//! of an SDK expects with them. [`check`] compares every call of these tests with the models. The test below calls each
+//! API, so that none is left out.
 
 use super::{A, B, Bench, Side, text};
 use crate::cloud::actions::{self, product_of};
@@ -13,20 +15,21 @@ use std::{
     sync::OnceLock,
 };
 
-/// Products that are walked here. Transit routers (cbn) have a walk of their own.
+/// Products whose APIs are called here. Transit routers (cbn) have a test of their own.
 const PRODUCTS: [&str; 6] = ["vpc", "ecs", "vpcpeer", "sts", "cms", "actiontrail"];
 
 /// APIs of the models that the cloud does not have, and why.
 const LEFT_OUT: [(&str, &str); 1] =
     [("nis:", "the vendor's own path analysis: a competitor's, not a fact of the network")];
 
-/// Answered by a handler, never with success, and why.
+/// APIs that have a handler but never succeed, and why.
 const NEVER_SUCCEEDS: [(&str, &str); 2] = [
     ("vpc:GrantInstanceToVbr", "there are no physical lines and so no border routers"),
     ("ecs:RunCommand", "the control plane alone has no guests"),
 ];
 
-/// Asked for by every call, also where an SDK has no field for it: regional endpoints take the place of the parameter.
+/// Parameters that every call may have, even if the SDK has no field for them: for the SDK, the regional endpoint takes
+/// the place of `RegionId`.
 const OF_EVERY_CALL: [&str; 3] = ["RegionId", "Action", "Version"];
 
 #[derive(Deserialize)]
@@ -40,7 +43,7 @@ pub(super) fn models() -> &'static BTreeMap<String, Model> {
     MODELS.get_or_init(|| serde_json::from_str(include_str!("../../../testdata/models.json")).expect("models"))
 }
 
-/// The paths of every field of an answer.
+/// The paths of all fields of an answer, for example `Vpcs.Vpc[].VpcId`.
 pub(super) fn fields(answer: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     paths(answer, "", &mut found);
@@ -60,7 +63,7 @@ fn paths(value: &Value, at: &str, out: &mut BTreeSet<String>) {
     }
 }
 
-/// Holds one call against the models.
+/// Compares the parameters read by a call, and the fields of its answer, with the models.
 pub(super) fn check(action: &str, asked: &BTreeSet<String>, answer: Option<&Value>) {
     let model = models().get(action).unwrap_or_else(|| panic!("{action} is not in the models"));
     let known: BTreeSet<&str> = model.request.iter().map(|path| path.trim_end_matches("[]")).collect();
@@ -191,7 +194,7 @@ fn changes(
     .into()
 }
 
-/// The estate that is read, and a call of every read.
+/// Creates the objects to read; returns the initiator's side and one call of every reading API.
 pub(super) async fn reads_of(bench: &Bench) -> (Side, Vec<String>) {
     let (a, b) = bench.sides().await;
     let (near, _) = bench.connected(&a, &b).await;

@@ -1,4 +1,4 @@
-//! Cloud Enterprise Network: every call of the SDK's models is made, and each is held against them by the bench.
+//! Cloud Enterprise Network: makes every call in the SDK's models; the bench compares each with the models.
 
 use super::{
     A, Bench,
@@ -35,7 +35,7 @@ async fn every_call_of_cloud_enterprise_network_answers_with_fields_that_the_off
     for line in made.into_iter().chain(joined.reads(&a)) {
         let answered = fields(&bench.ok(&bench.a, &line).await);
         let told = answered.iter().any(|path| path.contains("[].") || (path.ends_with("Id") && path != "RequestId"));
-        // No call makes a routing policy.
+        // No call creates a routing policy, so that list is always empty.
         assert!(told || line.contains("DescribeCenRouteMaps"), "{line} answers with an id or a row");
         let action = line.split_whitespace().next().and_then(|word| word.strip_prefix("cbn:"));
         checked.insert(action.expect("action").to_owned());
@@ -63,9 +63,9 @@ async fn every_call_of_cloud_enterprise_network_answers_with_fields_that_the_off
         bench.ok(&bench.a, &format!("cbn:{line}")).await;
         checked.insert(line.split_whitespace().next().expect("action").to_owned());
     }
-    // Made by `joined`, with their answers read there.
+    // `joined` makes these calls and reads their answers.
     checked.extend(["CreateTransitRouterVpcAttachment", "CreateTransitRouterPeerAttachment"].map(str::to_owned));
-    // The SDK has no such call, whatever the documents name.
+    // An API without response fields does not exist in the SDK, although the documents name it.
     let exists = |api: &str| !models()[api].response.is_empty();
     let called = |api: &str| api.strip_prefix("cbn:").is_none_or(|action| checked.contains(action));
     let missing: Vec<&String> = models().keys().filter(|api| exists(api) && !called(api)).collect();

@@ -1,4 +1,5 @@
-//! The plane follows: a changing call returns when it has, unless told not to wait; its failure is the call's.
+//! A changing call returns when the data plane has applied the change, unless the cloud is held. If the data plane
+//! fails, the call fails.
 
 use super::{A, QINGDAO};
 use crate::{

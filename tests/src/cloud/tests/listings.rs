@@ -1,10 +1,10 @@
-//! The four lies, on every read there is: deny and throttle on all, stale and a lost page on every listing.
+//! The four injected faults: deny and throttle on every reading API, stale and a lost page on every listing.
 
 use super::{A, Bench, contract::reads_of, text};
 use crate::cloud::{Actions, Keys, Lies};
 use serde_json::Value;
 
-/// Where a listing's rows are, and the call that shows at least two.
+/// Calls of listings that return at least two rows, each with the path of the rows in the answer.
 async fn listings(bench: &Bench) -> Vec<(String, &'static str)> {
     let (a, b) = bench.sides().await;
     let (near, _) = bench.connected(&a, &b).await;
@@ -69,7 +69,7 @@ async fn listings(bench: &Bench) -> Vec<(String, &'static str)> {
     .into()
 }
 
-/// All rows, over all pages of a token listing.
+/// Number of rows over all pages of a listing.
 async fn rows(bench: &Bench, keys: &Keys, line: &str, path: &str) -> usize {
     let (mut token, mut count) = (String::new(), 0);
     loop {
@@ -96,7 +96,7 @@ async fn a_page_can_be_lost_from_every_listing_and_every_listing_can_be_stale() 
         let seen = rows(&bench, &role, line, path).await;
         assert!(seen < all, "{line} lost nothing of {all}");
         assert_eq!(rows(&bench, &bench.a, line, path).await, all, "{line} for the master key");
-        // What metrics there are is the service's, not the account's.
+        // The list of metrics belongs to the service and does not depend on the state of the account.
         if !line.starts_with("cms:") {
             bench.cloud.set_lies("A", Lies { stale: Some(3600), ..Lies::default() });
             let told = bench.call(&role, &format!("{line} NextToken=")).await;

@@ -1,11 +1,11 @@
-//! With a pace, states are passed through as documented, and what is under way is not to be touched.
+//! With a pace, objects go through the documented transitional states. Calls on an object in transition are refused.
 
 use super::{B, Bench, Side, text};
 use crate::cloud::{Cloud, Lies, Options};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 
-/// Longer than any test.
+/// A pace longer than any test, so that transitional states stay.
 const NEVER: Duration = Duration::from_hours(1);
 
 async fn status(bench: &Bench, line: &str, path: &str) -> String {
@@ -13,7 +13,7 @@ async fn status(bench: &Bench, line: &str, path: &str) -> String {
     answer.pointer(path).and_then(Value::as_str).unwrap_or_else(|| panic!("no {path} in {answer}")).to_owned()
 }
 
-/// The tutorial's estate, connected, and then the pace.
+/// The tutorial's objects, connected first without a pace; then the pace is set.
 async fn slowed(pace: Duration) -> (Bench, Side, Side, String, String) {
     let bench = Bench::new().await;
     let (a, b) = bench.sides().await;
@@ -161,7 +161,7 @@ async fn states_settle_by_themselves_and_the_pace_can_be_one_accounts_own() {
     let mut settled = bench.cloud.subscribe();
     let describe = format!("vpc:DescribeVpcAttribute VpcId={made}");
     let settle = async {
-        // Settling is a change of its own, and wakes.
+        // Settling is a change too, and wakes the subscriber.
         while status(&bench, &describe, "/Status").await != "Available" {
             settled.changed().await.expect("the cloud is there");
         }

@@ -1,4 +1,4 @@
-//! What carries packets follows from what is declared.
+//! The data plane that is derived from the declared state.
 
 use super::Bench;
 use crate::desired::{Desired, HopPlane};
@@ -163,7 +163,7 @@ async fn a_vpc_peering_connection_carries_once_it_is_accepted() {
     assert_eq!(listed["VpcPeerConnects"][0]["Status"], "Activated");
 }
 
-/// No call of an account does these; the declared state says them and the plane obeys.
+/// Provider-side events, which no call of an account causes: the control plane reports them, the data plane follows.
 #[tokio::test]
 async fn what_the_clouds_own_hand_does_is_said_and_obeyed() {
     use crate::cloud::Hand;

@@ -1,4 +1,4 @@
-//! Quotas as documented, each at its edge; and what the checks of single calls answer, object by object.
+//! Documented quotas, each at its limit, and the error codes of checks in single calls, by object.
 
 use super::{B, Bench, Side, text};
 use std::{fmt::Write as _, net::Ipv4Addr};
@@ -7,7 +7,7 @@ async fn made(bench: &Bench, line: &str, field: &str) -> String {
     text(&bench.ok(&bench.a, line).await, field)
 }
 
-/// `Permissions.N` of distinct rules.
+/// `Permissions.N` parameters of `count` distinct rules; their ports begin after `first`.
 fn permissions(count: usize, first: usize) -> String {
     (1..=count).fold(String::new(), |mut text, n| {
         let port = first + n;
@@ -143,7 +143,7 @@ async fn rules_and_groups_have_their_number() {
     }
 }
 
-/// Twenty groups may be named, and a prefix list counts for its room.
+/// A group can reference twenty groups, and a prefix list counts with its capacity.
 async fn name_groups(bench: &Bench, a: &Side, target: &str) {
     let authorize =
         |rest: String| format!("ecs:AuthorizeSecurityGroup SecurityGroupId={target} IpProtocol=icmp {rest}");

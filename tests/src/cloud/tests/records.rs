@@ -1,4 +1,4 @@
-//! What the cloud remembers: changes for ActionTrail, figures of links for CloudMonitor; and scripts that it starts.
+//! Records of the cloud: changes for ActionTrail, link metrics for CloudMonitor; and the scripts that it starts.
 
 use super::{A, Bench, Side, text};
 use crate::{
@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// A plane of numbers.
+/// A data plane without packets: its link counters are set by the test, and it records scripts.
 #[derive(Default)]
 struct Paper {
     links: Mutex<BTreeMap<String, BothWays>>,
@@ -197,7 +197,7 @@ async fn each_end_of_a_link_sees_its_own_side_of_what_was_carried() {
     let bench = Bench::on(Options { seed: 1, ..Options::default() }, Arc::clone(&paper) as Arc<dyn Apply>).await;
     let (a, b) = bench.sides().await;
     let (near, far) = bench.connected(&a, &b).await;
-    // The greatest of all periods: a minute may begin while this runs.
+    // The largest value of all periods: a new minute can begin while the test runs.
     let average = async |keys: &crate::cloud::Keys, name: &str, interface: &str| {
         let answer = bench.ok(keys, &format!("cms:DescribeMetricList {}", metric(name, interface))).await;
         points(&answer).iter().filter_map(|point| point["Average"].as_f64()).max_by(f64::total_cmp)

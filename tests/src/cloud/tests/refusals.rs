@@ -1,4 +1,4 @@
-//! What the API refuses and how: signatures, time, replays, RAM, flow control, and the checks of single calls.
+//! Error codes of the API: signatures, timestamps, replays, RAM, flow control, and the checks of single calls.
 
 use super::{A, B, Bench, text};
 use crate::cloud::{

@@ -1,11 +1,11 @@
-//! Cloud Enterprise Network over the wire: who may do what, what is learned, and what the plane is told.
+//! Cloud Enterprise Network over the API: permissions, learned routes, and the resulting data plane.
 
 use super::{A, B, Bench, Side, text};
 use crate::desired::{Desired, HopPlane};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 
-/// The tutorial's sides joined by the transit routers of two regions.
+/// Ids of the objects that join the tutorial's two sides through the transit routers of two regions.
 pub(super) struct Joined {
     pub(super) cen: String,
     pub(super) near_router: String,
@@ -18,7 +18,7 @@ pub(super) struct Joined {
 }
 
 impl Joined {
-    /// Every call that reads Cloud Enterprise Network, with the initiator's side.
+    /// Every call that reads Cloud Enterprise Network; `near` is the initiator's side.
     pub(super) fn reads(&self, near: &Side) -> Vec<String> {
         let of_cen = format!("CenId={}", self.cen);
         let of_table = format!("TransitRouterRouteTableId={}", self.near_table);
@@ -52,7 +52,8 @@ impl Bench {
         text(&listed["TransitRouterRouteTables"][0], "TransitRouterRouteTableId")
     }
 
-    /// CEN instance, a router for each side, both VPCs attached, the regions joined. Nothing associated, nothing learned.
+    /// Creates a CEN instance and a router per side, attaches both VPCs, and joins the regions. Nothing is associated
+    /// or learned.
     pub(super) async fn joined(&self, a: &Side, b: &Side) -> Joined {
         let cen = text(&self.ok(&self.a, "cbn:CreateCen Name=c").await, "CenId");
         let router = async |region: &str| {
@@ -78,7 +79,7 @@ impl Bench {
         Joined { cen, near_router, far_router, near_table, far_table, near, far, between }
     }
 
-    /// Every attachment associated with the system table of its router, which learns from it.
+    /// Associates every attachment with the system table of its routers, and lets that table learn from it.
     pub(super) async fn bound(&self, joined: &Joined) {
         for action in ["AssociateTransitRouterAttachmentWithRouteTable", "EnableTransitRouterRouteTablePropagation"] {
             for (table, attachment) in [

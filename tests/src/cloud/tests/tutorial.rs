@@ -1,4 +1,4 @@
-//! The tutorial by API, step by step, with what each step leaves behind and what each slip is answered with.
+//! The tutorial over the API, step by step: the state after each step, and the error code of each typical mistake.
 
 use super::{A, B, Bench, text};
 use crate::{cloud::metadata_router, desired::HopPlane};

@@ -1,4 +1,5 @@
-//! Wrong connections and hosts: frozen, deleted, not accepted, led astray; instances that do not run.
+//! Faults of connections and hosts: connections that are frozen, deleted, not accepted or misrouted, and stopped
+//! instances.
 
 use super::{Draw, Fault, call, in_vpc, named};
 use crate::topology::PeeringKind;
@@ -36,7 +37,7 @@ pub(super) fn broken(draw: &mut Draw<'_>) -> Option<Fault> {
     Some(Fault { what: "a connection is broken", calls })
 }
 
-/// A pair of router interfaces is taken apart at one end, or a connection between VPCs with its routes.
+/// Deletes the router interface at one end, after the routes that lead to it. Other kinds of connection do not apply.
 pub(super) fn removed(draw: &mut Draw<'_>) -> Option<Fault> {
     let way = draw.way()?;
     let (kind, id) = way.hop.clone();
@@ -62,7 +63,8 @@ pub(super) fn removed(draw: &mut Draw<'_>) -> Option<Fault> {
     Some(Fault { what: "a router interface is deleted", calls })
 }
 
-/// A connection between VPCs is deleted and asked for again, and nobody accepts; perhaps the routes are made again.
+/// Deletes a connection between VPCs and requests it again without accepting it; in 60 % of the draws a route to the
+/// peer is created again.
 pub(super) fn asked_again(draw: &mut Draw<'_>) -> Option<Fault> {
     let way = draw.way()?;
     let (kind, id) = way.hop.clone();
@@ -87,7 +89,8 @@ pub(super) fn asked_again(draw: &mut Draw<'_>) -> Option<Fault> {
     Some(Fault { what: "a connection waits to be accepted", calls })
 }
 
-/// A transit router is told to drop a part of what it should carry, or to carry it to the wrong side.
+/// Adds a route to a transit router that drops a part of what it should forward, or sends it to one fixed side, which
+/// may be the wrong one.
 pub(super) fn black_hole(draw: &mut Draw<'_>) -> Option<Fault> {
     let topology = draw.topology;
     let peering = topology.peerings.iter().find(|peering| peering.kind == PeeringKind::TransitRouter)?;
@@ -96,7 +99,7 @@ pub(super) fn black_hole(draw: &mut Draw<'_>) -> Option<Fault> {
     let (of, _) = *draw.random.pick(&ends)?;
     let (here, owner) = (topology.vpc(at.get_ref())?, topology.vpc(peering.initiator.get_ref())?);
     let target = topology.vpc(of.get_ref())?;
-    // What is learned are the blocks of vSwitches: a written route of the same block wins over it.
+    // Learned routes have the blocks of vSwitches as destinations; a static route with the same block takes precedence.
     let part = match draw.random.below(4) {
         0 => draw.part_of(target)?,
         1 => draw.block_of(target),
@@ -124,7 +127,7 @@ pub(super) fn instance_stopped(draw: &mut Draw<'_>) -> Option<Fault> {
     Some(Fault { what: "an instance is stopped", calls: vec![call(vpc, "ecs:StopInstance", with)] })
 }
 
-/// A secondary address, which no guest configures by itself, changes nothing for the primary one.
+/// Adds a secondary address. No guest configures it on its own, so it changes nothing for the primary address.
 pub(super) fn address_added(draw: &mut Draw<'_>) -> Option<Fault> {
     let (vpc, instance) = draw.instance()?;
     let with = [

@@ -1,4 +1,4 @@
-//! Wrong filters: rules, memberships, network ACLs and prefix lists that are not what they were.
+//! Faults of filters: rules, memberships, network ACLs and prefix lists that have changed.
 
 use super::{Draw, Fault, FaultCall, call, in_vpc, named, of_account};
 use crate::{
@@ -38,7 +38,7 @@ pub(super) fn rule_revoked(draw: &mut Draw<'_>) -> Option<Fault> {
     Some(Fault { what: "a rule is revoked", calls: vec![rule_call(vpc, group, *rule, "Revoke")] })
 }
 
-/// A rule with a drawn far end of the VPC's peers, and its direction.
+/// A rule whose far end is drawn from a peer of the VPC, and whether it is an ingress rule.
 fn drawn_rule(draw: &mut Draw<'_>, policy: &str) -> Option<(bool, Rule)> {
     let way = draw.way()?;
     let far = match draw.random.below(4) {
@@ -61,7 +61,8 @@ fn drawn_rule(draw: &mut Draw<'_>, policy: &str) -> Option<(bool, Rule)> {
     Some((ingress, Rule { protocol: protocol.into(), ports, source, destination, policy: policy.into(), priority }))
 }
 
-/// A rule as the API takes it and a topology cannot say it: a far end with the bits of a host, source ports, a near end.
+/// A rule that the API accepts but a topology file cannot express: a far end with host bits, source ports, or a near
+/// end.
 fn odd_rule(draw: &mut Draw<'_>, policy: &str) -> Option<FaultCall> {
     let (vpc, group) = draw.group()?;
     let (ingress, rule) = drawn_rule(draw, policy)?;
@@ -77,7 +78,7 @@ fn odd_rule(draw: &mut Draw<'_>, policy: &str) -> Option<FaultCall> {
         *far = if length == "32" { host.to_string() } else { format!("{host}/{length}") };
     }
     if draw.percent(25) {
-        // All ports that probes are sent from, or none of them.
+        // The ranges contain all ports that probes are sent from, or none of them.
         let ports = if draw.percent(50) { "1024/65535" } else { "1/1023" };
         one.with.insert("Permissions.1.SourcePortRange".into(), ports.into());
     }
@@ -96,7 +97,8 @@ pub(super) fn rule_added(draw: &mut Draw<'_>) -> Option<Fault> {
     Some(Fault { what: "a rule accepts", calls: vec![odd_rule(draw, "accept")?] })
 }
 
-/// Members of one group may be kept apart, which is nothing to hosts of other VPCs.
+/// Sets a group's inner access to `Drop`: its members are isolated from each other; hosts of other VPCs are not
+/// affected.
 pub(super) fn inner_access(draw: &mut Draw<'_>) -> Option<Fault> {
     let (vpc, group) = draw.group()?;
     let with = [("SecurityGroupId", of_account(vpc, group.name.get_ref())), ("InnerAccessPolicy", "Drop".to_owned())];

@@ -1,4 +1,5 @@
-//! Wrong routes: missing, too narrow, to somewhere else, in another table, or beaten by the own VPC's vSwitch.
+//! Faults of routes: missing, too narrow, with another next hop, in another table, or overridden by a vSwitch of the
+//! same VPC.
 
 use super::{Draw, Fault, FaultCall, Way, call, in_vpc, named};
 use crate::differential::draw::overlap;
@@ -77,7 +78,7 @@ pub(super) fn table_bound(draw: &mut Draw<'_>) -> Option<Fault> {
         call(vpc, &format!("vpc:{verb}RouteTable"), with)
     };
     if draw.percent(40) {
-        // One without any route of the tutorial.
+        // A new table, which has none of the tutorial's routes.
         let with = [("VpcId", named(vpc.name.get_ref())), ("RouteTableName", "empty".to_owned())];
         let mut made = call(vpc, "vpc:CreateRouteTable", with);
         made.save.insert("made".into(), "Response.RouteTableId".into());
@@ -94,7 +95,7 @@ pub(super) fn table_bound(draw: &mut Draw<'_>) -> Option<Fault> {
     Some(Fault { what: "a vSwitch has another table", calls })
 }
 
-/// A vSwitch of the own VPC in the middle of the peer's block: its system route swallows what is sent there.
+/// Creates a vSwitch of the same VPC inside the peer's block: its system route captures the traffic to that part.
 pub(super) fn vswitch_over_peer(draw: &mut Draw<'_>) -> Option<Fault> {
     let way = draw.way()?;
     let over: Ipv4Net = draw.random.pick(&way.peer.vswitches)?.cidr.get_ref().parse().ok()?;

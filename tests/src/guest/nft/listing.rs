@@ -1,4 +1,4 @@
-//! `nft list …`: what the kernel holds, in the words it was made with.
+//! `nft list …`: prints the kernel's tables, chains and rules, each rule with the text that it was created with.
 
 use super::{PACKAGE, Refusal, phrase::Words};
 use crate::{
@@ -28,7 +28,7 @@ fn number(bytes: Option<&[u8]>) -> u64 {
     bytes.unwrap_or_default().iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// Every table: family and name.
+/// Family and name of every table.
 pub(super) fn tables() -> Result<Vec<(u8, String)>, Refusal> {
     Ok(dump(GET_TABLE)?.iter().map(|answer| (family(answer), text(answer, 1))).collect())
 }
@@ -103,7 +103,7 @@ fn base(chain: &Answer) -> Option<String> {
     Some(format!("type {} hook {place}{device} priority {priority}; policy {policy};", text(chain, 7)))
 }
 
-/// The text a rule was made with; of a rule made by another program, what it consists of.
+/// The text that the rule was created with; for a rule of another program, the names of its expressions.
 fn said(rule: &Answer) -> String {
     let body = rule.body.get(4..).unwrap_or_default();
     if let Some([0, length, note @ ..]) = attribute(body, 7) {

@@ -1,7 +1,8 @@
-//! `nft [-a] [-n] [-f FILE|-] COMMAND…`: tables, chains and filter rules, in the words of `nft(8)`.
+//! Stand-in for `nft [-a] [-n] [-f FILE|-] COMMAND…`: tables, chains and filter rules, in the syntax of `nft(8)`.
 //!
-//! Rules carry their text with them as a comment, so that `list` shows what was typed; rules of other programs are
-//! counted, not decoded. A set of values becomes one rule per value.
+//! Each rule stores its text as a comment, so that `list` shows what was typed. For rules of other programs `list`
+//! shows only the names of their expressions. A set of values becomes one rule per value, except after `!=`, where all
+//! values go into one rule.
 
 mod listing;
 mod phrase;
@@ -119,7 +120,7 @@ fn add(words: &mut Words, messages: &mut Vec<Message>, last: bool) -> Result<(),
     }
 }
 
-/// A chain with what stands in its braces, rules included.
+/// A chain with the content of its braces, rules included.
 fn chain(words: &mut Words, messages: &mut Vec<Message>, family: u8, table: &str, name: &str) -> Result<(), Refusal> {
     if !words.take_if("{") {
         messages.push(nft::chain(family, table, name, None));

@@ -1,4 +1,4 @@
-//! Words of the nftables language, and rules written in it.
+//! Parser for the nftables language: splits text into words and translates rules into the expressions of `plane::nft`.
 
 use super::{PACKAGE, Refusal};
 use crate::plane::nft::{Comparison, Field, Rule, state};
@@ -10,7 +10,7 @@ const INET: u8 = 1;
 const NETDEV: u8 = 5;
 const ETHER_TYPE_IPV4: [u8; 2] = [0x08, 0x00];
 
-/// A text cut into words; braces, commas and ends of statements are words of their own.
+/// A text split into words; braces, commas and ends of statements are separate words.
 pub(super) struct Words(VecDeque<String>);
 
 impl Words {
@@ -74,7 +74,7 @@ impl Words {
         word.parse().map_err(|_| Refusal::new(format!("syntax error: {word:?} where a number belongs")))
     }
 
-    /// The address family that may stand here; `ip` when none does.
+    /// Reads an optional address family; the default is `ip`.
     pub(super) fn family(&mut self) -> u8 {
         for (name, family) in [("inet", INET), ("ip6", 10), ("arp", 3), ("bridge", 7), ("netdev", NETDEV)] {
             if self.take_if(name) {
@@ -85,7 +85,7 @@ impl Words {
         IPV4
     }
 
-    /// A hook's priority: a number, a name, or a name with an offset.
+    /// Reads a hook's priority: a number, a name, or a name with an offset.
     pub(super) fn priority(&mut self) -> Result<i32, Refusal> {
         let word = self.next("a priority")?;
         let base = match word.as_str() {
@@ -110,7 +110,7 @@ impl Words {
         self.0.front().is_none_or(|next| next == ";" || next == "}")
     }
 
-    /// One value or the values of a set, and whether they are to differ.
+    /// Reads one value or the values of a set, and whether `!=` precedes them.
     fn values(&mut self) -> Result<(bool, Vec<String>), Refusal> {
         let differ = self.take_if("!=");
         self.take_if("==");
@@ -131,7 +131,7 @@ impl Words {
     }
 }
 
-/// The rules that one line means (one for each value of its sets), each with its text.
+/// The rules that one line stands for (one for each value of its sets), each with its text.
 pub(super) fn rules(words: &mut Words, family: u8) -> Result<Vec<(Rule, String)>, Refusal> {
     let mut rules = vec![(Rule::new(), String::new())];
     while !words.ends() {
@@ -210,7 +210,7 @@ fn clause(words: &mut Words, family: u8) -> Result<Vec<Clause>, Refusal> {
     }
 }
 
-/// A mark, in decimal or with `0x`.
+/// Parses a mark, in decimal or with `0x`.
 fn mark(text: &str) -> Result<u32, Refusal> {
     let number = match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16),
@@ -287,7 +287,7 @@ fn limit(words: &mut Words) -> Result<Vec<Clause>, Refusal> {
     one(move |rule| rule.limit(packets, seconds, burst, over), &said)
 }
 
-/// A comparison of a field with the values that follow.
+/// Reads the values that follow a field and compares the field with them.
 fn matched(words: &mut Words, family: u8, of: &str, key: &str) -> Result<Vec<Clause>, Refusal> {
     let (differ, values) = words.values()?;
     let mut clauses: Vec<Clause> = Vec::new();
@@ -312,7 +312,7 @@ fn matched(words: &mut Words, family: u8, of: &str, key: &str) -> Result<Vec<Cla
     if !differ || clauses.len() < 2 {
         return Ok(clauses);
     }
-    // None of several: all comparisons in one rule.
+    // `!=` with several values: all comparisons go into one rule.
     let said = format!("{of} {key} != {{ {} }}", values.join(", "));
     one(move |rule| clauses.iter().fold(rule, |rule, (apply, _)| apply(rule)), &said)
 }

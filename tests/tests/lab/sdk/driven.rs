@@ -1,4 +1,4 @@
-//! The SDKs drive the lab's cloud, as one that somebody started for outside clients.
+//! The SDKs drive the lab's cloud, as started by `pingtong-lab cloud` for outside clients.
 
 use super::python::{Python, succeed};
 use crate::scenarios::lab;
@@ -24,7 +24,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// A control plane in a process of its own; it ends with this value.
+/// A control plane in its own process, which is killed when this value is dropped.
 struct ControlPlane {
     process: Child,
     line: String,
@@ -48,7 +48,7 @@ impl Drop for ControlPlane {
     }
 }
 
-/// Runs programs against a fresh lab.
+/// Runs programs of `tests/sdk` against a fresh lab and returns the calls that they made.
 fn drive(python: &Python, programs: &[&str]) -> BTreeSet<String> {
     let lab = ControlPlane::start();
     let mut command = python.tests(programs);
@@ -56,7 +56,7 @@ fn drive(python: &Python, programs: &[&str]) -> BTreeSet<String> {
     succeed(command)
 }
 
-/// What the agent's role may call of these products.
+/// The actions of these products that the agent's role may call.
 fn gathered(products: &[&str]) -> BTreeSet<String> {
     let of = |name: &String| products.iter().any(|product| name.starts_with(&format!("{product}:")));
     pingtong_cloud::permissions().into_iter().filter(of).collect()
@@ -122,7 +122,7 @@ fn topology(name: &str) -> Topology {
     Topology::parse(&path, &std::fs::read_to_string(&path).unwrap()).unwrap()
 }
 
-/// A lab's cloud in this process.
+/// A lab's cloud in this process, without a data plane.
 struct Site {
     cloud: Arc<Cloud>,
     operators: Operators,
@@ -130,7 +130,7 @@ struct Site {
 }
 
 impl Site {
-    /// The accounts of a topology and nothing of theirs.
+    /// Opens a cloud with the accounts of a topology but without any of their objects.
     async fn open(topology: &Topology, router_of: impl FnOnce(Arc<Cloud>) -> Router) -> Self {
         let cloud = Cloud::new(Options::default(), Arc::new(NullApply));
         let keys = topology
@@ -148,7 +148,7 @@ impl Site {
 
 type Calls = Arc<Mutex<BTreeSet<String>>>;
 
-/// Every call that the lab itself makes for the steps of the tutorial, over topologies that use all of them.
+/// Every call that the lab itself makes for the steps of the tutorial, over topologies that together use all of them.
 async fn calls_of_the_tutorial() -> BTreeSet<String> {
     let calls = Calls::default();
     for name in ["tutorial", "several-hosts", "vpc-peering"] {

@@ -1,5 +1,5 @@
-//! Inside an instance of a running lab: the vendor's credentials SDK, which knows the metadata service by its address
-//! only, and the API's endpoint as `up` prints it.
+//! Runs the vendor's credentials SDK inside an instance of a running lab. It knows only the address of the metadata
+//! service and the API's endpoint as `up` prints it.
 
 use super::python::{Python, succeed};
 use crate::scenarios::{lab, lab_runs};
@@ -9,7 +9,7 @@ use std::{
     process::{Child, Stdio},
 };
 
-/// A lab with packets; it ends with this value.
+/// A lab with a data plane, which is killed when this value is dropped.
 struct Lab {
     process: Child,
     line: String,

@@ -1,8 +1,8 @@
-//! The vendor's official Python SDKs against the lab, and our client's requests against theirs.
+//! Tests the vendor's official Python SDKs against the lab, and our client's requests against theirs.
 //!
-//! Nobody here can call the real cloud, so the SDKs stand for it, both ways: they drive the lab's cloud through the
-//! tutorial and read it back in their own models, and every request of our client is compared with the one that they
-//! make of the same parameters. What a call means is for the programs in `tests/sdk` to say.
+//! These tests cannot call the real cloud, so the SDKs represent it in both directions. They carry out the tutorial in
+//! the lab's cloud and read it back in their own models; and every request of our client is compared with the request
+//! that the SDK makes from the same parameters. The programs in `tests/sdk` define what a call means.
 
 mod driven;
 mod instance;

@@ -1,4 +1,4 @@
-//! The interpreter that has the vendor's SDKs, and running a program of `tests/sdk` in it.
+//! Finds the Python interpreter that has the vendor's SDKs and runs programs of `tests/sdk` with it.
 
 use std::{
     collections::BTreeSet,
@@ -10,16 +10,16 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// A Python with the packages of `tests/sdk/requirements.txt`.
+/// Path of a Python with the packages of `tests/sdk/requirements.txt`.
 pub(super) struct Python(PathBuf);
 
 impl Python {
-    /// `PINGTONG_SDK_PYTHON`, else the one of `target/sdk-venv`. Where there is none, says SKIPPED and how to get it,
-    /// and fails under CI.
+    /// `PINGTONG_SDK_PYTHON` if set, otherwise the interpreter of `target/sdk-venv`. If it lacks the SDKs, prints
+    /// SKIPPED and how to install them, and fails under CI.
     pub(super) fn find() -> Option<Self> {
         let given = std::env::var_os("PINGTONG_SDK_PYTHON").map(PathBuf::from);
         let given = given.unwrap_or_else(|| root().join("target/sdk-venv/bin/python"));
-        // Not resolved: through a link an interpreter finds its environment.
+        // The path is not resolved: an interpreter finds its environment through the symbolic link.
         let found = Self(std::path::absolute(given).unwrap());
         let why = match found.command("installed.py").output() {
             Ok(out) if out.status.success() => return Some(found),
@@ -36,7 +36,8 @@ impl Python {
         None
     }
 
-    /// Test modules of `tests/sdk`, in one process: loading the SDKs takes seconds.
+    /// A command that runs test modules of `tests/sdk`. It is one process for all, because loading the SDKs takes
+    /// seconds.
     pub(super) fn tests(&self, modules: &[&str]) -> Command {
         let mut command = Command::new(&self.0);
         prepare(&mut command);
@@ -44,7 +45,7 @@ impl Python {
         command
     }
 
-    /// A program of `tests/sdk`.
+    /// A command that runs a program of `tests/sdk`.
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(&self.0);
         prepare(&mut command);
@@ -52,7 +53,7 @@ impl Python {
         command
     }
 
-    /// The same, started by another program: `argv` goes before the interpreter.
+    /// The same, started by another program: `argv` precedes the interpreter.
     pub(super) fn command_in(&self, argv: &[&str], program: &str) -> Command {
         let mut command = Command::new(argv[0]);
         prepare(&mut command);
@@ -61,7 +62,7 @@ impl Python {
     }
 }
 
-/// No proxy, no credentials of the user's, and no byte code among the sources.
+/// Removes proxies and the user's credentials, and keeps byte code out of the source directories.
 fn prepare(command: &mut Command) {
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "CARGO"] {
         command.env_remove(name);
@@ -73,7 +74,7 @@ fn prepare(command: &mut Command) {
     command.stdin(Stdio::null());
 }
 
-/// Runs a program to its end, which must be a good one, and returns the calls that it says it made.
+/// Runs a program to its end, requires that it succeeds, and returns the calls that it reports.
 pub(super) fn succeed(mut command: Command) -> BTreeSet<String> {
     let out = command.output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));

@@ -1,7 +1,8 @@
-//! A cloud that writes down what it is asked, byte for byte, and answers so that a client asks on.
+//! A cloud that records every request byte for byte and answers in such a way that a client continues with the next
+//! request.
 //!
-//! The answers are those of `tests/sdk/answers.json`, one for each action; a listing has a second page. They check
-//! nothing, and an action without an answer gets an empty object: the request is what counts here.
+//! The answers come from `tests/sdk/answers.json`, one per action; a listing has a second page. They check nothing, and
+//! an action without an answer gets an empty object: only the requests matter here.
 
 use axum::{
     Json, Router,
@@ -15,7 +16,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// A token that every encoding must survive.
+/// A page token whose characters every encoding must preserve.
 const NEXT_PAGE: &str = "a/b+c=d e*~二";
 
 struct Recorder {
@@ -23,12 +24,12 @@ struct Recorder {
     requests: Mutex<Vec<Value>>,
 }
 
-/// A recorder at work.
+/// A running recorder.
 pub(super) struct Recording {
     recorder: Arc<Recorder>,
     listener: TcpListener,
     serving: tokio::task::JoinHandle<()>,
-    /// Where it listens.
+    /// Its URL.
     pub(super) endpoint: String,
 }
 
@@ -44,7 +45,7 @@ impl Recording {
         Self { recorder, listener, serving, endpoint }
     }
 
-    /// What was asked, and the socket, on which nobody listens to anybody any more: whoever takes over has the address.
+    /// Stops answering. Returns the recorded requests and the listening socket, whose next owner keeps the address.
     pub(super) async fn stop(self) -> (Vec<Value>, TcpListener) {
         self.serving.abort();
         let _ = self.serving.await;

@@ -1,8 +1,8 @@
-//! What our client sends is, in canonical form, byte for byte what the vendor's SDK sends for the same call.
+//! In canonical form, our client's requests must equal the vendor's SDK's requests for the same calls, byte for byte.
 //!
-//! The client gathers from a recorder; `tests/sdk/same_calls.py` makes every recorded call once more through the SDK's
-//! typed request and compares. Nothing here names a call: what is compared is what was recorded, and every action of
-//! `permissions()` must have been.
+//! The client gathers from a recorder. `tests/sdk/same_calls.py` then makes every recorded call again through the SDK's
+//! typed request and compares. No call is named here: the test compares what was recorded, and every action of
+//! `permissions()` must have been recorded.
 
 use super::{
     python::{Python, succeed},
@@ -18,7 +18,7 @@ use std::{collections::BTreeSet, os::fd::OwnedFd, process::Stdio, time::Duration
 
 const ACCOUNT: &str = "1000000000000001";
 const KEY: (&str, &str) = ("LTAI5tRecorded", "secret of the account");
-/// 2026-01-02T03:04:05Z: the only time of this test.
+/// 2026-01-02T03:04:05Z, the fixed time of this test.
 const NOW_MS: i64 = 1_767_323_045_000;
 
 /// One way of reading an account.
@@ -28,7 +28,7 @@ struct Reading {
     signing: Signing,
 }
 
-/// With a key and with a role's session, narrowed to a VPC and not, in both signatures.
+/// With a key and with a role's session, with and without restriction to a VPC, with both signature methods.
 const READINGS: [Reading; 3] = [
     Reading { credentials: own_key, vpc: None, signing: Signing::Acs3 },
     Reading { credentials: role, vpc: Some("vpc-1"), signing: Signing::Acs3 },
@@ -86,7 +86,7 @@ async fn every_request_is_the_one_that_the_sdk_makes() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), json!({ "requests": requests, "secrets": secrets }).to_string()).unwrap();
     let mut command = python.command("same_calls.py");
-    // The SDK sends to the very address that the client sent to, so that `Host`, which is signed, is the same.
+    // The SDK sends to the same address as the client, so that `Host`, which is signed, is the same.
     command.arg(file.path()).stdin(Stdio::from(OwnedFd::from(listener)));
     let compared = tokio::task::spawn_blocking(|| succeed(command)).await.unwrap();
     let mut wanted: BTreeSet<String> = permissions().into_iter().collect();

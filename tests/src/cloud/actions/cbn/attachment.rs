@@ -1,11 +1,11 @@
-//! VPCs attached to transit routers, of the same account or of one that granted its VPC.
+//! VPC attachments of transit routers. The VPC belongs to the same account, or to one that granted the VPC.
 
 use super::{ATTACHED, STYLE, detach, named_router, own_attachment, refusal};
 use crate::cloud::{
     actions::{Answer, Call, done, number, router_interface, time_minutes},
     ids::derived,
     page::tokens,
-    wire::Refusal,
+    refusal::Refusal,
     world::{Vpc, World},
     world_cen::{Attached, Attachment, CenObject, Grant, Stage},
 };
@@ -41,7 +41,7 @@ pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
     Ok(json!({ "TransitRouterAttachmentId": id }))
 }
 
-/// The caller's own VPC, or one that its owner lets this CEN instance attach.
+/// The caller's own VPC, or a VPC whose owner granted it to this CEN instance.
 fn attachable<'a>(call: &Call<'_>, world: &'a World, cen: &str) -> Result<&'a Vpc, Refusal> {
     let id = call.params.need("VpcId")?;
     let owner = call.params.get("VpcOwnerId").unwrap_or(&call.caller.account);
@@ -88,7 +88,7 @@ pub(super) fn update(call: &Call<'_>, world: &mut World) -> Answer {
     set(call, world, &id)
 }
 
-/// What both kinds of attachment can change.
+/// Changes the attributes that both kinds of attachment have: name, description, route publication.
 pub(super) fn set(call: &Call<'_>, world: &mut World, id: &str) -> Answer {
     call.refuse_dry_run()?;
     if let Some(attachment) = world.cen.attachments.get_mut(id) {

@@ -1,10 +1,10 @@
-//! CEN instances, what is attached to them, and whom VPC owners let attach.
+//! CEN instances, the list of their attached VPCs, and the grants by which VPC owners allow an attachment.
 
 use super::{ATTACHED, MADE, PAGE_MAX, own_cen, refusal};
 use crate::cloud::{
     actions::{Answer, Call, done, number, time, vpc},
     page::numbered,
-    wire::Refusal,
+    refusal::Refusal,
     world::World,
     world_cen::{Cen, CenObject, Grant, Stage},
 };
@@ -68,7 +68,7 @@ pub(super) fn grant(call: &Call<'_>, world: &mut World) -> Answer {
     done()
 }
 
-/// What is attached already stays attached.
+/// Removes a grant. An existing attachment stays.
 pub(super) fn revoke(call: &Call<'_>, world: &mut World) -> Answer {
     let grant = named_grant(call, world)?;
     world.cen.grants.remove(&grant);
@@ -113,7 +113,7 @@ pub(super) fn describe_children(call: &Call<'_>, world: &World) -> Answer {
     Ok(numbered(rows, params, PAGE_MAX, call.lose_page)?.under("ChildInstances", "ChildInstance"))
 }
 
-/// No call here makes a routing policy.
+/// Always an empty list, because the lab has no call that creates a routing policy.
 pub(super) fn describe_route_maps(call: &Call<'_>, world: &World) -> Answer {
     own_cen(call, world, call.params.need("CenId")?)?;
     Ok(numbered(Vec::new(), call.params, PAGE_MAX, false)?.under("RouteMaps", "RouteMap"))

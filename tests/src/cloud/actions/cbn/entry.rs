@@ -1,4 +1,4 @@
-//! Routes of transit routers' tables: those that owners write, and in listings those that are learned as well.
+//! Routes in the tables of transit routers: owners add and delete static routes; listings include learned routes too.
 
 use super::{MADE, STYLE, own_table, refusal, settled, table::resource};
 use crate::cloud::{
@@ -6,9 +6,10 @@ use crate::cloud::{
     ids::derived,
     page::tokens,
     params::read_block,
-    wire::Refusal,
+    refusal::Refusal,
+    routes::{Lookup, lookups_of},
     world::World,
-    world_cen::{CenObject, Lookup, Stage, TransitRoute, TransitTable, lookups_of},
+    world_cen::{CenObject, Stage, TransitRoute, TransitTable},
 };
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
@@ -56,7 +57,7 @@ pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
     Ok(json!({ "TransitRouterRouteEntryId": id }))
 }
 
-/// By the route's id, or by table, destination and next hop.
+/// Deletes a static route, named by its id, or by table, destination and next hop.
 pub(super) fn delete(call: &Call<'_>, world: &mut World) -> Answer {
     let params = call.params;
     let (table, id) = if let Some(id) = params.get("TransitRouterRouteEntryId") {
@@ -126,7 +127,7 @@ pub(super) fn list(call: &Call<'_>, world: &World) -> Answer {
     Ok(tokens(rows, params, &STYLE, call.lose_page)?.flat("TransitRouterRouteEntries"))
 }
 
-/// A learned route that another goes before is a candidate to follow it.
+/// Status of a route in the API. A learned route is `Candidate` while another route takes precedence.
 fn status_of(route: &Lookup) -> &'static str {
     if route.stage == Stage::Here && !route.best { "Candidate" } else { route.stage.text(MADE) }
 }

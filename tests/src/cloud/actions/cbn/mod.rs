@@ -1,10 +1,10 @@
 //! Cloud Enterprise Network (cbn 2017-09-12): CEN instances, transit routers, attachments and their routes.
 //!
-//! Everything belongs to the CEN instance's account. The owner of a VPC first lets that account attach it
-//! (GrantInstanceToTransitRouter); a VPC nobody granted does not exist for it. Nothing is associated or learned by
-//! itself. Refusals are those of the API pages of each call; where those are silent: the owner of an attached VPC sees
-//! that attachment in listings, which its own routes name, and nothing else of the transit router; an ungranted VPC is
-//! not found; a connection between regions is listed as seen from the router or region asked for.
+//! Everything belongs to the account of the CEN instance. The owner of a VPC in another account first has to allow the
+//! attachment (GrantInstanceToTransitRouter). Nothing is associated or learned automatically. Refusals are those of the
+//! API page of each call. Where the pages are silent, the lab decides: the owner of an attached VPC sees that
+//! attachment in listings, because its own routes name it, and nothing else of the transit router; a VPC without a
+//! grant is not found; a connection between regions is listed as seen from the requested router or region.
 
 mod attachment;
 mod cen;
@@ -17,24 +17,23 @@ mod view;
 use super::{Answer, Call, Handler};
 use crate::cloud::{
     page::TokenStyle,
-    settle::Change,
-    wire::Refusal,
-    world::World,
+    refusal::Refusal,
+    world::{Change, World},
     world_cen::{Attachment, Cen, CenChange, CenObject, Stage, TransitRouter, TransitTable},
 };
 
-/// `MaxResults` of the ListTransitRouter… calls.
+/// Paging by `MaxResults` of the ListTransitRouter… calls.
 const STYLE: TokenStyle = TokenStyle { size: "MaxResults", size_default: 20, size_max: 100, total: true, echo: true };
 /// Largest page of the numbered listings.
 const PAGE_MAX: usize = 50;
 
-/// Words of CEN instances, transit routers, route tables and routes.
+/// API status values, by stage, of CEN instances, transit routers, route tables and routes.
 const MADE: [&str; 3] = ["Creating", "Active", "Deleting"];
 const ATTACHED: [&str; 3] = ["Attaching", "Attached", "Detaching"];
 const ASSOCIATED: [&str; 3] = ["Associating", "Active", "Dissociating"];
 const PROPAGATED: [&str; 3] = ["Enabling", "Active", "Disabling"];
 
-/// The handler of an action.
+/// The handler of a cbn action; `None` if the lab does not have it.
 pub(super) fn find(action: &str) -> Option<Handler> {
     use Handler::{Read, Write};
     Some(match action {
@@ -79,12 +78,12 @@ pub(super) fn find(action: &str) -> Option<Handler> {
 }
 
 impl Call<'_> {
-    /// Has what a call made come into effect when the pace has passed.
+    /// Schedules a created object to take effect after the pace.
     fn arrives(&self, world: &mut World, object: CenObject) {
         self.later(world, Change::Cen(CenChange::Arrived(object)));
     }
 
-    /// Has what a call removes go when the pace has passed.
+    /// Marks an object as being removed, and schedules its removal after the pace.
     fn goes(&self, world: &mut World, object: CenObject) {
         if let Some(stage) = world.cen.stage_mut(&object) {
             *stage = Stage::Going;
@@ -111,14 +110,14 @@ fn own_router<'a>(call: &Call<'_>, world: &'a World, id: &str) -> Result<&'a Tra
     found.ok_or_else(|| refusal("InvalidTransitRouterId.NotFound", "The specified TransitRouterId is not found."))
 }
 
-/// The router that a call about an attachment names, by id or by CEN instance and region.
+/// The transit router that a call about an attachment names, by id or by CEN instance and region.
 fn named_router(call: &Call<'_>, world: &mut World) -> Result<TransitRouter, Refusal> {
     let router = match (call.params.get("TransitRouterId"), call.params.get("CenId"), call.params.get("RegionId")) {
         (Some(id), _, _) => own_router(call, world, id)?.clone(),
         (None, Some(cen), Some(region)) => {
             own_cen(call, world, cen)?;
             let here = world.cen.routers.values().find(|router| router.cen == cen && router.region == region).cloned();
-            // Where the region has none yet, one is made on the way.
+            // If the region has no transit router yet, the call creates one.
             here.unwrap_or_else(|| router::make(call, world, cen, region))
         }
         _ => return Err(refusal("MissingParam.CenIdOrRegionId", "Either CenId or RegionId must be specified.")),
@@ -144,7 +143,7 @@ fn own_table<'a>(call: &Call<'_>, world: &'a World) -> Result<&'a TransitTable, 
         .ok_or_else(|| refusal("InvalidTransitRouterRouteTableId.NotFound", "TransitRouterRouteTableId is not found."))
 }
 
-/// What is still on its way does not take part in anything.
+/// Refuses the call unless all objects are in effect: one that is being created or removed cannot be used.
 fn settled(stages: &[Stage]) -> Result<(), Refusal> {
     if stages.iter().all(|stage| *stage == Stage::Here) {
         return Ok(());
@@ -153,7 +152,8 @@ fn settled(stages: &[Stage]) -> Result<(), Refusal> {
     Err(refusal("IncorrectStatus.AttachmentOrRouteTable", message))
 }
 
-/// Removes an attachment with `Force`, or when nothing holds it any more.
+/// Removes an attachment if no association, propagation or route uses it any more, or with `Force`. Removes the VPC
+/// routes through it too.
 fn detach(call: &Call<'_>, world: &mut World, id: &str) -> Answer {
     let tables = || world.cen.tables.values();
     let vpc_routes = || world.tables.values().flat_map(|table| &table.entries).flat_map(|entry| &entry.hops);

@@ -1,16 +1,16 @@
-//! Connections between the transit routers of two regions, one object that both ends know by one id.
+//! Connections between the transit routers of two regions. A connection is one object with one id for both ends.
 
 use super::{ATTACHED, STYLE, attachment::set, detach, named_router, own_attachment, refusal};
 use crate::cloud::{
     actions::{Answer, Call, number, time_minutes},
     page::tokens,
-    wire::Refusal,
+    refusal::Refusal,
     world::World,
     world_cen::{Attached, Attachment, CenObject, Stage, TransitRouter},
 };
 use serde_json::{Value, json};
 
-/// Mbit/s of a connection that is paid by traffic and was given no bandwidth.
+/// Default bandwidth in Mbit/s of a connection that is paid by traffic.
 const BANDWIDTH_DEFAULT: u32 = 1024;
 
 pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
@@ -35,7 +35,7 @@ pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
     let bandwidth = match (bandwidth_type.as_str(), given) {
         (_, Some(0)) => return Err(refusal("IllegalParam.Bandwidth", "Bandwidth is illegal.")),
         ("DataTransfer", given) => given.unwrap_or(BANDWIDTH_DEFAULT),
-        // No call here makes a bandwidth package.
+        // The lab has no call that creates a bandwidth package.
         ("BandwidthPackage", None) => {
             return Err(refusal("MissingParam.Bandwidth", "The parameter Bandwidth is mandatory."));
         }

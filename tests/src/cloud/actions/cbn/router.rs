@@ -20,7 +20,7 @@ pub(super) fn create(call: &Call<'_>, world: &mut World) -> Answer {
     Ok(json!({ "TransitRouterId": make(call, world, &cen, &region).id }))
 }
 
-/// Makes a router with its system table.
+/// Creates a transit router with its system table.
 pub(super) fn make(call: &Call<'_>, world: &mut World, cen: &str, region: &str) -> TransitRouter {
     let router = TransitRouter {
         id: world.make.id("tr-", region),

@@ -1,10 +1,11 @@
-//! Route tables of transit routers: whose packets are looked up in them, and whose routes they learn.
+//! Route tables of transit routers, with their associations (attachments whose packets are looked up in the table) and
+//! propagations (attachments whose routes it learns).
 
 use super::{ASSOCIATED, MADE, PROPAGATED, STYLE, own_attachment, own_router, own_table, refusal, settled};
 use crate::cloud::{
     actions::{Answer, Call, done, time_minutes},
     page::tokens,
-    wire::Refusal,
+    refusal::Refusal,
     world::World,
     world_cen::{Attached, CenObject, Stage, TransitTable},
 };
@@ -88,7 +89,7 @@ fn kind(table: &TransitTable) -> &'static str {
     if table.system { "System" } else { "Custom" }
 }
 
-/// Table and attachment of a call, both in effect and at the same transit router.
+/// Ids of the table and attachment of a call. Refuses unless both are in effect and at the same transit router.
 fn pair(call: &Call<'_>, world: &World) -> Result<(String, String), Refusal> {
     let (table, attachment) = (own_table(call, world)?, own_attachment(call, world)?);
     settled(&[table.stage, attachment.stage])?;
@@ -196,7 +197,7 @@ fn rows(
         .collect()
 }
 
-/// What is at the other end of an attachment, seen from a transit router: its type and id.
+/// Type and id of the resource at the other end of an attachment, seen from a transit router.
 pub(super) fn resource(world: &World, router: &str, attachment: &str) -> (&'static str, String) {
     let Some(attachment) = world.cen.attachments.get(attachment) else { return ("", String::new()) };
     match &attachment.to {

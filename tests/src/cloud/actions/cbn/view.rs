@@ -1,15 +1,16 @@
-//! What a region of a CEN instance knows of routes, and what a VPC lends it.
+//! The routes that a region of a CEN instance has, and the routes that a VPC can publish to it.
 //!
-//! A region's routes are those in effect in its transit router's system table. A VPC's system routes are lent by
-//! themselves and its custom ones are not; routes that lead to a transit router cannot be.
+//! A region's routes are those in effect in the system table of its transit router. The vSwitch routes of a VPC's
+//! system table are published automatically; its other routes are not. Routes that the VPC has from a transit router
+//! cannot be published and are not listed.
 
 use super::{PAGE_MAX, own_cen, refusal};
 use crate::cloud::{
-    actions::{Answer, Call, entries_of},
+    actions::{Answer, Call},
     page::numbered,
-    wire::Refusal,
+    refusal::Refusal,
+    routes::{Lookup, entries_of, lookups_of},
     world::{Origin, World},
-    world_cen::{Lookup, lookups_of},
 };
 use serde_json::json;
 

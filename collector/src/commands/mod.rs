@@ -1,0 +1,340 @@
+//! The commands, and what each does with its result. [`Exit`] defines the exit codes.
+
+pub(crate) mod args;
+pub(crate) mod audit;
+mod bundle;
+mod client;
+mod complaint;
+mod enroll;
+mod offline;
+mod policy;
+mod snapshot;
+
+pub use args::Exit;
+
+use crate::{
+    data_dir::DataDir,
+    render,
+    server::{self, VerifyRequest},
+    settings::{self, Settings},
+    store::Store,
+};
+use args::{Output, Place, ours, usage};
+use clap::{Args, Parser, Subcommand};
+use enroll::{EnrollError, Enrolled, Enrolment};
+use pingtong_evidence::{AccountId, AgentId, Cidr, InstanceId};
+use pingtong_verdict::{Question, State, Verdict, catalogue, diagnose_in, explain};
+use std::{
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+};
+
+/// Extra milliseconds for agents if one of them also sends a load: ten seconds, the time-outs of its steps, and
+/// transit.
+const LOAD_TAKES_MS_MAX: u64 = 15_000;
+
+/// Shows two account owners whether their VPCs are really connected, and when not, what is at fault and how to fix it.
+#[derive(Debug, Parser)]
+#[command(name = "pingtong", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Form of the log on standard error. 标准错误上日志的形式。
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people. 供人阅读。
+    Text,
+    /// One object per line. 每行一个 JSON 对象。
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the collector: take reports, keep them, watch every pair. 运行 collector：接收上报、保存、持续观察每一对主机。
+    Serve(Place),
+    /// Make a credential for one agent and write its agent.toml. 为一个 agent 生成凭证并写出 agent.toml。
+    Enroll(EnrollArgs),
+    /// List the enrolled agents, and when each was last seen. 列出已登记的 agent 及最近一次出现的时间。
+    Agents(AgentsArgs),
+    /// Ask every agent for fresh evidence now, and give a verdict for each pair. 立即向所有 agent 索取新证据，并对每一对主机给出结论。
+    Verify(VerifyArgs),
+    /// Give the verdict that follows from kept evidence, without a network. 根据保存的证据给出结论，不需要网络。
+    Diagnose(DiagnoseArgs),
+    /// Decide every expectation and forbid of the settings for whole sets of hosts, from configuration alone. 仅凭配置，对整组主机判定配置文件中的每个期望和禁止项。
+    Audit(audit::AuditArgs),
+    /// Show the way of one flow through the configuration, stage by stage, there and back. 逐段显示一条流在配置中的去程与回程。
+    Path(audit::PathArgs),
+    /// Read an account's configuration, or import or redact what was saved, without a collector. 读取账号配置，或导入、脱敏已保存的内容，不需要收集端。
+    Snapshot(Box<snapshot::SnapshotArgs>),
+    /// Print a RAM policy to paste into the console, the least that a role needs. 打印可粘贴到控制台的最小权限 RAM 策略。
+    Policy(policy::PolicyArgs),
+    /// Say what a cause code means and what to do about it. 说明一个原因码的含义和处理办法。
+    Explain(ExplainArgs),
+}
+
+#[derive(Debug, Args)]
+struct EnrollArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Name of the agent, such as A.ecs1. agent 的名字，例如 A.ecs1。
+    #[arg(long, value_parser = AgentId::parse)]
+    name: AgentId,
+    /// Account that it speaks for. 它所代表的账号。
+    #[arg(long, value_parser = AccountId::parse)]
+    account: AccountId,
+    /// Instance that it will run on. 它将运行在哪个实例上。
+    #[arg(long, value_parser = InstanceId::parse)]
+    instance: Option<InstanceId>,
+    /// Addresses that it may probe; the far ends of its expectations when left out. 允许它探测的地址；缺省为各期望的对端。
+    #[arg(long, value_name = "CIDR", value_parser = Cidr::parse)]
+    allow: Vec<Cidr>,
+    /// OpenAPI endpoint for all products, instead of the region's VPC endpoints. 所有产品共用的 OpenAPI 端点，代替各地域的 VPC 端点。
+    #[arg(long, value_name = "URL")]
+    cloud_endpoint: Option<String>,
+    /// Metadata service, instead of http://100.100.100.200. 元数据服务地址，代替 http://100.100.100.200。
+    #[arg(long, value_name = "URL")]
+    metadata: Option<String>,
+    /// Where the agent keeps reports while the collector is away. collector 不可达时 agent 保存上报的目录。
+    #[arg(long, value_name = "DIR")]
+    spool: Option<PathBuf>,
+    /// File to write, with mode 0600. 要写出的文件，权限 0600。
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct AgentsArgs {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct VerifyArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Only this pair, or the pairs of this link. 只看这一对主机，或这条链路上的各对主机。
+    #[arg(long, value_name = "ID")]
+    pair: Option<String>,
+    /// Seconds to wait for agents that do not answer. 等待无响应 agent 的秒数。
+    #[arg(long, value_name = "SECONDS", default_value_t = 15.0, value_parser = parse_wait)]
+    wait: f64,
+    /// Also load the path of this one pair: takes bandwidth from others, both ways. The link's load_mbit and the agent's load_mbit_max must permit it. 同时对这一对主机做带宽压测，往返方向都会占用带宽；须链路配置 load_mbit 且 agent 配置 load_mbit_max 允许。
+    #[arg(long, requires = "pair")]
+    load: bool,
+    /// Keep the evidence, so that "pingtong diagnose FILE" gives the same verdicts again. 保存证据，使 “pingtong diagnose FILE” 得到同样的结论。
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct DiagnoseArgs {
+    /// File with evidence as written by "verify --save", a directory of such files, or - for standard input. “verify --save” 写出的证据文件、此类文件的目录，或 - 表示标准输入。
+    #[arg(value_name = "FILE|DIR|-", required_unless_present = "snapshot")]
+    bundle: Option<PathBuf>,
+    /// Instead: a snapshot as written by "pingtong snapshot"; may be repeated. What it predicts for every expectation of --config. 改为使用“pingtong snapshot”写出的快照，可重复；给出对 --config 中每个期望的推断。
+    #[arg(long, value_name = "FILE", conflicts_with = "bundle")]
+    snapshot: Vec<PathBuf>,
+    /// With --snapshot: settings file with the links and expectations. 与 --snapshot 同用：含链路和期望的配置文件。
+    #[arg(long, default_value = "collector.toml", value_name = "FILE")]
+    config: PathBuf,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+struct ExplainArgs {
+    /// Code, such as route-missing. 原因码，例如 route-missing。
+    #[arg(group = "what")]
+    code: Option<String>,
+    /// List every code with its title. 列出全部原因码及标题。
+    #[arg(long, group = "what")]
+    list: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Runs the command and writes its results to standard output.
+///
+/// # Errors
+/// If the command could not do its job; the exit code says whether the user or the program is at fault.
+pub async fn run(cli: Cli) -> Result<Exit, (Exit, anyhow::Error)> {
+    match cli.command {
+        Command::Serve(place) => {
+            let settings = load(&place.config)?;
+            server::serve(settings, &place.data).await.map_err(|error| match error {
+                server::ServeError::Service(_) | server::ServeError::Grants(_) => usage(error),
+                _ => ours(error),
+            })?;
+            Ok(Exit::Fine)
+        }
+        Command::Enroll(args) => enroll_agent(args),
+        Command::Agents(args) => list_agents(&args),
+        Command::Verify(args) => verify(args).await,
+        Command::Diagnose(args) => {
+            let questions = if let Some(bundle) = &args.bundle {
+                bundle::read(bundle).map_err(usage)?
+            } else {
+                let links = load(&args.config)?.links;
+                let snapshots = bundle::read_snapshots(&args.snapshot).map_err(usage)?;
+                offline::questions(&links, &snapshots).map_err(usage)?
+            };
+            Ok(show(&questions, &args.output))
+        }
+        Command::Audit(args) => audit::audit(&args),
+        Command::Path(args) => audit::path(&args),
+        Command::Snapshot(args) => snapshot::run(&args).await,
+        Command::Policy(args) => policy::run(&args),
+        Command::Explain(args) => explain_code(&args),
+    }
+}
+
+fn enroll_agent(args: EnrollArgs) -> Result<Exit, (Exit, anyhow::Error)> {
+    let settings = load(&args.place.config)?;
+    let (name, out) = (args.name.clone(), args.out.clone());
+    let wanted = Enrolment {
+        name: args.name,
+        account: args.account,
+        instance: args.instance,
+        allow: args.allow,
+        cloud_endpoint: args.cloud_endpoint,
+        metadata: args.metadata,
+        spool: args.spool,
+        out: args.out,
+    };
+    let enrolled = enroll::enroll(&settings, &args.place.data, &wanted).map_err(|error| match error {
+        EnrollError::Service(_) | EnrollError::Account { .. } | EnrollError::Out { .. } => usage(error),
+        EnrollError::DataDir(_) | EnrollError::Store(_) | EnrollError::Random(_) => ours(error),
+    })?;
+    let Enrolled { unknown, replaced, allow } = enrolled;
+    render::enrolled(&name, &out, replaced, &allow, &unknown, args.output.json, args.output.language());
+    Ok(Exit::Fine)
+}
+
+/// Reads the store directly, so that it works with and without a running server.
+fn list_agents(args: &AgentsArgs) -> Result<Exit, (Exit, anyhow::Error)> {
+    load(&args.place.config)?;
+    let dir = DataDir::existing(&args.place.data).map_err(usage)?;
+    let agents = Store::open(&dir.store_path()).and_then(|store| store.agents()).map_err(ours)?;
+    render::agents(&agents, args.output.json, args.output.language());
+    Ok(Exit::Fine)
+}
+
+async fn verify(args: VerifyArgs) -> Result<Exit, (Exit, anyhow::Error)> {
+    let settings = load(&args.place.config)?;
+    let dir = DataDir::existing(&args.place.data).map_err(usage)?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "parse_wait bounds it to 0..=120")]
+    let mut wait_ms = (args.wait * 1000.0) as u64;
+    if args.load {
+        wait_ms += LOAD_TAKES_MS_MAX;
+        render::loading(args.output.language());
+    }
+    let request = VerifyRequest { pair: args.pair, wait_ms, load: args.load };
+    if std::io::stderr().is_terminal() {
+        render::asking(args.wait, args.output.language());
+    }
+    let questions = client::ask(&settings, &dir, &request).await.map_err(|error| match error {
+        client::ClientError::Broken { .. } | client::ClientError::Failed { .. } => ours(error),
+        _ => usage(error),
+    })?;
+    if let Some(file) = &args.save {
+        bundle::write(file, &questions).map_err(usage)?;
+    }
+    Ok(show(&questions, &args.output))
+}
+
+fn show(questions: &[Question], output: &Output) -> Exit {
+    let style = output.style();
+    let verdicts: Vec<Verdict> = questions.iter().map(|question| diagnose_in(question, style.lang)).collect();
+    render::verdicts(&verdicts, output.json, style);
+    exit_of(&verdicts)
+}
+
+/// The worst state decides: broken or degraded, then undecided, then healthy. No verdict at all counts as undecided.
+fn exit_of(verdicts: &[Verdict]) -> Exit {
+    let any = |wanted: &[State]| verdicts.iter().any(|verdict| wanted.contains(&verdict.state));
+    if any(&[State::Broken, State::Degraded]) {
+        Exit::Bad
+    } else if verdicts.is_empty() || any(&[State::Undecided]) {
+        Exit::Undecided
+    } else {
+        Exit::Fine
+    }
+}
+
+fn explain_code(args: &ExplainArgs) -> Result<Exit, (Exit, anyhow::Error)> {
+    let lang = args.output.language();
+    let Some(code) = &args.code else {
+        render::catalogue(catalogue(), args.output.json, lang);
+        return Ok(Exit::Fine);
+    };
+    let Some(doc) = explain(code) else {
+        let near: Vec<&str> =
+            catalogue().iter().map(|doc| doc.code.as_str()).filter(|known| alike(known, code)).collect();
+        let hint = if near.is_empty() {
+            "\"pingtong explain --list\" shows all".to_owned()
+        } else {
+            format!("did you mean {}?", near.join(", "))
+        };
+        return Err((Exit::Usage, anyhow::anyhow!("no cause has the code \"{code}\"; {hint}")));
+    };
+    render::cause_doc(doc, args.output.json, lang);
+    Ok(Exit::Fine)
+}
+
+/// Whether both codes share a word of at least three letters, or one contains the other.
+fn alike(known: &str, given: &str) -> bool {
+    let given = given.to_lowercase();
+    known.contains(&given)
+        || given.contains(known)
+        || given.split('-').any(|word| word.len() > 2 && known.split('-').any(|own| own == word))
+}
+
+fn load(config: &Path) -> Result<Settings, (Exit, anyhow::Error)> {
+    Settings::load(config).map_err(usage)
+}
+
+fn parse_wait(text: &str) -> Result<f64, String> {
+    let wait: f64 = text.parse().map_err(|_| "accepted: seconds from 0 to 120".to_owned())?;
+    if (0.0..=120.0).contains(&wait) { Ok(wait) } else { Err("accepted: seconds from 0 to 120".to_owned()) }
+}
+
+/// Prints on standard error why the command could not do its job.
+pub fn complain(error: &anyhow::Error) {
+    render::complaint(&complaint::headline(error, settings::lang_of_environment()), error);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_help_of_every_command_is_as_agreed() {
+        let mut command = Cli::command().term_width(100);
+        command.build();
+        let mut text = command.render_help().to_string();
+        for sub in command.get_subcommands_mut() {
+            text = format!("{text}\n=== {}\n{}", sub.get_name(), sub.clone().term_width(100).render_help());
+        }
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_mistyped_code_finds_its_neighbours() {
+        assert!(alike("route-missing", "route"));
+        assert!(alike("sg-ingress-missing", "SG-Ingress"));
+        assert!(!alike("loss-in-fabric", "nonsense"));
+    }
+}

@@ -1,0 +1,242 @@
+//! Builds the verdict engine's question from stored evidence. Decides what belongs to a pair, nothing else.
+
+use crate::{
+    plan::{budget::Allotment, roster::Roster},
+    store::{Evidence, Store, StoreError},
+};
+use pingtong_evidence::{
+    AccountId, AgentId, Direction, Link, LinkId, LinkSide, Pair, PairId, ProbeRound, RegionId, RoundKey, Side,
+    Snapshot, Timestamp, VpcId, WhyUnknown,
+};
+use pingtong_verdict::{Probing, Question};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// Maximum number of other pairs given as context; more would add size, not insight.
+const PEERS_MAX: usize = 16;
+/// Maximum number of earlier snapshots of one account and region that are checked for changes within the settling time.
+const EARLIER_MAX: u32 = 16;
+/// Snapshots of one account and region within this time count as taken at the same moment, so that the more complete
+/// one may be preferred.
+const SAME_TIME: Duration = Duration::from_secs(90);
+
+/// Builds the question about one pair.
+pub(crate) fn about(
+    pair: &Pair,
+    roster: &Roster,
+    evidence: &Evidence,
+    silent: &[AgentId],
+    asked_at: Timestamp,
+    settle_ms: u64,
+) -> Question {
+    let mut peers = roster.peers_of(pair);
+    peers.truncate(PEERS_MAX);
+    let pair_ids: BTreeSet<&PairId> = peers.iter().chain([pair]).map(|pair| &pair.id).collect();
+    let probes: Vec<_> = evidence.probes.iter().filter(|round| pair_ids.contains(&round.pair)).cloned().collect();
+    let earlier = evidence.earlier.iter().filter(|round| pair_ids.contains(&round.pair)).cloned().collect();
+    let keys: BTreeSet<&RoundKey> = probes.iter().map(|round| &round.key).collect();
+    let arrivals = evidence.arrivals.iter().filter(|part| keys.contains(&part.key)).cloned().collect();
+    let agents: BTreeSet<&AgentId> = peers
+        .iter()
+        .chain([pair])
+        .flat_map(|pair| Side::BOTH.map(|side| pair.endpoint(side).agent.as_ref()))
+        .flatten()
+        .collect();
+    let own: BTreeSet<&AgentId> =
+        Side::BOTH.into_iter().filter_map(|side| pair.endpoint(side).agent.as_ref()).collect();
+    let accounts = Side::BOTH.map(|side| &pair.link.side(side).account);
+    Question {
+        hosts: evidence.hosts.iter().filter(|facts| agents.contains(&facts.agent)).cloned().collect(),
+        snapshots: evidence
+            .snapshots
+            .iter()
+            .filter(|snapshot| accounts.contains(&&snapshot.account))
+            .cloned()
+            .collect(),
+        probing: evidence.probing,
+        silent: silent.iter().filter(|agent| own.contains(agent)).cloned().collect(),
+        healths: evidence.healths.iter().filter(|health| agents.contains(&health.agent)).cloned().collect(),
+        pair: pair.clone(),
+        elsewhere: roster.elsewhere_than(pair).into_iter().take(PEERS_MAX).collect(),
+        earlier,
+        peers,
+        probes,
+        arrivals,
+        asked_at,
+        settle_ms,
+    }
+}
+
+/// Records how much of a link the probes of all its pairs used.
+pub(crate) fn measure(link: &LinkId, roster: &Roster, allotment: &Allotment, evidence: &mut Evidence) {
+    let Some(budget) = allotment.budgets.get(link) else { return };
+    let pairs = roster.pairs.values().filter(|pair| pair.link.id == *link);
+    evidence.probing = Some(Probing::new(*budget, pairs, &evidence.probes));
+}
+
+/// Whether a request's probes used more of a link than they may, by the bandwidth that is known now, and partly
+/// answered rounds lost some. Such losses decide nothing; another request within the budget does.
+pub(crate) fn is_overloaded(evidence: &Evidence, bandwidth: u64) -> bool {
+    let lost = |round: &ProbeRound| {
+        let answered = round.replied.union(&round.late);
+        !answered.is_empty() && round.sent.missing_from(&answered) > 0
+    };
+    let too_much = |probing: &Probing| Direction::BOTH.iter().any(|direction| probing.exceeds(*direction, bandwidth));
+    evidence.probing.as_ref().is_some_and(too_much) && evidence.probes.iter().any(lost)
+}
+
+/// Adds the newest snapshot that an operator handed over, for each account and region of the link that nothing else
+/// read for this question. The verdict reports its age.
+pub(crate) fn add_handed_over(store: &Store, link: &Link, evidence: &mut Evidence) -> Result<(), StoreError> {
+    for side in Side::BOTH.map(|side| link.side(side)) {
+        if !evidence.snapshots.iter().any(|snapshot| is_at(snapshot, side)) {
+            evidence.snapshots.extend(store.handed_over(&side.account, &side.region)?);
+        }
+    }
+    Ok(())
+}
+
+/// Keeps one snapshot of each account and region of the link: the agents there and the collector itself may each have
+/// taken one. The snapshot of more of the link's VPCs is preferred, then the one with fewer unknowns, then the newer
+/// one.
+pub(crate) fn choose(link: &Link, evidence: &mut Evidence) {
+    let mut chosen: BTreeMap<(AccountId, RegionId), Snapshot> = BTreeMap::new();
+    let newest = newest_of_places(&evidence.snapshots);
+    for snapshot in std::mem::take(&mut evidence.snapshots) {
+        let place = (snapshot.account.clone(), snapshot.region.clone());
+        let too_old = newest.get(&place).is_some_and(|newest| newest.since(snapshot.taken_at) > SAME_TIME);
+        if too_old || !Side::BOTH.iter().any(|&side| is_at(&snapshot, link.side(side))) {
+            continue;
+        }
+        if chosen.get(&place).is_none_or(|other| rank(link, other) < rank(link, &snapshot)) {
+            chosen.insert(place, snapshot);
+        }
+    }
+    evidence.snapshots = chosen.into_values().collect();
+}
+
+fn newest_of_places(snapshots: &[Snapshot]) -> BTreeMap<(AccountId, RegionId), Timestamp> {
+    let mut newest = BTreeMap::new();
+    for snapshot in snapshots {
+        let at = newest.entry((snapshot.account.clone(), snapshot.region.clone())).or_insert(snapshot.taken_at);
+        *at = snapshot.taken_at.max(*at);
+    }
+    newest
+}
+
+fn is_at(snapshot: &Snapshot, side: &LinkSide) -> bool {
+    snapshot.account == side.account && snapshot.region == side.region
+}
+
+/// Sort key of a snapshot: the greater, the better.
+fn rank(link: &Link, snapshot: &Snapshot) -> (usize, Reverse<usize>, Timestamp, Timestamp, usize) {
+    let vpcs = vpcs_of(snapshot);
+    let covered = Side::BOTH
+        .map(|side| link.side(side))
+        .into_iter()
+        .filter(|side| is_at(snapshot, side) && vpcs.contains(&side.vpc));
+    // Each failed call below whole lists (one table's entries, one group's rules) is a gap of its own. A list that no
+    // route led to was not asked for, so it does not count as missing.
+    let unread = snapshot.unknown_lists().filter(|why| **why != WhyUnknown::NotAsked);
+    let unknowns = unread.count() + snapshot.gaps.len();
+    (covered.count(), Reverse(unknowns), snapshot.taken_at, snapshot.finished_at, snapshot.sources.len())
+}
+
+/// Whether two snapshots of one account and region cover the same VPCs: agents of one account read the VPCs that they
+/// belong to.
+pub(crate) fn same_vpcs(one: &Snapshot, other: &Snapshot) -> bool {
+    vpcs_of(one) == vpcs_of(other)
+}
+
+fn vpcs_of(snapshot: &Snapshot) -> BTreeSet<&VpcId> {
+    snapshot.vpcs.known().into_iter().flatten().map(|vpc| &vpc.id).collect()
+}
+
+/// Adds the earlier snapshots that show whether something changed within the settling time: those within it, and for
+/// each account and region the last one before it. Snapshots of other VPCs there say nothing about a change.
+pub(crate) fn add_history(
+    store: &Store,
+    evidence: &mut Evidence,
+    asked_at: Timestamp,
+    settle_ms: u64,
+) -> Result<(), StoreError> {
+    if settle_ms == 0 {
+        return Ok(());
+    }
+    let since = asked_at.as_millis().saturating_sub(i64::try_from(settle_ms).unwrap_or(i64::MAX));
+    let mut earlier = vec![];
+    for chosen in &evidence.snapshots {
+        let before = Timestamp::from_millis(chosen.taken_at.as_millis().saturating_sub(1));
+        for snapshot in store.snapshots_before(&chosen.account, &chosen.region, before, EARLIER_MAX)? {
+            if !same_vpcs(&snapshot, chosen) {
+                continue;
+            }
+            let before_settling = snapshot.taken_at.as_millis() < since;
+            earlier.push(snapshot);
+            if before_settling {
+                break;
+            }
+        }
+    }
+    evidence.snapshots.extend(earlier);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pingtong_evidence::{Gap, Known, LinkKind, Vpc};
+    use serde_json::json;
+
+    fn link() -> Link {
+        let side = |account: &str, region: &str, vpc: &str| -> LinkSide {
+            serde_json::from_value(json!({"account": account, "region": region, "vpc": vpc})).unwrap()
+        };
+        let (initiator, acceptor) = (side("1", "r", "vpc-a"), side("2", "r", "vpc-b"));
+        Link { id: LinkId::parse("p").unwrap(), kind: LinkKind::RouterInterface, initiator, acceptor }
+    }
+
+    /// A snapshot of account 1 whose only known list holds this VPC.
+    fn reading(taken_s: i64, vpc: &str, gaps: usize) -> Snapshot {
+        let at = Timestamp::from_millis(taken_s * 1000);
+        let (account, region) = (AccountId::parse("1").unwrap(), RegionId::parse("r").unwrap());
+        let mut snapshot = Snapshot::unread(account.clone(), region.clone(), at);
+        let vpc: Vpc = serde_json::from_value(json!({
+            "id": vpc, "cidr": "10.0.0.0/8", "router": "vrt-a", "status": "available", "provenance": 0
+        }))
+        .unwrap();
+        snapshot.vpcs = Known::Known(vec![vpc]);
+        let gap =
+            Gap { account, region, action: "vpc:DescribeX".to_owned(), object: None, why: WhyUnknown::NotAsked, at };
+        snapshot.gaps = vec![gap; gaps];
+        snapshot
+    }
+
+    fn chosen(readings: &[Snapshot]) -> Vec<(i64, usize)> {
+        let mut evidence = Evidence { snapshots: readings.to_vec(), ..Evidence::default() };
+        choose(&link(), &mut evidence);
+        evidence.snapshots.iter().map(|snapshot| (snapshot.taken_at.as_millis() / 1000, snapshot.gaps.len())).collect()
+    }
+
+    #[test]
+    fn of_two_readings_of_the_same_moment_the_one_that_tells_more_counts() {
+        assert_eq!(chosen(&[reading(100, "vpc-a", 0), reading(101, "vpc-a", 2)]), [(100, 0)]);
+        assert_eq!(chosen(&[reading(101, "vpc-a", 0), reading(100, "vpc-a", 0)]), [(101, 0)]);
+        assert_eq!(chosen(&[reading(100, "vpc-a", 2), reading(101, "vpc-other", 0)]), [(100, 2)]);
+    }
+
+    #[test]
+    fn an_older_reading_is_not_preferred_for_what_it_told_then() {
+        assert_eq!(chosen(&[reading(100, "vpc-a", 0), reading(191, "vpc-a", 2)]), [(191, 2)]);
+    }
+
+    #[test]
+    fn readings_of_other_places_are_left_out() {
+        let mut elsewhere = reading(100, "vpc-a", 0);
+        elsewhere.region = RegionId::parse("s").unwrap();
+        assert_eq!(chosen(&[elsewhere]), []);
+    }
+}

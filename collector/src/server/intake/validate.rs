@@ -1,0 +1,261 @@
+//! Decides whether an agent may report what it reports. Pure.
+//!
+//! Rules. 1. An agent reports only for itself and for its credential's account. 2. A probe round belongs to a pair of
+//! the roster. The agent is one end of the pair, and the round's target is the other end. 3. An arrival belongs to a
+//! round of an agent that shares a pair with the observer. 4. No set of probes is larger than what was sent. A
+//! rejection is permanent: there is no report that merely came too early, since the plans are made here.
+
+use crate::{plan::roster::Roster, settings::ExpectedLink, store::Incoming};
+use pingtong_evidence::{
+    AccountId, AgentId, ArrivalRound, LinkId, ProbeRound, Rejected, Report, ReportBody, ReportId, SCHEMA, SequenceSet,
+    Side, Snapshot,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Maximum number of reports in one request.
+const REPORTS_MAX: usize = 10_000;
+
+/// A batch whose reports are not parsed yet: an unreadable report must not spoil the others.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RawBatch {
+    schema: u32,
+    agent: AgentId,
+    account: AccountId,
+    reports: Vec<Value>,
+}
+
+/// The accepted and the rejected reports of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Sorted {
+    pub(crate) accepted: Vec<Incoming>,
+    pub(crate) rejected: Vec<Rejected>,
+}
+
+/// Sorts the reports of a batch; an error rejects the batch as a whole.
+pub(crate) fn sort(batch: RawBatch, agent: &AgentId, account: &AccountId, roster: &Roster) -> Result<Sorted, String> {
+    if batch.schema != SCHEMA {
+        return Err(format!(
+            "reports of schema {} are not understood, only {SCHEMA}; install a matching agent",
+            batch.schema
+        ));
+    }
+    if &batch.agent != agent {
+        return Err(format!("the batch is signed as \"{}\" but the credential is \"{agent}\"'s", batch.agent));
+    }
+    if &batch.account != account {
+        return Err(format!(
+            "the batch speaks for account {} but \"{agent}\" was enrolled for {account}; enroll it for its own account",
+            batch.account
+        ));
+    }
+    if batch.reports.len() > REPORTS_MAX {
+        return Err(format!("{} reports in one batch; at most {REPORTS_MAX} are taken", batch.reports.len()));
+    }
+    let mut sorted = Sorted::default();
+    for value in batch.reports {
+        let id = value.get("id").and_then(Value::as_str).and_then(|id| ReportId::parse(id).ok());
+        let Some(id) = id else { return Err("a report has no usable id".to_owned()) };
+        let checked = serde_json::from_value::<Report>(value)
+            .map_err(|error| format!("cannot be read: {error}"))
+            .and_then(|report| link_of(&report.body, agent, account, roster).map(|link| Incoming { report, link }));
+        match checked {
+            Ok(incoming) => sorted.accepted.push(incoming),
+            Err(why) => sorted.rejected.push(Rejected { id, why }),
+        }
+    }
+    Ok(sorted)
+}
+
+/// The link that a report belongs to, if it belongs to one; an error rejects the report.
+fn link_of(body: &ReportBody, agent: &AgentId, account: &AccountId, roster: &Roster) -> Result<Option<LinkId>, String> {
+    match body {
+        ReportBody::Probe(round) => probe_link(round, agent, roster).map(Some),
+        ReportBody::Arrival(part) => arrival_shares_pair(part, agent, roster).map(|()| None),
+        ReportBody::Host(facts) if &facts.agent != agent => {
+            Err(format!("host facts of \"{}\", not of its own", facts.agent))
+        }
+        ReportBody::Host(facts) => right_schema(facts.schema).map(|()| None),
+        ReportBody::Snapshot(snapshot) if &snapshot.account != account => {
+            Err(format!("a snapshot of account {}, but the credential is for {account}", snapshot.account))
+        }
+        ReportBody::Snapshot(snapshot) => sound(snapshot).map(|()| None),
+        ReportBody::Health(_) => Ok(None),
+    }
+}
+
+/// Whether a snapshot that an operator hands over may be stored: its account must be on a link.
+pub(crate) fn handed_over(snapshot: &Snapshot, links: &[ExpectedLink]) -> Result<(), String> {
+    sound(snapshot)?;
+    let sides = || links.iter().flat_map(|expected| Side::BOTH.map(|side| expected.link.side(side)));
+    if sides().any(|side| side.account == snapshot.account) {
+        return Ok(());
+    }
+    let known: BTreeSet<&str> = sides().map(|side| side.account.as_str()).collect();
+    let known: Vec<&str> = known.into_iter().collect();
+    Err(format!("account {} is on no link of the settings; accepted: {}", snapshot.account, known.join(", ")))
+}
+
+fn sound(snapshot: &Snapshot) -> Result<(), String> {
+    right_schema(snapshot.schema)?;
+    if snapshot.taken_at > snapshot.finished_at {
+        return Err("the snapshot ends before it starts".to_owned());
+    }
+    Ok(())
+}
+
+fn right_schema(schema: u32) -> Result<(), String> {
+    if schema == SCHEMA { Ok(()) } else { Err(format!("schema {schema} is not understood, only {SCHEMA}")) }
+}
+
+fn probe_link(round: &ProbeRound, agent: &AgentId, roster: &Roster) -> Result<LinkId, String> {
+    if &round.key.agent != agent {
+        return Err(format!("a round of \"{}\", not of its own", round.key.agent));
+    }
+    let pair = roster.pairs.get(&round.pair).ok_or_else(|| format!("no pair \"{}\" is in the plan", round.pair))?;
+    let own = Side::BOTH.into_iter().find(|&side| pair.endpoint(side).agent.as_ref() == Some(agent));
+    let own = own.ok_or_else(|| format!("the agent is no end of pair \"{}\"", round.pair))?;
+    let peer = pair.endpoint(own.opposite());
+    if peer.address != round.target || round.protocol != pair.protocol {
+        return Err(format!("the round went to {} by {}, the pair is another", round.target, round.protocol));
+    }
+    if round.started_at > round.ended_at {
+        return Err("the round ends before it starts".to_owned());
+    }
+    let within = |set: &SequenceSet, all: &SequenceSet| set.missing_from(all) == 0;
+    let planned = SequenceSet::first(round.planned);
+    if !within(&round.sent, &planned) || !within(&round.replied, &round.sent) || !within(&round.late, &round.sent) {
+        return Err("probes are answered that were not sent, or sent that were not planned".to_owned());
+    }
+    match (&round.ports, pair.port) {
+        (Some(ports), Some(port)) if ports.port == port => {
+            if !within(&ports.closed, &round.replied) || !within(&ports.resent, &round.sent) {
+                return Err("probes are refused or resent that were not sent".to_owned());
+            }
+            if ports.source_ports.len() > usize::try_from(round.planned).unwrap_or(usize::MAX) {
+                return Err("there are more source ports than probes".to_owned());
+            }
+        }
+        (None, None) => {}
+        _ => return Err("the round's port is not the pair's".to_owned()),
+    }
+    Ok(pair.link.id.clone())
+}
+
+fn arrival_shares_pair(part: &ArrivalRound, agent: &AgentId, roster: &Roster) -> Result<(), String> {
+    if &part.observer != agent {
+        return Err(format!("arrivals seen by \"{}\", not by itself", part.observer));
+    }
+    let shared = roster.pairs.values().any(|pair| {
+        Side::BOTH.into_iter().any(|side| {
+            pair.endpoint(side).agent.as_ref() == Some(agent)
+                && pair.endpoint(side.opposite()).agent.as_ref() == Some(&part.key.agent)
+        })
+    });
+    if shared { Ok(()) } else { Err(format!("no pair joins the observer and \"{}\"", part.key.agent)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pingtong_evidence::{Pair, PairId};
+    use serde_json::json;
+
+    fn roster() -> Roster {
+        let pair: Pair = serde_json::from_value(json!({
+            "id": "p1/x", "link": {"id": "p1", "kind": "router-interface",
+                "initiator": {"account": "1", "region": "r", "vpc": "vpc-a"},
+                "acceptor": {"account": "2", "region": "r", "vpc": "vpc-b"}},
+            "initiator": {"address": "10.0.0.1", "agent": "a"}, "acceptor": {"address": "10.0.0.2", "agent": "b"},
+            "protocol": "icmp", "opened_by": "initiator"
+        }))
+        .unwrap();
+        Roster { pairs: [(PairId::parse("p1/x").unwrap(), pair)].into(), ..Roster::default() }
+    }
+
+    fn probe(change: &[(&str, Value)]) -> Value {
+        let mut round = json!({
+            "key": {"agent": "a", "round": 1}, "pair": "p1/x", "target": "10.0.0.2", "protocol": "icmp",
+            "started_at": 1, "ended_at": 2, "payload_bytes": 56, "planned": 10, "sent": [[0, 9]], "replied": [[0, 9]]
+        });
+        for (key, value) in change {
+            round[*key] = value.clone();
+        }
+        json!({"probe": round})
+    }
+
+    fn arrival(observer: &str, from: &str) -> Value {
+        json!({"arrival": {
+            "observer": observer, "key": {"agent": from, "round": 1}, "from": "10.0.0.2", "to": "10.0.0.1", "first_at": 1,
+            "last_at": 2, "on_wire": {"known": []}, "accepted": {"known": []}, "replied": {"known": []}
+        }})
+    }
+
+    /// Result for one report of agent a of account 1: `None` if it is accepted, otherwise the reason.
+    fn why_rejected(body: &Value) -> Option<String> {
+        let batch = json!({"schema": 1, "agent": "a", "account": "1", "reports": [{"id": "r", "at": 1, "body": body}]});
+        let batch = serde_json::from_value(batch).unwrap();
+        let sorted = sort(batch, &AgentId::parse("a").unwrap(), &AccountId::parse("1").unwrap(), &roster()).unwrap();
+        assert_eq!(sorted.accepted.len() + sorted.rejected.len(), 1);
+        sorted.rejected.into_iter().next().map(|rejected| rejected.why)
+    }
+
+    #[test]
+    fn a_round_of_a_port_is_of_the_pairs_port_and_its_ends_are_of_probes_sent() {
+        let mut roster = roster();
+        for pair in roster.pairs.values_mut() {
+            (pair.protocol, pair.port) = (pingtong_evidence::Protocol::Tcp, Some(443));
+        }
+        let agent = AgentId::parse("a").unwrap();
+        let why = |ports: Value| {
+            let body = probe(&[("protocol", json!("tcp")), ("ports", ports), ("replied", json!([[0, 4]]))]);
+            let round: ProbeRound = serde_json::from_value(body["probe"].clone()).unwrap();
+            probe_link(&round, &agent, &roster).err()
+        };
+        assert_eq!(why(json!({"port": 443, "closed": [[0, 4]], "resent": [[5, 9]], "source_ports": [1, 2]})), None);
+        for (ports, words) in [
+            (Value::Null, "not the pair's"),
+            (json!({"port": 80}), "not the pair's"),
+            (json!({"port": 443, "closed": [[0, 5]]}), "not sent"),
+            (json!({"port": 443, "resent": [[9, 10]]}), "not sent"),
+            (json!({"port": 443, "source_ports": vec![1; 11]}), "more source ports"),
+        ] {
+            assert!(why(ports.clone()).is_some_and(|why| why.contains(words)), "{ports}");
+        }
+    }
+
+    #[test]
+    fn an_agent_speaks_for_itself_its_account_and_its_pairs_only() {
+        assert_eq!(why_rejected(&probe(&[])), None);
+        assert_eq!(why_rejected(&arrival("a", "b")), None);
+        for (body, why) in [
+            (probe(&[("key", json!({"agent": "b", "round": 1}))]), "not of its own"),
+            (probe(&[("pair", json!("p2"))]), "no pair \"p2\""),
+            (probe(&[("target", json!("10.0.0.9"))]), "the pair is another"),
+            (probe(&[("protocol", json!("tcp"))]), "the pair is another"),
+            (probe(&[("replied", json!([[0, 10]]))]), "were not sent"),
+            (probe(&[("planned", json!(9))]), "were not sent"),
+            (probe(&[("ended_at", json!(0))]), "ends before it starts"),
+            (probe(&[("ports", json!({"port": 443}))]), "not the pair's"),
+            (arrival("b", "a"), "not by itself"),
+            (arrival("a", "stranger"), "no pair joins"),
+            (
+                json!({"snapshot": {"schema": 1, "account": "2", "region": "r", "taken_at": 1, "finished_at": 1}}),
+                "account 2",
+            ),
+            (
+                json!({"snapshot": {"schema": 9, "account": "1", "region": "r", "taken_at": 1, "finished_at": 1}}),
+                "schema 9",
+            ),
+            (
+                json!({"snapshot": {"schema": 1, "account": "1", "region": "r", "taken_at": 2, "finished_at": 1}}),
+                "ends before it starts",
+            ),
+            (json!({"probe": {}}), "cannot be read"),
+        ] {
+            let given = why_rejected(&body);
+            assert!(given.as_ref().is_some_and(|given| given.contains(why)), "{body}: {given:?}, expected {why}");
+        }
+    }
+}

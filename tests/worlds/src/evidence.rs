@@ -1,0 +1,356 @@
+//! What truthful agents and truthful APIs report about a world: rounds, arrivals, host facts, health, snapshots.
+//!
+//! The formats are those of the real agent (`agent/probe`, `agent/evidence`): an observer that saw nothing of a round
+//! reports no part of it, a refused send is not a sent probe, and the raw socket shows what a guest does with a packet.
+
+use crate::{
+    packet::{Refusal, Trip, runs, seen_as, trip},
+    world::{Guest, GuestRule, Speaks, World, list, named},
+};
+use pingtong_evidence::{
+    AddressFact, AgentHealth, AgentId, ArrivalRound, Cidr, ClockFact, Container, Direction, FirewallFact, FirewallHook,
+    FirewallRule, FirewallVerdict, HostFacts, IcmpCounters, IcmpError, InterfaceFact, InterfaceKind, Known,
+    MetadataFact, Nanos, ProbeEngine, ProbeRound, RoundKey, RouteFact, RouteOutcome, RttSummary, SCHEMA, SendErrors,
+    SequenceSet, Side, Snapshot, StrangerReply, SysctlFacts, Timestamp,
+};
+use std::{collections::BTreeMap, net::IpAddr};
+
+/// Everything that is reported about a world.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// Configuration of both accounts.
+    pub snapshots: Vec<Snapshot>,
+    /// Probe rounds, as reported by the senders.
+    pub probes: Vec<ProbeRound>,
+    /// Arrivals of the rounds, as reported by the observers.
+    pub arrivals: Vec<ArrivalRound>,
+    /// Facts about the hosts.
+    pub hosts: Vec<HostFacts>,
+    /// Agents that did not report.
+    pub silent: Vec<AgentId>,
+    /// Health of the agents, with the agent and the time of the report.
+    pub healths: Vec<(AgentId, Timestamp, AgentHealth)>,
+    /// When the verdict is requested.
+    pub asked_at: Timestamp,
+}
+
+/// Start of every world, in milliseconds since 1970.
+const EPOCH_MS: i64 = 1_700_000_000_000;
+/// Length of a round including its last timeout, in milliseconds.
+const ROUND_MS: i64 = 2_600;
+
+/// The time that is `millis` milliseconds after the start of the world.
+pub fn moment(millis: i64) -> Timestamp {
+    Timestamp::from_millis(EPOCH_MS + millis)
+}
+
+/// The agent at a side.
+fn agent(world: &World, side: Side) -> Option<AgentId> {
+    world.pair.endpoint(side).agent.clone()
+}
+
+/// Whether the agent at a side reports.
+fn reports(world: &World, side: Side) -> bool {
+    world.guest(side).reports && runs(world, side)
+}
+
+/// Computes everything that is reported about a world.
+pub fn evidence(world: &World) -> Evidence {
+    let mut all = Evidence {
+        snapshots: world.config.to_vec(),
+        probes: vec![],
+        arrivals: vec![],
+        hosts: vec![],
+        silent: vec![],
+        healths: vec![],
+        asked_at: moment(60_000),
+    };
+    for snapshot in &mut all.snapshots {
+        (snapshot.taken_at, snapshot.finished_at) = (moment(50_000), moment(50_400));
+    }
+    let (mut arrived, mut turned_away) = ([0u64; 2], [0u64; 2]);
+    for flow in Direction::BOTH {
+        let (near, far) = (flow.source(), flow.destination());
+        if !reports(world, near) {
+            continue;
+        }
+        for round in 0..world.rounds {
+            let trips: Vec<Trip> = (0..world.probes).map(|number| trip(world, flow, round, number)).collect();
+            arrived[crate::world::at(far)] += trips.iter().filter(|trip| trip.arrived).count() as u64;
+            for side in Side::BOTH {
+                let refused = |trip: &&Trip| trip.refused == Some(Refusal::ReversePath(side));
+                turned_away[crate::world::at(side)] += trips.iter().filter(refused).count() as u64;
+            }
+            all.probes.push(probe_round(world, flow, round, &trips));
+            // In a container with its own network, the agent's sockets see nothing of what reaches the host.
+            if reports(world, far) && world.guest(far).container.is_none() {
+                all.arrivals.extend(arrival_round(world, flow, round, &trips));
+            }
+        }
+    }
+    for side in Side::BOTH {
+        let Some(agent) = agent(world, side) else { continue };
+        if reports(world, side) {
+            all.hosts.push(facts(world, side, arrived[crate::world::at(side)], turned_away[crate::world::at(side)]));
+            all.healths.push((agent, moment(55_000), AgentHealth::default()));
+        } else {
+            all.silent.push(agent);
+        }
+    }
+    all
+}
+
+fn numbers(trips: &[Trip], which: fn(&Trip) -> bool) -> SequenceSet {
+    (0u32..).zip(trips).filter(|(_, trip)| which(trip)).map(|(number, _)| number).collect()
+}
+
+fn key(world: &World, flow: Direction, round: u64) -> RoundKey {
+    let sender = agent(world, flow.source()).unwrap_or_else(|| named("agent"));
+    RoundKey { agent: sender, round: (1 << 20) + round }
+}
+
+fn begun(round: u64) -> i64 {
+    1_000 + i64::try_from(round).unwrap_or(0) * ROUND_MS
+}
+
+fn probe_round(world: &World, flow: Direction, round: u64, trips: &[Trip]) -> ProbeRound {
+    let target = world.address(flow.destination());
+    let mut errors: BTreeMap<i32, SequenceSet> = BTreeMap::new();
+    for (number, trip) in (0u32..).zip(trips) {
+        if let Some(Refusal::Kernel(_, errno)) = trip.refused.filter(|_| !trip.sent) {
+            errors.entry(errno).or_default().insert(number);
+        }
+    }
+    let count = |which: fn(&Trip) -> bool| trips.iter().filter(|trip| which(trip)).count() as u64;
+    let received = numbers(trips, |t| t.received);
+    let complaints = count(|t| t.complained);
+    let complainer = world.guest(flow.source()).devices.first().map(|device| device.address.0);
+    ProbeRound {
+        key: key(world, flow, round),
+        pair: world.pair.id.clone(),
+        target,
+        protocol: world.pair.protocol,
+        request: None,
+        started_at: moment(begun(round)),
+        ended_at: moment(begun(round) + ROUND_MS),
+        sending_ms: None,
+        payload_bytes: 56,
+        dont_fragment: false,
+        load_bits_per_s: None,
+        planned: world.probes,
+        sent: numbers(trips, |t| t.sent),
+        send_errors: errors.into_iter().map(|(errno, probes)| SendErrors { errno, probes }).collect(),
+        late: SequenceSet::new(),
+        replied_on_wire: Known::Known(numbers(trips, |t| t.back)),
+        duplicates: 0,
+        reordered: 0,
+        strangers: Some(count(|t| t.stranger))
+            .filter(|count| *count > 0)
+            .map(|count| StrangerReply { from: target, count })
+            .into_iter()
+            .collect(),
+        icmp_errors: complainer
+            .filter(|_| complaints > 0)
+            .map(|from| IcmpError { from, icmp_type: 3, code: 1, count: complaints })
+            .into_iter()
+            .collect(),
+        own_drops: 0,
+        rtt: rtt(received.len()),
+        ports: None,
+        replied: received,
+    }
+}
+
+fn rtt(samples: u64) -> Option<RttSummary> {
+    let ms = |tenths: u64| Nanos(tenths * 100_000);
+    (samples > 0).then(|| RttSummary {
+        samples,
+        min: ms(281),
+        mean: ms(285),
+        p50: ms(284),
+        p95: ms(292),
+        p99: ms(301),
+        max: ms(305),
+        jitter: ms(3),
+        kernel_timestamps: true,
+        kernel_departures: true,
+    })
+}
+
+fn arrival_round(world: &World, flow: Direction, round: u64, trips: &[Trip]) -> Option<ArrivalRound> {
+    let (near, far) = (flow.source(), flow.destination());
+    let on_wire = numbers(trips, |t| t.arrived);
+    if on_wire.is_empty() {
+        return None;
+    }
+    let elsewhere = numbers(trips, |t| t.replied_elsewhere);
+    let other = world.guest(far).default_device.clone().unwrap_or_default();
+    Some(ArrivalRound {
+        observer: agent(world, far)?,
+        key: key(world, flow, round),
+        port: None,
+        from: seen_as(world, near),
+        to: world.address(far),
+        first_at: moment(begun(round)),
+        last_at: moment(begun(round) + ROUND_MS - 1_000),
+        watching_ms: Some(600_000),
+        interface: world.guest(far).card.clone(),
+        on_wire: Known::Known(on_wire),
+        accepted: Known::Known(numbers(trips, |t| t.accepted)),
+        replied: Known::Known(numbers(trips, |t| t.replied)),
+        replied_elsewhere: if elsewhere.is_empty() { vec![] } else { vec![(other, elsewhere)] },
+        own_drops: 0,
+    })
+}
+
+/// The gateway of an IPv4 block, by the cloud's convention: the last address but two.
+pub fn gateway(block: Cidr) -> Option<IpAddr> {
+    match block.last() {
+        IpAddr::V4(last) => Some(IpAddr::from((last.to_bits() - 2).to_be_bytes())),
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn rule_fact(rule: &GuestRule) -> FirewallRule {
+    let what = match rule.speaks {
+        Speaks::Requests => "meta l4proto icmp icmp type echo-request",
+        Speaks::Replies => "meta l4proto icmp icmp type echo-reply",
+        Speaks::Icmp => "meta l4proto icmp",
+        Speaks::OtherService => "tcp dport 3306",
+    };
+    FirewallRule {
+        family: "inet".into(),
+        table: "guard".into(),
+        chain: if rule.inward { "inward" } else { "outward" }.into(),
+        hook: if rule.inward { FirewallHook::Input } else { FirewallHook::Output },
+        handle: Some(rule.handle),
+        verdict: FirewallVerdict::Drop,
+        protocol: Some(if rule.speaks == Speaks::OtherService { 6 } else { 1 }),
+        limited: rule.limited,
+        text: if rule.limited { format!("{what} limit rate over 20/second") } else { what.to_owned() },
+    }
+}
+
+fn route_fact(world: &World, side: Side) -> RouteFact {
+    let (guest, to) = (world.guest(side), world.address(side.opposite()));
+    let block = world.vswitch(side).map(|vswitch| vswitch.cidr);
+    let via = |interface: &str, gateway, prefix| RouteOutcome::Via {
+        interface: interface.to_owned(),
+        source: None,
+        gateway,
+        prefix: Some(prefix),
+    };
+    let best = guest.routes.iter().filter(|r| r.prefix.contains(to)).max_by_key(|r| r.prefix.prefix_length());
+    let everything: Cidr = named("0.0.0.0/0");
+    let outcome = if guest.container.is_some() {
+        let device = guest.devices.first();
+        let gateway = device.map(|d| {
+            IpAddr::from(match d.address.1.network() {
+                IpAddr::V4(first) => (first.to_bits() + 1).to_be_bytes(),
+                IpAddr::V6(_) => [0; 4],
+            })
+        });
+        via(device.map_or("eth0", |d| d.name.as_str()), gateway, everything)
+    } else if let Some(route) = best {
+        via(&route.device, route.gateway, route.prefix)
+    } else if let Some(device) = &guest.default_device {
+        let other = guest.devices.iter().find(|d| d.name == *device).map(|d| d.address.1);
+        via(device, other.or(block).and_then(gateway), everything)
+    } else {
+        RouteOutcome::Refused { errno: 101 }
+    };
+    RouteFact { to, outcome: Known::Known(outcome) }
+}
+
+fn interfaces(world: &World, side: Side, guest: &Guest) -> Vec<InterfaceFact> {
+    let address = world.address(side);
+    let block = world.vswitch(side).map_or_else(|| Cidr::host(address), |vswitch| vswitch.cidr);
+    let held = world.eni(side).map_or(&[][..], |eni| eni.addresses.as_slice());
+    let kept = held.iter().filter(|held| **held != address || guest.has_address);
+    let card = InterfaceFact {
+        name: guest.card.clone(),
+        kind: InterfaceKind::Card,
+        up: true,
+        mtu: 1500,
+        mac: guest.mac.clone(),
+        addresses: kept.map(|held| (*held, block)).collect(),
+    };
+    let devices = guest.devices.iter().map(|device| InterfaceFact {
+        name: device.name.clone(),
+        kind: device.kind,
+        up: true,
+        mtu: 1500,
+        mac: device.mac.clone(),
+        addresses: vec![device.address],
+    });
+    if guest.container.is_some() { devices.collect() } else { std::iter::once(card).chain(devices).collect() }
+}
+
+fn metadata(world: &World, side: Side) -> MetadataFact {
+    let (names, config, guest) = (world.names(side), world.config(side), world.guest(side));
+    let held = world.eni(side).map_or_else(Vec::new, |eni| eni.addresses.clone());
+    let mut macs = vec![AddressFact { mac: guest.mac.clone(), eni: Some(named(&names.eni)), addresses: held.clone() }];
+    macs.extend(
+        guest.devices.iter().filter(|d| d.kind == InterfaceKind::Card && !d.mac.is_empty()).map(|d| AddressFact {
+            mac: d.mac.clone(),
+            eni: None,
+            addresses: vec![d.address.0],
+        }),
+    );
+    MetadataFact {
+        instance: named(&names.instance),
+        account: config.account.clone(),
+        region: config.region.clone(),
+        vpc: Some(named(&names.vpc)),
+        vswitch: Some(named(&names.vswitch)),
+        private_address: held.first().copied().unwrap_or_else(|| world.address(side)),
+        interfaces: macs,
+    }
+}
+
+fn facts(world: &World, side: Side, arrived: u64, turned_away: u64) -> HostFacts {
+    let guest = world.guest(side);
+    let contained = guest.container.is_some();
+    let rules = if contained { vec![] } else { guest.rules.iter().map(rule_fact).collect() };
+    let chains = u32::from(!guest.rules.is_empty() && !contained);
+    HostFacts {
+        schema: SCHEMA,
+        agent: agent(world, side).unwrap_or_else(|| named("agent")),
+        at: moment(49_000),
+        request: None,
+        metadata: Known::Known(metadata(world, side)),
+        interfaces: Known::Known(interfaces(world, side, guest)),
+        routes: vec![route_fact(world, side)],
+        sysctls: SysctlFacts {
+            echo_ignore_all: Known::Known(guest.ignores_echo),
+            strict_reverse_path: Known::Known(if guest.strict_reverse_path {
+                vec![guest.card.clone()]
+            } else {
+                vec![]
+            }),
+            ping_group_range: Known::Known((1, 0)),
+        },
+        firewall: Known::Known(FirewallFact { refusing: rules, base_chains: chains, legacy_tables: false }),
+        counters: Known::Known(IcmpCounters {
+            in_echos: arrived,
+            out_echo_replies: arrived,
+            reverse_path_drops: turned_away,
+        }),
+        load: Known::default(),
+        container: Known::Known(if guest.container.is_some() { Container::Yes } else { Container::No }),
+        engine: ProbeEngine::Raw,
+        observes: vec![],
+        watched_ports: vec![],
+        clock: Known::Known(ClockFact { offset_ms: guest.clock_offset_ms, error_ms: 5 }),
+    }
+}
+
+/// Whether every probe of every flow is answered; checks at most 16 probes of each round.
+pub fn works(world: &World) -> bool {
+    Side::BOTH.into_iter().all(|side| reports(world, side))
+        && Direction::BOTH.into_iter().all(|flow| {
+            (0..world.rounds)
+                .all(|round| (0..world.probes.min(16)).all(|number| trip(world, flow, round, number).received))
+        })
+        && world.config.iter().all(|config| !list(&config.vpcs).is_empty())
+}
