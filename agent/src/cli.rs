@@ -1,17 +1,19 @@
 //! The command line: declares the arguments. What a command does is in that command's own module.
 //!
-//! The doc comments of arguments are also their help texts.
+//! The doc comments of arguments are also their help texts, in both languages: `English. / 中文`.
 
 use crate::Lang;
 use clap::{Args, Parser, Subcommand};
+use pingtong_cli::LogFormat;
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-/// The agent of pingtong: probes peers, records arrivals, reads its host and its account, and reports.
+/// The agent of pingtong: probes peers, records arrivals, reads its host and its account, and reports. /
+/// pingtong 探测代理：探测对端、记录到达、读取本机与本账号并上报
 #[derive(Debug, Parser)]
-#[command(name = "pingtong-agent", version, about = "pingtong 探测代理 / the agent of pingtong")]
+#[command(name = "pingtong-agent", version)]
 pub struct Cli {
     /// Language of results: zh or en; taken from the locale if not given. / 结果语言
-    #[arg(long, global = true, value_enum)]
+    #[arg(long, global = true, value_name = "zh|en")]
     pub lang: Option<Lang>,
     /// Results as JSON. / 以 JSON 输出结果
     #[arg(long, global = true)]
@@ -24,31 +26,36 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Format of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// Human-readable text.
-    Text,
-    /// JSON, one object per line.
-    Json,
-}
-
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run as the agent of a collector until SIGTERM. / 作为代理持续运行
+    #[command(after_long_help = "pingtong-agent run --config /etc/pingtong/agent.toml")]
     Run(ConfigArgs),
     /// Ping many addresses at once. / 批量 ping
+    #[command(after_long_help = "pingtong-agent ping 172.16.0.10 172.16.0.11\n\
+         # A whole block, 20 probes each, 5000 probes per second. / 整个网段，每个目标 20 次，总速率 5000 个/秒\n\
+         pingtong-agent ping -f 172.16.0.0/24 -c 20 --rate 5000\n\
+         # Count the echo requests that arrive here. / 统计到达本机的 ping 请求\n\
+         pingtong-agent ping --observe")]
     Ping(PingArgs),
     /// Probe addresses once and read this host. / 单次探测并读取本机事实
+    #[command(after_long_help = "pingtong-agent check 172.16.0.10\n\
+         pingtong-agent check 172.16.0.10 --tcp 443,8443 --path-size")]
     Check(CheckArgs),
     /// Read this account's configuration as the agent would. / 采集本账号配置快照
+    #[command(after_long_help = "pingtong-agent snapshot --out a.json\n\
+         pingtong-agent snapshot --redact --out shared.json")]
     Snapshot(SnapshotArgs),
     /// Show what works here and what to do about the rest. / 自检并给出下一步
+    #[command(after_long_help = "pingtong-agent doctor\n\
+         pingtong-agent doctor --config /etc/pingtong/agent.toml --peer 172.16.0.10")]
     Doctor(DoctorArgs),
     /// Print the man pages, in troff. / 输出手册页
+    #[command(after_long_help = "pingtong-agent man > pingtong-agent.1")]
     Man,
     /// Print completions for a shell. / 输出命令行补全脚本
+    #[command(after_long_help = "pingtong-agent completions bash > /etc/bash_completion.d/pingtong-agent")]
     Completions {
         /// bash, zsh, fish, elvish or powershell.
         shell: clap_complete::Shell,
@@ -62,6 +69,11 @@ pub struct ConfigArgs {
     #[arg(long, default_value = "/etc/pingtong/agent.toml")]
     pub config: PathBuf,
 }
+
+/// A mistake on the command line.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
 
 /// Arguments of `ping`. Short options are those of fping where fping has them.
 #[derive(Debug, Args)]
@@ -130,9 +142,9 @@ pub struct PingArgs {
 /// Kernel timestamps to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum WantedStamps {
-    /// Of departures and arrivals.
+    /// Of departures and arrivals. / 发出与到达
     Both,
-    /// Of arrivals only.
+    /// Of arrivals only. / 仅到达
     Receive,
 }
 

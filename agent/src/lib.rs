@@ -11,9 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod doctor;
 pub mod engine;
-pub mod exit;
 pub mod facts;
-mod lang;
 pub mod ping;
 pub mod ports;
 pub mod privilege;
@@ -24,5 +22,4 @@ pub mod settings;
 pub mod snapshot;
 pub mod uplink;
 
-pub use lang::Lang;
-pub use uplink::chain;
+pub use pingtong_cli::{Exit, Lang, chain};

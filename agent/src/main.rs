@@ -1,58 +1,44 @@
 //! Reads the command line, opens the sockets while the process has the capability, drops it, and runs the command.
 
-use clap::Parser;
 use pingtong_agent::{
-    Lang, chain, check,
-    cli::{Cli, Command, LogFormat},
+    Exit, Lang, chain, check,
+    cli::{Cli, Command, Usage},
     clock::{self, Clock},
     doctor,
     engine::{Engine, Sockets},
-    exit::{Exit, Usage},
     ping,
     ports::tap::PortTap,
     privilege, run,
-    settings::{Settings, SettingsError, environment_lang, environment_log},
+    settings::{Settings, SettingsError},
     snapshot,
 };
-use std::{io::IsTerminal, process::ExitCode};
-use tracing_subscriber::EnvFilter;
-
-const EXIT_USAGE: u8 = 64;
-const EXIT_FAILURE: u8 = 70;
+use pingtong_cli::{help, log};
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            let wrong = error.use_stderr();
-            // Help and version go to standard output; if that is closed, nothing can be done.
-            let _ = error.print();
-            return ExitCode::from(if wrong { EXIT_USAGE } else { 0 });
-        }
+    let (cli, lang) = match help::parse::<Cli>() {
+        Ok(parsed) => parsed,
+        Err(exit) => return exit.into(),
     };
-    log(cli.log_format);
+    log::start(cli.log_format, "warn,pingtong=info,pingtong_agent=info,pingtong_cloud=info");
     if let Err(error) = pingtong_cloud::keep_out_of_core_dumps() {
         tracing::warn!(%error, "a crash may leave credentials in a core dump: set the limit on core files to 0");
     }
-    match start(&cli) {
-        Ok(exit) => ExitCode::from(exit as u8),
-        Err(error) => {
-            let usage = error.is::<SettingsError>() || error.is::<Usage>();
-            tracing::error!("{}", chain(error.as_ref()));
-            ExitCode::from(match () {
-                () if usage => EXIT_USAGE,
-                () if error.is::<ping::NoEngine>() => Exit::Undecided as u8,
-                () => EXIT_FAILURE,
-            })
+    let exit = start(&cli, lang).unwrap_or_else(|error| {
+        tracing::error!("{}", chain(error.as_ref()));
+        match () {
+            () if error.is::<SettingsError>() || error.is::<Usage>() => Exit::Usage,
+            () if error.is::<ping::NoEngine>() => Exit::Undecided,
+            () => Exit::Failure,
         }
-    }
+    });
+    exit.into()
 }
 
-fn start(cli: &Cli) -> anyhow::Result<Exit> {
-    let lang = cli.lang.unwrap_or_else(environment_lang);
+fn start(cli: &Cli, lang: Lang) -> anyhow::Result<Exit> {
     match &cli.command {
-        Command::Man => return Ok(ping::man().map(|()| Exit::Healthy)?),
-        Command::Completions { shell } => return Ok(ping::completions(*shell).map(|()| Exit::Healthy)?),
+        Command::Man => return Ok(ping::man(lang).map(|()| Exit::Fine)?),
+        Command::Completions { shell } => return Ok(ping::completions(*shell, lang).map(|()| Exit::Fine)?),
         _ => {}
     }
     let clock = Clock::start();
@@ -102,7 +88,7 @@ async fn work(
             // Tasks that still wait for another host are abandoned.
             beside.shutdown_background();
             done?;
-            Ok(Exit::Healthy)
+            Ok(Exit::Fine)
         }
         (Command::Run(_) | Command::Ping(_) | Command::Man | Command::Completions { .. }, _) => Ok(Exit::Undecided),
         (Command::Check(args), _) => check::check(args, engine, clock, cli.json, lang).await,
@@ -112,19 +98,5 @@ async fn work(
             doctor::page::print(&findings, cli.json, lang)?;
             Ok(exit)
         }
-    }
-}
-
-fn log(format: LogFormat) {
-    let filter = environment_log()
-        .and_then(|filter| EnvFilter::try_new(filter).ok())
-        .unwrap_or_else(|| EnvFilter::new("warn,pingtong=info,pingtong_agent=info,pingtong_cloud=info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match format {
-        LogFormat::Json => builder.json().init(),
-        LogFormat::Text => builder.with_target(false).init(),
     }
 }

@@ -3,7 +3,7 @@
 //! Account, region and VPC come from the metadata service, with or without an `agent.toml`. What could not be read is a
 //! gap in the result, never an error; the exit code distinguishes a complete snapshot from one with gaps.
 
-use crate::{Lang, cli::SnapshotArgs, clock::wall, exit::Exit, render, settings::Settings, uplink::client::Collector};
+use crate::{Exit, Lang, cli::SnapshotArgs, clock::wall, render, settings::Settings, uplink::client::Collector};
 use anyhow::{Context, bail};
 use pingtong_cloud::{
     Client, ClientSettings, Credentials, EndpointRule, GatherScope, MetadataClient, Progress, RedactionKey,
@@ -44,7 +44,7 @@ pub async fn run(args: &SnapshotArgs, json: bool, lang: Lang) -> anyhow::Result<
         let text = summary(&snapshot);
         render::aside(lang.pick(&text.zh, &text.en));
     }
-    let exit = if snapshot.gaps.is_empty() { Exit::Healthy } else { Exit::Undecided };
+    let exit = if snapshot.gaps.is_empty() { Exit::Fine } else { Exit::Undecided };
     match (settings.filter(|_| args.to_collector), &args.out) {
         (Some(settings), _) => report(&settings, &identity, snapshot).await?,
         (None, out) => put(out.as_deref(), &shown(args, snapshot)?, json)?,

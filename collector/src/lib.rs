@@ -1,6 +1,6 @@
 //! The collector of pingtong and its commands.
 //!
-//! Code map: [`settings`] reads `collector.toml`; `document` reads TOML and reports every mistake at once; `data_dir`
+//! Code map: [`settings`] reads `collector.toml`; `data_dir`
 //! holds certificate and tokens, `credential` handles secrets; [`store`] keeps evidence, `keeper` owns its threads;
 //! `plan` derives pairs (`roster`) and what their probes may take (`budget`); `server` is `serve`: what handlers share,
 //! the HTTP interface (`intake`), one request for fresh evidence (`gathering`), accounts that grant a role (`grants`),
@@ -15,7 +15,6 @@ mod clock;
 pub mod commands;
 mod credential;
 mod data_dir;
-mod document;
 mod evidence;
 mod keeper;
 mod plan;
@@ -24,4 +23,4 @@ mod server;
 pub mod settings;
 pub mod store;
 
-pub use document::{Mistake, Mistakes};
+pub use pingtong_cli::document::{Mistake, Mistakes};

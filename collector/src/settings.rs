@@ -1,14 +1,11 @@
-//! The user's settings: `collector.toml`, and the few environment variables that a terminal program respects.
-//!
-//! Every mistake of the file is reported at once with its line. The only module that reads the environment.
+//! The user's settings: `collector.toml`. Every mistake of the file is reported at once with its line.
 
-use crate::document::{Mistakes, Reader, Table};
+use pingtong_cli::document::{Mistakes, Reader, Table};
 use pingtong_cloud::EndpointRule;
 use pingtong_evidence::{
     AccountId, Cidr, EndpointSet, Expectation, InstanceId, LOAD_MBIT_MAX, LOAD_SECONDS_MAX, Link, LinkId, LinkKind,
     LinkSide, PortRange, Protocol, RegionId, Side, VSwitchId, VpcId,
 };
-use pingtong_verdict::Lang;
 use std::{
     collections::BTreeSet,
     fmt, io,
@@ -22,13 +19,13 @@ use toml::de::DeTable;
 const SETTLE_MS_MAX: u64 = 3_600_000;
 const SETTLE_MS_DEFAULT: u64 = 60_000;
 /// Maximum and default number of steady probes in a round. Fewer cost less, but show a small loss later.
-const STEADY_PROBES_MAX: u64 = 10;
+const STEADY_PROBES_MAX: u32 = 10;
 /// Default duration of a load in seconds.
-const LOAD_SECONDS_DEFAULT: u64 = 3;
+const LOAD_SECONDS_DEFAULT: u32 = 3;
 /// Bounds of what probes may use: of a percentage, and of rates up to what any connection carries.
-const PERCENT: std::ops::RangeInclusive<u64> = 1..=100;
-const KBIT: std::ops::RangeInclusive<u64> = 1..=10_000_000;
-const MBIT: std::ops::RangeInclusive<u64> = 1..=100_000;
+const PERCENT: std::ops::RangeInclusive<u32> = 1..=100;
+const KBIT: std::ops::RangeInclusive<u32> = 1..=10_000_000;
+const MBIT: std::ops::RangeInclusive<u32> = 1..=100_000;
 /// Maximum size of a settings file in bytes; a larger one was given by mistake.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
@@ -106,13 +103,13 @@ pub struct Budgets {
     /// Percentage of a link's bandwidth for steady probes.
     pub steady_percent: u32,
     /// Kilobits per second of one host over all its pairs, while a verification runs.
-    pub host_kbit: u64,
+    pub host_kbit: u32,
     /// Kilobits per second of one host over all its pairs, for steady probes.
-    pub host_steady_kbit: u64,
+    pub host_steady_kbit: u32,
     /// Megabits per second of all links together, while a verification runs.
-    pub collector_mbit: u64,
+    pub collector_mbit: u32,
     /// Megabits per second of all links together, for steady probes.
-    pub collector_steady_mbit: u64,
+    pub collector_steady_mbit: u32,
 }
 
 impl Default for Budgets {
@@ -271,7 +268,6 @@ impl Settings {
         if !reader.is_clean() {
             return Err(reader.finish(file));
         }
-        let steady_probes = u32::try_from(steady_probes).unwrap_or(u32::MAX);
         Ok(Self { service, settle_ms, steady_probes, budgets, links, grants, endpoint, profile })
     }
 
@@ -387,10 +383,9 @@ fn read_link(reader: &mut Reader<'_>, mut table: Table<'_, '_>) -> Option<Expect
 
 /// Reads the limit of a load. A missing or zero `load_mbit` forbids loads.
 fn read_load(reader: &mut Reader<'_>, table: &mut Table<'_, '_>) -> Option<LoadLimit> {
-    let mbit = reader.number(table, "load_mbit", 0..=LOAD_MBIT_MAX.into(), 0);
-    let seconds = reader.number(table, "load_seconds", 1..=LOAD_SECONDS_MAX.into(), LOAD_SECONDS_DEFAULT);
-    let limit = LoadLimit { mbit: u32::try_from(mbit).ok()?, seconds: u32::try_from(seconds).ok()? };
-    (limit.mbit > 0).then_some(limit)
+    let mbit = reader.number(table, "load_mbit", 0..=LOAD_MBIT_MAX, 0);
+    let seconds = reader.number(table, "load_seconds", 1..=LOAD_SECONDS_MAX, LOAD_SECONDS_DEFAULT);
+    (mbit > 0).then_some(LoadLimit { mbit, seconds })
 }
 
 fn read_budgets(reader: &mut Reader<'_>, root: &mut Table<'_, '_>) -> Budgets {
@@ -401,11 +396,9 @@ fn read_budgets(reader: &mut Reader<'_>, root: &mut Table<'_, '_>) -> Budgets {
     let Some(mut table) = reader.table(root, "budget", "a table with verify_percent, steady_percent and others") else {
         return usual;
     };
-    let verify = reader.number(&mut table, "verify_percent", PERCENT, usual.verify_percent.into());
-    let steady = reader.number(&mut table, "steady_percent", PERCENT, usual.steady_percent.into());
     let budgets = Budgets {
-        verify_percent: u32::try_from(verify).unwrap_or(usual.verify_percent),
-        steady_percent: u32::try_from(steady).unwrap_or(usual.steady_percent),
+        verify_percent: reader.number(&mut table, "verify_percent", PERCENT, usual.verify_percent),
+        steady_percent: reader.number(&mut table, "steady_percent", PERCENT, usual.steady_percent),
         host_kbit: reader.number(&mut table, "host_kbit", KBIT, usual.host_kbit),
         host_steady_kbit: reader.number(&mut table, "host_steady_kbit", KBIT, usual.host_steady_kbit),
         collector_mbit: reader.number(&mut table, "collector_mbit", MBIT, usual.collector_mbit),
@@ -420,10 +413,10 @@ fn number_if_given(
     reader: &mut Reader<'_>,
     table: &mut Table<'_, '_>,
     key: &str,
-    range: std::ops::RangeInclusive<u64>,
+    range: std::ops::RangeInclusive<u32>,
 ) -> Option<u32> {
     let least = *range.start();
-    table.has(key).then(|| reader.number(table, key, range, least)).and_then(|number| u32::try_from(number).ok())
+    table.has(key).then(|| reader.number(table, key, range, least))
 }
 
 fn link_kind(text: &str) -> Result<LinkKind, &'static str> {
@@ -496,27 +489,6 @@ fn read_set(reader: &mut Reader<'_>, mut table: Table<'_, '_>, accepted: &str) -
     };
     reader.close(&table);
     set
-}
-
-/// The language that the locale selects.
-pub fn lang_of_environment() -> Lang {
-    let word = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(read_variable).find(|word| !word.is_empty());
-    word.map_or(Lang::En, |word| Lang::from_locale(&word))
-}
-
-/// Whether the user asked for no colour: `NO_COLOR` is set and not empty.
-pub fn no_colour() -> bool {
-    read_variable("NO_COLOR").is_some_and(|value| !value.is_empty())
-}
-
-/// The log filter from `RUST_LOG`; `None` if it is unset or empty.
-pub fn log_filter() -> Option<String> {
-    read_variable("RUST_LOG").filter(|filter| !filter.is_empty())
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
-fn read_variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 #[cfg(test)]

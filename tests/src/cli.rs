@@ -240,7 +240,7 @@ pub fn outside(args: &[OsString]) -> ExitCode {
             Programs::find(settings::cargo().as_deref()).and_then(|_| sandbox::run_inside(tail))
         }
         Verb::Bench { what: Bench::Verdict { seed, quick, json, lang } } => {
-            Ok(bench_verdict(seed, quick, json, lang.unwrap_or_else(settings::lang)))
+            Ok(bench_verdict(seed, quick, json, lang.unwrap_or_else(pingtong_cli::environment::lang)))
         }
         Verb::Bench { what: Bench::Gather { json } } => {
             Programs::find(settings::cargo().as_deref()).and_then(|programs| bench_gather(&programs, json))
@@ -265,7 +265,7 @@ pub fn inside(args: &[OsString]) -> ExitCode {
         let done = runtime.block_on(async {
             match cli.command {
                 Verb::Demo { once, lang } => {
-                    let lang = lang.unwrap_or_else(settings::lang);
+                    let lang = lang.unwrap_or_else(pingtong_cli::environment::lang);
                     let good = demo::run(&mut Screen::default(), lang, Programs::find(None)?, once).await?;
                     Ok(ExitCode::from(u8::from(!good)))
                 }
@@ -273,7 +273,7 @@ pub fn inside(args: &[OsString]) -> ExitCode {
                     let show = |moment: &walkthrough::Moment| {
                         if json { render::json_line(moment) } else { render::moment(moment) }
                     };
-                    let lang = lang.unwrap_or_else(settings::lang);
+                    let lang = lang.unwrap_or_else(pingtong_cli::environment::lang);
                     walkthrough::run(load_topology(&topology)?, lang, Programs::find(None)?, show).await?;
                     Ok(ExitCode::SUCCESS)
                 }

@@ -1,18 +1,11 @@
 //! The only place in the lab that reads the environment.
 #![expect(clippy::disallowed_methods, reason = "this is the module for it")]
 
-use pingtong_verdict::Lang;
 use std::path::PathBuf;
 
 /// The cargo that started this program, if `cargo run` did.
 pub fn cargo() -> Option<PathBuf> {
     std::env::var_os("CARGO").map(PathBuf::from)
-}
-
-/// The user's language: `LC_ALL`, else `LC_MESSAGES`, else `LANG`; English if none is set.
-pub fn lang() -> Lang {
-    let set = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok());
-    Lang::from_locale(set.into_iter().find(|v| !v.is_empty()).as_deref().unwrap_or_default())
 }
 
 /// Variables that cargo sets for the package that it runs. Build scripts watch some of them, so a cargo that is started

@@ -16,6 +16,7 @@ mod host;
 mod ids;
 mod instance;
 mod interconnect;
+mod lang;
 mod link;
 mod network;
 mod observation;
@@ -49,6 +50,7 @@ pub use interconnect::{
     BusinessStatus, RouterInterface, RouterInterfaceRole, RouterInterfaceStatus, RouterKind, TransitAttachment,
     TransitPeering, TransitRoute, TransitRouteTable, VpcPeering, VpcPeeringStatus,
 };
+pub use lang::Lang;
 pub use link::{Direction, Endpoint, EndpointSet, Expectation, Link, LinkKind, LinkSide, Pair, Side};
 pub use network::{VSwitch, Vpc};
 pub use observation::{

@@ -8,12 +8,11 @@ pub(crate) mod path_size;
 mod ports;
 
 use crate::{
-    Lang, chain,
+    Exit, Lang, chain,
     check::{extras::Extras, page::Opinion, ports::PortCheck},
     cli::CheckArgs,
     clock::{Clock, wall},
     engine::{Engine, second_opinion},
-    exit::Exit,
     facts::{self, FactsOrder},
     probing::Probing,
 };
@@ -74,9 +73,9 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
     let rounds: Vec<ProbeRound> = rounds.into_iter().chain(port_rounds).collect();
     page::print(&rounds, &facts, &opinions, &extras, json, lang)?;
     if extras.is_broken() {
-        return Ok(Exit::Broken);
+        return Ok(Exit::Bad);
     }
-    Ok([Exit::Broken, Exit::Undecided].into_iter().find(|exit| [echoes, by_port].contains(exit)).unwrap_or(echoes))
+    Ok([Exit::Bad, Exit::Undecided].into_iter().find(|exit| [echoes, by_port].contains(exit)).unwrap_or(echoes))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the numbers of one command line, each named at both callers")]
@@ -145,7 +144,7 @@ fn judge(rounds: &[ProbeRound]) -> Exit {
         return Exit::Undecided;
     }
     let all = rounds.iter().all(|round| round.replied.len() == u64::from(round.planned));
-    if all { Exit::Healthy } else { Exit::Broken }
+    if all { Exit::Fine } else { Exit::Bad }
 }
 
 pub(crate) fn local_agent() -> anyhow::Result<AgentId> {

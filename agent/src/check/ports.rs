@@ -1,6 +1,6 @@
 //! `check --tcp` and `check --udp`: probes ports from the command line, and puts the results into words.
 
-use crate::{Lang, check::local_agent, clock::Clock, exit::Exit, ports::probing::PortProbing};
+use crate::{Exit, Lang, check::local_agent, clock::Clock, ports::probing::PortProbing};
 use anyhow::Context;
 use pingtong_evidence::{PairId, ProbeRound, Protocol};
 use pingtong_probe::{NonceKey, PortOrder};
@@ -89,13 +89,13 @@ pub(crate) fn judge(rounds: &[ProbeRound]) -> Exit {
             Exit::Undecided
         }
         // Port unreachables are rate limited: one proves the path, and missing ones are not loss.
-        Protocol::Udp if silent(round) || !round.icmp_errors.is_empty() => Exit::Broken,
-        Protocol::Udp => Exit::Healthy,
-        _ if round.replied.len() == u64::from(round.planned) => Exit::Healthy,
-        _ => Exit::Broken,
+        Protocol::Udp if silent(round) || !round.icmp_errors.is_empty() => Exit::Bad,
+        Protocol::Udp => Exit::Fine,
+        _ if round.replied.len() == u64::from(round.planned) => Exit::Fine,
+        _ => Exit::Bad,
     };
     let all: Vec<Exit> = rounds.iter().map(one).collect();
-    [Exit::Broken, Exit::Undecided].into_iter().find(|exit| all.contains(exit)).unwrap_or(Exit::Healthy)
+    [Exit::Bad, Exit::Undecided].into_iter().find(|exit| all.contains(exit)).unwrap_or(Exit::Fine)
 }
 
 /// Whether unanswered probes count as lost: errors are not losses, and port unreachables are rate limited.
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_refusal_by_the_target_is_a_healthy_path_and_the_words_say_so() {
         let refused = round("tcp", 10, 10, 0);
-        assert_eq!(judge(std::slice::from_ref(&refused)), Exit::Healthy);
+        assert_eq!(judge(std::slice::from_ref(&refused)), Exit::Fine);
         assert!(words(&refused, Lang::En).contains("nobody listens"), "{}", words(&refused, Lang::En));
         assert!(words(&refused, Lang::Zh).contains("无人监听"));
         let open = round("tcp", 10, 0, 0);
@@ -178,12 +178,12 @@ mod tests {
 
     #[test]
     fn silence_of_tcp_is_broken_and_of_udp_is_open() {
-        assert_eq!(judge(&[round("tcp", 0, 0, 0)]), Exit::Broken);
-        assert_eq!(judge(&[round("tcp", 9, 0, 0)]), Exit::Broken);
+        assert_eq!(judge(&[round("tcp", 0, 0, 0)]), Exit::Bad);
+        assert_eq!(judge(&[round("tcp", 9, 0, 0)]), Exit::Bad);
         assert_eq!(judge(&[round("udp", 0, 0, 0)]), Exit::Undecided);
-        assert_eq!(judge(&[round("udp", 0, 0, 1)]), Exit::Broken);
-        assert_eq!(judge(&[round("udp", 6, 6, 0)]), Exit::Healthy);
-        assert_eq!(judge(&[round("udp", 6, 6, 0), round("tcp", 0, 0, 10)]), Exit::Broken);
+        assert_eq!(judge(&[round("udp", 0, 0, 1)]), Exit::Bad);
+        assert_eq!(judge(&[round("udp", 6, 6, 0)]), Exit::Fine);
+        assert_eq!(judge(&[round("udp", 6, 6, 0), round("tcp", 0, 0, 10)]), Exit::Bad);
         assert!(words(&round("udp", 0, 0, 0), Lang::En).contains("silence"));
         let counted = [round("tcp", 9, 0, 0), round("udp", 9, 0, 0), round("udp", 6, 6, 0), round("tcp", 0, 0, 1)];
         assert_eq!(counted.map(|round| counts_loss(&round)), [true, true, false, false]);

@@ -9,12 +9,11 @@ pub mod page;
 mod path_size;
 
 use crate::{
-    chain,
+    Exit, chain,
     check::path_size::search,
     cli::DoctorArgs,
     clock::{Clock, wall},
     engine::{CAPABILITY_ADVICE, Engine, Stamps},
-    exit::Exit,
     facts::{self, FactsOrder},
     ports::tap::PortTap,
     privilege,
@@ -168,7 +167,7 @@ async fn sizes(peers: &[IpAddr], facts: &HostFacts, clock: Clock) -> Vec<Finding
 /// The exit code. Only findings that stop the agent from working count.
 fn verdict(findings: &[Finding]) -> Exit {
     let stops = |finding: &&Finding| finding.standing == Standing::Wrong && !ADVISORY.contains(&finding.code);
-    if findings.iter().any(|finding| stops(&finding)) { Exit::Broken } else { Exit::Healthy }
+    if findings.iter().any(|finding| stops(&finding)) { Exit::Bad } else { Exit::Fine }
 }
 
 fn capability(code: &'static str, capability: Capability) -> Finding {
@@ -321,9 +320,9 @@ mod tests {
     fn what_is_advice_or_unknown_stops_nothing() {
         let one = |code, standing| verdict(&[Finding::new(code, standing, "", "", "")]);
         for code in ADVISORY {
-            assert_eq!(one(code, Standing::Wrong), Exit::Healthy, "{code}");
+            assert_eq!(one(code, Standing::Wrong), Exit::Fine, "{code}");
         }
-        assert_eq!(one("echo", Standing::Wrong), Exit::Broken);
-        assert_eq!((one("echo", Standing::Unknown), one("echo", Standing::Good)), (Exit::Healthy, Exit::Healthy));
+        assert_eq!(one("echo", Standing::Wrong), Exit::Bad);
+        assert_eq!((one("echo", Standing::Unknown), one("echo", Standing::Good)), (Exit::Fine, Exit::Fine));
     }
 }

@@ -1,15 +1,16 @@
 //! Man pages and shell completions, generated from the definition of the command line.
 
-use crate::cli::Cli;
+use crate::{Lang, cli::Cli};
 use clap::CommandFactory as _;
+use pingtong_cli::help;
 use std::io::{self, Write as _};
 
 /// Writes all man pages to standard output in one stream: the program's, and one per command.
 ///
 /// # Errors
 /// Fails if standard output is closed.
-pub fn man() -> io::Result<()> {
-    let mut command = Cli::command();
+pub fn man(lang: Lang) -> io::Result<()> {
+    let mut command = help::localised(Cli::command(), lang, usize::MAX);
     command.build();
     let mut page = vec![];
     clap_mangen::Man::new(command.clone()).render(&mut page)?;
@@ -24,8 +25,13 @@ pub fn man() -> io::Result<()> {
 ///
 /// # Errors
 /// Fails if standard output is closed.
-pub fn completions(shell: clap_complete::Shell) -> io::Result<()> {
+pub fn completions(shell: clap_complete::Shell, lang: Lang) -> io::Result<()> {
     let mut script = vec![];
-    clap_complete::generate(shell, &mut Cli::command(), "pingtong-agent", &mut script);
+    clap_complete::generate(
+        shell,
+        &mut help::localised(Cli::command(), lang, usize::MAX),
+        "pingtong-agent",
+        &mut script,
+    );
     io::stdout().lock().write_all(&script)
 }

@@ -17,11 +17,10 @@ mod targets;
 pub use help::{completions, man};
 
 use crate::{
-    Lang, chain,
-    cli::{PingArgs, WantedStamps},
+    Exit, Lang, chain,
+    cli::{PingArgs, Usage, WantedStamps},
     clock::Clock,
     engine::{CAPABILITY_ADVICE, Portable, Sockets, Stamps, no_engine, portable::WINDOW},
-    exit::{Exit, Usage},
     privilege,
 };
 use anyhow::{Context as _, bail};

@@ -4,7 +4,7 @@ use super::{
     observe::{Arrivals, Observer, arrivals_line},
     session::Session,
 };
-use crate::{Lang, exit::Exit, render};
+use crate::{Exit, Lang, render};
 use nix::{
     errno::Errno,
     sys::{
@@ -46,11 +46,11 @@ pub(super) fn judge(session: &Session) -> Exit {
     let decided = tally.received + tally.late + tally.lost + tally.refused;
     let wrong = tally.late + tally.lost + tally.refused;
     if watched || (decided > 0 && wrong + tally.excused == 0) {
-        Exit::Healthy
+        Exit::Fine
     } else if decided == 0 || wrong == 0 {
         Exit::Undecided
     } else {
-        Exit::Broken
+        Exit::Bad
     }
 }
 

@@ -11,6 +11,7 @@ pub mod spool;
 
 use crate::{
     backoff::Backoff,
+    chain,
     clock::{Clock, wall},
     uplink::{
         client::{Collector, CollectorError},
@@ -250,16 +251,4 @@ pub(crate) fn sample(asked_at: Timestamp, took: Duration, collector: Timestamp) 
         offset_ms: asked_at.as_millis().saturating_add(half).saturating_sub(collector.as_millis()),
         error_ms: half.saturating_add(1),
     }
-}
-
-/// An error with its causes in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

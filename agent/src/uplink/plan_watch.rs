@@ -1,10 +1,6 @@
 //! Two services of the run loop that only talk to the collector: long-polling the plan, and introducing the agent.
 
-use crate::{
-    backoff::Backoff,
-    clock::Clock,
-    uplink::{chain, client::Collector},
-};
+use crate::{backoff::Backoff, chain, clock::Clock, uplink::client::Collector};
 use pingtong_evidence::{AgentHello, ClockFact, MetadataFact, Plan, SCHEMA};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};

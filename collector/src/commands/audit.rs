@@ -8,7 +8,7 @@
 
 use crate::{
     commands::{
-        args::{Exit, Failed, Output, Place, ours, usage},
+        args::{Failed, Output, Place, ours, usage},
         bundle,
     },
     data_dir::DataDir,
@@ -17,13 +17,15 @@ use crate::{
     store::Store,
 };
 use clap::{Args, ValueEnum};
+use pingtong_cli::{Exit, Lang};
 use pingtong_evidence::{Link, Protocol, Side, Snapshot, Timestamp};
 use pingtong_verdict::{Ask, Audit, Auditor, Estate, ExpectationState, Flow, ForbidState, HostRef, PathState};
 use std::{collections::BTreeSet, net::IpAddr, path::PathBuf};
 
 #[derive(Debug, Args)]
 pub(crate) struct AuditArgs {
-    /// A snapshot as written by "pingtong snapshot"; may be repeated. Without any, those that the collector keeps in --data. “pingtong snapshot”写出的快照，可重复；缺省时使用收集端保存在 --data 中的快照。
+    /// A snapshot as written by "pingtong snapshot"; may be repeated. Without any, those that the collector keeps in --data. /
+    /// “pingtong snapshot”写出的快照，可重复；缺省时使用收集端保存在 --data 中的快照
     #[arg(long, value_name = "FILE")]
     snapshot: Vec<PathBuf>,
     #[command(flatten)]
@@ -34,22 +36,23 @@ pub(crate) struct AuditArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct PathArgs {
-    /// Who opens the flow: an instance id or an address. 发起方：实例 ID 或 IP 地址。
+    /// Who opens the flow: an instance id or an address. / 发起方：实例 ID 或 IP 地址
     #[arg(value_name = "FROM")]
     from: String,
-    /// Who answers. 应答方：实例 ID 或 IP 地址。
+    /// Who answers. / 应答方：实例 ID 或 IP 地址
     #[arg(value_name = "TO")]
     to: String,
-    /// Protocol. 协议。
+    /// Protocol. / 协议
     #[arg(long, value_enum, default_value_t = PathProtocol::Icmp)]
     protocol: PathProtocol,
-    /// Destination port of tcp and udp. tcp、udp 的目的端口。
+    /// Destination port of tcp and udp. / tcp、udp 的目的端口
     #[arg(long, value_name = "N")]
     port: Option<u16>,
-    /// A snapshot as written by "pingtong snapshot"; may be repeated. “pingtong snapshot”写出的快照，可重复。
+    /// A snapshot as written by "pingtong snapshot"; may be repeated. / “pingtong snapshot”写出的快照，可重复
     #[arg(long, value_name = "FILE", required = true)]
     snapshot: Vec<PathBuf>,
-    /// Settings file whose links matter beside those that the snapshots show. 配置文件；其中的链路与快照显示的链路一并考虑。
+    /// Settings file whose links matter beside those that the snapshots show. /
+    /// 配置文件；其中的链路与快照显示的链路一并考虑
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -72,7 +75,7 @@ enum PathProtocol {
 /// # Errors
 /// [`Exit::Usage`] if the settings or a snapshot file cannot be read, if there is nothing to audit, or if the store
 /// holds no snapshot; [`Exit::Failure`] if the store cannot be read.
-pub(crate) fn audit(args: &AuditArgs) -> Result<Exit, Failed> {
+pub(crate) fn audit(args: &AuditArgs, lang: Lang) -> Result<Exit, Failed> {
     let settings = Settings::load(&args.place.config).map_err(usage)?;
     let snapshots = if args.snapshot.is_empty() {
         kept(&settings.links, &args.place)?
@@ -88,9 +91,8 @@ pub(crate) fn audit(args: &AuditArgs) -> Result<Exit, Failed> {
     }
     let links: Vec<Link> = settings.links.iter().map(|expected| expected.link.clone()).collect();
     let estate = Estate::new(snapshots, &links);
-    let lang = args.output.language();
     let audit = Auditor::default().audit(&estate, &expectations, &forbids, lang);
-    render::audit(&audit, args.output.json, args.output.style());
+    render::audit(&audit, args.output.json, args.output.style(lang));
     Ok(exit_of(&audit))
 }
 
@@ -152,7 +154,7 @@ fn exit_of(audit: &Audit) -> Exit {
 /// # Errors
 /// [`Exit::Usage`] if the port does not fit the protocol, a file cannot be read, or a host is unknown, ambiguous or the
 /// same as the other one; [`Exit::Failure`] if the estate has no path for the two hosts.
-pub(crate) fn path(args: &PathArgs) -> Result<Exit, Failed> {
+pub(crate) fn path(args: &PathArgs, lang: Lang) -> Result<Exit, Failed> {
     let protocol = match args.protocol {
         PathProtocol::Icmp => Protocol::Icmp,
         PathProtocol::Tcp => Protocol::Tcp,
@@ -177,9 +179,8 @@ pub(crate) fn path(args: &PathArgs) -> Result<Exit, Failed> {
         return Err(usage(anyhow::anyhow!("\"{}\" and \"{}\" are the same host", args.from, args.to)));
     }
     let flow = Flow { source, destination, protocol, port: args.port };
-    let lang = args.output.language();
     let trace = estate.path(&flow, lang).ok_or_else(|| ours(anyhow::anyhow!("the hosts are not of one estate")))?;
-    render::path(&trace, args.output.json, args.output.style());
+    render::path(&trace, args.output.json, args.output.style(lang));
     Ok(match trace.state {
         PathState::Passes => Exit::Fine,
         PathState::Stopped => Exit::Bad,
@@ -219,7 +220,6 @@ fn vpc_of(estate: &Estate, host: HostRef) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pingtong_verdict::Lang;
     use pingtong_worlds::estate::{Shape, estate as drawn};
 
     fn small(quirks: u64) -> Estate {

@@ -1,4 +1,4 @@
-//! The commands, and what each does with its result. [`Exit`] defines the exit codes.
+//! The commands, and what each does with its result.
 
 pub(crate) mod args;
 pub(crate) mod audit;
@@ -10,18 +10,17 @@ mod offline;
 mod policy;
 mod snapshot;
 
-pub use args::Exit;
-
 use crate::{
     data_dir::DataDir,
     render,
     server::{self, VerifyRequest},
-    settings::{self, Settings},
+    settings::Settings,
     store::Store,
 };
 use args::{Output, Place, ours, usage};
 use clap::{Args, Parser, Subcommand};
 use enroll::{EnrollError, Enrolled, Enrolment};
+use pingtong_cli::{Exit, Lang, LogFormat};
 use pingtong_evidence::{AccountId, AgentId, Cidr, InstanceId};
 use pingtong_verdict::{Question, State, Verdict, catalogue, diagnose_in, explain};
 use std::{
@@ -33,47 +32,71 @@ use std::{
 /// transit.
 const LOAD_TAKES_MS_MAX: u64 = 15_000;
 
-/// Shows two account owners whether their VPCs are really connected, and when not, what is at fault and how to fix it.
+/// Shows two account owners whether their VPCs are really connected, and when not, what is at fault and how to fix it. /
+/// 告诉两个账号的所有者：他们的 VPC 是否真的连通；若不通，问题出在哪里、如何修复
 #[derive(Debug, Parser)]
-#[command(name = "pingtong", version, about, disable_help_subcommand = true)]
+#[command(name = "pingtong", version)]
 pub struct Cli {
-    /// Form of the log on standard error. 标准错误上日志的形式。
+    /// Language of texts: zh or en; the locale's when left out. / 文本语言，缺省按系统区域设置
+    #[arg(long, global = true, value_name = "zh|en")]
+    lang: Option<Lang>,
+    /// Form of the log on standard error. / 标准错误上日志的形式
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
 
-/// Form of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// For people. 供人阅读。
-    Text,
-    /// One object per line. 每行一个 JSON 对象。
-    Json,
-}
-
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the collector: take reports, keep them, watch every pair. 运行 collector：接收上报、保存、持续观察每一对主机。
+    /// Run the collector: take reports, keep them, watch every pair. /
+    /// 运行 collector：接收上报、保存、持续观察每一对主机
+    #[command(after_long_help = "pingtong serve --config collector.toml --data data")]
     Serve(Place),
-    /// Make a credential for one agent and write its agent.toml. 为一个 agent 生成凭证并写出 agent.toml。
+    /// Make a credential for one agent and write its agent.toml. / 为一个 agent 生成凭证并写出 agent.toml
+    #[command(after_long_help = "pingtong enroll --name A.ecs1 --account 1000000000000001 --out agent.toml\n\
+         # Bind it to one instance and one block of peers. / 绑定到一台实例和一个对端网段\n\
+         pingtong enroll --name A.ecs1 --account 1000000000000001 --instance i-example --allow 172.16.0.0/16 --out agent.toml")]
     Enroll(EnrollArgs),
-    /// List the enrolled agents, and when each was last seen. 列出已登记的 agent 及最近一次出现的时间。
+    /// List the enrolled agents, and when each was last seen. / 列出已登记的 agent 及最近一次出现的时间
+    #[command(after_long_help = "pingtong agents\n\
+         pingtong agents --json")]
     Agents(AgentsArgs),
-    /// Ask every agent for fresh evidence now, and give a verdict for each pair. 立即向所有 agent 索取新证据，并对每一对主机给出结论。
+    /// Ask every agent for fresh evidence now, and give a verdict for each pair. /
+    /// 立即向所有 agent 索取新证据，并对每一对主机给出结论
+    #[command(after_long_help = "pingtong verify\n\
+         # Only one link, and keep the evidence. / 只看一条链路，并保存证据\n\
+         pingtong verify --pair LINK --save evidence.json")]
     Verify(VerifyArgs),
-    /// Give the verdict that follows from kept evidence, without a network. 根据保存的证据给出结论，不需要网络。
+    /// Give the verdict that follows from kept evidence, without a network. / 根据保存的证据给出结论，不需要网络
+    #[command(after_long_help = "pingtong diagnose evidence.json\n\
+         # What two snapshots predict, before any agent runs. / 在没有 agent 时由两份快照推断\n\
+         pingtong diagnose --snapshot a.json --snapshot b.json --config collector.toml")]
     Diagnose(DiagnoseArgs),
-    /// Decide every expectation and forbid of the settings for whole sets of hosts, from configuration alone. 仅凭配置，对整组主机判定配置文件中的每个期望和禁止项。
+    /// Decide every expectation and forbid of the settings for whole sets of hosts, from configuration alone. /
+    /// 仅凭配置，对整组主机判定配置文件中的每个期望和禁止项
+    #[command(after_long_help = "pingtong audit --snapshot a.json --snapshot b.json")]
     Audit(audit::AuditArgs),
-    /// Show the way of one flow through the configuration, stage by stage, there and back. 逐段显示一条流在配置中的去程与回程。
+    /// Show the way of one flow through the configuration, stage by stage, there and back. /
+    /// 逐段显示一条流在配置中的去程与回程
+    #[command(
+        after_long_help = "pingtong path i-example 172.16.0.10 --protocol tcp --port 443 --snapshot a.json --snapshot b.json"
+    )]
     Path(audit::PathArgs),
-    /// Read an account's configuration, or import or redact what was saved, without a collector. 读取账号配置，或导入、脱敏已保存的内容，不需要收集端。
+    /// Read an account's configuration, or import or redact what was saved, without a collector. /
+    /// 读取账号配置，或导入、脱敏已保存的内容，不需要收集端
+    #[command(after_long_help = "pingtong snapshot --region cn-qingdao --out a.json\n\
+         # A copy that can be shared. / 可以分享的副本\n\
+         pingtong snapshot --from a.json --redact --out shared.json")]
     Snapshot(Box<snapshot::SnapshotArgs>),
-    /// Print a RAM policy to paste into the console, the least that a role needs. 打印可粘贴到控制台的最小权限 RAM 策略。
+    /// Print a RAM policy to paste into the console, the least that a role needs. /
+    /// 打印可粘贴到控制台的最小权限 RAM 策略
+    #[command(after_long_help = "pingtong policy read\n\
+         pingtong policy collector-trust --account 1000000000000001 --external-id TEXT")]
     Policy(policy::PolicyArgs),
-    /// Say what a cause code means and what to do about it. 说明一个原因码的含义和处理办法。
+    /// Say what a cause code means and what to do about it. / 说明一个原因码的含义和处理办法
+    #[command(after_long_help = "pingtong explain route-missing\n\
+         pingtong explain --list")]
     Explain(ExplainArgs),
 }
 
@@ -81,28 +104,30 @@ enum Command {
 struct EnrollArgs {
     #[command(flatten)]
     place: Place,
-    /// Name of the agent, such as A.ecs1. agent 的名字，例如 A.ecs1。
+    /// Name of the agent, such as A.ecs1. / agent 的名字，例如 A.ecs1
     #[arg(long, value_parser = AgentId::parse)]
     name: AgentId,
-    /// Account that it speaks for. 它所代表的账号。
+    /// Account that it speaks for. / 它所代表的账号
     #[arg(long, value_parser = AccountId::parse)]
     account: AccountId,
-    /// Instance that it will run on. 它将运行在哪个实例上。
+    /// Instance that it will run on. / 它将运行在哪个实例上
     #[arg(long, value_parser = InstanceId::parse)]
     instance: Option<InstanceId>,
-    /// Addresses that it may probe; the far ends of its expectations when left out. 允许它探测的地址；缺省为各期望的对端。
+    /// Addresses that it may probe; the far ends of its expectations when left out. /
+    /// 允许它探测的地址；缺省为各期望的对端
     #[arg(long, value_name = "CIDR", value_parser = Cidr::parse)]
     allow: Vec<Cidr>,
-    /// OpenAPI endpoint for all products, instead of the region's VPC endpoints. 所有产品共用的 OpenAPI 端点，代替各地域的 VPC 端点。
+    /// OpenAPI endpoint for all products, instead of the region's VPC endpoints. /
+    /// 所有产品共用的 OpenAPI 端点，代替各地域的 VPC 端点
     #[arg(long, value_name = "URL")]
     cloud_endpoint: Option<String>,
-    /// Metadata service, instead of http://100.100.100.200. 元数据服务地址，代替 http://100.100.100.200。
+    /// Metadata service, instead of http://100.100.100.200. / 元数据服务地址，代替 http://100.100.100.200
     #[arg(long, value_name = "URL")]
     metadata: Option<String>,
-    /// Where the agent keeps reports while the collector is away. collector 不可达时 agent 保存上报的目录。
+    /// Where the agent keeps reports while the collector is away. / collector 不可达时 agent 保存上报的目录
     #[arg(long, value_name = "DIR")]
     spool: Option<PathBuf>,
-    /// File to write, with mode 0600. 要写出的文件，权限 0600。
+    /// File to write, with mode 0600. / 要写出的文件，权限 0600
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
@@ -121,16 +146,18 @@ struct AgentsArgs {
 struct VerifyArgs {
     #[command(flatten)]
     place: Place,
-    /// Only this pair, or the pairs of this link. 只看这一对主机，或这条链路上的各对主机。
+    /// Only this pair, or the pairs of this link. / 只看这一对主机，或这条链路上的各对主机
     #[arg(long, value_name = "ID")]
     pair: Option<String>,
-    /// Seconds to wait for agents that do not answer. 等待无响应 agent 的秒数。
+    /// Seconds to wait for agents that do not answer. / 等待无响应 agent 的秒数
     #[arg(long, value_name = "SECONDS", default_value_t = 15.0, value_parser = parse_wait)]
     wait: f64,
-    /// Also load the path of this one pair: takes bandwidth from others, both ways. The link's load_mbit and the agent's load_mbit_max must permit it. 同时对这一对主机做带宽压测，往返方向都会占用带宽；须链路配置 load_mbit 且 agent 配置 load_mbit_max 允许。
+    /// Also load the path of this one pair: takes bandwidth from others, both ways. The link's load_mbit and the agent's load_mbit_max must permit it. /
+    /// 同时对这一对主机做带宽压测，往返方向都会占用带宽；须链路配置 load_mbit 且 agent 配置 load_mbit_max 允许
     #[arg(long, requires = "pair")]
     load: bool,
-    /// Keep the evidence, so that "pingtong diagnose FILE" gives the same verdicts again. 保存证据，使 “pingtong diagnose FILE” 得到同样的结论。
+    /// Keep the evidence, so that "pingtong diagnose FILE" gives the same verdicts again. /
+    /// 保存证据，使 “pingtong diagnose FILE” 得到同样的结论
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     #[command(flatten)]
@@ -139,13 +166,15 @@ struct VerifyArgs {
 
 #[derive(Debug, Args)]
 struct DiagnoseArgs {
-    /// File with evidence as written by "verify --save", a directory of such files, or - for standard input. “verify --save” 写出的证据文件、此类文件的目录，或 - 表示标准输入。
+    /// File with evidence as written by "verify --save", a directory of such files, or - for standard input. /
+    /// “verify --save” 写出的证据文件、此类文件的目录，或 - 表示标准输入
     #[arg(value_name = "FILE|DIR|-", required_unless_present = "snapshot")]
     bundle: Option<PathBuf>,
-    /// Instead: a snapshot as written by "pingtong snapshot"; may be repeated. What it predicts for every expectation of --config. 改为使用“pingtong snapshot”写出的快照，可重复；给出对 --config 中每个期望的推断。
+    /// Instead: a snapshot as written by "pingtong snapshot"; may be repeated. What it predicts for every expectation of --config. /
+    /// 改为使用“pingtong snapshot”写出的快照，可重复；给出对 --config 中每个期望的推断
     #[arg(long, value_name = "FILE", conflicts_with = "bundle")]
     snapshot: Vec<PathBuf>,
-    /// With --snapshot: settings file with the links and expectations. 与 --snapshot 同用：含链路和期望的配置文件。
+    /// With --snapshot: settings file with the links and expectations. / 与 --snapshot 同用：含链路和期望的配置文件
     #[arg(long, default_value = "collector.toml", value_name = "FILE")]
     config: PathBuf,
     #[command(flatten)]
@@ -155,10 +184,10 @@ struct DiagnoseArgs {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("what").required(true))]
 struct ExplainArgs {
-    /// Code, such as route-missing. 原因码，例如 route-missing。
+    /// Code, such as route-missing. / 原因码，例如 route-missing
     #[arg(group = "what")]
     code: Option<String>,
-    /// List every code with its title. 列出全部原因码及标题。
+    /// List every code with its title. / 列出全部原因码及标题
     #[arg(long, group = "what")]
     list: bool,
     #[command(flatten)]
@@ -169,7 +198,7 @@ struct ExplainArgs {
 ///
 /// # Errors
 /// If the command could not do its job; the exit code says whether the user or the program is at fault.
-pub async fn run(cli: Cli) -> Result<Exit, (Exit, anyhow::Error)> {
+pub async fn run(cli: Cli, lang: Lang) -> Result<Exit, (Exit, anyhow::Error)> {
     match cli.command {
         Command::Serve(place) => {
             let settings = load(&place.config)?;
@@ -179,9 +208,9 @@ pub async fn run(cli: Cli) -> Result<Exit, (Exit, anyhow::Error)> {
             })?;
             Ok(Exit::Fine)
         }
-        Command::Enroll(args) => enroll_agent(args),
-        Command::Agents(args) => list_agents(&args),
-        Command::Verify(args) => verify(args).await,
+        Command::Enroll(args) => enroll_agent(args, lang),
+        Command::Agents(args) => list_agents(&args, lang),
+        Command::Verify(args) => verify(args, lang).await,
         Command::Diagnose(args) => {
             let questions = if let Some(bundle) = &args.bundle {
                 bundle::read(bundle).map_err(usage)?
@@ -190,17 +219,17 @@ pub async fn run(cli: Cli) -> Result<Exit, (Exit, anyhow::Error)> {
                 let snapshots = bundle::read_snapshots(&args.snapshot).map_err(usage)?;
                 offline::questions(&links, &snapshots).map_err(usage)?
             };
-            Ok(show(&questions, &args.output))
+            Ok(show(&questions, &args.output, lang))
         }
-        Command::Audit(args) => audit::audit(&args),
-        Command::Path(args) => audit::path(&args),
-        Command::Snapshot(args) => snapshot::run(&args).await,
+        Command::Audit(args) => audit::audit(&args, lang),
+        Command::Path(args) => audit::path(&args, lang),
+        Command::Snapshot(args) => snapshot::run(&args, lang).await,
         Command::Policy(args) => policy::run(&args),
-        Command::Explain(args) => explain_code(&args),
+        Command::Explain(args) => explain_code(&args, lang),
     }
 }
 
-fn enroll_agent(args: EnrollArgs) -> Result<Exit, (Exit, anyhow::Error)> {
+fn enroll_agent(args: EnrollArgs, lang: Lang) -> Result<Exit, (Exit, anyhow::Error)> {
     let settings = load(&args.place.config)?;
     let (name, out) = (args.name.clone(), args.out.clone());
     let wanted = Enrolment {
@@ -218,31 +247,31 @@ fn enroll_agent(args: EnrollArgs) -> Result<Exit, (Exit, anyhow::Error)> {
         EnrollError::DataDir(_) | EnrollError::Store(_) | EnrollError::Random(_) => ours(error),
     })?;
     let Enrolled { unknown, replaced, allow } = enrolled;
-    render::enrolled(&name, &out, replaced, &allow, &unknown, args.output.json, args.output.language());
+    render::enrolled(&name, &out, replaced, &allow, &unknown, args.output.json, lang);
     Ok(Exit::Fine)
 }
 
 /// Reads the store directly, so that it works with and without a running server.
-fn list_agents(args: &AgentsArgs) -> Result<Exit, (Exit, anyhow::Error)> {
+fn list_agents(args: &AgentsArgs, lang: Lang) -> Result<Exit, (Exit, anyhow::Error)> {
     load(&args.place.config)?;
     let dir = DataDir::existing(&args.place.data).map_err(usage)?;
     let agents = Store::open(&dir.store_path()).and_then(|store| store.agents()).map_err(ours)?;
-    render::agents(&agents, args.output.json, args.output.language());
+    render::agents(&agents, args.output.json, lang);
     Ok(Exit::Fine)
 }
 
-async fn verify(args: VerifyArgs) -> Result<Exit, (Exit, anyhow::Error)> {
+async fn verify(args: VerifyArgs, lang: Lang) -> Result<Exit, (Exit, anyhow::Error)> {
     let settings = load(&args.place.config)?;
     let dir = DataDir::existing(&args.place.data).map_err(usage)?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "parse_wait bounds it to 0..=120")]
     let mut wait_ms = (args.wait * 1000.0) as u64;
     if args.load {
         wait_ms += LOAD_TAKES_MS_MAX;
-        render::loading(args.output.language());
+        render::loading(lang);
     }
     let request = VerifyRequest { pair: args.pair, wait_ms, load: args.load };
     if std::io::stderr().is_terminal() {
-        render::asking(args.wait, args.output.language());
+        render::asking(args.wait, lang);
     }
     let questions = client::ask(&settings, &dir, &request).await.map_err(|error| match error {
         client::ClientError::Broken { .. } | client::ClientError::Failed { .. } => ours(error),
@@ -251,11 +280,11 @@ async fn verify(args: VerifyArgs) -> Result<Exit, (Exit, anyhow::Error)> {
     if let Some(file) = &args.save {
         bundle::write(file, &questions).map_err(usage)?;
     }
-    Ok(show(&questions, &args.output))
+    Ok(show(&questions, &args.output, lang))
 }
 
-fn show(questions: &[Question], output: &Output) -> Exit {
-    let style = output.style();
+fn show(questions: &[Question], output: &Output, lang: Lang) -> Exit {
+    let style = output.style(lang);
     let verdicts: Vec<Verdict> = questions.iter().map(|question| diagnose_in(question, style.lang)).collect();
     render::verdicts(&verdicts, output.json, style);
     exit_of(&verdicts)
@@ -273,8 +302,7 @@ fn exit_of(verdicts: &[Verdict]) -> Exit {
     }
 }
 
-fn explain_code(args: &ExplainArgs) -> Result<Exit, (Exit, anyhow::Error)> {
-    let lang = args.output.language();
+fn explain_code(args: &ExplainArgs, lang: Lang) -> Result<Exit, (Exit, anyhow::Error)> {
     let Some(code) = &args.code else {
         render::catalogue(catalogue(), args.output.json, lang);
         return Ok(Exit::Fine);
@@ -311,24 +339,28 @@ fn parse_wait(text: &str) -> Result<f64, String> {
 }
 
 /// Prints on standard error why the command could not do its job.
-pub fn complain(error: &anyhow::Error) {
-    render::complaint(&complaint::headline(error, settings::lang_of_environment()), error);
+pub fn complain(error: &anyhow::Error, lang: Lang) {
+    render::complaint(&complaint::headline(error, lang), error);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use pingtong_cli::help;
 
     #[test]
     fn the_help_of_every_command_is_as_agreed() {
-        let mut command = Cli::command().term_width(100);
-        command.build();
-        let mut text = command.render_help().to_string();
-        for sub in command.get_subcommands_mut() {
-            text = format!("{text}\n=== {}\n{}", sub.get_name(), sub.clone().term_width(100).render_help());
+        for lang in [Lang::En, Lang::Zh] {
+            let mut command = help::localised(Cli::command(), lang, 80);
+            command.build();
+            let mut text = command.render_long_help().to_string();
+            for sub in command.get_subcommands_mut() {
+                let help = sub.render_long_help();
+                text = format!("{text}\n=== {}\n{help}", sub.get_name());
+            }
+            insta::assert_snapshot!(format!("help_{}", lang.as_str()), text);
         }
-        insta::assert_snapshot!(text);
     }
 
     #[test]

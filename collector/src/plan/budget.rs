@@ -165,8 +165,18 @@ fn budget_of(expected: &ExpectedLink, spec: Option<u64>, flows: u32, settings: &
 fn limit(flows: &mut [Flow<'_>], settings: &Budgets) {
     type Rate = for<'r, 'f> fn(&'r mut Flow<'f>) -> &'r mut u64;
     let kinds: [(Rate, Sampling, u64, u64); 2] = [
-        (|flow| &mut flow.fresh, FRESH, settings.host_kbit * KILO, settings.collector_mbit * MEGA),
-        (|flow| &mut flow.steady, STEADY, settings.host_steady_kbit * KILO, settings.collector_steady_mbit * MEGA),
+        (
+            |flow| &mut flow.fresh,
+            FRESH,
+            u64::from(settings.host_kbit) * KILO,
+            u64::from(settings.collector_mbit) * MEGA,
+        ),
+        (
+            |flow| &mut flow.steady,
+            STEADY,
+            u64::from(settings.host_steady_kbit) * KILO,
+            u64::from(settings.collector_steady_mbit) * MEGA,
+        ),
     ];
     for (rate, sampling, host_max, all_max) in kinds {
         let mut hosts: BTreeMap<AgentId, u64> = BTreeMap::new();

@@ -1,7 +1,7 @@
-//! Widths, wrapping and colour. A Chinese character takes two columns; the page has 100 columns.
+//! Widths and colour. A Chinese character takes two columns; the page has 100 columns.
 
 use pingtong_verdict::Lang;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 /// Width of the page in columns.
 pub(super) const WIDTH: usize = 100;
@@ -43,10 +43,7 @@ impl Style {
 
 /// The text in the given language.
 pub(super) fn pick(lang: Lang, en: &'static str, zh: &'static str) -> &'static str {
-    match lang {
-        Lang::En => en,
-        Lang::Zh => zh,
-    }
+    lang.pick(zh, en)
 }
 
 /// Pads texts to column widths; a width of 0 adds no padding.
@@ -66,84 +63,14 @@ pub(super) fn right(text: &str, width: usize) -> String {
     format!("{}{text}", " ".repeat(width.saturating_sub(text.width())))
 }
 
-/// Wraps a text into lines of at most [`WIDTH`] columns, each with a line end. Indents the first line by `first` and
-/// the others by `rest`. Breaks at spaces and beside Chinese characters, but never before closing or after opening
-/// punctuation.
+/// Wraps a text to the page; see [`pingtong_cli::wrapped`].
 pub(super) fn wrapped(text: &str, first: usize, rest: usize) -> String {
-    let mut out = String::new();
-    let mut indent = first;
-    for paragraph in text.lines() {
-        let (mut line, mut used) = (String::new(), indent);
-        for piece in pieces(paragraph) {
-            let width = piece.trim_end().width();
-            if used + width > WIDTH && !line.trim().is_empty() {
-                push_line(&mut out, indent, &line);
-                indent = rest;
-                line.clear();
-                used = indent;
-            }
-            line.push_str(piece);
-            used += piece.width();
-        }
-        push_line(&mut out, indent, &line);
-        indent = rest;
-    }
-    out
-}
-
-fn push_line(out: &mut String, indent: usize, line: &str) {
-    out.extend(std::iter::repeat_n(' ', indent));
-    out.push_str(line.trim_end());
-    out.push('\n');
-}
-
-/// Splits a text where a line may break; each piece keeps its trailing spaces.
-fn pieces(text: &str) -> Vec<&str> {
-    let mut pieces = vec![];
-    let mut start = 0;
-    let mut previous: Option<char> = None;
-    for (at, character) in text.char_indices() {
-        let may_break = previous.is_some_and(|before| {
-            (before == ' ' && character != ' ')
-                || ((is_wide(before) || is_wide(character)) && !is_closing(character) && !is_opening(before))
-        });
-        if may_break && at > start {
-            pieces.push(&text[start..at]);
-            start = at;
-        }
-        previous = Some(character);
-    }
-    if start < text.len() {
-        pieces.push(&text[start..]);
-    }
-    pieces
-}
-
-fn is_wide(character: char) -> bool {
-    character.width() == Some(2)
-}
-
-fn is_closing(character: char) -> bool {
-    "，。；：！？、）》」』”’,.;:!?)] ".contains(character)
-}
-
-fn is_opening(character: char) -> bool {
-    "（《「『“‘([".contains(character)
+    pingtong_cli::wrapped(text, WIDTH, first, rest)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_fit_and_nothing_is_lost() {
-        let text = "路由表 vtb-m5e33r3n78zyi5573kf85 没有到 192.168.0.0/16 的路由，请求死在两台主机之间。".repeat(4);
-        let lines = wrapped(&text, 2, 4);
-        assert!(lines.lines().all(|line| line.width() <= WIDTH), "{lines}");
-        assert!(lines.lines().all(|line| !line.trim_start().starts_with(['，', '。'])), "{lines}");
-        let squeezed = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
-        assert_eq!(squeezed(&lines), squeezed(&text));
-    }
 
     #[test]
     fn columns_line_up_in_chinese() {

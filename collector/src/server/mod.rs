@@ -190,6 +190,6 @@ async fn read_steadily(shared: Arc<ServerState>) {
 
 fn log(outcome: Result<(), StoreError>) {
     if let Err(error) = outcome {
-        tracing::error!(error = %intake::chain(&error), "the store refused");
+        tracing::error!(error = %pingtong_cli::chain(&error), "the store refused");
     }
 }

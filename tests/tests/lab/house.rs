@@ -40,21 +40,24 @@ fn dependencies(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
         .collect()
 }
 
-/// `evidence ← {probe, cloud} ← agent`; `evidence ← verdict ← collector`; `cloud ← collector`; `tests → all`.
+/// `evidence ← {probe, cloud} ← agent`; `evidence ← verdict ← collector`; `cloud ← collector`;
+/// `cli ← {agent, collector}`; `tests → all`.
 #[test]
 fn rooms_use_only_the_rooms_that_they_may_use() {
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("pingtong-evidence", &[][..]),
         ("pingtong-probe", &["pingtong-evidence"]),
         ("pingtong-cloud", &["pingtong-evidence"]),
-        ("pingtong-agent", &["pingtong-evidence", "pingtong-probe", "pingtong-cloud"]),
+        ("pingtong-cli", &["pingtong-evidence"]),
+        ("pingtong-agent", &["pingtong-evidence", "pingtong-cli", "pingtong-probe", "pingtong-cloud"]),
         ("pingtong-verdict", &["pingtong-evidence"]),
         ("pingtong-worlds", &["pingtong-evidence"]),
-        ("pingtong", &["pingtong-evidence", "pingtong-verdict", "pingtong-cloud"]),
+        ("pingtong", &["pingtong-evidence", "pingtong-cli", "pingtong-verdict", "pingtong-cloud"]),
         (
             "pingtong-lab",
             &[
                 "pingtong-evidence",
+                "pingtong-cli",
                 "pingtong-probe",
                 "pingtong-cloud",
                 "pingtong-agent",

@@ -6,6 +6,7 @@
 mod circles;
 mod differential;
 mod documents;
+mod help;
 mod house;
 mod interop;
 mod large;

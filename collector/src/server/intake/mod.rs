@@ -9,7 +9,7 @@ mod refusal;
 pub(crate) mod validate;
 
 pub(crate) use operators::{QuestionsReply, SnapshotsReply, SnapshotsRequest, VerifyRequest};
-pub(crate) use refusal::{RefusalBody, chain};
+pub(crate) use refusal::RefusalBody;
 
 use crate::server::shared::ServerState;
 use axum::{

@@ -6,6 +6,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use pingtong_cli::chain;
 use serde::{Deserialize, Serialize};
 
 /// An error answer: its status and its text.
@@ -58,18 +59,6 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         (self.status, Json(RefusalBody { error: self.error })).into_response()
     }
-}
-
-/// An error and all its sources on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

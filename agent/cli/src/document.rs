@@ -1,9 +1,13 @@
 //! Reads a TOML document by hand, so that every mistake is reported at once, each with its line and the accepted form.
 //!
-//! Decides nothing about meaning: [`crate::settings`] defines the keys. Unknown keys are mistakes, because a mistyped
+//! Decides nothing about meaning: the settings of each program define its keys. Unknown keys are mistakes, because a mistyped
 //! key that is silently ignored is a setting that silently has no effect.
 
-use std::{collections::BTreeSet, fmt, ops::Range};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    ops::{Range, RangeInclusive},
+};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -38,13 +42,13 @@ impl fmt::Display for Mistakes {
 }
 
 /// Collects mistakes while a document is read.
-pub(crate) struct Reader<'t> {
+pub struct Reader<'t> {
     text: &'t str,
     mistakes: Vec<Mistake>,
 }
 
 /// A table whose keys are taken one by one, so that the unknown ones remain.
-pub(crate) struct Table<'d, 't> {
+pub struct Table<'d, 't> {
     path: String,
     at: Range<usize>,
     items: &'d DeTable<'t>,
@@ -54,30 +58,32 @@ pub(crate) struct Table<'d, 't> {
 type Value<'d, 't> = &'d Spanned<DeValue<'t>>;
 
 impl<'t> Reader<'t> {
-    pub(crate) fn new(text: &'t str) -> Self {
+    /// Starts to read the document `text`.
+    pub fn new(text: &'t str) -> Self {
         Self { text, mistakes: vec![] }
     }
 
     /// Records a mistake at a byte range of the document.
-    pub(crate) fn mistake(&mut self, at: &Range<usize>, what: impl Into<String>) {
+    pub fn mistake(&mut self, at: &Range<usize>, what: impl Into<String>) {
         let before = self.text.get(..at.start.min(self.text.len())).unwrap_or(self.text);
         self.mistakes.push(Mistake { line: before.matches('\n').count() + 1, what: what.into() });
     }
 
     /// Records the syntax errors that the parser found.
-    pub(crate) fn syntax(&mut self, errors: Vec<toml::de::Error>) {
+    pub fn syntax(&mut self, errors: Vec<toml::de::Error>) {
         for error in errors {
             let at = error.span().unwrap_or(0..0);
             self.mistake(&at, format!("not TOML: {}", error.message()));
         }
     }
 
-    pub(crate) fn is_clean(&self) -> bool {
+    /// Whether no mistake was recorded.
+    pub fn is_clean(&self) -> bool {
         self.mistakes.is_empty()
     }
 
     /// Returns all mistakes, sorted and without duplicates.
-    pub(crate) fn finish(self, file: &str) -> Mistakes {
+    pub fn finish(self, file: &str) -> Mistakes {
         let mut all = self.mistakes;
         all.sort();
         all.dedup();
@@ -85,7 +91,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads a required text with `parse`; `accepted` describes the accepted form.
-    pub(crate) fn text<T, E: fmt::Display>(
+    pub fn text<T, E: fmt::Display>(
         &mut self,
         table: &mut Table<'_, '_>,
         key: &str,
@@ -93,22 +99,72 @@ impl<'t> Reader<'t> {
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         let value = self.required(table, key, accepted)?;
-        let Some(text) = value.get_ref().as_str() else {
+        self.parsed(&table.name_of(key), value, accepted, parse)
+    }
+
+    /// Reads a required secret; no message shows its value.
+    pub fn secret<T>(
+        &mut self,
+        table: &mut Table<'_, '_>,
+        key: &str,
+        accepted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.required(table, key, accepted)?;
+        let secret = value.get_ref().as_str().and_then(parse);
+        if secret.is_none() {
+            self.mistake(&value.span(), format!("{} = ***: accepted: {accepted}", table.name_of(key)));
+        }
+        secret
+    }
+
+    /// Reads a required list of texts; `None` if it or an item of it has a mistake.
+    pub fn texts<T, E: fmt::Display>(
+        &mut self,
+        table: &mut Table<'_, '_>,
+        key: &str,
+        accepted: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<Vec<T>> {
+        let value = self.required(table, key, accepted)?;
+        let Some(items) = value.get_ref().as_array() else {
             self.wrong_kind(table, key, value, accepted);
             return None;
         };
-        match parse(text) {
-            Ok(parsed) => Some(parsed),
-            Err(why) => {
-                let what = format!("{} = \"{text}\": {why}; accepted: {accepted}", table.name_of(key));
-                self.mistake(&value.span(), what);
-                None
-            }
+        let name = |n: usize| format!("{}[{n}]", table.name_of(key));
+        let all: Vec<_> =
+            items.iter().enumerate().map(|(n, item)| self.parsed(&name(n), item, accepted, &parse)).collect();
+        all.into_iter().collect()
+    }
+
+    /// Reads true or false; returns the default if the key is absent or has a mistake.
+    pub fn truth(&mut self, table: &mut Table<'_, '_>, key: &str, default: bool) -> bool {
+        let Some(value) = table.take(key) else { return default };
+        let truth = value.get_ref().as_bool();
+        if truth.is_none() {
+            self.wrong_kind(table, key, value, "true or false");
         }
+        truth.unwrap_or(default)
+    }
+
+    fn parsed<T, E: fmt::Display>(
+        &mut self,
+        name: &str,
+        value: Value<'_, '_>,
+        accepted: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let Some(text) = value.get_ref().as_str() else {
+            self.refuse(name, value, accepted);
+            return None;
+        };
+        parse(text)
+            .map_err(|why| self.mistake(&value.span(), format!("{name} = \"{text}\": {why}; accepted: {accepted}")))
+            .ok()
     }
 
     /// Reads a text as [`Reader::text`] does; `None` if the key is absent.
-    pub(crate) fn text_if_given<T, E: fmt::Display>(
+    pub fn text_if_given<T, E: fmt::Display>(
         &mut self,
         table: &mut Table<'_, '_>,
         key: &str,
@@ -119,19 +175,15 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads a whole number within bounds; returns the default if the key is absent.
-    pub(crate) fn number(
+    pub fn number<N: TryFrom<i128> + PartialOrd + fmt::Display>(
         &mut self,
         table: &mut Table<'_, '_>,
         key: &str,
-        range: std::ops::RangeInclusive<u64>,
-        default: u64,
-    ) -> u64 {
+        range: RangeInclusive<N>,
+        default: N,
+    ) -> N {
         let Some(value) = table.take(key) else { return default };
-        let number = value
-            .get_ref()
-            .as_integer()
-            .and_then(|digits| u64::from_str_radix(digits.as_str(), digits.radix()).ok())
-            .filter(|number| range.contains(number));
+        let number = integer(value).filter(|number| range.contains(number));
         if number.is_none() {
             let accepted = format!("a whole number from {} to {}", range.start(), range.end());
             self.wrong_kind(table, key, value, &accepted);
@@ -140,12 +192,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Takes the required table under `key`.
-    pub(crate) fn table<'d, 'u>(
-        &mut self,
-        table: &mut Table<'d, 'u>,
-        key: &str,
-        accepted: &str,
-    ) -> Option<Table<'d, 'u>> {
+    pub fn table<'d, 'u>(&mut self, table: &mut Table<'d, 'u>, key: &str, accepted: &str) -> Option<Table<'d, 'u>> {
         let value = self.required(table, key, accepted)?;
         let path = table.name_of(key);
         let inner = Table::of(value, path);
@@ -156,12 +203,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Takes an array of tables under `key`; empty if the key is absent.
-    pub(crate) fn tables<'d, 'u>(
-        &mut self,
-        table: &mut Table<'d, 'u>,
-        key: &str,
-        accepted: &str,
-    ) -> Vec<Table<'d, 'u>> {
+    pub fn tables<'d, 'u>(&mut self, table: &mut Table<'d, 'u>, key: &str, accepted: &str) -> Vec<Table<'d, 'u>> {
         let Some(value) = table.take(key) else { return vec![] };
         let Some(array) = value.get_ref().as_array() else {
             self.wrong_kind(table, key, value, accepted);
@@ -183,27 +225,36 @@ impl<'t> Reader<'t> {
     }
 
     /// Takes two ports from 1 to 65535, the lower one first; `None` if the key is absent.
-    pub(crate) fn port_pair(&mut self, table: &mut Table<'_, '_>, key: &str) -> Option<(u16, u16)> {
+    pub fn port_pair(&mut self, table: &mut Table<'_, '_>, key: &str) -> Option<(u16, u16)> {
+        let accepted = "two ports from 1 to 65535, the lower first, such as [443, 443]";
+        let ports = self.port_list(table, key, accepted, |ports| matches!(ports, [first, last] if first <= last))?;
+        ports.first().copied().zip(ports.last().copied())
+    }
+
+    /// Takes a list of ports from 1 to 65535; empty if the key is absent.
+    pub fn ports(&mut self, table: &mut Table<'_, '_>, key: &str) -> Vec<u16> {
+        self.port_list(table, key, "a list of ports from 1 to 65535, such as [7]", |_| true).unwrap_or_default()
+    }
+
+    fn port_list(
+        &mut self,
+        table: &mut Table<'_, '_>,
+        key: &str,
+        accepted: &str,
+        fits: impl FnOnce(&[u16]) -> bool,
+    ) -> Option<Vec<u16>> {
         let value = table.take(key)?;
-        let ports: Vec<u16> = value
-            .get_ref()
-            .as_array()
-            .into_iter()
-            .flat_map(|array| array.iter())
-            .filter_map(|item| item.get_ref().as_integer())
-            .filter_map(|digits| u16::from_str_radix(digits.as_str(), digits.radix()).ok())
-            .collect();
-        match ports[..] {
-            [first, last] if first <= last && first > 0 => Some((first, last)),
-            _ => {
-                self.wrong_kind(table, key, value, "two ports from 1 to 65535, the lower first, such as [443, 443]");
-                None
-            }
+        let ports =
+            value.get_ref().as_array().and_then(|items| items.iter().map(integer).collect::<Option<Vec<u16>>>());
+        let ports = ports.filter(|ports| !ports.contains(&0) && fits(ports));
+        if ports.is_none() {
+            self.wrong_kind(table, key, value, accepted);
         }
+        ports
     }
 
     /// Records a mistake for every key that was not taken.
-    pub(crate) fn close(&mut self, table: &Table<'_, '_>) {
+    pub fn close(&mut self, table: &Table<'_, '_>) {
         let known = table.taken.iter().cloned().collect::<Vec<_>>().join(", ");
         for key in table.items.keys() {
             if !table.taken.contains(key.get_ref().as_ref()) {
@@ -223,13 +274,24 @@ impl<'t> Reader<'t> {
     }
 
     fn wrong_kind(&mut self, table: &Table<'_, '_>, key: &str, value: Value<'_, '_>, accepted: &str) {
+        self.refuse(&table.name_of(key), value, accepted);
+    }
+
+    fn refuse(&mut self, name: &str, value: Value<'_, '_>, accepted: &str) {
         let given = self.text.get(value.span()).unwrap_or("").lines().next().unwrap_or("").to_owned();
-        self.mistake(&value.span(), format!("{} = {given}: accepted: {accepted}", table.name_of(key)));
+        self.mistake(&value.span(), format!("{name} = {given}: accepted: {accepted}"));
     }
 }
 
+/// A whole number; `None` if the value is of another kind or does not fit.
+fn integer<N: TryFrom<i128>>(value: Value<'_, '_>) -> Option<N> {
+    let digits = value.get_ref().as_integer()?;
+    i128::from_str_radix(digits.as_str(), digits.radix()).ok().and_then(|number| N::try_from(number).ok())
+}
+
 impl<'d, 't> Table<'d, 't> {
-    pub(crate) fn root(document: &'d Spanned<DeTable<'t>>) -> Self {
+    /// The table of the whole document.
+    pub fn root(document: &'d Spanned<DeTable<'t>>) -> Self {
         Self { path: String::new(), at: 0..0, items: document.get_ref(), taken: BTreeSet::new() }
     }
 
@@ -239,17 +301,17 @@ impl<'d, 't> Table<'d, 't> {
     }
 
     /// Byte range of the table, for mistakes about the table as a whole.
-    pub(crate) fn at(&self) -> Range<usize> {
+    pub fn at(&self) -> Range<usize> {
         self.at.clone()
     }
 
     /// The path of the table, as the user would write it.
-    pub(crate) fn path(&self) -> &str {
+    pub fn path(&self) -> &str {
         &self.path
     }
 
     /// Whether the key is present. The key counts as known from then on, but its value is not taken.
-    pub(crate) fn has(&mut self, key: &str) -> bool {
+    pub fn has(&mut self, key: &str) -> bool {
         self.taken.insert(key.to_owned());
         self.items.contains_key(key)
     }
