@@ -146,6 +146,12 @@ enum Verb {
     },
     /// Checks whether this machine can run the lab. 检查本机能否运行实验室。
     Check,
+    /// Prints the catalogue of causes as Markdown. 以 Markdown 打印原因码目录。
+    Causes {
+        /// Language of texts: zh or en. 文本语言。
+        #[arg(long)]
+        lang: Lang,
+    },
     /// One scenario in this process's own sandbox.
     #[command(hide = true)]
     Scenario {
@@ -245,6 +251,10 @@ pub fn outside(args: &[OsString]) -> ExitCode {
         Verb::Bench { what: Bench::Gather { json } } => {
             Programs::find(settings::cargo().as_deref()).and_then(|programs| bench_gather(&programs, json))
         }
+        Verb::Causes { lang } => {
+            render::page(&crate::causes::page(lang));
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Exec { lab, instance, command } => exec(lab, &instance, &command),
         Verb::Verify { arguments } => verify(&arguments),
         Verb::Cloud { listen, topology, unconnected, pace } => {
@@ -300,6 +310,7 @@ pub fn inside(args: &[OsString]) -> ExitCode {
                 | Verb::Exec { .. }
                 | Verb::Verify { .. }
                 | Verb::Cloud { .. }
+                | Verb::Causes { .. }
                 | Verb::Bench { .. } => Err(anyhow!("this command runs outside the sandbox")),
             }
         });

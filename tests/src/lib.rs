@@ -3,6 +3,7 @@
 //! processes.
 
 pub mod bench;
+pub mod causes;
 pub mod cli;
 pub mod cloud;
 pub mod collector_toml;

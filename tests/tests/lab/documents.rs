@@ -1,5 +1,7 @@
 //! What comments cite exists: every page that a comment names is in the repository, and has the section that is named.
 
+use pingtong_lab::causes;
+use pingtong_verdict::Lang;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -33,6 +35,16 @@ fn every_citation_resolves() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(resolved > 50, "only {resolved} citations were found");
+}
+
+#[test]
+fn the_pages_of_the_causes_are_those_of_the_catalogue() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for lang in [Lang::En, Lang::Zh] {
+        let (file, page) = (causes::file(lang), causes::page(lang));
+        let kept = std::fs::read_to_string(root.join(file)).unwrap_or_default();
+        assert!(kept == page, "write it again: cargo lab causes --lang {} > {file}", lang.as_str());
+    }
 }
 
 #[test]
