@@ -4,7 +4,7 @@
 //! two ends (an ordinary ping, and the MTU of the sender's own NIC), then several sizes at a time between them, finally
 //! both sides of the boundary once more. Exact to the byte within [`BATCHES_MAX`] batches. Gives up at once if an
 //! ordinary ping gets no answer: a dead pair says nothing about sizes. A size that the sender's own kernel refuses is a
-//! bound and not a loss. Does not judge: the verdict decides whether a boundary is a fault. Nothing here reads a clock.
+//! bound and not a loss; a round that a busy host could not send shows nothing and is ordered again. Does not judge: the verdict decides whether a boundary is a fault. Nothing here reads a clock.
 
 use crate::{BucketKey, RoundOrder};
 use pingtong_evidence::{PairId, ProbeRound, RequestTag};
@@ -70,6 +70,16 @@ enum Stage {
     Over,
 }
 
+/// What is known of a size of the current batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trial {
+    /// To be ordered: not tried yet, or tried in a round that shows nothing.
+    Wanted,
+    Running,
+    Passed,
+    Failed,
+}
+
 /// State of one search.
 #[derive(Debug)]
 pub struct SizeSearch {
@@ -79,8 +89,8 @@ pub struct SizeSearch {
     low: u32,
     high: u32,
     timeout: Duration,
-    /// Sizes of the current batch, with their outcome if known.
-    batch: BTreeMap<u32, Option<bool>>,
+    /// Sizes of the current batch.
+    batch: BTreeMap<u32, Trial>,
     found: Option<SizeBounds>,
 }
 
@@ -115,7 +125,7 @@ impl SizeSearch {
 
     /// Returns the rounds to start now; empty while some are running.
     pub fn orders(&mut self) -> Vec<RoundOrder> {
-        if !self.batch.is_empty() || self.is_over() {
+        if self.is_over() || self.batch.values().any(|trial| *trial == Trial::Running) {
             return vec![];
         }
         self.batches += 1;
@@ -134,10 +144,17 @@ impl SizeSearch {
             Stage::Sure => vec![self.low, self.high],
             Stage::Over => vec![],
         };
+        if self.batch.is_empty() {
+            self.batch = sizes.into_iter().map(|size| (size, Trial::Wanted)).collect();
+        }
         let sure = self.stage == Stage::Sure || known.is_some_and(|known| known.dies.is_some());
         let probes = if sure { PROBES_SURE } else { PROBES };
-        self.batch = sizes.into_iter().map(|size| (size, None)).collect();
-        self.batch.keys().map(|size| self.order(*size, probes)).collect()
+        let mut wanted = vec![];
+        for (size, trial) in self.batch.iter_mut().filter(|(_, trial)| **trial == Trial::Wanted) {
+            *trial = Trial::Running;
+            wanted.push(*size);
+        }
+        wanted.into_iter().map(|size| self.order(size, probes)).collect()
     }
 
     fn order(&self, size: u32, probes: u32) -> RoundOrder {
@@ -162,15 +179,15 @@ impl SizeSearch {
             && round.pair == self.goal.pair
             && round.target == self.goal.target
             && round.request == self.goal.request;
-        let Some(outcome) = self.batch.get_mut(&size).filter(|outcome| ours && outcome.is_none()) else {
+        let Some(trial) = self.batch.get_mut(&size).filter(|trial| ours && **trial == Trial::Running) else {
             return false;
         };
-        *outcome = Some(!round.replied.is_empty() || !round.late.is_empty());
+        *trial = outcome(round);
         if let Some(rtt) = round.rtt.filter(|_| size == base_bytes(self.goal.target)) {
             let several = Duration::from_nanos(rtt.max.0).saturating_mul(TIMEOUT_ROUND_TRIPS);
             self.timeout = several.max(TIMEOUT_MIN).min(self.goal.timeout);
         }
-        if self.batch.values().all(Option::is_some) {
+        if self.batch.values().all(|trial| matches!(trial, Trial::Passed | Trial::Failed)) {
             self.conclude();
         }
         true
@@ -179,7 +196,7 @@ impl SizeSearch {
     /// Evaluates a batch. The largest size that passed counts; smaller sizes that failed were lost by chance.
     fn conclude(&mut self) {
         let batch = std::mem::take(&mut self.batch);
-        let passed = |size: u32| batch.get(&size).copied().flatten() == Some(true);
+        let passed = |size: u32| batch.get(&size) == Some(&Trial::Passed);
         if self.stage == Stage::Ends && !passed(base_bytes(self.goal.target)) {
             self.stage = Stage::Over;
             return;
@@ -205,6 +222,19 @@ impl SizeSearch {
             (false, true) => Stage::Sure,
             (false, false) => Stage::Between,
         };
+    }
+}
+
+/// What a closed round shows. A round that the host could not send in full, or whose replies it may have dropped itself,
+/// shows nothing unless something was answered.
+fn outcome(round: &ProbeRound) -> Trial {
+    let answered = !round.replied.is_empty() || !round.late.is_empty();
+    let refused: u64 = round.send_errors.iter().map(|error| error.probes.len()).sum();
+    let whole = round.sent.len() + refused >= u64::from(round.planned) && round.own_drops == 0;
+    match (answered, whole) {
+        (true, _) => Trial::Passed,
+        (false, true) => Trial::Failed,
+        (false, false) => Trial::Wanted,
     }
 }
 

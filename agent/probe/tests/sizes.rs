@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use pingtong_evidence::{AgentId, Nanos, PairId, ProbeRound, RoundKey, RttSummary, SequenceSet};
+use pingtong_evidence::{AgentId, Nanos, PairId, ProbeRound, RoundKey, RttSummary, SendErrors, SequenceSet};
 use pingtong_probe::{RoundOrder, SizeBounds, SizeGoal, SizeSearch};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -63,6 +63,61 @@ fn run(search: &mut SizeSearch, mut answers: impl FnMut(&RoundOrder) -> u32) -> 
         }
     }
     unreachable!("the search does not end")
+}
+
+/// The round as the prober would close it if a busy host sent only this many of its probes, and none was answered.
+fn hardly_sent(order: &RoundOrder, sent: u32) -> ProbeRound {
+    ProbeRound { sent: SequenceSet::first(sent), ..closed(order, 0) }
+}
+
+#[test]
+fn a_size_that_a_busy_host_could_not_send_is_tried_again_and_is_no_bound() {
+    let mut search = SizeSearch::new(goal(1_500));
+    let mut path = path(1_387);
+    for n in 0..100u32 {
+        let orders = search.orders();
+        if orders.is_empty() {
+            assert!(search.is_over());
+            break;
+        }
+        for (place, order) in orders.iter().enumerate() {
+            // Every second batch loses its last round to the host: all of it or all but one probe.
+            let spoilt = place + 1 == orders.len() && n % 2 == 0;
+            let round = if spoilt { hardly_sent(order, n / 2 % 2) } else { closed(order, path(order)) };
+            assert!(search.take(&round));
+        }
+    }
+    assert_eq!(search.found(), Some(SizeBounds { passes: 1_387, dies: Some(1_388) }));
+}
+
+#[test]
+fn a_search_whose_rounds_are_never_sent_ends_without_a_result() {
+    let mut search = SizeSearch::new(goal(1_500));
+    let mut batches = 0;
+    while !search.is_over() {
+        for order in search.orders() {
+            let round = if order.payload_bytes == 56 { closed(&order, 3) } else { hardly_sent(&order, 0) };
+            assert!(search.take(&round));
+        }
+        batches += 1;
+        assert!(batches < 100, "the search does not end");
+    }
+    assert_eq!(search.found(), None);
+}
+
+#[test]
+fn a_round_that_the_own_kernel_refuses_is_a_bound_and_one_with_own_drops_is_none() {
+    let mut search = SizeSearch::new(goal(1_500));
+    let first = search.orders();
+    let refused = SendErrors { errno: 90, probes: SequenceSet::first(3) };
+    assert!(search.take(&closed(&first[0], 3)));
+    assert!(search.take(&ProbeRound { send_errors: vec![refused], ..hardly_sent(&first[1], 0) }));
+    let second = search.orders();
+    assert!(second.iter().all(|order| order.payload_bytes + 28 < 1_500), "1500 is a bound: {second:?}");
+    for order in &second {
+        assert!(search.take(&ProbeRound { own_drops: 1, ..closed(order, 0) }));
+    }
+    assert_eq!(search.orders(), second, "what the own queue dropped is tried again");
 }
 
 fn path(passes: u32) -> impl FnMut(&RoundOrder) -> u32 {

@@ -9,8 +9,8 @@
 //!    (`SEMANTICS.md` §7.6.5). Packets that the sender's own kernel refuses were not sent and do not count.
 //! 4. Requests that did not reach the far interface died in their own direction. Requests that did reach it died as
 //!    replies, unless the far end's own requests of that size pass: replies may be fragmented, which then explains
-//!    their loss. If nobody observed the far interface, the direction stays open. Both directions with the same size
-//!    are one cause.
+//!    their loss. If nobody observed the far interface, the direction stays open. Both directions with limits that may
+//!    be the same are one cause: a search that a busy host or a narrow budget ended early leaves a range.
 //!
 //! Does not know what the segment consists of, such as a tunnel or an interface with a smaller MTU. The small MTU of a
 //! host's own network interface is reported as evidence.
@@ -46,6 +46,18 @@ struct Limit {
     dead: u64,
 }
 
+impl Limit {
+    /// Whether one size may be the limit of both: neither has passed what died in the other.
+    fn agrees(self, other: Self) -> bool {
+        self.passes < other.dies && other.passes < self.dies
+    }
+
+    /// What holds of both, if they agree.
+    fn with(self, other: Self) -> Self {
+        Self { passes: self.passes.min(other.passes), dies: self.dies.min(other.dies), dead: self.dead + other.dead }
+    }
+}
+
 /// The findings: one for each direction, or one for both. If no size search ran on the pair itself, the searches on
 /// other pairs of its link count, provided that they all agree: these pairs share the segment.
 pub(crate) fn judge(means: &Means<'_>) -> Vec<Finding> {
@@ -63,8 +75,11 @@ pub(crate) fn judge(means: &Means<'_>) -> Vec<Finding> {
     let mut others = of_link.map(|other| (other, observed(other))).filter(|(_, seen)| searched(seen));
     let Some((first, first_seen)) = others.next() else { return vec![] };
     let shared = limits(&first_seen);
-    let passes = |limits: &Limits| limits.iter().map(|(way, limit)| (*way, limit.passes)).collect::<Vec<_>>();
-    if others.any(|(_, seen)| passes(&limits(&seen)) != passes(&shared)) {
+    let agree = |other: Limits| {
+        other.len() == shared.len()
+            && other.iter().all(|(way, limit)| shared.get(way).is_some_and(|same| same.agrees(*limit)))
+    };
+    if !others.all(|(_, seen)| agree(limits(&seen))) {
         return vec![];
     }
     findings(model, first, facts, &shared)
@@ -100,9 +115,9 @@ fn limits(seen: &Seen) -> Limits {
     let forward = limits.get(&Some(Direction::Forward)).copied();
     let back = limits.get(&Some(Direction::Return)).copied();
     if let (Some(one), Some(other)) = (forward, back)
-        && one.passes == other.passes
+        && one.agrees(other)
     {
-        limits = BTreeMap::from([(None, Limit { dead: one.dead + other.dead, ..one })]);
+        limits = BTreeMap::from([(None, one.with(other))]);
     }
     limits
 }

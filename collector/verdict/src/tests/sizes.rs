@@ -100,6 +100,17 @@ fn one_limit_of_both_directions_is_one_cause_with_all_its_dead() {
 }
 
 #[test]
+fn a_search_that_ended_early_agrees_with_a_limit_inside_its_range() {
+    let early: [Sized; 3] = [(84, 6, 6, Some(6)), (1300, 3, 3, Some(3)), (1411, 7, 0, Some(0))];
+    let expected = [(None, vanish(1300, "", 19, 1401))];
+    assert_eq!(told(&[(THERE, &DIES_OUT), (BACK, &early)]), expected);
+    assert_eq!(told(&[(THERE, &early), (BACK, &DIES_OUT)]), expected);
+    // 1400 bytes pass one way and vanish the other way: these are two limits, however coarse the search.
+    let lower: [Sized; 3] = [(84, 6, 6, Some(6)), (1300, 3, 3, Some(3)), (1400, 7, 0, Some(0))];
+    assert_eq!(told(&[(THERE, &DIES_OUT), (BACK, &lower)]).len(), 2);
+}
+
+#[test]
 fn where_nobody_looked_or_what_was_seen_differs_the_direction_stays_open() {
     let unseen: [Sized; 3] = [(84, 6, 6, None), (1400, 6, 6, None), (1500, 6, 0, None)];
     assert_eq!(told(&[(THERE, &unseen)]), [(None, vanish(1400, "", 6, 1500))]);
