@@ -4,31 +4,12 @@
 
 use pingtong_cli::document::{Mistakes, Reader, Table};
 use pingtong_evidence::{AccountId, AgentId, Cidr, LOAD_MBIT_MAX, LOAD_SECONDS_MAX};
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use secrecy::SecretString;
+use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
-/// A secret that no log or error shows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The secret itself, for requests to the collector.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
 /// Contents of `agent.toml`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// `https://HOST:PORT` of the collector.
     pub collector: String,
@@ -37,7 +18,7 @@ pub struct Settings {
     /// Id of this agent.
     pub agent: AgentId,
     /// The agent's secret.
-    pub secret: Secret,
+    pub secret: SecretString,
     /// The account for which it reports.
     pub account: AccountId,
     /// Addresses that it may probe.
@@ -134,7 +115,7 @@ fn read(reader: &mut Reader<'_>, table: &mut Table<'_, '_>) -> Option<Settings> 
     });
     let agent = reader.text(table, "agent", "the agent's id", AgentId::parse);
     let secret = reader.secret(table, "secret", "the agent's secret from enrolment", |text| {
-        (!text.is_empty() && text.chars().all(|c| c.is_ascii_graphic())).then(|| Secret(text.to_owned()))
+        (!text.is_empty() && text.chars().all(|c| c.is_ascii_graphic())).then(|| SecretString::from(text))
     });
     let account = reader.text(table, "account", "the account's id, in quotes", AccountId::parse);
     let allow = reader.texts(table, "allow", "what the agent may probe, such as [\"172.16.0.0/16\"]", Cidr::parse);

@@ -2,48 +2,27 @@
 
 use crate::store::{AgentRow, SECRET_BYTES, hash_of};
 use pingtong_evidence::AgentId;
-use std::fmt::{self, Write as _};
+use secrecy::{ExposeSecret as _, SecretString};
+use std::fmt::Write as _;
 use subtle::ConstantTimeEq;
 
-/// A secret in hex. Its debug output is `***`.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    /// Generates a secret from the kernel's random numbers.
-    ///
-    /// # Errors
-    /// If the kernel returns no random numbers.
-    pub(crate) fn generate() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0u8; SECRET_BYTES];
-        getrandom::fill(&mut bytes)?;
-        let mut text = String::with_capacity(2 * SECRET_BYTES);
-        for byte in bytes {
-            let _ = write!(text, "{byte:02x}");
-        }
-        Ok(Self(text))
+/// Generates a secret from the kernel's random numbers, in hex.
+///
+/// # Errors
+/// If the kernel returns no random numbers.
+pub(crate) fn generate() -> Result<SecretString, getrandom::Error> {
+    let mut bytes = [0u8; SECRET_BYTES];
+    getrandom::fill(&mut bytes)?;
+    let mut text = String::with_capacity(2 * SECRET_BYTES);
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
     }
-
-    /// Takes over a secret that was written earlier, without surrounding white space.
-    pub(crate) fn from_text(text: &str) -> Self {
-        Self(text.trim().to_owned())
-    }
-
-    /// The secret itself, to be written to a file of mode 0600 or sent in a header.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether `given` is this secret; the time taken does not depend on where they differ.
-    pub(crate) fn is(&self, given: &str) -> bool {
-        hash_of(&self.0).ct_eq(&hash_of(given)).into()
-    }
+    Ok(SecretString::from(text))
 }
 
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
+/// Whether `given` is the secret; the time taken does not depend on where they differ.
+pub(crate) fn is(secret: &SecretString, given: &str) -> bool {
+    hash_of(secret.expose_secret()).ct_eq(&hash_of(given)).into()
 }
 
 /// The token of an `Authorization: Bearer …` header.
@@ -78,11 +57,12 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_does_not_show() {
-        let secret = Secret::generate().unwrap();
-        assert_eq!(format!("{secret:?}"), "***");
-        assert_eq!(secret.expose().len(), 64);
-        assert!(secret.is(secret.expose()) && !secret.is("00"));
+    fn a_generated_secret_does_not_show_and_is_itself() {
+        let secret = generate().unwrap();
+        let text = secret.expose_secret();
+        assert_eq!(text.len(), 64);
+        assert!(!format!("{secret:?}").contains(text));
+        assert!(is(&secret, text) && !is(&secret, "00"));
     }
 
     #[test]

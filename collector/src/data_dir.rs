@@ -4,10 +4,11 @@
 //! them at the same time; another prevents two servers from sharing one directory.
 
 use crate::{
-    credential::Secret,
+    credential,
     settings::ServiceUrl,
     store::{Store, StoreError},
 };
+use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write},
@@ -132,8 +133,8 @@ impl DataDir {
     ///
     /// # Errors
     /// [`DataDirError::Io`] if the file cannot be read.
-    pub(crate) fn admin_token(&self) -> Result<Secret, DataDirError> {
-        Ok(Secret::from_text(&self.read("admin-token")?))
+    pub(crate) fn admin_token(&self) -> Result<SecretString, DataDirError> {
+        Ok(SecretString::from(self.read("admin-token")?.trim()))
     }
 
     /// The certificate and its key for the host of `url`, and the administrator's token; makes those that are missing.
@@ -141,7 +142,7 @@ impl DataDir {
     /// # Errors
     /// If a file or the store cannot be read or written, the certificate or a secret cannot be made, or the certificate
     /// names another host.
-    pub(crate) fn prepare(&self, store: &Store, url: &ServiceUrl) -> Result<(Identity, Secret), DataDirError> {
+    pub(crate) fn prepare(&self, store: &Store, url: &ServiceUrl) -> Result<(Identity, SecretString), DataDirError> {
         let lock = self.lock_file("make.lock")?;
         lock.lock().map_err(|source| self.io("lock", "make.lock", source))?;
         let (certificate, key, token) = ("certificate.pem", "key.pem", "admin-token");
@@ -155,8 +156,8 @@ impl DataDir {
             self.write(certificate, 0o644, &made.cert.pem())?;
         }
         if !self.path.join(token).is_file() {
-            let secret = Secret::generate().map_err(DataDirError::Random)?;
-            self.write(token, 0o600, secret.expose())?;
+            let secret = credential::generate().map_err(DataDirError::Random)?;
+            self.write(token, 0o600, secret.expose_secret())?;
         }
         let made_for = store.word_or_insert(CERTIFICATE_HOST, url.host())?;
         if made_for != url.host() {
@@ -232,7 +233,7 @@ mod tests {
         let (first, token) = dir.prepare(&store, &url).unwrap();
         let (second, again) = dir.prepare(&store, &url).unwrap();
         assert_eq!((&first.certificate_pem, &first.key_pem), (&second.certificate_pem, &second.key_pem));
-        assert!(token.is(again.expose()));
+        assert!(credential::is(&token, again.expose_secret()));
         for name in ["key.pem", "admin-token"] {
             let mode = std::fs::metadata(place.path().join("data").join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");

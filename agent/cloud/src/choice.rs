@@ -4,7 +4,7 @@
 //! A secret is never an argument: every user of a machine can see the arguments of every process, and shells keep them
 //! in their history. It is read from a file or from standard input.
 
-use crate::{Credentials, EndpointRule, Secret, SettingsError, settings::assumed};
+use crate::{Credentials, EndpointRule, SecretString, SettingsError, settings::assumed};
 use pingtong_evidence::RegionId;
 use std::{
     io::{self, Read},
@@ -117,7 +117,7 @@ impl Choice {
     }
 }
 
-fn secret_of(path: &Path) -> Result<Secret, ChoiceError> {
+fn secret_of(path: &Path) -> Result<SecretString, ChoiceError> {
     let unread = |source| ChoiceError::File { path: path.to_owned(), source };
     let wrong = |what| ChoiceError::Content { path: path.to_owned(), what };
     let mut text = String::new();
@@ -136,12 +136,13 @@ fn secret_of(path: &Path) -> Result<Secret, ChoiceError> {
     if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(wrong("give the secret alone, on one line"));
     }
-    Ok(Secret::new(secret))
+    Ok(SecretString::from(secret))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use secrecy::ExposeSecret as _;
 
     fn region() -> RegionId {
         RegionId::parse("cn-qingdao").unwrap()
@@ -164,7 +165,7 @@ mod tests {
             ..Choice::default()
         };
         assert!(
-            matches!(credentials(&choice), Ok(Credentials::Fixed(key)) if key.id == "LTAI" && key.secret == Secret::new("hush"))
+            matches!(credentials(&choice), Ok(Credentials::Fixed(key)) if key.id == "LTAI" && key.secret.expose_secret() == "hush")
         );
         choice.role_arn = Some("acs:ram::1:role/r".to_owned());
         choice.external_id = Some("e".to_owned());

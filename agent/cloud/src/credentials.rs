@@ -1,9 +1,9 @@
 //! Credentials that sign requests: their sources, and when they are fetched again.
 //!
-//! Secrets stay inside [`Secret`]. Only `settings.rs` reads the environment. Facts: `API.md` §6, §7.
+//! Secrets stay inside `SecretString`. Only `settings.rs` reads the environment. Facts: `API.md` §6, §7.
 
 use crate::{
-    AccessKey, Clock, CredentialError, EndpointRule, Secret,
+    AccessKey, Clock, CredentialError, EndpointRule, SecretString,
     endpoint::Product,
     http::{self, HttpRule},
     metadata::MetadataClient,
@@ -62,7 +62,7 @@ pub struct AssumedRole {
 
 impl Credentials {
     /// A fixed access key.
-    pub fn fixed(id: impl Into<String>, secret: Secret, token: Option<Secret>) -> Self {
+    pub fn fixed(id: impl Into<String>, secret: SecretString, token: Option<SecretString>) -> Self {
         Self::Fixed(AccessKey { id: id.into(), secret, token, ends_at: None })
     }
 
@@ -192,7 +192,7 @@ impl CredentialStore {
     /// Discards credentials that the cloud refused, unless they have been replaced meanwhile.
     pub(crate) async fn forget(&self, key: &AccessKey) {
         let mut cached = self.cached.lock().await;
-        if cached.as_ref().is_some_and(|held| held.key == *key) {
+        if cached.as_ref().is_some_and(|held| held.key.is(key)) {
             *cached = None;
         }
     }

@@ -5,7 +5,7 @@
 //! interfaces is not decided here.
 
 use crate::{
-    BuildError, CredentialError, Secret,
+    BuildError, CredentialError, SecretString,
     access_key::AccessKey,
     endpoint::base_address,
     error::root,
@@ -14,6 +14,7 @@ use crate::{
 use futures_util::future::{join_all, try_join3};
 use pingtong_evidence::{AddressFact, EniId, MetadataFact, WhyUnknown};
 use reqwest::{Method, StatusCode, Url};
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
@@ -79,7 +80,7 @@ impl MetadataError {
 enum Token {
     #[default]
     NotAsked,
-    Held(Secret, Instant),
+    Held(SecretString, Instant),
     NotOffered(Instant),
 }
 
@@ -213,7 +214,7 @@ impl MetadataClient {
         }
     }
 
-    async fn current_token(&self) -> Option<Secret> {
+    async fn current_token(&self) -> Option<SecretString> {
         let mut held = self.token.lock().await;
         match &*held {
             Token::Held(token, since) if since.elapsed() < TOKEN_AGE_MAX => Some(token.clone()),
@@ -226,10 +227,11 @@ impl MetadataClient {
     }
 
     /// Returns a token other than `refused`; fetches one unless another task has already done so.
-    async fn replace_token(&self, refused: Option<Secret>) -> Option<Secret> {
+    async fn replace_token(&self, refused: Option<SecretString>) -> Option<SecretString> {
         {
             let mut held = self.token.lock().await;
-            if matches!((&*held, &refused), (Token::Held(token, _), Some(refused)) if token == refused) {
+            if matches!((&*held, &refused), (Token::Held(token, _), Some(refused)) if token.expose_secret() == refused.expose_secret())
+            {
                 *held = Token::NotAsked;
             }
         }
@@ -239,7 +241,7 @@ impl MetadataClient {
     async fn fetch_token(&self) -> Token {
         match self.ask(Method::PUT, "api/token", None).await {
             Ok((StatusCode::OK, text)) if !text.trim().is_empty() => {
-                Token::Held(Secret::new(text.trim()), Instant::now())
+                Token::Held(SecretString::from(text.trim()), Instant::now())
             }
             Ok(_) => Token::NotOffered(Instant::now()),
             Err(_) => Token::NotAsked,
@@ -250,7 +252,7 @@ impl MetadataClient {
         &self,
         method: Method,
         path: &str,
-        token: Option<&Secret>,
+        token: Option<&SecretString>,
     ) -> Result<(StatusCode, String), MetadataError> {
         let url = format!("{}latest/{path}", self.base);
         let mut request = self.http.request(method.clone(), &url);
@@ -258,7 +260,7 @@ impl MetadataClient {
             request = request.header("X-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_SECONDS).body("");
         }
         if let Some(token) = token {
-            request = request.header("X-aliyun-ecs-metadata-token", token.reveal());
+            request = request.header("X-aliyun-ecs-metadata-token", token.expose_secret());
         }
         let unreachable = |what| MetadataError::Unreachable { url: url.clone(), what };
         let response = request.send().await.map_err(|error| unreachable(root(&error)))?;

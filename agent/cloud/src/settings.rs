@@ -4,7 +4,7 @@
 //! profile are those of the CLI that contain a secret, or that lead to one without a browser.
 #![expect(clippy::disallowed_methods, reason = "the environment is read here, once, and nowhere else")]
 
-use crate::{AssumedRole, BuildError, Credentials, EndpointRule, MetadataClient, Secret, row::Row};
+use crate::{AssumedRole, BuildError, Credentials, EndpointRule, MetadataClient, SecretString, row::Row};
 use pingtong_evidence::RegionId;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -111,7 +111,7 @@ fn from_variables(
 ) -> Result<Credentials, SettingsError> {
     let get = |name: &str| variable(&format!("ALIBABA_CLOUD_{name}")).filter(|text| !text.is_empty());
     if let (Some(id), Some(secret)) = (get("ACCESS_KEY_ID"), get("ACCESS_KEY_SECRET")) {
-        let base = Credentials::fixed(id, Secret::new(secret), get("SECURITY_TOKEN").map(Secret::new));
+        let base = Credentials::fixed(id, SecretString::from(secret), get("SECURITY_TOKEN").map(SecretString::from));
         let region = get("STS_REGION").and_then(|text| text.parse().ok()).unwrap_or_else(|| region.clone());
         return Ok(match get("ROLE_ARN") {
             None => base,
@@ -168,8 +168,8 @@ fn profile(file: Row<'_>, name: &str, region: &RegionId, chain: u32) -> Result<C
         })
     };
     let key = |token: bool| {
-        let token = if token { Some(Secret::new(need("sts_token")?)) } else { None };
-        Ok(Credentials::fixed(need("access_key_id")?, Secret::new(need("access_key_secret")?), token))
+        let token = if token { Some(SecretString::from(need("sts_token")?)) } else { None };
+        Ok(Credentials::fixed(need("access_key_id")?, SecretString::from(need("access_key_secret")?), token))
     };
     let instance = || {
         let metadata = MetadataClient::new(None).map_err(Problem::Build)?;

@@ -10,6 +10,7 @@ use crate::{
 };
 use pingtong_evidence::Timestamp;
 use reqwest::Url;
+use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -144,10 +145,10 @@ fn acs3(
     }
     if let Some(token) = &key.token {
         headers.insert("x-acs-accesskey-id".to_owned(), key.id.clone());
-        headers.insert("x-acs-security-token".to_owned(), token.reveal().to_owned());
+        headers.insert("x-acs-security-token".to_owned(), token.expose_secret().to_owned());
     }
     let request = Acs3Request { method: "POST", path: "/", query, headers: &headers, payload_sha256: &payload_sha256 };
-    let signed = sign_acs3(&request, key.secret.reveal());
+    let signed = sign_acs3(&request, key.secret.expose_secret());
     let mut builder = http
         .post(with_query(outgoing.base, &canonical_query(query)))
         .header("accept", "application/json")
@@ -176,9 +177,9 @@ fn rpc(
     set("SignatureNonce", nonce);
     set("Timestamp", seconds_text(now));
     if let Some(token) = &key.token {
-        set("SecurityToken", token.reveal().to_owned());
+        set("SecurityToken", token.expose_secret().to_owned());
     }
-    let signed = sign_rpc("POST", &params, key.secret.reveal());
+    let signed = sign_rpc("POST", &params, key.secret.expose_secret());
     params.insert("Signature".to_owned(), signed.signature);
     let builder = http.post(with_query(outgoing.base, &canonical_query(&params)));
     builder.header("accept", "application/json").body("")

@@ -6,6 +6,7 @@
 use crate::settings::Settings;
 use pingtong_evidence::{Ack, AgentHello, Plan};
 use reqwest::{Certificate, Method, StatusCode};
+use secrecy::ExposeSecret as _;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
@@ -83,7 +84,7 @@ impl Collector {
         Ok(Self {
             http,
             base: settings.collector.clone(),
-            bearer: format!("{}.{}", settings.agent, settings.secret.reveal()),
+            bearer: format!("{}.{}", settings.agent, settings.secret.expose_secret()),
         })
     }
 

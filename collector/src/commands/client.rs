@@ -9,6 +9,7 @@ use crate::{
 use pingtong_evidence::{SCHEMA, Snapshot};
 use pingtong_verdict::Question;
 use reqwest::StatusCode;
+use secrecy::ExposeSecret as _;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{error::Error, time::Duration};
 
@@ -112,7 +113,8 @@ async fn post<Reply: DeserializeOwned>(
         .timeout(within)
         .build()
         .map_err(broken)?;
-    let sent = client.post(format!("{url}{path}")).bearer_auth(dir.admin_token()?.expose()).json(request).send().await;
+    let sent =
+        client.post(format!("{url}{path}")).bearer_auth(dir.admin_token()?.expose_secret()).json(request).send().await;
     let response = sent.map_err(|source| {
         let url = url.to_owned();
         if is_certificate_error(&source) {

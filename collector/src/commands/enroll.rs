@@ -4,14 +4,14 @@
 //! replaces its credential; the old one is invalid from then on.
 
 use crate::{
-    clock,
-    credential::Secret,
+    clock, credential,
     data_dir::{DataDir, DataDirError, write_whole},
     plan::roster,
     settings::{NoService, Service, Settings},
     store::{AgentRow, Store, StoreError, hash_of},
 };
 use pingtong_evidence::{AccountId, AgentId, Cidr, EndpointSet, InstanceId, Snapshot, Timestamp};
+use secrecy::ExposeSecret as _;
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
@@ -105,13 +105,13 @@ pub(crate) fn enroll(settings: &Settings, data: &Path, wanted: &Enrolment) -> Re
     let dir = DataDir::create(data)?;
     let store = Store::open(&dir.store_path())?;
     let (identity, _) = dir.prepare(&store, &service.url)?;
-    let secret = Secret::generate().map_err(EnrollError::Random)?;
+    let secret = credential::generate().map_err(EnrollError::Random)?;
     let now = clock::now();
     let row = AgentRow {
         id: wanted.name.clone(),
         account: wanted.account.clone(),
         instance: wanted.instance.clone(),
-        secret_hash: hash_of(secret.expose()),
+        secret_hash: hash_of(secret.expose_secret()),
         enrolled_at: now,
         seen_at: None,
         hello: None,
@@ -121,7 +121,7 @@ pub(crate) fn enroll(settings: &Settings, data: &Path, wanted: &Enrolment) -> Re
     } else {
         (wanted.allow.iter().copied().collect(), vec![])
     };
-    let text = agent_toml(service, &identity.certificate_pem, wanted, secret.expose(), &allow);
+    let text = agent_toml(service, &identity.certificate_pem, wanted, secret.expose_secret(), &allow);
     // Write the file first: if that fails, the credential that works must not have been replaced.
     write_whole(&wanted.out, 0o600, &text).map_err(|source| EnrollError::Out { path: wanted.out.clone(), source })?;
     let replaced = store.enroll(&row.id, &row.account, row.instance.as_ref(), &row.secret_hash, now)?;

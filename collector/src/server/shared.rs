@@ -4,8 +4,7 @@
 //! that it already has.
 
 use crate::{
-    clock,
-    credential::Secret,
+    clock, credential,
     keeper::Keeper,
     plan::{
         budget::{self, Allotment},
@@ -19,6 +18,7 @@ use pingtong_evidence::{
     AccountId, AgentId, LinkId, PairId, Plan, PlanLoad, RegionId, ReportBody, RequestTag, Side, Snapshot, Timestamp,
 };
 use pingtong_verdict::{State, spec_bits_per_s};
+use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -44,7 +44,7 @@ pub(crate) struct ServerState {
     /// Access to the store.
     pub(crate) keeper: Keeper,
     /// The administrator's token.
-    pub(crate) admin: Secret,
+    pub(crate) admin: SecretString,
     /// Readers of the accounts whose owners grant the collector a role.
     pub(crate) grants: Grants,
     /// Cancelled when the program ends, so that long polls return at once.
@@ -113,7 +113,7 @@ impl ServerState {
     pub(crate) async fn start(
         settings: Settings,
         keeper: Keeper,
-        admin: Secret,
+        admin: SecretString,
         grants: Grants,
     ) -> Result<Self, StoreError> {
         let kept = keeper.read(|store| store.word(REVISION)).await?;
@@ -347,8 +347,8 @@ impl ServerState {
             let key = if let Some(key) = known {
                 key
             } else {
-                let fresh = Secret::generate().map_err(StoreError::Random)?;
-                self.keeper.write(move |store| store.word_or_insert(&word, fresh.expose())).await?
+                let fresh = credential::generate().map_err(StoreError::Random)?;
+                self.keeper.write(move |store| store.word_or_insert(&word, fresh.expose_secret())).await?
             };
             keys.insert(agent.id.clone(), key);
         }

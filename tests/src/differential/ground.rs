@@ -11,7 +11,7 @@ use crate::{
     tutorial::{Builder, Operators, STEPS, field},
 };
 use anyhow::{Context, Result, anyhow};
-use pingtong_cloud::{Client, ClientSettings, Credentials, EndpointRule, GatherScope, Secret, gather};
+use pingtong_cloud::{Client, ClientSettings, Credentials, EndpointRule, GatherScope, SecretString, gather};
 use pingtong_evidence::{AccountId, RegionId, Snapshot, Timestamp};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -158,7 +158,7 @@ fn clients(topology: &Topology, keys: &BTreeMap<String, Keys>, endpoint: &str) -
     for account in &topology.accounts {
         let (name, id) = (account.name.get_ref(), AccountId::parse(account.id.get_ref())?);
         let Some(keys) = keys.get(name) else { continue };
-        let secret = Secret::new(keys.access_key_secret.clone());
+        let secret = SecretString::from(keys.access_key_secret.clone());
         let credentials = Credentials::fixed(keys.access_key_id.clone(), secret, None);
         let settings = ClientSettings {
             calls_per_second: CALLS_PER_SECOND,

@@ -4,7 +4,7 @@ use crate::fake::{
     Metadata, account, metadata_client, metadata_service, ok, page, refuse, scope, settings, start, tutorial,
 };
 use pingtong_cloud::{
-    AccessKey, AssumedRole, Client, ClientSettings, Clock, Credentials, EndpointRule, Secret, Signing, gather,
+    AccessKey, AssumedRole, Client, ClientSettings, Clock, Credentials, EndpointRule, SecretString, Signing, gather,
 };
 use pingtong_evidence::{Known, RegionId, Timestamp, WhyUnknown};
 use serde_json::json;
@@ -96,7 +96,7 @@ async fn an_assumed_role_signs_and_is_assumed_anew_before_it_ends() {
     let (cloud, base) = start(cloud).await;
     let endpoint = EndpointRule::parse(Some(&base)).unwrap();
     let role = AssumedRole {
-        base: Credentials::fixed("testAccessKeyId", Secret::new("hush"), None),
+        base: Credentials::fixed("testAccessKeyId", SecretString::from("hush"), None),
         arn: "acs:ram::1000000000000001:role/reader".into(),
         session: "pingtong".into(),
         seconds: 3600,
@@ -127,7 +127,12 @@ async fn a_refused_role_is_a_gap_that_says_what_to_grant() {
     let (_, base) = start(tutorial().on("AssumeRole", |_, _| refuse(403, "NoPermission"))).await;
     let endpoint = EndpointRule::parse(Some(&base)).unwrap();
     let role = AssumedRole {
-        base: Credentials::Fixed(AccessKey { id: "a".into(), secret: Secret::new("s"), token: None, ends_at: None }),
+        base: Credentials::Fixed(AccessKey {
+            id: "a".into(),
+            secret: SecretString::from("s"),
+            token: None,
+            ends_at: None,
+        }),
         arn: "acs:ram::1:role/r".into(),
         session: "pingtong".into(),
         seconds: 3600,

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use pingtong_cloud::{ClientSettings, Credentials, EndpointRule, GatherScope, MetadataClient, Secret};
+use pingtong_cloud::{ClientSettings, Credentials, EndpointRule, GatherScope, MetadataClient, SecretString};
 use pingtong_evidence::{AccountId, RegionId, VpcId};
 use serde_json::{Value, json};
 use std::{
@@ -124,8 +124,11 @@ pub(crate) fn account() -> AccountId {
 }
 
 pub(crate) fn settings(base: &str) -> ClientSettings {
-    let credentials =
-        Credentials::fixed("testAccessKeyId", Secret::new("testAccessKeySecret"), Some(Secret::new("testToken")));
+    let credentials = Credentials::fixed(
+        "testAccessKeyId",
+        SecretString::from("testAccessKeySecret"),
+        Some(SecretString::from("testToken")),
+    );
     ClientSettings::new(account(), EndpointRule::parse(Some(base)).unwrap(), credentials)
 }
 

@@ -9,7 +9,7 @@ use super::{
     recorder::Recording,
 };
 use pingtong_cloud::{
-    AssumedRole, Client, ClientSettings, Clock, Credentials, EndpointRule, GatherScope, Secret, Signing, gather,
+    AssumedRole, Client, ClientSettings, Clock, Credentials, EndpointRule, GatherScope, SecretString, Signing, gather,
     permissions,
 };
 use pingtong_evidence::{AccountId, RegionId, Timestamp, VpcId};
@@ -36,7 +36,7 @@ const READINGS: [Reading; 3] = [
 ];
 
 fn own_key(_: &EndpointRule) -> Credentials {
-    Credentials::fixed(KEY.0, Secret::new(KEY.1), None)
+    Credentials::fixed(KEY.0, SecretString::from(KEY.1), None)
 }
 
 fn role(endpoint: &EndpointRule) -> Credentials {
