@@ -146,7 +146,7 @@ fn painted(state: PathState, style: Style) -> String {
 
 fn leg(out: &mut String, name: &str, way: &str, leg: &PathLeg, style: Style) {
     let _ = writeln!(out, "{name} {way}  {}", painted(leg.state, style));
-    for stage in &leg.stages {
+    for stage in leg.stages() {
         let (mark, tone) = match stage.state {
             PathState::Passes => ("✓", Tone::Good),
             PathState::Stopped => ("✗", Tone::Bad),

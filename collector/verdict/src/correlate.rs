@@ -24,6 +24,7 @@ use crate::{
     model::Model,
     observe::{Leg, Observed, Seen, observe_pair},
     quality::{self, means::Means},
+    stage::Stage,
     verdict::{Certainty, Cut, ObjectKind},
     walk::{flows, link_ends},
 };
@@ -267,12 +268,14 @@ fn beyond(
     );
     let mut evidence = vec![Note::plain(text)];
     evidence.extend(dead_legs.into_values().flatten());
+    let stops = direction.map_or(Stops::Link, Stops::Packets);
     standing.push(Finding {
         code: CauseCode::FabricFault,
         side: Side::Initiator,
         direction,
         object: model.object(Side::Initiator, ObjectKind::Segment, link_ends(model)),
-        stops: direction.map_or(Stops::Link, Stops::Packets),
+        stops,
+        points: stops.at(Stage::Connection),
         evidence,
         fix: Fix::Manual,
     });
@@ -334,7 +337,7 @@ fn diverts(code: CauseCode) -> bool {
 }
 
 fn stranger(model: &Model, flow: Direction, address: &str, count: u64) -> Finding {
-    let side = flow.destination();
+    let (side, stops) = (flow.destination(), Stops::Packets(flow));
     let text = both!(
         "{count} replies from {address} carry no agent's nonce: another host answers",
         "来自 {address} 的 {count} 个应答没有 agent 的随机标记：应答的是别的主机"
@@ -344,7 +347,8 @@ fn stranger(model: &Model, flow: Direction, address: &str, count: u64) -> Findin
         side,
         direction: Some(flow),
         object: model.object(side, ObjectKind::Address, address),
-        stops: Stops::Packets(flow),
+        stops,
+        points: stops.at_host(side),
         evidence: vec![Note::plain(text)],
         fix: Fix::Manual,
     }

@@ -16,6 +16,7 @@ use crate::{
     quality::{host_load, means::Means, own_load, usual},
     question::Question,
     repair::Task,
+    stage::Points,
     steps::Checklist,
     verdict::{Cause, Cut, Directions, GapNote, State, Suspect, Verdict},
     walk::{blind_because, flows, walk},
@@ -523,7 +524,8 @@ fn refused(model: &Model, told: &BTreeSet<GapText>) -> Vec<GapText> {
         ];
         for (why, what) in parts {
             let Some(why @ WhyUnknown::Denied { .. }) = why else { continue };
-            let Blind { gap, what, closes_with, .. } = blind_because(model, side, 0, Some(why), what, vec![], vec![]);
+            let Blind { gap, what, closes_with, .. } =
+                blind_because(model, side, Points::new(), Some(why), what, vec![], vec![]);
             if !told.iter().any(|have| have.side == Some(side) && have.closes_with == closes_with) {
                 found.push(GapText { code: gap, side: Some(side), what, closes_with });
             }

@@ -7,6 +7,7 @@ use crate::{
     code::CauseCode,
     fix::Fix,
     lang::{Both, Lang},
+    stage::{PacketKind, Points, Stage, points},
     verdict::{Certainty, Evidence, Object},
 };
 use pingtong_evidence::{AccountId, Direction, GapCode, Side, Source};
@@ -91,6 +92,27 @@ impl Stops {
     pub(crate) fn round_trip(self, flow: Direction) -> bool {
         self.request(flow) || self.reply(flow)
     }
+
+    /// Whether it stops packets of this kind that travel in `direction`, or a share of them.
+    fn packets(self, direction: Direction, packet: PacketKind) -> bool {
+        let dies = match packet {
+            PacketKind::Request => self.request(direction),
+            PacketKind::Reply => self.reply(direction.reverse()),
+        };
+        dies || self == Self::Some(direction)
+    }
+
+    /// The points at which a stage between the hosts stops these packets.
+    pub(crate) fn at(self, stage: Stage) -> Points {
+        points(|direction, packet| self.packets(direction, packet).then_some(stage))
+    }
+
+    /// The points at which the host at `side` stops these packets: it is the source of what it sends and the
+    /// destination of what it receives.
+    pub(crate) fn at_host(self, side: Side) -> Points {
+        let stage = |direction: Direction| if direction.source() == side { Stage::Source } else { Stage::Destination };
+        points(|direction, packet| self.packets(direction, packet).then(|| stage(direction)))
+    }
 }
 
 /// A cause that was found: its object, the packets that it stops, the evidence and the fix.
@@ -101,6 +123,8 @@ pub(crate) struct Finding {
     pub(crate) direction: Option<Direction>,
     pub(crate) object: Object,
     pub(crate) stops: Stops,
+    /// Where these packets stop on their paths.
+    pub(crate) points: Points,
     pub(crate) evidence: Vec<Note>,
     pub(crate) fix: Fix,
 }
@@ -141,6 +165,8 @@ pub(crate) struct Blind {
     pub(crate) hides: Vec<CauseCode>,
     pub(crate) what: Both,
     pub(crate) closes_with: Both,
+    /// Where the packets would stop.
+    pub(crate) points: Points,
 }
 
 /// A stage that was read and lets the packet pass.
@@ -149,6 +175,8 @@ pub(crate) struct Pass {
     pub(crate) step: u8,
     pub(crate) side: Side,
     pub(crate) note: Note,
+    /// Where the packets pass.
+    pub(crate) points: Points,
 }
 
 /// Result of a walk.
@@ -169,6 +197,7 @@ impl Walk {
                         have.evidence.push(note);
                     }
                 }
+                have.points.extend(finding.points);
             }
             None => self.findings.push(finding),
         }
@@ -186,15 +215,16 @@ impl Walk {
                 have.hides.extend(blind.hides);
                 have.hides.sort_unstable();
                 have.hides.dedup();
+                have.points.extend(blind.points);
             }
             None => self.blinds.push(blind),
         }
     }
 
-    pub(crate) fn pass(&mut self, step: u8, side: Side, note: Note) {
-        let pass = Pass { step, side, note };
-        if !self.passes.contains(&pass) {
-            self.passes.push(pass);
+    pub(crate) fn pass(&mut self, points: Points, step: u8, side: Side, note: Note) {
+        match self.passes.iter_mut().find(|have| (have.step, have.side, &have.note) == (step, side, &note)) {
+            Some(have) => have.points.extend(points),
+            None => self.passes.push(Pass { step, side, note, points }),
         }
     }
 }

@@ -24,6 +24,7 @@ mod probing;
 mod quality;
 mod question;
 mod repair;
+mod stage;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -38,11 +39,12 @@ pub use diagnose::{diagnose, diagnose_in, predicted, smallest_repair_set};
 pub use index::{
     Ask, Audit, AuditBlock, AuditCause, AuditFlows, Auditor, Decider, Estate, ExpectationAnswer, ExpectationState,
     Failing, Flow, ForbidAnswer, ForbidState, HostRef, Leaking, Outcome, PathEnd, PathLeg, PathStage, PathState,
-    PathTrace, RoundTrip, Stage, UnknownPart,
+    PathTrace, RoundTrip, UnknownPart,
 };
 pub use lang::{Lang, Texts};
 pub use probing::{OwnLoad, Probing, spec_bits_per_s};
 pub use question::{HealthReport, Question};
+pub use stage::Stage;
 pub use steps::step_name;
 pub use verdict::{
     Cause, Certainty, Cut, DirectionReport, Directions, Evidence, GapNote, LoadReport, Loss, Object, ObjectKind, Onset,

@@ -125,7 +125,16 @@ impl Guest<'_> {
             _ => Fix::Manual,
         };
         let evidence = vec![self.note(text)];
-        Finding { code, side: self.side, direction, object: self.object(), stops, evidence, fix }
+        Finding {
+            code,
+            side: self.side,
+            direction,
+            object: self.object(),
+            stops,
+            points: stops.at_host(self.side),
+            evidence,
+            fix,
+        }
     }
 
     /// The gateway of the interface's vSwitch, as seen in a route look-up, else by the cloud's convention.

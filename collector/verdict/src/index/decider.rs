@@ -3,16 +3,12 @@
 //! Translates the numbers of the compiled index into objects: the rule, entry, table or link end, with its account and
 //! region. Makes no decision.
 
-use super::{Between, DEFAULT, Estate, Flow, HostRef, INNER, OVERLAP, Profile, Stage, TableRef, Way, filter::Say};
-use crate::verdict::{Object, ObjectKind};
+use super::{Between, DEFAULT, Estate, Flow, HostRef, INNER, OVERLAP, Profile, TableRef, Trace, Way, filter::Say};
+use crate::{
+    stage::{PacketKind, Stage},
+    verdict::{Object, ObjectKind},
+};
 use pingtong_evidence::{Direction, NextHopKind, RouteEntry, SecurityRule};
-
-/// One of the two packets of a flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Leg {
-    Request,
-    Reply,
-}
 
 /// The two ends of a flow, with their profiles and route look-ups.
 pub(crate) struct Ends<'e> {
@@ -42,19 +38,19 @@ impl<'e> Ends<'e> {
     }
 
     /// The link that a packet uses or would use.
-    pub(crate) fn link(&self, leg: Leg) -> Option<u32> {
+    pub(crate) fn link(&self, packet: PacketKind) -> Option<u32> {
         let [request, reply] = self.ways;
-        let (own, other) = if leg == Leg::Request { (request, reply) } else { (reply, request) };
+        let (own, other) = if packet == PacketKind::Request { (request, reply) } else { (reply, request) };
         let best = || self.estate.best_link(self.source.vpc, self.destination.vpc).map(|(link, _)| link);
         own.link.or(other.link).or_else(best)
     }
 
     /// The object that decides at a stage of one packet.
-    pub(crate) fn decider(&self, leg: Leg, stage: Stage, say: Say) -> Option<Object> {
+    pub(crate) fn decider(&self, packet: PacketKind, stage: Stage, say: Say) -> Option<Object> {
         let [from_host, to_host] = self.hosts;
-        let (sender, receiver, from, to) = match leg {
-            Leg::Request => (self.source, self.destination, from_host, to_host),
-            Leg::Reply => (self.destination, self.source, to_host, from_host),
+        let (sender, receiver, from, to) = match packet {
+            PacketKind::Request => (self.source, self.destination, from_host, to_host),
+            PacketKind::Reply => (self.destination, self.source, to_host, from_host),
         };
         let by = match say {
             Say::Pass(by) | Say::Stop(by) => by,
@@ -68,8 +64,8 @@ impl<'e> Ends<'e> {
             Stage::EgressAcl => self.entry(sender, false, by),
             Stage::IngressAcl => self.entry(receiver, true, by),
             Stage::Route => self.route(sender, by),
-            Stage::Connection => self.joint(sender, leg),
-            Stage::Transit => self.joint(sender, leg).filter(|object| object.kind == ObjectKind::TransitAttachment),
+            Stage::Connection => self.joint(sender, packet),
+            Stage::Transit => self.joint(sender, packet).filter(|object| object.kind == ObjectKind::TransitAttachment),
         }
     }
 
@@ -103,9 +99,9 @@ impl<'e> Ends<'e> {
     }
 
     /// The rule that decides at a security group stage; `None` for a default.
-    pub(crate) fn rule_at(&self, leg: Leg, stage: Stage, by: u32) -> Option<&'e SecurityRule> {
+    pub(crate) fn rule_at(&self, packet: PacketKind, stage: Stage, by: u32) -> Option<&'e SecurityRule> {
         let ingress = stage == Stage::IngressGroup;
-        let profile = if (leg == Leg::Request) == ingress { self.destination } else { self.source };
+        let profile = if (packet == PacketKind::Request) == ingress { self.destination } else { self.source };
         let [egress_pool, ingress_pool] = if self.same_vpc { profile.inner } else { profile.outer };
         let pool = self.estate.pools.get(if ingress { ingress_pool } else { egress_pool } as usize)?;
         let (group, rule) = pool.names.get(by as usize)?;
@@ -114,16 +110,16 @@ impl<'e> Ends<'e> {
     }
 
     /// The route that decides in a look-up; `None` if no route does.
-    pub(crate) fn route_at(&self, leg: Leg, by: u32) -> Option<&'e RouteEntry> {
-        let profile = if leg == Leg::Request { self.source } else { self.destination };
+    pub(crate) fn route_at(&self, packet: PacketKind, by: u32) -> Option<&'e RouteEntry> {
+        let profile = if packet == PacketKind::Request { self.source } else { self.destination };
         let TableRef::At(at) = profile.table else { return None };
         let table = self.estate.tables.get(at as usize)?;
         let table = self.estate.places.get(table.place as usize)?.table(table.at)?;
         table.entries.known()?.get(by as usize)
     }
 
-    /// The decisions of every stage about both packets of the flow.
-    pub(crate) fn stages(&self, flow: &Flow) -> Option<[[(Stage, Say); 9]; 2]> {
+    /// The traces of both packets of the flow.
+    pub(crate) fn traces(&self, flow: &Flow) -> Option<[Trace; 2]> {
         let between = Between::new(self.estate, self.source, self.destination)?;
         let (s, d) = (self.estate.host(flow.source)?, self.estate.host(flow.destination)?);
         let (out, inward) = (between.outward(d.address), between.inward(s.address));
@@ -161,8 +157,8 @@ impl<'e> Ends<'e> {
     }
 
     /// The sender's end of the link.
-    fn joint(&self, sender: &Profile, leg: Leg) -> Option<Object> {
-        let joint = self.estate.joints.get(self.link(leg)? as usize)?;
+    fn joint(&self, sender: &Profile, packet: PacketKind) -> Option<Object> {
+        let joint = self.estate.joints.get(self.link(packet)? as usize)?;
         let side = self.estate.direction_from(joint, sender.vpc).source();
         let (kind, id) = match joint.hops.get(side) {
             Some((NextHopKind::RouterInterface, id)) => (ObjectKind::RouterInterface, id.clone()),
@@ -175,7 +171,7 @@ impl<'e> Ends<'e> {
 
     /// Direction of the flow on its link; `None` inside one VPC.
     pub(crate) fn direction(&self) -> Option<Direction> {
-        let joint = self.estate.joints.get(self.link(Leg::Request)? as usize)?;
+        let joint = self.estate.joints.get(self.link(PacketKind::Request)? as usize)?;
         Some(self.estate.direction_from(joint, self.source.vpc))
     }
 }

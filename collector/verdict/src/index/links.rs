@@ -14,6 +14,7 @@ use super::{
 use crate::{
     finding::Stops,
     model::Model,
+    stage::PacketKind,
     walk::{self, Hops, Packet},
 };
 use pingtong_evidence::{
@@ -76,7 +77,7 @@ fn in_transit(model: &Model, direction: Direction) -> Cells {
             protocol: Protocol::Icmp,
             source_port: None,
             destination_port: None,
-            reply: false,
+            kind: PacketKind::Request,
         };
         let found = walk::in_transit(model, &packet);
         match (found.findings.is_empty(), found.blinds.is_empty()) {

@@ -19,6 +19,7 @@ mod sets;
 mod span;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub use audit::{
     Ask, Audit, AuditBlock, AuditCause, AuditFlows, Auditor, Decider, ExpectationAnswer, ExpectationState, Failing,
@@ -31,12 +32,12 @@ use links::Joint;
 pub use path::{PathEnd, PathLeg, PathStage, PathState, PathTrace};
 use pingtong_evidence::{Direction, EniId, InstanceId, Link, Protocol, Side, Snapshot, VpcId};
 use place::Place;
-use serde::{Deserialize, Serialize};
 pub(crate) use sets::{Detail, FlowSet, flows as flow_sets};
 use span::Span;
 use std::{collections::BTreeMap, net::IpAddr, ops::Range};
+use trace::Trace;
 
-use crate::walk::EPHEMERAL_PORT;
+use crate::{stage::Stage, walk::EPHEMERAL_PORT};
 
 /// A host of an estate: one address of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,30 +54,6 @@ pub struct Flow {
     pub protocol: Protocol,
     /// Destination port of TCP and UDP; `None` for ICMP.
     pub port: Option<u16>,
-}
-
-/// A stage on the path of a packet, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stage {
-    /// The sending host itself.
-    Source,
-    /// Security groups of the sender.
-    EgressGroup,
-    /// Network ACL of the sender's vSwitch.
-    EgressAcl,
-    /// Look-up in the table of the sender's vSwitch.
-    Route,
-    /// Router interfaces, peering connection or attachments.
-    Connection,
-    /// Tables of transit routers.
-    Transit,
-    /// Network ACL of the receiver's vSwitch.
-    IngressAcl,
-    /// Security groups of the receiver.
-    IngressGroup,
-    /// The receiving host itself.
-    Destination,
 }
 
 /// What becomes of one packet.
@@ -266,41 +243,39 @@ impl<'e> Between<'e> {
         (way, transit)
     }
 
-    /// The decision of each stage about the request, in order.
-    fn request(&self, out: &Outward, inward: &Inward, protocol: Protocol, port: Option<u16>) -> [(Stage, Say); 9] {
+    fn request(&self, out: &Outward, inward: &Inward, protocol: Protocol, port: Option<u16>) -> Trace {
         let say =
             |filter: &Filter, column: u32| filter.at(column).map_or(Say::Unknown, |c: &Column| c.say(protocol, port));
         let [acl_out, acl_in, ..] = self.acls;
-        [
-            (Stage::Source, self.source.status),
-            (Stage::EgressGroup, say(self.egress, out.egress)),
-            (Stage::EgressAcl, say(acl_out, out.acl)),
-            (Stage::Route, out.way.route),
-            (Stage::Connection, self.connection(out.way)),
-            (Stage::Transit, out.transit),
-            (Stage::IngressAcl, say(acl_in, inward.acl)),
-            (Stage::IngressGroup, say(self.ingress, inward.ingress)),
-            (Stage::Destination, self.destination.status),
-        ]
+        Trace::new(|stage| match stage {
+            Stage::Source => self.source.status,
+            Stage::EgressGroup => say(self.egress, out.egress),
+            Stage::EgressAcl => say(acl_out, out.acl),
+            Stage::Route => out.way.route,
+            Stage::Connection => self.connection(out.way),
+            Stage::Transit => out.transit,
+            Stage::IngressAcl => say(acl_in, inward.acl),
+            Stage::IngressGroup => say(self.ingress, inward.ingress),
+            Stage::Destination => self.destination.status,
+        })
     }
 
-    /// The decision of each stage about the reply, in order. Security groups pass it.
-    fn reply(&self, out: &Outward, inward: &Inward, protocol: Protocol, port: Option<u16>) -> [(Stage, Say); 9] {
+    /// Security groups pass the reply.
+    fn reply(&self, out: &Outward, inward: &Inward, protocol: Protocol, port: Option<u16>) -> Trace {
         let port = port.map(|_| EPHEMERAL_PORT);
         let say =
             |filter: &Filter, column: u32| filter.at(column).map_or(Say::Unknown, |c: &Column| c.say(protocol, port));
         let [.., acl_out, acl_in] = self.acls;
-        [
-            (Stage::Source, self.destination.status),
-            (Stage::EgressGroup, Say::Pass(DEFAULT)),
-            (Stage::EgressAcl, say(acl_out, inward.reply_acl)),
-            (Stage::Route, inward.way.route),
-            (Stage::Connection, self.connection(inward.way)),
-            (Stage::Transit, inward.transit),
-            (Stage::IngressAcl, say(acl_in, out.reply_acl)),
-            (Stage::IngressGroup, Say::Pass(DEFAULT)),
-            (Stage::Destination, self.source.status),
-        ]
+        Trace::new(|stage| match stage {
+            Stage::Source => self.destination.status,
+            Stage::EgressGroup | Stage::IngressGroup => Say::Pass(DEFAULT),
+            Stage::EgressAcl => say(acl_out, inward.reply_acl),
+            Stage::Route => inward.way.route,
+            Stage::Connection => self.connection(inward.way),
+            Stage::Transit => inward.transit,
+            Stage::IngressAcl => say(acl_in, out.reply_acl),
+            Stage::Destination => self.source.status,
+        })
     }
 
     fn connection(&self, way: Way) -> Say {
@@ -316,23 +291,10 @@ impl<'e> Between<'e> {
 
     fn round_trip(&self, out: &Outward, inward: &Inward, protocol: Protocol, port: Option<u16>) -> RoundTrip {
         RoundTrip {
-            request: outcome(&self.request(out, inward, protocol, port)),
-            reply: outcome(&self.reply(out, inward, protocol, port)),
+            request: self.request(out, inward, protocol, port).outcome(),
+            reply: self.reply(out, inward, protocol, port).outcome(),
         }
     }
-}
-
-/// A stage that stops the packet counts before an unknown stage, wherever it is: the packet dies for certain.
-fn outcome(stages: &[(Stage, Say)]) -> Outcome {
-    let mut unknown = None;
-    for (stage, say) in stages {
-        match say {
-            Say::Pass(_) => {}
-            Say::Stop(by) => return Outcome::Stopped { stage: *stage, by: (*by != DEFAULT).then_some(*by) },
-            Say::Unknown => unknown = unknown.or(Some(*stage)),
-        }
-    }
-    unknown.map_or(Outcome::Delivered, |stage| Outcome::Unknown { stage })
 }
 
 impl Estate {

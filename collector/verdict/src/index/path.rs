@@ -1,19 +1,19 @@
 //! The path of one flow, stage by stage, including the stages after one that stops it.
 //!
 //! The index supplies the decision of each stage. Why a stage stops a packet, and with which code, comes from the
-//! explaining walk, whose findings are assigned to the stage that they belong to. Stages that were not read are listed
-//! as unknown. Guests are not part of this path.
+//! explaining walk, whose findings name the points at which they stop it. Stages that were not read are listed as
+//! unknown. Guests are not part of this path.
 
 use super::{
-    DEFAULT, Estate, Flow, HostRef, INNER, Outcome, Stage,
+    DEFAULT, Estate, Flow, HostRef, INNER, Outcome, Trace,
     audit::{Explainer, plain_code},
-    decider::{Ends, Leg},
+    decider::Ends,
     filter::Say,
-    outcome,
 };
 use crate::{
     CauseCode, Lang,
-    finding::{Finding, Stops, Walk},
+    finding::{Finding, Walk},
+    stage::{PacketKind, Point, Stage},
     verdict::Object,
     walk::{route_text, rule_text},
 };
@@ -65,16 +65,30 @@ pub struct PathStage {
 }
 
 /// The path of one packet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Built from a trace only, whose stages are in order; therefore it is not read back from JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PathLeg {
     /// What becomes of the packet in total.
     pub state: PathState,
+    stages: Vec<PathStage>,
+}
+
+impl PathLeg {
+    /// Describes each stage of a trace; `None` leaves a stage out.
+    fn new(trace: Trace, describe: impl Fn(Stage, Say) -> Option<PathStage>) -> Self {
+        let stages = trace.decisions().filter_map(|(stage, say)| describe(stage, say)).collect();
+        Self { state: PathState::of(trace.outcome()), stages }
+    }
+
     /// Stages that the packet meets, in order.
-    pub stages: Vec<PathStage>,
+    pub fn stages(&self) -> &[PathStage] {
+        &self.stages
+    }
 }
 
 /// The path of a flow and of its reply.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PathTrace {
     /// Format version.
     pub schema: u32,
@@ -94,27 +108,6 @@ pub struct PathTrace {
     pub request: PathLeg,
     /// The reply.
     pub reply: PathLeg,
-}
-
-impl Stage {
-    /// Name of the stage for people.
-    pub fn name(self, lang: Lang) -> &'static str {
-        let (en, zh) = match self {
-            Self::Source => ("sending host", "发送主机"),
-            Self::EgressGroup => ("security group, egress", "安全组（出方向）"),
-            Self::EgressAcl => ("network ACL, egress", "网络ACL（出方向）"),
-            Self::Route => ("route look-up", "路由查找"),
-            Self::Connection => ("connection", "互联连接"),
-            Self::Transit => ("transit router", "转发路由器"),
-            Self::IngressAcl => ("network ACL, ingress", "网络ACL（入方向）"),
-            Self::IngressGroup => ("security group, ingress", "安全组（入方向）"),
-            Self::Destination => ("receiving host", "接收主机"),
-        };
-        match lang {
-            Lang::En => en,
-            Lang::Zh => zh,
-        }
-    }
 }
 
 impl PathState {
@@ -147,8 +140,8 @@ impl Estate {
         let explained = Explainer::new(self).walk(flow);
         let (walk, direction) = explained.map_or((None, None), |(walk, direction)| (Some(walk), Some(direction)));
         let tracer = Tracer { ends: &ends, walk: walk.as_ref(), direction, lang };
-        let [request, reply] = ends.stages(flow)?;
-        let (request, reply) = (tracer.leg(Leg::Request, request), tracer.leg(Leg::Reply, reply));
+        let [request, reply] = ends.traces(flow)?;
+        let (request, reply) = (tracer.leg(PacketKind::Request, request), tracer.leg(PacketKind::Reply, reply));
         let link = if ends.same_vpc { None } else { self.link_of(&ends).map(|link| link.id) };
         let states = [request.state, reply.state];
         let state = [PathState::Stopped, PathState::Unknown].into_iter().find(|state| states.contains(state));
@@ -184,27 +177,31 @@ struct Tracer<'t> {
 }
 
 impl Tracer<'_> {
-    fn leg(&self, leg: Leg, stages: [(Stage, Say); 9]) -> PathLeg {
-        let state = PathState::of(outcome(&stages));
+    fn leg(&self, packet: PacketKind, trace: Trace) -> PathLeg {
         // A stage that the packet never meets is not part of its path.
         let meets = |stage: Stage, say: Say| match stage {
             Stage::Connection => !self.ends.same_vpc,
             Stage::Transit => say != Say::Pass(0),
-            Stage::EgressGroup | Stage::IngressGroup => leg == Leg::Request,
+            Stage::EgressGroup | Stage::IngressGroup => packet == PacketKind::Request,
             _ => true,
         };
-        let met = stages.into_iter().filter(|(stage, say)| meets(*stage, *say));
-        PathLeg { state, stages: met.map(|(stage, say)| self.stage(leg, stage, say)).collect() }
+        PathLeg::new(trace, |stage, say| meets(stage, say).then(|| self.stage(packet, stage, say)))
     }
 
-    fn stage(&self, leg: Leg, stage: Stage, say: Say) -> PathStage {
-        let object = self.ends.decider(leg, stage, say);
+    fn stage(&self, packet: PacketKind, stage: Stage, say: Say) -> PathStage {
+        let object = self.ends.decider(packet, stage, say);
         match say {
-            Say::Pass(by) => {
-                PathStage { stage, state: PathState::Passes, object, codes: vec![], detail: self.words(leg, stage, by) }
-            }
+            Say::Pass(by) => PathStage {
+                stage,
+                state: PathState::Passes,
+                object,
+                codes: vec![],
+                detail: self.words(packet, stage, by),
+            },
             Say::Stop(by) => {
-                let found: Vec<&Finding> = self.findings(leg, stage).collect();
+                let point = self.point(packet, stage);
+                let ours = |finding: &&Finding| point.is_some_and(|point| finding.points.contains(&point));
+                let found: Vec<&Finding> = self.walk.into_iter().flat_map(|walk| &walk.findings).filter(ours).collect();
                 let mut codes: Vec<CauseCode> = found.iter().map(|finding| finding.code).collect();
                 codes.sort_unstable();
                 codes.dedup();
@@ -218,57 +215,32 @@ impl Tracer<'_> {
                     state: PathState::Stopped,
                     object: first.map(|finding| finding.object.clone()).or(object),
                     codes,
-                    detail: told.unwrap_or_else(|| self.words(leg, stage, by)),
+                    detail: told.unwrap_or_else(|| self.words(packet, stage, by)),
                 }
             }
             Say::Unknown => {
-                PathStage { stage, state: PathState::Unknown, object, codes: vec![], detail: self.gap(leg, stage) }
+                PathStage { stage, state: PathState::Unknown, object, codes: vec![], detail: self.gap(packet, stage) }
             }
         }
     }
 
-    /// Findings that belong to a stage of one packet.
-    fn findings(&self, leg: Leg, stage: Stage) -> impl Iterator<Item = &Finding> {
-        let way = self.way(leg);
-        let flow = self.direction;
-        let ours = move |finding: &&Finding| {
-            let (Some(flow), Some(way)) = (flow, way) else { return false };
-            let dies = match leg {
-                Leg::Request => finding.stops.request(flow),
-                Leg::Reply => finding.stops.reply(flow),
-            };
-            (dies || finding.stops == Stops::Some(way)) && is_of(finding, stage, way)
+    /// One stage of one packet in the explaining walk; `None` if there was no walk.
+    fn point(&self, packet: PacketKind, stage: Stage) -> Option<Point> {
+        let direction = match packet {
+            PacketKind::Request => self.direction?,
+            PacketKind::Reply => self.direction?.reverse(),
         };
-        self.walk.into_iter().flat_map(|walk| &walk.findings).filter(ours)
+        Some(Point { direction, packet, stage })
     }
 
-    /// Direction of one packet on the link.
-    fn way(&self, leg: Leg) -> Option<Direction> {
-        match leg {
-            Leg::Request => self.direction,
-            Leg::Reply => self.direction.map(Direction::reverse),
-        }
-    }
-
-    fn gap(&self, leg: Leg, stage: Stage) -> String {
-        let Some(way) = self.way(leg) else { return String::new() };
-        let step = match stage {
-            Stage::Connection => 4,
-            Stage::Route | Stage::Transit => 5,
-            Stage::EgressGroup | Stage::EgressAcl | Stage::IngressAcl | Stage::IngressGroup => 6,
-            Stage::Source | Stage::Destination => 7,
-        };
-        let receiving = matches!(stage, Stage::IngressAcl | Stage::IngressGroup | Stage::Destination);
-        let side = if receiving { way.destination() } else { way.source() };
+    fn gap(&self, packet: PacketKind, stage: Stage) -> String {
+        let Some(point) = self.point(packet, stage) else { return String::new() };
+        // The sender's view of the connection says which next hop of a route leads to the link.
+        let hop = (stage == Stage::Route).then_some(Point { stage: Stage::Connection, ..point });
         let blinds = self.walk.into_iter().flat_map(|walk| &walk.blinds);
-        let acl = matches!(stage, Stage::EgressAcl | Stage::IngressAcl);
-        let is_acl = |blind: &crate::finding::Blind| {
-            blind.hides.iter().any(|c| matches!(c, CauseCode::NaclIngressBlocked | CauseCode::NaclEgressBlocked))
-        };
-        let any_side = matches!(stage, Stage::Connection | Stage::Transit);
         let ours = blinds.filter(|blind| {
-            let near = blind.step == step || (stage == Stage::Route && blind.step == 4);
-            near && (any_side || blind.side == side) && (step != 6 || is_acl(blind) == acl)
+            let of_hop = hop.is_some_and(|hop| blind.points.contains(&hop));
+            blind.points.contains(&point) || (of_hop && blind.side == point.direction.source())
         });
         let mut all: Vec<String> = ours.map(|blind| blind.what.get(self.lang)).collect();
         all.dedup();
@@ -276,7 +248,7 @@ impl Tracer<'_> {
     }
 
     /// The rule, entry or route in words.
-    fn words(&self, leg: Leg, stage: Stage, by: u32) -> String {
+    fn words(&self, packet: PacketKind, stage: Stage, by: u32) -> String {
         let default = match self.lang {
             Lang::En => "by default",
             Lang::Zh => "默认策略",
@@ -287,12 +259,12 @@ impl Tracer<'_> {
                 Lang::Zh => "同一安全组内实例互通".to_owned(),
             },
             Stage::EgressGroup | Stage::IngressGroup => {
-                self.ends.rule_at(leg, stage, by).map_or_else(|| default.to_owned(), rule_text)
+                self.ends.rule_at(packet, stage, by).map_or_else(|| default.to_owned(), rule_text)
             }
             Stage::EgressAcl | Stage::IngressAcl => {
                 let name = if by == DEFAULT { None } else { by.checked_add(1) };
                 match (name, self.lang) {
-                    (None, _) if self.ends.decider(leg, stage, Say::Pass(by)).is_none() => match self.lang {
+                    (None, _) if self.ends.decider(packet, stage, Say::Pass(by)).is_none() => match self.lang {
                         Lang::En => "none in effect".to_owned(),
                         Lang::Zh => "未生效".to_owned(),
                     },
@@ -305,28 +277,8 @@ impl Tracer<'_> {
                 Lang::En => "inside the VPC".to_owned(),
                 Lang::Zh => "专有网络内部".to_owned(),
             },
-            Stage::Route => self.ends.route_at(leg, by).map_or_else(String::new, route_text),
+            Stage::Route => self.ends.route_at(packet, by).map_or_else(String::new, route_text),
             Stage::Connection | Stage::Transit | Stage::Source | Stage::Destination => String::new(),
         }
-    }
-}
-
-/// Whether a finding belongs to a stage of a packet that travels in the direction `way`.
-fn is_of(finding: &Finding, stage: Stage, way: Direction) -> bool {
-    let at_sender = finding.side == way.source();
-    let code = finding.code.as_str();
-    match stage {
-        Stage::Source => matches!(finding.code, CauseCode::InstanceStopped | CauseCode::IpNotOnEni) && at_sender,
-        Stage::Destination => matches!(finding.code, CauseCode::InstanceStopped | CauseCode::IpNotOnEni) && !at_sender,
-        Stage::EgressGroup => code.starts_with("sg-") && at_sender,
-        Stage::IngressGroup => code.starts_with("sg-") && !at_sender,
-        Stage::EgressAcl => finding.code == CauseCode::NaclEgressBlocked && at_sender,
-        Stage::IngressAcl => finding.code == CauseCode::NaclIngressBlocked && !at_sender,
-        Stage::Route => {
-            (code.starts_with("route-") && at_sender)
-                || matches!(finding.code, CauseCode::CidrOverlap | CauseCode::EcmpLegDead)
-        }
-        Stage::Connection => code.starts_with("ri-") || finding.code == CauseCode::PeeringNotActive,
-        Stage::Transit => code.starts_with("route-") || finding.code == CauseCode::PeeringNotActive,
     }
 }

@@ -6,12 +6,12 @@
 //! sampled: these boxes are disjoint and cover every pair of two different hosts and every port asked about. Adjacent
 //! boxes with the same fate are merged. The order is by VPC, address and port.
 
-use super::{Between, Estate, Flow, HostRef, Inward, Outward, Stage, filter::Say};
+use super::{Between, Estate, Flow, HostRef, Inward, Outward, Trace, filter::Say};
 use pingtong_evidence::{PortRange, Protocol};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The decision of every stage about the request and about the reply.
-pub(crate) type Fate = [[(Stage, Say); 9]; 2];
+/// The traces of the request and of the reply.
+pub(crate) type Fate = [Trace; 2];
 
 /// Flows of one fate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl FlowSet {
     /// Whether the first packet of its flows is known to arrive.
     pub(crate) fn request_passes(&self) -> bool {
         let [request, _] = &self.fate;
-        request.iter().all(|(_, say)| matches!(say, Say::Pass(_)))
+        request.decisions().all(|(_, say)| matches!(say, Say::Pass(_)))
     }
 
     /// One of its flows.
@@ -50,12 +50,10 @@ pub(crate) enum Detail {
 impl Detail {
     fn of(self, fate: Fate) -> Fate {
         let [request, reply] = fate;
-        let blockers = |stages: [(Stage, Say); 9]| {
-            stages.map(|(stage, say)| (stage, if matches!(say, Say::Pass(_)) { Say::Pass(0) } else { say }))
-        };
+        let blockers = |trace: Trace| trace.map(|say| if matches!(say, Say::Pass(_)) { Say::Pass(0) } else { say });
         match self {
             Self::Blockers => [blockers(request), blockers(reply)],
-            Self::Request => [request, reply.map(|(stage, _)| (stage, Say::Pass(0)))],
+            Self::Request => [request, reply.map(|_| Say::Pass(0))],
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     model::Model,
     observe::Seen,
     quality::means::{Changes, Facts},
+    stage::Stage,
     verdict::ObjectKind,
     walk::hops,
 };
@@ -84,12 +85,14 @@ pub(crate) fn instead(
     let saturated = !full.is_empty();
     let direction = full.first_key_value().map(|(way, _)| *way);
     if let (Some(way), Some(id)) = (direction, interface) {
+        let stops = Stops::Some(way);
         kept.push(Finding {
             code: CauseCode::BandwidthSaturated,
             side: Side::Initiator,
             direction: (full.len() == 1).then_some(way),
             object: model.object(Side::Initiator, ObjectKind::RouterInterface, id),
-            stops: Stops::Some(way),
+            stops,
+            points: stops.at(Stage::Connection),
             evidence: full.into_values().flatten().collect(),
             fix: Fix::Manual,
         });

@@ -83,12 +83,14 @@ pub(crate) fn overload(means: &Means<'_>, side: Side, direction: Option<Directio
         });
     };
     let id = endpoint.instance.as_ref().map_or_else(|| endpoint.address.to_string(), ToString::to_string);
+    let stops = Stops::Some(direction.unwrap_or(Direction::Forward));
     Ok(Finding {
         code: CauseCode::HostOverload,
         side,
         direction: None,
         object: means.model.object(side, ObjectKind::Instance, id),
-        stops: Stops::Some(direction.unwrap_or(Direction::Forward)),
+        stops,
+        points: stops.at_host(side),
         evidence: vec![Note::plain(text), Note::plain(figures)],
         fix: Fix::Manual,
     })

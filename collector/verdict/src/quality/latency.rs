@@ -26,6 +26,7 @@ use crate::{
         means::Changes,
         usual::{Change, Times},
     },
+    stage::Stage,
     verdict::ObjectKind,
     walk::link_ends,
 };
@@ -59,12 +60,14 @@ pub(crate) fn judge(model: &Model, changes: &Changes) -> Option<Finding> {
             "{way}：往返时延为 {after} 毫秒，最短 {low} 毫秒；此前 {rounds} 轮中通常为 {before} 毫秒"
         )))
     });
+    let stops = Stops::Some(Direction::Forward);
     Some(Finding {
         code: CauseCode::LatencyShift,
         side: Side::Initiator,
         direction: None,
         object: model.object(Side::Initiator, ObjectKind::Segment, link_ends(model)),
-        stops: Stops::Some(Direction::Forward),
+        stops,
+        points: stops.at(Stage::Connection),
         evidence: evidence.collect(),
         fix: Fix::Manual,
     })

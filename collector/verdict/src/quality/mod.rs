@@ -26,6 +26,7 @@ use crate::{
     lang::both,
     model::Model,
     observe::{LOSS_RATE_MIN, LOST_MIN, Leg, Seen, observe_pair},
+    stage::Stage,
     verdict::ObjectKind,
     walk::link_ends,
     wilson::LossRate,
@@ -170,12 +171,14 @@ fn loss(model: &Model, direction: Direction, seen: &Seen, standing: &[Finding]) 
         "{lost} of {of} packets that left one host {direction} never reached the other: {interval}, 95 % interval",
         "{way}离开一端的 {of} 个报文中有 {lost} 个没有到达另一端：{interval}，95 % 置信区间"
     );
+    let stops = Stops::Some(direction);
     let finding = Finding {
         code: CauseCode::LossInFabric,
         side: Side::Initiator,
         direction: Some(direction),
         object: model.object(Side::Initiator, ObjectKind::Segment, link_ends(model)),
-        stops: Stops::Some(direction),
+        stops,
+        points: stops.at(Stage::Connection),
         evidence: vec![Note::plain(text)],
         fix: Fix::Manual,
     };

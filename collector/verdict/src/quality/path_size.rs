@@ -23,6 +23,7 @@ use crate::{
     model::Model,
     observe::{Observed, Seen, observe_pair},
     quality::means::Means,
+    stage::Stage,
     verdict::ObjectKind,
     walk::link_ends,
     wilson::LossRate,
@@ -169,12 +170,14 @@ fn finding(
     );
     let mut evidence = vec![Note::plain(text)];
     evidence.extend(Side::BOTH.into_iter().filter_map(|side| narrow_card(pair, facts, side, limit)));
+    let stops = Stops::Some(direction.unwrap_or(Direction::Forward));
     Finding {
         code: CauseCode::MtuBlackHole,
         side: Side::Initiator,
         direction,
         object: model.object(Side::Initiator, ObjectKind::Segment, link_ends(model)),
-        stops: Stops::Some(direction.unwrap_or(Direction::Forward)),
+        stops,
+        points: stops.at(Stage::Connection),
         evidence,
         fix: Fix::Manual,
     }

@@ -23,7 +23,7 @@ fn told(leg: &PathLeg) -> Vec<String> {
         let codes: Vec<&str> = stage.codes.iter().map(|code| code.as_str()).collect();
         format!("{:?} {:?} {object} {}: {}", stage.stage, stage.state, codes.join(" "), stage.detail)
     };
-    leg.stages.iter().map(line).map(|line| line.replace(" : ", ": ")).collect()
+    leg.stages().iter().map(line).map(|line| line.replace(" : ", ": ")).collect()
 }
 
 const WITHIN: [&str; 2] = ["172.16.1.20", "172.16.1.10"];
@@ -51,7 +51,7 @@ fn members_of_a_group_reach_each_other_inside_the_network() {
             "Destination Passes i-b: ",
         ]
     );
-    let reply: Vec<Stage> = path.reply.stages.iter().map(|stage| stage.stage).collect();
+    let reply: Vec<Stage> = path.reply.stages().iter().map(|stage| stage.stage).collect();
     let stages = [Stage::Source, Stage::EgressAcl, Stage::Route, Stage::IngressAcl, Stage::Destination];
     assert_eq!(reply, stages, "groups pass replies");
     let chinese = told(&way(&within(|_| {}), WITHIN, Lang::Zh).request);

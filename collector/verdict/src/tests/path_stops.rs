@@ -90,7 +90,7 @@ fn unread() -> World {
 }
 
 fn details(leg: &PathLeg, account: &str, other: &str) -> Vec<String> {
-    leg.stages.iter().map(|stage| stage.detail.replace(account, "OWN").replace(other, "FAR")).collect()
+    leg.stages().iter().map(|stage| stage.detail.replace(account, "OWN").replace(other, "FAR")).collect()
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_stage_that_was_not_read_says_what_was_refused_to_whom() {
         ]
     );
     let zh = ping(&unread(), Lang::Zh);
-    let first = &zh.request.stages[0].detail;
+    let first = &zh.request.stages()[0].detail;
     assert_eq!(first, "账号 1000000000000001 的弹性网卡: cards of initiator was refused with Forbidden");
 }
 
@@ -184,7 +184,7 @@ fn a_transit_router_is_a_stage_where_it_does_not_pass() {
     assert_eq!(lines(&stopped.request, Lang::En)[4], "connection | passes | tr-attach-a |  | ");
     world.snapshot(I).transit_route_tables = Known::default();
     let hidden = ping(&world, Lang::En);
-    let stage = &hidden.reply.stages[4];
+    let stage = &hidden.reply.stages()[4];
     assert_eq!((stage.state, hidden.state), (PathState::Unknown, PathState::Unknown));
     assert!(stage.detail.starts_with("the route tables of the transit router of account 1000000000000001"));
 }
@@ -199,7 +199,7 @@ fn over_a_peering_connection_each_end_is_named_by_it() {
     super::links::peered(&mut world, VpcPeeringStatus::Accepting);
     let waiting = ping(&world, Lang::En);
     assert_eq!(waiting.state, PathState::Stopped);
-    let codes = waiting.request.stages.iter().flat_map(|stage| &stage.codes).map(|code| code.as_str());
+    let codes = waiting.request.stages().iter().flat_map(|stage| &stage.codes).map(|code| code.as_str());
     assert_eq!(codes.collect::<Vec<_>>(), ["peering-not-active"]);
 }
 
@@ -218,4 +218,21 @@ fn each_packet_goes_over_the_link_that_its_own_route_leads_to() {
     // A packet without a route is assumed to use the link of the opposite direction.
     world.entries(C).truncate(1);
     assert_eq!(lines(&ping(&world, Lang::En).reply, Lang::En)[3], "connection | passes | ri-b |  | ");
+}
+
+/// Both have causes with the codes of routes.
+#[test]
+fn the_table_of_the_vpc_and_that_of_a_transit_router_do_not_share_causes_or_gaps() {
+    let mut world = transit::healthy();
+    world.entries(I)[1].next_hops[0].enabled = Some(false);
+    transit::routes(&mut world, I).retain(|route| route.destination == cidr("192.168.1.0/24"));
+    let shown = |world: &World| lines(&ping(world, Lang::En).request, Lang::En);
+    let [route, _, router] = &shown(&world)[3..6] else { panic!("three stages") };
+    assert!(route.starts_with("route look-up | stopped | rte-peer-a | route-not-available | "), "{route}");
+    assert!(router.starts_with("transit router | stopped | vtb-tr-a | route-missing | "), "{router}");
+    world.snapshot(I).route_tables = Known::default();
+    world.snapshot(I).transit_route_tables = Known::default();
+    let unread = &shown(&world)[3];
+    assert!(unread.starts_with("route look-up | unknown | - |  | the route tables of account"), "{unread}");
+    assert!(!unread.contains("transit router"), "{unread}");
 }

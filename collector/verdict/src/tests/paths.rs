@@ -36,7 +36,7 @@ pub(crate) fn lines(leg: &PathLeg, lang: Lang) -> Vec<String> {
         let codes: Vec<_> = stage.codes.iter().map(|code| code.as_str()).collect();
         [stage.stage.name(lang), stage.state.name(lang), object, &codes.join(" "), &stage.detail].join(" | ")
     };
-    leg.stages.iter().map(line).collect()
+    leg.stages().iter().map(line).collect()
 }
 
 /// A world with a network ACL and an egress rule at the initiator's side, and neither at the other.
@@ -119,7 +119,7 @@ fn parts_without_an_id_of_their_own_are_named_by_what_holds_them() {
     }
     let trace = ping(&world, Lang::En);
     let objects = |leg: &PathLeg| -> Vec<String> {
-        leg.stages.iter().map(|stage| stage.object.as_ref().map_or_else(String::new, |o| o.id.clone())).collect()
+        leg.stages().iter().map(|stage| stage.object.as_ref().map_or_else(String::new, |o| o.id.clone())).collect()
     };
     assert_eq!(objects(&trace.request), ["eni-a", "sg-a", "nacl-a", "vtb-a", "ri-a", "", "sg-b", "eni-b"]);
     assert_eq!(objects(&trace.reply), ["eni-b", "", "vtb-b", "ri-b", "nacl-a", "eni-a"]);

@@ -8,6 +8,7 @@ use crate::{
     guest::firewall::{Applies, Asked, applies},
     lang::Both,
     model::Model,
+    stage::Stage,
     wilson::LossRate,
 };
 use pingtong_evidence::*;
@@ -59,6 +60,7 @@ fn a_cause_that_is_found_twice_is_one_with_all_its_evidence() {
         direction: None,
         object: model.object(I, ObjectKind::RouteTable, "vtb-a"),
         stops: Stops::Link,
+        points: Stops::Link.at(Stage::Route),
         evidence: vec![Note::plain(Both::new(text, text))],
         fix: Fix::Manual,
     };

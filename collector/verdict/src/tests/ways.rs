@@ -49,7 +49,7 @@ fn told(leg: &PathLeg) -> Vec<String> {
         let (line, detail) = (line.trim_end(), &stage.detail);
         if detail.is_empty() { line.to_owned() } else { format!("{line}: {detail}") }
     };
-    leg.stages.iter().map(line).collect()
+    leg.stages().iter().map(line).collect()
 }
 
 /// The stages of the request and of the reply that do not pass.
@@ -120,7 +120,7 @@ fn every_fault_is_told_at_its_own_stage_of_the_packet_that_it_stops() {
         world.interface(side).business_status = BusinessStatus::FinancialLocked;
     }
     let codes = |leg: &PathLeg| -> Vec<String> {
-        let stages = leg.stages.iter();
+        let stages = leg.stages().iter();
         stages
             .map(|stage| {
                 let codes: Vec<&str> = stage.codes.iter().map(|code| code.as_str()).collect();

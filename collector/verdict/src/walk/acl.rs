@@ -10,6 +10,7 @@ use crate::{
     fix::Fix,
     lang::both,
     model::Model,
+    stage::{PacketKind, Stage},
     verdict::ObjectKind,
 };
 use pingtong_evidence::{AclEntry, Known, NetworkAcl, Policy, Protocol, Side, VSwitch};
@@ -34,18 +35,20 @@ pub(crate) fn bound_to<'a>(acls: &'a [NetworkAcl], vswitch: &VSwitch) -> Option<
     })
 }
 
-pub(crate) fn judge(model: &Model, packet: &Packet, side: Side, walk: &mut Walk) {
-    let ingress = packet.direction.destination() == side;
+/// Judges the ACL of the sender's or of the receiver's vSwitch, whichever `stage` is.
+pub(crate) fn judge(model: &Model, packet: &Packet, stage: Stage, walk: &mut Walk) {
+    let (side, ingress) = (stage.side(packet.direction), stage == Stage::IngressAcl);
     let code = if ingress { CauseCode::NaclIngressBlocked } else { CauseCode::NaclEgressBlocked };
     let stops = if packet.destination_port.is_none() {
         Stops::Packets(packet.direction)
-    } else if packet.reply {
+    } else if packet.kind == PacketKind::Reply {
         Stops::Responses(packet.direction)
     } else {
         Stops::Requests(packet.direction)
     };
     let mut blind = |why| {
-        walk.blind(blind_because(model, side, 6, why, ("the network ACLs", "网络ACL"), vec![stops], vec![code]));
+        let what = ("the network ACLs", "网络ACL");
+        walk.blind(blind_because(model, side, stops.at(stage), why, what, vec![stops], vec![code]));
     };
     let Some(snapshot) = model.snapshot(side) else { return blind(None) };
     let Some(vswitch) = Host::find(model, side, packet.near(side)).vswitch else {
@@ -70,6 +73,7 @@ pub(crate) fn judge(model: &Model, packet: &Packet, side: Side, walk: &mut Walk)
     let (object, at, text) = match decided {
         None if entries.is_empty() => {
             return walk.pass(
+                packet.at(stage),
                 6,
                 side,
                 model.note(
@@ -83,6 +87,7 @@ pub(crate) fn judge(model: &Model, packet: &Packet, side: Side, walk: &mut Walk)
         Some((at, entry)) if entry.policy == Policy::Accept => {
             let n = at + 1;
             return walk.pass(
+                packet.at(stage),
                 6,
                 side,
                 model.note(
@@ -123,12 +128,13 @@ pub(crate) fn judge(model: &Model, packet: &Packet, side: Side, walk: &mut Walk)
         evidence: vec![model.note(side, &object.id, acl.provenance, text)],
         object,
         stops,
+        points: stops.at(stage),
         fix: Fix::AclAccept {
             acl: id.clone(),
             ingress,
             at,
             protocol: packet.protocol,
-            port: packet.destination_port.filter(|_| !packet.reply),
+            port: packet.destination_port.filter(|_| packet.kind == PacketKind::Request),
             peer: model.block_of(side.opposite(), far),
         },
     });

@@ -6,6 +6,7 @@
 //! judged in `transit`. Facts: DescribeRouterInterfaces (`SEMANTICS.md` §3, §7.2).
 
 use super::{
+    at_connection,
     host::blind_because,
     meant::{all_at, choose, expected_role, misplaced, was_connected},
     transit,
@@ -113,6 +114,7 @@ impl Judge<'_> {
             direction: None,
             object: self.model.object(side, kind, ri),
             stops: Stops::Link,
+            points: at_connection(),
             evidence: vec![note],
             fix,
         });
@@ -188,7 +190,7 @@ fn exists(judge: &mut Judge<'_>, side: Side) {
                     "{id}：角色 {role}，状态 {status}，规格 {spec}"
                 ),
             );
-            judge.walk.pass(step, side, note);
+            judge.walk.pass(at_connection(), step, side, note);
         }
         return;
     }
@@ -230,7 +232,8 @@ fn exists(judge: &mut Judge<'_>, side: Side) {
     }
     let why = model.snapshot(side).and_then(|s| s.router_interfaces.why_unknown());
     let what = ("the router interfaces", "路由器接口");
-    judge.walk.blind(blind_because(model, side, 4, why, what, vec![Stops::Link], RI_CODES.to_vec()));
+    let hides = RI_CODES.to_vec();
+    judge.walk.blind(blind_because(model, side, at_connection(), why, what, vec![Stops::Link], hides));
 }
 
 fn roles(judge: &mut Judge<'_>) {
@@ -320,7 +323,7 @@ fn fields(judge: &mut Judge<'_>, side: Side, ri: &RouterInterface, peer: Option<
             ri.provenance,
             both!("{id} names {opposite} as its peer", "{id} 的对端为 {opposite}"),
         );
-        judge.walk.pass(step, side, note);
+        judge.walk.pass(at_connection(), step, side, note);
     }
 }
 
@@ -345,7 +348,7 @@ fn states(judge: &mut Judge<'_>) {
             Status::Active => {
                 let note =
                     model.note(side, id.as_str(), ri.provenance, both!("{id} is {status}", "{id} 的状态为 {status}"));
-                judge.walk.pass(4, side, note);
+                judge.walk.pass(at_connection(), 4, side, note);
             }
             _ => {}
         }
@@ -413,6 +416,7 @@ fn other_kind(model: &Model, side: Side, kind: ObjectKind, id: &str, text: Both,
         direction: None,
         object: model.object(side, kind, id),
         stops: Stops::Link,
+        points: at_connection(),
         evidence: vec![model.note(side, id, pingtong_evidence::Provenance::default(), text)],
         fix,
     });
@@ -444,11 +448,12 @@ fn vpc_peering(model: &Model, walk: &mut Walk) -> Hops {
         let text = both!("the peering connection {id} is {status}", "对等连接 {id} 的状态为 {status}");
         let owner = if peering.owner == model.link.initiator.account { Side::Initiator } else { Side::Acceptor };
         let there = both!("{id} joins {ours} and {theirs}", "{id} 连接 {ours} 与 {theirs}");
-        walk.pass(1, owner, model.note(owner, id.as_str(), peering.provenance, there));
+        walk.pass(at_connection(), 1, owner, model.note(owner, id.as_str(), peering.provenance, there));
         if peering.status == VpcPeeringStatus::Activated && !locked {
             // The connection was accepted, and neither side has anything left to do.
             for step in [2, 3, 4] {
-                walk.pass(step, owner, model.note(owner, id.as_str(), peering.provenance, text.clone()));
+                let note = model.note(owner, id.as_str(), peering.provenance, text.clone());
+                walk.pass(at_connection(), step, owner, note);
             }
         } else {
             // The account that did not request the connection must accept it.
@@ -483,6 +488,7 @@ fn unseen_both(
     for side in Side::BOTH {
         hops.unseen.push(side);
         let why = model.snapshot(side).and_then(&why);
-        walk.blind(blind_because(model, side, 4, why, what, vec![Stops::Link], vec![CauseCode::PeeringNotActive]));
+        let hides = vec![CauseCode::PeeringNotActive];
+        walk.blind(blind_because(model, side, at_connection(), why, what, vec![Stops::Link], hides));
     }
 }

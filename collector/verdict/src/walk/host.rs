@@ -11,6 +11,7 @@ use crate::{
     fix::Fix,
     lang::both,
     model::Model,
+    stage::Points,
     verdict::ObjectKind,
 };
 use pingtong_evidence::{
@@ -57,7 +58,7 @@ impl<'a> Host<'a> {
 pub(crate) fn blind_because(
     model: &Model,
     side: Side,
-    step: u8,
+    points: Points,
     why: Option<&WhyUnknown>,
     what: (&str, &str),
     stops: Vec<Stops>,
@@ -65,6 +66,7 @@ pub(crate) fn blind_because(
 ) -> Blind {
     let account = &model.link.side(side).account;
     let region = &model.link.side(side).region;
+    let step = points.first().map_or(0, |point| point.stage.step());
     if model.snapshot(side).is_none() {
         return Blind {
             gap: GapCode::AccountNotVisible,
@@ -72,6 +74,7 @@ pub(crate) fn blind_because(
             step,
             stops,
             hides,
+            points,
             what: both!("no configuration of account {account} in {region}", "看不到账号 {account} 在 {region} 的配置"),
             closes_with: both!(
                 "an agent with a RAM role in account {account}, or a role of it that trusts the collector's account, as role \
@@ -100,6 +103,7 @@ pub(crate) fn blind_because(
         hides,
         what: both!("{en} of account {account}{reason}", "账号 {account} 的{zh}{reason}"),
         closes_with,
+        points,
     }
 }
 
@@ -120,7 +124,7 @@ pub(crate) fn judge(model: &Model, pair: &Pair, side: Side, walk: &mut Walk) {
         walk.blind(blind_because(
             model,
             side,
-            7,
+            stops.at_host(side),
             unread(instances),
             ("the instances", "实例"),
             vec![stops],
@@ -133,13 +137,15 @@ pub(crate) fn judge(model: &Model, pair: &Pair, side: Side, walk: &mut Walk) {
     if host.eni.is_none() && host.instance.is_none() && enis_known && instances_known {
         let vpc = &model.link.side(side).vpc;
         let text = both!("no interface of {vpc} has the address {address}", "{vpc} 中没有任何网卡拥有地址 {address}");
+        // The host may still run under another address and receive answers to what it sends from there.
+        let requests = Stops::Requests(side.opposite().sends());
         walk.blame(Finding {
             code: CauseCode::IpNotOnEni,
             side,
             direction: None,
             object: model.object(side, ObjectKind::Address, address.to_string()),
-            // The host may still run under another address and receive answers to what it sends from there.
-            stops: Stops::Requests(side.opposite().sends()),
+            stops: requests,
+            points: requests.at_host(side),
             evidence: vec![model.note(side, &address.to_string(), pingtong_evidence::Provenance::default(), text)],
             fix: Fix::Manual,
         });
@@ -147,7 +153,7 @@ pub(crate) fn judge(model: &Model, pair: &Pair, side: Side, walk: &mut Walk) {
         walk.blind(blind_because(
             model,
             side,
-            7,
+            stops.at_host(side),
             unread(enis),
             ("the network interfaces", "弹性网卡"),
             vec![stops],
@@ -157,7 +163,7 @@ pub(crate) fn judge(model: &Model, pair: &Pair, side: Side, walk: &mut Walk) {
 }
 
 fn judge_status(model: &Model, side: Side, instance: &Instance, walk: &mut Walk) {
-    let (id, status) = (&instance.id, format!("{:?}", instance.status));
+    let (id, status, stops) = (&instance.id, format!("{:?}", instance.status), Stops::Host(side));
     let note = model.note(
         side,
         id.as_str(),
@@ -165,14 +171,15 @@ fn judge_status(model: &Model, side: Side, instance: &Instance, walk: &mut Walk)
         both!("the state of {id} is {status}", "{id} 的状态为 {status}"),
     );
     match instance.status {
-        InstanceStatus::Running | InstanceStatus::Unrecognised => walk.pass(7, side, note),
+        InstanceStatus::Running | InstanceStatus::Unrecognised => walk.pass(stops.at_host(side), 7, side, note),
         InstanceStatus::Pending | InstanceStatus::Starting | InstanceStatus::Stopping | InstanceStatus::Stopped => {
             walk.blame(Finding {
                 code: CauseCode::InstanceStopped,
                 side,
                 direction: None,
                 object: model.object(side, ObjectKind::Instance, id.as_str()),
-                stops: Stops::Host(side),
+                stops,
+                points: stops.at_host(side),
                 evidence: vec![note],
                 fix: match instance.status {
                     InstanceStatus::Stopped | InstanceStatus::Stopping => Fix::StartInstance { instance: id.clone() },

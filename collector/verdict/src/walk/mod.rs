@@ -24,7 +24,11 @@ pub(crate) use security::{
     standing as rule_standing,
 };
 
-use crate::{finding::Walk, model::Model};
+use crate::{
+    finding::{Stops, Walk},
+    model::Model,
+    stage::{PacketKind, Point, Points, Stage},
+};
 use pingtong_evidence::{Cidr, Direction, Pair, PortRange, Protocol, RuleProtocol, Side};
 use std::net::IpAddr;
 
@@ -40,7 +44,7 @@ pub(crate) struct Packet {
     pub(crate) protocol: Protocol,
     pub(crate) source_port: Option<u16>,
     pub(crate) destination_port: Option<u16>,
-    pub(crate) reply: bool,
+    pub(crate) kind: PacketKind,
 }
 
 impl Packet {
@@ -54,10 +58,20 @@ impl Packet {
         if self.direction.source() == side { self.source } else { self.destination }
     }
 
+    /// The point at which this packet meets a stage.
+    fn at(&self, stage: Stage) -> Points {
+        Points::from([Point { direction: self.direction, packet: self.kind, stage }])
+    }
+
     /// The service as text: `icmp`, or `tcp/443`.
     pub(crate) fn service(&self) -> String {
         self.destination_port.map_or_else(|| self.protocol.to_string(), |port| format!("{}/{port}", self.protocol))
     }
+}
+
+/// The points of the connection, which treats every packet alike.
+fn at_connection() -> Points {
+    Stops::Link.at(Stage::Connection)
 }
 
 /// The next hops that lead to the link, without any finding about it.
@@ -84,7 +98,7 @@ pub(crate) fn round_trip(pair: &Pair, flow: Direction) -> [Packet; 2] {
         protocol: pair.protocol,
         source_port: near_port,
         destination_port: pair.port,
-        reply: false,
+        kind: PacketKind::Request,
     };
     let reply = Packet {
         direction: flow.reverse(),
@@ -93,7 +107,7 @@ pub(crate) fn round_trip(pair: &Pair, flow: Direction) -> [Packet; 2] {
         protocol: pair.protocol,
         source_port: pair.port,
         destination_port: near_port,
-        reply: true,
+        kind: PacketKind::Reply,
     };
     [request, reply]
 }
@@ -145,18 +159,18 @@ pub(crate) fn walk(model: &Model, pair: &Pair, peers: &[Pair]) -> Walk {
     let swallowed = overlap::judge(model, pair, &mut walk);
     for flow in flows(pair) {
         for packet in round_trip(pair, flow) {
-            let (from, to) = (packet.direction.source(), packet.direction.destination());
-            if !packet.reply {
-                security::judge(model, peers, &packet, from, &mut walk);
-            }
-            acl::judge(model, &packet, from, &mut walk);
-            if !swallowed.contains(&from) {
-                route::judge(model, &packet, &hops, &mut walk);
-                transit::judge(model, &packet, &mut walk);
-            }
-            acl::judge(model, &packet, to, &mut walk);
-            if !packet.reply {
-                security::judge(model, peers, &packet, to, &mut walk);
+            let leaves = !swallowed.contains(&packet.direction.source());
+            for stage in Stage::ALL {
+                match stage {
+                    Stage::EgressGroup | Stage::IngressGroup => {
+                        security::judge(model, peers, &packet, stage, &mut walk);
+                    }
+                    Stage::EgressAcl | Stage::IngressAcl => acl::judge(model, &packet, stage, &mut walk),
+                    Stage::Route if leaves => route::judge(model, &packet, &hops, &mut walk),
+                    Stage::Transit if leaves => transit::judge(model, &packet, &mut walk),
+                    // Hosts and the connection treat all packets alike and are judged once, above.
+                    Stage::Source | Stage::Connection | Stage::Destination | Stage::Route | Stage::Transit => {}
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::{
     fix::Fix,
     lang::both,
     model::Model,
+    stage::Stage,
     verdict::ObjectKind,
 };
 use pingtong_evidence::{Pair, Side};
@@ -64,12 +65,13 @@ pub(crate) fn judge(model: &Model, pair: &Pair, walk: &mut Walk) -> Vec<Side> {
             direction: None,
             object: model.object(Side::Initiator, ObjectKind::Vpc, initiator.as_str()),
             stops,
+            points: stops.at(Stage::Route),
             evidence,
             fix: Fix::Manual,
         });
     } else {
         for note in evidence {
-            walk.pass(0, Side::Initiator, note);
+            walk.pass(Stops::Link.at(Stage::Route), 0, Side::Initiator, note);
         }
         if overlap.is_none() && !ours.is_empty() && !theirs.is_empty() {
             for (side, blocks) in [(Side::Initiator, &ours), (Side::Acceptor, &theirs)] {
@@ -77,6 +79,7 @@ pub(crate) fn judge(model: &Model, pair: &Pair, walk: &mut Walk) -> Vec<Side> {
                 let list = blocks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
                 let provenance = model.vpc(side).map(|v| v.provenance).unwrap_or_default();
                 walk.pass(
+                    Stops::Packets(side.sends()).at(Stage::Route),
                     0,
                     side,
                     model.note(side, id.as_str(), provenance, both!("{id} has {list}", "{id} 的网段：{list}")),

@@ -15,6 +15,7 @@ use crate::{
     fix::Fix,
     lang::{Both, both},
     model::Model,
+    stage::Stage,
     verdict::{Object, ObjectKind},
 };
 use pingtong_evidence::{
@@ -134,7 +135,8 @@ pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk
     let stops = Stops::Packets(packet.direction);
     let hides = vec![CauseCode::RouteMissing, CauseCode::RouteWrongNextHop, CauseCode::RouteWrongCidr];
     let mut blind = |why| {
-        walk.blind(blind_because(model, side, 5, why, ("the route tables", "路由表"), vec![stops], hides.clone()));
+        let what = ("the route tables", "路由表");
+        walk.blind(blind_because(model, side, stops.at(Stage::Route), why, what, vec![stops], hides.clone()));
     };
     let Some(snapshot) = model.snapshot(side) else { return blind(None) };
     let Some(vswitch) = Host::find(model, side, packet.source).vswitch else {
@@ -164,7 +166,8 @@ pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk
     {
         let what = ("the router interfaces", "路由器接口");
         let why = snapshot.router_interfaces.why_unknown();
-        return walk.blind(blind_because(model, side, 5, why, what, vec![stops], vec![CauseCode::EcmpLegDead]));
+        let (points, hides) = (stops.at(Stage::Route), vec![CauseCode::EcmpLegDead]);
+        return walk.blind(blind_because(model, side, points, why, what, vec![stops], hides));
     }
     let outcomes = match (look.own_vswitch(), look.best()) {
         // Packets that a vSwitch of the VPC itself captures would need a route to the link all the same.
@@ -172,7 +175,7 @@ pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk
         (Some(own), _) => vec![swallowed(&look, own)],
         (None, Some(best)) if look.leads_to_link(best) => match dead_leg(&look, best) {
             Some(outcome) => vec![outcome],
-            None => return passed(&look, best, vswitch, walk),
+            None => return passed(&look, packet, best, vswitch, walk),
         },
         (None, Some(best)) => vec![elsewhere(&look, best)],
         (None, None) => vec![nowhere(&look)],
@@ -190,7 +193,10 @@ fn blame(look: &LookUp<'_>, packet: &Packet, vswitch: &VSwitch, outcome: Outcome
     let in_effect = both!("the table in effect for {id} is {table_id}", "{id} 生效的路由表是 {table_id}");
     let entry = look.entries.iter().find(|e| e.id.as_ref().is_some_and(|id| id.as_str() == object.id));
     let provenance = entry.map_or(look.table.provenance, |e| e.provenance);
-    let (some, all) = (Stops::Some(packet.direction), Stops::Packets(packet.direction));
+    let stops = match code {
+        CauseCode::EcmpLegDead => Stops::Some(packet.direction),
+        _ => Stops::Packets(packet.direction),
+    };
     walk.blame(Finding {
         code,
         side,
@@ -200,14 +206,16 @@ fn blame(look: &LookUp<'_>, packet: &Packet, vswitch: &VSwitch, outcome: Outcome
             model.note(side, id.as_str(), vswitch.provenance, in_effect),
         ],
         object,
-        stops: if code == CauseCode::EcmpLegDead { some } else { all },
+        stops,
+        points: stops.at(Stage::Route),
         fix,
     });
 }
 
-fn passed(look: &LookUp<'_>, best: &RouteEntry, vswitch: &VSwitch, walk: &mut Walk) {
+fn passed(look: &LookUp<'_>, packet: &Packet, best: &RouteEntry, vswitch: &VSwitch, walk: &mut Walk) {
     let (table, destination, hops, to, id) = (&look.table.id, best.destination, hops_text(best), look.to, &vswitch.id);
     walk.pass(
+        packet.at(Stage::Route),
         5,
         look.side,
         look.model.note(
@@ -411,5 +419,5 @@ fn unseen_hop(model: &Model, snapshot: &pingtong_evidence::Snapshot, side: Side,
             (snapshot.transit_attachments.why_unknown(), ("the transit router attachments", "转发路由器连接"))
         }
     };
-    blind_because(model, side, 5, why, what, vec![stops], vec![CauseCode::RouteWrongNextHop])
+    blind_because(model, side, stops.at(Stage::Route), why, what, vec![stops], vec![CauseCode::RouteWrongNextHop])
 }

@@ -13,6 +13,7 @@ use crate::{
     fix::Fix,
     lang::{Both, both},
     model::Model,
+    stage::{PacketKind, Stage},
     verdict::{Object, ObjectKind},
 };
 use pingtong_evidence::{
@@ -209,8 +210,12 @@ pub(crate) fn rule_text(rule: &SecurityRule) -> String {
     format!("{policy} {} {ports} {peer} priority {}", crate::vendor_text::protocol_text(rule.protocol), rule.priority)
 }
 
-pub(crate) fn judge(model: &Model, peers: &[Pair], packet: &Packet, side: Side, walk: &mut Walk) {
-    let ingress = packet.direction.destination() == side;
+/// Judges the groups of the sender or of the receiver, whichever `stage` is.
+pub(crate) fn judge(model: &Model, peers: &[Pair], packet: &Packet, stage: Stage, walk: &mut Walk) {
+    if packet.kind == PacketKind::Reply {
+        return;
+    }
+    let (side, ingress) = (stage.side(packet.direction), stage == Stage::IngressGroup);
     let stops = Stops::Requests(packet.direction);
     let hides = if ingress {
         vec![CauseCode::SgIngressMissing, CauseCode::SgDropWins, CauseCode::SgWrongProtocol, CauseCode::SgWrongCidr]
@@ -218,7 +223,7 @@ pub(crate) fn judge(model: &Model, peers: &[Pair], packet: &Packet, side: Side, 
         vec![CauseCode::SgEgressBlocked]
     };
     let mut blind = |why: Option<&WhyUnknown>, what| {
-        walk.blind(blind_because(model, side, 6, why, what, vec![stops], hides.clone()));
+        walk.blind(blind_because(model, side, stops.at(stage), why, what, vec![stops], hides.clone()));
     };
     let rules = ("the security group rules", "安全组规则");
     let Some(snapshot) = model.snapshot(side) else { return blind(None, rules) };
@@ -260,6 +265,7 @@ pub(crate) fn judge(model: &Model, peers: &[Pair], packet: &Packet, side: Side, 
         );
         let (how_en, how_zh) = (how.en, how.zh);
         return walk.pass(
+            packet.at(stage),
             6,
             side,
             model.note(
@@ -293,6 +299,7 @@ pub(crate) fn judge(model: &Model, peers: &[Pair], packet: &Packet, side: Side, 
         ],
         object,
         stops,
+        points: stops.at(stage),
         fix,
     });
 }

@@ -8,13 +8,14 @@
 //! ListTransitRouterVpcAttachments, …PeerAttachments, …RouteTables, …RouteTableAssociations, …RouteTablePropagations,
 //! …RouteEntries (`API.md` §8.6).
 
-use super::{Hops, Packet, host::blind_because};
+use super::{Hops, Packet, at_connection, host::blind_because};
 use crate::{
     code::CauseCode,
     finding::{Blind, Finding, Stops, Walk},
     fix::Fix,
     lang::{Both, both},
     model::Model,
+    stage::Stage,
     verdict::{Object, ObjectKind},
 };
 use pingtong_evidence::{
@@ -80,7 +81,7 @@ pub(super) fn attached(model: &Model, walk: &mut Walk) -> Hops {
             if attachment.attached {
                 let text = both!("{id} attaches {vpc} to {router}", "{id} 将 {vpc} 连接到 {router}");
                 let step = if side == Side::Initiator { 1 } else { 2 };
-                walk.pass(step, side, model.note(side, id.as_str(), ELSEWHERE, text));
+                walk.pass(at_connection(), step, side, model.note(side, id.as_str(), ELSEWHERE, text));
             } else {
                 let text = both!("the attachment {id} is not attached", "连接 {id} 未处于已连接状态");
                 inactive(model, side, ObjectKind::TransitAttachment, id.as_str(), text, walk);
@@ -89,7 +90,8 @@ pub(super) fn attached(model: &Model, walk: &mut Walk) -> Hops {
         }
         if unseen(model, side) {
             hops.unsee(side);
-            walk.blind(unread_attachments(model, side, 4, Stops::Link, vec![CauseCode::PeeringNotActive]));
+            let hides = vec![CauseCode::PeeringNotActive];
+            walk.blind(unread_attachments(model, side, Stage::Connection, Stops::Link, hides));
         } else {
             let text = both!("{vpc} is attached to no transit router", "{vpc} 没有连接到转发路由器");
             inactive(model, side, ObjectKind::Vpc, vpc.as_str(), text, walk);
@@ -105,10 +107,10 @@ fn unseen(model: &Model, side: Side) -> bool {
         && (routed(model, side, None) || model.snapshot(side).is_none_or(|s| s.transit_attachments.known().is_none()))
 }
 
-fn unread_attachments(model: &Model, side: Side, step: u8, stops: Stops, hides: Vec<CauseCode>) -> Blind {
+fn unread_attachments(model: &Model, side: Side, stage: Stage, stops: Stops, hides: Vec<CauseCode>) -> Blind {
     let why = model.snapshot(side).and_then(|s| s.transit_attachments.why_unknown());
     let what = ("the transit router attachments", "转发路由器连接");
-    blind_because(model, side, step, why, what, vec![stops], hides)
+    blind_because(model, side, stops.at(stage), why, what, vec![stops], hides)
 }
 
 fn inactive(model: &Model, side: Side, kind: ObjectKind, id: &str, text: Both, walk: &mut Walk) {
@@ -118,6 +120,7 @@ fn inactive(model: &Model, side: Side, kind: ObjectKind, id: &str, text: Both, w
         direction: None,
         object: model.object(side, kind, id),
         stops: Stops::Link,
+        points: at_connection(),
         evidence: vec![model.note(side, id, ELSEWHERE, text)],
         fix: Fix::Manual,
     });
@@ -146,7 +149,7 @@ pub(crate) fn judge(model: &Model, packet: &Packet, walk: &mut Walk) {
     }
     let stops = Stops::Packets(packet.direction);
     for side in Side::BOTH.into_iter().filter(|side| unseen(model, *side)) {
-        walk.blind(unread_attachments(model, side, 5, stops, ROUTE_CODES.to_vec()));
+        walk.blind(unread_attachments(model, side, Stage::Transit, stops, ROUTE_CODES.to_vec()));
     }
     // Without an attachment the connection is already blamed.
     let Some(start) = choose(model, packet.direction.source()) else { return };
@@ -173,7 +176,9 @@ fn unseen_tables(model: &Model, packet: &Packet) -> Blind {
         .or_else(|| Side::BOTH.into_iter().find(|side| model.snapshot(*side).is_none()))
         .unwrap_or(packet.direction.source());
     let what = ("the route tables of the transit router", "转发路由器的路由表");
-    blind_because(model, side, 5, why(side), what, vec![Stops::Packets(packet.direction)], ROUTE_CODES.to_vec())
+    // Packets of the other direction cross the same router.
+    let points = Stops::Link.at(Stage::Transit);
+    blind_because(model, side, points, why(side), what, vec![Stops::Packets(packet.direction)], ROUTE_CODES.to_vec())
 }
 
 impl<'a> LookUp<'a> {
@@ -216,7 +221,8 @@ impl<'a> LookUp<'a> {
         if let Some(table) = associated {
             let (id, side) = (&table.id, self.side());
             let text = both!("what comes in by {by} is looked up in {id}", "由 {by} 进入的报文查询 {id}");
-            walk.pass(3, side, self.model.note(side, id.as_str(), self.provenance(table), text));
+            let note = self.model.note(side, id.as_str(), self.provenance(table), text);
+            walk.pass(self.packet.at(Stage::Transit), 3, side, note);
         }
         let table = associated.or_else(|| self.unassociated(by, walk))?;
         let routes = match &table.routes {
@@ -268,7 +274,8 @@ impl<'a> LookUp<'a> {
         let peer = choose(self.model, self.packet.direction.destination());
         if peer.is_some_and(|a| a.id == *via) {
             let text = both!("{id} sends {to} by {destination} to {via}", "{id} 按 {destination} 将 {to} 发往 {via}");
-            walk.pass(4, self.side(), self.model.note(self.side(), id.as_str(), self.provenance(table), text));
+            let note = self.model.note(self.side(), id.as_str(), self.provenance(table), text);
+            walk.pass(self.packet.at(Stage::Transit), 4, self.side(), note);
             return None;
         }
         let peering = peerings(self.model).find(|p| p.id == *via && across(p, self.router).is_some());
@@ -302,7 +309,8 @@ impl<'a> LookUp<'a> {
             let object = (ObjectKind::TransitAttachment, id.as_str());
             let found = self.finding(CauseCode::PeeringNotActive, object, text, Fix::Manual);
             let object = Object { region: peering.region.clone(), ..found.object };
-            walk.blame(Finding { object, direction: None, stops: Stops::Link, ..found });
+            let (stops, points) = (Stops::Link, Stops::Link.at(Stage::Transit));
+            walk.blame(Finding { object, direction: None, stops, points, ..found });
         }
         across(peering, self.router).map(|router| (router, &peering.id))
     }
@@ -381,8 +389,9 @@ impl<'a> LookUp<'a> {
     }
 
     fn unread(&self, why: Option<&WhyUnknown>, what: (&str, &str)) -> Blind {
-        let stops = vec![Stops::Packets(self.packet.direction)];
-        blind_because(self.model, self.side(), 5, why, what, stops, ROUTE_CODES.to_vec())
+        let stops = Stops::Packets(self.packet.direction);
+        let (side, points) = (self.side(), stops.at(Stage::Transit));
+        blind_because(self.model, side, points, why, what, vec![stops], ROUTE_CODES.to_vec())
     }
 
     fn blame(&self, code: CauseCode, table: &TransitRouteTable, text: Both, fix: Fix, walk: &mut Walk) {
@@ -391,12 +400,14 @@ impl<'a> LookUp<'a> {
 
     fn finding(&self, code: CauseCode, (kind, id): (ObjectKind, &str), text: Both, fix: Fix) -> Finding {
         let provenance = self.own_tables().find(|t| t.id.as_str() == id).map_or(ELSEWHERE, |t| self.provenance(t));
+        let stops = Stops::Packets(self.packet.direction);
         Finding {
             code,
             side: self.side(),
             direction: Some(self.packet.direction),
             object: Object { kind, id: id.to_owned(), account: self.view.account.clone(), region: self.region() },
-            stops: Stops::Packets(self.packet.direction),
+            stops,
+            points: stops.at(Stage::Transit),
             evidence: vec![self.model.note(self.side(), id, provenance, text)],
             fix,
         }

@@ -1,8 +1,7 @@
 //! What an audit asks and answers, in the form that is printed as JSON. Only additive changes are allowed. Makes no
 //! decision: the parent module computes the values.
 
-use super::super::Stage;
-use crate::{CauseCode, GapNote, verdict::Object};
+use crate::{CauseCode, GapNote, stage::Stage, verdict::Object};
 use pingtong_evidence::{Direction, Expectation, Link, LinkId, PortRange, Protocol, Side, VpcId};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;

@@ -23,11 +23,10 @@ pub use answer::{
 };
 
 use super::{
-    Estate, Flow, HostRef, Outcome, Stage,
-    decider::{Ends, Leg},
+    Estate, Flow, HostRef, Outcome, Trace,
+    decider::Ends,
     filter::Say,
     links::views,
-    outcome,
     sets::{self, Detail, FlowSet},
     span::{Span, bits},
 };
@@ -36,6 +35,7 @@ use crate::{
     finding::{Blind, Finding, Stops, Walk},
     lang::{Both, both},
     model::Model,
+    stage::{PacketKind, Stage},
     walk,
 };
 use pingtong_evidence::{
@@ -163,7 +163,7 @@ impl<'a> Scope<'a> {
             let back = (protocol == Protocol::Icmp).then_some((&to, &from));
             for (from, to) in [(&from, &to)].into_iter().chain(back) {
                 for set in sets::flows(estate, (from, to), protocol, ports, Detail::Blockers) {
-                    let [request, reply] = set.fate.map(|stages| outcome(&stages));
+                    let [request, reply] = set.fate.map(Trace::outcome);
                     let stopped = [request, reply].iter().any(|o| matches!(o, Outcome::Stopped { .. }));
                     let hidden = [request, reply].iter().any(|o| matches!(o, Outcome::Unknown { .. }));
                     if stopped {
@@ -200,7 +200,7 @@ impl<'a> Scope<'a> {
             pairs += pair_count(&from, &to);
             for set in sets::flows(estate, (&from, &to), protocol, ports, Detail::Request) {
                 let [request, _] = set.fate;
-                match outcome(&request) {
+                match request.outcome() {
                     Outcome::Delivered => leaking.extend(explainer.leaking(&set, protocol, (&from, &to))),
                     Outcome::Unknown { .. } => {
                         unknown.push(explainer.unknown(&set, protocol, (&from, &to), lang));
@@ -474,11 +474,11 @@ impl<'e> Explainer<'e> {
     fn plain_causes(&self, flow: &Flow, set: &FlowSet) -> Vec<AuditCause> {
         let Some(ends) = Ends::of(self.estate, flow) else { return vec![] };
         let mut causes = vec![];
-        for (leg, stages) in [Leg::Request, Leg::Reply].into_iter().zip(set.fate) {
-            for (stage, say) in stages {
+        for (packet, trace) in PacketKind::BOTH.into_iter().zip(set.fate) {
+            for (stage, say) in trace.decisions() {
                 let Say::Stop(by) = say else { continue };
                 let code = plain_code(stage, by);
-                causes.extend(ends.decider(leg, stage, say).map(|object| AuditCause {
+                causes.extend(ends.decider(packet, stage, say).map(|object| AuditCause {
                     code,
                     side: None,
                     direction: None,
@@ -511,9 +511,10 @@ impl<'e> Explainer<'e> {
     fn leaking(&mut self, set: &FlowSet, protocol: Protocol, hosts: (&[HostRef], &[HostRef])) -> Option<Leaking> {
         let ends = Ends::of(self.estate, &set.sample(protocol)?)?;
         let [request, _] = set.fate;
-        let telling = request.into_iter().filter(|(stage, _)| !matches!(stage, Stage::Source | Stage::Destination));
-        let by = telling
-            .filter_map(|(stage, say)| ends.decider(Leg::Request, stage, say).map(|object| Decider { stage, object }));
+        let telling = request.decisions().filter(|(stage, _)| !matches!(stage, Stage::Source | Stage::Destination));
+        let by = telling.filter_map(|(stage, say)| {
+            ends.decider(PacketKind::Request, stage, say).map(|object| Decider { stage, object })
+        });
         Some(Leaking { by: by.collect(), flows: self.flows(set, protocol, hosts, ends.direction()) })
     }
 }
@@ -535,7 +536,7 @@ impl Estate {
     /// The link that a flow uses or would use. If nothing connects the two VPCs, it is the link that the tutorial would
     /// create.
     pub(super) fn link_of(&self, ends: &Ends<'_>) -> Option<Link> {
-        if let Some(link) = ends.link(Leg::Request) {
+        if let Some(link) = ends.link(PacketKind::Request) {
             return Some(self.joints.get(link as usize)?.link.clone());
         }
         let side = |vpc: u32| {

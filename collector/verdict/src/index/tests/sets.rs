@@ -188,12 +188,12 @@ fn a_path_names_every_cause_at_a_stage_that_it_stops() {
                 };
                 assert_eq!(leg.state, state, "seed {seed}: {flow:?}: {path:?}");
                 let stops = |stage: &&crate::PathStage| stage.state == crate::PathState::Stopped;
-                assert_eq!(leg.stages.iter().any(|stage| stops(&stage)), state == crate::PathState::Stopped);
-                assert!(leg.stages.iter().filter(stops).all(|stage| !stage.codes.is_empty()));
+                assert_eq!(leg.stages().iter().any(|stage| stops(&stage)), state == crate::PathState::Stopped);
+                assert!(leg.stages().iter().filter(stops).all(|stage| !stage.codes.is_empty()));
                 met[state as usize] += 1;
             }
             let Some((walk, way)) = crate::index::audit::Explainer::new(&estate).walk(&flow) else { continue };
-            let stages = path.request.stages.iter().chain(&path.reply.stages);
+            let stages = path.request.stages().iter().chain(path.reply.stages());
             let named: std::collections::BTreeSet<_> = stages.flat_map(|stage| stage.codes.clone()).collect();
             let found: std::collections::BTreeSet<_> =
                 crate::index::audit::causes(&walk, way).into_iter().map(|cause| cause.code).collect();
