@@ -36,6 +36,7 @@ mod partial;
 mod path_stops;
 pub(crate) mod paths;
 mod peerings;
+mod points;
 mod ports;
 mod properties;
 mod quality;

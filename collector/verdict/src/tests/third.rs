@@ -6,7 +6,7 @@ use pingtong_evidence::*;
 const I: Side = Side::Initiator;
 
 /// Adds a router interface of account A that joins `vpc` to `far`.
-fn interface(world: &mut World, name: &str, vpc: &str, far: &str) {
+pub(super) fn interface(world: &mut World, name: &str, vpc: &str, far: &str) {
     let mut ri = world.interface(I).clone();
     (ri.id, ri.vpc, ri.opposite_vpc) = (id(name), Some(id(vpc)), Some(id(far)));
     (ri.router, ri.opposite_interface) = (id(&format!("vrt-of-{vpc}")), Some(id(&format!("{name}-far"))));
@@ -14,7 +14,7 @@ fn interface(world: &mut World, name: &str, vpc: &str, far: &str) {
 }
 
 /// The initiator's route leads to a hub instead of the link.
-fn by_the_hub() -> World {
+pub(super) fn by_the_hub() -> World {
     let mut world = World::healthy();
     world.wire(Wire::S1, Wire::S5);
     interface(&mut world, "ri-to-hub", "vpc-a", "vpc-hub");
@@ -26,7 +26,7 @@ fn by_the_hub() -> World {
 }
 
 /// Adds the hub's system route table, which sends the peer's block to `hop`.
-fn hub_table(world: &mut World, hop: &str) {
+pub(super) fn hub_table(world: &mut World, hop: &str) {
     let mut table = world.table(I).clone();
     (table.id, table.vpc, table.vswitches) = (id("vtb-hub"), id("vpc-hub"), vec![]);
     table.entries = Known::Known(vec![entry("rte-hub", "172.16.0.0/16", NextHopKind::RouterInterface, hop)]);
