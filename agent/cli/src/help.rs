@@ -22,7 +22,7 @@ const INDENT: usize = 10;
 /// # Errors
 /// The exit code if there is nothing to run: help or version was asked for, or the arguments are wrong.
 pub fn parse<C: CommandFactory + FromArgMatches>() -> Result<(C, Lang), Exit> {
-    let args: Vec<OsString> = std::env::args_os().collect();
+    let args = help_as_option(std::env::args_os().collect());
     let lang = language(&args);
     let width = terminal_size::terminal_size().map_or(COLUMNS_MAX, |(width, _)| width.0.min(COLUMNS_MAX));
     let mut command = localised(C::command(), lang, usize::from(width));
@@ -38,6 +38,15 @@ pub fn parse<C: CommandFactory + FromArgMatches>() -> Result<(C, Lang), Exit> {
         let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
         if asked { Exit::Fine } else { Exit::Usage }
     })
+}
+
+/// `help COMMAND` as `COMMAND --help`: clap's own command of that name has an English text.
+fn help_as_option(mut args: Vec<OsString>) -> Vec<OsString> {
+    if args.get(1).is_some_and(|arg| arg == "help") {
+        args.remove(1);
+        args.push(OsString::from("--help"));
+    }
+    args
 }
 
 /// The language that the arguments ask for, or that of the environment. Read before parsing, because help and mistakes
@@ -231,6 +240,14 @@ mod tests {
         let environment = environment::lang();
         assert_eq!(of(&["thing", "go", "--", "--lang", "zh"]), environment, "what follows is no option");
         assert_eq!(of(&["thing", "--lang", "fr"]), environment, "clap refuses it later");
+    }
+
+    #[test]
+    fn help_is_also_a_command() {
+        let of = |args: &[&str]| help_as_option(args.iter().map(OsString::from).collect());
+        assert_eq!(of(&["thing", "help", "go"]), ["thing", "go", "--help"]);
+        assert_eq!(of(&["thing", "help"]), ["thing", "--help"]);
+        assert_eq!(of(&["thing", "go", "help"]), ["thing", "go", "help"]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub fn man(lang: Lang) -> io::Result<()> {
     command.build();
     let mut page = vec![];
     clap_mangen::Man::new(command.clone()).render(&mut page)?;
-    for each in command.get_subcommands().filter(|each| each.get_name() != "help") {
+    for each in command.get_subcommands() {
         let name: &'static str = Box::leak(format!("pingtong-agent-{}", each.get_name()).into_boxed_str());
         clap_mangen::Man::new(each.clone().name(name)).render(&mut page)?;
     }
