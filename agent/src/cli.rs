@@ -106,7 +106,7 @@ pub struct PingArgs {
     pub size: u32,
     /// Milliseconds after which a reply counts as late, decimals allowed. The run ends this long plus 20 ms after the
     /// last probe; a reply that comes even later counts as lost. / 超时（毫秒）；最后一个探测发出后再等这么久加 20 毫秒即结束，更晚的应答按丢失计
-    #[arg(long, short = 't', value_name = "MS", default_value = "1000", value_parser = millis_above_nought)]
+    #[arg(long, short = 't', value_name = "MS", default_value = "1000", value_parser = positive_millis)]
     pub timeout: Span,
     /// Kernel timestamps to use. "receive" costs a sixth less and takes the send time just before the send. Default:
     /// both, except with --rate 0, where a probe waits for other probes anyway. / 使用内核的哪些时间戳（--rate 0 时默认 receive，否则
@@ -200,7 +200,7 @@ fn routed_address(text: &str) -> Result<IpAddr, String> {
     }
 }
 
-fn millis_above_nought(text: &str) -> Result<Span, String> {
+fn positive_millis(text: &str) -> Result<Span, String> {
     let span = millis(text)?;
     if span.0.is_zero() { Err(String::from("more than 0 is accepted")) } else { Ok(span) }
 }

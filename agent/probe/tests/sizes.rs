@@ -106,7 +106,7 @@ fn a_search_whose_rounds_are_never_sent_ends_without_a_result() {
 }
 
 #[test]
-fn a_round_that_the_own_kernel_refuses_is_a_bound_and_one_with_own_drops_is_none() {
+fn a_round_that_the_kernel_refuses_is_a_bound_and_one_with_own_drops_is_none() {
     let mut search = SizeSearch::new(goal(1_500));
     let first = search.orders();
     let refused = SendErrors { errno: 90, probes: SequenceSet::first(3) };
@@ -117,7 +117,7 @@ fn a_round_that_the_own_kernel_refuses_is_a_bound_and_one_with_own_drops_is_none
     for order in &second {
         assert!(search.take(&ProbeRound { own_drops: 1, ..closed(order, 0) }));
     }
-    assert_eq!(search.orders(), second, "what the own queue dropped is tried again");
+    assert_eq!(search.orders(), second, "what the host's queue dropped is tried again");
 }
 
 fn path(passes: u32) -> impl FnMut(&RoundOrder) -> u32 {
