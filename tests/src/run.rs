@@ -12,8 +12,8 @@ use crate::{
     tutorial::field,
 };
 use anyhow::{Context, Result, anyhow, bail};
-use pingtong_evidence::Side;
-use pingtong_verdict::{Lang, Question};
+use pingtong_evidence::{PairId, Side};
+use pingtong_verdict::{Bundle, Evidence, Lang};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -167,8 +167,8 @@ async fn see_usual_times(estate: &Estate) -> Result<()> {
     loop {
         verify(estate).await?;
         let asked = std::fs::read_to_string(question_path()).context("cannot read what was asked")?;
-        let questions: Vec<Question> = asked.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-        if questions.iter().all(knows_what_is_usual) {
+        let bundle: Bundle = serde_json::from_str(&asked)?;
+        if bundle.pairs.iter().all(|asked| knows_what_is_usual(&bundle.evidence, &asked.pair)) {
             return Ok(());
         }
         if Instant::now() > deadline {
@@ -177,11 +177,16 @@ async fn see_usual_times(estate: &Estate) -> Result<()> {
     }
 }
 
-fn knows_what_is_usual(question: &Question) -> bool {
-    Side::BOTH
-        .into_iter()
-        .filter_map(|side| question.pair.endpoint(side).agent.as_ref())
-        .all(|agent| question.earlier.iter().filter(|round| round.key.agent == *agent).count() >= USUAL_ROUNDS)
+fn knows_what_is_usual(evidence: &Evidence, pair: &PairId) -> bool {
+    let ends = evidence
+        .pairs
+        .iter()
+        .filter(|known| known.id == *pair)
+        .flat_map(|pair| Side::BOTH.map(|side| pair.endpoint(side)));
+    ends.filter_map(|end| end.agent.as_ref()).all(|agent| {
+        let of_agent = evidence.earlier.iter().filter(|round| round.pair == *pair && round.key.agent == *agent);
+        of_agent.count() >= USUAL_ROUNDS
+    })
 }
 
 /// Seconds from `since` to the newest evidence of a verdict. All clocks are this machine's.

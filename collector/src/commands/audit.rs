@@ -20,7 +20,7 @@ use clap::{Args, ValueEnum};
 use pingtong_cli::{Exit, Lang};
 use pingtong_evidence::{Link, Protocol, Side, Snapshot, Timestamp};
 use pingtong_verdict::{Ask, Audit, Auditor, Estate, ExpectationState, Flow, ForbidState, HostRef, PathState};
-use std::{collections::BTreeSet, net::IpAddr, path::PathBuf};
+use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, sync::Arc};
 
 #[derive(Debug, Args)]
 pub(crate) struct AuditArgs {
@@ -80,7 +80,7 @@ pub(crate) fn audit(args: &AuditArgs, lang: Lang) -> Result<Exit, Failed> {
     let snapshots = if args.snapshot.is_empty() {
         kept(&settings.links, &args.place)?
     } else {
-        bundle::read_snapshots(&args.snapshot).map_err(usage)?
+        bundle::read_snapshots(&args.snapshot).map_err(usage)?.into_iter().map(Arc::new).collect()
     };
     let (expectations, forbids) = asks(&settings.links);
     if expectations.is_empty() && forbids.is_empty() {
@@ -111,7 +111,7 @@ fn asks(links: &[ExpectedLink]) -> (Vec<Ask>, Vec<Ask>) {
 }
 
 /// The newest stored snapshot of each account and region of the links.
-fn kept(links: &[ExpectedLink], place: &Place) -> Result<Vec<Snapshot>, Failed> {
+fn kept(links: &[ExpectedLink], place: &Place) -> Result<Vec<Arc<Snapshot>>, Failed> {
     let dir = DataDir::existing(&place.data).map_err(usage)?;
     let store = Store::open(&dir.store_path()).map_err(ours)?;
     let places: BTreeSet<_> = links

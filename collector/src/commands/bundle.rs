@@ -1,15 +1,16 @@
-//! Saved evidence: questions as JSON, one after another, in a file or in the `*.json` files of a directory in order of
+//! Saved evidence as JSON documents, one after another, in a file or in the `*.json` files of a directory in order of
 //! name. Snapshots have the same form, in files only.
 
 use pingtong_evidence::{SCHEMA, Snapshot};
-use pingtong_verdict::Question;
-use serde::de::DeserializeOwned;
+use pingtong_verdict::{Bundle, Case, Configurations, Lang, Verdict, diagnose_in};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 use std::{
     io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
-/// Maximum number of bytes read from one evidence file; the largest seen in the lab have less than 2 MB per pair.
+/// Maximum number of bytes read from one evidence file.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// Why evidence cannot be read or written.
@@ -74,18 +75,56 @@ pub(crate) enum BundleError {
     },
 }
 
-/// Reads all questions of a file, a directory or standard input (`-`).
+/// A document of saved evidence.
+#[derive(Debug)]
+pub(crate) enum Saved {
+    /// Schema 1: one pair with evidence of its own.
+    Case(Box<Case>),
+    /// Schema 2: many pairs that share their evidence.
+    Bundle(Box<Bundle>),
+}
+
+impl Saved {
+    /// Reads a document by the schema that it states; a document of schema 1 states none.
+    fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema: Option<u32>,
+        }
+        match serde_json::from_str::<Head>(text)?.schema {
+            None => serde_json::from_str(text).map(|case| Self::Case(Box::new(case))),
+            Some(_) => serde_json::from_str(text).map(|bundle| Self::Bundle(Box::new(bundle))),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Bundle(bundle) if bundle.pairs.is_empty())
+    }
+
+    /// The verdict about each pair.
+    pub(crate) fn verdicts(&self, lang: Lang) -> Vec<Verdict> {
+        match self {
+            Self::Case(case) => vec![diagnose_in(&case.question(), lang)],
+            Self::Bundle(bundle) => {
+                let mut configurations = Configurations::default();
+                bundle.questions(&mut configurations).map(|question| diagnose_in(&question, lang)).collect()
+            }
+        }
+    }
+}
+
+/// Reads all documents of a file, a directory or standard input (`-`).
 ///
 /// # Errors
 /// If a file cannot be read or parsed, or if there is no question.
-pub(crate) fn read(path: &Path) -> Result<Vec<Question>, BundleError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<Saved>, BundleError> {
     let unreadable = |path: &Path| {
         let path = path.to_owned();
         move |source| BundleError::Read { path, source }
     };
-    let mut questions = vec![];
+    let mut found = vec![];
     if path == Path::new("-") {
-        questions.extend(parse(path, io::stdin().lock())?);
+        found.extend(parse(path, io::stdin().lock())?);
     } else if path.is_dir() {
         let mut files = vec![];
         for entry in std::fs::read_dir(path).map_err(unreadable(path))? {
@@ -96,17 +135,20 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Question>, BundleError> {
         }
         files.sort();
         for file in files {
-            questions.extend(parse(&file, std::fs::File::open(&file).map_err(unreadable(&file))?)?);
+            found.extend(parse(&file, std::fs::File::open(&file).map_err(unreadable(&file))?)?);
         }
     } else {
-        questions.extend(parse(path, std::fs::File::open(path).map_err(unreadable(path))?)?);
+        found.extend(parse(path, std::fs::File::open(path).map_err(unreadable(path))?)?);
     }
-    if questions.is_empty() { Err(BundleError::Empty { path: path.to_owned() }) } else { Ok(questions) }
+    if found.iter().all(Saved::is_empty) { Err(BundleError::Empty { path: path.to_owned() }) } else { Ok(found) }
 }
 
-fn parse(path: &Path, source: impl Read) -> Result<Vec<Question>, BundleError> {
+fn parse(path: &Path, source: impl Read) -> Result<Vec<Saved>, BundleError> {
     let text = text_of(source).map_err(|source| BundleError::Read { path: path.to_owned(), source })?;
-    documents(&text).map_err(|source| BundleError::Parse { path: path.to_owned(), source })
+    let all = serde_json::Deserializer::from_str(&text).into_iter::<&RawValue>();
+    all.map(|document| Saved::parse(document?.get()))
+        .collect::<Result<_, _>>()
+        .map_err(|source| BundleError::Parse { path: path.to_owned(), source })
 }
 
 fn text_of(source: impl Read) -> io::Result<String> {
@@ -153,16 +195,14 @@ pub(crate) fn lines_of(snapshots: &[Snapshot]) -> String {
     text
 }
 
-/// Writes questions as JSON, one per line.
+/// Writes evidence as JSON on one line.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub(crate) fn write(path: &Path, questions: &[Question]) -> Result<(), BundleError> {
+pub(crate) fn write(path: &Path, bundle: &Bundle) -> Result<(), BundleError> {
     let fail = |source| BundleError::Write { path: path.to_owned(), source };
     let mut file = io::BufWriter::new(std::fs::File::create(path).map_err(fail)?);
-    for question in questions {
-        serde_json::to_writer(&mut file, question).map_err(|error| fail(error.into()))?;
-        file.write_all(b"\n").map_err(fail)?;
-    }
+    serde_json::to_writer(&mut file, bundle).map_err(|error| fail(error.into()))?;
+    file.write_all(b"\n").map_err(fail)?;
     file.flush().map_err(fail)
 }

@@ -3,11 +3,11 @@
 
 use crate::{
     data_dir::{DataDir, DataDirError},
-    server::{QuestionsReply, RefusalBody, SnapshotsReply, SnapshotsRequest, VerifyRequest},
+    server::{RefusalBody, SnapshotsReply, SnapshotsRequest, VerifyRequest},
     settings::{NoService, Settings},
 };
 use pingtong_evidence::{SCHEMA, Snapshot};
-use pingtong_verdict::Question;
+use pingtong_verdict::Bundle;
 use reqwest::StatusCode;
 use secrecy::ExposeSecret as _;
 use serde::{Serialize, de::DeserializeOwned};
@@ -72,19 +72,14 @@ pub(crate) enum ClientError {
     },
 }
 
-/// Asks the collector for fresh evidence. Returns one question for each pair.
+/// Asks the collector for fresh evidence about each pair.
 ///
 /// # Errors
 /// If the settings define no service, the data directory cannot be used, the collector does not answer, or it refuses
 /// or fails.
-pub(crate) async fn ask(
-    settings: &Settings,
-    dir: &DataDir,
-    request: &VerifyRequest,
-) -> Result<Vec<Question>, ClientError> {
+pub(crate) async fn ask(settings: &Settings, dir: &DataDir, request: &VerifyRequest) -> Result<Bundle, ClientError> {
     let within = Duration::from_millis(request.wait_ms) + MARGIN + BUDGET_MARGIN;
-    let reply: QuestionsReply = post(settings, dir, "/v1/verify", request, within).await?;
-    Ok(reply.questions)
+    post(settings, dir, "/v1/verify", request, within).await
 }
 
 /// Hands a snapshot over to the collector, which stores it.

@@ -17,6 +17,7 @@ use std::{
     fmt::Write as _,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -164,7 +165,7 @@ fn default_allow(
     Ok((allow, unknown))
 }
 
-fn blocks_of(set: &EndpointSet, snapshots: &[Snapshot]) -> Vec<Cidr> {
+fn blocks_of(set: &EndpointSet, snapshots: &[Arc<Snapshot>]) -> Vec<Cidr> {
     let mut blocks = vec![];
     for snapshot in snapshots {
         match set {

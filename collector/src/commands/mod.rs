@@ -18,11 +18,12 @@ use crate::{
     store::Store,
 };
 use args::{Output, Place, ours, usage};
+use bundle::Saved;
 use clap::{Args, Parser, Subcommand};
 use enroll::{EnrollError, Enrolled, Enrolment};
 use pingtong_cli::{Exit, Lang, LogFormat};
 use pingtong_evidence::{AccountId, AgentId, Cidr, InstanceId};
-use pingtong_verdict::{Question, State, Verdict, catalogue, diagnose_in, explain};
+use pingtong_verdict::{State, Verdict, catalogue, explain};
 use std::{
     io::IsTerminal as _,
     path::{Path, PathBuf},
@@ -212,14 +213,14 @@ pub async fn run(cli: Cli, lang: Lang) -> Result<Exit, (Exit, anyhow::Error)> {
         Command::Agents(args) => list_agents(&args, lang),
         Command::Verify(args) => verify(args, lang).await,
         Command::Diagnose(args) => {
-            let questions = if let Some(bundle) = &args.bundle {
+            let saved = if let Some(bundle) = &args.bundle {
                 bundle::read(bundle).map_err(usage)?
             } else {
                 let links = load(&args.config)?.links;
                 let snapshots = bundle::read_snapshots(&args.snapshot).map_err(usage)?;
-                offline::questions(&links, &snapshots).map_err(usage)?
+                vec![Saved::Bundle(Box::new(offline::evidence(&links, snapshots).map_err(usage)?))]
             };
-            Ok(show(&questions, &args.output, lang))
+            Ok(show(&saved, &args.output, lang))
         }
         Command::Audit(args) => audit::audit(&args, lang),
         Command::Path(args) => audit::path(&args, lang),
@@ -273,19 +274,19 @@ async fn verify(args: VerifyArgs, lang: Lang) -> Result<Exit, (Exit, anyhow::Err
     if std::io::stderr().is_terminal() {
         render::asking(args.wait, lang);
     }
-    let questions = client::ask(&settings, &dir, &request).await.map_err(|error| match error {
+    let bundle = client::ask(&settings, &dir, &request).await.map_err(|error| match error {
         client::ClientError::Broken { .. } | client::ClientError::Failed { .. } => ours(error),
         _ => usage(error),
     })?;
     if let Some(file) = &args.save {
-        bundle::write(file, &questions).map_err(usage)?;
+        bundle::write(file, &bundle).map_err(usage)?;
     }
-    Ok(show(&questions, &args.output, lang))
+    Ok(show(&[Saved::Bundle(Box::new(bundle))], &args.output, lang))
 }
 
-fn show(questions: &[Question], output: &Output, lang: Lang) -> Exit {
+fn show(saved: &[Saved], output: &Output, lang: Lang) -> Exit {
     let style = output.style(lang);
-    let verdicts: Vec<Verdict> = questions.iter().map(|question| diagnose_in(question, style.lang)).collect();
+    let verdicts: Vec<Verdict> = saved.iter().flat_map(|saved| saved.verdicts(style.lang)).collect();
     render::verdicts(&verdicts, output.json, style);
     exit_of(&verdicts)
 }

@@ -1,4 +1,4 @@
-//! Builds questions from saved snapshots alone: what the configuration predicts where no agent has probed.
+//! Builds evidence from saved snapshots alone: what the configuration predicts where no agent has probed.
 //!
 //! Rules. 1. The hosts of a set are the instance that it names, or the instances that the snapshots show inside it. 2.
 //! A host is on the side of the link whose VPC the snapshots show it in. 3. No agent has reported: the agents of both
@@ -9,13 +9,13 @@ use crate::{
     evidence::question,
     plan::roster::{Host, Roster},
     settings::ExpectedLink,
-    store::Evidence,
+    store::LinkEvidence,
 };
 use pingtong_evidence::{
     AgentId, Endpoint, EndpointSet, Instance, InstanceId, Link, RegionId, Side, Snapshot, Timestamp,
 };
-use pingtong_verdict::Question;
-use std::collections::BTreeSet;
+use pingtong_verdict::Bundle;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Why there is no question.
 #[derive(Debug, thiserror::Error)]
@@ -35,11 +35,11 @@ pub(crate) enum OfflineError {
     NoHosts,
 }
 
-/// Builds one question for each pair of the expectations.
+/// The evidence about each pair of the expectations.
 ///
 /// # Errors
 /// If no snapshot is of an account and region of a link, or if the expectations have no pair of hosts.
-pub(crate) fn questions(links: &[ExpectedLink], snapshots: &[Snapshot]) -> Result<Vec<Question>, OfflineError> {
+pub(crate) fn evidence(links: &[ExpectedLink], snapshots: Vec<Snapshot>) -> Result<Bundle, OfflineError> {
     let places: BTreeSet<(String, RegionId)> = links
         .iter()
         .flat_map(|expected| Side::BOTH.map(|side| expected.link.side(side)))
@@ -50,22 +50,22 @@ pub(crate) fn questions(links: &[ExpectedLink], snapshots: &[Snapshot]) -> Resul
     if places.is_disjoint(&found) {
         return Err(OfflineError::Elsewhere { wanted: named(&places), found: named(&found) });
     }
-    let roster = roster(links, snapshots);
+    let roster = roster(links, &snapshots);
     if roster.pairs.is_empty() {
         return Err(OfflineError::NoHosts);
     }
     let asked_at = snapshots.iter().map(|snapshot| snapshot.finished_at).max().unwrap_or(Timestamp::from_millis(0));
-    Ok(roster
-        .pairs
-        .values()
-        .map(|pair| {
-            let mut evidence = Evidence { snapshots: snapshots.to_vec(), ..Evidence::default() };
-            question::choose(&pair.link, &mut evidence);
-            let silent: Vec<AgentId> =
-                Side::BOTH.iter().filter_map(|&side| pair.endpoint(side).agent.clone()).collect();
-            question::about(pair, &roster, &evidence, &silent, asked_at, 0)
-        })
-        .collect())
+    let snapshots: Vec<_> = snapshots.into_iter().map(Arc::new).collect();
+    let of_links = links.iter().map(|expected| {
+        let mut evidence = LinkEvidence { snapshots: snapshots.clone(), ..LinkEvidence::default() };
+        question::choose(&expected.link, &mut evidence);
+        (expected.link.id.clone(), evidence)
+    });
+    let asked: Vec<_> = roster.pairs.values().map(|pair| question::context(pair, &roster)).collect();
+    let ends = roster.pairs.values().flat_map(|pair| Side::BOTH.map(|side| pair.endpoint(side).agent.clone()));
+    let silent: Vec<AgentId> = ends.flatten().collect::<BTreeSet<_>>().into_iter().collect();
+    let evidence = question::join(of_links.collect(), &asked, &roster, &silent, (asked_at, 0));
+    Ok(Bundle::new(evidence, asked))
 }
 
 fn named(places: &BTreeSet<(String, RegionId)>) -> String {
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
     use crate::settings::Settings;
     use pingtong_evidence::{GapCode, Known};
-    use pingtong_verdict::{State, diagnose};
+    use pingtong_verdict::{Configurations, State, diagnose};
     use serde_json::{Value, json};
 
     fn links(from: &str, to: &str, protocol: &str) -> Vec<ExpectedLink> {
@@ -167,8 +167,8 @@ to = {to}
     }
 
     fn pairs(links: &[ExpectedLink], snapshots: &[Snapshot]) -> Vec<(String, Side)> {
-        let questions = questions(links, snapshots).unwrap();
-        questions.iter().map(|question| (question.pair.id.to_string(), question.pair.opened_by)).collect()
+        let bundle = evidence(links, snapshots.to_vec()).unwrap();
+        bundle.evidence.pairs.iter().map(|pair| (pair.id.to_string(), pair.opened_by)).collect()
     }
 
     #[test]
@@ -180,8 +180,8 @@ to = {to}
             [("p/10.0.0.1-10.1.0.2/icmp".to_owned(), initiator), ("p/10.0.0.2-10.1.0.2/icmp".to_owned(), initiator)]
         );
         let elsewhere = [snapshot("9", "r", "a", "10.0.0.")];
-        assert!(matches!(questions(&links, &elsewhere), Err(OfflineError::Elsewhere { .. })));
-        assert!(matches!(questions(&links, &both()[..1]), Err(OfflineError::NoHosts)));
+        assert!(matches!(evidence(&links, elsewhere.to_vec()), Err(OfflineError::Elsewhere { .. })));
+        assert!(matches!(evidence(&links, both()[..1].to_vec()), Err(OfflineError::NoHosts)));
     }
 
     #[test]
@@ -203,7 +203,8 @@ to = {to}
         );
         let mut snapshots = both();
         snapshots[0].router_interfaces = Known::Known(vec![]);
-        let verdict = diagnose(&questions(&links, &snapshots).unwrap()[0]);
+        let bundle = evidence(&links, snapshots).unwrap();
+        let verdict = diagnose(&bundle.questions(&mut Configurations::default()).next().unwrap());
         assert_eq!(verdict.state, State::Undecided);
         let silent = verdict.gaps.iter().filter(|gap| gap.code == GapCode::AgentSilent).count();
         assert_eq!(silent, 2, "{:?}", verdict.gaps);

@@ -7,7 +7,7 @@
 
 use crate::{
     evidence::question,
-    store::{Evidence, Store, StoreError},
+    store::{LinkEvidence, Store, StoreError},
 };
 use pingtong_evidence::{AgentId, LinkId, Pair, ProbeRound, Side, Timestamp};
 use std::{collections::BTreeSet, time::Duration};
@@ -38,7 +38,7 @@ struct Break {
 pub(crate) fn add<'p>(
     store: &Store,
     pairs: impl Iterator<Item = &'p Pair>,
-    evidence: &mut Evidence,
+    evidence: &mut LinkEvidence,
 ) -> Result<(), StoreError> {
     let mut breaks = vec![];
     let mut agents = BTreeSet::new();
@@ -87,7 +87,7 @@ pub(crate) fn usual(store: &Store, link: &LinkId, before: Timestamp) -> Result<V
 }
 
 /// When the first judged round of a link began; `None` if there are no rounds.
-pub(crate) fn began(evidence: &Evidence) -> Option<Timestamp> {
+pub(crate) fn began(evidence: &LinkEvidence) -> Option<Timestamp> {
     evidence.probes.iter().map(|round| round.started_at).min()
 }
 
@@ -101,7 +101,7 @@ fn is_answered(round: &ProbeRound) -> bool {
 }
 
 /// When the first judged round of a sender began, if none of its rounds was answered.
-fn dead_since(evidence: &Evidence, pair: &Pair, agent: &AgentId) -> Option<Timestamp> {
+fn dead_since(evidence: &LinkEvidence, pair: &Pair, agent: &AgentId) -> Option<Timestamp> {
     let of_sender = |round: &&ProbeRound| round.pair == pair.id && round.key.agent == *agent && round.is_plain();
     let judged = || evidence.probes.iter().filter(of_sender);
     let dead = judged().all(|round| !is_answered(round));
@@ -175,7 +175,7 @@ mod tests {
             let at = Timestamp::from_millis(ended);
             let id = ReportId::parse(&format!("r{number}")).unwrap();
             let report = Report { id, at, body: ReportBody::Probe(kept) };
-            store.keep(&agent, &[Incoming { report, link: Some(link.clone()) }], at).unwrap();
+            store.keep(&agent, &[Incoming::new(report, Some(link.clone()))], at).unwrap();
         }
         let found = usual(&store, &link, Timestamp::from_millis(now)).unwrap();
         let back: Vec<i64> = found.iter().map(|round| (now - round.started_at.as_millis() - 900) / 1_000).collect();

@@ -1,17 +1,19 @@
-//! Builds the verdict engine's question from stored evidence. Decides what belongs to a pair, nothing else.
+//! Selects from the store the evidence of links and pairs that the verdict engine judges. Decides what belongs to a pair,
+//! nothing else.
 
 use crate::{
     plan::{budget::Allotment, roster::Roster},
-    store::{Evidence, Store, StoreError},
+    store::{LinkEvidence, Store, StoreError},
 };
 use pingtong_evidence::{
     AccountId, AgentId, Direction, Link, LinkId, LinkSide, Pair, PairId, ProbeRound, RegionId, RoundKey, Side,
     Snapshot, Timestamp, VpcId, WhyUnknown,
 };
-use pingtong_verdict::{Probing, Question};
+use pingtong_verdict::{Evidence, LinkReadings, PairContext, Probing};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,55 +25,73 @@ const EARLIER_MAX: u32 = 16;
 /// one may be preferred.
 const SAME_TIME: Duration = Duration::from_secs(90);
 
-/// Builds the question about one pair.
-pub(crate) fn about(
-    pair: &Pair,
+/// Names the pairs that the configuration of a pair serves as well.
+pub(crate) fn context(pair: &Pair, roster: &Roster) -> PairContext {
+    let ids = |pairs: &mut dyn Iterator<Item = &Pair>| pairs.take(PEERS_MAX).map(|pair| pair.id.clone()).collect();
+    PairContext {
+        pair: pair.id.clone(),
+        peers: ids(&mut roster.peers_of(pair)),
+        elsewhere: ids(&mut roster.elsewhere_than(pair)),
+    }
+}
+
+/// Joins what was read of links into the evidence about these pairs: each item once, and nothing of other pairs.
+pub(crate) fn join(
+    links: Vec<(LinkId, LinkEvidence)>,
+    asked: &[PairContext],
     roster: &Roster,
-    evidence: &Evidence,
     silent: &[AgentId],
-    asked_at: Timestamp,
-    settle_ms: u64,
-) -> Question {
-    let mut peers = roster.peers_of(pair);
-    peers.truncate(PEERS_MAX);
-    let pair_ids: BTreeSet<&PairId> = peers.iter().chain([pair]).map(|pair| &pair.id).collect();
-    let probes: Vec<_> = evidence.probes.iter().filter(|round| pair_ids.contains(&round.pair)).cloned().collect();
-    let earlier = evidence.earlier.iter().filter(|round| pair_ids.contains(&round.pair)).cloned().collect();
-    let keys: BTreeSet<&RoundKey> = probes.iter().map(|round| &round.key).collect();
-    let arrivals = evidence.arrivals.iter().filter(|part| keys.contains(&part.key)).cloned().collect();
-    let agents: BTreeSet<&AgentId> = peers
-        .iter()
-        .chain([pair])
-        .flat_map(|pair| Side::BOTH.map(|side| pair.endpoint(side).agent.as_ref()))
-        .flatten()
-        .collect();
-    let own: BTreeSet<&AgentId> =
-        Side::BOTH.into_iter().filter_map(|side| pair.endpoint(side).agent.as_ref()).collect();
-    let accounts = Side::BOTH.map(|side| &pair.link.side(side).account);
-    Question {
-        hosts: evidence.hosts.iter().filter(|facts| agents.contains(&facts.agent)).cloned().collect(),
-        snapshots: evidence
-            .snapshots
-            .iter()
-            .filter(|snapshot| accounts.contains(&&snapshot.account))
-            .cloned()
-            .collect(),
-        probing: evidence.probing,
-        silent: silent.iter().filter(|agent| own.contains(agent)).cloned().collect(),
-        healths: evidence.healths.iter().filter(|health| agents.contains(&health.agent)).cloned().collect(),
-        pair: pair.clone(),
-        elsewhere: roster.elsewhere_than(pair).into_iter().take(PEERS_MAX).collect(),
-        earlier,
-        peers,
-        probes,
-        arrivals,
+    (asked_at, settle_ms): (Timestamp, u64),
+) -> Evidence {
+    let with_peers: BTreeSet<&PairId> = asked.iter().flat_map(|of| of.peers.iter().chain([&of.pair])).collect();
+    let named = asked.iter().flat_map(|of| &of.elsewhere).chain(with_peers.iter().copied());
+    let named: BTreeSet<&PairId> = named.collect();
+    let pairs: Vec<Pair> = named.iter().filter_map(|id| roster.pairs.get(*id)).cloned().collect();
+    let heard = pairs.iter().filter(|pair| with_peers.contains(&pair.id));
+    let agents: BTreeSet<&AgentId> =
+        heard.flat_map(|pair| Side::BOTH.map(|side| pair.endpoint(side).agent.as_ref())).flatten().collect();
+    let mut readings = vec![];
+    let mut snapshots: Vec<Arc<Snapshot>> = vec![];
+    let mut all = LinkEvidence::default();
+    for (link, of_link) in links {
+        let places = of_link.snapshots.into_iter().map(|snapshot| {
+            // The store hands out the same snapshot for the same row.
+            snapshots.iter().position(|known| Arc::ptr_eq(known, &snapshot)).unwrap_or_else(|| {
+                snapshots.push(snapshot);
+                snapshots.len() - 1
+            })
+        });
+        readings.push(LinkReadings { link, snapshots: places.collect(), probing: of_link.probing });
+        all.probes.extend(of_link.probes.into_iter().filter(|round| with_peers.contains(&round.pair)));
+        all.earlier.extend(of_link.earlier.into_iter().filter(|round| with_peers.contains(&round.pair)));
+        all.arrivals.extend(of_link.arrivals);
+        all.hosts.extend(of_link.hosts.into_iter().filter(|facts| agents.contains(&facts.agent)));
+        all.healths.extend(of_link.healths.into_iter().filter(|health| agents.contains(&health.agent)));
+    }
+    let keys: BTreeSet<&RoundKey> = all.probes.iter().map(|round| &round.key).collect();
+    all.arrivals.retain(|part| keys.contains(&part.key));
+    // An agent of two links is read with both.
+    all.hosts.sort_by(|one, other| (&one.agent, one.at).cmp(&(&other.agent, other.at)));
+    all.hosts.dedup();
+    all.healths.sort_by(|one, other| (&one.agent, one.at).cmp(&(&other.agent, other.at)));
+    all.healths.dedup();
+    Evidence {
+        silent: silent.iter().filter(|agent| agents.contains(agent)).cloned().collect(),
         asked_at,
         settle_ms,
+        pairs,
+        links: readings,
+        snapshots,
+        probes: all.probes,
+        earlier: all.earlier,
+        arrivals: all.arrivals,
+        hosts: all.hosts,
+        healths: all.healths,
     }
 }
 
 /// Records how much of a link the probes of all its pairs used.
-pub(crate) fn measure(link: &LinkId, roster: &Roster, allotment: &Allotment, evidence: &mut Evidence) {
+pub(crate) fn measure(link: &LinkId, roster: &Roster, allotment: &Allotment, evidence: &mut LinkEvidence) {
     let Some(budget) = allotment.budgets.get(link) else { return };
     let pairs = roster.pairs.values().filter(|pair| pair.link.id == *link);
     evidence.probing = Some(Probing::new(*budget, pairs, &evidence.probes));
@@ -79,7 +99,7 @@ pub(crate) fn measure(link: &LinkId, roster: &Roster, allotment: &Allotment, evi
 
 /// Whether a request's probes used more of a link than they may, by the bandwidth that is known now, and partly
 /// answered rounds lost some. Such losses decide nothing; another request within the budget does.
-pub(crate) fn is_overloaded(evidence: &Evidence, bandwidth: u64) -> bool {
+pub(crate) fn is_overloaded(evidence: &LinkEvidence, bandwidth: u64) -> bool {
     let lost = |round: &ProbeRound| {
         let answered = round.replied.union(&round.late);
         !answered.is_empty() && round.sent.missing_from(&answered) > 0
@@ -90,7 +110,7 @@ pub(crate) fn is_overloaded(evidence: &Evidence, bandwidth: u64) -> bool {
 
 /// Adds the newest snapshot that an operator handed over, for each account and region of the link that nothing else
 /// read for this question. The verdict reports its age.
-pub(crate) fn add_handed_over(store: &Store, link: &Link, evidence: &mut Evidence) -> Result<(), StoreError> {
+pub(crate) fn add_handed_over(store: &Store, link: &Link, evidence: &mut LinkEvidence) -> Result<(), StoreError> {
     for side in Side::BOTH.map(|side| link.side(side)) {
         if !evidence.snapshots.iter().any(|snapshot| is_at(snapshot, side)) {
             evidence.snapshots.extend(store.handed_over(&side.account, &side.region)?);
@@ -102,8 +122,8 @@ pub(crate) fn add_handed_over(store: &Store, link: &Link, evidence: &mut Evidenc
 /// Keeps one snapshot of each account and region of the link: the agents there and the collector itself may each have
 /// taken one. The snapshot of more of the link's VPCs is preferred, then the one with fewer unknowns, then the newer
 /// one.
-pub(crate) fn choose(link: &Link, evidence: &mut Evidence) {
-    let mut chosen: BTreeMap<(AccountId, RegionId), Snapshot> = BTreeMap::new();
+pub(crate) fn choose(link: &Link, evidence: &mut LinkEvidence) {
+    let mut chosen: BTreeMap<(AccountId, RegionId), Arc<Snapshot>> = BTreeMap::new();
     let newest = newest_of_places(&evidence.snapshots);
     for snapshot in std::mem::take(&mut evidence.snapshots) {
         let place = (snapshot.account.clone(), snapshot.region.clone());
@@ -118,7 +138,7 @@ pub(crate) fn choose(link: &Link, evidence: &mut Evidence) {
     evidence.snapshots = chosen.into_values().collect();
 }
 
-fn newest_of_places(snapshots: &[Snapshot]) -> BTreeMap<(AccountId, RegionId), Timestamp> {
+fn newest_of_places(snapshots: &[Arc<Snapshot>]) -> BTreeMap<(AccountId, RegionId), Timestamp> {
     let mut newest = BTreeMap::new();
     for snapshot in snapshots {
         let at = newest.entry((snapshot.account.clone(), snapshot.region.clone())).or_insert(snapshot.taken_at);
@@ -159,7 +179,7 @@ fn vpcs_of(snapshot: &Snapshot) -> BTreeSet<&VpcId> {
 /// each account and region the last one before it. Snapshots of other VPCs there say nothing about a change.
 pub(crate) fn add_history(
     store: &Store,
-    evidence: &mut Evidence,
+    evidence: &mut LinkEvidence,
     asked_at: Timestamp,
     settle_ms: u64,
 ) -> Result<(), StoreError> {
@@ -216,7 +236,8 @@ mod tests {
     }
 
     fn chosen(readings: &[Snapshot]) -> Vec<(i64, usize)> {
-        let mut evidence = Evidence { snapshots: readings.to_vec(), ..Evidence::default() };
+        let snapshots = readings.iter().cloned().map(Arc::new).collect();
+        let mut evidence = LinkEvidence { snapshots, ..LinkEvidence::default() };
         choose(&link(), &mut evidence);
         evidence.snapshots.iter().map(|snapshot| (snapshot.taken_at.as_millis() / 1000, snapshot.gaps.len())).collect()
     }

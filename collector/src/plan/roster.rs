@@ -98,13 +98,13 @@ impl Roster {
     }
 
     /// Other pairs of the same link.
-    pub(crate) fn peers_of(&self, pair: &Pair) -> Vec<Pair> {
-        self.pairs.values().filter(|other| other.link.id == pair.link.id && other.id != pair.id).cloned().collect()
+    pub(crate) fn peers_of<'r>(&'r self, pair: &'r Pair) -> impl Iterator<Item = &'r Pair> {
+        self.pairs.values().filter(|other| other.link.id == pair.link.id && other.id != pair.id)
     }
 
     /// Pairs of other links.
-    pub(crate) fn elsewhere_than(&self, pair: &Pair) -> Vec<Pair> {
-        self.pairs.values().filter(|other| other.link.id != pair.link.id).cloned().collect()
+    pub(crate) fn elsewhere_than<'r>(&'r self, pair: &'r Pair) -> impl Iterator<Item = &'r Pair> {
+        self.pairs.values().filter(|other| other.link.id != pair.link.id)
     }
 
     /// The plan of one agent without any request; `None` if the agent is not enrolled.

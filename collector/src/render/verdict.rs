@@ -11,7 +11,7 @@ use super::{
 };
 use pingtong_evidence::{BandwidthSource, Direction, Endpoint, Side};
 use pingtong_verdict::{
-    Cause, Cut, DirectionReport, Evidence, Lang, LoadReport, LossRate, Object, Probing, Repairs, State, Step,
+    Cause, Cut, DirectionReport, EvidenceLine, Lang, LoadReport, LossRate, Object, Probing, Repairs, State, Step,
     StepState, Suspect, Verdict,
 };
 use std::fmt::Write as _;
@@ -371,7 +371,7 @@ fn gaps(out: &mut String, verdict: &Verdict, style: Style) {
     }
 }
 
-fn evidence_line(out: &mut String, evidence: &Evidence, indent: usize, style: Style) {
+fn evidence_line(out: &mut String, evidence: &EvidenceLine, indent: usize, style: Style) {
     let mut text = format!("· {}", evidence.text);
     let source: Vec<String> = [
         evidence.account.as_ref().map(ToString::to_string),

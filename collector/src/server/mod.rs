@@ -8,7 +8,7 @@ mod shared;
 mod watch;
 
 pub(crate) use grants::GrantError;
-pub(crate) use intake::{QuestionsReply, RefusalBody, SnapshotsReply, SnapshotsRequest, VerifyRequest};
+pub(crate) use intake::{RefusalBody, SnapshotsReply, SnapshotsRequest, VerifyRequest};
 
 use crate::{
     clock,

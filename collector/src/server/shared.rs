@@ -145,7 +145,7 @@ impl ServerState {
             let read =
                 move |store: &mut crate::store::Store| store.snapshots_before(&account, &region, before, SPEC_READERS);
             let kept = shared.keeper.read(read).await?;
-            shared.learn_specs(kept.iter().rev());
+            shared.learn_specs(kept.iter().rev().map(Arc::as_ref));
         }
         shared.refresh().await?;
         Ok(shared)

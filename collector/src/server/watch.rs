@@ -12,7 +12,7 @@ use crate::{
     store::{StoreError, VerdictRow},
 };
 use pingtong_evidence::{AgentId, LinkId, Pair, PairId, ProbeRound, Side, Timestamp};
-use pingtong_verdict::{Question, State, Verdict, diagnose};
+use pingtong_verdict::{Configurations, State, Verdict, diagnose};
 use std::{collections::BTreeMap, time::Duration};
 
 /// Evidence window of one look: ten rounds of ten probes.
@@ -37,6 +37,8 @@ pub(crate) struct Watch {
     last: BTreeMap<PairId, Found>,
     /// The baseline of each link, and when it was read.
     usual: BTreeMap<LinkId, (Timestamp, Vec<ProbeRound>)>,
+    /// The compiled configuration of each link.
+    configurations: Configurations,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +68,7 @@ fn windows(allotment: &Allotment, link: &LinkId, until: Timestamp) -> Windows {
 
 impl Watch {
     pub(crate) fn new(started_at: Timestamp) -> Self {
-        Self { started_at, last: BTreeMap::new(), usual: BTreeMap::new() }
+        Self { started_at, last: BTreeMap::new(), usual: BTreeMap::new(), configurations: Configurations::default() }
     }
 
     /// Looks at every pair once.
@@ -121,13 +123,18 @@ impl Watch {
                 .await?;
             self.usual.insert(link.clone(), usual);
             question::measure(&link, &planned.roster, &planned.allotment, &mut evidence);
-            let questions: Vec<Question> = pairs
-                .iter()
-                .map(|pair| question::about(pair, &planned.roster, &evidence, &silent, now, settle_ms))
-                .collect();
-            let verdicts =
-                tokio::task::spawn_blocking(move || questions.iter().map(diagnose).collect::<Vec<_>>()).await;
-            for verdict in verdicts.unwrap_or_default() {
+            let asked: Vec<_> = pairs.iter().map(|pair| question::context(pair, &planned.roster)).collect();
+            let about = (now, settle_ms);
+            let evidence = question::join(vec![(link.clone(), evidence)], &asked, &planned.roster, &silent, about);
+            let mut configurations = std::mem::take(&mut self.configurations);
+            let diagnosed = tokio::task::spawn_blocking(move || {
+                let questions = evidence.questions(&asked, &mut configurations);
+                let verdicts: Vec<Verdict> = questions.map(|question| diagnose(&question)).collect();
+                (verdicts, configurations)
+            });
+            let Ok((verdicts, configurations)) = diagnosed.await else { continue };
+            self.configurations = configurations;
+            for verdict in verdicts {
                 states.insert(verdict.pair.id.clone(), verdict.state);
                 self.note(shared, &link, &verdict, now).await?;
             }

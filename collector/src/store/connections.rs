@@ -58,7 +58,7 @@ pub(super) fn of_kept_arrivals(db: &Transaction<'_>, part: &ArrivalRound, now: i
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Evidence, Incoming, Store};
+    use super::super::{Incoming, LinkEvidence, Store};
     use super::*;
     use pingtong_evidence::{AgentId, Known, LinkId, Report, ReportBody, RequestTag, SequenceSet, Timestamp};
     use serde_json::{Value, json};
@@ -67,7 +67,7 @@ mod tests {
     fn incoming(id: &str, body: &Value) -> Incoming {
         let report: Report = serde_json::from_value(json!({"id": id, "at": 5, "body": body})).unwrap();
         let link = matches!(report.body, ReportBody::Probe(_)).then(|| LinkId::parse("p1").unwrap());
-        Incoming { report, link }
+        Incoming::new(report, link)
     }
 
     fn round(number: u64, at: i64) -> Value {
@@ -94,7 +94,7 @@ mod tests {
         store.keep(&agent(from), &[incoming(id, body)], Timestamp::from_millis(now)).unwrap();
     }
 
-    fn evidence(store: &Store) -> Evidence {
+    fn evidence(store: &Store) -> LinkEvidence {
         let (link, tag) = (LinkId::parse("p1").unwrap(), RequestTag::parse("t").unwrap());
         store.evidence_of_request(&link, &tag, &BTreeSet::from([agent("a"), agent("b")])).unwrap()
     }

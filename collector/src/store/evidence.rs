@@ -4,21 +4,19 @@
 //! as they come. If one part could not observe, the merged arrival could not either, since a missing part would look
 //! like loss.
 
-use super::{Store, StoreError, arrivals::keep_whole, bodies, body_of, connections};
+use super::{
+    Store, StoreError,
+    arrivals::keep_whole,
+    bodies, connections,
+    snapshots::{self, keep_snapshot},
+};
 use pingtong_evidence::{
     AccountId, AgentId, ArrivalRound, HostFacts, LinkId, PairId, ProbeRound, RegionId, Report, ReportBody, ReportId,
     RequestTag, Snapshot, Timestamp,
 };
 use pingtong_verdict::{HealthReport, Probing};
 use rusqlite::{OptionalExtension, Transaction, params};
-use std::collections::BTreeSet;
-
-/// Maximum number of latest snapshots of one account and region that are read together: each agent there takes its own,
-/// and the collector may too.
-const READERS_MAX: u32 = 8;
-
-/// Stands in place of a request's tag, which is a UUID: no request, but an operator handed the snapshot over.
-const HANDED_OVER: &str = "handed-over";
+use std::{collections::BTreeSet, sync::Arc};
 
 /// A report that passed validation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,11 +25,23 @@ pub struct Incoming {
     pub report: Report,
     /// The link of a probe round's pair; `None` for other reports.
     pub link: Option<LinkId>,
+    /// JSON of what the report's body carries, as it came.
+    pub text: Box<str>,
 }
 
-/// The evidence that a verdict is made from.
+#[cfg(test)]
+impl Incoming {
+    /// A report as if it came from an agent.
+    pub(crate) fn new(report: Report, link: Option<LinkId>) -> Self {
+        let body = serde_json::to_value(&report.body).unwrap();
+        let text = body.as_object().unwrap().values().next().unwrap().to_string();
+        Self { report, link, text: text.into() }
+    }
+}
+
+/// What the store has about one link.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Evidence {
+pub struct LinkEvidence {
     /// Rounds as their senders saw them.
     pub probes: Vec<ProbeRound>,
     /// Rounds before those in `probes`: to find when the current state began, and as the baseline.
@@ -41,7 +51,7 @@ pub struct Evidence {
     /// Host facts.
     pub hosts: Vec<HostFacts>,
     /// Configuration snapshots.
-    pub snapshots: Vec<Snapshot>,
+    pub snapshots: Vec<Arc<Snapshot>>,
     /// Latest health report of each agent.
     pub healths: Vec<HealthReport>,
     /// How much of the link the probes used.
@@ -70,45 +80,6 @@ impl Store {
         Ok(batch.iter().map(|incoming| incoming.report.id.clone()).collect())
     }
 
-    /// Stores snapshots that the collector itself took, all or nothing.
-    ///
-    /// # Errors
-    /// If a snapshot cannot be serialised or the store cannot be written; then nothing is stored.
-    pub fn keep_snapshots(&mut self, snapshots: &[Snapshot], now: Timestamp) -> Result<(), StoreError> {
-        let fail = StoreError::of("keep a snapshot");
-        let transaction = self.connection.transaction().map_err(&fail)?;
-        for snapshot in snapshots {
-            keep_snapshot(&transaction, snapshot, now.as_millis())?;
-        }
-        transaction.commit().map_err(&fail)
-    }
-
-    /// Stores snapshots that an operator took, all or nothing, and marks them as handed over.
-    ///
-    /// # Errors
-    /// If a snapshot cannot be serialised or the store cannot be written; then nothing is stored.
-    pub fn keep_handed_over(&mut self, mut snapshots: Vec<Snapshot>, now: Timestamp) -> Result<(), StoreError> {
-        let tag = RequestTag::parse(HANDED_OVER).ok();
-        for snapshot in &mut snapshots {
-            snapshot.request.clone_from(&tag);
-        }
-        self.keep_snapshots(&snapshots, now)
-    }
-
-    /// The newest snapshot of an account and region that an operator handed over.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn handed_over(&self, account: &AccountId, region: &RegionId) -> Result<Option<Snapshot>, StoreError> {
-        let newest = bodies(
-            &self.connection,
-            "snapshot",
-            "SELECT body FROM snapshot WHERE request = ?1 AND account = ?2 AND region = ?3 ORDER BY taken_at DESC LIMIT 1",
-            [HANDED_OVER, account.as_str(), region.as_str()],
-        )?;
-        Ok(newest.into_iter().next())
-    }
-
     /// Everything with this request tag that concerns one link, and the latest health of its agents.
     ///
     /// # Errors
@@ -118,7 +89,7 @@ impl Store {
         link: &LinkId,
         tag: &RequestTag,
         agents: &BTreeSet<AgentId>,
-    ) -> Result<Evidence, StoreError> {
+    ) -> Result<LinkEvidence, StoreError> {
         let db = &self.connection;
         let (link, tag) = (link.as_str(), tag.as_str());
         let probes = bodies(db, "probe round", "SELECT body FROM probe WHERE request = ?2 AND link = ?1", [link, tag])?;
@@ -131,10 +102,16 @@ impl Store {
         )?;
         let hosts: Vec<HostFacts> =
             bodies(db, "host fact", "SELECT body FROM host WHERE request = ?1 ORDER BY at", [tag])?;
-        let snapshots =
-            bodies(db, "snapshot", "SELECT body FROM snapshot WHERE request = ?1 ORDER BY taken_at", [tag])?;
+        let snapshots = self.snapshots("WHERE request = ?1 ORDER BY taken_at", [tag])?;
         let hosts = hosts.into_iter().filter(|facts| agents.contains(&facts.agent)).collect();
-        Ok(Evidence { probes, arrivals, hosts, snapshots, healths: self.healths(agents)?, ..Evidence::default() })
+        Ok(LinkEvidence {
+            probes,
+            arrivals,
+            hosts,
+            snapshots,
+            healths: self.healths(agents)?,
+            ..LinkEvidence::default()
+        })
     }
 
     /// Evidence of a link that was stored from `since` to `until`, the latest host facts of its agents, and the latest
@@ -150,7 +127,7 @@ impl Store {
         places: &BTreeSet<(AccountId, RegionId)>,
         since: Timestamp,
         until: Timestamp,
-    ) -> Result<Evidence, StoreError> {
+    ) -> Result<LinkEvidence, StoreError> {
         let db = &self.connection;
         let window = params![link.as_str(), since.as_millis(), until.as_millis()];
         let probes = bodies(
@@ -181,10 +158,17 @@ impl Store {
                 account,
                 region,
                 until.plus(std::time::Duration::from_mins(1)),
-                READERS_MAX,
+                snapshots::READERS_MAX,
             )?);
         }
-        Ok(Evidence { probes, arrivals, hosts, snapshots, healths: self.healths(agents)?, ..Evidence::default() })
+        Ok(LinkEvidence {
+            probes,
+            arrivals,
+            hosts,
+            snapshots,
+            healths: self.healths(agents)?,
+            ..LinkEvidence::default()
+        })
     }
 
     /// Adds a link's searches for the largest packet that were stored from `since` to `until` and are not in `evidence`
@@ -197,7 +181,7 @@ impl Store {
         link: &LinkId,
         since: Timestamp,
         until: Timestamp,
-        evidence: &mut Evidence,
+        evidence: &mut LinkEvidence,
     ) -> Result<(), StoreError> {
         let window = params![link.as_str(), since.as_millis(), until.as_millis()];
         let probes = "SELECT body FROM probe WHERE link = ?1 AND kept_at BETWEEN ?2 AND ?3
@@ -210,26 +194,6 @@ impl Store {
         evidence.arrivals.extend(arrivals.into_iter().filter(|part| !known.contains(&part.key)));
         evidence.probes.extend(probes.into_iter().filter(|round| !known.contains(&round.key)));
         Ok(())
-    }
-
-    /// The latest snapshots of an account and region that were taken at or before a time, newest first.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn snapshots_before(
-        &self,
-        account: &AccountId,
-        region: &RegionId,
-        before: Timestamp,
-        count: u32,
-    ) -> Result<Vec<Snapshot>, StoreError> {
-        bodies(
-            &self.connection,
-            "snapshot",
-            "SELECT body FROM snapshot WHERE account = ?1 AND region = ?2 AND taken_at <= ?3
-             ORDER BY taken_at DESC LIMIT ?4",
-            params![account.as_str(), region.as_str(), before.as_millis(), count],
-        )
     }
 
     /// The latest rounds of one sender of a pair that began before a time, newest first, including searches for the
@@ -274,31 +238,6 @@ impl Store {
         )
     }
 
-    /// Snapshots of an account and region around a period: the latest ones before it, up to `count` within it, and the
-    /// first ones after it.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn snapshots_around(
-        &self,
-        account: &AccountId,
-        region: &RegionId,
-        from: Timestamp,
-        to: Timestamp,
-        count: u32,
-    ) -> Result<Vec<Snapshot>, StoreError> {
-        let stretch = params![account.as_str(), region.as_str(), from.as_millis(), to.as_millis(), count];
-        let within = "SELECT body FROM snapshot WHERE account = ?1 AND region = ?2 AND taken_at > ?3 AND taken_at < ?4
-             ORDER BY taken_at LIMIT ?5";
-        let after = "SELECT body FROM snapshot WHERE account = ?1 AND region = ?2 AND taken_at >= ?3
-             ORDER BY taken_at LIMIT ?4";
-        let mut found = self.snapshots_before(account, region, from, READERS_MAX)?;
-        found.extend(bodies::<Snapshot>(&self.connection, "snapshot", within, stretch)?);
-        let first = params![account.as_str(), region.as_str(), to.as_millis(), READERS_MAX];
-        found.extend(bodies::<Snapshot>(&self.connection, "snapshot", after, first)?);
-        Ok(found)
-    }
-
     /// Facts of a host around a period: the latest before it and the first after it.
     ///
     /// # Errors
@@ -338,11 +277,10 @@ impl Store {
 
 fn keep_body(db: &Transaction<'_>, agent: &AgentId, incoming: &Incoming, now: Timestamp) -> Result<(), StoreError> {
     let fail = StoreError::of("keep a report");
-    let now = now.as_millis();
+    let (now, body) = (now.as_millis(), &*incoming.text);
     let written = match &incoming.report.body {
         ReportBody::Probe(round) => {
             let link = incoming.link.as_ref().map_or("", LinkId::as_str);
-            let body = body_of("probe round", round)?;
             db.prepare_cached(
                 "INSERT OR IGNORE INTO probe (link, pair, agent, round, request, started_at, kept_at, body)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -364,56 +302,33 @@ fn keep_body(db: &Transaction<'_>, agent: &AgentId, incoming: &Incoming, now: Ti
             keep_whole(db, part, now)?;
             return connections::of_kept_arrivals(db, part, now);
         }
-        ReportBody::Host(facts) => {
-            let body = body_of("host fact", facts)?;
-            db.prepare_cached("INSERT INTO host (agent, request, at, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5)")
-                .and_then(|mut insert| {
-                    insert.execute(params![
-                        agent.as_str(),
-                        facts.request.as_ref().map(RequestTag::as_str),
-                        facts.at.as_millis(),
-                        now,
-                        body,
-                    ])
-                })
-        }
-        ReportBody::Snapshot(snapshot) => return keep_snapshot(db, snapshot, now),
-        ReportBody::Health(health) => {
-            let body = body_of("agent health", health)?;
-            db.prepare_cached(
+        ReportBody::Host(facts) => db
+            .prepare_cached("INSERT INTO host (agent, request, at, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5)")
+            .and_then(|mut insert| {
+                insert.execute(params![
+                    agent.as_str(),
+                    facts.request.as_ref().map(RequestTag::as_str),
+                    facts.at.as_millis(),
+                    now,
+                    body,
+                ])
+            }),
+        ReportBody::Snapshot(snapshot) => return keep_snapshot(db, snapshot, body, now),
+        ReportBody::Health(_) => db
+            .prepare_cached(
                 "INSERT INTO health (agent, at, kept_at, body) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (agent) DO UPDATE SET at = ?2, kept_at = ?3, body = ?4 WHERE ?2 >= at",
             )
             .and_then(|mut insert| {
                 let at = incoming.report.at.as_millis();
                 insert.execute(params![agent.as_str(), at, now, body])
-            })
-        }
+            }),
     };
     written.map(drop).map_err(fail)?;
     match &incoming.report.body {
         ReportBody::Probe(round) => connections::of_kept_round(db, round, now),
         _ => Ok(()),
     }
-}
-
-fn keep_snapshot(db: &Transaction<'_>, snapshot: &Snapshot, now: i64) -> Result<(), StoreError> {
-    let body = body_of("snapshot", snapshot)?;
-    db.prepare_cached(
-        "INSERT INTO snapshot (account, region, request, taken_at, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )
-    .and_then(|mut insert| {
-        insert.execute(params![
-            snapshot.account.as_str(),
-            snapshot.region.as_str(),
-            snapshot.request.as_ref().map(RequestTag::as_str),
-            snapshot.taken_at.as_millis(),
-            now,
-            body,
-        ])
-    })
-    .map(drop)
-    .map_err(StoreError::of("keep a report"))
 }
 
 #[cfg(test)]
@@ -438,7 +353,7 @@ mod tests {
     fn incoming(id: &str, body: &Value) -> Incoming {
         let report: Report = serde_json::from_value(json!({"id": id, "at": 5, "body": body})).unwrap();
         let link = matches!(report.body, ReportBody::Probe(_)).then(link);
-        Incoming { report, link }
+        Incoming::new(report, link)
     }
 
     fn probe(round: u64, request: Option<&str>) -> Value {
@@ -459,7 +374,7 @@ mod tests {
         Timestamp::from_millis(ms)
     }
 
-    fn of_request(store: &Store, tag: &str) -> Evidence {
+    fn of_request(store: &Store, tag: &str) -> LinkEvidence {
         store
             .evidence_of_request(&link(), &RequestTag::parse(tag).unwrap(), &BTreeSet::from([agent("a"), agent("b")]))
             .unwrap()
@@ -480,7 +395,7 @@ mod tests {
         assert_eq!((evidence.probes.len(), evidence.arrivals.len()), (1, 1));
         assert_eq!(evidence.arrivals[0].on_wire, Known::Known(SequenceSet::first(9)));
         assert_eq!(evidence.arrivals[0].own_drops, 2);
-        assert_eq!(of_request(&store, "other"), Evidence::default());
+        assert_eq!(of_request(&store, "other"), LinkEvidence::default());
     }
 
     #[test]
@@ -529,21 +444,8 @@ mod tests {
                 == 1
         );
         store.forget(at(8 * 24 * 3_600_000)).unwrap();
-        assert_eq!(of_request(&store, "t"), Evidence::default());
+        assert_eq!(of_request(&store, "t"), LinkEvidence::default());
         assert!(store.report_ids().unwrap().is_empty());
-    }
-
-    #[test]
-    fn what_an_operator_brought_is_found_as_such_and_the_newest_counts() {
-        let mut store = store();
-        let (account, region) = (AccountId::parse("1").unwrap(), RegionId::parse("r").unwrap());
-        let taken = |ms| Snapshot::unread(account.clone(), region.clone(), at(ms));
-        store.keep_snapshots(&[taken(9)], at(20)).unwrap();
-        assert_eq!(store.handed_over(&account, &region).unwrap(), None, "that was an agent's");
-        store.keep_handed_over(vec![taken(5), taken(3)], at(21)).unwrap();
-        let found = store.handed_over(&account, &region).unwrap().unwrap();
-        assert_eq!(found.taken_at, at(5));
-        assert_eq!(store.handed_over(&account, &RegionId::parse("s").unwrap()).unwrap(), None);
     }
 
     #[test]

@@ -11,15 +11,17 @@ mod connections;
 mod evidence;
 mod retention;
 mod schema;
+mod snapshots;
 mod verdicts;
 
 pub use agents::{AgentRow, SECRET_BYTES, hash_of};
-pub use evidence::{Evidence, Incoming};
+pub use evidence::{Incoming, LinkEvidence};
 pub use verdicts::VerdictRow;
 
 use pingtong_evidence::ReportId;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use std::{
+    cell::RefCell,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -30,6 +32,7 @@ const BUSY_WAIT: Duration = Duration::from_secs(10);
 /// The open store.
 pub struct Store {
     connection: Connection,
+    parsed: RefCell<snapshots::Parsed>,
 }
 
 /// Why something could not be stored or read.
@@ -109,7 +112,7 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "wal").map_err(open)?;
         connection.pragma_update(None, "synchronous", "full").map_err(open)?;
         schema::migrate(&mut connection)?;
-        Ok(Self { connection })
+        Ok(Self { connection, parsed: RefCell::default() })
     }
 
     /// A stored value, such as the plan's revision.

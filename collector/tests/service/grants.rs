@@ -75,7 +75,8 @@ fn verify(site: &Site) -> (Value, Value) {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     let verdict = serde_json::from_str(text.trim());
     assert!(verdict.is_ok(), "{verdict:?}: {output:?} {}", site.log());
-    (verdict.unwrap(), serde_json::from_slice(&std::fs::read(site.path("evidence.json")).unwrap()).unwrap())
+    let saved: Value = serde_json::from_slice(&std::fs::read(site.path("evidence.json")).unwrap()).unwrap();
+    (verdict.unwrap(), saved["evidence"].clone())
 }
 
 fn gaps(verdict: &Value) -> Vec<(String, String)> {

@@ -6,6 +6,7 @@
 mod commands;
 mod durability;
 mod grants;
+mod scale;
 mod site;
 mod snapshot;
 mod whole_way;

@@ -86,9 +86,10 @@ async fn from_enrolment_to_a_verdict_that_can_be_decided_again() {
     let again = site.run("diagnose", &["evidence.json", "--json"]);
     assert_eq!(String::from_utf8(again.stdout).unwrap(), text, "the same evidence gives the same bytes");
     assert_eq!(again.status.code(), Some(0));
-    let question: Value = serde_json::from_str(&std::fs::read_to_string(site.path("evidence.json")).unwrap()).unwrap();
-    assert_eq!(question["arrivals"].as_array().unwrap().len(), 2);
-    assert_eq!(question["silent"], json!([]));
+    let saved: Value = serde_json::from_str(&std::fs::read_to_string(site.path("evidence.json")).unwrap()).unwrap();
+    assert_eq!((&saved["schema"], saved["pairs"].as_array().unwrap().len()), (&json!(2), 1));
+    assert_eq!(saved["evidence"]["arrivals"].as_array().unwrap().len(), 2);
+    assert_eq!(saved["evidence"]["silent"], json!([]));
 
     assert_eq!(server.terminate(), Some(0), "{}", site.log());
 }
@@ -105,9 +106,9 @@ async fn an_agent_that_does_not_answer_is_named_and_costs_the_wait_only() {
         .unwrap();
     answer(&a, "172.16.1.10", "192.168.1.10", "172.16.1.10", "B.ecs1").await;
     verify.wait_with_output().unwrap();
-    let question: Value = serde_json::from_str(&std::fs::read_to_string(site.path("evidence.json")).unwrap()).unwrap();
-    assert_eq!(question["silent"], json!(["B.ecs1"]));
-    assert_eq!(question["probes"].as_array().unwrap().len(), 1);
+    let saved: Value = serde_json::from_str(&std::fs::read_to_string(site.path("evidence.json")).unwrap()).unwrap();
+    assert_eq!(saved["evidence"]["silent"], json!(["B.ecs1"]));
+    assert_eq!(saved["evidence"]["probes"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

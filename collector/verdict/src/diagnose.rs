@@ -42,15 +42,13 @@ const LEAD_ELSEWHERE: [CauseCode; 5] = [
 ];
 
 /// Returns the verdict in English.
-pub fn diagnose(question: &Question) -> Verdict {
+pub fn diagnose(question: &Question<'_>) -> Verdict {
     diagnose_in(question, Lang::En)
 }
 
 /// Everything that is concluded before it is rendered.
 struct Judged<'q> {
-    /// The question without its snapshots, which are borrowed.
-    question: Question,
-    snapshots: Vec<&'q Snapshot>,
+    question: &'q Question<'q>,
     peers: Vec<Pair>,
     model: Model,
     walk: Walk,
@@ -60,25 +58,23 @@ struct Judged<'q> {
 }
 
 impl<'q> Judged<'q> {
-    fn new(question: &'q Question) -> Self {
-        let peers: Vec<Pair> = question.peers.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
-        let (question, snapshots) = sorted(question);
-        let pair = question.pair.clone();
-        let facts = newest_facts(&question);
-        let mut model = Model::new(&pair.link, snapshots.iter().copied());
-        model.elsewhere.clone_from(&question.elsewhere);
-        let walk = walk(&model, &pair, &peers);
-        let observed: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(&question, flow, &facts))).collect();
-        let seen = without_strangers(&pair, &walk, &observed);
-        let guests = guests(&model, &pair, &facts, &seen);
-        let seen = placed(&pair, &guests, &seen);
+    fn new(question: &'q Question<'q>) -> Self {
+        let pair = question.pair;
+        let peers: Vec<Pair> = question.peers.iter().copied().cloned().collect();
+        let model = question.model();
+        let facts = newest_facts(question);
+        let walk = walk(&model, pair, &peers);
+        let observed: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(question, flow, &facts))).collect();
+        let seen = without_strangers(pair, &walk, &observed);
+        let guests = guests(&model, pair, &facts, &seen);
+        let seen = placed(pair, &guests, &seen);
         let flows = Direction::BOTH.into_iter();
-        let changes = flows.filter_map(|flow| Some((flow, usual::change(&question, flow)?))).collect();
-        let excesses = own_load::excesses(&question, &model);
+        let changes = flows.filter_map(|flow| Some((flow, usual::change(question, flow)?))).collect();
+        let excesses = own_load::excesses(question, &model);
         let (changes, excesses) = (&changes, &excesses);
-        let means = Means { model: &model, question: &question, facts: &facts, seen: &seen, changes, excesses };
-        let correlated = correlate::correlate(&pair, &walk, guests.found, &guests.contained, &means, &seen);
-        Self { question, snapshots, peers, model, walk, facts, seen, correlated }
+        let means = Means { model: &model, question, facts: &facts, seen: &seen, changes, excesses };
+        let correlated = correlate::correlate(pair, &walk, guests.found, &guests.contained, &means, &seen);
+        Self { question, peers, model, walk, facts, seen, correlated }
     }
 
     /// Calls `with` with the input of the repair search.
@@ -87,7 +83,7 @@ impl<'q> Judged<'q> {
         let configured: BTreeSet<_> = self.walk.findings.iter().map(Finding::key).collect();
         let held = self.correlated.held.iter().map(|held| held.finding.clone());
         let others: Vec<Finding> = held.filter(|finding| !configured.contains(&finding.key())).collect();
-        let (model, pair) = (&self.model, &self.question.pair);
+        let (model, pair) = (&self.model, self.question.pair);
         with(&Task { model, pair, peers: &self.peers, others: &others, refuted: &refuted })
     }
 }
@@ -95,16 +91,16 @@ impl<'q> Judged<'q> {
 /// Returns the size of the smallest set of configuration repairs, found by trying every subset of the candidates;
 /// `None` if there are more than `most` candidates (or more than 16) or if no subset restores the pair. It is the
 /// reference for the repairs of a verdict and costs up to 2^`most` walks.
-pub fn smallest_repair_set(question: &Question, most: usize) -> Option<usize> {
+pub fn smallest_repair_set(question: &Question<'_>, most: usize) -> Option<usize> {
     Judged::new(question).repair(|task| task.smallest_by_brute_force(most))
 }
 
 /// Returns the verdict in the given language.
-pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
+pub fn diagnose_in(question: &Question<'_>, lang: Lang) -> Verdict {
     let judged = Judged::new(question);
-    let Judged { question, snapshots, model, walk, facts, seen, correlated, .. } = &judged;
-    let pair = &question.pair;
-    let unsettled = settling(question, snapshots, seen);
+    let Judged { model, walk, facts, seen, correlated, .. } = &judged;
+    let pair = question.pair;
+    let unsettled = settling(question, seen);
     let mut gaps = gaps(question, model, walk, facts, unsettled.as_ref());
     gaps.extend(correlated.outdated.iter().map(|side| outdated(model, *side)));
     let state = if unsettled.is_some() { State::Undecided } else { state(pair, seen, correlated) };
@@ -130,64 +126,17 @@ pub fn diagnose_in(question: &Question, lang: Lang) -> Verdict {
         onset: None,
         next_step: None,
         asked_at: question.asked_at,
-        evidence_at: latest(question, snapshots, seen),
+        evidence_at: latest(question, seen),
     };
     if state == State::Broken && !question.earlier.is_empty() {
-        verdict.onset = onset(question, snapshots, &judged.peers, lang);
+        verdict.onset = onset(question, &judged.peers, lang);
     }
     verdict.next_step = checklist.next_step(&verdict, lang);
     verdict
 }
 
-/// Returns the evidence in one canonical order. Repeated pairs, rounds, arrivals and silent agents are removed.
-fn sorted(whole: &Question) -> (Question, Vec<&Snapshot>) {
-    // Snapshots are by far the largest part and are only read, so they are borrowed.
-    let mut question = Question {
-        pair: whole.pair.clone(),
-        peers: whole.peers.clone(),
-        elsewhere: whole.elsewhere.clone(),
-        snapshots: vec![],
-        probes: whole.probes.clone(),
-        earlier: whole.earlier.clone(),
-        arrivals: whole.arrivals.clone(),
-        hosts: whole.hosts.clone(),
-        silent: whole.silent.clone(),
-        probing: whole.probing,
-        healths: whole.healths.clone(),
-        asked_at: whole.asked_at,
-        settle_ms: whole.settle_ms,
-    };
-    let mut snapshots: Vec<&Snapshot> = whole.snapshots.iter().collect();
-    question.elsewhere.sort();
-    question.elsewhere.dedup();
-    for rounds in [&mut question.probes, &mut question.earlier] {
-        rounds.sort();
-        rounds.dedup();
-    }
-    sort_by_key(&mut question.arrivals, |part| {
-        (part.key.clone(), part.observer.clone(), part.first_at, part.last_at, part.interface.clone())
-    });
-    question.arrivals.dedup();
-    sort_by_key(&mut snapshots, |s| (s.taken_at, s.finished_at, s.account.clone(), s.region.clone()));
-    sort_by_key(&mut question.hosts, |facts| (facts.at, facts.agent.clone()));
-    question.silent.sort();
-    question.silent.dedup();
-    sort_by_key(&mut question.healths, |health| (health.at, health.agent.clone()));
-    (question, snapshots)
-}
-
-/// Sorts by a key. Different items with equal keys are ordered by their whole `Debug` text, which is expensive and
-/// therefore used last.
-fn sort_by_key<T: PartialEq + std::fmt::Debug, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
-    items.sort_by(|a, b| {
-        key(a)
-            .cmp(&key(b))
-            .then_with(|| if a == b { std::cmp::Ordering::Equal } else { format!("{a:?}").cmp(&format!("{b:?}")) })
-    });
-}
-
-fn newest_facts(question: &Question) -> BTreeMap<AgentId, HostFacts> {
-    question.hosts.iter().map(|facts| (facts.agent.clone(), facts.clone())).collect()
+fn newest_facts(question: &Question<'_>) -> BTreeMap<AgentId, HostFacts> {
+    question.hosts.iter().map(|facts| (facts.agent.clone(), (*facts).clone())).collect()
 }
 
 /// Returns the round trips without replies that another host sent. These are replies to requests that the far end's
@@ -273,10 +222,9 @@ fn report(seen: &Seen, flow: Direction, predicted: Cut) -> crate::verdict::Direc
 
 /// Returns where round trips of one flow of the pair must die according to the configuration alone: the `predicted`
 /// value of a verdict, without evaluating observations or searching for repairs.
-pub fn predicted(question: &Question, flow: Direction) -> Cut {
-    let (pair, mut model) = (&question.pair, Model::new(&question.pair.link, &question.snapshots));
-    model.elsewhere.clone_from(&question.elsewhere);
-    predict(pair, &walk(&model, pair, &question.peers), flow)
+pub fn predicted(question: &Question<'_>, flow: Direction) -> Cut {
+    let peers: Vec<Pair> = question.peers.iter().copied().cloned().collect();
+    predict(question.pair, &walk(&question.model(), question.pair, &peers), flow)
 }
 
 fn predict(pair: &Pair, walk: &Walk, flow: Direction) -> Cut {
@@ -399,7 +347,7 @@ impl GapText {
 }
 
 fn gaps(
-    question: &Question,
+    question: &Question<'_>,
     model: &Model,
     walk: &Walk,
     facts: &BTreeMap<AgentId, HostFacts>,
@@ -442,7 +390,7 @@ fn gaps(
             }
         }
         let heard = |agent: &AgentId| {
-            !question.silent.contains(agent)
+            !question.silent.contains(&agent)
                 && (facts.contains_key(agent)
                     || question.probes.iter().any(|round| round.key.agent == *agent)
                     || question.arrivals.iter().any(|part| part.observer == *agent)
@@ -555,7 +503,7 @@ fn connections_unread<'a>(model: &Model, snapshot: &'a Snapshot) -> Option<&'a W
 
 /// Describes a change of the configuration during the probes, or so shortly before them that they prove nothing; `None`
 /// if there was none.
-fn settling(question: &Question, snapshots: &[&Snapshot], seen: &Seen) -> Option<Both> {
+fn settling(question: &Question<'_>, seen: &Seen) -> Option<Both> {
     if question.settle_ms == 0 {
         return None;
     }
@@ -564,7 +512,7 @@ fn settling(question: &Question, snapshots: &[&Snapshot], seen: &Seen) -> Option
     let from = first.saturating_sub(i64::try_from(question.settle_ms).unwrap_or(i64::MAX));
     let mut previous: BTreeMap<(&str, &str), &Snapshot> = BTreeMap::new();
     let mut found = None;
-    for &snapshot in snapshots {
+    for snapshot in question.snapshots() {
         let key = (snapshot.account.as_str(), snapshot.region.as_str());
         if let Some(before) = previous.insert(key, snapshot) {
             // The change happened at some time between the two readings.
@@ -581,9 +529,9 @@ fn settling(question: &Question, snapshots: &[&Snapshot], seen: &Seen) -> Option
     found
 }
 
-fn latest(question: &Question, snapshots: &[&Snapshot], seen: &Seen) -> Option<Timestamp> {
+fn latest(question: &Question<'_>, seen: &Seen) -> Option<Timestamp> {
     let probes = seen.values().filter_map(|seen| seen.latest);
-    let snapshots = snapshots.iter().map(|s| s.finished_at);
+    let snapshots = question.snapshots().map(|s| s.finished_at);
     let hosts = question.hosts.iter().map(|h| h.at);
     probes.chain(snapshots).chain(hosts).max()
 }

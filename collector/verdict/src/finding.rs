@@ -8,7 +8,7 @@ use crate::{
     fix::Fix,
     lang::{Both, Lang},
     stage::{PacketKind, Points, Stage, points},
-    verdict::{Certainty, Evidence, Object},
+    verdict::{Certainty, EvidenceLine, Object},
 };
 use pingtong_evidence::{AccountId, Direction, GapCode, Side, Source};
 use std::collections::BTreeSet;
@@ -28,8 +28,8 @@ impl Note {
         Self { text, object: None, account: None, source: None }
     }
 
-    pub(crate) fn evidence(&self, lang: Lang) -> Evidence {
-        Evidence {
+    pub(crate) fn evidence(&self, lang: Lang) -> EvidenceLine {
+        EvidenceLine {
             text: self.text.get(lang),
             object: self.object.clone(),
             account: self.account.clone(),

@@ -10,8 +10,10 @@
 
 mod catalogue;
 mod code;
+mod configuration;
 mod correlate;
 mod diagnose;
+mod evidence;
 mod finding;
 mod fix;
 mod guest;
@@ -20,6 +22,7 @@ mod lang;
 mod model;
 mod observe;
 mod onset;
+mod order;
 mod probing;
 mod quality;
 mod question;
@@ -35,7 +38,9 @@ mod wilson;
 
 pub use catalogue::{CauseDoc, CauseKind, catalogue, explain};
 pub use code::{CauseCode, UnknownCode};
+pub use configuration::{Configuration, Configurations};
 pub use diagnose::{diagnose, diagnose_in, predicted, smallest_repair_set};
+pub use evidence::{Bundle, Evidence, LinkReadings, PairContext};
 pub use index::{
     Ask, Audit, AuditBlock, AuditCause, AuditFlows, Auditor, Decider, Estate, ExpectationAnswer, ExpectationState,
     Failing, Flow, ForbidAnswer, ForbidState, HostRef, Leaking, Outcome, PathEnd, PathLeg, PathStage, PathState,
@@ -43,11 +48,11 @@ pub use index::{
 };
 pub use lang::{Lang, Texts};
 pub use probing::{OwnLoad, Probing, spec_bits_per_s};
-pub use question::{HealthReport, Question};
+pub use question::{Case, HealthReport, Question};
 pub use stage::Stage;
 pub use steps::step_name;
 pub use verdict::{
-    Cause, Certainty, Cut, DirectionReport, Directions, Evidence, GapNote, LoadReport, Loss, Object, ObjectKind, Onset,
-    Opening, RecordedCall, Repair, Repairs, State, Step, StepState, Suspect, Trigger, Verdict,
+    Cause, Certainty, Cut, DirectionReport, Directions, EvidenceLine, GapNote, LoadReport, Loss, Object, ObjectKind,
+    Onset, Opening, RecordedCall, Repair, Repairs, State, Step, StepState, Suspect, Trigger, Verdict,
 };
 pub use wilson::LossRate;

@@ -300,20 +300,20 @@ fn elsewhere(facts: &HostFacts, address: IpAddr) -> bool {
 }
 
 /// The observed round trips of one direction of the pair.
-pub(crate) fn observe(question: &Question, flow: Direction, facts: &BTreeMap<AgentId, HostFacts>) -> Observed {
-    observe_pair(question, &question.pair, flow, facts)
+pub(crate) fn observe(question: &Question<'_>, flow: Direction, facts: &BTreeMap<AgentId, HostFacts>) -> Observed {
+    observe_pair(question, question.pair, flow, facts)
 }
 
 /// The same for any pair that the question has evidence of.
 pub(crate) fn observe_pair(
-    question: &Question,
+    question: &Question<'_>,
     pair: &Pair,
     flow: Direction,
     facts: &BTreeMap<AgentId, HostFacts>,
 ) -> Observed {
     let mut seen = Observed::default();
     let observer = pair.endpoint(flow.destination()).agent.as_ref();
-    let silent = observer.is_none_or(|agent| question.silent.contains(agent));
+    let silent = observer.is_none_or(|agent| question.silent.contains(&agent));
     let sender = pair.endpoint(flow.source()).agent.as_ref().and_then(|agent| facts.get(agent));
     let watching = !silent && watches(pair, flow, observer.and_then(|agent| facts.get(agent)), sender);
     let answers_itself = sender.is_some_and(|facts| holds_target(facts, pair.endpoint(flow.destination()).address));
@@ -322,6 +322,7 @@ pub(crate) fn observe_pair(
         let parts: Vec<&ArrivalRound> = question
             .arrivals
             .iter()
+            .copied()
             .filter(|part| part.key == round.key && Some(&part.observer) == observer)
             .filter(|part| part.to == round.target)
             .collect();
@@ -357,7 +358,7 @@ fn without_replies(round: &ProbeRound) -> ProbeRound {
 }
 
 /// When an agent last reported anything, by its own clock. Reports come in order.
-fn last_word(question: &Question, agent: &AgentId) -> Option<Timestamp> {
+fn last_word(question: &Question<'_>, agent: &AgentId) -> Option<Timestamp> {
     let healths = question.healths.iter().filter(|health| health.agent == *agent).map(|health| health.at);
     let hosts = question.hosts.iter().filter(|facts| facts.agent == *agent).map(|facts| facts.at);
     let rounds = question.probes.iter().filter(|round| round.key.agent == *agent).map(|round| round.ended_at);
@@ -406,7 +407,7 @@ fn belongs(round: &ProbeRound, pair: &Pair, flow: Direction) -> bool {
 
 /// Whether a round lost some of its packets while a load was on its link: the load may have displaced them. A round
 /// that is answered completely was not affected, and one without any answer died of another cause.
-fn spoilt(question: &Question, round: &ProbeRound) -> bool {
+fn spoilt(question: &Question<'_>, round: &ProbeRound) -> bool {
     let received = round.replied.union(&round.late);
     let partly = !received.is_empty() && round.sent.missing_from(&received) > 0;
     let beside = |load: &&ProbeRound| {
@@ -414,7 +415,7 @@ fn spoilt(question: &Question, round: &ProbeRound) -> bool {
             && load.started_at <= round.ended_at.plus(LOAD_LINGERS)
             && round.started_at <= load.ended_at.plus(LOAD_LINGERS)
     };
-    partly && question.probes.iter().any(|load| beside(&load))
+    partly && question.probes.iter().any(beside)
 }
 
 /// Adds a step of a load: what each direction carried of it. The reports of an end that dropped packets itself prove

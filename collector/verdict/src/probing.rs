@@ -36,10 +36,10 @@ pub struct OwnLoad {
 
 impl OwnLoad {
     /// The load that the probes of these pairs, all of one link, put on the link.
-    pub fn of<'p>(pairs: impl IntoIterator<Item = &'p Pair>, rounds: &[ProbeRound]) -> Self {
+    pub fn of<'p>(pairs: impl IntoIterator<Item = &'p Pair>, rounds: impl IntoIterator<Item = &'p ProbeRound>) -> Self {
         let pairs: BTreeMap<&PairId, &Pair> = pairs.into_iter().map(|pair| (&pair.id, pair)).collect();
         let mut slots: BTreeMap<i64, [u64; 2]> = BTreeMap::new();
-        for round in rounds.iter().filter(|round| round.load_bits_per_s.is_none() && !round.sent.is_empty()) {
+        for round in rounds.into_iter().filter(|round| round.load_bits_per_s.is_none() && !round.sent.is_empty()) {
             let Some(out) = pairs.get(&round.pair).map(|pair| direction_of(pair, round)) else { continue };
             let each = probe_bits(round.protocol, round.target, round.payload_bytes);
             let answered = round.replied.union(&round.late);
@@ -84,7 +84,7 @@ pub struct Probing {
 
 impl Probing {
     /// The budget and the load of the probes of these pairs, all of one link.
-    pub fn new<'p>(budget: ProbeBudget, pairs: impl IntoIterator<Item = &'p Pair>, rounds: &[ProbeRound]) -> Self {
+    pub fn new<'p>(budget: ProbeBudget, pairs: impl IntoIterator<Item = &'p Pair>, rounds: &'p [ProbeRound]) -> Self {
         let requested = rounds.iter().any(|round| round.request.is_some());
         Self { budget, own: OwnLoad::of(pairs, rounds), requested }
     }

@@ -14,7 +14,7 @@ use crate::{
     model::Model,
     observe::{Observed, Seen},
     quality::path_size,
-    verdict::{Evidence, ObjectKind, Repair, State, Step, StepState, Verdict},
+    verdict::{EvidenceLine, ObjectKind, Repair, State, Step, StepState, Verdict},
     walk::flows,
 };
 use pingtong_evidence::{Direction, LinkKind, Pair, Side};
@@ -92,7 +92,7 @@ impl Checklist<'_> {
         (0..)
             .zip(judged)
             .map(|(n, (state, notes))| {
-                let mut evidence: Vec<Evidence> = vec![];
+                let mut evidence: Vec<EvidenceLine> = vec![];
                 for note in notes {
                     let line = note.evidence(lang);
                     if !evidence.contains(&line) {

@@ -220,7 +220,7 @@ impl Directions {
 
 /// A line of evidence: what was seen, on which object, and where it was read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Evidence {
+pub struct EvidenceLine {
     /// What was seen.
     pub text: String,
     /// Id of the object on which it was seen.
@@ -289,7 +289,7 @@ pub struct Step {
     /// Its state.
     pub state: StepState,
     /// Evidence for the state.
-    pub evidence: Vec<Evidence>,
+    pub evidence: Vec<EvidenceLine>,
 }
 
 /// The kind of object that an id names.
@@ -411,7 +411,7 @@ pub struct Cause {
     /// How certain the cause is.
     pub certainty: Certainty,
     /// What supports it.
-    pub evidence: Vec<Evidence>,
+    pub evidence: Vec<EvidenceLine>,
     /// The cause in one sentence for the reader.
     pub explain: String,
 }

@@ -11,7 +11,7 @@ use pingtong_evidence::{
     AccountId, Direction, Endpoint, InstanceId, Link, LinkId, LinkKind, LinkSide, Pair, PairId, Protocol, RegionId,
     Side, Snapshot, Timestamp, VpcId,
 };
-use pingtong_verdict::{Cut, Estate, HostRef, Outcome, Question, RoundTrip, predicted};
+use pingtong_verdict::{Case, Cut, Estate, HostRef, Outcome, RoundTrip, predicted};
 use std::{collections::BTreeMap, net::IpAddr};
 
 /// One flow: its source, target and service.
@@ -154,7 +154,7 @@ pub(super) fn cuts(ground: &Ground, flows: &[Flow], snapshots: &[Snapshot]) -> R
         .map(|flow| {
             let mut said = vec![];
             if let Some((pair, direction)) = &flow.pair {
-                let cut = predicted(&question(flows, pair, snapshots), *direction);
+                let cut = predicted(&case(flows, pair, snapshots).question(), *direction);
                 said.push(Prediction { by: "walk", cut });
             }
             if let (Some(source), Some(destination)) = (host(&flow.from)?, host(&flow.to)?) {
@@ -176,8 +176,8 @@ fn cut_of(trip: &RoundTrip) -> Cut {
     }
 }
 
-fn question(flows: &[Flow], pair: &Pair, snapshots: &[Snapshot]) -> Question {
-    Question {
+fn case(flows: &[Flow], pair: &Pair, snapshots: &[Snapshot]) -> Case {
+    Case {
         probing: None,
         pair: pair.clone(),
         peers: vec![],

@@ -11,7 +11,11 @@ use crate::{
 };
 use axum::{
     Json,
-    extract::{Query, State, rejection::JsonRejection},
+    body::Bytes,
+    extract::{
+        Query, State,
+        rejection::{BytesRejection, JsonRejection},
+    },
     http::{HeaderMap, StatusCode, header},
 };
 use pingtong_evidence::{Ack, AgentHello, Plan, ReportBody, ReportId, SCHEMA};
@@ -88,10 +92,13 @@ pub(super) async fn hello(
 pub(super) async fn reports(
     State(shared): State<Arc<ServerState>>,
     headers: HeaderMap,
-    body: Result<Json<RawBatch>, JsonRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Ack>, Refusal> {
     let agent = authenticate(&shared, &headers).await?;
-    let Json(batch) = body.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
+    let body = body.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
+    // The reports are borrowed from the body, and stored as they came.
+    let batch: RawBatch<'_> = serde_json::from_slice(&body)
+        .map_err(|error| Refusal::bad_request(format!("the batch cannot be read: {error}")))?;
     let planned = shared.planned();
     let sorted = validate::sort(batch, &agent.id, &agent.account, &planned.roster).map_err(Refusal::bad_request)?;
     Counters::add(&shared.counters.reports_accepted, sorted.accepted.len());

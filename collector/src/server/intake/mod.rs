@@ -8,7 +8,7 @@ mod operators;
 mod refusal;
 pub(crate) mod validate;
 
-pub(crate) use operators::{QuestionsReply, SnapshotsReply, SnapshotsRequest, VerifyRequest};
+pub(crate) use operators::{SnapshotsReply, SnapshotsRequest, VerifyRequest};
 pub(crate) use refusal::RefusalBody;
 
 use crate::server::shared::ServerState;

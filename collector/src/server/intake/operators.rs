@@ -18,7 +18,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
 };
 use pingtong_evidence::{AgentId, LinkId, Pair, PlanLoad, RequestTag, SCHEMA, Snapshot};
-use pingtong_verdict::Question;
+use pingtong_verdict::Bundle;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -42,22 +42,13 @@ pub(crate) struct VerifyRequest {
     pub(crate) load: bool,
 }
 
-/// Answer of `POST /v1/verify`: everything that each verdict follows from, so that the caller can save it and diagnose
-/// it again.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct QuestionsReply {
-    /// Format version.
-    pub(crate) schema: u32,
-    /// One question for each pair, sorted by pair ID.
-    pub(crate) questions: Vec<Question>,
-}
-
-/// `POST /v1/verify`: gathers fresh evidence.
+/// `POST /v1/verify`: gathers fresh evidence. The answer is everything that each verdict follows from, so that the caller
+/// can save it and diagnose it again.
 pub(super) async fn verify(
     State(shared): State<Arc<ServerState>>,
     headers: HeaderMap,
     body: Result<Json<VerifyRequest>, JsonRejection>,
-) -> Result<Json<QuestionsReply>, Refusal> {
+) -> Result<Json<Bundle>, Refusal> {
     authorise(&shared, &headers)?;
     let Json(request) = body.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
     let _turn = shared.one_at_a_time.lock().await;
@@ -70,24 +61,23 @@ pub(super) async fn verify(
     let load = if request.load { Some(load_of(&shared, &pairs)?) } else { None };
     Counters::add(&shared.counters.verifications, 1);
     let wait_ms = request.wait_ms.min(WAIT_MS_MAX);
-    let (mut questions, overloaded) = ask(&shared, &pairs, load.clone(), wait_ms).await?;
+    let (mut bundle, overloaded) = ask(&shared, &pairs, load.clone(), wait_ms).await?;
     if !overloaded.is_empty() {
         // The plan now takes into account what was learned of their bandwidth meanwhile.
         tracing::warn!(links = ?overloaded, "probes took more than their budget and some were lost; asking once more");
-        (questions, _) = ask(&shared, &pairs, load, wait_ms).await?;
+        (bundle, _) = ask(&shared, &pairs, load, wait_ms).await?;
     }
-    questions.sort_by(|one, other| one.pair.id.cmp(&other.pair.id));
-    Ok(Json(QuestionsReply { schema: SCHEMA, questions }))
+    Ok(Json(bundle))
 }
 
-/// Asks the agents of these pairs for fresh evidence once. Returns the questions, and the links on which the probes
+/// Asks the agents of these pairs for fresh evidence once. Returns the evidence, and the links on which the probes
 /// exceeded their budget and some were lost.
 async fn ask(
     shared: &ServerState,
     pairs: &[Pair],
     load: Option<(AgentId, PlanLoad)>,
     wait_ms: u64,
-) -> Result<(Vec<Question>, Vec<LinkId>), Refusal> {
+) -> Result<(Bundle, Vec<LinkId>), Refusal> {
     let planned = shared.planned();
     let links: BTreeSet<LinkId> = pairs.iter().map(|pair| pair.link.id.clone()).collect();
     let asked: BTreeSet<_> = links.iter().flat_map(|link| planned.roster.agents_of(link)).collect();
@@ -112,13 +102,12 @@ async fn ask(
         agents.silent = silent.len(),
         "fresh evidence is in"
     );
-    let (mut questions, mut overloaded) = (vec![], vec![]);
+    let (mut links, mut overloaded) = (vec![], vec![]);
     for expected in expected {
         let link = expected.link.id.clone();
         let (tag, agents) = (tag.clone(), planned.roster.agents_of(&link));
         let (settle_ms, wanted) = (shared.settings.settle_ms, expected.link.clone());
-        let of_link: Vec<_> = pairs.iter().filter(|pair| pair.link.id == link).cloned().collect();
-        let asked_of = of_link.clone();
+        let asked_of: Vec<_> = pairs.iter().filter(|pair| pair.link.id == link).cloned().collect();
         let mut evidence = shared
             .keeper
             .read(move |store| {
@@ -137,11 +126,12 @@ async fn ask(
         if question::is_overloaded(&evidence, bandwidth) {
             overloaded.push(link.clone());
         }
-        questions.extend(
-            of_link.iter().map(|pair| question::about(pair, &planned.roster, &evidence, &silent, asked_at, settle_ms)),
-        );
+        links.push((link, evidence));
     }
-    Ok((questions, overloaded))
+    let asked: Vec<_> = pairs.iter().map(|pair| question::context(pair, &planned.roster)).collect();
+    let about = (asked_at, shared.settings.settle_ms);
+    let evidence = question::join(links, &asked, &planned.roster, &silent, about);
+    Ok((Bundle::new(evidence, asked), overloaded))
 }
 
 /// The load for the one pair of the request, and the agent that sends it.

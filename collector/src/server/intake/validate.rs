@@ -8,10 +8,10 @@
 use crate::{plan::roster::Roster, settings::ExpectedLink, store::Incoming};
 use pingtong_evidence::{
     AccountId, AgentId, ArrivalRound, LinkId, ProbeRound, Rejected, Report, ReportBody, ReportId, SCHEMA, SequenceSet,
-    Side, Snapshot,
+    Side, Snapshot, Timestamp,
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 
 /// Maximum number of reports in one request.
@@ -19,11 +19,57 @@ const REPORTS_MAX: usize = 10_000;
 
 /// A batch whose reports are not parsed yet: an unreadable report must not spoil the others.
 #[derive(Debug, Deserialize)]
-pub(crate) struct RawBatch {
+pub(crate) struct RawBatch<'a> {
     schema: u32,
     agent: AgentId,
     account: AccountId,
-    reports: Vec<Value>,
+    #[serde(borrow)]
+    reports: Vec<&'a RawValue>,
+}
+
+/// A report whose content is not parsed yet.
+#[derive(Debug, Deserialize)]
+struct RawReport<'a> {
+    at: Timestamp,
+    #[serde(borrow)]
+    body: RawBody<'a>,
+}
+
+/// As [`ReportBody`].
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawBody<'a> {
+    #[serde(borrow)]
+    Probe(&'a RawValue),
+    #[serde(borrow)]
+    Arrival(&'a RawValue),
+    #[serde(borrow)]
+    Host(&'a RawValue),
+    #[serde(borrow)]
+    Snapshot(&'a RawValue),
+    #[serde(borrow)]
+    Health(&'a RawValue),
+}
+
+impl<'a> RawBody<'a> {
+    fn text(&self) -> &'a str {
+        match self {
+            Self::Probe(text) | Self::Arrival(text) | Self::Host(text) | Self::Snapshot(text) | Self::Health(text) => {
+                text.get()
+            }
+        }
+    }
+
+    fn parse(&self) -> Result<ReportBody, serde_json::Error> {
+        let text = self.text();
+        Ok(match self {
+            Self::Probe(_) => ReportBody::Probe(serde_json::from_str(text)?),
+            Self::Arrival(_) => ReportBody::Arrival(serde_json::from_str(text)?),
+            Self::Host(_) => ReportBody::Host(serde_json::from_str(text)?),
+            Self::Snapshot(_) => ReportBody::Snapshot(serde_json::from_str(text)?),
+            Self::Health(_) => ReportBody::Health(serde_json::from_str(text)?),
+        })
+    }
 }
 
 /// The accepted and the rejected reports of a batch.
@@ -34,7 +80,12 @@ pub(crate) struct Sorted {
 }
 
 /// Sorts the reports of a batch; an error rejects the batch as a whole.
-pub(crate) fn sort(batch: RawBatch, agent: &AgentId, account: &AccountId, roster: &Roster) -> Result<Sorted, String> {
+pub(crate) fn sort(
+    batch: RawBatch<'_>,
+    agent: &AgentId,
+    account: &AccountId,
+    roster: &Roster,
+) -> Result<Sorted, String> {
     if batch.schema != SCHEMA {
         return Err(format!(
             "reports of schema {} are not understood, only {SCHEMA}; install a matching agent",
@@ -54,18 +105,33 @@ pub(crate) fn sort(batch: RawBatch, agent: &AgentId, account: &AccountId, roster
         return Err(format!("{} reports in one batch; at most {REPORTS_MAX} are taken", batch.reports.len()));
     }
     let mut sorted = Sorted::default();
-    for value in batch.reports {
-        let id = value.get("id").and_then(Value::as_str).and_then(|id| ReportId::parse(id).ok());
-        let Some(id) = id else { return Err("a report has no usable id".to_owned()) };
-        let checked = serde_json::from_value::<Report>(value)
-            .map_err(|error| format!("cannot be read: {error}"))
-            .and_then(|report| link_of(&report.body, agent, account, roster).map(|link| Incoming { report, link }));
-        match checked {
+    for text in batch.reports {
+        #[derive(Deserialize)]
+        struct Named {
+            id: ReportId,
+        }
+        let named = serde_json::from_str::<Named>(text.get());
+        let Ok(Named { id }) = named else { return Err("a report has no usable id".to_owned()) };
+        match check(text, &id, agent, account, roster) {
             Ok(incoming) => sorted.accepted.push(incoming),
             Err(why) => sorted.rejected.push(Rejected { id, why }),
         }
     }
     Ok(sorted)
+}
+
+fn check(
+    text: &RawValue,
+    id: &ReportId,
+    agent: &AgentId,
+    account: &AccountId,
+    roster: &Roster,
+) -> Result<Incoming, String> {
+    let unreadable = |error: serde_json::Error| format!("cannot be read: {error}");
+    let RawReport { at, body: raw } = serde_json::from_str(text.get()).map_err(unreadable)?;
+    let body = raw.parse().map_err(unreadable)?;
+    let link = link_of(&body, agent, account, roster)?;
+    Ok(Incoming { report: Report { id: id.clone(), at, body }, link, text: raw.text().into() })
 }
 
 /// The link that a report belongs to, if it belongs to one; an error rejects the report.
@@ -160,7 +226,7 @@ fn arrival_shares_pair(part: &ArrivalRound, agent: &AgentId, roster: &Roster) ->
 mod tests {
     use super::*;
     use pingtong_evidence::{Pair, PairId};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn roster() -> Roster {
         let pair: Pair = serde_json::from_value(json!({
@@ -195,7 +261,8 @@ mod tests {
     /// Result for one report of agent a of account 1: `None` if it is accepted, otherwise the reason.
     fn why_rejected(body: &Value) -> Option<String> {
         let batch = json!({"schema": 1, "agent": "a", "account": "1", "reports": [{"id": "r", "at": 1, "body": body}]});
-        let batch = serde_json::from_value(batch).unwrap();
+        let batch = batch.to_string();
+        let batch = serde_json::from_str(&batch).unwrap();
         let sorted = sort(batch, &AgentId::parse("a").unwrap(), &AccountId::parse("1").unwrap(), &roster()).unwrap();
         assert_eq!(sorted.accepted.len() + sorted.rejected.len(), 1);
         sorted.rejected.into_iter().next().map(|rejected| rejected.why)

@@ -35,16 +35,17 @@ pub(super) fn number(at: usize) -> u32 {
 }
 
 /// The newest snapshot of each account and region, in order.
-pub(super) fn newest(snapshots: impl IntoIterator<Item = Snapshot>) -> Vec<Arc<Snapshot>> {
-    let mut newest: BTreeMap<_, Snapshot> = BTreeMap::new();
+pub(super) fn newest(snapshots: impl IntoIterator<Item = impl Into<Arc<Snapshot>>>) -> Vec<Arc<Snapshot>> {
+    let mut newest: BTreeMap<_, Arc<Snapshot>> = BTreeMap::new();
     for snapshot in snapshots {
+        let snapshot = snapshot.into();
         let key = (snapshot.account.clone(), snapshot.region.clone());
         let rank = |s: &Snapshot| (s.taken_at, s.finished_at, s.sources.len());
         if newest.get(&key).is_none_or(|have| rank(have) < rank(&snapshot)) {
             newest.insert(key, snapshot);
         }
     }
-    newest.into_values().map(Arc::new).collect()
+    newest.into_values().collect()
 }
 
 /// Key of a compiled ACL: the index of its place, its id, and whether it is the ingress direction.

@@ -34,7 +34,7 @@ use pingtong_evidence::{Direction, EniId, InstanceId, Link, Protocol, Side, Snap
 use place::Place;
 pub(crate) use sets::{Detail, FlowSet, flows as flow_sets};
 use span::Span;
-use std::{collections::BTreeMap, net::IpAddr, ops::Range};
+use std::{collections::BTreeMap, net::IpAddr, ops::Range, sync::Arc};
 use trace::Trace;
 
 use crate::{stage::Stage, walk::EPHEMERAL_PORT};
@@ -300,7 +300,7 @@ impl<'e> Between<'e> {
 impl Estate {
     /// Compiles an estate from the newest snapshot of each account and region, the given links, and the links that the
     /// snapshots show.
-    pub fn new(snapshots: impl IntoIterator<Item = Snapshot>, links: &[Link]) -> Self {
+    pub fn new(snapshots: impl IntoIterator<Item = impl Into<Arc<Snapshot>>>, links: &[Link]) -> Self {
         compile::make(compile::newest(snapshots), links)
     }
 

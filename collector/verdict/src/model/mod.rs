@@ -68,6 +68,11 @@ impl Model {
         self.snapshots.values().map(Arc::as_ref)
     }
 
+    /// The same, shared.
+    pub(crate) fn shared(&self) -> impl Iterator<Item = Arc<Snapshot>> {
+        self.snapshots.values().map(Arc::clone)
+    }
+
     /// Returns the route table of a transit router in every snapshot that shows it.
     pub(crate) fn transit_tables_mut(&mut self, id: &RouteTableId) -> impl Iterator<Item = &mut TransitRouteTable> {
         let shows = |snapshot: &Snapshot| {

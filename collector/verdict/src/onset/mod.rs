@@ -28,14 +28,17 @@ use crate::{
 use pingtong_evidence::{
     AccountId, AgentId, ConfigChange, Direction, HostFacts, Pair, ProbeRound, RegionId, Side, Snapshot, Timestamp,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 type Place = (AccountId, RegionId);
 
 /// A state of everything that is recorded: configuration and host facts.
 #[derive(Clone, Default)]
 struct State {
-    snapshots: BTreeMap<Place, Snapshot>,
+    snapshots: BTreeMap<Place, Arc<Snapshot>>,
     hosts: BTreeMap<AgentId, HostFacts>,
 }
 
@@ -96,9 +99,9 @@ fn known_differ<T: PartialEq>(a: &pingtong_evidence::Known<T>, b: &pingtong_evid
 }
 
 /// The time within which the pair broke: the end of the last good round and the beginning of the first bad one.
-fn window(question: &Question) -> Option<(Timestamp, Timestamp)> {
+fn window(question: &Question<'_>) -> Option<(Timestamp, Timestamp)> {
     let mut found: Option<(Timestamp, Timestamp)> = None;
-    for flow in flows(&question.pair) {
+    for flow in flows(question.pair) {
         if let Some((last_good, bad)) = broke(question, flow) {
             let (from, to) = found.unwrap_or((last_good, bad));
             found = Some((from.min(last_good), to.max(bad)));
@@ -109,7 +112,7 @@ fn window(question: &Question) -> Option<(Timestamp, Timestamp)> {
 
 /// For one flow: when it last worked, and since when it has not; `None` if no recorded round worked, or if it still
 /// works.
-fn broke(question: &Question, flow: Direction) -> Option<(Timestamp, Timestamp)> {
+fn broke(question: &Question<'_>, flow: Direction) -> Option<(Timestamp, Timestamp)> {
     let (from, to) = (question.pair.endpoint(flow.source()), question.pair.endpoint(flow.destination()));
     let of_flow = |round: &&ProbeRound| {
         // A packet that dies because of its size or during a load says nothing about the pair.
@@ -118,8 +121,14 @@ fn broke(question: &Question, flow: Direction) -> Option<(Timestamp, Timestamp)>
             && round.target == to.address
             && from.agent.as_ref().is_none_or(|agent| *agent == round.key.agent)
     };
-    let mut rounds: Vec<&ProbeRound> =
-        question.earlier.iter().chain(&question.probes).filter(of_flow).filter(|round| round.own_drops == 0).collect();
+    let mut rounds: Vec<&ProbeRound> = question
+        .earlier
+        .iter()
+        .chain(&question.probes)
+        .copied()
+        .filter(of_flow)
+        .filter(|round| round.own_drops == 0)
+        .collect();
     rounds.sort();
     rounds.sort_by_key(|round| (round.started_at, round.ended_at));
     let alive = |round: &ProbeRound| !round.replied.is_empty() || !round.late.is_empty();
@@ -132,17 +141,17 @@ fn broke(question: &Question, flow: Direction) -> Option<(Timestamp, Timestamp)>
 }
 
 /// The recorded states before and after the pair broke.
-fn states(question: &Question, snapshots: &[&Snapshot], last_good: Timestamp, first_bad: Timestamp) -> (State, State) {
+fn states(question: &Question<'_>, last_good: Timestamp, first_bad: Timestamp) -> (State, State) {
     let (mut good, mut bad) = (State::default(), State::default());
-    for &snapshot in snapshots {
+    for snapshot in &question.configuration.snapshots {
         let place = (snapshot.account.clone(), snapshot.region.clone());
         if snapshot.finished_at <= last_good {
-            good.snapshots.insert(place, snapshot.clone());
+            good.snapshots.insert(place, Arc::clone(snapshot));
         } else if bad.snapshots.get(&place).is_none_or(|have| have.taken_at < first_bad) {
-            bad.snapshots.insert(place, snapshot.clone());
+            bad.snapshots.insert(place, Arc::clone(snapshot));
         }
     }
-    for facts in &question.hosts {
+    for &facts in &question.hosts {
         let agent = facts.agent.clone();
         if facts.at <= last_good {
             good.hosts.insert(agent, facts.clone());
@@ -151,7 +160,7 @@ fn states(question: &Question, snapshots: &[&Snapshot], last_good: Timestamp, fi
         }
     }
     for (place, snapshot) in &good.snapshots {
-        bad.snapshots.entry(place.clone()).or_insert_with(|| snapshot.clone());
+        bad.snapshots.entry(place.clone()).or_insert_with(|| Arc::clone(snapshot));
     }
     for (agent, facts) in &good.hosts {
         bad.hosts.entry(agent.clone()).or_insert_with(|| facts.clone());
@@ -175,10 +184,10 @@ fn edits(good: &State, bad: &State) -> Vec<Edit> {
 type Key = (CauseCode, Side, Object, Option<Direction>);
 
 /// The findings that stop the pair in a state, according to the model alone.
-fn stoppers(question: &Question, peers: &[Pair], state: &State) -> BTreeSet<Key> {
-    let pair = &question.pair;
-    let mut model = Model::new(&pair.link, state.snapshots.values());
-    model.elsewhere.clone_from(&question.elsewhere);
+fn stoppers(question: &Question<'_>, peers: &[Pair], state: &State) -> BTreeSet<Key> {
+    let pair = question.pair;
+    let mut model = Model::new(&pair.link, state.snapshots.values().map(Arc::as_ref));
+    model.elsewhere = question.elsewhere.iter().copied().cloned().collect();
     let mut found: Vec<Finding> = walk(&model, pair, peers).findings;
     let nothing = Observed::default();
     for side in Side::BOTH {
@@ -195,7 +204,7 @@ fn undone<'e>(good: &State, bad: &State, edits: impl Iterator<Item = &'e Edit>) 
         match edit {
             Edit::Config(place, change) => {
                 if let (Some(before), Some(model)) = (good.snapshots.get(place), state.snapshots.get_mut(place)) {
-                    change.undo(before, model);
+                    change.undo(before, Arc::make_mut(model));
                 }
             }
             Edit::Host(agent, part) => {
@@ -209,9 +218,9 @@ fn undone<'e>(good: &State, bad: &State, edits: impl Iterator<Item = &'e Edit>) 
 }
 
 /// Returns when the pair broke and what broke it; `None` if it is not broken, or if no recorded round worked.
-pub(crate) fn onset(question: &Question, snapshots: &[&Snapshot], peers: &[Pair], lang: Lang) -> Option<Onset> {
+pub(crate) fn onset(question: &Question<'_>, peers: &[Pair], lang: Lang) -> Option<Onset> {
     let (last_good, first_bad) = window(question)?;
-    let (good, bad) = states(question, snapshots, last_good, first_bad);
+    let (good, bad) = states(question, last_good, first_bad);
     let mut edits = edits(&good, &bad);
     let before = stoppers(question, peers, &good);
     let restores =
@@ -231,20 +240,12 @@ pub(crate) fn onset(question: &Question, snapshots: &[&Snapshot], peers: &[Pair]
     } else {
         edits.clear();
     }
-    let triggers: Vec<Trigger> =
-        edits.iter().filter_map(|edit| trigger(question, snapshots, &good, &bad, edit, lang)).collect();
+    let triggers: Vec<Trigger> = edits.iter().filter_map(|edit| trigger(question, &good, &bad, edit, lang)).collect();
     let text = sentence(&triggers, last_good, first_bad, lang);
     Some(Onset { last_good, first_bad, explained, triggers, text })
 }
 
-fn trigger(
-    question: &Question,
-    snapshots: &[&Snapshot],
-    good: &State,
-    bad: &State,
-    edit: &Edit,
-    lang: Lang,
-) -> Option<Trigger> {
+fn trigger(question: &Question<'_>, good: &State, bad: &State, edit: &Edit, lang: Lang) -> Option<Trigger> {
     let link = &question.pair.link;
     match edit {
         Edit::Config(place, change) => {
@@ -253,7 +254,7 @@ fn trigger(
                 let at = link.side(*side);
                 (&at.account, &at.region) == (&place.0, &place.1)
             })?;
-            let (not_before, not_after) = between(snapshots, place, change, before, after);
+            let (not_before, not_after) = between(question, place, change, before, after);
             let (account, region) = place.clone();
             Some(Trigger {
                 object: Object { kind: change.kind(), id: change.object().to_owned(), account, region },
@@ -261,7 +262,7 @@ fn trigger(
                 what: told(change).get(lang),
                 not_before,
                 not_after,
-                call: recorded(snapshots, place, change, not_before, not_after),
+                call: recorded(question, place, change, not_before, not_after),
             })
         }
         Edit::Host(agent, part) => {
@@ -286,15 +287,15 @@ fn trigger(
 
 /// The times of the two consecutive readings between which the change happened.
 fn between(
-    snapshots: &[&Snapshot],
+    question: &Question<'_>,
     place: &Place,
     change: &Change,
     before: &Snapshot,
     after: &Snapshot,
 ) -> (Timestamp, Timestamp) {
     let mut from = before.taken_at;
-    let chain = snapshots
-        .iter()
+    let chain = question
+        .snapshots()
         .filter(|s| (&s.account, &s.region) == (&place.0, &place.1))
         .filter(|s| s.taken_at > before.taken_at && s.taken_at < after.taken_at);
     for snapshot in chain {
@@ -308,7 +309,7 @@ fn between(
 
 /// The latest successful call in the account's records that names the changed object and lies between the two readings.
 fn recorded(
-    snapshots: &[&Snapshot],
+    question: &Question<'_>,
     place: &Place,
     change: &Change,
     from: Timestamp,
@@ -321,7 +322,7 @@ fn recorded(
             && call.at <= to
             && call.objects.iter().any(|object| ids.contains(&object.as_str()))
     };
-    let records = snapshots.iter().filter(|s| s.account == place.0).filter_map(|s| s.changes.known());
+    let records = question.snapshots().filter(|s| s.account == place.0).filter_map(|s| s.changes.known());
     let call = records.flatten().filter(names).max_by_key(|call| (call.at, call.event_id.clone()))?;
     let (at, action, who, event_id) = (call.at, call.action.clone(), call.who.clone(), call.event_id.clone());
     Some(RecordedCall { at, action, who, event_id })

@@ -24,7 +24,7 @@ pub(crate) type Excesses = BTreeMap<Direction, Excess>;
 /// Inputs of a quality check.
 pub(crate) struct Means<'a> {
     pub(crate) model: &'a Model,
-    pub(crate) question: &'a Question,
+    pub(crate) question: &'a Question<'a>,
     pub(crate) facts: &'a Facts,
     pub(crate) seen: &'a Seen,
     pub(crate) changes: &'a Changes,

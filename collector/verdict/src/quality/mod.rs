@@ -62,7 +62,7 @@ pub(crate) fn judge(means: &Means<'_>, standing: &[Finding]) -> Quality {
     let mut losses = vec![];
     for direction in Direction::BOTH {
         let Some((loss, leg)) = loss(model, direction, seen, standing) else { continue };
-        let by_flow = seen.get(&direction).and_then(|seen| per_flow::told(model, &question.pair, direction, seen));
+        let by_flow = seen.get(&direction).and_then(|seen| per_flow::told(model, question.pair, direction, seen));
         match by_flow {
             Some(Ok(note)) => {
                 losses.push(Finding { evidence: loss.evidence.into_iter().chain([note]).collect(), ..loss });
@@ -90,7 +90,7 @@ pub(crate) fn judge(means: &Means<'_>, standing: &[Finding]) -> Quality {
         set_aside.extend(excess.map(|excess| overloaded(*flow, leg, *excess)));
     }
     let Bandwidth { findings: losses, doubts: suspicion, saturated } =
-        bandwidth::instead(model, &question.pair, facts, seen, changes, losses);
+        bandwidth::instead(model, question.pair, facts, seen, changes, losses);
     findings.extend(losses);
     doubts.extend(suspicion);
     if !saturated
@@ -220,11 +220,12 @@ fn slow_host(means: &Means<'_>) -> (Option<Side>, Count) {
 }
 
 fn by_others(means: &Means<'_>, word: impl Fn(&Pair) -> Word) -> (Option<Side>, Count) {
-    let pair = &means.question.pair;
+    let pair = means.question.pair;
     let others: Vec<(&Pair, Word)> = means
         .question
         .peers
         .iter()
+        .copied()
         .filter(|other| other.id != pair.id && other.link.id == pair.link.id)
         .map(|other| (other, word(other)))
         .collect();

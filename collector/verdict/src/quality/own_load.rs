@@ -18,12 +18,12 @@ use crate::{
 use pingtong_evidence::Direction;
 
 /// The directions in which pingtong's own probes were too many for their losses to mean anything.
-pub(crate) fn excesses(question: &Question, model: &Model) -> Excesses {
+pub(crate) fn excesses(question: &Question<'_>, model: &Model) -> Excesses {
     let granted = granted(model);
     let own = match &question.probing {
         Some(probing) => probing.own,
         // Evidence from before budgets existed: it can still be seen whether the probes filled the link.
-        None => OwnLoad::of(question.peers.iter().chain([&question.pair]), &question.probes),
+        None => OwnLoad::of(question.peers.iter().copied().chain([question.pair]), question.probes.iter().copied()),
     };
     let planned = question.probing.as_ref().map(|probing| probing.budget.bandwidth.bits_per_s);
     let Some(bandwidth) = [granted, planned].into_iter().flatten().min() else { return Excesses::new() };

@@ -54,12 +54,12 @@ pub(crate) struct Change {
 }
 
 /// The change of one flow of the pair; `None` if no current round has round-trip times.
-pub(crate) fn change(question: &Question, flow: Direction) -> Option<Change> {
-    change_of(question, &question.pair, flow)
+pub(crate) fn change(question: &Question<'_>, flow: Direction) -> Option<Change> {
+    change_of(question, question.pair, flow)
 }
 
 /// The same for one flow of any pair that the question has evidence of.
-pub(crate) fn change_of(question: &Question, pair: &Pair, flow: Direction) -> Option<Change> {
+pub(crate) fn change_of(question: &Question<'_>, pair: &Pair, flow: Direction) -> Option<Change> {
     let (from, to) = (pair.endpoint(flow.source()), pair.endpoint(flow.destination()));
     let of_flow = |round: &&ProbeRound| {
         round.pair == pair.id
@@ -67,7 +67,8 @@ pub(crate) fn change_of(question: &Question, pair: &Pair, flow: Direction) -> Op
             && round.target == to.address
             && from.agent.as_ref().is_none_or(|agent| *agent == round.key.agent)
     };
-    let usual = Times::of(question.earlier.iter().filter(of_flow), 1).filter(|times| times.rounds >= ROUNDS_MIN);
-    let now = Times::of(question.probes.iter().filter(of_flow), 2)?;
+    let usual =
+        Times::of(question.earlier.iter().copied().filter(of_flow), 1).filter(|times| times.rounds >= ROUNDS_MIN);
+    let now = Times::of(question.probes.iter().copied().filter(of_flow), 2)?;
     Some(Change { usual, now })
 }

@@ -137,7 +137,7 @@ fn spanning(a: IpAddr, b: IpAddr) -> Cidr {
 
 /// Newly permitted flows between shown hosts, except the pair's own.
 fn between_hosts(before: &Model, after: &Model, pair: &Pair) -> BTreeSet<Opening> {
-    let compiled = |model: &Model| Estate::new(model.snapshots().cloned(), std::slice::from_ref(&model.link));
+    let compiled = |model: &Model| Estate::new(model.shared(), std::slice::from_ref(&model.link));
     let (old, new) = (compiled(before), compiled(after));
     let mut found = BTreeSet::new();
     for side in Side::BOTH {

@@ -11,7 +11,7 @@ const I: Side = Side::Initiator;
 const C: Side = Side::Acceptor;
 
 fn model(world: &World) -> Model {
-    Model::new(&world.question.pair.link, &world.question.snapshots)
+    world.case.question().model()
 }
 
 /// The action and its parameters, without the tool, the product and the region.

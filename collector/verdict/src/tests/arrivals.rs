@@ -11,8 +11,8 @@ use pingtong_evidence::*;
 const C: Side = Side::Acceptor;
 
 fn seen(world: &World, flow: Direction) -> Observed {
-    let facts = world.question.hosts.iter().map(|facts| (facts.agent.clone(), facts.clone())).collect();
-    observe(&world.question, flow, &facts)
+    let facts = world.case.hosts.iter().map(|facts| (facts.agent.clone(), facts.clone())).collect();
+    observe(&world.case.question(), flow, &facts)
 }
 
 fn forward(world: &World) -> Observed {
@@ -20,20 +20,20 @@ fn forward(world: &World) -> Observed {
 }
 
 fn round_of<'w>(world: &'w mut World, agent: &str) -> &'w mut ProbeRound {
-    world.question.probes.iter_mut().find(|round| round.key.agent.as_str() == agent).unwrap()
+    world.case.probes.iter_mut().find(|round| round.key.agent.as_str() == agent).unwrap()
 }
 
 fn part_of<'w>(world: &'w mut World, observer: &str) -> &'w mut ArrivalRound {
-    world.question.arrivals.iter_mut().find(|part| part.observer.as_str() == observer).unwrap()
+    world.case.arrivals.iter_mut().find(|part| part.observer.as_str() == observer).unwrap()
 }
 
 /// Adds a copy of the initiator's round under another number, and of the arrival report for it.
 fn again(world: &mut World, number: u64) -> (&mut ProbeRound, &mut ArrivalRound) {
     let (mut round, mut part) = (round_of(world, "agent-a").clone(), part_of(world, "agent-b").clone());
     (round.key.round, part.key.round) = (number, number);
-    world.question.probes.push(round);
-    world.question.arrivals.push(part);
-    (world.question.probes.last_mut().unwrap(), world.question.arrivals.last_mut().unwrap())
+    world.case.probes.push(round);
+    world.case.arrivals.push(part);
+    (world.case.probes.last_mut().unwrap(), world.case.arrivals.last_mut().unwrap())
 }
 
 #[test]
@@ -127,15 +127,15 @@ fn what_an_observer_did_not_report_is_missing_once_it_has_spoken_late_enough() {
     // packet.
     for (at_ms, of) in [(3_092, 201), (3_093, 400)] {
         let mut world = half_reported();
-        world.question.healths.push(said("agent-b", at_ms));
+        world.case.healths.push(said("agent-b", at_ms));
         assert_eq!(arrived(&world), Some(of), "{at_ms}");
     }
     let mut other = half_reported();
-    other.question.healths.push(said("agent-a", 9_000));
+    other.case.healths.push(said("agent-a", 9_000));
     assert_eq!(arrived(&other), Some(201), "another agent's word is none of this one's");
     let mut part = part_of(&mut other, "agent-b").clone();
     (part.observer, part.last_at, part.key.round) = (id("agent-a"), at(9_000), 70);
-    other.question.arrivals.push(part);
+    other.case.arrivals.push(part);
     assert_eq!(arrived(&other), Some(201), "nor is what another one saw");
 }
 
@@ -170,7 +170,7 @@ fn whole_packets_are_counted_by_their_size_and_not_among_the_others() {
     let sized = &seen.sizes[&1_400];
     assert_eq!((sized.sent, sized.replied, sized.arrived), (800, 800, Some(800)));
     for number in [8, 9] {
-        world.question.probes.iter_mut().find(|round| round.key.round == number).unwrap().own_drops = 1;
+        world.case.probes.iter_mut().find(|round| round.key.round == number).unwrap().own_drops = 1;
     }
     assert!(forward(&world).sizes.is_empty(), "a prober that drops its own proves nothing of sizes");
 }
@@ -199,9 +199,9 @@ fn strangers_complaints_and_replies_by_other_interfaces_are_summed_by_who_and_wh
 fn replies_that_any_report_witnesses_are_not_called_unseen() {
     let mut world = World::healthy();
     again(&mut world, 8);
-    world.question.arrivals.retain(|part| part.observer.as_str() != "agent-b" || part.key.round == 8);
+    world.case.arrivals.retain(|part| part.observer.as_str() != "agent-b" || part.key.round == 8);
     assert!(!forward(&world).unwitnessed(), "one of two rounds was seen");
-    world.question.arrivals.retain(|part| part.observer.as_str() != "agent-b");
+    world.case.arrivals.retain(|part| part.observer.as_str() != "agent-b");
     assert!(forward(&world).unwitnessed(), "none was");
 }
 
@@ -229,6 +229,6 @@ fn the_latest_round_tells_the_time_in_whatever_order_they_come() {
     };
     let expect = (Some(at(1_000)), Some(at(6_600)), Some(Nanos(9)));
     assert_eq!(told(&world), expect);
-    world.question.probes.reverse();
+    world.case.probes.reverse();
     assert_eq!(told(&world), expect);
 }

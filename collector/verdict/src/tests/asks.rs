@@ -85,7 +85,7 @@ fn an_address_that_no_host_has_is_missed_in_the_direction_of_the_flow() {
                 world.snapshot(side).vpcs = Known::default();
             }
         }
-        let link = Some(world.question.pair.link.clone());
+        let link = Some(world.case.pair.link.clone());
         let ask = Ask { link, ..ask(instance("i-1", from), instance("i-2", to), Protocol::Tcp, Some((443, 443))) };
         let answer = answer(&world, ask);
         let failing = answer.failing.first().map(|part| part.flows.direction);

@@ -304,7 +304,7 @@ fn overlapping_blocks() {
             vswitch.cidr = cidr("192.168.1.0/24");
             known(&mut w.snapshot(C).enis)[0].addresses = vec![ip("192.168.1.20")];
             known(&mut w.snapshot(C).instances)[0].addresses = vec![ip("192.168.1.20")];
-            w.question.pair.acceptor.address = ip("192.168.1.20");
+            w.case.pair.acceptor.address = ip("192.168.1.20");
             for side in Side::BOTH {
                 w.rules(side)[0].peer = RulePeer::Cidr(cidr("192.168.0.0/16"));
             }
@@ -457,7 +457,7 @@ fn the_fabric() {
     check(|_| {}, BOTH_S1, &["fabric-fault initiator ri-a~ri-b both"], false);
     check(|_| {}, (Wire::S1, Wire::S5), &["fabric-fault initiator ri-a~ri-b forward"], false);
     let own = check(
-        |w| w.question.probes.iter_mut().for_each(|p| p.own_drops = 3),
+        |w| w.case.probes.iter_mut().for_each(|p| p.own_drops = 3),
         (Wire::LosesRequests(20), Wire::Through),
         &[],
         false,
@@ -500,8 +500,7 @@ fn faults_add_up() {
 
 #[test]
 fn what_is_not_seen_is_suspected_and_never_fine() {
-    let unseen =
-        check(|w| w.question.snapshots.retain(|s| s.account.as_str() == A), (Wire::S1, Wire::Through), &[], false);
+    let unseen = check(|w| w.case.snapshots.retain(|s| s.account.as_str() == A), (Wire::S1, Wire::Through), &[], false);
     assert_eq!(unseen.state, State::Broken);
     assert_eq!(
         unseen.gaps.iter().map(|g| g.code).collect::<BTreeSet<_>>(),
@@ -527,19 +526,19 @@ fn what_is_not_seen_is_suspected_and_never_fine() {
     silent.silence(C);
     assert_eq!(silent.verdict().state, State::Undecided);
     let mut settling = World::healthy();
-    settling.question.settle_ms = 60_000;
+    settling.case.settle_ms = 60_000;
     let mut before = settling.snapshot(C).clone();
     before.taken_at = at(-30_000);
     before.finished_at = at(-29_000);
     known(&mut before.router_interfaces).clear();
-    settling.question.snapshots.push(before);
+    settling.case.snapshots.push(before);
     let mut same = World::healthy();
-    same.question.settle_ms = 60_000;
+    same.case.settle_ms = 60_000;
     let mut earlier = same.snapshot(C).clone();
     (earlier.taken_at, earlier.finished_at) = (at(-30_000), at(-29_000));
     earlier.sources.clear();
     known(&mut earlier.enis)[0].provenance = Provenance(4);
-    same.question.snapshots.push(earlier);
+    same.case.snapshots.push(earlier);
     assert_eq!(same.verdict().state, State::Healthy);
     let verdict = settling.verdict();
     assert_eq!((verdict.state, verdict.gaps[0].code), (State::Undecided, GapCode::ConfigStale));
@@ -596,8 +595,8 @@ fn an_end_without_an_agent_is_not_measured_and_nobody_is_silent_there() {
     let verdict = check(
         |w| {
             w.silence(C);
-            w.question.silent.clear();
-            w.question.pair.acceptor.agent = None;
+            w.case.silent.clear();
+            w.case.pair.acceptor.agent = None;
         },
         (Wire::Through, Wire::Through),
         &[],
@@ -651,7 +650,7 @@ fn an_interface_rebuilt_after_its_peer_was_deleted() {
 fn one_account_sees_the_others_frozen_interface() {
     check(
         |w| {
-            w.question.snapshots.retain(|s| s.account.as_str() == A);
+            w.case.snapshots.retain(|s| s.account.as_str() == A);
             w.interface(I).opposite_status = Some(RouterInterfaceStatus::Inactive);
         },
         BOTH_S1,

@@ -32,7 +32,7 @@ fn denied(action: &str) -> WhyUnknown {
 #[test]
 fn every_line_of_a_healthy_tutorial_says_what_was_seen_in_both_languages() {
     let lines = |lang| {
-        let verdict = diagnose_in(&World::healthy().question, lang);
+        let verdict = diagnose_in(&World::healthy().case.question(), lang);
         let of = |step: &crate::Step| step.evidence.iter().map(|line| line.text.clone()).collect::<Vec<_>>();
         verdict.steps.iter().map(of).collect::<Vec<_>>()
     };

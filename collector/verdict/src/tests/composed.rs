@@ -39,7 +39,7 @@ fn a_rule_against_replies_is_named_though_none_gets_so_far() {
     world.entries(B_SIDE).retain(|entry| entry.kind == RouteKind::System);
     guard(&mut world, A_SIDE, FirewallHook::Input, "meta l4proto icmp icmp type echo-reply");
     world.wire(Wire::S5, Wire::S1);
-    for round in &mut world.question.probes {
+    for round in &mut world.case.probes {
         round.replied_on_wire = Known::Known(SequenceSet::new());
     }
     assert_eq!(
@@ -74,7 +74,7 @@ fn a_container_is_blamed_where_its_own_packets_die_unexplained() {
     let mut world = World::healthy();
     contain(&mut world, A_SIDE);
     world.wire(Wire::S1, Wire::Through);
-    world.question.arrivals.retain(|part| part.observer.as_str() != "agent-a");
+    world.case.arrivals.retain(|part| part.observer.as_str() != "agent-a");
     assert_eq!(blamed(&world.verdict()), ["agent-in-container initiator i-a forward"]);
 }
 
@@ -82,7 +82,7 @@ fn a_container_is_blamed_where_its_own_packets_die_unexplained() {
 fn a_container_that_does_no_harm_is_not_blamed() {
     let mut world = World::healthy();
     contain(&mut world, A_SIDE);
-    world.question.arrivals.retain(|part| part.observer.as_str() != "agent-a");
+    world.case.arrivals.retain(|part| part.observer.as_str() != "agent-a");
     assert!(blamed(&world.verdict()).is_empty());
     world.rules(A_SIDE).clear();
     world.wire(Wire::Through, Wire::S1);
@@ -157,7 +157,7 @@ fn a_stranger_is_named_beside_what_only_drops() {
     let mut world = World::healthy();
     world.rules(B_SIDE).clear();
     world.wire(Wire::S1, Wire::Through);
-    for round in world.question.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
+    for round in world.case.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
         round.strangers = vec![StrangerReply { from: ip("172.16.1.10"), count: 400 }];
     }
     assert_eq!(
@@ -172,11 +172,11 @@ fn loss_on_the_way_is_told_beside_a_guests_own_limit() {
     world.refuse(B_SIDE, FirewallHook::Input, Some(1), Some(5));
     known(&mut world.facts(B_SIDE).firewall).refusing[0].limited = true;
     world.wire(Wire::LosesRequests(7), Wire::Through);
-    for part in world.question.arrivals.iter_mut().filter(|part| part.observer.as_str() == "agent-b") {
+    for part in world.case.arrivals.iter_mut().filter(|part| part.observer.as_str() == "agent-b") {
         let kept: SequenceSet = (0..SENT).filter(|n| n % 7 != 0 && n % 2 == 0).collect();
         (part.accepted, part.replied) = (Known::Known(kept.clone()), Known::Known(kept));
     }
-    for round in world.question.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
+    for round in world.case.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
         round.replied = (0..SENT).filter(|n| n % 7 != 0 && n % 2 == 0).collect();
     }
     assert_eq!(
@@ -190,7 +190,7 @@ fn what_a_guest_refuses_at_its_interface_does_not_explain_what_never_came_there(
     let mut world = World::healthy();
     guard(&mut world, B_SIDE, FirewallHook::Input, "meta l4proto icmp icmp type echo-request");
     world.wire(Wire::S1, Wire::S5);
-    for round in &mut world.question.probes {
+    for round in &mut world.case.probes {
         round.replied_on_wire = Known::Known(SequenceSet::new());
     }
     assert_eq!(
@@ -236,7 +236,7 @@ fn a_reverse_path_filter_is_told_beside_a_rule_that_explains_half() {
     world.facts(B_SIDE).sysctls.strict_reverse_path = Known::Known(vec!["eth0".into()]);
     world.facts(B_SIDE).counters = Known::Known(IcmpCounters { reverse_path_drops: 800, ..IcmpCounters::default() });
     world.wire(Wire::S2, Wire::S5);
-    for round in world.question.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-b") {
+    for round in world.case.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-b") {
         round.replied_on_wire = Known::Known(SequenceSet::first(SENT));
     }
     assert_eq!(blamed(&world.verdict()), ["guest-firewall acceptor i-b forward", "guest-rp-filter acceptor i-b"]);
@@ -256,13 +256,13 @@ fn enough_flows_without_a_loss_refute_a_dead_leg() {
         entry.next_hops.push(hop);
     }
     assert_eq!(blamed(&world.verdict()), ["ecmp-leg-dead initiator ri-leg forward"], "two flows prove little");
-    let (probes, arrivals) = (world.question.probes.clone(), world.question.arrivals.clone());
+    let (probes, arrivals) = (world.case.probes.clone(), world.case.arrivals.clone());
     for n in 1..4 {
-        world.question.probes.extend(probes.iter().cloned().map(|mut round| {
+        world.case.probes.extend(probes.iter().cloned().map(|mut round| {
             round.key.round += n;
             round
         }));
-        world.question.arrivals.extend(arrivals.iter().cloned().map(|mut part| {
+        world.case.arrivals.extend(arrivals.iter().cloned().map(|mut part| {
             part.key.round += n;
             part
         }));

@@ -9,11 +9,11 @@ fn lossless() -> World {
 }
 
 fn forward_round(world: &mut World) -> &mut ProbeRound {
-    world.question.probes.iter_mut().find(|round| round.key.agent.as_str() == "agent-a").unwrap()
+    world.case.probes.iter_mut().find(|round| round.key.agent.as_str() == "agent-a").unwrap()
 }
 
 fn at_b(world: &mut World) -> &mut ArrivalRound {
-    world.question.arrivals.iter_mut().find(|part| part.observer.as_str() == "agent-b").unwrap()
+    world.case.arrivals.iter_mut().find(|part| part.observer.as_str() == "agent-b").unwrap()
 }
 
 fn shares(verdict: &Verdict) -> [Option<u64>; 4] {
@@ -47,8 +47,8 @@ fn rounds_are_summed() {
     let (mut round, mut part) = (forward_round(&mut world).clone(), at_b(&mut world).clone());
     (round.key.round, part.key.round) = (8, 8);
     round.send_errors = vec![SendErrors { errno: 105, probes: SequenceSet::first(3) }];
-    world.question.probes.push(round);
-    world.question.arrivals.push(part);
+    world.case.probes.push(round);
+    world.case.arrivals.push(part);
     let twice = world.verdict().directions.forward;
     assert_eq!((twice.sent, twice.received), (2 * once.sent, 2 * once.received));
     assert_eq!((twice.arrived, twice.answered), (once.arrived.map(|n| 2 * n), once.answered.map(|n| 2 * n)));

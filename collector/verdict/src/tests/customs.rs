@@ -3,7 +3,6 @@
 use super::world::*;
 use crate::{
     Lang,
-    model::Model,
     quality::{latency, usual},
 };
 use pingtong_evidence::*;
@@ -27,19 +26,19 @@ fn rtt(min: u64, p50: u64) -> RttSummary {
 
 /// Adds earlier rounds of the forward flow, each with its median round-trip time in milliseconds.
 fn with_usual(world: &mut World, middles: &[u64]) {
-    let model = world.question.probes[0].clone();
+    let model = world.case.probes[0].clone();
     for (n, middle) in (0u64..).zip(middles) {
         let key = RoundKey { round: 100 + n, ..model.key.clone() };
         let round = ProbeRound { key, rtt: Some(rtt(*middle, *middle)), ..model.clone() };
-        world.question.earlier.push(round);
+        world.case.earlier.push(round);
     }
-    world.question.probes[0].rtt = Some(rtt(50, 51));
+    world.case.probes[0].rtt = Some(rtt(50, 51));
 }
 
 type Spoil = fn(&mut ProbeRound);
 
 fn usual_ms(world: &World) -> Option<u128> {
-    usual::change(&world.question, Direction::Forward).unwrap().usual.map(|times| times.middle.as_millis())
+    usual::change(&world.case.question(), Direction::Forward).unwrap().usual.map(|times| times.middle.as_millis())
 }
 
 #[test]
@@ -49,7 +48,7 @@ fn what_is_usual_is_the_lower_quartile_of_the_flows_own_whole_rounds() {
     assert_eq!(usual_ms(&world), Some(20));
     with_usual(&mut world, &[1, 2, 3, 4]);
     assert_eq!(usual_ms(&world), Some(3), "the third of nine");
-    let earlier = world.question.earlier.clone();
+    let earlier = world.case.earlier.clone();
     let spoils: [Spoil; 6] = [
         |round| round.own_drops = 1,
         |round| round.dont_fragment = true,
@@ -65,10 +64,10 @@ fn what_is_usual_is_the_lower_quartile_of_the_flows_own_whole_rounds() {
             spoil(&mut round);
             round
         });
-        world.question.earlier.extend(spoiled);
+        world.case.earlier.extend(spoiled);
         assert_eq!(usual_ms(&world), Some(20), "{n}");
     }
-    world.question.earlier.truncate(2);
+    world.case.earlier.truncate(2);
     assert_eq!(usual_ms(&world), None, "two rounds are no custom");
 }
 
@@ -76,8 +75,8 @@ fn what_is_usual_is_the_lower_quartile_of_the_flows_own_whole_rounds() {
 fn longer_round_trips_are_told_by_flow_with_the_custom() {
     let mut world = World::healthy();
     with_usual(&mut world, &[20, 30, 90, 10]);
-    let model = Model::new(&world.question.pair.link, &world.question.snapshots);
-    let change = usual::change(&world.question, Direction::Forward).unwrap();
+    let model = world.case.question().model();
+    let change = usual::change(&world.case.question(), Direction::Forward).unwrap();
     let told = |flow: Direction, lang: Lang| {
         let found = latency::judge(&model, &BTreeMap::from([(flow, change)])).unwrap();
         found.evidence[0].text.get(lang)
@@ -91,12 +90,12 @@ fn longer_round_trips_are_told_by_flow_with_the_custom() {
 #[test]
 fn what_is_now_is_the_median_of_the_judged_rounds() {
     let mut world = World::healthy();
-    let first = world.question.probes[0].clone();
-    world.question.probes.clear();
+    let first = world.case.probes[0].clone();
+    world.case.probes.clear();
     for (n, middle) in (0u64..).zip([90, 20, 70, 40, 60]) {
         let key = RoundKey { round: 200 + n, ..first.key.clone() };
-        world.question.probes.push(ProbeRound { key, rtt: Some(rtt(middle, middle)), ..first.clone() });
+        world.case.probes.push(ProbeRound { key, rtt: Some(rtt(middle, middle)), ..first.clone() });
     }
-    let now = usual::change(&world.question, Direction::Forward).unwrap().now;
+    let now = usual::change(&world.case.question(), Direction::Forward).unwrap().now;
     assert_eq!((now.middle.as_millis(), now.rounds), (60, 5));
 }

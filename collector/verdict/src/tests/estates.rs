@@ -99,7 +99,7 @@ fn the_newest_snapshot_of_a_place_counts_in_whatever_order() {
             let mut other = closed.clone();
             other.taken_at = at(age_ms);
             let place = if first { 0 } else { 2 };
-            world.question.snapshots.insert(place, other);
+            world.case.snapshots.insert(place, other);
             assert_eq!(matches!(ping(&world)[0], Outcome::Stopped { .. }), stopped, "{age_ms} {first}");
         }
     }
@@ -114,21 +114,21 @@ fn links(snapshots: &[Snapshot]) -> Vec<String> {
 #[test]
 fn interfaces_show_the_link_between_their_networks_once() {
     let mut world = World::healthy();
-    assert_eq!(links(&world.question.snapshots), ["RouterInterface vpc-a vpc-b"]);
+    assert_eq!(links(&world.case.snapshots), ["RouterInterface vpc-a vpc-b"]);
     for side in Side::BOTH {
         let ri = world.interface(side);
         (ri.vpc, ri.opposite_vpc) = (None, None);
     }
-    assert_eq!(links(&world.question.snapshots), ["RouterInterface vpc-a vpc-b"], "by their routers");
+    assert_eq!(links(&world.case.snapshots), ["RouterInterface vpc-a vpc-b"], "by their routers");
     let mut turned = World::healthy();
     turned.interface(I).role = RouterInterfaceRole::Accepting;
     turned.interface(C).role = RouterInterfaceRole::Initiating;
-    assert_eq!(links(&turned.question.snapshots), ["RouterInterface vpc-b vpc-a"]);
+    assert_eq!(links(&turned.case.snapshots), ["RouterInterface vpc-b vpc-a"]);
     let mut leased = World::healthy();
     for side in Side::BOTH {
         leased.interface(side).router_kind = RouterKind::Vbr;
     }
-    assert_eq!(links(&leased.question.snapshots), Vec::<String>::new(), "a leased line's joins no two networks");
+    assert_eq!(links(&leased.case.snapshots), Vec::<String>::new(), "a leased line's joins no two networks");
 }
 
 #[test]
@@ -150,14 +150,14 @@ fn peerings_and_attachments_show_their_links() {
         accepting_vpc: id("vpc-a"),
         provenance: Provenance(0),
     }]);
-    assert_eq!(links(&world.question.snapshots), ["VpcPeering vpc-b vpc-a"]);
+    assert_eq!(links(&world.case.snapshots), ["VpcPeering vpc-b vpc-a"]);
     let mut routed = transit::healthy();
     for side in Side::BOTH {
         routed.snapshot(side).router_interfaces = Known::Known(vec![]);
     }
-    assert_eq!(links(&routed.question.snapshots), ["TransitRouter vpc-a vpc-b"]);
+    assert_eq!(links(&routed.case.snapshots), ["TransitRouter vpc-a vpc-b"]);
     routed.snapshot(I).transit_peerings = Known::Known(vec![]);
-    assert_eq!(links(&routed.question.snapshots), Vec::<String>::new(), "two routers that nothing joins");
+    assert_eq!(links(&routed.case.snapshots), Vec::<String>::new(), "two routers that nothing joins");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn routers_that_are_joined_over_several_others_join_their_networks() {
                 all.reverse();
             }
             world.snapshot(I).transit_peerings = Known::Known(all);
-            assert_eq!(links(&world.question.snapshots), ["TransitRouter vpc-a vpc-b"], "{chain:?} turned: {turned}");
+            assert_eq!(links(&world.case.snapshots), ["TransitRouter vpc-a vpc-b"], "{chain:?} turned: {turned}");
         }
     }
 }

@@ -4,7 +4,6 @@ use super::world::*;
 use crate::{
     finding::Finding,
     guest::Guest,
-    model::Model,
     observe::{Leg, Observed, observe},
 };
 use pingtong_evidence::*;
@@ -13,14 +12,14 @@ const C: Side = Side::Acceptor;
 
 /// The acceptor's guest findings, after a change to the observed counts of the requests to it and of its own requests.
 fn judged(world: &World, change: impl FnOnce(&mut Observed, &mut Observed)) -> Vec<Finding> {
-    let question = &world.question;
-    let facts = question.hosts.iter().map(|facts| (facts.agent.clone(), facts.clone())).collect();
+    let question = &world.case.question();
+    let facts = question.hosts.iter().map(|facts| (facts.agent.clone(), (*facts).clone())).collect();
     let seen = |flow| observe(question, flow, &facts);
     let (mut inbound, mut outbound) = (seen(Direction::Forward), seen(Direction::Return));
     change(&mut inbound, &mut outbound);
-    let model = Model::new(&question.pair.link, &question.snapshots);
+    let model = question.model();
     let facts = facts.get(&id("agent-b"));
-    Guest { model: &model, pair: &question.pair, side: C, facts, inbound: &inbound, outbound: &outbound }.judge()
+    Guest { model: &model, pair: question.pair, side: C, facts, inbound: &inbound, outbound: &outbound }.judge()
 }
 
 /// Each finding as its code and the first line of its evidence.

@@ -62,10 +62,10 @@ fn a_rule_that_another_pair_of_the_link_needs_is_no_mistake() {
     let rules = || vec![accept("sgr-1", Tcp, of("192.168.0.0/16"))];
     let with = |opened_by: Side| {
         let verdict = closed(rules(), |world| {
-            let mut other = world.question.pair.clone();
+            let mut other = world.case.pair.clone();
             (other.id, other.protocol, other.port) = (id("pair2"), Protocol::Tcp, Some(443));
             other.opened_by = opened_by;
-            world.question.peers.push(other);
+            world.case.peers.push(other);
         });
         told::blamed(&verdict)
     };
@@ -205,9 +205,9 @@ fn entries_of_an_acl_are_told_by_their_place_and_replies_have_any_port() {
     assert!(lines.contains(&"nacl-b ingress entry 2 accepts icmp with 192.168.1.10".to_owned()), "{lines:?}");
     let ports = |ingress: bool| {
         let mut world = World::healthy();
-        (world.question.pair.protocol, world.question.pair.port) = (Protocol::Tcp, Some(443));
-        world.question.probes.clear();
-        world.question.arrivals.clear();
+        (world.case.pair.protocol, world.case.pair.port) = (Protocol::Tcp, Some(443));
+        world.case.probes.clear();
+        world.case.arrivals.clear();
         for side in Side::BOTH {
             world.rules(side)[0].protocol = RuleProtocol::All;
         }

@@ -132,10 +132,10 @@ fn a_rule_bound_to_a_rate_explains_a_share_of_requests_and_no_outage() {
         firewall.refusing[0].limited = true;
     }
     let kept: SequenceSet = (0..SENT).filter(|sequence| sequence % 4 == 0).collect();
-    for arrival in world.question.arrivals.iter_mut().filter(|part| part.observer.as_str() == "agent-b") {
+    for arrival in world.case.arrivals.iter_mut().filter(|part| part.observer.as_str() == "agent-b") {
         (arrival.accepted, arrival.replied) = (Known::Known(kept.clone()), Known::Known(kept.clone()));
     }
-    for round in world.question.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
+    for round in world.case.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
         round.replied = kept.clone();
     }
     let verdict = world.verdict();
@@ -187,7 +187,7 @@ fn strict_reverse_path_without_drops_explains_nothing() {
 fn replies_without_a_nonce_are_a_strangers() {
     let mut world = World::healthy();
     world.wire(Wire::S1, Wire::S5);
-    for round in world.question.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
+    for round in world.case.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
         round.strangers = vec![StrangerReply { from: ip("172.16.1.10"), count: 400 }];
     }
     let verdict = world.verdict();
@@ -201,7 +201,7 @@ fn replies_without_a_nonce_are_a_strangers() {
 fn an_echo_that_the_far_end_knows_nothing_of_is_a_strangers() {
     let unseen = |world: &mut World| {
         world.wire(Wire::Through, Wire::S5);
-        world.question.arrivals.retain(|part| part.observer.as_str() != "agent-b");
+        world.case.arrivals.retain(|part| part.observer.as_str() != "agent-b");
     };
     let mut world = World::healthy();
     unseen(&mut world);
@@ -216,7 +216,7 @@ fn an_echo_that_the_far_end_knows_nothing_of_is_a_strangers() {
     assert_eq!(blamed(&world.verdict()), ["route-shadowed initiator vtb-a"]);
     // An agent that has not reported yet, or that cannot observe, proves nothing.
     let mut late = World::healthy();
-    late.question.arrivals.retain(|part| part.observer.as_str() != "agent-b");
+    late.case.arrivals.retain(|part| part.observer.as_str() != "agent-b");
     assert_eq!(blamed(&late.verdict()), Vec::<String>::new());
     let mut blind = World::healthy();
     unseen(&mut blind);

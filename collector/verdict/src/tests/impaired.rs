@@ -20,9 +20,9 @@ const fn leg(of: u64, passed: u64) -> Leg {
 
 /// The evidence about hosts that lose packets inside, given the counts of one flow and earlier findings.
 fn inside(world: &World, flow: Direction, observed: Observed, standing: &[Finding]) -> Vec<(Side, Vec<String>)> {
-    let question = &world.question;
-    let model = Model::new(&question.pair.link, &question.snapshots);
-    let facts = question.hosts.iter().map(|facts| (facts.agent.clone(), facts.clone())).collect();
+    let question = &world.case.question();
+    let model = question.model();
+    let facts = question.hosts.iter().map(|facts| (facts.agent.clone(), (*facts).clone())).collect();
     let seen = BTreeMap::from([(flow, observed)]);
     let (changes, excesses) = (BTreeMap::new(), BTreeMap::new());
     let means = Means { model: &model, question, facts: &facts, seen: &seen, changes: &changes, excesses: &excesses };
@@ -110,11 +110,11 @@ fn another_fault_of_the_same_guest_explains_what_dies_inside_it() {
         let mut world = World::healthy();
         world.refuse(side, FirewallHook::Input, Some(1), Some(4));
         world.wire(Wire::S2, Wire::S2);
-        let question = &world.question;
-        let model = Model::new(&question.pair.link, &question.snapshots);
-        let facts = question.hosts.iter().find(|facts| facts.agent.as_str().ends_with(World::side(side).0));
+        let question = &world.case.question();
+        let model = question.model();
+        let facts = question.hosts.iter().copied().find(|facts| facts.agent.as_str().ends_with(World::side(side).0));
         let nothing = Observed::default();
-        let pair = &question.pair;
+        let pair = question.pair;
         let guest = crate::guest::Guest { model: &model, pair, side, facts, inbound: &nothing, outbound: &nothing };
         let found = guest.judge();
         assert!(!found.is_empty());
@@ -127,8 +127,8 @@ fn another_fault_of_the_same_guest_explains_what_dies_inside_it() {
     // A fault on the same side but before the guest does not explain it.
     let mut closed = World::healthy();
     closed.rules(C).clear();
-    let model = Model::new(&closed.question.pair.link, &closed.question.snapshots);
-    let standing = crate::walk::walk(&model, &closed.question.pair, &[]).findings;
+    let model = Model::new(&closed.case.pair.link, &closed.case.snapshots);
+    let standing = crate::walk::walk(&model, &closed.case.pair, &[]).findings;
     assert_eq!(standing.iter().map(|f| f.code.as_str()).collect::<Vec<_>>(), ["sg-ingress-missing"]);
     assert_eq!(inside(&world, Direction::Forward, observed, &standing).len(), 1);
 }

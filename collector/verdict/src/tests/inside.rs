@@ -12,7 +12,7 @@ const I: Side = Side::Initiator;
 const C: Side = Side::Acceptor;
 
 pub(super) fn way(world: &World, ends: [&str; 2], lang: Lang) -> crate::PathTrace {
-    let estate = Estate::new(world.question.snapshots.clone(), std::slice::from_ref(&world.question.pair.link));
+    let estate = Estate::new(world.case.snapshots.clone(), std::slice::from_ref(&world.case.pair.link));
     let [source, destination] = ends.map(|address| host(&estate, address));
     estate.path(&Flow { source, destination, protocol: Protocol::Icmp, port: None }, lang).unwrap()
 }

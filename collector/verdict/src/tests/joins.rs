@@ -53,7 +53,7 @@ fn two_that_are_idle_are_not_connected_whatever_else_tells_so() {
     assert_eq!(broken(|world| idle(world, None)), blame, "both were read");
     let alone = |world: &mut World, told| {
         idle(world, told);
-        world.question.snapshots.retain(|snapshot| snapshot.account.as_str() == A);
+        world.case.snapshots.retain(|snapshot| snapshot.account.as_str() == A);
     };
     assert_eq!(broken(|world| alone(world, Some(Status::Idle))), blame, "the other's state is told");
     assert_eq!(broken(|world| alone(world, None)), Vec::<String>::new(), "nobody tells of the other");

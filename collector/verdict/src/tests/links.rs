@@ -22,7 +22,7 @@ fn a_route_for_another_block_of_the_peer_is_not_wrong() {
 
 /// Turns the link into a peering connection in this state, with routes that lead to it.
 pub(crate) fn peered(world: &mut World, status: VpcPeeringStatus) {
-    world.question.pair.link.kind = LinkKind::VpcPeering;
+    world.case.pair.link.kind = LinkKind::VpcPeering;
     for side in Side::BOTH {
         let peering = VpcPeering {
             id: id("pcc-1"),
@@ -59,7 +59,7 @@ fn a_peering_connection_that_waits_is_accepted_by_the_other_account() {
 
 /// A copy of the tutorial's pair that belongs to a link between the peer's VPC and a third one.
 fn other_link(world: &World, vpc: &str, address: &str) -> Pair {
-    let mut pair = world.question.pair.clone();
+    let mut pair = world.case.pair.clone();
     pair.link.id = id("link-2");
     pair.id = id("link-2/other");
     pair.link.initiator.vpc = id(vpc);
@@ -74,7 +74,7 @@ fn what_serves_another_link_is_no_mistaken_attempt_at_this_one() {
     world.rules(C)[0].peer = RulePeer::Cidr(cidr("192.169.0.0/16"));
     assert_eq!(blamed(&world.verdict()), ["sg-wrong-cidr acceptor sgr-b"]);
     let other = other_link(&world, "vpc-x", "192.169.1.1");
-    world.question.elsewhere.push(other);
+    world.case.elsewhere.push(other);
     assert_eq!(blamed(&world.verdict()), ["sg-ingress-missing acceptor sg-b"]);
 }
 
@@ -89,7 +89,7 @@ fn an_interface_on_another_vpc_is_misplaced_unless_another_link_needs_it() {
     assert!(found.contains(&"ri-wrong-vpc initiator ri-a".to_owned()), "{found:?}");
     assert!(!found.iter().any(|cause| cause.starts_with("ri-missing")), "{found:?}");
     let other = other_link(&world, "vpc-x", "10.9.0.1");
-    world.question.elsewhere.push(other);
+    world.case.elsewhere.push(other);
     let found = blamed(&world.verdict());
     assert!(found.contains(&"ri-missing initiator vpc-a".to_owned()), "{found:?}");
     assert!(!found.iter().any(|cause| cause.starts_with("ri-wrong-vpc")), "{found:?}");
@@ -105,12 +105,12 @@ fn an_interface_without_a_peer_goes_to_the_link_that_wants_its_role() {
     (ours.status, ours.connected_at, ours.role) = (RouterInterfaceStatus::Idle, None, RouterInterfaceRole::Accepting);
     (ours.opposite_interface, ours.opposite_router, ours.opposite_owner) = (None, None, None);
     world.entries(I).retain(|entry| entry.kind == RouteKind::System);
-    let mut other = world.question.pair.clone();
+    let mut other = world.case.pair.clone();
     other.id = id("link-2/other");
     other.link.id = id("link-2");
     other.link.acceptor = other.link.initiator.clone();
-    other.link.initiator = LinkSide { vpc: id("vpc-x"), ..world.question.pair.link.acceptor.clone() };
-    world.question.elsewhere.push(other);
+    other.link.initiator = LinkSide { vpc: id("vpc-x"), ..world.case.pair.link.acceptor.clone() };
+    world.case.elsewhere.push(other);
     let found = blamed(&world.verdict());
     assert!(found.contains(&"ri-missing initiator vpc-a".to_owned()), "{found:?}");
 }
@@ -119,7 +119,7 @@ fn an_interface_without_a_peer_goes_to_the_link_that_wants_its_role() {
 fn a_peering_connection_that_does_not_exist_is_made_and_accepted() {
     let mut world = World::healthy();
     world.wire(Wire::S1, Wire::S1);
-    world.question.pair.link.kind = LinkKind::VpcPeering;
+    world.case.pair.link.kind = LinkKind::VpcPeering;
     for side in Side::BOTH {
         world.snapshot(side).vpc_peerings = Known::Known(vec![]);
         world.entries(side).retain(|entry| entry.kind == RouteKind::System);
@@ -135,20 +135,20 @@ fn a_peering_connection_that_does_not_exist_is_made_and_accepted() {
 fn another_link_joins_a_vpc_only_where_accounts_and_both_vpcs_agree() {
     let mut world = World::healthy();
     let joined = |world: &World, side, vpc: &str| {
-        let mut model = crate::model::Model::new(&world.question.pair.link, &world.question.snapshots);
-        model.elsewhere.clone_from(&world.question.elsewhere);
+        let mut model = world.case.question().model();
+        model.elsewhere.clone_from(&world.case.elsewhere);
         model.joined_elsewhere(side, &id(vpc))
     };
     let other = other_link(&world, "vpc-a2", "192.168.7.10");
-    world.question.elsewhere = vec![other.clone()];
+    world.case.elsewhere = vec![other.clone()];
     assert!(joined(&world, I, "vpc-a2"));
     assert!(!joined(&world, C, "vpc-a2"), "it is the initiator's");
     let mut foreign = other.clone();
     foreign.link.initiator.account = id("1000000000000009");
-    world.question.elsewhere = vec![foreign];
+    world.case.elsewhere = vec![foreign];
     assert!(!joined(&world, I, "vpc-a2"), "of another account");
     let mut astray = other;
     astray.link.acceptor.vpc = id("vpc-x");
-    world.question.elsewhere = vec![astray];
+    world.case.elsewhere = vec![astray];
     assert!(!joined(&world, I, "vpc-a2"), "to another VPC");
 }

@@ -10,7 +10,7 @@ const STEP: u64 = 8_000_000;
 /// answers came back.
 fn world(arrived: u32, received: u32) -> World {
     let mut world = World::healthy();
-    let round = world.question.probes.iter().find(|round| round.key.agent.as_str() == "agent-a").unwrap();
+    let round = world.case.probes.iter().find(|round| round.key.agent.as_str() == "agent-a").unwrap();
     let key = RoundKey { agent: round.key.agent.clone(), round: 77 };
     let load = ProbeRound {
         load_bits_per_s: Some(STEP),
@@ -19,7 +19,7 @@ fn world(arrived: u32, received: u32) -> World {
         replied: SequenceSet::first(received),
         ..ProbeRound::unanswered(key.clone(), round.pair.clone(), round.target, 1_000)
     };
-    let part = world.question.arrivals.iter().find(|part| part.key == round.key).unwrap();
+    let part = world.case.arrivals.iter().find(|part| part.key == round.key).unwrap();
     // The last packet arrived, so the packets missing before it count as missing.
     let mut came: SequenceSet = (0..arrived - 1).collect();
     came.insert(999);
@@ -32,8 +32,8 @@ fn world(arrived: u32, received: u32) -> World {
         replied: Known::Known(came),
         ..part.clone()
     };
-    world.question.probes.push(load);
-    world.question.arrivals.push(part);
+    world.case.probes.push(load);
+    world.case.arrivals.push(part);
     world
 }
 
@@ -52,13 +52,13 @@ fn each_direction_of_a_load_has_its_own_figure_and_the_pair_stays_healthy() {
 #[test]
 fn nobody_who_looked_and_drops_of_an_end_leave_a_direction_untold() {
     let mut unseen = world(500, 250);
-    unseen.question.arrivals.retain(|part| part.key.round != 77);
+    unseen.case.arrivals.retain(|part| part.key.round != 77);
     let step = unseen.verdict().directions.forward.loads[0];
     assert_eq!((step.arrived, step.out_bits_per_s(), step.back_bits_per_s()), (None, None, Some(STEP / 4)));
     let mut drops = world(500, 250);
-    drops.question.arrivals.last_mut().unwrap().own_drops = 1;
+    drops.case.arrivals.last_mut().unwrap().own_drops = 1;
     assert_eq!(drops.verdict().directions.forward.loads[0].arrived, None);
-    drops.question.probes.last_mut().unwrap().own_drops = 1;
+    drops.case.probes.last_mut().unwrap().own_drops = 1;
     assert!(drops.verdict().directions.forward.loads.is_empty(), "what came back is not told either");
 }
 
@@ -66,9 +66,9 @@ fn nobody_who_looked_and_drops_of_an_end_leave_a_direction_untold() {
 fn what_others_lose_beside_a_load_is_the_loads_and_what_they_lose_later_is_not() {
     let loses = |started: i64| {
         let mut world = world(1_000, 1_000);
-        let round = world.question.probes.iter().find(|round| round.key.agent.as_str() == "agent-a").unwrap();
+        let round = world.case.probes.iter().find(|round| round.key.agent.as_str() == "agent-a").unwrap();
         let key = RoundKey { agent: round.key.agent.clone(), round: 78 };
-        let part = world.question.arrivals.iter().find(|part| part.key == round.key).unwrap();
+        let part = world.case.arrivals.iter().find(|part| part.key == round.key).unwrap();
         let kept: SequenceSet = (0..SENT).filter(|n| n % 4 != 0).collect();
         let came = || Known::Known(kept.clone());
         let part = ArrivalRound {
@@ -80,14 +80,14 @@ fn what_others_lose_beside_a_load_is_the_loads_and_what_they_lose_later_is_not()
             replied: came(),
             ..part.clone()
         };
-        world.question.probes.push(ProbeRound {
+        world.case.probes.push(ProbeRound {
             key,
             started_at: at(started),
             ended_at: at(started + 1_000),
             replied: kept,
             ..round.clone()
         });
-        world.question.arrivals.push(part);
+        world.case.arrivals.push(part);
         world.verdict().state
     };
     assert_eq!(loses(4_500), State::Healthy);
@@ -98,8 +98,8 @@ fn what_others_lose_beside_a_load_is_the_loads_and_what_they_lose_later_is_not()
 fn a_load_that_the_agent_refuses_is_told_in_its_words() {
     let mut world = World::healthy();
     let health = AgentHealth { load_refused: Some("set \"load_mbit_max\"".to_owned()), ..AgentHealth::default() };
-    world.question.healths.push(crate::HealthReport { agent: id("agent-a"), at: at(5_000), health });
-    let verdict = diagnose_in(&world.question, Lang::En);
+    world.case.healths.push(crate::HealthReport { agent: id("agent-a"), at: at(5_000), health });
+    let verdict = diagnose_in(&world.case.question(), Lang::En);
     assert!(verdict.directions.forward.load_refused.is_some_and(|why| why.contains("load_mbit_max")));
     assert_eq!((verdict.state, verdict.directions.back.load_refused), (State::Healthy, None));
 }

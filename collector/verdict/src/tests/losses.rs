@@ -14,11 +14,11 @@ const C: Side = Side::Acceptor;
 const LOST: &str = "loss-in-fabric initiator ri-a~ri-b";
 
 fn round_of<'w>(world: &'w mut World, agent: &str) -> &'w mut ProbeRound {
-    world.question.probes.iter_mut().find(|round| round.key.agent.as_str() == agent).unwrap()
+    world.case.probes.iter_mut().find(|round| round.key.agent.as_str() == agent).unwrap()
 }
 
 fn part_of<'w>(world: &'w mut World, observer: &str) -> &'w mut ArrivalRound {
-    world.question.arrivals.iter_mut().find(|part| part.observer.as_str() == observer).unwrap()
+    world.case.arrivals.iter_mut().find(|part| part.observer.as_str() == observer).unwrap()
 }
 
 fn ways(verdict: &Verdict) -> Vec<(String, Option<Direction>)> {
@@ -67,7 +67,7 @@ fn loss_counts_from_three_packets_and_three_in_a_thousand_of_both_flows() {
 fn lost_packets_are_told_with_their_interval_in_the_readers_language() {
     let mut world = World::healthy();
     world.wire(Wire::LosesRequests(20), Wire::Through);
-    let first = |lang| diagnose_in(&world.question, lang).causes[0].evidence[0].text.clone();
+    let first = |lang| diagnose_in(&world.case.question(), lang).causes[0].evidence[0].text.clone();
     assert_eq!(
         first(Lang::En),
         "20 of 800 packets that left one host forward never reached the other: 2.5 % (1.6 – 3.8 %), 95 % interval"
@@ -78,7 +78,7 @@ fn lost_packets_are_told_with_their_interval_in_the_readers_language() {
     );
     let mut back = World::healthy();
     back.wire(Wire::Through, Wire::LosesRequests(20));
-    assert!(diagnose_in(&back.question, Lang::Zh).causes[0].evidence[0].text.starts_with("反向"));
+    assert!(diagnose_in(&back.case.question(), Lang::Zh).causes[0].evidence[0].text.starts_with("反向"));
 }
 
 /// The evidence lines about the other pairs of the link.
@@ -95,16 +95,16 @@ fn counted(impaired: u32, clean: u32) -> Vec<String> {
 fn beside(wire: Wire, change: impl Fn(&mut ProbeRound), seen: impl Fn(&mut ArrivalRound)) -> World {
     let mut world = lossy();
     with_pair(&mut world, "x", I, wire, Wire::Through);
-    for endpoint in world.question.peers.iter_mut().map(|pair| &mut pair.acceptor) {
+    for endpoint in world.case.peers.iter_mut().map(|pair| &mut pair.acceptor) {
         endpoint.address = ip("172.16.1.98");
     }
-    for round in world.question.probes.iter_mut().filter(|round| round.pair == id("x")) {
+    for round in world.case.probes.iter_mut().filter(|round| round.pair == id("x")) {
         if round.target == ip("172.16.1.10") {
             round.target = ip("172.16.1.98");
         }
         change(round);
     }
-    for part in world.question.arrivals.iter_mut().filter(|part| part.key.round >= 100) {
+    for part in world.case.arrivals.iter_mut().filter(|part| part.key.round >= 100) {
         for end in [&mut part.from, &mut part.to] {
             if *end == ip("172.16.1.10") {
                 *end = ip("172.16.1.98");
@@ -169,11 +169,11 @@ fn replies_to_another_pairs_guest_that_refuses_some_say_nothing_of_the_way() {
 #[test]
 fn pairs_of_other_links_say_nothing_of_this_one() {
     let mut world = beside(Wire::LosesRequests(20), |_| {}, |_| {});
-    world.question.peers[0].link.id = id("link-2");
+    world.case.peers[0].link.id = id("link-2");
     assert_eq!(others(&world), Vec::<String>::new());
     let mut own = lossy();
-    let pair = own.question.pair.clone();
-    own.question.peers.push(pair);
+    let pair = own.case.pair.clone();
+    own.case.peers.push(pair);
     assert_eq!(others(&own), Vec::<String>::new(), "nor does the pair itself");
 }
 

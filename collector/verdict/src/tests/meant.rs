@@ -1,15 +1,15 @@
 //! Which of several router interfaces is the intended one for a link, whatever its name and place in the list.
 
 use super::world::*;
-use crate::{model::Model, walk::hops};
+use crate::walk::hops;
 use pingtong_evidence::*;
 
 const I: Side = Side::Initiator;
 const C: Side = Side::Acceptor;
 
 fn chosen(world: &World, side: Side) -> Option<String> {
-    let mut model = Model::new(&world.question.pair.link, &world.question.snapshots);
-    model.elsewhere.clone_from(&world.question.elsewhere);
+    let mut model = world.case.question().model();
+    model.elsewhere.clone_from(&world.case.elsewhere);
     hops(&model).get(side).map(|(_, id)| id.clone())
 }
 
@@ -30,7 +30,7 @@ fn between(meant: impl Fn(&mut RouterInterface), other: impl Fn(&mut RouterInter
         other(&mut beside);
         beside.id = id(name);
         for first in [false, true] {
-            let mut world = World { question: world.question.clone() };
+            let mut world = world.clone();
             let all = known(&mut world.snapshot(I).router_interfaces);
             all.insert(usize::from(!first), beside.clone());
             assert_eq!(chosen(&world, I).as_deref(), Some("ri-a"), "beside {name}");
@@ -131,7 +131,7 @@ fn link(world: &World, initiator: (&str, &str, &str), acceptor: (&str, &str, &st
         region: id(region),
         vpc: id(vpc),
     };
-    let mut pair = world.question.pair.clone();
+    let mut pair = world.case.pair.clone();
     (pair.id, pair.link.id) = (id("other"), id("link-2"));
     (pair.link.initiator, pair.link.acceptor) = (side(initiator), side(acceptor));
     pair
@@ -155,14 +155,14 @@ fn one_that_names_nobody_waits_for_another_link_only_if_that_link_wants_it_and_t
         unset(world.interface(I));
         world.interface(I).role = role;
         let pair = link(&world, other.0, other.1);
-        world.question.elsewhere.push(pair);
+        world.case.elsewhere.push(pair);
         assert_eq!(chosen(&world, I).is_some(), ours, "{what}");
     }
     // An interface that names this link's peer belongs to this link, whatever its role.
     let mut world = World::healthy();
     world.interface(I).role = accepting;
     let pair = link(&world, third, own);
-    world.question.elsewhere.push(pair);
+    world.case.elsewhere.push(pair);
     assert_eq!(chosen(&world, I).as_deref(), Some("ri-a"));
 }
 

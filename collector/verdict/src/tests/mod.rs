@@ -5,6 +5,7 @@
 
 mod arrivals;
 mod asks;
+mod bundles;
 mod cases;
 mod changes;
 mod checklist;

@@ -32,7 +32,7 @@ fn the_first_step_that_is_not_right_goes_first_whatever_the_order_of_work() {
     assert_eq!(verdict.repairs.set[0].code, CauseCode::RouteWrongNextHop, "the route is in the way");
     let call = "aliyun vpc ActivateRouterInterface --RegionId cn-beijing --RouterInterfaceId ri-b";
     assert_eq!(verdict.next_step, Some(format!("account {B}: {call}")));
-    let chinese = diagnose_in(&world.question, Lang::Zh).next_step;
+    let chinese = diagnose_in(&world.case.question(), Lang::Zh).next_step;
     assert_eq!(chinese, Some(format!("账号 {B}：{call}")));
 }
 

@@ -9,25 +9,25 @@ use pingtong_evidence::*;
 fn history(mut good: World, mut bad: World) -> World {
     let age_ms = 600_000;
     let back = |at: Timestamp| Timestamp::from_millis(at.as_millis() - age_ms);
-    for snapshot in &mut good.question.snapshots {
+    for snapshot in &mut good.case.snapshots {
         (snapshot.taken_at, snapshot.finished_at) = (back(snapshot.taken_at), back(snapshot.finished_at));
     }
-    for facts in &mut good.question.hosts {
+    for facts in &mut good.case.hosts {
         facts.at = back(facts.at);
     }
-    for round in &mut good.question.probes {
+    for round in &mut good.case.probes {
         (round.started_at, round.ended_at) = (back(round.started_at), back(round.ended_at));
         round.key.round -= 1;
     }
     // The good rounds must be later than the good reading, and the bad rounds earlier than the bad reading.
-    bad.question.snapshots.iter_mut().for_each(|snapshot| {
+    bad.case.snapshots.iter_mut().for_each(|snapshot| {
         (snapshot.taken_at, snapshot.finished_at) = (at(4_000), at(4_300));
     });
-    bad.question.hosts.iter_mut().for_each(|facts| facts.at = at(4_100));
-    good.question.hosts.iter_mut().for_each(|facts| facts.at = back(at(500)));
-    bad.question.earlier = good.question.probes;
-    bad.question.snapshots.extend(good.question.snapshots);
-    bad.question.hosts.extend(good.question.hosts);
+    bad.case.hosts.iter_mut().for_each(|facts| facts.at = at(4_100));
+    good.case.hosts.iter_mut().for_each(|facts| facts.at = back(at(500)));
+    bad.case.earlier = good.case.probes;
+    bad.case.snapshots.extend(good.case.snapshots);
+    bad.case.hosts.extend(good.case.hosts);
     bad
 }
 
@@ -57,7 +57,7 @@ fn the_deleted_route_is_told_from_what_changed_beside_it() {
         provenance: Provenance(0),
     };
     let mut world = history(World::healthy(), bad);
-    let newest = world.question.snapshots.iter_mut().max_by_key(|s| (s.taken_at, s.account.clone())).unwrap();
+    let newest = world.case.snapshots.iter_mut().max_by_key(|s| (s.taken_at, s.account.clone())).unwrap();
     newest.changes = Known::Known(vec![
         call("vpc:DeleteRouteEntry", "vtb-b", 200),
         call("vpc:DeleteRouteEntry", "vtb-other", 100),
@@ -105,10 +105,10 @@ fn a_round_that_ran_while_it_broke_does_not_hide_the_change() {
     bad.facts(Side::Acceptor).sysctls.echo_ignore_all = Known::Known(true);
     bad.wire(Wire::S3, Wire::Through);
     let mut world = history(World::healthy(), bad);
-    for (n, whole) in world.question.earlier.clone().into_iter().enumerate() {
+    for (n, whole) in world.case.earlier.clone().into_iter().enumerate() {
         let key = RoundKey { round: 1_000 + n as u64, ..whole.key.clone() };
         let replied = SequenceSet::first(SENT / 2);
-        world.question.earlier.push(ProbeRound { key, started_at: at(0), ended_at: at(4_150), replied, ..whole });
+        world.case.earlier.push(ProbeRound { key, started_at: at(0), ended_at: at(4_150), replied, ..whole });
     }
     assert!(onset(&world).explained);
 }

@@ -20,19 +20,19 @@ type Reading = (i64, Side, fn(&mut World));
 /// The pair worked ten minutes ago and is dead now; its configuration was read as given.
 fn record(readings: &[Reading]) -> World {
     let mut world = World::healthy();
-    for mut round in world.question.probes.clone() {
+    for mut round in world.case.probes.clone() {
         (round.started_at, round.ended_at) = (moved(round.started_at, -AGO), moved(round.ended_at, -AGO));
         round.key.round -= 1;
-        world.question.earlier.push(round);
+        world.case.earlier.push(round);
     }
     world.wire(Wire::S5, Wire::S1);
-    world.question.snapshots.clear();
+    world.case.snapshots.clear();
     for (taken, side, edit) in readings {
         let mut then = World::healthy();
         edit(&mut then);
         let mut snapshot = then.snapshot(*side).clone();
         (snapshot.taken_at, snapshot.finished_at) = (at(*taken), at(*taken + 300));
-        world.question.snapshots.push(snapshot);
+        world.case.snapshots.push(snapshot);
     }
     world
 }
@@ -104,9 +104,9 @@ fn of_readings_while_it_broke_the_last_counts() {
 }
 
 fn facts(world: &mut World, taken: i64, ignored: bool) {
-    let mut facts = world.question.hosts.iter().find(|facts| facts.agent.as_str() == "agent-b").unwrap().clone();
+    let mut facts = world.case.hosts.iter().find(|facts| facts.agent.as_str() == "agent-b").unwrap().clone();
     (facts.at, facts.sysctls.echo_ignore_all) = (at(taken), Known::Known(ignored));
-    world.question.hosts.push(facts);
+    world.case.hosts.push(facts);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_setting_that_was_not_read_before_is_no_change() {
         let mut before = World::healthy().facts(C).clone();
         (before.at, before.firewall) = (at(-700_000), Known::default());
         before.sysctls.echo_ignore_all = Known::default();
-        world.question.hosts.push(before);
+        world.case.hosts.push(before);
         let found = onset(&world);
         assert!(!found.explained && found.triggers.is_empty(), "{}", found.text);
     }
@@ -157,10 +157,10 @@ fn only_whole_rounds_of_the_pairs_own_flow_tell_when_it_worked() {
     for (n, spoil) in spoils.into_iter().enumerate() {
         let mut world = record(&readings);
         // Rounds that were answered after the pair died, but that belong to something else.
-        for mut round in world.question.earlier.clone() {
+        for mut round in world.case.earlier.clone() {
             (round.started_at, round.ended_at, round.key.round) = (at(3_700), at(3_900), 2_000);
             spoil(&mut round);
-            world.question.earlier.push(round);
+            world.case.earlier.push(round);
         }
         let found = onset(&world);
         assert_eq!((found.last_good, found.first_bad), (expected.last_good, expected.first_bad), "{n}");

@@ -24,20 +24,20 @@ type Make = fn(&World, &mut World);
 fn an_agent_is_silent_when_nothing_of_it_was_heard_or_it_is_told_so() {
     let unheard = |world: &mut World| {
         world.silence(C);
-        world.question.silent.clear();
+        world.case.silent.clear();
     };
     let silent = [(GapCode::AgentSilent, Some(C))];
     let health = |agent: &str| HealthReport { agent: id(agent), at: at(2_000), health: AgentHealth::default() };
     let verdict = healthy(|world| {
         unheard(world);
-        world.question.healths.push(health("agent-a"));
+        world.case.healths.push(health("agent-a"));
     });
     assert_eq!(gaps(&verdict), silent, "what others say is not its word");
     assert_eq!(verdict.gaps[0].what, "no report from the agent agent-b on i-b (172.16.1.10)");
     let heard: [(&str, Make); 3] = [
-        ("facts", |from, to| to.question.hosts.extend(from.question.hosts.clone())),
-        ("probes", |from, to| to.question.probes.clone_from(&from.question.probes)),
-        ("arrivals", |from, to| to.question.arrivals.clone_from(&from.question.arrivals)),
+        ("facts", |from, to| to.case.hosts.extend(from.case.hosts.clone())),
+        ("probes", |from, to| to.case.probes.clone_from(&from.case.probes)),
+        ("arrivals", |from, to| to.case.arrivals.clone_from(&from.case.arrivals)),
     ];
     for (what, make) in heard {
         let verdict = healthy(|world| {
@@ -48,10 +48,10 @@ fn an_agent_is_silent_when_nothing_of_it_was_heard_or_it_is_told_so() {
     }
     let by_health = healthy(|world| {
         unheard(world);
-        world.question.healths.push(health("agent-b"));
+        world.case.healths.push(health("agent-b"));
     });
     assert_eq!(gaps(&by_health), [], "health");
-    assert_eq!(gaps(&healthy(|world| world.question.silent.push(id("agent-b")))), silent, "told so");
+    assert_eq!(gaps(&healthy(|world| world.case.silent.push(id("agent-b")))), silent, "told so");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn clocks_differ_from_a_second_beyond_what_they_are_known_to() {
 fn a_reading_is_stale_after_ten_minutes() {
     for (age_ms, told) in [(600_000, false), (600_001, true), (725_000, true)] {
         let verdict = healthy(|world| {
-            world.snapshot(I).finished_at = world.question.asked_at;
+            world.snapshot(I).finished_at = world.case.asked_at;
             world.snapshot(C).finished_at = at(5_000 - age_ms);
         });
         let expect: &[_] = if told { &[(GapCode::ConfigStale, Some(C))] } else { &[] };
@@ -111,7 +111,7 @@ fn what_the_reader_is_told_would_permit_it_closes_the_gap() {
 /// The verdict if the acceptor's rules changed between readings at these two times; probes ran from 1 000 to 3 600 ms.
 fn changed(first_ms: i64, second_ms: i64) -> Verdict {
     healthy(|world| {
-        world.question.settle_ms = 60_000;
+        world.case.settle_ms = 60_000;
         let mut before = world.snapshot(C).clone();
         (before.taken_at, before.finished_at) = (at(first_ms), at(first_ms));
         known(&mut known(&mut before.security_groups)[0].rules).push(rule(
@@ -123,7 +123,7 @@ fn changed(first_ms: i64, second_ms: i64) -> Verdict {
         ));
         let now = world.snapshot(C);
         (now.taken_at, now.finished_at) = (at(second_ms), at(second_ms));
-        world.question.snapshots.push(before);
+        world.case.snapshots.push(before);
     })
 }
 
@@ -153,9 +153,9 @@ fn the_newest_facts_count_and_of_two_of_one_time_the_same_in_any_order() {
         world.wire(Wire::S3, Wire::Through);
         let mut other = world.facts(C).clone();
         (other.at, other.sysctls.echo_ignore_all) = (at(now_ms), Known::Known(true));
-        world.question.hosts.push(other);
+        world.case.hosts.push(other);
         if turned {
-            world.question.hosts.reverse();
+            world.case.hosts.reverse();
         }
         told::blamed(&world.verdict())
     };
@@ -169,7 +169,7 @@ fn the_newest_facts_count_and_of_two_of_one_time_the_same_in_any_order() {
 #[test]
 fn replies_that_the_far_end_did_not_see_are_a_strangers_only_where_requests_are_led_astray() {
     let mut world = World::healthy();
-    world.question.arrivals.retain(|part| part.observer.as_str() != "agent-b");
+    world.case.arrivals.retain(|part| part.observer.as_str() != "agent-b");
     world.rules(C).clear();
     assert_eq!(told::blamed(&world.verdict()), ["model-contradicted acceptor sg-b"], "a closed group leads nowhere");
 }
@@ -204,10 +204,10 @@ fn loss_one_way_degrades_though_the_other_way_is_not_measured() {
     // A few lost packets on each of several parts of the path are normal for any network.
     let mut world = World::healthy();
     let without = |lost: u32| -> SequenceSet { (lost..SENT).collect() };
-    let part = world.question.arrivals.iter_mut().find(|part| part.observer.as_str() == "agent-b").unwrap();
+    let part = world.case.arrivals.iter_mut().find(|part| part.observer.as_str() == "agent-b").unwrap();
     (part.on_wire, part.accepted) = (Known::Known(without(2)), Known::Known(without(2)));
     part.replied = Known::Known(without(2));
-    let round = world.question.probes.iter_mut().find(|round| round.key.agent.as_str() == "agent-a").unwrap();
+    let round = world.case.probes.iter_mut().find(|round| round.key.agent.as_str() == "agent-a").unwrap();
     round.replied = without(4);
     assert_eq!((world.verdict().state, told::blamed(&world.verdict())), (State::Healthy, vec![]));
 }

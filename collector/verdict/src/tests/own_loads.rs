@@ -9,7 +9,7 @@ use pingtong_evidence::*;
 fn lossy(sending_ms: u64) -> World {
     let mut world = World::healthy();
     world.wire(Wire::LosesRequests(4), Wire::Through);
-    for round in &mut world.question.probes {
+    for round in &mut world.case.probes {
         round.sending_ms = Some(sending_ms);
         round.request = Some(id("r1"));
     }
@@ -28,8 +28,8 @@ fn budget(mbit: u64) -> ProbeBudget {
 }
 
 fn measured(mut world: World, mbit: u64) -> World {
-    let pair = world.question.pair.clone();
-    world.question.probing = Some(Probing::new(budget(mbit), [&pair], &world.question.probes));
+    let pair = world.case.pair.clone();
+    world.case.probing = Some(Probing::new(budget(mbit), [&pair], &world.case.probes));
     for side in Side::BOTH {
         world.interface(side).bandwidth_mbps = Some(mbit);
     }
@@ -45,14 +45,14 @@ fn shown(world: &World) -> (State, Vec<CauseCode>, Vec<Vec<CauseCode>>) {
 #[test]
 fn each_direction_carries_requests_of_one_flow_and_replies_of_the_other() {
     let world = lossy(1_600);
-    let own = OwnLoad::of([&world.question.pair], &world.question.probes);
+    let own = OwnLoad::of([&world.case.pair], &world.case.probes);
     // In one second: 250 requests and 250 replies of 84 bytes forward, a quarter fewer replies back, plus or minus one
     // slot of 100 ms.
     let near = |bits: u64, packets: u64| bits.abs_diff(packets * 84 * 8) < 40 * 84 * 8;
     assert!(near(own.forward, 500) && near(own.back, 437), "{own:?}");
-    let at_once = OwnLoad::of([&world.question.pair], &lossy(0).question.probes);
+    let at_once = OwnLoad::of([&world.case.pair], &lossy(0).case.probes);
     assert_eq!((at_once.forward, at_once.back), (800 * 84 * 8, 700 * 84 * 8));
-    assert_eq!(OwnLoad::of([], &world.question.probes), OwnLoad::default(), "rounds of other links do not count");
+    assert_eq!(OwnLoad::of([], &world.case.probes), OwnLoad::default(), "rounds of other links do not count");
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn loss_within_the_budget_is_the_links() {
     let world = measured(lossy(1_600), 2);
     let (state, causes, _) = shown(&world);
     assert_eq!((state, causes), (State::Degraded, vec![CauseCode::LossInFabric]));
-    assert_eq!(world.verdict().probing, world.question.probing);
+    assert_eq!(world.verdict().probing, world.case.probing);
 }
 
 #[test]
@@ -98,8 +98,8 @@ fn what_is_dead_or_whole_is_judged_whatever_the_probes_took() {
 #[test]
 fn loss_that_nobody_split_is_set_aside_as_well() {
     let mut world = measured(lossy(300), 2);
-    world.question.arrivals.clear();
-    world.question.hosts.clear();
+    world.case.arrivals.clear();
+    world.case.hosts.clear();
     assert_eq!(shown(&world).0, State::Undecided);
     assert!(!world.verdict().suspects.is_empty());
 }
@@ -111,16 +111,16 @@ fn evidence_without_a_budget_shows_at_least_whether_the_probes_filled_the_link()
         world.interface(side).bandwidth_mbps = Some(2);
     }
     assert_eq!(shown(&world).0, State::Degraded, "a quarter of the bandwidth");
-    let own: Vec<ProbeRound> = world.question.probes.clone();
+    let own: Vec<ProbeRound> = world.case.probes.clone();
     for n in 2..=4 {
-        let mut peer = world.question.pair.clone();
+        let mut peer = world.case.pair.clone();
         peer.id = id(&format!("pair{n}"));
-        world.question.probes.extend(own.iter().map(|round| ProbeRound {
+        world.case.probes.extend(own.iter().map(|round| ProbeRound {
             pair: peer.id.clone(),
             key: RoundKey { round: round.key.round + 1_000 * n, ..round.key.clone() },
             ..round.clone()
         }));
-        world.question.peers.push(peer);
+        world.case.peers.push(peer);
     }
     assert_eq!(shown(&world).0, State::Undecided, "four pairs take all of it");
 }
@@ -129,14 +129,9 @@ fn evidence_without_a_budget_shows_at_least_whether_the_probes_filled_the_link()
 fn the_bandwidth_of_a_link_is_read_from_its_own_account_alone() {
     let mut world = World::healthy();
     world.interface(Side::Initiator).bandwidth_mbps = Some(10);
-    let link = world.question.pair.link.clone();
+    let link = world.case.pair.link.clone();
     let read = |world: &World, side: Side| {
-        world
-            .question
-            .snapshots
-            .iter()
-            .filter_map(|snapshot| spec_bits_per_s(&link, side, snapshot))
-            .collect::<Vec<_>>()
+        world.case.snapshots.iter().filter_map(|snapshot| spec_bits_per_s(&link, side, snapshot)).collect::<Vec<_>>()
     };
     assert_eq!(read(&world, Side::Initiator), [10_000_000]);
     world.interface(Side::Initiator).bandwidth_mbps = Some(0);

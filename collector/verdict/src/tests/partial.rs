@@ -14,9 +14,9 @@ fn codes(verdict: &Verdict) -> Vec<String> {
 
 /// The peer's round, and what the observer at `side` reports of it.
 fn round_to(world: &mut World, side: Side) -> (&mut ProbeRound, &mut ArrivalRound) {
-    let at = world.question.arrivals.iter().position(|part| part.to == ip(World::side(side).4)).unwrap();
-    let key = world.question.arrivals[at].key.clone();
-    let question = &mut world.question;
+    let at = world.case.arrivals.iter().position(|part| part.to == ip(World::side(side).4)).unwrap();
+    let key = world.case.arrivals[at].key.clone();
+    let question = &mut world.case;
     let probe = question.probes.iter_mut().find(|round| round.key == key).unwrap();
     (probe, &mut question.arrivals[at])
 }
@@ -52,10 +52,10 @@ fn arrivals_that_are_not_reported_yet_are_not_lost() {
         only(part, 0, SENT / 2);
         part.last_at = at(1_500);
         let observer = part.observer.clone();
-        for facts in world.question.hosts.iter_mut().filter(|facts| facts.agent == observer) {
+        for facts in world.case.hosts.iter_mut().filter(|facts| facts.agent == observer) {
             facts.at = at(spoke_ms);
         }
-        for round in world.question.probes.iter_mut().filter(|round| round.key.agent == observer) {
+        for round in world.case.probes.iter_mut().filter(|round| round.key.agent == observer) {
             round.ended_at = at(1_600);
         }
         let found = codes(&world.verdict());
@@ -86,7 +86,7 @@ fn a_host_that_has_the_peers_address_answers_itself_and_that_proves_nothing() {
         route.outcome = Known::Known(RouteOutcome::Own);
     }
     known(&mut facts.interfaces)[0].addresses.push((peer, Cidr::host(peer)));
-    world.question.arrivals.retain(|part| part.from != own);
+    world.case.arrivals.retain(|part| part.from != own);
     let verdict = world.verdict();
     assert_eq!(codes(&verdict), ["guest-route-overlap acceptor"]);
     assert_eq!((verdict.state, verdict.directions.back.cut), (State::Broken, Cut::S0));
@@ -147,7 +147,7 @@ fn a_configuration_from_before_the_packets_died_does_not_clear_itself_and_blames
     let mut world = World::healthy();
     world.wire(Wire::S1, Wire::S5);
     assert_eq!(codes(&world.verdict()), ["fabric-fault initiator"]);
-    let stale = &mut world.question.snapshots[1];
+    let stale = &mut world.case.snapshots[1];
     (stale.taken_at, stale.finished_at) = (at(-60_000), at(-59_000));
     let verdict = world.verdict();
     assert_eq!(codes(&verdict), Vec::<String>::new());
@@ -186,7 +186,7 @@ fn a_step_that_nobody_could_look_at_is_unknown_and_one_that_cannot_have_begun_is
     world.wire(Wire::S1, Wire::S1);
     assert_eq!(states(&world)[1..8], [StepState::NotDone; 7]);
     assert!(world.verdict().next_step.unwrap().contains("CreateRouterInterface"));
-    world.question.snapshots.retain(|snapshot| snapshot.account.as_str() == A);
+    world.case.snapshots.retain(|snapshot| snapshot.account.as_str() == A);
     let (unknown, undone) = (StepState::Unknown, StepState::NotDone);
     let seen_by_one = [unknown, undone, unknown, unknown, unknown, undone, undone, undone, unknown];
     assert_eq!(states(&world), seen_by_one);
@@ -196,11 +196,11 @@ fn a_step_that_nobody_could_look_at_is_unknown_and_one_that_cannot_have_begun_is
 fn loss_that_nobody_could_split_degrades_from_three_packets_and_three_in_a_thousand() {
     let state = |sent: u32, lost: u32| {
         let mut world = World::healthy();
-        world.question.arrivals.clear();
+        world.case.arrivals.clear();
         for side in Side::BOTH {
             world.facts(side).engine = ProbeEngine::Portable;
         }
-        for round in world.question.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
+        for round in world.case.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
             (round.planned, round.sent) = (sent, SequenceSet::first(sent));
             round.replied = SequenceSet::first(sent - lost);
         }

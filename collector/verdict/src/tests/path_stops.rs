@@ -208,7 +208,7 @@ fn each_packet_goes_over_the_link_that_its_own_route_leads_to() {
     // A peering connection joins the VPCs as well, and the acceptor's route leads to it.
     let mut world = World::healthy();
     super::links::peered(&mut world, VpcPeeringStatus::Activated);
-    world.question.pair.link.kind = LinkKind::RouterInterface;
+    world.case.pair.link.kind = LinkKind::RouterInterface;
     let hop = &mut world.entries(I)[1].next_hops[0];
     (hop.kind, hop.id) = (NextHopKind::RouterInterface, "ri-a".into());
     let trace = ping(&world, Lang::En);

@@ -8,7 +8,7 @@ const I: Side = Side::Initiator;
 const WEB: (Protocol, Option<u16>) = (Protocol::Tcp, Some(80));
 
 pub(crate) fn estate(world: &World) -> Estate {
-    Estate::new(world.question.snapshots.clone(), std::slice::from_ref(&world.question.pair.link))
+    Estate::new(world.case.snapshots.clone(), std::slice::from_ref(&world.case.pair.link))
 }
 
 /// The host with this address; there must be exactly one.

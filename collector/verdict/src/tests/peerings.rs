@@ -28,7 +28,7 @@ fn peering(name: &str, status: VpcPeeringStatus, asked_by: Side) -> VpcPeering {
 /// A world in which both sides list these connections and their routes lead over the first.
 fn joined(all: &[VpcPeering]) -> World {
     let mut world = World::healthy();
-    world.question.pair.link.kind = LinkKind::VpcPeering;
+    world.case.pair.link.kind = LinkKind::VpcPeering;
     for side in Side::BOTH {
         world.snapshot(side).router_interfaces = Known::Known(vec![]);
         world.snapshot(side).vpc_peerings = Known::Known(all.to_vec());

@@ -4,7 +4,6 @@ use super::{links::peered, paths::ping, third, transit, world::*};
 use crate::{
     CauseCode, Lang, Stage,
     finding::{Finding, Stops, Walk},
-    model::Model,
     stage::{Point, Points},
     walk::walk,
 };
@@ -166,8 +165,8 @@ const CASES: &[(CauseCode, Fault, &[&str])] = &[
 ];
 
 fn walked(world: &World) -> Walk {
-    let model = Model::new(&world.question.pair.link, &world.question.snapshots);
-    walk(&model, &world.question.pair, &[])
+    let model = world.case.question().model();
+    walk(&model, &world.case.pair, &[])
 }
 
 fn found(world: &World, code: CauseCode) -> Finding {
@@ -217,7 +216,7 @@ fn transit_routers_are_a_stage_of_their_own_although_their_causes_have_the_codes
 fn a_filter_that_sees_ports_stops_requests_or_replies() {
     for (ingress, expect) in [(true, "forward Request IngressAcl"), (false, "return Reply EgressAcl")] {
         let mut world = World::healthy();
-        (world.question.pair.protocol, world.question.pair.port) = (Protocol::Tcp, Some(443));
+        (world.case.pair.protocol, world.case.pair.port) = (Protocol::Tcp, Some(443));
         deny(&mut world, ingress);
         let code = if ingress { CauseCode::NaclIngressBlocked } else { CauseCode::NaclEgressBlocked };
         assert_eq!(named(&found(&world, code).points), [expect]);

@@ -24,14 +24,14 @@ enum End {
 /// The tutorial with a service on port 443 of the acceptor's host; `echoes` adds the ping pair between the hosts.
 fn world(protocol: Protocol, end: End, echoes: Option<Wire>) -> World {
     let mut world = World::healthy();
-    let icmp = world.question.pair.clone();
-    let sibling = world.question.probes.first().cloned();
+    let icmp = world.case.pair.clone();
+    let sibling = world.case.probes.first().cloned();
     world.wire(echoes.unwrap_or(Wire::Through), echoes.unwrap_or(Wire::Through));
     if echoes.is_some() {
-        world.question.peers.push(icmp);
+        world.case.peers.push(icmp);
     } else {
-        world.question.probes.clear();
-        world.question.arrivals.clear();
+        world.case.probes.clear();
+        world.case.arrivals.clear();
     }
     let rule_protocol = if protocol == Protocol::Tcp { RuleProtocol::Tcp } else { RuleProtocol::Udp };
     let icmp_rule = rule("sgr-ping", Policy::Accept, 1, RuleProtocol::Icmp, RulePeer::Any);
@@ -42,7 +42,7 @@ fn world(protocol: Protocol, end: End, echoes: Option<Wire>) -> World {
             ..rule("sgr-port", Policy::Accept, 1, rule_protocol, RulePeer::Cidr(cidr("192.168.0.0/16")))
         },
     ];
-    let pair = &mut world.question.pair;
+    let pair = &mut world.case.pair;
     pair.id = id("pair1/port");
     (pair.protocol, pair.port) = (protocol, Some(443));
     let all = SequenceSet::first(PROBES);
@@ -54,7 +54,7 @@ fn world(protocol: Protocol, end: End, echoes: Option<Wire>) -> World {
     let closed = if matches!(end, End::Closed | End::FewClosed) { some.clone() } else { SequenceSet::new() };
     let by = if end == End::Rejected { "192.168.1.253" } else { "172.16.1.10" };
     let error = IcmpError { from: ip(by), icmp_type: 3, code: 13, count: PROBES.into() };
-    world.question.probes.push(ProbeRound {
+    world.case.probes.push(ProbeRound {
         key: RoundKey { agent: id("agent-a"), round: 1 << 62 },
         pair: id("pair1/port"),
         protocol,
@@ -91,7 +91,7 @@ fn an_open_port_and_a_refused_one_are_both_a_healthy_path() {
         let verdict = world.verdict();
         assert_eq!((verdict.state, blamed(&verdict)), (State::Healthy, vec![]), "{protocol} {end:?}");
         let says = |lang: Lang, word: &str| {
-            let step = diagnose_in(&world.question, lang).steps.remove(7);
+            let step = diagnose_in(&world.case.question(), lang).steps.remove(7);
             step.evidence.iter().any(|line| line.text.contains(word))
         };
         let refused = end != End::Open;
@@ -167,7 +167,7 @@ fn silence_of_udp_proves_nothing_and_a_rejection_does() {
     let said =
         |verdict: &Verdict| verdict.suspects.iter().map(|suspect| suspect.decided_by.clone()).collect::<String>();
     assert!(said(&verdict).contains("nobody watched"), "{}", said(&verdict));
-    assert!(said(&diagnose_in(&silent.question, Lang::Zh)).contains("没有人观测"));
+    assert!(said(&diagnose_in(&silent.case.question(), Lang::Zh)).contains("没有人观测"));
     assert_eq!(verdict.next_step, Some(said(&verdict)));
     let verdict = world(Protocol::Udp, End::Rejected, Some(Wire::Through)).verdict();
     assert_eq!(verdict.state, State::Broken);
@@ -181,7 +181,7 @@ fn silence_of_udp_proves_nothing_and_a_rejection_does() {
 #[test]
 fn loss_of_connections_is_loss() {
     let mut world = world(Protocol::Tcp, End::Closed, None);
-    let round = world.question.probes.last_mut().unwrap();
+    let round = world.case.probes.last_mut().unwrap();
     let kept: SequenceSet = (0..PROBES).filter(|n| n % 4 != 0).collect();
     let resent = (0..PROBES).filter(|n| n % 4 == 0).collect();
     round.replied = kept.clone();
@@ -195,11 +195,11 @@ fn arrivals(world: &mut World, came: u32, answered: u32) {
     let facts = world.facts(Side::Acceptor);
     facts.observes = vec![Protocol::Udp];
     facts.watched_ports = vec![WatchedPort { from: ip("192.168.1.10"), to: ip("172.16.1.10"), port: 443 }];
-    let key = world.question.probes.last().unwrap().key.clone();
+    let key = world.case.probes.last().unwrap().key.clone();
     if came == 0 {
         return;
     }
-    world.question.arrivals.push(ArrivalRound {
+    world.case.arrivals.push(ArrivalRound {
         observer: id("agent-b"),
         port: None,
         key,
@@ -256,7 +256,7 @@ fn datagrams_that_arrive_and_stay_unanswered_prove_a_refusal_only_where_a_rule_s
 fn loss_on_the_way_out_is_seen_beside_refusals_that_are_rare() {
     let mut world = world(Protocol::Udp, End::FewClosed, None);
     arrivals(&mut world, PROBES, 6);
-    let part = world.question.arrivals.last_mut().unwrap();
+    let part = world.case.arrivals.last_mut().unwrap();
     // The last probe arrived, so the observer knows what did not arrive before it.
     part.on_wire = Known::Known((0..PROBES).filter(|n| *n < 6 || n % 2 == 1).collect());
     let verdict = world.verdict();
@@ -318,7 +318,7 @@ fn syns_that_arrive_and_stay_unanswered_are_the_guests_and_refute_what_would_sto
     let [suspect] = verdict.suspects.as_slice() else { panic!("{:?}", verdict.suspects) };
     assert!(suspect.codes.contains(&CauseCode::GuestFirewall) && !suspect.codes.contains(&CauseCode::FabricFault));
     assert!(suspect.decided_by.contains("40 SYNs reached TCP port 443"), "{}", suspect.decided_by);
-    let zh = diagnose_in(&world.question, Lang::Zh);
+    let zh = diagnose_in(&world.case.question(), Lang::Zh);
     assert!(zh.suspects[0].decided_by.contains("40 个 SYN 已到达"), "{}", zh.suspects[0].decided_by);
     let mut refuted = world.clone();
     refuted.rules(Side::Acceptor).pop();
@@ -335,15 +335,15 @@ fn the_direction_of_lost_connections_is_told_and_a_second_syn_tells_nothing_of_i
     arrivals(&mut world, PROBES, PROBES);
     let lost: SequenceSet = (0..PROBES).filter(|n| n % 4 == 0).collect();
     let kept: SequenceSet = (0..PROBES).filter(|n| n % 4 != 0).collect();
-    let round = world.question.probes.last_mut().unwrap();
+    let round = world.case.probes.last_mut().unwrap();
     round.replied = kept.clone();
-    let part = world.question.arrivals.last_mut().unwrap();
+    let part = world.case.arrivals.last_mut().unwrap();
     (part.on_wire, part.replied) = (Known::Known(kept.clone()), Known::Known(kept));
     part.watching_ms = Some(60_000);
     let told = world.verdict().directions.forward.loss;
     // The last probe was not lost, so the observer knows which earlier ones did not arrive.
     assert_eq!((told.request.unwrap().lost, told.host.unwrap().lost), (10, 0));
-    let round = world.question.probes.last_mut().unwrap();
+    let round = world.case.probes.last_mut().unwrap();
     round.ports.as_mut().unwrap().resent = lost;
     let told = world.verdict().directions.forward.loss;
     assert_eq!((told.round_trip.unwrap().lost, told.request.unwrap().lost), (10, 0));

@@ -32,7 +32,7 @@ fn broken(seed: u64) -> World {
         world.silence(side);
     }
     if seed & 8192 != 0 {
-        world.question.snapshots.remove(0);
+        world.case.snapshots.remove(0);
     }
     if seed & 16_384 != 0 {
         world.interface_if_any(side, RouterInterfaceStatus::Inactive);
@@ -43,7 +43,7 @@ fn broken(seed: u64) -> World {
 impl World {
     fn interface_if_any(&mut self, side: Side, status: RouterInterfaceStatus) {
         let account = Self::side(side).1;
-        for snapshot in self.question.snapshots.iter_mut().filter(|s| s.account.as_str() == account) {
+        for snapshot in self.case.snapshots.iter_mut().filter(|s| s.account.as_str() == account) {
             if let Known::Known(all) = &mut snapshot.router_interfaces {
                 for ri in all.iter_mut() {
                     ri.status = status;
@@ -59,15 +59,15 @@ proptest! {
     #[test]
     fn order_and_repetition_change_no_byte(seed in 0u64..32_768) {
         let world = broken(seed);
-        let first = serde_json::to_string(&diagnose(&world.question)).unwrap();
-        let mut shuffled = world.question.clone();
+        let first = serde_json::to_string(&diagnose(&world.case.question())).unwrap();
+        let mut shuffled = world.case.clone();
         shuffled.probes.reverse();
-        shuffled.probes.extend(world.question.probes.clone());
+        shuffled.probes.extend(world.case.probes.clone());
         shuffled.arrivals.reverse();
-        shuffled.arrivals.extend(world.question.arrivals.clone());
+        shuffled.arrivals.extend(world.case.arrivals.clone());
         shuffled.snapshots.reverse();
         shuffled.hosts.reverse();
-        prop_assert_eq!(&first, &serde_json::to_string(&diagnose(&shuffled)).unwrap());
+        prop_assert_eq!(&first, &serde_json::to_string(&diagnose(&shuffled.question())).unwrap());
         let read: crate::Verdict = serde_json::from_str(&first).unwrap();
         prop_assert_eq!(serde_json::to_string(&read).unwrap(), first);
     }
@@ -75,7 +75,7 @@ proptest! {
     #[test]
     fn both_languages_reach_the_same_verdict(seed in 0u64..32_768) {
         let world = broken(seed);
-        let (en, zh) = (diagnose_in(&world.question, Lang::En), diagnose_in(&world.question, Lang::Zh));
+        let (en, zh) = (diagnose_in(&world.case.question(), Lang::En), diagnose_in(&world.case.question(), Lang::Zh));
         let codes = |v: &crate::Verdict| v.causes.iter().map(|c| (c.code, c.object.clone())).collect::<Vec<_>>();
         prop_assert_eq!(codes(&en), codes(&zh));
         prop_assert_eq!(en.state, zh.state);

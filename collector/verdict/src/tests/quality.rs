@@ -24,15 +24,15 @@ fn narrow(passes: u32) -> Path {
 
 /// Adds a size search by one side: six packets of each size.
 fn search(world: &mut World, flow: Direction, path: Path, observed: bool) {
-    let pair = world.question.pair.clone();
+    let pair = world.case.pair.clone();
     let (from, to) = (pair.endpoint(flow.source()), pair.endpoint(flow.destination()));
-    let model = world.question.probes.iter().find(|round| round.target == to.address).unwrap().clone();
+    let model = world.case.probes.iter().find(|round| round.target == to.address).unwrap().clone();
     for (n, size) in (0u64..).zip([84, 1_300, path.passes.min(1_500), (path.passes + 1).min(1_500), 1_500]) {
         let sent = SequenceSet::first(6);
         let passed = if size <= path.passes { sent.clone() } else { SequenceSet::new() };
         let told = path.told_by.filter(|_| size > path.passes);
         let key = RoundKey { round: 1_000 + n, ..model.key.clone() };
-        world.question.probes.push(ProbeRound {
+        world.case.probes.push(ProbeRound {
             key: key.clone(),
             payload_bytes: size - 28,
             dont_fragment: true,
@@ -45,7 +45,7 @@ fn search(world: &mut World, flow: Direction, path: Path, observed: bool) {
             ..model.clone()
         });
         if observed && !passed.is_empty() {
-            world.question.arrivals.push(ArrivalRound {
+            world.case.arrivals.push(ArrivalRound {
                 observer: to.agent.clone().unwrap(),
                 port: None,
                 key,
@@ -125,7 +125,7 @@ fn fragmentation_needed_makes_it_no_fault_whoever_sends_it() {
 #[test]
 fn what_the_own_kernel_refuses_for_its_size_is_no_loss() {
     let mut world = sized(narrow(1_400), WHOLE);
-    for round in world.question.probes.iter_mut().filter(|r| r.dont_fragment && r.payload_bytes > 1_372) {
+    for round in world.case.probes.iter_mut().filter(|r| r.dont_fragment && r.payload_bytes > 1_372) {
         let probes = std::mem::take(&mut round.sent);
         round.send_errors = vec![SendErrors { errno: 90, probes }];
     }
@@ -136,15 +136,10 @@ fn what_the_own_kernel_refuses_for_its_size_is_no_loss() {
 #[test]
 fn a_few_lost_packets_and_a_very_lossy_path_are_no_black_hole() {
     let mut few = sized(narrow(1_400), WHOLE);
-    let dead: Vec<u64> = few
-        .question
-        .probes
-        .iter()
-        .filter(|r| r.dont_fragment && r.payload_bytes > 1_372)
-        .map(|r| r.key.round)
-        .collect();
-    few.question.probes.retain(|r| !dead.contains(&r.key.round) || r.key.round == dead[0]);
-    for round in few.question.probes.iter_mut().filter(|r| r.key.round == dead[0] && r.dont_fragment) {
+    let dead: Vec<u64> =
+        few.case.probes.iter().filter(|r| r.dont_fragment && r.payload_bytes > 1_372).map(|r| r.key.round).collect();
+    few.case.probes.retain(|r| !dead.contains(&r.key.round) || r.key.round == dead[0]);
+    for round in few.case.probes.iter_mut().filter(|r| r.key.round == dead[0] && r.dont_fragment) {
         round.sent = SequenceSet::first(5);
     }
     let lone = few.verdict();
@@ -184,15 +179,15 @@ pub(super) fn times(low: u64, middle: u64, high: u64, jitter: u64) -> RttSummary
 
 /// Sets the times of every judged round to `now` and adds `rounds` earlier rounds of each flow with the times `usual`.
 pub(super) fn timed(world: &mut World, now: RttSummary, usual: RttSummary, rounds: u64) {
-    for round in world.question.probes.iter_mut().filter(|round| !round.dont_fragment) {
+    for round in world.case.probes.iter_mut().filter(|round| !round.dont_fragment) {
         round.rtt = Some(now);
     }
-    for round in world.question.probes.clone() {
+    for round in world.case.probes.clone() {
         for n in 0..rounds {
             let key = RoundKey { round: n, ..round.key.clone() };
             let before = i64::try_from((rounds - n) * 1_000).unwrap();
             let (started_at, ended_at) = (at(-before), at(900 - before));
-            world.question.earlier.push(ProbeRound { key, started_at, ended_at, rtt: Some(usual), ..round.clone() });
+            world.case.earlier.push(ProbeRound { key, started_at, ended_at, rtt: Some(usual), ..round.clone() });
         }
     }
 }
@@ -335,17 +330,17 @@ fn what_is_usual_is_not_moved_by_a_slow_round_nor_by_most_being_slow_by_now() {
     let (usual, slow) = (times(300, 302, 305, 1), times(600, 603, 640, 2));
     let mut one_slow = World::healthy();
     timed(&mut one_slow, usual, usual, 7);
-    one_slow.question.earlier[3].rtt = Some(slow);
+    one_slow.case.earlier[3].rtt = Some(slow);
     assert_eq!(one_slow.verdict().state, State::Healthy);
     let mut late = World::healthy();
     timed(&mut late, slow, usual, 8);
-    for round in late.question.earlier.iter_mut().filter(|round| round.key.round >= 3) {
+    for round in late.case.earlier.iter_mut().filter(|round| round.key.round >= 3) {
         round.rtt = Some(slow);
     }
     assert_eq!(causes(&late.verdict()).len(), 1, "five of eight earlier rounds are slow already");
     let mut one_way = World::healthy();
     timed(&mut one_way, slow, usual, 5);
-    for round in one_way.question.probes.iter_mut().filter(|r| r.key.agent == id("agent-b")) {
+    for round in one_way.case.probes.iter_mut().filter(|r| r.key.agent == id("agent-b")) {
         round.rtt = Some(usual);
     }
     assert_eq!(one_way.verdict().state, State::Healthy, "both flows travel both ways");
@@ -356,7 +351,7 @@ fn what_is_usual_is_not_moved_by_a_slow_round_nor_by_most_being_slow_by_now() {
 pub(super) fn with_pair(world: &mut World, name: &str, other: Side, forward: Wire, back: Wire) {
     let mut second = World::healthy();
     second.wire(forward, back);
-    let mut pair = world.question.pair.clone();
+    let mut pair = world.case.pair.clone();
     pair.id = id(name);
     let endpoint = match other {
         Side::Initiator => &mut pair.initiator,
@@ -368,21 +363,21 @@ pub(super) fn with_pair(world: &mut World, name: &str, other: Side, forward: Wir
     endpoint.agent = Some(id(&format!("agent-{name}")));
     let (now, renamed) = (endpoint.address, endpoint.agent.clone());
     let moved = |address: IpAddr| if address == had { now } else { address };
-    let number = 100 + world.question.peers.len() as u64;
+    let number = 100 + world.case.peers.len() as u64;
     let named = |who: &AgentId| if Some(who) == agent.as_ref() { renamed.clone().unwrap() } else { who.clone() };
-    for mut round in second.question.probes {
+    for mut round in second.case.probes {
         round.pair = id(name);
         round.target = moved(round.target);
         round.key = RoundKey { agent: named(&round.key.agent), round: number };
-        world.question.probes.push(round);
+        world.case.probes.push(round);
     }
-    for mut part in second.question.arrivals {
+    for mut part in second.case.arrivals {
         part.observer = named(&part.observer);
         part.key = RoundKey { agent: named(&part.key.agent), round: number };
         (part.from, part.to) = (moved(part.from), moved(part.to));
-        world.question.arrivals.push(part);
+        world.case.arrivals.push(part);
     }
-    world.question.peers.push(pair);
+    world.case.peers.push(pair);
 }
 
 pub(super) fn strain(world: &mut World, side: Side, load: LoadFact) {
@@ -435,11 +430,11 @@ fn packets_that_die_inside_a_host_are_its_own_when_its_figures_agree() {
     ] {
         let mut world = World::healthy();
         let kept: SequenceSet = (0..SENT).filter(|n| n % 10 != 0).collect();
-        for part in world.question.arrivals.iter_mut().filter(|part| part.observer == id("agent-b")) {
+        for part in world.case.arrivals.iter_mut().filter(|part| part.observer == id("agent-b")) {
             part.accepted = Known::Known(kept.clone());
             part.replied = Known::Known(kept.clone());
         }
-        for round in world.question.probes.iter_mut().filter(|round| round.key.agent == id("agent-a")) {
+        for round in world.case.probes.iter_mut().filter(|round| round.key.agent == id("agent-a")) {
             round.replied = kept.clone();
         }
         strain(&mut world, Side::Acceptor, load);
@@ -465,7 +460,7 @@ fn a_shift_towards_one_host_alone_is_not_the_segments() {
     with_pair(&mut world, "x", Side::Acceptor, Wire::Through, Wire::Through);
     with_pair(&mut world, "y", Side::Initiator, Wire::Through, Wire::Through);
     timed(&mut world, slow, usual, 5);
-    for round in world.question.probes.iter_mut().filter(|round| round.pair == id("y")) {
+    for round in world.case.probes.iter_mut().filter(|round| round.pair == id("y")) {
         round.rtt = Some(usual);
     }
     let verdict = world.verdict();
@@ -479,16 +474,16 @@ fn a_shift_towards_one_host_alone_is_not_the_segments() {
 /// requests.
 fn flows(world: &mut World, dead: u64, at_once: bool) {
     let from_a = |agent: &AgentId| *agent == id("agent-a");
-    let probe = world.question.probes.iter().find(|round| from_a(&round.key.agent)).unwrap().clone();
-    let part = world.question.arrivals.iter().find(|part| from_a(&part.key.agent)).unwrap().clone();
-    world.question.probes.retain(|round| !from_a(&round.key.agent));
-    world.question.arrivals.retain(|part| !from_a(&part.key.agent));
+    let probe = world.case.probes.iter().find(|round| from_a(&round.key.agent)).unwrap().clone();
+    let part = world.case.arrivals.iter().find(|part| from_a(&part.key.agent)).unwrap().clone();
+    world.case.probes.retain(|round| !from_a(&round.key.agent));
+    world.case.arrivals.retain(|part| !from_a(&part.key.agent));
     for n in 0..4u64 {
         let key = RoundKey { round: 50 + n, ..probe.key.clone() };
         let later = if at_once { 0 } else { i64::try_from(n).unwrap() * 5_000 };
         let all = SequenceSet::first(100);
         let passed = if n < dead { SequenceSet::new() } else { all.clone() };
-        world.question.probes.push(ProbeRound {
+        world.case.probes.push(ProbeRound {
             key: key.clone(),
             started_at: at(1_000 + later),
             ended_at: at(3_600 + later),
@@ -498,7 +493,7 @@ fn flows(world: &mut World, dead: u64, at_once: bool) {
             ..probe.clone()
         });
         if !passed.is_empty() {
-            world.question.arrivals.push(ArrivalRound {
+            world.case.arrivals.push(ArrivalRound {
                 key,
                 first_at: at(1_000 + later),
                 last_at: at(2_600 + later),

@@ -93,13 +93,13 @@ fn keyed(key: u64, input: &[u8]) -> [u8; 32] {
 /// The same question with redacted snapshots. The pair is built from the redacted values that replace its own in an
 /// unbroken world.
 fn redacted(world: &World, key: u64) -> World {
-    let mut all = world.question.snapshots.clone();
-    all.extend(World::healthy().question.snapshots);
+    let mut all = world.case.snapshots.clone();
+    all.extend(World::healthy().case.snapshots);
     let mut all = redact(&all, &|input| keyed(key, input));
-    let mut plain = all.split_off(world.question.snapshots.len());
+    let mut plain = all.split_off(world.case.snapshots.len());
     let mut other = World::healthy();
     for (side, snapshot) in Side::BOTH.into_iter().zip(&mut plain) {
-        let pair = &mut other.question.pair;
+        let pair = &mut other.case.pair;
         let (link, end) = match side {
             Side::Initiator => (&mut pair.link.initiator, &mut pair.initiator),
             Side::Acceptor => (&mut pair.link.acceptor, &mut pair.acceptor),
@@ -109,16 +109,16 @@ fn redacted(world: &World, key: u64) -> World {
         link.vpc = instance.vpc.clone().unwrap();
         (end.instance, end.address) = (Some(instance.id.clone()), instance.addresses[0]);
     }
-    other.question.snapshots = all;
+    other.case.snapshots = all;
     other
 }
 
 /// Sets the observations of both directions; `None` if there are no probes.
 fn observe(world: &mut World, wires: Option<(Wire, Wire)>) {
     // Host facts contain addresses too, and are not shared.
-    world.question.hosts.clear();
-    world.question.probes.clear();
-    world.question.arrivals.clear();
+    world.case.hosts.clear();
+    world.case.probes.clear();
+    world.case.arrivals.clear();
     if let Some((forward, back)) = wires {
         world.wire(forward, back);
     }
@@ -133,7 +133,7 @@ fn check(faults: &[(usize, Side)], wires: Option<(Wire, Wire)>, key: u64) {
     let mut other = redacted(&world, key);
     observe(&mut world, wires);
     observe(&mut other, wires);
-    assert_ne!(world.question.snapshots, other.question.snapshots);
+    assert_ne!(world.case.snapshots, other.case.snapshots);
     assert_eq!(structure(&world.verdict()), structure(&other.verdict()), "faults {faults:?}");
 }
 

@@ -64,7 +64,7 @@ fn what_configuration_and_guest_both_tell_is_one_cause_and_other_facts_stand_bes
     let beside = blamed(Wire::S1, Wire::S1, |world| {
         stop(world, C);
         world.facts(C).sysctls.echo_ignore_all = Known::Known(true);
-        world.question.probes.retain(|round| round.key.agent.as_str() == "agent-a");
+        world.case.probes.retain(|round| round.key.agent.as_str() == "agent-a");
     });
     assert_eq!(beside, ["instance-stopped acceptor i-b", "guest-echo-ignored acceptor i-b"]);
 }
@@ -77,15 +77,15 @@ fn two_legs(change: impl FnOnce(&mut World)) -> Vec<String> {
     known(&mut world.snapshot(I).router_interfaces).push(leg);
     let hop = NextHop { kind: NextHopKind::RouterInterface, id: "ri-leg".into(), enabled: None, weight: None };
     world.entries(I)[1].next_hops.push(hop);
-    let (probes, arrivals) = (world.question.probes.clone(), world.question.arrivals.clone());
+    let (probes, arrivals) = (world.case.probes.clone(), world.case.arrivals.clone());
     for number in 20..27 {
         for mut round in probes.clone() {
             round.key.round = number;
-            world.question.probes.push(round);
+            world.case.probes.push(round);
         }
         for mut part in arrivals.clone() {
             part.key.round = number;
-            world.question.arrivals.push(part);
+            world.case.arrivals.push(part);
         }
     }
     change(&mut world);
@@ -100,14 +100,14 @@ fn flows_refute_a_dead_leg_only_if_they_are_enough_and_whole() {
     assert_eq!(two_legs(|_| {}), REFUTED);
     assert_eq!(two_legs(|world| world.silence(C)), REFUTED, "eight of one direction, none of the other");
     let some_lost = two_legs(|world| {
-        for round in &mut world.question.probes {
+        for round in &mut world.case.probes {
             round.replied = SequenceSet::first(SENT - 1);
         }
     });
     assert_eq!(some_lost, DEAD_LEG);
     let few = two_legs(|world| {
         world.silence(C);
-        world.question.probes.retain(|round| round.key.round != 20);
+        world.case.probes.retain(|round| round.key.round != 20);
     });
     assert_eq!(few, DEAD_LEG, "seven flows may all have taken the other leg");
 }
@@ -124,12 +124,12 @@ fn a_pair_that_is_whole_refutes_no_leg_while_another_pair_is_dead() {
     ];
     for (what, make, dead) in makes {
         let found = two_legs(|world| {
-            let mut other = world.question.probes[0].clone();
+            let mut other = world.case.probes[0].clone();
             (other.pair, other.key, other.target) =
                 (id("pair2"), RoundKey { round: 90, ..other.key }, ip("172.16.1.20"));
             other.replied = SequenceSet::new();
             make(&mut other);
-            world.question.probes.push(other);
+            world.case.probes.push(other);
         });
         assert_eq!(found, if dead { DEAD_LEG } else { REFUTED }, "another pair is {what}");
     }
@@ -147,8 +147,8 @@ fn a_cause_that_no_packet_speaks_of_is_supported_and_no_more() {
     };
     assert_eq!(certainty(|_| {}), [(CauseCode::RouteMissing, Certainty::Proven)]);
     let unprobed = certainty(|world| {
-        world.question.probes.clear();
-        world.question.arrivals.clear();
+        world.case.probes.clear();
+        world.case.arrivals.clear();
     });
     assert_eq!(unprobed, [(CauseCode::RouteMissing, Certainty::Supported)]);
 }
@@ -180,7 +180,7 @@ fn replies_that_never_came_to_the_interface_were_not_refused_there() {
     let found = blamed(Wire::S5, Wire::Through, |world| {
         world.refuse(I, FirewallHook::Input, Some(1), Some(4));
         known(&mut world.facts(I).firewall).refusing[0].text = "icmp type echo-reply".into();
-        for round in world.question.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
+        for round in world.case.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
             round.replied_on_wire = Known::Known(SequenceSet::new());
         }
     });
@@ -192,7 +192,7 @@ fn a_rule_bound_to_a_rate_does_not_explain_that_nothing_is_answered() {
     let world = world(Wire::S3, Wire::Through, |world| {
         world.refuse(C, FirewallHook::Input, Some(1), Some(4));
         known(&mut world.facts(C).firewall).refusing[0].limited = true;
-        let part = world.question.arrivals.iter_mut().find(|part| part.observer.as_str() == "agent-b").unwrap();
+        let part = world.case.arrivals.iter_mut().find(|part| part.observer.as_str() == "agent-b").unwrap();
         part.accepted = Known::Known(SequenceSet::first(300));
     });
     let verdict = world.verdict();

@@ -113,7 +113,7 @@ fn no_subset_of_the_candidates_is_smaller() {
         }
         world.wire(Wire::S1, Wire::S1);
         let repairs = world.verdict().repairs;
-        if let Some(smallest) = smallest_repair_set(&world.question, MOST) {
+        if let Some(smallest) = smallest_repair_set(&world.case.question(), MOST) {
             compared += 1;
             let commands = repairs.set.iter().filter(|repair| !repair.cli.is_empty()).count();
             assert_eq!(commands, smallest, "seed {seed}: {:#?}", cli(&repairs));

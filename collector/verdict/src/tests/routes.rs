@@ -1,7 +1,7 @@
 //! Which route decides, which of several wrong routes is named, and the narrowest entry that repairs it.
 
 use super::{told, world::*};
-use crate::{Verdict, model::Model, walk};
+use crate::{Verdict, walk};
 use pingtong_evidence::*;
 
 const I: Side = Side::Initiator;
@@ -122,15 +122,15 @@ fn an_entry_for_another_block_of_the_peers_is_right_and_one_for_none_is_not() {
 #[test]
 fn addresses_of_the_sixth_version_are_as_near_as_their_bits() {
     let mut world = World::healthy();
-    world.question.pair.acceptor.address = ip("2408:4005:300::10");
+    world.case.pair.acceptor.address = ip("2408:4005:300::10");
     let to_link = |name: &str, block: &str| entry(name, block, NextHopKind::RouterInterface, "ri-a");
     world.entries(I).truncate(1);
     world.entries(I).push(to_link("rte-near", "2408:4005:301::/64"));
     world.entries(I).push(to_link("rte-four", "172.16.0.0/16"));
     world.entries(I).push(to_link("rte-far", "fd00:1::/64"));
     world.entries(I).push(to_link("rte-low", "100:1::/64"));
-    let model = Model::new(&world.question.pair.link, &world.question.snapshots);
-    let found = walk::walk(&model, &world.question.pair, &[]).findings;
+    let model = world.case.question().model();
+    let found = walk::walk(&model, &world.case.pair, &[]).findings;
     let wrong: Vec<_> = found
         .iter()
         .filter(|finding| finding.side == I && finding.code.as_str().starts_with("route-"))

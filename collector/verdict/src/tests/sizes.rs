@@ -4,7 +4,6 @@
 use super::world::*;
 use crate::{
     Lang,
-    model::Model,
     observe::{Observed, SizeSeen},
     quality::{means::Means, path_size},
 };
@@ -29,10 +28,10 @@ fn observed(sizes: &[Sized]) -> Observed {
 }
 
 fn judged(world: &mut World, seen: &[(Direction, &[Sized])]) -> Vec<(Option<Direction>, Vec<String>)> {
-    let question = &world.question;
-    let model = Model::new(&question.pair.link, &question.snapshots);
+    let question = &world.case.question();
+    let model = question.model();
     let facts: BTreeMap<AgentId, HostFacts> =
-        question.hosts.iter().map(|facts| (facts.agent.clone(), facts.clone())).collect();
+        question.hosts.iter().map(|facts| (facts.agent.clone(), (*facts).clone())).collect();
     let seen = seen.iter().map(|(flow, sizes)| (*flow, observed(sizes))).collect();
     let (changes, excesses) = (BTreeMap::new(), BTreeMap::new());
     let means = Means { model: &model, question, facts: &facts, seen: &seen, changes: &changes, excesses: &excesses };
@@ -166,27 +165,27 @@ fn the_largest_whole_packet_that_was_answered_is_told_with_who_says_more_must_be
 
 /// Adds a size search on another pair of the link: sizes, and how many of six packets arrived and were answered.
 fn searched_beside(world: &mut World, name: &str, sizes: &[(u32, u32)]) {
-    let mut peer = world.question.pair.clone();
+    let mut peer = world.case.pair.clone();
     peer.id = id(name);
-    let small: Vec<ProbeRound> = world.question.probes.clone();
+    let small: Vec<ProbeRound> = world.case.probes.clone();
     for (n, (size, passed)) in (0_u64..).zip(sizes) {
         let key = RoundKey { agent: id("agent-a"), round: 5_000 + n };
         let arrived = Known::Known(SequenceSet::first(*passed));
-        let part = world.question.arrivals.iter().find(|part| part.key.agent.as_str() == "agent-a").unwrap().clone();
-        world.question.probes.push(ProbeRound {
+        let part = world.case.arrivals.iter().find(|part| part.key.agent.as_str() == "agent-a").unwrap().clone();
+        world.case.probes.push(ProbeRound {
             payload_bytes: size - 28,
             dont_fragment: true,
             replied: SequenceSet::first(*passed),
             ..ProbeRound::unanswered(key.clone(), peer.id.clone(), peer.acceptor.address, 6)
         });
         let (on_wire, accepted) = (arrived.clone(), arrived.clone());
-        world.question.arrivals.push(ArrivalRound { key, on_wire, accepted, replied: arrived, ..part });
+        world.case.arrivals.push(ArrivalRound { key, on_wire, accepted, replied: arrived, ..part });
     }
     for (n, round) in (0_u64..).zip(small) {
         let key = RoundKey { round: 6_000 + n, ..round.key.clone() };
-        world.question.probes.push(ProbeRound { key, pair: peer.id.clone(), ..round });
+        world.case.probes.push(ProbeRound { key, pair: peer.id.clone(), ..round });
     }
-    world.question.peers.push(peer);
+    world.case.peers.push(peer);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Single stages of the walk on which a verdict is based: entries by number, texts of gaps, third VPCs, overlaps.
 
 use super::{links::peered, world::*};
-use crate::{Lang, model::Model, walk::walk};
+use crate::{Lang, walk::walk};
 use pingtong_evidence::*;
 
 const I: Side = Side::Initiator;
@@ -9,8 +9,8 @@ const C: Side = Side::Acceptor;
 
 /// The stages that the walk found to pass, in English.
 fn passes(world: &World) -> Vec<String> {
-    let model = Model::new(&world.question.pair.link, &world.question.snapshots);
-    walk(&model, &world.question.pair, &[]).passes.iter().map(|pass| pass.note.text.get(Lang::En)).collect()
+    let model = world.case.question().model();
+    walk(&model, &world.case.pair, &[]).passes.iter().map(|pass| pass.note.text.get(Lang::En)).collect()
 }
 
 fn said(world: &World, text: &str) -> bool {
@@ -39,12 +39,12 @@ fn acl_entries_are_told_by_their_number_from_one() {
 fn an_acl_lets_a_port_in_and_answers_at_any_port_back() {
     let fix = |side: Side| {
         let mut world = World::healthy();
-        (world.question.pair.protocol, world.question.pair.port) = (Protocol::Tcp, Some(443));
+        (world.case.pair.protocol, world.case.pair.port) = (Protocol::Tcp, Some(443));
         let web = rule("sgr-web", Policy::Accept, 1, RuleProtocol::Tcp, RulePeer::Any);
         world.rules(C).push(SecurityRule { ports: PortRange::new(443, 443).unwrap(), ..web });
         world.acl(side, true, vec![acl_entry("nae-no", Policy::Drop, RuleProtocol::Tcp, "0.0.0.0/0")]);
-        world.question.probes.clear();
-        world.question.arrivals.clear();
+        world.case.probes.clear();
+        world.case.arrivals.clear();
         world.verdict().repairs.set[0].cli.join(" ")
     };
     let [request, reply] = [fix(C), fix(I)];

@@ -7,7 +7,6 @@ use crate::{
     fix::Fix,
     guest::firewall::{Applies, Asked, applies},
     lang::Both,
-    model::Model,
     stage::Stage,
     wilson::LossRate,
 };
@@ -53,7 +52,7 @@ fn a_cause_stops_requests_replies_or_both_of_a_flow() {
 #[test]
 fn a_cause_that_is_found_twice_is_one_with_all_its_evidence() {
     let world = World::healthy();
-    let model = Model::new(&world.question.pair.link, &world.question.snapshots);
+    let model = world.case.question().model();
     let found = |text: &str| Finding {
         code: CauseCode::RouteMissing,
         side: I,
@@ -126,17 +125,17 @@ fn a_block_is_meant_for_others_when_another_link_or_another_block_of_the_peers_n
     let meant = |block: &str, change: &dyn Fn(&mut World)| {
         let mut world = World::healthy();
         change(&mut world);
-        let mut model = Model::new(&world.question.pair.link, &world.question.snapshots);
-        model.elsewhere.clone_from(&world.question.elsewhere);
+        let mut model = world.case.question().model();
+        model.elsewhere.clone_from(&world.case.elsewhere);
         model.meant_elsewhere(C, &cidr(block), ip("192.168.1.10"))
     };
     let with_link = |vpc: &str| {
         let vpc = vpc.to_owned();
         move |world: &mut World| {
-            let mut pair = world.question.pair.clone();
+            let mut pair = world.case.pair.clone();
             (pair.id, pair.link.initiator.vpc, pair.initiator.address) = (id("other"), id("vpc-x"), ip("10.9.0.1"));
             pair.link.acceptor.vpc = id(&vpc);
-            world.question.elsewhere.push(pair);
+            world.case.elsewhere.push(pair);
         }
     };
     assert!(!meant("10.9.0.0/16", &|_| {}));

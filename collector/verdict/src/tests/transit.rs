@@ -68,7 +68,7 @@ pub(super) fn refused() -> WhyUnknown {
 
 pub(crate) fn healthy() -> World {
     let mut world = World::healthy();
-    world.question.pair.link.kind = LinkKind::TransitRouter;
+    world.case.pair.link.kind = LinkKind::TransitRouter;
     for side in Side::BOTH {
         world.snapshot(side).transit_attachments = Known::Known(vec![attachment(side)]);
         let hop = &mut world.entries(side)[1].next_hops[0];

@@ -93,7 +93,7 @@ fn evidence_names_the_call_that_read_a_table_and_none_where_another_reading_show
             third.vpcs = Known::Known(vec![]);
             third.transit_route_tables = std::mem::take(&mut own.transit_route_tables);
             third.transit_peerings = std::mem::take(&mut own.transit_peerings);
-            world.question.snapshots.push(third);
+            world.case.snapshots.push(third);
         }
         let mut verdict = world.verdict();
         assert_eq!(blamed(&verdict), ["route-missing vtb-tr-a cn-qingdao"]);

@@ -37,6 +37,6 @@ fn what_a_third_account_shows_of_a_transit_router_counts() {
     std::mem::swap(&mut third.transit_route_tables, &mut owner.transit_route_tables);
     std::mem::swap(&mut third.transit_peerings, &mut owner.transit_peerings);
     assert_eq!(way(&world, ACROSS, Lang::En).state, PathState::Unknown);
-    world.question.snapshots.push(third);
+    world.case.snapshots.push(third);
     assert_eq!(way(&world, ACROSS, Lang::En).state, PathState::Passes);
 }

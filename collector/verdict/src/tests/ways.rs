@@ -8,7 +8,7 @@ const I: Side = Side::Initiator;
 const C: Side = Side::Acceptor;
 
 pub(super) fn estate(world: &World) -> Estate {
-    Estate::new(world.question.snapshots.clone(), std::slice::from_ref(&world.question.pair.link))
+    Estate::new(world.case.snapshots.clone(), std::slice::from_ref(&world.case.pair.link))
 }
 
 pub(super) fn host(estate: &Estate, address: &str) -> HostRef {
@@ -222,7 +222,7 @@ fn what_was_not_read_is_told_at_its_own_stage() {
         for what in ["groups", "acls", "tables", "interfaces"] {
             let from = why(what, side);
             let snapshot = world.snapshot(side);
-            let read = from.question.snapshots.into_iter().find(|s| s.account == snapshot.account).unwrap();
+            let read = from.case.snapshots.into_iter().find(|s| s.account == snapshot.account).unwrap();
             match what {
                 "groups" => snapshot.security_groups = read.security_groups,
                 "acls" => (snapshot.network_acls, snapshot.vswitches) = (read.network_acls, read.vswitches),

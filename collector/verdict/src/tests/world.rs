@@ -1,6 +1,6 @@
 //! The healthy tutorial as evidence, and the functions that break it.
 
-use crate::{HealthReport, Question, Verdict, diagnose};
+use crate::{Case, HealthReport, Verdict, diagnose};
 use pingtong_evidence::*;
 use std::net::IpAddr;
 
@@ -37,7 +37,7 @@ pub(crate) enum Wire {
 
 #[derive(Clone)]
 pub(crate) struct World {
-    pub(crate) question: Question,
+    pub(crate) case: Case,
 }
 
 impl World {
@@ -76,7 +76,7 @@ impl World {
             port: None,
             opened_by: Side::Initiator,
         };
-        let question = Question {
+        let case = Case {
             probing: None,
             pair,
             elsewhere: vec![],
@@ -91,30 +91,30 @@ impl World {
             asked_at: at(5_000),
             settle_ms: 0,
         };
-        let mut world = Self { question };
+        let mut world = Self { case };
         world.wire(Wire::Through, Wire::Through);
         world
     }
 
     /// Replaces the observations on the wire.
     pub(crate) fn wire(&mut self, forward: Wire, back: Wire) {
-        self.question.probes.clear();
-        self.question.arrivals.clear();
+        self.case.probes.clear();
+        self.case.arrivals.clear();
         for (direction, wire) in [(Direction::Forward, forward), (Direction::Return, back)] {
-            let (probe, arrival) = round(&self.question.pair, direction, wire);
-            self.question.probes.push(probe);
-            self.question.arrivals.extend(arrival);
+            let (probe, arrival) = round(&self.case.pair, direction, wire);
+            self.case.probes.push(probe);
+            self.case.arrivals.extend(arrival);
         }
     }
 
     pub(crate) fn snapshot(&mut self, side: Side) -> &mut Snapshot {
         let account = Self::side(side).1;
-        self.question.snapshots.iter_mut().find(|s| s.account.as_str() == account).unwrap()
+        self.case.snapshots.iter_mut().find(|s| s.account.as_str() == account).unwrap()
     }
 
     pub(crate) fn facts(&mut self, side: Side) -> &mut HostFacts {
         let agent = format!("agent-{}", Self::side(side).0);
-        self.question.hosts.iter_mut().find(|h| h.agent.as_str() == agent).unwrap()
+        self.case.hosts.iter_mut().find(|h| h.agent.as_str() == agent).unwrap()
     }
 
     pub(crate) fn interface(&mut self, side: Side) -> &mut RouterInterface {
@@ -173,16 +173,16 @@ impl World {
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
-        diagnose(&self.question)
+        diagnose(&self.case.question())
     }
 
     pub(crate) fn silence(&mut self, side: Side) {
         let agent: AgentId = id(&format!("agent-{}", Self::side(side).0));
-        self.question.silent.push(agent.clone());
-        self.question.hosts.retain(|h| h.agent != agent);
-        self.question.probes.retain(|p| p.key.agent != agent);
-        self.question.arrivals.retain(|a| a.observer != agent);
-        self.question.healths.retain(|h: &HealthReport| h.agent != agent);
+        self.case.silent.push(agent.clone());
+        self.case.hosts.retain(|h| h.agent != agent);
+        self.case.probes.retain(|p| p.key.agent != agent);
+        self.case.arrivals.retain(|a| a.observer != agent);
+        self.case.healths.retain(|h: &HealthReport| h.agent != agent);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Accuracy on single faults, pairs and triples of faults: does the verdict blame exactly the faults that are present?
 
 use super::{
-    matching::{Miss, miss, question},
+    matching::{Miss, case_of, miss},
     workers::on_all_cores,
 };
 use pingtong_verdict::{catalogue, diagnose};
@@ -83,7 +83,7 @@ pub(super) fn case(seed: u64, faults: &[&Fault]) -> Option<(u64, World, Vec<Expe
 fn judge(seed: u64, faults: &[&Fault]) -> Outcome {
     let Some((seed, world, expected)) = case(seed, faults) else { return Outcome::Impossible };
     let names = faults.iter().map(|fault| fault.name.clone()).collect();
-    miss(seed, names, &expected, &diagnose(&question(&world))).map_or(Outcome::Exact, Outcome::Missed)
+    miss(seed, names, &expected, &diagnose(&case_of(&world).question())).map_or(Outcome::Exact, Outcome::Missed)
 }
 
 /// Judges every fault alone, in several worlds.

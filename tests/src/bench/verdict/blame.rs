@@ -1,7 +1,7 @@
 //! False blame: causes that are reported for networks without a fault.
 
 use super::{
-    matching::{Miss, asked, blamed, question},
+    matching::{Miss, blamed, case_of, case_with},
     workers::on_all_cores,
 };
 use pingtong_verdict::{CauseKind, State, catalogue, diagnose};
@@ -33,7 +33,7 @@ pub struct Blame {
 pub(super) fn healthy(seed: u64, sets: usize) -> Blame {
     let seeds: Vec<u64> = (seed..).take(sets).collect();
     let results = on_all_cores(&seeds, |seed| {
-        let verdict = diagnose(&question(&draw(*seed, Wish::default())));
+        let verdict = diagnose(&case_of(&draw(*seed, Wish::default())).question());
         let sound = verdict.state == State::Healthy;
         let blamed = blamed(&verdict);
         let miss = Miss {
@@ -82,7 +82,7 @@ pub(super) fn lies(seed: u64, sets: usize) -> Lying {
     let results = on_all_cores(&seeds, |seed| {
         let world = draw(*seed, Wish::default());
         let (evidence, lies) = lying(&mut Random::new(*seed), &world, &faults);
-        let verdict = diagnose(&asked(&world, evidence));
+        let verdict = diagnose(&case_with(&world, evidence).question());
         let causes = verdict.causes.iter().filter(|cause| blames(cause.code.as_str())).count();
         let told = !verdict.gaps.is_empty() || verdict.causes.len() > causes;
         let miss = Miss {

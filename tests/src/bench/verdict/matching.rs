@@ -1,7 +1,7 @@
 //! Compares a verdict with the truth that a world declares: does it blame exactly what it must?
 
 use pingtong_evidence::{Direction, Side};
-use pingtong_verdict::{Cause, HealthReport, Question, Verdict};
+use pingtong_verdict::{Case, Cause, HealthReport, Verdict};
 use pingtong_worlds::{
     evidence::{Evidence, evidence},
     fault::Expected,
@@ -9,15 +9,15 @@ use pingtong_worlds::{
 };
 use serde::Serialize;
 
-/// Builds the question from all evidence of a world.
-pub(super) fn question(world: &World) -> Question {
-    asked(world, evidence(world))
+/// The case with all evidence of a world.
+pub(super) fn case_of(world: &World) -> Case {
+    case_with(world, evidence(world))
 }
 
-/// Builds the question from the given evidence of a world.
-pub(super) fn asked(world: &World, evidence: Evidence) -> Question {
+/// The case with the given evidence of a world.
+pub(super) fn case_with(world: &World, evidence: Evidence) -> Case {
     let healths = evidence.healths.into_iter();
-    Question {
+    Case {
         probing: None,
         pair: world.pair.clone(),
         peers: vec![],

@@ -3,7 +3,7 @@
 use super::timed;
 use super::{
     accuracy::{case, triple},
-    matching::question,
+    matching::case_of,
     speed::Latency,
     workers::on_all_cores,
 };
@@ -117,8 +117,8 @@ pub(super) fn repairs(seed: u64, count: usize) -> Repairs {
         if faults.iter().any(|fault| shown(fault.code) < wanted(fault.code)) {
             return None;
         }
-        let question = question(&world);
-        let (verdict, took) = timed(|| diagnose(&question));
+        let case = case_of(&world);
+        let (verdict, took) = timed(|| diagnose(&case.question()));
         let names: Vec<String> = faults.iter().map(|fault| fault.name.clone()).collect();
         Some((seed, names, took.as_secs_f64() * 1e3, judge(&world, verdict.repairs.proven, &verdict.repairs.set)))
     });

@@ -1,9 +1,9 @@
 //! Determinism and speed: the order of the evidence must not change a byte of the verdict, and a verdict must be fast.
 
 use super::timed;
-use super::{accuracy, matching::question, workers::on_all_cores};
+use super::{accuracy, matching::case_of, workers::on_all_cores};
 use pingtong_evidence::Side;
-use pingtong_verdict::{Question, diagnose};
+use pingtong_verdict::{Case, diagnose};
 use pingtong_worlds::{
     draw::{Wish, draw},
     fault::registry,
@@ -43,19 +43,19 @@ impl Latency {
     }
 }
 
-fn shuffled(question: &Question, random: &mut Random) -> Question {
-    let mut question = question.clone();
-    random.shuffle(&mut question.snapshots);
-    random.shuffle(&mut question.probes);
-    random.shuffle(&mut question.arrivals);
-    random.shuffle(&mut question.hosts);
-    random.shuffle(&mut question.silent);
-    random.shuffle(&mut question.healths);
-    random.shuffle(&mut question.elsewhere);
+fn shuffled(case: &Case, random: &mut Random) -> Case {
+    let mut case = case.clone();
+    random.shuffle(&mut case.snapshots);
+    random.shuffle(&mut case.probes);
+    random.shuffle(&mut case.arrivals);
+    random.shuffle(&mut case.hosts);
+    random.shuffle(&mut case.silent);
+    random.shuffle(&mut case.healths);
+    random.shuffle(&mut case.elsewhere);
     // A report that is sent twice counts as one report.
-    question.arrivals.extend(question.arrivals.first().cloned());
-    question.probes.extend(question.probes.last().cloned());
-    question
+    case.arrivals.extend(case.arrivals.first().cloned());
+    case.probes.extend(case.probes.last().cloned());
+    case
 }
 
 /// Compares verdicts on the same evidence in another order and with repeated reports.
@@ -66,10 +66,10 @@ pub(super) fn determinism(seed: u64, sets: usize) -> Determinism {
         let mut random = Random::new(*seed);
         let three = std::iter::repeat_with(|| accuracy::triple(&mut random, &faults)).flatten().next();
         let broken = three.and_then(|three| accuracy::case(*seed, &three)).map(|(_, world, _)| world);
-        let question = question(&broken.unwrap_or_else(|| draw(*seed, Wish::default())));
-        let json = |question: &Question| serde_json::to_string(&diagnose(question)).ok();
-        let other = shuffled(&question, &mut random);
-        let once = json(&question);
+        let case = case_of(&broken.unwrap_or_else(|| draw(*seed, Wish::default())));
+        let json = |case: &Case| serde_json::to_string(&diagnose(&case.question())).ok();
+        let other = shuffled(&case, &mut random);
+        let once = json(&case);
         once.is_some() && once == json(&other)
     });
     Determinism { sets, identical: same.into_iter().filter(|same| *same).count() }
@@ -83,9 +83,9 @@ pub(super) fn diagnose_latency(samples: usize) -> Latency {
     let initiators = faults.iter().filter(|fault| fault.side == Side::Initiator);
     let broken =
         initiators.filter_map(|fault| pingtong_worlds::fault::broken(&world, &[fault]).map(|(world, _)| world));
-    let questions: Vec<Question> = std::iter::once(world.clone()).chain(broken).map(|world| question(&world)).collect();
-    let times = questions.iter().cycle().take(samples).map(|question| {
-        let (_, took) = timed(|| diagnose(question));
+    let cases: Vec<Case> = std::iter::once(world.clone()).chain(broken).map(|world| case_of(&world)).collect();
+    let times = cases.iter().cycle().take(samples).map(|case| {
+        let (_, took) = timed(|| diagnose(&case.question()));
         took.as_secs_f64() * 1e3
     });
     Latency::of(times.collect())

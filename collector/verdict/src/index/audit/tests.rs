@@ -31,13 +31,13 @@ fn estate() -> (World, Estate) {
     for (last, group) in [(11, "sg-b"), (12, "sg-closed"), (13, "sg-b"), (14, "sg-blind")] {
         host(&mut world, C, last, group);
     }
-    let estate = Estate::new(world.question.snapshots.clone(), std::slice::from_ref(&world.question.pair.link));
+    let estate = Estate::new(world.case.snapshots.clone(), std::slice::from_ref(&world.case.pair.link));
     (world, estate)
 }
 
 fn ask(world: &World, from: EndpointSet, to: EndpointSet, protocol: Protocol, ports: Option<(u16, u16)>) -> Ask {
     let ports = ports.and_then(|(first, last)| PortRange::new(first, last));
-    Ask { expectation: Expectation { from, to, protocol, ports }, link: Some(world.question.pair.link.clone()) }
+    Ask { expectation: Expectation { from, to, protocol, ports }, link: Some(world.case.pair.link.clone()) }
 }
 
 fn block(text: &str) -> EndpointSet {

@@ -10,7 +10,7 @@ const I: Side = Side::Initiator;
 const C: Side = Side::Acceptor;
 
 fn shown(world: &World) -> Vec<String> {
-    told(&Estate::new(world.question.snapshots.clone(), &[]))
+    told(&Estate::new(world.case.snapshots.clone(), &[]))
 }
 
 fn told(estate: &Estate) -> Vec<String> {
@@ -32,12 +32,12 @@ fn router_interfaces_that_name_each_other_are_one_link_from_the_initiating_end()
     let world = World::healthy();
     let link = "vpc-a~vpc-b RouterInterface: 1 cn-qingdao vpc-a > 2 cn-beijing vpc-b";
     assert_eq!(shown(&world), [link]);
-    assert!(passes(&Estate::new(world.question.snapshots.clone(), &[])));
+    assert!(passes(&Estate::new(world.case.snapshots.clone(), &[])));
     // From one side's snapshot alone: what it says about the other side.
     for side in Side::BOTH {
         let mut world = World::healthy();
         let own = world.snapshot(side).clone();
-        world.question.snapshots = vec![own];
+        world.case.snapshots = vec![own];
         assert_eq!(shown(&world), [link], "{side}");
     }
 }
@@ -75,18 +75,18 @@ fn a_peering_connection_is_a_link_under_its_own_name() {
     }
     let link = "pcc-1 VpcPeering: 1 cn-qingdao vpc-a > 2 cn-beijing vpc-b";
     assert_eq!(shown(&world), [link]);
-    assert!(passes(&Estate::new(world.question.snapshots.clone(), &[])));
+    assert!(passes(&Estate::new(world.case.snapshots.clone(), &[])));
     let own = world.snapshot(C).clone();
-    world.question.snapshots = vec![own];
+    world.case.snapshots = vec![own];
     assert_eq!(shown(&world), [link], "the accepting side alone tells of both");
 }
 
 #[test]
 fn a_given_link_is_not_found_again_and_another_kind_is_a_second_one() {
     let mut world = World::healthy();
-    let given = world.question.pair.link.clone();
+    let given = world.case.pair.link.clone();
     let made =
-        |world: &World, given: &Link| told(&Estate::new(world.question.snapshots.clone(), std::slice::from_ref(given)));
+        |world: &World, given: &Link| told(&Estate::new(world.case.snapshots.clone(), std::slice::from_ref(given)));
     let first = "peering1 RouterInterface: 1 cn-qingdao vpc-a > 2 cn-beijing vpc-b";
     assert_eq!(made(&world, &given), [first]);
     // Given from the other end, the link joins the same two VPCs.
@@ -104,7 +104,7 @@ fn vpcs_at_one_transit_router_or_at_joined_ones_are_linked() {
     }
     let link = "vpc-a~vpc-b TransitRouter: 1 cn-qingdao vpc-a > 2 cn-beijing vpc-b";
     assert_eq!(shown(&world), [link]);
-    assert!(passes(&Estate::new(world.question.snapshots.clone(), &[])));
+    assert!(passes(&Estate::new(world.case.snapshots.clone(), &[])));
     // Routers that are not connected: no link.
     world.snapshot(I).transit_peerings = Known::Known(vec![]);
     assert_eq!(shown(&world), Vec::<String>::new());
@@ -148,7 +148,7 @@ fn routers_are_joined_over_others_whatever_the_order_of_their_connections() {
 fn a_transit_router_stops_the_packets_of_one_direction_only() {
     let mut world = transit::healthy();
     transit::routes(&mut world, I).retain(|route| route.destination == cidr("192.168.1.0/24"));
-    let estate = Estate::new(world.question.snapshots.clone(), std::slice::from_ref(&world.question.pair.link));
+    let estate = Estate::new(world.case.snapshots.clone(), std::slice::from_ref(&world.case.pair.link));
     let hosts: Vec<HostRef> = estate.hosts().collect();
     let walk =
         |source, destination| estate.walk(&Flow { source, destination, protocol: Protocol::Icmp, port: None }).unwrap();

@@ -26,8 +26,8 @@ fn beside() -> (World, Estate) {
     known(&mut world.snapshot(I).security_groups).push(second);
     known(&mut world.snapshot(I).enis)[0].security_groups.push(id("sg-a3"));
     let other = elsewhere(world.snapshot(I));
-    world.question.snapshots.push(other);
-    let estate = Estate::new(world.question.snapshots.clone(), std::slice::from_ref(&world.question.pair.link));
+    world.case.snapshots.push(other);
+    let estate = Estate::new(world.case.snapshots.clone(), std::slice::from_ref(&world.case.pair.link));
     (world, estate)
 }
 
@@ -62,10 +62,10 @@ type Edit = fn(&mut Snapshot);
 
 /// Refreshes the estate with the edited snapshot of a place and checks the answers; returns what was recompiled.
 fn after(world: &World, mut estate: Estate, at: usize, edit: Edit) -> Vec<String> {
-    let mut snapshots = world.question.snapshots.clone();
+    let mut snapshots = world.case.snapshots.clone();
     edit(&mut snapshots[at]);
     estate.refresh(snapshots[at].clone());
-    let fresh = Estate::new(snapshots, std::slice::from_ref(&world.question.pair.link));
+    let fresh = Estate::new(snapshots, std::slice::from_ref(&world.case.pair.link));
     assert_eq!(paths(&estate), paths(&fresh));
     let links = |estate: &Estate| estate.links().cloned().collect::<Vec<_>>();
     assert_eq!(links(&estate), links(&fresh));
@@ -129,7 +129,7 @@ fn anything_else_makes_the_estate_anew_and_right() {
 fn a_near_block_that_goes_makes_the_estate_anew() {
     let (mut world, _) = beside();
     known(&mut world.group(I).rules)[0].own = Some(cidr("192.168.9.0/24"));
-    let estate = Estate::new(world.question.snapshots.clone(), std::slice::from_ref(&world.question.pair.link));
+    let estate = Estate::new(world.case.snapshots.clone(), std::slice::from_ref(&world.case.pair.link));
     assert_eq!(after(&world, estate, 0, |s| known(&mut groups(s)[0].rules)[0].own = None), ["all"]);
 }
 
@@ -153,7 +153,7 @@ fn acls_prefix_lists_and_transit_routers_make_the_estate_anew() {
         world.snapshot(I).prefix_lists = Known::Known(vec![PrefixList { id: list, entries, provenance }]);
         let listed = rule("sgr-pl", Policy::Accept, 1, RuleProtocol::Tcp, RulePeer::PrefixList(id("pl-1")));
         world.rules(I).push(listed);
-        let estate = Estate::new(world.question.snapshots.clone(), std::slice::from_ref(&world.question.pair.link));
+        let estate = Estate::new(world.case.snapshots.clone(), std::slice::from_ref(&world.case.pair.link));
         assert_eq!(after(&world, estate, 0, edit), ["all"], "edit {number}");
     }
 }
@@ -161,13 +161,13 @@ fn acls_prefix_lists_and_transit_routers_make_the_estate_anew() {
 #[test]
 fn a_place_that_was_not_read_before_is_added_and_given_links_are_kept() {
     let (world, _) = beside();
-    let link = std::slice::from_ref(&world.question.pair.link);
-    let mut estate = Estate::new(world.question.snapshots[..1].to_vec(), link);
-    for snapshot in world.question.snapshots.iter().skip(1).rev() {
+    let link = std::slice::from_ref(&world.case.pair.link);
+    let mut estate = Estate::new(world.case.snapshots[..1].to_vec(), link);
+    for snapshot in world.case.snapshots.iter().skip(1).rev() {
         estate.refresh(snapshot.clone());
     }
     assert_eq!(estate.version, 2);
-    assert_eq!(paths(&estate), paths(&Estate::new(world.question.snapshots.clone(), link)));
+    assert_eq!(paths(&estate), paths(&Estate::new(world.case.snapshots.clone(), link)));
     // The interface of the third VPC names the peer's: a link that was not given, beside the given one.
     assert_eq!(estate.links().map(|link| link.id.as_str()).collect::<Vec<_>>(), ["peering1", "vpc-a2~vpc-b"]);
 }
@@ -175,14 +175,14 @@ fn a_place_that_was_not_read_before_is_added_and_given_links_are_kept() {
 #[test]
 fn of_several_readings_of_a_place_the_newest_counts_in_any_order() {
     let (world, estate) = beside();
-    let mut older = world.question.snapshots.clone();
+    let mut older = world.case.snapshots.clone();
     for snapshot in &mut older {
         snapshot.taken_at = at(-60_000);
         groups(snapshot).clear();
     }
-    let newer = world.question.snapshots.clone();
+    let newer = world.case.snapshots.clone();
     for both in [[older.clone(), newer.clone()].concat(), [newer, older].concat()] {
-        let made = Estate::new(both, std::slice::from_ref(&world.question.pair.link));
+        let made = Estate::new(both, std::slice::from_ref(&world.case.pair.link));
         assert_eq!(paths(&made), paths(&estate));
     }
 }

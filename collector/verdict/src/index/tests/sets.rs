@@ -206,7 +206,7 @@ fn a_path_names_every_cause_at_a_stage_that_it_stops() {
 #[test]
 fn a_rule_that_another_expectation_needs_is_no_mistaken_attempt_at_this_one() {
     use crate::tests::world::World;
-    let question = World::healthy().question;
+    let question = World::healthy().case;
     let estate = Estate::new(question.snapshots, std::slice::from_ref(&question.pair.link));
     let ask = |protocol, ports| Ask {
         expectation: Expectation {

@@ -9,9 +9,9 @@ const I: Side = Side::Initiator;
 const C: Side = Side::Acceptor;
 
 fn with_task<T>(world: &World, then: impl FnOnce(&Task<'_>) -> T) -> T {
-    let model = Model::new(&world.question.pair.link, &world.question.snapshots);
+    let model = world.case.question().model();
     let refuted = BTreeSet::new();
-    then(&Task { model: &model, pair: &world.question.pair, peers: &[], others: &[], refuted: &refuted })
+    then(&Task { model: &model, pair: &world.case.pair, peers: &[], others: &[], refuted: &refuted })
 }
 
 /// The lower bound for a set, and the size of the smallest one.

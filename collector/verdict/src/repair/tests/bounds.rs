@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 fn with_task<T>(world: &World, then: impl FnOnce(&Task<'_>, &[Finding]) -> T) -> T {
     let model = model(world);
     let refuted = BTreeSet::new();
-    let task = Task { model: &model, pair: &world.question.pair, peers: &[], others: &[], refuted: &refuted };
+    let task = Task { model: &model, pair: &world.case.pair, peers: &[], others: &[], refuted: &refuted };
     let found = task.blockers(&model);
     then(&task, &found)
 }
@@ -83,8 +83,8 @@ fn the_yardstick_tries_every_subset_of_at_most_so_many_candidates() {
     world.entries(I).truncate(1);
     world.rules(C).clear();
     world.wire(Wire::S1, Wire::S1);
-    assert_eq!(smallest_repair_set(&world.question, 2), Some(2));
-    assert_eq!(smallest_repair_set(&world.question, 1), None);
+    assert_eq!(smallest_repair_set(&world.case.question(), 2), Some(2));
+    assert_eq!(smallest_repair_set(&world.case.question(), 1), None);
     // A fix that can be applied only after another one is among the candidates as well.
     let mut world = World::healthy();
     for side in Side::BOTH {
@@ -96,5 +96,5 @@ fn the_yardstick_tries_every_subset_of_at_most_so_many_candidates() {
     assert!(repairs.proven && repairs.minimal);
     // Two interfaces, the opposite fields of each, one call that connects them, and two routes.
     assert_eq!(repairs.set.len(), 7);
-    assert_eq!(smallest_repair_set(&world.question, 10), Some(7));
+    assert_eq!(smallest_repair_set(&world.case.question(), 10), Some(7));
 }

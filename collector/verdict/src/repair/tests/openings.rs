@@ -9,7 +9,7 @@ fn opened(world: &World, side: Side, fix: &Fix) -> Vec<String> {
     let before = model(world);
     let mut after = before.clone();
     apply(&mut after, side, fix);
-    let told = opens(&before, &after, &world.question.pair, std::iter::once((side, fix)));
+    let told = opens(&before, &after, &world.case.pair, std::iter::once((side, fix)));
     told.iter().map(|o| format!("{} > {} {} {}", o.source, o.destination, o.protocol, o.ports)).collect()
 }
 
@@ -97,7 +97,7 @@ fn a_guests_packet_filter_opens_to_everybody() {
 #[test]
 fn of_a_pair_with_a_port_only_its_own_port_is_not_news() {
     let mut world = World::healthy();
-    (world.question.pair.protocol, world.question.pair.port) = (Protocol::Tcp, Some(443));
+    (world.case.pair.protocol, world.case.pair.port) = (Protocol::Tcp, Some(443));
     let peer = RulePeer::Cidr(cidr("192.168.1.10/32"));
     let web = rule("sgr-web", Policy::Accept, 1, RuleProtocol::Tcp, peer);
     world.rules(C).push(SecurityRule { ports: PortRange::new(442, 444).unwrap(), ..web });
@@ -130,7 +130,7 @@ fn what_another_line_covers_is_left_out_and_what_it_does_not_is_told() {
         for (side, fix) in fixes {
             apply(&mut after, side, fix);
         }
-        opens(&before, &after, &world.question.pair, fixes.into_iter()).len()
+        opens(&before, &after, &world.case.pair, fixes.into_iter()).len()
     };
     let tcp = |port, peer| accept(Protocol::Tcp, port, peer);
     let wide = tcp(None, "192.168.0.0/16");
@@ -153,6 +153,6 @@ fn a_rule_for_every_protocol_covers_one_for_each() {
     for (side, fix) in &fixes {
         apply(&mut after, *side, fix);
     }
-    let told = opens(&before, &after, &world.question.pair, fixes.iter().map(|(side, fix)| (*side, fix)));
+    let told = opens(&before, &after, &world.case.pair, fixes.iter().map(|(side, fix)| (*side, fix)));
     assert_eq!(told.iter().map(|o| o.protocol.as_str()).collect::<Vec<_>>(), ["all"]);
 }

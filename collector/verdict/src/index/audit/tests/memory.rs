@@ -40,13 +40,13 @@ fn an_answer_is_remembered_until_what_it_depends_on_changes() {
 fn a_link_tells_apart_two_readings_of_one_vpc() {
     let (world, estate) = estate();
     // Another account is shown the same VPCs, with nothing in them.
-    let mut stranger = world.question.snapshots.clone();
+    let mut stranger = world.case.snapshots.clone();
     for snapshot in &mut stranger {
         snapshot.account = id("1000000000000000");
         (snapshot.enis, snapshot.instances) = (Known::Known(vec![]), Known::Known(vec![]));
     }
-    let both = [stranger, world.question.snapshots.clone()].concat();
-    let shared = Estate::new(both, std::slice::from_ref(&world.question.pair.link));
+    let both = [stranger, world.case.snapshots.clone()].concat();
+    let shared = Estate::new(both, std::slice::from_ref(&world.case.pair.link));
     let ask = ask(&world, block("192.168.0.0/16"), block("172.16.0.0/16"), Protocol::Icmp, None);
     assert_eq!(answers(&shared, &ask).0.pairs, answers(&estate, &ask).0.pairs);
 }
@@ -56,7 +56,7 @@ fn to_the_first(isolated: bool) -> (ExpectationAnswer, ForbidAnswer) {
     let (mut world, _) = estate();
     let policy = if isolated { Policy::Drop } else { Policy::Accept };
     world.group(Side::Acceptor).inner_access = Known::Known(policy);
-    let estate = Estate::new(world.question.snapshots.clone(), std::slice::from_ref(&world.question.pair.link));
+    let estate = Estate::new(world.case.snapshots.clone(), std::slice::from_ref(&world.case.pair.link));
     let ask = ask(&world, block("172.16.1.10/31"), block("172.16.1.10/32"), Protocol::Tcp, Some((80, 80)));
     answers(&estate, &Ask { link: None, ..ask })
 }
@@ -82,7 +82,7 @@ fn ports_that_share_a_fate_are_one_range_whatever_stages_tell_them_apart() {
     world.acl(Side::Acceptor, true, vec![entry("nae-1", 0, 25), entry("nae-2", 26, 65_535)]);
     let one = rule("sgr-30", Policy::Accept, 1, RuleProtocol::Tcp, RulePeer::Any);
     world.rules(Side::Acceptor).push(SecurityRule { ports: PortRange::new(30, 30).unwrap(), ..one });
-    let estate = Estate::new(world.question.snapshots.clone(), std::slice::from_ref(&world.question.pair.link));
+    let estate = Estate::new(world.case.snapshots.clone(), std::slice::from_ref(&world.case.pair.link));
     let ask = ask(&world, block("192.168.0.0/16"), block("172.16.0.0/16"), Protocol::Tcp, Some((20, 40)));
     let (expected, forbidden) = answers(&estate, &ask);
     let ports = |ports: Option<PortRange>| ports.map(|ports| (ports.first(), ports.last()));
@@ -109,7 +109,7 @@ fn the_side_of_a_host_is_where_it_shows_and_not_where_blocks_say() {
     known(&mut world.snapshot(Side::Acceptor).vpcs)[0].secondary_cidrs = vec![cidr("192.168.0.0/16")];
     world.snapshot(I).vpcs = Known::default();
     let way = |world: &World, from, to| {
-        let estate = Estate::new(world.question.snapshots.clone(), std::slice::from_ref(&world.question.pair.link));
+        let estate = Estate::new(world.case.snapshots.clone(), std::slice::from_ref(&world.case.pair.link));
         let (expected, _) = answers(&estate, &ask(world, from, to, Protocol::Icmp, None));
         expected.failing.first().and_then(|part| part.flows.direction)
     };
@@ -132,7 +132,7 @@ fn a_missing_host_fails_an_expectation_of_icmp_whichever_end_it_is_named_as() {
     // A flow that the missing host opens may come from another address that it has.
     let mut open = World::healthy();
     open.rules(I).push(rule("sgr-web", Policy::Accept, 1, RuleProtocol::Tcp, RulePeer::Any));
-    let estate = Estate::new(open.question.snapshots.clone(), std::slice::from_ref(&open.question.pair.link));
+    let estate = Estate::new(open.case.snapshots.clone(), std::slice::from_ref(&open.case.pair.link));
     let (expected, _) = answers(&estate, &ask(&open, nobody, there, Protocol::Tcp, Some((80, 80))));
     assert_eq!((failing(&expected), expected.state), (vec![], ExpectationState::Unknown));
 }
