@@ -115,7 +115,7 @@ async fn a_thousand_pairs_cost_their_evidence_once() {
     let config = site.path("collector.toml");
     let sets = "[[link.expect]]\nfrom = { vpc = \"vpc-a\" }\nto = { vpc = \"vpc-b\" }\nprotocol = \"icmp\"\n";
     std::fs::write(&config, std::fs::read_to_string(&config).unwrap() + sets).unwrap();
-    let side = |count: usize, letter: &str, account: &str, block: &str| -> Vec<Host> {
+    let enrolled = |count: usize, letter: &str, account: &str, block: &str| -> Vec<Host> {
         let hosts = (0..count).map(|n| {
             let instance = if n == 0 { format!("i-{letter}") } else { format!("i-{letter}{n}") };
             Host {
@@ -125,7 +125,7 @@ async fn a_thousand_pairs_cost_their_evidence_once() {
         });
         hosts.collect()
     };
-    let (initiators, acceptors) = (side(INITIATORS, "a", A, "192.168.1"), side(ACCEPTORS, "b", B, "172.16.1"));
+    let (initiators, acceptors) = (enrolled(INITIATORS, "a", A, "192.168.1"), enrolled(ACCEPTORS, "b", B, "172.16.1"));
     let mut server = site.serve();
     for (hosts, letter) in [(&initiators, "a"), (&acceptors, "b")] {
         for (n, host) in hosts.iter().enumerate() {
