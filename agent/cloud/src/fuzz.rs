@@ -1,7 +1,8 @@
 //! Fuzzing of everything that parses external bytes: no input causes a panic, an endless listing or unbounded memory.
 //!
-//! Cases are derived from the documented samples by mutating their bytes and their JSON, with a seed that a failure
-//! reports. `PINGTONG_FUZZ_CASES` sets the number of cases; without it, 5000 cases run as part of the ordinary tests.
+//! Cases are derived from the documented samples by mutating their bytes and their JSON; the number of the case, which a
+//! failure reports, is the seed. `PINGTONG_FUZZ_CASES` sets how many run; without it, 5000 run as part of the ordinary
+//! tests.
 
 use crate::{
     access_key::AccessKey,
@@ -15,6 +16,7 @@ use crate::{
     vpc,
     wire::Reply,
 };
+use fastrand::Rng;
 use pingtong_evidence::{AccountId, Provenance, RegionId, Source, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -25,24 +27,8 @@ const PAGES: usize = 6;
 /// Maximum peak memory of the whole test process, in KiB. A case has a few kilobytes.
 const PEAK_KIB_MAX: u64 = 256 << 10;
 
-/// xorshift64* generator: it produces the same cases on every machine.
-struct Draw(u64);
-
-impl Draw {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound.max(1) as u64).unwrap()
-    }
-
-    fn of<'a, T>(&mut self, list: &'a [T]) -> &'a T {
-        &list[self.below(list.len())]
-    }
+fn one<'a, T>(draw: &mut Rng, list: &'a [T]) -> &'a T {
+    &list[draw.usize(..list.len())]
 }
 
 /// Text fragments that change the control flow of a parser.
@@ -73,23 +59,23 @@ const WORDS: [&str; 24] = [
     "\"",
 ];
 
-fn mutate_bytes(draw: &mut Draw, seeds: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = draw.of(seeds).clone();
-    for _ in 0..=draw.below(4) {
-        let at = draw.below(bytes.len() + 1);
-        let to = (at + draw.below(40)).min(bytes.len());
-        match draw.below(6) {
-            0 if at < bytes.len() => bytes[at] ^= 1 << draw.below(8),
+fn mutate_bytes(draw: &mut Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = one(draw, seeds).clone();
+    for _ in 0..=draw.usize(..4) {
+        let at = draw.usize(..=bytes.len());
+        let to = (at + draw.usize(..40)).min(bytes.len());
+        match draw.usize(..6) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << draw.usize(..8),
             1 => drop(bytes.splice(at..to, [])),
-            2 => drop(bytes.splice(at..at, draw.of(&WORDS).bytes())),
+            2 => drop(bytes.splice(at..at, one(draw, &WORDS).bytes())),
             3 => bytes.truncate(at),
             4 => {
-                let part = bytes[at..to].repeat(draw.below(16));
+                let part = bytes[at..to].repeat(draw.usize(..16));
                 drop(bytes.splice(at..at, part));
             }
             _ => {
-                let other = draw.of(seeds);
-                let from = draw.below(other.len());
+                let other = one(draw, seeds);
+                let from = draw.usize(..other.len());
                 drop(bytes.splice(at..to, other[from..].iter().take(400).copied()));
             }
         }
@@ -97,27 +83,27 @@ fn mutate_bytes(draw: &mut Draw, seeds: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-fn any_scalar(draw: &mut Draw) -> Value {
-    match draw.below(6) {
+fn any_scalar(draw: &mut Rng) -> Value {
+    match draw.usize(..6) {
         0 => Value::Null,
-        1 => json!(draw.next()),
+        1 => json!(draw.u64(..)),
         2 => json!(-1.5e300),
-        3 => json!(draw.below(2) == 0),
+        3 => json!(draw.bool()),
         4 => json!({}),
-        _ => json!(*draw.of(&WORDS)),
+        _ => json!(*one(draw, &WORDS)),
     }
 }
 
 /// Changes some of the nodes of a document, so that readers get past the first field.
-fn mutate_value(draw: &mut Draw, value: &mut Value) {
-    if draw.below(24) == 0 {
+fn mutate_value(draw: &mut Rng, value: &mut Value) {
+    if draw.usize(..24) == 0 {
         *value = any_scalar(draw);
         return;
     }
     match value {
         Value::Array(list) => {
-            if let Some(first) = list.first().cloned().filter(|_| draw.below(4) == 0) {
-                list.extend(std::iter::repeat_n(first, draw.below(6)));
+            if let Some(first) = list.first().cloned().filter(|_| draw.usize(..4) == 0) {
+                list.extend(std::iter::repeat_n(first, draw.usize(..6)));
             }
             for value in list {
                 mutate_value(draw, value);
@@ -126,7 +112,7 @@ fn mutate_value(draw: &mut Draw, value: &mut Value) {
         Value::Object(members) => {
             let names: Vec<String> = members.keys().cloned().collect();
             for name in names {
-                if draw.below(40) == 0 {
+                if draw.usize(..40) == 0 {
                     members.remove(&name);
                 }
             }
@@ -138,11 +124,11 @@ fn mutate_value(draw: &mut Draw, value: &mut Value) {
     }
 }
 
-fn case(draw: &mut Draw, seeds: &[Vec<u8>], documents: &[Value]) -> Vec<u8> {
-    if draw.below(2) == 0 {
+fn case(draw: &mut Rng, seeds: &[Vec<u8>], documents: &[Value]) -> Vec<u8> {
+    if draw.bool() {
         return mutate_bytes(draw, seeds);
     }
-    let mut document = draw.of(documents).clone();
+    let mut document = one(draw, documents).clone();
     mutate_value(draw, &mut document);
     serde_json::to_vec(&document).unwrap()
 }
@@ -194,22 +180,22 @@ fn listings(answers: &[Map<String, Value>]) {
 }
 
 /// Runs one case through every parser of external bytes.
-fn run(draw: &mut Draw, seeds: &[Vec<u8>], documents: &[Value]) {
+fn run(draw: &mut Rng, seeds: &[Vec<u8>], documents: &[Value]) {
     let bytes = case(draw, seeds, documents);
-    let status = *draw.of(&[200, 400, 403, 404, 500, 503]);
+    let status = *one(draw, &[200, 400, 403, 404, 500, 503]);
     let reply = Reply::read(status, &bytes);
     let _ = (reply.error(), reply.request_id(), reply.denied_action());
     let text = String::from_utf8_lossy(&bytes);
-    let name = draw.of(&["DescribeVpcs.json", "x.vtb-1.json", "vtb-", "RateLimitDropPps-sg-1", "é-tr-"]);
+    let name = one(draw, &["DescribeVpcs.json", "x.vtb-1.json", "vtb-", "RateLimitDropPps-sg-1", "é-tr-"]);
     let _ = (import::decoded(&bytes).map(|text| saved_call(name, &text)), AccessKey::from_service(&text, "x"));
     let _ = (metadata::fact(&text), metadata::role_name(&text), metadata::addresses(&text));
     assert!(metadata::hardware_addresses(&text).iter().all(|mac| !mac.contains(['/', '.', '?'])));
     if reply.is_document {
         // Pages of one listing resemble each other, so the same answer is repeated, sometimes mutated.
         let mut answers = vec![reply.document];
-        while answers.len() < 1 + draw.below(PAGES) {
+        while answers.len() < 1 + draw.usize(..PAGES) {
             let mut next = Value::Object(answers[0].clone());
-            if draw.below(2) == 0 {
+            if draw.bool() {
                 mutate_value(draw, &mut next);
             }
             answers.extend(next.as_object().cloned());
@@ -243,9 +229,10 @@ fn bytes_from_outside_neither_panic_nor_fill_the_memory() {
             let (seeds, documents) = (&seeds, &documents);
             scope.spawn(move || {
                 for number in (thread..cases).step_by(usize::try_from(threads).unwrap()) {
-                    let seed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-                    let outcome = std::panic::catch_unwind(|| run(&mut Draw(seed), seeds, documents));
-                    assert!(outcome.is_ok(), "case {number} (seed {seed}) panicked");
+                    // Forked, because the first numbers of neighbouring seeds are correlated.
+                    let mut draw = Rng::with_seed(number).fork();
+                    let outcome = std::panic::catch_unwind(move || run(&mut draw, seeds, documents));
+                    assert!(outcome.is_ok(), "case {number} panicked");
                 }
             });
         }

@@ -12,6 +12,7 @@ use crate::{
     round::{Fate, Round},
     wire::{EchoKind, Heard},
 };
+use fastrand::Rng;
 use pingtong_evidence::{
     AgentId, LinkId, PairId, ProbeRound, RequestTag, RoundKey, SequenceSet, WhyUnknown, echo_bits,
 };
@@ -222,7 +223,7 @@ impl Bucket {
 pub struct Prober {
     settings: ProberSettings,
     hash: AgentHash,
-    random: u64,
+    random: Rng,
     counter: u64,
     rounds: BTreeMap<u64, Round>,
     by_identifier: BTreeMap<(u16, IpAddr), u64>,
@@ -242,7 +243,7 @@ impl Prober {
     pub fn new(settings: ProberSettings) -> Self {
         Self {
             hash: AgentHash::of(&settings.agent),
-            random: settings.seed,
+            random: Rng::with_seed(settings.seed),
             counter: 0,
             rounds: BTreeMap::new(),
             by_identifier: BTreeMap::new(),
@@ -535,19 +536,10 @@ impl Prober {
     /// An identifier that no running round towards `target` uses: a stateful firewall keeps passing a flow that it
     /// knows.
     fn fresh_identifier(&mut self, target: IpAddr) -> u16 {
-        let drawn = u16::try_from(self.draw() >> 48).unwrap_or(0);
+        let drawn = self.random.u16(..);
         (0..=u16::MAX)
             .map(|step| drawn.wrapping_add(step))
             .find(|&identifier| !self.by_identifier.contains_key(&(identifier, target)))
             .unwrap_or(drawn)
-    }
-
-    /// Next pseudo-random number (SplitMix64).
-    fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 }

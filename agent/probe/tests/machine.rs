@@ -349,13 +349,8 @@ fn own_drops_reach_every_round_under_way_and_finish_ends_them() {
 #[test]
 fn any_mixture_adds_up() {
     for seed in 0..200u64 {
-        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut draw = move || {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random % 100
-        };
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut draw = move || random.u64(..100);
         let mut prober = prober(100_000, 64);
         for _ in 0..3 {
             prober.handle(now(ms(0)), Input::Start(order(60, 3)));

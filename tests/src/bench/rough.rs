@@ -9,6 +9,7 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
+use fastrand::Rng;
 use serde_json::json;
 use std::sync::{
     Arc,
@@ -34,12 +35,10 @@ impl Rough {
         Self { throttled_permille, broken_permille, seed, requests, throttled, broken }
     }
 
-    /// Draws a number below 1000 for a request; the same in every run with the same seed (splitmix64).
+    /// Draws a number below 1000 for a request; the same in every run with the same seed. Forked, because the first
+    /// numbers of neighbouring seeds are correlated.
     fn lot(&self, number: u64) -> u64 {
-        let mut mixed = self.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % 1000
+        Rng::with_seed(self.seed.wrapping_add(number)).fork().u64(..1000)
     }
 }
 

@@ -4,23 +4,15 @@
 //! hints too; any other region gets a hint derived from its name. The hint makes swapped ids easy to see. Equal seeds
 //! give equal ids.
 
+use fastrand::Rng;
+
 /// Generates ids and hardware addresses. Deterministic for a seed.
 #[derive(Debug, Clone)]
-pub(super) struct IdMaker {
-    state: u64,
-}
-
-const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+pub(super) struct IdMaker(Rng);
 
 impl IdMaker {
     pub(super) fn new(seed: u64) -> Self {
-        Self { state: seed }
-    }
-
-    /// SplitMix64: small, and good enough where only distinctness is needed.
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mixed(self.state)
+        Self(Rng::with_seed(seed))
     }
 
     /// A new id. `prefix` includes its dash: `vpc-`.
@@ -29,17 +21,18 @@ impl IdMaker {
     }
 
     pub(super) fn letters(&mut self, count: usize) -> String {
-        (0..count).map(|_| char::from(LETTERS[usize::try_from(self.next() % 36).unwrap_or(0)])).collect()
+        (0..count).map(|_| self.0.digit(36)).collect()
     }
 
     /// A hardware address with the prefix of the vendor's interfaces, 00:16:3e.
     pub(super) fn mac(&mut self) -> [u8; 6] {
-        let [a, b, c, ..] = self.next().to_le_bytes();
+        let [a, b, c, _] = self.0.u32(..).to_le_bytes();
         [0x00, 0x16, 0x3e, a, b, c]
     }
 }
 
-/// An id derived from other text, for objects that are computed and not stored (system routes).
+/// An id derived from other text, for objects that are computed and not stored (system routes). A hash of
+/// the text seeds the letters: the same object has the same id in every answer.
 pub(super) fn derived(prefix: &str, from: &str) -> String {
     let folded = from
         .bytes()
@@ -49,12 +42,6 @@ pub(super) fn derived(prefix: &str, from: &str) -> String {
 
 pub(super) fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
-}
-
-fn mixed(state: u64) -> u64 {
-    let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 fn region_hint(region: &str) -> String {

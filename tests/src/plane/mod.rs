@@ -406,7 +406,7 @@ fn place_guest_tools() -> Result<()> {
     Ok(())
 }
 
-/// A seed that differs between links and between labs, but not between runs.
+/// A seed that differs between links and between labs, but not between runs: a hash of the name, not a draw.
 fn seed_of(seed: u64, link: &str) -> u64 {
     link.bytes()
         .fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

@@ -6,6 +6,7 @@
 //! not reorder; reordering has its own share.
 
 use crate::desired::Shape;
+use fastrand::Rng;
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 /// Maximum backlog of the queue, in nanoseconds of transmission time. Further packets are dropped, as by a policer or a
@@ -57,7 +58,7 @@ pub(super) struct Lane {
     shape: Shape,
     carries: bool,
     granted_mbit: Option<u64>,
-    random: u64,
+    random: Rng,
     counters: LinkCounters,
     queue: BinaryHeap<Reverse<(u64, u64, Vec<u8>)>>,
     held: Vec<(u64, Vec<u8>)>,
@@ -73,7 +74,7 @@ impl Lane {
             shape: Shape::default(),
             carries: true,
             granted_mbit: None,
-            random: seed,
+            random: Rng::with_seed(seed),
             counters: LinkCounters::default(),
             queue: BinaryHeap::new(),
             held: Vec::new(),
@@ -139,7 +140,7 @@ impl Lane {
                 return;
             }
         };
-        let extra_ms = self.shape.delay_ms.max(0.0) + self.shape.jitter_ms.max(0.0) * self.draw();
+        let extra_ms = self.shape.delay_ms.max(0.0) + self.shape.jitter_ms.max(0.0) * self.random.f64();
         let release = (departure + nanoseconds(extra_ms)).max(self.last_release);
         if self.chance(self.shape.reorder) {
             self.counters.reordered += 1;
@@ -207,18 +208,7 @@ impl Lane {
     }
 
     fn chance(&mut self, share: f64) -> bool {
-        share > 0.0 && self.draw() < share
-    }
-
-    /// A random number, uniform in [0, 1) (splitmix64).
-    fn draw(&mut self) -> f64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        #[expect(clippy::cast_precision_loss, reason = "53 bits fit exactly")]
-        let numerator = ((mixed ^ (mixed >> 31)) >> 11) as f64;
-        numerator / 9_007_199_254_740_992.0
+        share > 0.0 && self.random.f64() < share
     }
 }
 

@@ -7,6 +7,7 @@
 //! wakes; any further delay shifts the schedule. A policer on the path sees that much at once, and one probe more if a
 //! late tick is followed by a punctual one.
 
+use fastrand::Rng;
 use std::time::Duration;
 
 /// Probes due within this time of each other are sent together.
@@ -40,7 +41,9 @@ pub(crate) enum Pace {
 pub(crate) struct Even {
     cell: u128,
     cell_nanos: u64,
-    seed: u64,
+    random: Rng,
+    /// Of the next probe. The first probe is sent without jitter.
+    jitter: u64,
     start: u64,
     due: u128,
     started: bool,
@@ -56,13 +59,13 @@ impl Pace {
         let by_rate = (1_000_000_000 << FRACTION_BITS) / u128::from(rate_pps);
         let cell = by_period.max(by_rate);
         let cell_nanos = u64::try_from(cell >> FRACTION_BITS).unwrap_or(u64::MAX).max(1);
-        Self::Even(Even { cell, cell_nanos, seed, start: 0, due: 0, started: false })
+        Self::Even(Even { cell, cell_nanos, random: Rng::with_seed(seed), jitter: 0, start: 0, due: 0, started: false })
     }
 
     /// Whether the next probe, with this number, may be sent now; if so, it counts as sent.
     pub(crate) fn take(&mut self, now: u64, number: u64) -> bool {
         match self {
-            Self::Even(even) => even.take(now, number),
+            Self::Even(even) => even.take(now),
             Self::Flat { targets, period, start } => {
                 let start = *start.get_or_insert(now);
                 *period == 0 || now >= start + number / *targets * *period
@@ -91,16 +94,17 @@ impl Pace {
 }
 
 impl Even {
-    fn take(&mut self, now: u64, number: u64) -> bool {
+    fn take(&mut self, now: u64) -> bool {
         if !self.started {
             (self.started, self.start) = (true, now);
         }
-        let due = self.due_at(number);
+        let due = self.due_at();
         if now < due {
             return false;
         }
         self.start += (now - due).saturating_sub(self.lag_max());
         self.due += self.cell;
+        self.jitter = self.random.u64(..=self.cell_nanos / JITTER_SHARE);
         true
     }
 
@@ -119,21 +123,16 @@ impl Even {
         }
     }
 
-    fn due_at(&self, number: u64) -> u64 {
+    fn due_at(&self) -> u64 {
         let planned = self.start + u64::try_from(self.due >> FRACTION_BITS).unwrap_or(u64::MAX);
-        if self.beat() == Beat::Alone { planned + self.jitter(number) } else { planned }
-    }
-
-    /// The first probe is sent without jitter.
-    fn jitter(&self, number: u64) -> u64 {
-        if number == 0 { 0 } else { mixed(self.seed ^ number) % (self.cell_nanos / JITTER_SHARE + 1) }
+        if self.beat() == Beat::Alone { planned + self.jitter } else { planned }
     }
 
     fn may_leave(&self, now: u64, number: u64) -> u64 {
         if !self.started {
             return now;
         }
-        let due = self.due_at(number);
+        let due = self.due_at();
         match self.beat() {
             Beat::Tick => self.start + (due - self.start).div_ceil(TICK_NANOS) * TICK_NANOS,
             // The wake-up waits for the last probe of the group.
@@ -163,12 +162,4 @@ enum Beat {
     Together(u64),
     /// Each probe alone, when it is due.
     Alone,
-}
-
-/// SplitMix64: neighbouring numbers give unrelated ones.
-fn mixed(number: u64) -> u64 {
-    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ z >> 31
 }
