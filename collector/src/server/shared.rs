@@ -18,13 +18,11 @@ use pingtong_evidence::{
     AccountId, AgentId, LinkId, PairId, Plan, PlanLoad, RegionId, ReportBody, RequestTag, Side, Snapshot, Timestamp,
 };
 use pingtong_verdict::{State, spec_bits_per_s};
+use prometheus_client::metrics::counter::Counter;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 use tokio::{
@@ -74,23 +72,16 @@ pub(crate) struct ServerState {
 /// Event counts since the start of the program.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    /// Reports that passed validation, repeated ones included. Counted before the batch is stored.
-    pub(crate) reports_accepted: AtomicU64,
+    /// Reports that were stored. One that an agent sends again counts once.
+    pub(crate) reports_accepted: Counter,
     /// Reports that validation rejected permanently.
-    pub(crate) reports_rejected: AtomicU64,
+    pub(crate) reports_rejected: Counter,
     /// Requests rejected because they carry no valid credential.
-    pub(crate) unauthorised: AtomicU64,
+    pub(crate) unauthorised: Counter,
     /// Batches that could not be stored.
-    pub(crate) keep_failed: AtomicU64,
+    pub(crate) keep_failed: Counter,
     /// Requests of operators for fresh evidence.
-    pub(crate) verifications: AtomicU64,
-}
-
-impl Counters {
-    /// Adds `count` to a counter.
-    pub(crate) fn add(counter: &AtomicU64, count: usize) {
-        counter.fetch_add(count as u64, Ordering::Relaxed);
-    }
+    pub(crate) verifications: Counter,
 }
 
 /// The roster, the nonce keys of its agents, and what their probes may use.

@@ -11,8 +11,8 @@ use super::{
     snapshots::{self, keep_snapshot},
 };
 use pingtong_evidence::{
-    AccountId, AgentId, ArrivalRound, HostFacts, LinkId, PairId, ProbeRound, RegionId, Report, ReportBody, ReportId,
-    RequestTag, Snapshot, Timestamp,
+    AccountId, AgentId, ArrivalRound, HostFacts, LinkId, PairId, ProbeRound, RegionId, Report, ReportBody, RequestTag,
+    Snapshot, Timestamp,
 };
 use pingtong_verdict::{HealthReport, Probing};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -59,12 +59,13 @@ pub struct LinkEvidence {
 }
 
 impl Store {
-    /// Stores a batch of one agent, all or nothing. Returns the IDs that are now on disk: all of them.
+    /// Stores a batch of one agent, all or nothing. Returns how many of it were not stored before.
     ///
     /// # Errors
     /// If a report cannot be serialised or the store cannot be written; then nothing of the batch is stored.
-    pub fn keep(&mut self, agent: &AgentId, batch: &[Incoming], now: Timestamp) -> Result<Vec<ReportId>, StoreError> {
+    pub fn keep(&mut self, agent: &AgentId, batch: &[Incoming], now: Timestamp) -> Result<usize, StoreError> {
         let fail = StoreError::of("keep reports");
+        let mut fresh = 0;
         let transaction = self.connection.transaction().map_err(&fail)?;
         for incoming in batch {
             let id = &incoming.report.id;
@@ -72,12 +73,13 @@ impl Store {
                 .prepare_cached("INSERT OR IGNORE INTO report (agent, id, kept_at) VALUES (?1, ?2, ?3)")
                 .and_then(|mut insert| insert.execute(params![agent.as_str(), id.as_str(), now.as_millis()]))
                 .map_err(&fail)?;
+            fresh += news;
             if news > 0 {
                 keep_body(&transaction, agent, incoming, now)?;
             }
         }
         transaction.commit().map_err(&fail)?;
-        Ok(batch.iter().map(|incoming| incoming.report.id.clone()).collect())
+        Ok(fresh)
     }
 
     /// Everything with this request tag that concerns one link, and the latest health of its agents.
@@ -334,7 +336,7 @@ fn keep_body(db: &Transaction<'_>, agent: &AgentId, incoming: &Incoming, now: Ti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pingtong_evidence::{Known, SequenceSet};
+    use pingtong_evidence::{Known, ReportId, SequenceSet};
     use serde_json::{Value, json};
     use std::path::Path;
 
@@ -388,8 +390,8 @@ mod tests {
         store.keep(&agent("a"), &[incoming("1", &probe(round, Some("t")))], at(10)).unwrap();
         let first = incoming("2", &arrival(round, &json!({"known": [[0, 4]]})));
         let second = incoming("3", &arrival(round, &json!({"known": [[5, 8]]})));
-        for batch in [[first.clone(), second], [first.clone(), first]] {
-            assert_eq!(store.keep(&agent("b"), &batch, at(11)).unwrap().len(), 2);
+        for (batch, fresh) in [([first.clone(), second], 2), ([first.clone(), first], 0)] {
+            assert_eq!(store.keep(&agent("b"), &batch, at(11)).unwrap(), fresh);
         }
         let evidence = of_request(&store, "t");
         assert_eq!((evidence.probes.len(), evidence.arrivals.len()), (1, 1));

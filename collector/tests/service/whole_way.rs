@@ -165,7 +165,10 @@ async fn operators_need_the_admin_token_and_get_numbers() {
     let site = Site::new();
     let a = site.enroll("A.ecs1", A, "i-a");
     let _server = site.serve();
-    a.report(vec![health("one", None)]).await;
+    for _ in 0..2 {
+        // Sent again, it is stored and counted once.
+        a.report(vec![health("one", None)]).await;
+    }
     let token = std::fs::read_to_string(site.path("data/admin-token")).unwrap();
     for (path, token, status) in [
         ("healthz", "", 200),
@@ -177,8 +180,10 @@ async fn operators_need_the_admin_token_and_get_numbers() {
     ] {
         let response = a.client.get(format!("{}/{path}", a.url)).bearer_auth(token).send().await.unwrap();
         assert_eq!(response.status(), status, "{path}");
+        let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
         let text = response.text().await.unwrap();
         if path == "metrics" && status == 200 {
+            assert_eq!(kind.as_deref(), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
             assert!(text.contains("\npingtong_reports_accepted_total 1\n"), "{text}");
         }
     }

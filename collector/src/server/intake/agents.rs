@@ -4,11 +4,7 @@ use super::{
     refusal::Refusal,
     validate::{self, RawBatch},
 };
-use crate::{
-    clock, credential,
-    server::shared::{Counters, ServerState},
-    store::AgentRow,
-};
+use crate::{clock, credential, server::shared::ServerState, store::AgentRow};
 use axum::{
     Json,
     body::Bytes,
@@ -101,12 +97,12 @@ pub(super) async fn reports(
         .map_err(|error| Refusal::bad_request(format!("the batch cannot be read: {error}")))?;
     let planned = shared.planned();
     let sorted = validate::sort(batch, &agent.id, &agent.account, &planned.roster).map_err(Refusal::bad_request)?;
-    Counters::add(&shared.counters.reports_accepted, sorted.accepted.len());
-    Counters::add(&shared.counters.reports_rejected, sorted.rejected.len());
     for rejected in sorted.rejected.iter().take(3) {
         tracing::warn!(agent.id = %agent.id, report.id = %rejected.id, why = %rejected.why, "a report was refused");
     }
     let accepted = keep(&shared, &agent, sorted.accepted, &planned).await?;
+    // Counted last: if the store fails, the agent sends the batch again.
+    shared.counters.reports_rejected.inc_by(sorted.rejected.len() as u64);
     Ok(Json(Ack { accepted, rejected: sorted.rejected, now: clock::now() }))
 }
 
@@ -122,7 +118,10 @@ async fn keep(
     let batch = Arc::new(batch);
     let (id, to_keep) = (agent.id.clone(), Arc::clone(&batch));
     let kept = shared.keeper.write(move |store| store.keep(&id, &to_keep, clock::now())).await;
-    let accepted = kept.inspect_err(|_| Counters::add(&shared.counters.keep_failed, 1))?;
+    let fresh = kept.inspect_err(|_| {
+        shared.counters.keep_failed.inc();
+    })?;
+    shared.counters.reports_accepted.inc_by(fresh as u64);
     let snapshots = batch.iter().filter_map(|incoming| match &incoming.report.body {
         ReportBody::Snapshot(snapshot) => Some(&**snapshot),
         _ => None,
@@ -140,7 +139,7 @@ async fn keep(
             (&incoming.report.body, observed)
         }),
     );
-    Ok(accepted)
+    Ok(batch.iter().map(|incoming| incoming.report.id.clone()).collect())
 }
 
 /// The enrolled agent whose credential the request carries.
@@ -154,7 +153,7 @@ pub(super) async fn authenticate(shared: &ServerState, headers: &HeaderMap) -> R
         None => None,
     };
     let Some(agent) = checked else {
-        Counters::add(&shared.counters.unauthorised, 1);
+        shared.counters.unauthorised.inc();
         return Err(Refusal::unauthorised());
     };
     shared.saw(&agent.id, clock::now());

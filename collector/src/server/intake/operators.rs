@@ -6,16 +6,13 @@ use crate::{
     clock, credential,
     evidence::{history, question},
     plan::roster::Roster,
-    server::{
-        gathering::Gathering,
-        metrics,
-        shared::{Counters, ServerState},
-    },
+    server::{gathering::Gathering, metrics, shared::ServerState},
 };
 use axum::{
     Json,
     extract::{Query, State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode, header},
+    response::IntoResponse,
 };
 use pingtong_evidence::{AgentId, LinkId, Pair, PlanLoad, RequestTag, SCHEMA, Snapshot};
 use pingtong_verdict::Bundle;
@@ -59,7 +56,7 @@ pub(super) async fn verify(
         return Err(Refusal::new(StatusCode::CONFLICT, nothing_enrolled(&shared)));
     }
     let load = if request.load { Some(load_of(&shared, &pairs)?) } else { None };
-    Counters::add(&shared.counters.verifications, 1);
+    shared.counters.verifications.inc();
     let wait_ms = request.wait_ms.min(WAIT_MS_MAX);
     let (mut bundle, overloaded) = ask(&shared, &pairs, load.clone(), wait_ms).await?;
     if !overloaded.is_empty() {
@@ -262,10 +259,14 @@ pub(super) async fn healthz(State(shared): State<Arc<ServerState>>) -> Result<&'
     Ok("ok\n")
 }
 
-/// `GET /metrics`: metrics in the text format of Prometheus.
-pub(super) async fn metrics(State(shared): State<Arc<ServerState>>, headers: HeaderMap) -> Result<String, Refusal> {
+/// `GET /metrics`: metrics in the text format of OpenMetrics.
+pub(super) async fn metrics(
+    State(shared): State<Arc<ServerState>>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, Refusal> {
     authorise(&shared, &headers)?;
-    Ok(metrics::text(&shared, clock::now()))
+    let readings = metrics::Readings { states: shared.states(), seen: shared.seen(), now: clock::now() };
+    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(&shared.counters, readings)))
 }
 
 fn authorise(shared: &ServerState, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -273,7 +274,7 @@ fn authorise(shared: &ServerState, headers: &HeaderMap) -> Result<(), Refusal> {
     if token.is_some_and(|token| credential::is(&shared.admin, token)) {
         return Ok(());
     }
-    Counters::add(&shared.counters.unauthorised, 1);
+    shared.counters.unauthorised.inc();
     let error = "the admin token is not valid here; use the file admin-token of this collector's data directory";
     Err(Refusal::new(StatusCode::UNAUTHORIZED, error))
 }
