@@ -1,4 +1,7 @@
 //! Round-trip-time arithmetic: nearest-rank percentiles, mean, and the mean difference of consecutive values.
+//!
+//! A round is small enough to keep every sample, so its percentiles are exact; the buckets of `hdrhistogram` would round
+//! them. What is stored of a round is this summary, not a histogram.
 
 use pingtong_evidence::{Nanos, RttSummary};
 
