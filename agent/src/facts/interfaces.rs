@@ -1,57 +1,31 @@
 //! Interfaces of this network namespace with their kinds and addresses (`RTM_GETLINK`, `RTM_GETADDR`).
 
-use super::netlink::{self, Attributes, DUMP};
+use super::netlink::{self, DUMP};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    address::{AddressAttribute, AddressMessage},
+    link::{InfoKind, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+};
 use pingtong_evidence::{Cidr, InterfaceFact, InterfaceKind};
 use std::{collections::BTreeMap, io, net::IpAddr};
 
-const NETLINK_ROUTE: isize = 0;
-const RTM_GETLINK: u16 = 18;
-const RTM_GETADDR: u16 = 22;
-const LINK_HEADER_BYTES: usize = 16;
-const ADDRESS_HEADER_BYTES: usize = 8;
-const IFF_UP: u32 = 1;
-const IFF_LOOPBACK: u32 = 8;
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
-const IFLA_MTU: u16 = 4;
-const IFLA_LINKINFO: u16 = 18;
-const IFLA_INFO_KIND: u16 = 1;
-const IFLA_INFO_SLAVE_KIND: u16 = 4;
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
-
-/// Kinds that encapsulate packets, as `ip -d link` names them.
-const TUNNELS: [&str; 17] = [
-    "tun",
-    "wireguard",
-    "vxlan",
-    "gre",
-    "gretap",
-    "ip6gre",
-    "ip6gretap",
-    "ipip",
-    "ip6tnl",
-    "sit",
-    "geneve",
-    "vti",
-    "vti6",
-    "xfrm",
-    "erspan",
-    "bareudp",
-    "gtp",
-];
-
 /// Lists all interfaces, in the order of their index.
+///
+/// # Errors
+/// If the kernel refuses, or a reply cannot be decoded.
 pub(super) fn list() -> io::Result<Vec<InterfaceFact>> {
     let mut interfaces = BTreeMap::new();
-    for message in netlink::ask(NETLINK_ROUTE, RTM_GETLINK, DUMP, &[0; LINK_HEADER_BYTES])? {
-        if let Some((index, interface)) = interface(&message.body) {
-            interfaces.insert(index, interface);
+    for message in netlink::route(&RouteNetlinkMessage::GetLink(LinkMessage::default()), DUMP)? {
+        if let RouteNetlinkMessage::NewLink(link) = message
+            && let Some(interface) = interface(&link)
+        {
+            interfaces.insert(link.header.index, interface);
         }
     }
-    for message in netlink::ask(NETLINK_ROUTE, RTM_GETADDR, DUMP, &[0; ADDRESS_HEADER_BYTES])? {
-        if let Some((index, address)) = address(&message.body)
-            && let Some(interface) = interfaces.get_mut(&index)
+    for message in netlink::route(&RouteNetlinkMessage::GetAddress(AddressMessage::default()), DUMP)? {
+        if let RouteNetlinkMessage::NewAddress(message) = message
+            && let Some(interface) = interfaces.get_mut(&message.header.index)
+            && let Some(address) = address(&message)
         {
             interface.addresses.push(address);
         }
@@ -59,44 +33,81 @@ pub(super) fn list() -> io::Result<Vec<InterfaceFact>> {
     Ok(interfaces.into_values().collect())
 }
 
-fn interface(body: &[u8]) -> Option<(u32, InterfaceFact)> {
-    let word = |at: usize| Some(u32::from_ne_bytes(body.get(at..at + 4)?.try_into().ok()?));
-    let (index, flags) = (word(4)?, word(8)?);
-    let attributes = Attributes::after(body, LINK_HEADER_BYTES);
-    let info = attributes.nested(IFLA_LINKINFO);
-    let kind = info.and_then(|info| info.text(IFLA_INFO_KIND)).unwrap_or_default();
-    let port_of = info.and_then(|info| info.text(IFLA_INFO_SLAVE_KIND)).unwrap_or_default();
-    let octets = attributes.get(IFLA_ADDRESS).filter(|octets| octets.len() == 6).unwrap_or_default();
-    let mac: Vec<String> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
-    let fact = InterfaceFact {
-        name: attributes.text(IFLA_IFNAME)?,
-        kind: match (flags & IFF_LOOPBACK != 0, kind.as_str(), port_of.as_str()) {
-            (true, _, _) => InterfaceKind::Loopback,
-            (_, "bridge", _) => InterfaceKind::Bridge,
-            (_, kind, _) if TUNNELS.contains(&kind) => InterfaceKind::Tunnel,
-            (_, _, "bridge") => InterfaceKind::BridgePort,
-            _ => InterfaceKind::Card,
-        },
-        up: flags & IFF_UP != 0,
-        mtu: attributes.u32_host(IFLA_MTU).unwrap_or_default(),
-        mac: mac.join(":"),
+/// `None` if the interface has no name, which no kernel does.
+fn interface(link: &LinkMessage) -> Option<InterfaceFact> {
+    let mut fact = InterfaceFact {
+        name: String::new(),
+        kind: InterfaceKind::Card,
+        up: link.header.flags.contains(LinkFlags::Up),
+        mtu: 0,
+        mac: String::new(),
         addresses: vec![],
     };
-    Some((index, fact))
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => fact.name.clone_from(name),
+            LinkAttribute::Mtu(mtu) => fact.mtu = *mtu,
+            LinkAttribute::Address(octets) if octets.len() == 6 => {
+                let octets: Vec<String> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+                fact.mac = octets.join(":");
+            }
+            LinkAttribute::LinkInfo(infos) => fact.kind = kind(infos),
+            _ => {}
+        }
+    }
+    if link.header.flags.contains(LinkFlags::Loopback) {
+        fact.kind = InterfaceKind::Loopback;
+    }
+    (!fact.name.is_empty()).then_some(fact)
 }
 
-fn address(body: &[u8]) -> Option<(u32, (IpAddr, Cidr))> {
-    let prefix_length = *body.get(1)?;
-    let index = u32::from_ne_bytes(body.get(4..8)?.try_into().ok()?);
-    let attributes = Attributes::after(body, ADDRESS_HEADER_BYTES);
-    // On a point-to-point link, `IFA_ADDRESS` is the address of the other end; our own is `IFA_LOCAL`.
-    let value = attributes.get(IFA_LOCAL).or_else(|| attributes.get(IFA_ADDRESS))?;
-    let network = attributes.get(IFA_ADDRESS).unwrap_or(value);
-    Some((index, (read(value)?, Cidr::around(read(network)?, prefix_length))))
+fn kind(infos: &[LinkInfo]) -> InterfaceKind {
+    let own = infos.iter().find_map(|info| if let LinkInfo::Kind(kind) = info { Some(kind) } else { None });
+    let of_bridge = infos.iter().any(|info| matches!(info, LinkInfo::PortKind(InfoPortKind::Bridge)));
+    match own {
+        Some(InfoKind::Bridge) => InterfaceKind::Bridge,
+        Some(kind) if encapsulates(kind) => InterfaceKind::Tunnel,
+        _ if of_bridge => InterfaceKind::BridgePort,
+        _ => InterfaceKind::Card,
+    }
 }
 
-fn read(value: &[u8]) -> Option<IpAddr> {
-    <[u8; 4]>::try_from(value).map(IpAddr::from).or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from)).ok()
+fn encapsulates(kind: &InfoKind) -> bool {
+    matches!(
+        kind,
+        InfoKind::Tun
+            | InfoKind::Wireguard
+            | InfoKind::Vxlan
+            | InfoKind::GreTun
+            | InfoKind::GreTap
+            | InfoKind::GreTun6
+            | InfoKind::GreTap6
+            | InfoKind::IpIp
+            | InfoKind::Ip6Tnl
+            | InfoKind::SitTun
+            | InfoKind::Geneve
+            | InfoKind::Vti
+            | InfoKind::Vti6
+            | InfoKind::Xfrm
+            | InfoKind::ErSpan
+            | InfoKind::BareUdp
+            | InfoKind::Gtp
+    )
+}
+
+/// Our address, and the network that it is in. On a point-to-point link, `IFA_ADDRESS` is the address of the other end;
+/// our own is `IFA_LOCAL`.
+fn address(message: &AddressMessage) -> Option<(IpAddr, Cidr)> {
+    let (mut own, mut network) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(address) => own = Some(*address),
+            AddressAttribute::Address(address) => network = Some(*address),
+            _ => {}
+        }
+    }
+    let own = own.or(network)?;
+    Some((own, Cidr::around(network.unwrap_or(own), message.header.prefix_len)))
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! Requests to the kernel over netlink, as bytes: one request, all replies, and the kernel's errno if it refuses.
 //!
-//! Attributes are parsed by hand: the agent needs a dozen numbers of three subsystems, and must skip what it does not
-//! know without failing. All parsing is bounded by the message; replies of any shape are handled without panic.
+//! `netlink-packet-route` encodes and decodes what concerns links, addresses and routes. Framing and attributes are our
+//! own for the packet filter, whose expressions no maintained crate decodes. All parsing is bounded by the message;
+//! replies of any shape are handled without panic.
 //! Constants are those of `linux/netlink.h`.
 
-use netlink_sys::{Socket, SocketAddr};
+use netlink_packet_core::{NetlinkSerializable as _, ParseableParametrized as _};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use std::io;
 
 /// `NLM_F_REQUEST` and `NLM_F_DUMP`.
@@ -76,6 +79,18 @@ pub(super) fn ask(protocol: isize, kind: u16, flags: u16, body: &[u8]) -> io::Re
     }
 }
 
+/// Sends one request to the routing subsystem and decodes all replies.
+///
+/// # Errors
+/// As of [`ask`], or a reply that cannot be decoded: a fact from the other replies alone would be wrong.
+pub(super) fn route(request: &RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
+    let mut body = vec![0; request.buffer_len()];
+    request.serialize(&mut body);
+    let answers = ask(NETLINK_ROUTE, request.message_type(), flags, &body)?;
+    let decoded = answers.iter().map(|each| RouteNetlinkMessage::parse_with_param(&each.body, each.kind));
+    decoded.collect::<Result<_, _>>().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
 fn split(bytes: &[u8]) -> Option<(Message, &[u8])> {
     let length = usize::try_from(u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?)).ok()?;
     let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
@@ -115,11 +130,6 @@ impl<'a> Attributes<'a> {
         Some(String::from_utf8_lossy(value.get(..end)?).into_owned())
     }
 
-    /// A number in host order (routing).
-    pub(super) fn u32_host(self, kind: u16) -> Option<u32> {
-        Some(u32::from_ne_bytes(self.get(kind)?.get(..4)?.try_into().ok()?))
-    }
-
     /// A number in network order (netfilter).
     pub(super) fn u32_net(self, kind: u16) -> Option<u32> {
         Some(u32::from_be_bytes(self.get(kind)?.get(..4)?.try_into().ok()?))
@@ -151,6 +161,7 @@ impl<'a> Iterator for Attributes<'a> {
 }
 
 /// Adds one attribute to a message under construction.
+#[cfg(test)]
 pub(super) fn push(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
     let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
     body.extend(length.to_ne_bytes());
@@ -167,10 +178,10 @@ mod tests {
     fn attributes_are_read_back_and_a_cut_one_ends_the_list() {
         let mut body = vec![9, 9, 9, 9];
         push(&mut body, 3, b"eth0\0");
-        push(&mut body, 0x8004, &7u32.to_ne_bytes());
+        push(&mut body, 0x8004, &7u32.to_be_bytes());
         let read = Attributes::after(&body, 4);
         assert_eq!(read.text(3).as_deref(), Some("eth0"));
-        assert_eq!(read.u32_host(4), Some(7), "flag bits of the type are ignored");
+        assert_eq!(read.u32_net(4), Some(7), "flag bits of the type are ignored");
         assert_eq!(Attributes::after(&body[..body.len() - 2], 4).count(), 1);
         assert_eq!(Attributes::from(&[0u8; 8][..]).count(), 0, "a length of zero does not loop");
     }

@@ -4,7 +4,11 @@
 //! `RTM_F_FIB_MATCH` the kernel returns the table entry that matched. Policy rules that match the source address or a
 //! mark are evaluated as for an unbound socket.
 
-use super::netlink::{self, Attributes};
+use super::netlink;
+use netlink_packet_route::{
+    AddressFamily, RouteNetlinkMessage,
+    route::{RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteType},
+};
 use nix::{errno::Errno, net::if_::if_indextoname};
 use pingtong_evidence::{Cidr, Known, RouteFact, RouteOutcome, WhyUnknown};
 use std::{
@@ -12,28 +16,14 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-/// `AF_INET` and `AF_INET6` as the kernel's messages carry them.
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
-const NETLINK_ROUTE: isize = 0;
-const RTM_GETROUTE: u16 = 26;
-const HEADER_BYTES: usize = 12;
-const RTM_F_FIB_MATCH: u32 = 0x2000;
-const RTN_LOCAL: u8 = 2;
-const RTA_DST: u16 = 1;
-const RTA_OIF: u16 = 4;
-const RTA_GATEWAY: u16 = 5;
-const RTA_PREFSRC: u16 = 7;
-const RTA_MULTIPATH: u16 = 9;
-
 /// The routes towards `peers`.
 pub(super) fn towards(peers: &[IpAddr]) -> Vec<RouteFact> {
     peers.iter().map(|&to| RouteFact { to, outcome: look_up(to) }).collect()
 }
 
 fn look_up(to: IpAddr) -> Known<RouteOutcome> {
-    match ask(to, 0) {
-        Ok(Some(body)) => outcome(&body, ask(to, RTM_F_FIB_MATCH).ok().flatten().as_deref()),
+    match ask(to, RouteFlags::empty()) {
+        Ok(Some(route)) => outcome(&route, ask(to, RouteFlags::FibMatch).ok().flatten().as_ref()),
         Ok(None) => Known::Unknown(WhyUnknown::Malformed {
             action: String::from("route look-up"),
             message: String::from("the kernel gave no answer"),
@@ -48,59 +38,70 @@ fn look_up(to: IpAddr) -> Known<RouteOutcome> {
     }
 }
 
-fn ask(to: IpAddr, flags: u32) -> io::Result<Option<Vec<u8>>> {
-    let mut body = vec![0; HEADER_BYTES];
-    let (family, octets) = match to {
-        IpAddr::V4(to) => (AF_INET, to.octets().to_vec()),
-        IpAddr::V6(to) => (AF_INET6, to.octets().to_vec()),
+fn ask(to: IpAddr, flags: RouteFlags) -> io::Result<Option<RouteMessage>> {
+    let mut message = RouteMessage::default();
+    (message.header.address_family, message.header.destination_prefix_length) = match to {
+        IpAddr::V4(_) => (AddressFamily::Inet, 32),
+        IpAddr::V6(_) => (AddressFamily::Inet6, 128),
     };
-    body[0] = family;
-    body[1] = if to.is_ipv4() { 32 } else { 128 };
-    body[8..12].copy_from_slice(&flags.to_ne_bytes());
-    netlink::push(&mut body, RTA_DST, &octets);
-    Ok(netlink::ask(NETLINK_ROUTE, RTM_GETROUTE, 0, &body)?.into_iter().next().map(|message| message.body))
+    message.header.flags = flags;
+    message.attributes.push(RouteAttribute::Destination(to.into()));
+    let answers = netlink::route(&RouteNetlinkMessage::GetRoute(message), 0)?;
+    Ok(answers.into_iter().find_map(|answer| match answer {
+        RouteNetlinkMessage::NewRoute(route) => Some(route),
+        _ => None,
+    }))
 }
 
-fn outcome(body: &[u8], matched: Option<&[u8]>) -> Known<RouteOutcome> {
-    if body.get(7) == Some(&RTN_LOCAL) {
+fn outcome(route: &RouteMessage, matched: Option<&RouteMessage>) -> Known<RouteOutcome> {
+    if route.header.kind == RouteType::Local {
         return Known::Known(RouteOutcome::Own);
     }
-    let answer = Attributes::after(body, HEADER_BYTES);
-    let Some(index) = answer.u32_host(RTA_OIF) else {
+    let (mut index, mut source, mut gateway) = (None, None, None);
+    for attribute in &route.attributes {
+        match attribute {
+            RouteAttribute::Oif(oif) => index = Some(*oif),
+            RouteAttribute::PrefSource(address) => source = ip(address),
+            RouteAttribute::Gateway(address) => gateway = ip(address),
+            _ => {}
+        }
+    }
+    let Some(index) = index else {
         return Known::Unknown(WhyUnknown::Malformed {
             action: String::from("route look-up"),
             message: String::from("the kernel named no interface"),
         });
     };
     let interface = if_indextoname(index).ok().and_then(|name| name.into_string().ok());
-    Known::Known(RouteOutcome::Via {
-        interface: interface.unwrap_or_else(|| format!("if{index}")),
-        source: answer.get(RTA_PREFSRC).and_then(address),
-        gateway: answer.get(RTA_GATEWAY).and_then(address),
-        prefix: matched.and_then(prefix),
-    })
+    let interface = interface.unwrap_or_else(|| format!("if{index}"));
+    Known::Known(RouteOutcome::Via { interface, source, gateway, prefix: matched.and_then(prefix) })
 }
 
 /// The destination of the matched entry; the default route carries no `RTA_DST`.
-fn prefix(body: &[u8]) -> Option<Cidr> {
-    let length = *body.get(1)?;
-    let attributes = Attributes::after(body, HEADER_BYTES);
-    let network = match attributes.get(RTA_DST) {
-        Some(value) => address(value)?,
-        None if length == 0 && (attributes.get(RTA_OIF).is_some() || attributes.get(RTA_MULTIPATH).is_some()) => {
-            match *body.first()? {
-                AF_INET6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-                _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            }
-        }
+fn prefix(route: &RouteMessage) -> Option<Cidr> {
+    let length = route.header.destination_prefix_length;
+    let network = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(address) => Some(ip(address)),
+        _ => None,
+    });
+    let leads = |attribute: &RouteAttribute| matches!(attribute, RouteAttribute::Oif(_) | RouteAttribute::MultiPath(_));
+    let network = match network {
+        Some(network) => network?,
+        None if length == 0 && route.attributes.iter().any(leads) => match route.header.address_family {
+            AddressFamily::Inet6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        },
         None => return None,
     };
     Some(Cidr::around(network, length))
 }
 
-fn address(value: &[u8]) -> Option<IpAddr> {
-    let four = <[u8; 4]>::try_from(value).map(IpAddr::from);
-    four.or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from)).ok()
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some((*address).into()),
+        RouteAddress::Inet6(address) => Some((*address).into()),
+        _ => None,
+    }
 }
 
 fn unreachable_because(message: &str) -> Known<RouteOutcome> {

@@ -1,30 +1,28 @@
-//! Route-netlink messages: links, addresses, neighbours, routes and rules of IPv4.
+//! Route-netlink messages: links, addresses, neighbours, routes and rules of IPv4, encoded and decoded by
+//! `netlink-packet-route`.
 //!
-//! Only builds messages and parses answers; the caller decides in which namespace to send them. The numbers come from
-//! `linux/if_link.h`, `linux/rtnetlink.h`, `linux/fib_rules.h` and `linux/neighbour.h`.
+//! Only builds messages and reads answers; the caller decides in which namespace to send them. The features of an
+//! interface (`ethtool`) are a generic-netlink family that the crate does not know, and are encoded here.
 
-use super::netlink::{
-    ACK, Answer, Attributes, CREATE, DUMP, EXCL, Message, Netlink, REPLACE, attribute, text_of, u32_at,
-};
+use super::netlink::{ACK, Attributes, CREATE, DUMP, EXCL, Message, Netlink, REPLACE, attribute, u16_at};
 use ipnet::Ipv4Net;
-use std::{io, net::Ipv4Addr};
+use netlink_packet_route::{
+    AddressFamily, RouteNetlinkMessage,
+    address::{AddressAttribute, AddressMessage},
+    link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+    neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState},
+    neighbour_table::{NeighbourTableAttribute, NeighbourTableMessage, NeighbourTableParameter},
+    route::{
+        RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteProtocol,
+        RouteScope, RouteType,
+    },
+    rule::{RuleAction, RuleAttribute, RuleMessage},
+};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
+};
 
-const NEW_LINK: u16 = 16;
-const DELETE_LINK: u16 = 17;
-const GET_LINK: u16 = 18;
-const NEW_ADDRESS: u16 = 20;
-const DELETE_ADDRESS: u16 = 21;
-const GET_ADDRESS: u16 = 22;
-const NEW_ROUTE: u16 = 24;
-const DELETE_ROUTE: u16 = 25;
-const GET_ROUTE: u16 = 26;
-const NEW_NEIGHBOUR: u16 = 28;
-const DELETE_NEIGHBOUR: u16 = 29;
-const NEW_RULE: u16 = 32;
-const DELETE_RULE: u16 = 33;
-const GET_RULE: u16 = 34;
-
-const IPV4: u8 = 2;
 /// `IFF_UP`.
 pub const UP: u32 = 0x1;
 /// `IFF_NOARP`: packets leave without address resolution, addressed to the interface's own hardware address.
@@ -43,12 +41,21 @@ pub const PROHIBIT: u8 = 8;
 /// The kernel's main routing table.
 pub const MAIN: u32 = 254;
 
-fn link_header(index: u32, flags: u32, change: u32) -> Vec<u8> {
-    let mut header = vec![0, 0, 0, 0];
-    header.extend_from_slice(&index.to_ne_bytes());
-    header.extend_from_slice(&flags.to_ne_bytes());
-    header.extend_from_slice(&change.to_ne_bytes());
-    header
+fn link(index: u32, flags: u32, change: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.header.flags = LinkFlags::from_bits_retain(flags);
+    message.header.change_mask = LinkFlags::from_bits_retain(change);
+    message.attributes = attributes;
+    message
+}
+
+fn new_link(flags: u16, message: LinkMessage) -> Message {
+    Message::route(&RouteNetlinkMessage::NewLink(message), flags)
+}
+
+fn named(name: &str) -> LinkAttribute {
+    LinkAttribute::IfName(name.to_owned())
 }
 
 /// One end of a virtual cable (veth pair).
@@ -63,63 +70,58 @@ pub struct CableEnd<'a> {
 }
 
 impl CableEnd<'_> {
-    fn attributes(&self) -> Attributes {
-        let mut attributes = Attributes::new().text(3, self.name).u32(13, 1000).u32(4, 1500);
-        if let Some(mac) = self.mac {
-            attributes = attributes.with(1, &mac);
-        }
-        match self.namespace {
-            Some(file) => attributes.u32(28, file.cast_unsigned()),
-            None => attributes,
-        }
+    fn attributes(&self) -> Vec<LinkAttribute> {
+        let mut attributes = vec![named(self.name), LinkAttribute::TxQueueLen(1000), LinkAttribute::Mtu(1500)];
+        attributes.extend(self.mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
+        attributes.extend(self.namespace.map(LinkAttribute::NetNsFd));
+        attributes
     }
 }
 
 /// Creates a virtual cable (veth pair) with both ends.
 pub fn cable(near: &CableEnd<'_>, far: &CableEnd<'_>) -> Message {
-    let peer = Attributes::new();
-    let mut body = link_header(0, 0, 0);
-    body.extend_from_slice(far.attributes().bytes());
-    let data = peer.with(1, &body);
-    let info = Attributes::new().text(1, "veth").nest(2, &data);
-    Message::new(NEW_LINK, CREATE | EXCL, &link_header(0, 0, 0), &near.attributes().nest(18, &info))
+    let far = InfoVeth::Peer(link(0, 0, 0, far.attributes()));
+    let info = vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(InfoData::Veth(far))];
+    let mut attributes = near.attributes();
+    attributes.push(LinkAttribute::LinkInfo(info));
+    new_link(CREATE | EXCL, link(0, 0, 0, attributes))
 }
 
 /// Creates a bridge.
 pub fn bridge(name: &str) -> Message {
-    let info = Attributes::new().text(1, "bridge");
-    Message::new(NEW_LINK, CREATE | EXCL, &link_header(0, 0, 0), &Attributes::new().text(3, name).nest(18, &info))
+    let info = LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]);
+    new_link(CREATE | EXCL, link(0, 0, 0, vec![named(name), info]))
 }
 
 /// Sets flags of an interface: those in `change` take their values from `flags`.
 pub fn set_flags(name: &str, flags: u32, change: u32) -> Message {
-    Message::new(NEW_LINK, 0, &link_header(0, flags, change), &Attributes::new().text(3, name))
+    new_link(0, link(0, flags, change, vec![named(name)]))
 }
 
 /// Sets an interface's MTU.
 pub fn set_mtu(name: &str, mtu: u32) -> Message {
-    Message::new(NEW_LINK, 0, &link_header(0, 0, 0), &Attributes::new().text(3, name).u32(4, mtu))
+    new_link(0, link(0, 0, 0, vec![named(name), LinkAttribute::Mtu(mtu)]))
 }
 
 /// Attaches an interface to a bridge, or detaches it (0).
 pub fn set_master(name: &str, master: u32) -> Message {
-    Message::new(NEW_LINK, 0, &link_header(0, 0, 0), &Attributes::new().text(3, name).u32(10, master))
+    new_link(0, link(0, 0, 0, vec![named(name), LinkAttribute::Controller(master)]))
 }
 
 /// Sets an interface down and removes it from its bridge.
 pub fn unplugged(index: u32) -> Message {
-    Message::new(NEW_LINK, 0, &link_header(index, 0, UP), &Attributes::new().u32(10, 0))
+    new_link(0, link(index, 0, UP, vec![LinkAttribute::Controller(0)]))
 }
 
 /// Restores name, hardware address, MTU and queue length of an interface that is down, as its cable was created.
 pub fn renewed(index: u32, name: &str, mac: [u8; 6]) -> Message {
     let end = CableEnd { name, mac: Some(mac), namespace: None };
-    Message::new(NEW_LINK, 0, &link_header(index, 0, 0), &end.attributes())
+    new_link(0, link(index, 0, 0, end.attributes()))
 }
 
 /// Removes an interface; for a virtual cable, both ends.
 pub fn remove_link(name: &str) -> Message {
-    Message::new(DELETE_LINK, 0, &link_header(0, 0, 0), &Attributes::new().text(3, name))
+    Message::route(&RouteNetlinkMessage::DelLink(link(0, 0, 0, vec![named(name)])), 0)
 }
 
 /// An interface as the kernel lists it.
@@ -141,95 +143,103 @@ pub struct Link {
 
 /// The interfaces of the socket's namespace.
 pub fn links(netlink: &mut Netlink) -> io::Result<Vec<Link>> {
-    let answers = netlink.ask(&Message::new(GET_LINK, DUMP, &link_header(0, 0, 0), &Attributes::new()))?;
-    Ok(answers.iter().filter_map(link).collect())
+    let answers = netlink.ask_route(&RouteNetlinkMessage::GetLink(LinkMessage::default()), DUMP)?;
+    Ok(answers.into_iter().filter_map(link_of).collect())
 }
 
-fn link(answer: &Answer) -> Option<Link> {
-    let attributes = answer.body.get(16..)?;
-    Some(Link {
-        index: u32_at(&answer.body, 4)?,
-        flags: u32_at(&answer.body, 8)?,
-        name: text_of(attribute(attributes, 3)?),
-        mtu: attribute(attributes, 4).and_then(|value| u32_at(value, 0)).unwrap_or_default(),
-        mac: attribute(attributes, 1).unwrap_or_default().to_vec(),
-        state: attribute(attributes, 16).and_then(|value| value.first().copied()).unwrap_or_default(),
-    })
+fn link_of(answer: RouteNetlinkMessage) -> Option<Link> {
+    let RouteNetlinkMessage::NewLink(message) = answer else { return None };
+    let (index, flags) = (message.header.index, message.header.flags.bits());
+    let mut link = Link { index, name: String::new(), flags, mtu: 0, mac: vec![], state: 0 };
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            LinkAttribute::Address(mac) => link.mac = mac,
+            LinkAttribute::OperState(state) => link.state = state.into(),
+            _ => {}
+        }
+    }
+    Some(link)
 }
 
 /// The index of a named interface.
 pub fn index_of(netlink: &mut Netlink, name: &str) -> io::Result<u32> {
-    let question = Message::new(GET_LINK, 0, &link_header(0, 0, 0), &Attributes::new().text(3, name));
-    let answers = netlink.ask(&question)?;
-    answers.iter().find_map(link).map(|link| link.index).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    let answers = netlink.ask_route(&RouteNetlinkMessage::GetLink(link(0, 0, 0, vec![named(name)])), 0)?;
+    let found = answers.into_iter().find_map(link_of);
+    found.map(|link| link.index).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
 }
 
-fn address(kind: u16, flags: u16, index: u32, address: Ipv4Addr, prefix: u8) -> Message {
-    let mut header = vec![IPV4, prefix, 0, 0];
-    header.extend_from_slice(&index.to_ne_bytes());
-    let mut attributes = Attributes::new().with(2, &address.octets()).with(1, &address.octets());
+fn address(index: u32, address: Ipv4Addr, prefix: u8) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.prefix_len = prefix;
+    message.header.index = index;
+    message.attributes = vec![AddressAttribute::Local(address.into()), AddressAttribute::Address(address.into())];
     if let (Ok(net), true) = (Ipv4Net::new(address, prefix), prefix < 31) {
-        attributes = attributes.with(4, &net.broadcast().octets());
+        message.attributes.push(AddressAttribute::Broadcast(net.broadcast()));
     }
-    Message::new(kind, flags, &header, &attributes)
+    message
 }
 
 /// Adds an address to an interface.
 pub fn add_address(index: u32, at: Ipv4Addr, prefix: u8) -> Message {
-    address(NEW_ADDRESS, CREATE | EXCL, index, at, prefix)
+    Message::route(&RouteNetlinkMessage::NewAddress(address(index, at, prefix)), CREATE | EXCL)
 }
 
 /// Removes an address from an interface.
 pub fn remove_address(index: u32, at: Ipv4Addr, prefix: u8) -> Message {
-    address(DELETE_ADDRESS, 0, index, at, prefix)
+    Message::route(&RouteNetlinkMessage::DelAddress(address(index, at, prefix)), 0)
 }
 
 /// The IPv4 addresses of the socket's namespace: interface index, address, prefix length.
 pub fn addresses(netlink: &mut Netlink) -> io::Result<Vec<(u32, Ipv4Addr, u8)>> {
-    let answers = netlink.ask(&Message::new(GET_ADDRESS, DUMP, &[IPV4, 0, 0, 0, 0, 0, 0, 0], &Attributes::new()))?;
+    let mut question = AddressMessage::default();
+    question.header.family = AddressFamily::Inet;
+    let answers = netlink.ask_route(&RouteNetlinkMessage::GetAddress(question), DUMP)?;
     Ok(answers
-        .iter()
+        .into_iter()
         .filter_map(|answer| {
-            let local = attribute(answer.body.get(8..)?, 2)?;
-            Some((u32_at(&answer.body, 4)?, ipv4(local)?, *answer.body.get(1)?))
+            let RouteNetlinkMessage::NewAddress(message) = answer else { return None };
+            let local = message.attributes.iter().find_map(|attribute| match attribute {
+                AddressAttribute::Local(IpAddr::V4(local)) => Some(*local),
+                _ => None,
+            });
+            Some((message.header.index, local?, message.header.prefix_len))
         })
         .collect())
 }
 
-/// An IPv4 address from four bytes.
-pub fn ipv4(bytes: &[u8]) -> Option<Ipv4Addr> {
-    <[u8; 4]>::try_from(bytes).ok().map(Ipv4Addr::from)
-}
-
-fn neighbour(kind: u16, flags: u16, index: u32, at: Ipv4Addr, mac: Option<[u8; 6]>) -> Message {
-    let mut header = vec![IPV4, 0, 0, 0];
-    header.extend_from_slice(&index.to_ne_bytes());
-    header.extend_from_slice(&0x80_u16.to_ne_bytes()); // NUD_PERMANENT
-    header.extend_from_slice(&[0, UNICAST]);
-    let mut attributes = Attributes::new().with(1, &at.octets());
-    if let Some(mac) = mac {
-        attributes = attributes.with(2, &mac);
-    }
-    Message::new(kind, flags, &header, &attributes)
+fn neighbour(index: u32, at: Ipv4Addr, mac: Option<[u8; 6]>) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.ifindex = index;
+    message.header.state = NeighbourState::Permanent;
+    message.header.kind = RouteType::Unicast;
+    message.attributes.push(NeighbourAttribute::Destination(NeighbourAddress::Inet(at)));
+    message.attributes.extend(mac.map(|mac| NeighbourAttribute::LinkLayerAddress(mac.to_vec())));
+    message
 }
 
 /// Adds a permanent neighbour entry.
 pub fn add_neighbour(index: u32, at: Ipv4Addr, mac: [u8; 6]) -> Message {
-    neighbour(NEW_NEIGHBOUR, CREATE | REPLACE, index, at, Some(mac))
+    Message::route(&RouteNetlinkMessage::NewNeighbour(neighbour(index, at, Some(mac))), CREATE | REPLACE)
 }
 
 /// Removes a neighbour entry.
 pub fn remove_neighbour(index: u32, at: Ipv4Addr) -> Message {
-    neighbour(DELETE_NEIGHBOUR, 0, index, at, None)
+    Message::route(&RouteNetlinkMessage::DelNeighbour(neighbour(index, at, None)), 0)
 }
 
 /// Removes the delay before an interface answers ARP for addresses of others (proxy ARP). Works even if the user
 /// namespace does not show `net.ipv4.neigh`.
 pub fn answer_at_once(index: u32) -> Message {
-    const SET_NEIGHBOUR_TABLE: u16 = 67;
-    let parameters = Attributes::new().u32(1, index).with(13, &0_u64.to_ne_bytes());
-    let attributes = Attributes::new().text(1, "arp_cache").nest(6, &parameters);
-    Message::new(SET_NEIGHBOUR_TABLE, 0, &[IPV4, 0, 0, 0], &attributes)
+    let mut message = NeighbourTableMessage::default();
+    message.header.family = AddressFamily::Inet;
+    let parameters = vec![NeighbourTableParameter::Ifindex(index), NeighbourTableParameter::ProxyDelay(0)];
+    message.attributes =
+        vec![NeighbourTableAttribute::Name("arp_cache".to_owned()), NeighbourTableAttribute::Parms(parameters)];
+    Message::route(&RouteNetlinkMessage::SetNeighbourTable(message), 0)
 }
 
 /// A next hop: interface and gateway.
@@ -279,115 +289,128 @@ impl Route {
         self
     }
 
-    fn message(&self, kind: u16, flags: u16) -> Message {
-        let linked = self.kind == UNICAST && self.hops.iter().all(|hop| hop.gateway.is_none());
-        let scope = match self.kind {
-            LOCAL => 254,
-            _ if linked && !self.hops.is_empty() => 253,
-            _ => 0,
-        };
-        // Matches a route of any origin and scope.
-        let (origin, scope) = if kind == DELETE_ROUTE { (0, 255) } else { (4, scope) };
-        let onlink: u32 = if self.on_link { 4 } else { 0 };
-        let mut header = vec![IPV4, self.destination.prefix_len(), 0, 0, 0, origin, scope, self.kind];
-        if let Ok(table) = u8::try_from(self.table) {
-            header[4] = table;
-        }
-        header.extend_from_slice(&if self.hops.len() == 1 { onlink } else { 0 }.to_ne_bytes());
-        let mut attributes = Attributes::new().u32(15, self.table).with(1, &self.destination.network().octets());
+    fn message(&self, protocol: RouteProtocol, scope: RouteScope) -> RouteMessage {
+        let mut message = RouteMessage::default();
+        message.header.address_family = AddressFamily::Inet;
+        message.header.destination_prefix_length = self.destination.prefix_len();
+        message.header.table = u8::try_from(self.table).unwrap_or_default();
+        (message.header.protocol, message.header.scope) = (protocol, scope);
+        message.header.kind = self.kind.into();
+        let attributes = &mut message.attributes;
+        attributes.push(RouteAttribute::Table(self.table));
+        attributes.push(RouteAttribute::Destination(RouteAddress::Inet(self.destination.network())));
         if self.metric != 0 {
-            attributes = attributes.u32(6, self.metric);
+            attributes.push(RouteAttribute::Priority(self.metric));
         }
-        if let Some(source) = self.source {
-            attributes = attributes.with(7, &source.octets());
-        }
+        attributes.extend(self.source.map(|source| RouteAttribute::PrefSource(RouteAddress::Inet(source))));
         match self.hops.as_slice() {
             [] => {}
             [hop] => {
                 if hop.interface != 0 {
-                    attributes = attributes.u32(4, hop.interface);
+                    attributes.push(RouteAttribute::Oif(hop.interface));
                 }
-                if let Some(gateway) = hop.gateway {
-                    attributes = attributes.with(5, &gateway.octets());
-                }
+                attributes.extend(hop.gateway.map(|gateway| RouteAttribute::Gateway(RouteAddress::Inet(gateway))));
+                message.header.flags.set(RouteFlags::Onlink, self.on_link);
             }
-            hops => attributes = attributes.with(9, &multipath(hops, self.on_link)),
+            hops => {
+                attributes.push(RouteAttribute::MultiPath(hops.iter().map(|hop| hop.message(self.on_link)).collect()))
+            }
         }
-        Message::new(kind, flags, &header, &attributes)
+        message
+    }
+
+    fn added(&self, flags: u16) -> Message {
+        let linked = self.kind == UNICAST && self.hops.iter().all(|hop| hop.gateway.is_none());
+        let scope = match self.kind {
+            LOCAL => RouteScope::Host,
+            _ if linked && !self.hops.is_empty() => RouteScope::Link,
+            _ => RouteScope::Universe,
+        };
+        Message::route(&RouteNetlinkMessage::NewRoute(self.message(RouteProtocol::Static, scope)), flags)
     }
 
     /// The message that adds the route; the kernel refuses it if the table already has one to the destination.
     pub fn add(&self) -> Message {
-        self.message(NEW_ROUTE, CREATE | EXCL)
+        self.added(CREATE | EXCL)
     }
 
     /// The message that adds the route or replaces the existing one.
     pub fn replace(&self) -> Message {
-        self.message(NEW_ROUTE, CREATE | REPLACE)
+        self.added(CREATE | REPLACE)
     }
 
     /// The message that removes the route.
     pub fn remove(&self) -> Message {
-        self.message(DELETE_ROUTE, 0)
+        // Matches a route of any origin and scope.
+        let message = self.message(RouteProtocol::Unspec, RouteScope::NoWhere);
+        Message::route(&RouteNetlinkMessage::DelRoute(message), 0)
     }
 }
 
-fn multipath(hops: &[NextHop], on_link: bool) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for hop in hops {
-        let gateway = hop.gateway.map(|gateway| Attributes::new().with(5, &gateway.octets())).unwrap_or_default();
-        let length = u16::try_from(8 + gateway.bytes().len()).unwrap_or(u16::MAX);
-        bytes.extend_from_slice(&length.to_ne_bytes());
-        bytes.extend_from_slice(&[if on_link && hop.gateway.is_some() { 4 } else { 0 }, 0]);
-        bytes.extend_from_slice(&hop.interface.to_ne_bytes());
-        bytes.extend_from_slice(gateway.bytes());
+impl NextHop {
+    fn message(self, on_link: bool) -> RouteNextHop {
+        let mut message = RouteNextHop::default();
+        message.interface_index = self.interface;
+        message.flags.set(RouteNextHopFlags::Onlink, on_link && self.gateway.is_some());
+        message.attributes.extend(self.gateway.map(|gateway| RouteAttribute::Gateway(RouteAddress::Inet(gateway))));
+        message
     }
-    bytes
+
+    fn of(hop: &RouteNextHop) -> Self {
+        Self { interface: hop.interface_index, gateway: hop.attributes.iter().find_map(gateway) }
+    }
+}
+
+fn gateway(attribute: &RouteAttribute) -> Option<Ipv4Addr> {
+    if let RouteAttribute::Gateway(RouteAddress::Inet(gateway)) = attribute { Some(*gateway) } else { None }
+}
+
+fn route_question(destination_prefix_length: u8) -> RouteMessage {
+    let mut question = RouteMessage::default();
+    question.header.address_family = AddressFamily::Inet;
+    question.header.destination_prefix_length = destination_prefix_length;
+    question
 }
 
 /// The IPv4 routes of the socket's namespace.
 pub fn routes(netlink: &mut Netlink) -> io::Result<Vec<Route>> {
-    let question = Message::new(GET_ROUTE, DUMP, &[IPV4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &Attributes::new());
-    Ok(netlink.ask(&question)?.iter().filter_map(route).collect())
+    let answers = netlink.ask_route(&RouteNetlinkMessage::GetRoute(route_question(0)), DUMP)?;
+    Ok(answers.iter().filter_map(route).collect())
 }
 
 /// The route that the kernel selects for an address.
 pub fn route_towards(netlink: &mut Netlink, to: Ipv4Addr, from: Option<Ipv4Addr>) -> io::Result<Route> {
-    let mut attributes = Attributes::new().with(1, &to.octets());
-    let mut header = [IPV4, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut question = route_question(32);
+    question.attributes.push(RouteAttribute::Destination(RouteAddress::Inet(to)));
     if let Some(from) = from {
-        attributes = attributes.with(2, &from.octets());
-        header[2] = 32;
+        question.attributes.push(RouteAttribute::Source(RouteAddress::Inet(from)));
+        question.header.source_prefix_length = 32;
     }
-    let answers = netlink.ask(&Message::new(GET_ROUTE, 0, &header, &attributes))?;
+    let answers = netlink.ask_route(&RouteNetlinkMessage::GetRoute(question), 0)?;
     answers.iter().find_map(route).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
 }
 
-fn route(answer: &Answer) -> Option<Route> {
-    let body = &answer.body;
-    let attributes = body.get(12..)?;
-    let number = |kind| attribute(attributes, kind).and_then(|value| u32_at(value, 0));
-    let destination = attribute(attributes, 1).and_then(ipv4).unwrap_or(Ipv4Addr::UNSPECIFIED);
-    let mut hops = Vec::new();
-    let gateway = attribute(attributes, 5).and_then(ipv4);
-    if let Some(interface) = number(4) {
-        hops.push(NextHop { interface, gateway });
+fn route(answer: &RouteNetlinkMessage) -> Option<Route> {
+    let RouteNetlinkMessage::NewRoute(message) = answer else { return None };
+    let header = &message.header;
+    let mut destination = Ipv4Addr::UNSPECIFIED;
+    let mut found = Route { kind: header.kind.into(), ..Route::to(header.table.into(), Ipv4Net::default()) };
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet(to)) => destination = *to,
+            RouteAttribute::Table(table) => found.table = *table,
+            RouteAttribute::Priority(metric) => found.metric = *metric,
+            RouteAttribute::PrefSource(RouteAddress::Inet(source)) => found.source = Some(*source),
+            RouteAttribute::Oif(interface) => {
+                let gateway = message.attributes.iter().find_map(gateway);
+                found.hops.push(NextHop { interface: *interface, gateway });
+            }
+            RouteAttribute::MultiPath(hops) => found.hops.extend(hops.iter().map(NextHop::of)),
+            _ => {}
+        }
     }
-    let mut several = attribute(attributes, 9).unwrap_or_default();
-    while let (Some(length), Some(interface)) = (super::netlink::u16_at(several, 0), u32_at(several, 4)) {
-        let inner = several.get(8..usize::from(length))?;
-        hops.push(NextHop { interface, gateway: attribute(inner, 5).and_then(ipv4) });
-        several = several.get(usize::from(length).next_multiple_of(4)..).unwrap_or_default();
-    }
-    Some(Route {
-        table: number(15).unwrap_or_else(|| u32::from(body[4])),
-        destination: Ipv4Net::new(destination, body[1]).ok()?,
-        kind: body[7],
-        hops,
-        metric: number(6).unwrap_or_default(),
-        source: attribute(attributes, 7).and_then(ipv4),
-        on_link: false,
-    })
+    found.destination = Ipv4Net::new(destination, header.destination_prefix_length).ok()?;
+    Some(found)
 }
 
 /// A routing rule.
@@ -408,65 +431,63 @@ pub struct Rule {
 }
 
 impl Rule {
-    fn message(&self, kind: u16, flags: u16) -> Message {
+    fn message(&self) -> RuleMessage {
         let length = |net: Option<Ipv4Net>| net.map_or(0, |net| net.prefix_len());
         let table = self.table.unwrap_or_default();
-        let short = u8::try_from(table).unwrap_or_default();
-        let action = if self.table.is_some() { 1 } else { 6 };
-        let header = [IPV4, length(self.to), length(self.from), 0, short, 0, 0, action, 0, 0, 0, 0];
-        let mut attributes = Attributes::new().u32(6, self.priority);
+        let mut message = RuleMessage::default();
+        message.header.family = AddressFamily::Inet;
+        (message.header.dst_len, message.header.src_len) = (length(self.to), length(self.from));
+        message.header.table = u8::try_from(table).unwrap_or_default();
+        message.header.action = if self.table.is_some() { RuleAction::ToTable } else { RuleAction::Blackhole };
+        let attributes = &mut message.attributes;
+        attributes.push(RuleAttribute::Priority(self.priority));
         if table != 0 {
-            attributes = attributes.u32(15, table);
+            attributes.push(RuleAttribute::Table(table));
         }
-        if let Some(interface) = &self.interface {
-            attributes = attributes.text(3, interface);
-        }
-        if let Some(mark) = self.mark {
-            attributes = attributes.u32(10, mark);
-        }
-        if let Some(to) = self.to {
-            attributes = attributes.with(1, &to.network().octets());
-        }
-        if let Some(from) = self.from {
-            attributes = attributes.with(2, &from.network().octets());
-        }
-        Message::new(kind, flags, &header, &attributes)
+        attributes.extend(self.interface.clone().map(RuleAttribute::Iifname));
+        attributes.extend(self.mark.map(RuleAttribute::FwMark));
+        attributes.extend(self.to.map(|to| RuleAttribute::Destination(to.network().into())));
+        attributes.extend(self.from.map(|from| RuleAttribute::Source(from.network().into())));
+        message
     }
 
     /// The message that adds the rule.
     pub fn add(&self) -> Message {
-        self.message(NEW_RULE, CREATE | EXCL)
+        Message::route(&RouteNetlinkMessage::NewRule(self.message()), CREATE | EXCL)
     }
 
     /// The message that removes the rule.
     pub fn remove(&self) -> Message {
-        self.message(DELETE_RULE, 0)
+        Message::route(&RouteNetlinkMessage::DelRule(self.message()), 0)
     }
 }
 
 /// The IPv4 rules of the socket's namespace.
 pub fn rules(netlink: &mut Netlink) -> io::Result<Vec<Rule>> {
-    let question = Message::new(GET_RULE, DUMP, &[IPV4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &Attributes::new());
-    let answers = netlink.ask(&question)?;
-    Ok(answers
-        .iter()
-        .filter_map(|answer| {
-            let attributes = answer.body.get(12..)?;
-            let net = |kind, length: u8| {
-                attribute(attributes, kind).and_then(ipv4).and_then(|at| Ipv4Net::new(at, length).ok())
-            };
-            let number = |kind| attribute(attributes, kind).and_then(|value| u32_at(value, 0));
-            let table = number(15).unwrap_or_else(|| u32::from(answer.body[4]));
-            Some(Rule {
-                priority: number(6).unwrap_or_default(),
-                interface: attribute(attributes, 3).map(text_of),
-                to: net(1, answer.body[1]),
-                from: net(2, answer.body[2]),
-                mark: number(10).filter(|mark| *mark != 0),
-                table: (answer.body[7] == 1).then_some(table),
-            })
-        })
-        .collect())
+    let mut question = RuleMessage::default();
+    question.header.family = AddressFamily::Inet;
+    let answers = netlink.ask_route(&RouteNetlinkMessage::GetRule(question), DUMP)?;
+    Ok(answers.into_iter().filter_map(rule).collect())
+}
+
+fn rule(answer: RouteNetlinkMessage) -> Option<Rule> {
+    let RouteNetlinkMessage::NewRule(message) = answer else { return None };
+    let header = message.header;
+    let mut found = Rule { priority: 0, interface: None, from: None, to: None, mark: None, table: None };
+    let mut table = u32::from(header.table);
+    for attribute in message.attributes {
+        match attribute {
+            RuleAttribute::Priority(priority) => found.priority = priority,
+            RuleAttribute::Table(number) => table = number,
+            RuleAttribute::Iifname(name) => found.interface = Some(name),
+            RuleAttribute::FwMark(mark) => found.mark = Some(mark).filter(|mark| *mark != 0),
+            RuleAttribute::Destination(IpAddr::V4(to)) => found.to = Ipv4Net::new(to, header.dst_len).ok(),
+            RuleAttribute::Source(IpAddr::V4(from)) => found.from = Ipv4Net::new(from, header.src_len).ok(),
+            _ => {}
+        }
+    }
+    found.table = (header.action == RuleAction::ToTable).then_some(table);
+    Some(found)
 }
 
 /// Turns off the offloads that would put unfinished checksums and oversized segments on a cable, so that a packet
@@ -480,7 +501,7 @@ pub fn without_offload(name: &str) -> io::Result<()> {
     let family = answers
         .first()
         .and_then(|answer| attribute(answer.body.get(4..)?, 1))
-        .and_then(|value| super::netlink::u16_at(value, 0))
+        .and_then(|value| u16_at(value, 0))
         .ok_or_else(|| io::Error::other("the kernel has no ethtool netlink family"))?;
     let bits = FEATURES.iter().fold(Attributes::new(), |bits, feature| {
         bits.nest(1, &Attributes::new().text(2, feature)) // no value flag: switch off

@@ -1,10 +1,11 @@
-//! Encodes and decodes netlink messages by hand: route, netfilter and generic netlink over one blocking socket.
+//! Netlink messages over one blocking socket: route, netfilter and generic netlink.
 //!
-//! The lab needs only a few messages of three families, and most nftables expressions that it uses (`ct`, `nat`,
-//! `limit`, `reject`) are in no typed crate yet. One small codec for all of them is shorter than the glue code would
-//! be. It knows the framing (`linux/netlink.h`) but not what the messages mean. Attribute numbers are defined where
-//! they are used.
+//! `netlink-packet-route` encodes and decodes route netlink. The attributes of the other two are encoded here: most
+//! nftables expressions that the lab uses (`ct`, `nat`, `limit`, `reject`) are in no typed crate yet. This module knows
+//! the framing (`linux/netlink.h`) but not what the messages mean. Attribute numbers are defined where they are used.
 
+use netlink_packet_core::{NetlinkSerializable as _, ParseableParametrized as _};
+use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr};
 use std::io;
 
@@ -120,6 +121,13 @@ impl Message {
         Self { kind, flags, body }
     }
 
+    /// A message of route netlink.
+    pub fn route(message: &RouteNetlinkMessage, flags: u16) -> Self {
+        let mut body = vec![0; message.buffer_len()];
+        message.serialize(&mut body);
+        Self { kind: message.message_type(), flags, body }
+    }
+
     /// A netfilter message for a family (`NFPROTO_…`).
     pub fn netfilter(kind: u16, flags: u16, family: u8, attributes: &Attributes) -> Self {
         Self::new(NFTABLES | kind, flags, &[family, 0, 0, 0], attributes)
@@ -191,6 +199,13 @@ impl Netlink {
     pub fn ask(&mut self, message: &Message) -> io::Result<Vec<Answer>> {
         let extra = if message.flags & DUMP == DUMP { 0 } else { ACK };
         self.talk(message, extra)
+    }
+
+    /// Sends one question of route netlink and decodes the answers.
+    pub fn ask_route(&mut self, message: &RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
+        let answers = self.ask(&Message::route(message, flags))?;
+        let decoded = answers.iter().map(|each| RouteNetlinkMessage::parse_with_param(&each.body, each.kind));
+        decoded.collect::<Result<_, _>>().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     fn talk(&mut self, message: &Message, extra: u16) -> io::Result<Vec<Answer>> {
