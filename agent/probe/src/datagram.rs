@@ -2,28 +2,20 @@
 //! answer.
 //!
 //! Parses untrusted bytes and never panics. The payload assigns a datagram to a probe, and the quoted payload assigns a
-//! port unreachable. The ledger decides whose probe that is and whether its tag verifies. Later fragments and IPv6
-//! extension headers are not supported: a probe is one small plain packet.
+//! port unreachable. The ledger decides whose probe that is and whether its tag verifies. Headers are read by
+//! `etherparse`. Later fragments are not supported: a probe is one small packet.
 
-use crate::{IPV4_HEADER_BYTES, Payload};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use crate::{
+    Payload,
+    ip::{Parts, split},
+};
+use etherparse::{IpNumber, TcpHeaderSlice, UdpSlice};
+use std::net::{IpAddr, SocketAddr};
 
-const PROTOCOL_ICMP: u8 = 1;
-const PROTOCOL_TCP: u8 = 6;
-const PROTOCOL_UDP: u8 = 17;
-const PROTOCOL_ICMP_V6: u8 = 58;
-const IPV6_HEADER_BYTES: usize = 40;
-const UDP_HEADER_BYTES: usize = 8;
 const ICMP_HEADER_BYTES: usize = 8;
 /// Type and code of "port unreachable", in ICMP and in ICMPv6.
 const PORT_UNREACHABLE: [u8; 2] = [3, 3];
 const PORT_UNREACHABLE_V6: [u8; 2] = [1, 4];
-
-/// Offset of the flags in a TCP header, and the flags that matter.
-const TCP_FLAGS_AT: usize = 13;
-const TCP_SYN: u8 = 2;
-const TCP_RST: u8 = 4;
-const TCP_ACK: u8 = 16;
 
 /// A packet that concerns a UDP probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,96 +45,46 @@ pub struct Segment {
 /// Parses an IP packet; `None` if it neither opens a connection nor answers that.
 pub fn parse_segment(packet: &[u8]) -> Option<Segment> {
     let Parts { from, to, protocol, body } = split(packet)?;
-    let flags = *body.get(TCP_FLAGS_AT).filter(|_| protocol == PROTOCOL_TCP)?;
-    let answer = match flags & (TCP_SYN | TCP_RST | TCP_ACK) {
-        TCP_SYN => false,
-        bits if bits & TCP_RST != 0 || bits == TCP_SYN | TCP_ACK => true,
+    let tcp = TcpHeaderSlice::from_slice(body).ok().filter(|_| protocol == IpNumber::TCP)?;
+    let answer = match (tcp.syn(), tcp.rst(), tcp.ack()) {
+        (true, false, false) => false,
+        (_, true, _) | (true, _, true) => true,
         _ => return None,
     };
-    let (from, to) = (SocketAddr::new(from, word(body, 0)?), SocketAddr::new(to, word(body, 2)?));
+    let (from, to) = (SocketAddr::new(from, tcp.source_port()), SocketAddr::new(to, tcp.destination_port()));
     Some(Segment { answer, from, to })
-}
-
-/// An IP packet split into its parts.
-struct Parts<'a> {
-    from: IpAddr,
-    to: IpAddr,
-    protocol: u8,
-    body: &'a [u8],
 }
 
 /// Parses an IP packet; `None` if it does not belong to a UDP probe.
 pub fn parse_datagram(packet: &[u8]) -> Option<Datagram<'_>> {
     let Parts { from, to, protocol, body } = split(packet)?;
     let refuses = match protocol {
-        PROTOCOL_ICMP => from.is_ipv4() && body.starts_with(&PORT_UNREACHABLE),
-        PROTOCOL_ICMP_V6 => from.is_ipv6() && body.starts_with(&PORT_UNREACHABLE_V6),
+        IpNumber::ICMP => from.is_ipv4() && body.starts_with(&PORT_UNREACHABLE),
+        IpNumber::IPV6_ICMP => from.is_ipv6() && body.starts_with(&PORT_UNREACHABLE_V6),
         _ => false,
     };
     let (refusal, payload) = if refuses {
         let quoted = split(body.get(ICMP_HEADER_BYTES..)?)?;
-        if quoted.protocol != PROTOCOL_UDP || quoted.from != to || quoted.to != from {
+        if quoted.protocol != IpNumber::UDP || quoted.from != to || quoted.to != from {
             return None;
         }
-        (true, quoted.body.get(UDP_HEADER_BYTES..)?)
-    } else if protocol == PROTOCOL_UDP {
-        (false, body.get(UDP_HEADER_BYTES..)?)
+        (true, UdpSlice::from_slice_lax(quoted.body).ok()?.payload())
+    } else if protocol == IpNumber::UDP {
+        (false, UdpSlice::from_slice_lax(body).ok()?.payload())
     } else {
         return None;
     };
     Payload::marks(payload).then_some(Datagram { refusal, from, to, payload })
 }
 
-/// Splits a packet, limited by its length field and the bytes present.
-fn split(packet: &[u8]) -> Option<Parts<'_>> {
-    match packet.first()? >> 4 {
-        4 => split_v4(packet),
-        6 => split_v6(packet),
-        _ => None,
-    }
-}
-
-fn split_v4(packet: &[u8]) -> Option<Parts<'_>> {
-    let header_bytes = usize::from(packet.first()? & 15) * 4;
-    let end = usize::from(word(packet, 2)?).min(packet.len());
-    if header_bytes < IPV4_HEADER_BYTES || word(packet, 6)? & 0x1fff != 0 || end < header_bytes {
-        return None;
-    }
-    let address = |at: usize| -> Option<IpAddr> {
-        let octets: [u8; 4] = packet.get(at..at + 4)?.try_into().ok()?;
-        Some(Ipv4Addr::from(octets).into())
-    };
-    Some(Parts {
-        from: address(12)?,
-        to: address(16)?,
-        protocol: *packet.get(9)?,
-        body: packet.get(header_bytes..end)?,
-    })
-}
-
-fn split_v6(packet: &[u8]) -> Option<Parts<'_>> {
-    let end = (IPV6_HEADER_BYTES + usize::from(word(packet, 4)?)).min(packet.len());
-    let address = |at: usize| -> Option<IpAddr> {
-        let octets: [u8; 16] = packet.get(at..at + 16)?.try_into().ok()?;
-        Some(Ipv6Addr::from(octets).into())
-    };
-    Some(Parts {
-        from: address(8)?,
-        to: address(24)?,
-        protocol: *packet.get(6)?,
-        body: packet.get(IPV6_HEADER_BYTES..end)?,
-    })
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AgentHash, NonceKey};
+    use crate::{AgentHash, IPV4_HEADER_BYTES, NonceKey};
     use proptest::prelude::*;
+
+    const IPV6_HEADER_BYTES: usize = 40;
+    const UDP_HEADER_BYTES: usize = 8;
 
     fn ipv4(protocol: u8, from: [u8; 4], to: [u8; 4], body: &[u8]) -> Vec<u8> {
         let mut packet = vec![0; IPV4_HEADER_BYTES];
@@ -165,7 +107,8 @@ mod tests {
     fn segment(flags: u8) -> Vec<u8> {
         let mut body = vec![0; 20];
         body[..4].copy_from_slice(&[0x9c, 0x40, 0x01, 0xbb]);
-        body[TCP_FLAGS_AT] = flags;
+        // Five words of header, then the flags.
+        (body[12], body[13]) = (0x50, flags);
         ipv4(6, [10, 0, 0, 1], [10, 0, 0, 2], &body)
     }
 

@@ -12,6 +12,7 @@ mod arrivals;
 mod connections;
 mod datagram;
 mod hop_walk;
+mod ip;
 mod load;
 mod nonce;
 mod now;

@@ -1,21 +1,15 @@
 //! ICMP on the wire: parses IPv4 and IPv6 packets from a raw or packet socket, and writes echo requests.
 //!
-//! Parses untrusted bytes and never panics; follows only a short chain of extension headers. Knows nothing of rounds:
-//! the prober and the ledger decide to whom a packet belongs.
+//! Parses untrusted bytes and never panics. Knows nothing of rounds: the prober and the ledger decide to whom a packet
+//! belongs. The fields of an ICMP message are taken from their places here: the same for both IP versions, and for the
+//! messages that matter here, while `etherparse` has a type for every kind of message.
 
+use crate::ip::{self, Parts};
+use etherparse::{IcmpEchoHeader, Icmpv4Header, Icmpv4Type, IpNumber};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Bytes of an IPv4 header without options.
 pub const IPV4_HEADER_BYTES: usize = 20;
-/// Bytes of an IPv6 header without extensions.
-const IPV6_HEADER_BYTES: usize = 40;
-/// Bytes of an ICMP header.
-const ICMP_HEADER_BYTES: usize = 8;
-const PROTOCOL_ICMP: u8 = 1;
-const PROTOCOL_ICMPV6: u8 = 58;
-/// Maximum number of headers examined after the IPv6 header, ICMPv6 included. RFC 8200 has six kinds of extension
-/// headers, each at most once and destination options at most twice; a longer chain is not legitimate.
-const EXTENSIONS_MAX: usize = 8;
 /// The don't-fragment bit in the first byte of flags and offset.
 const DONT_FRAGMENT: u8 = 0x40;
 const ECHO_REQUEST: u8 = 8;
@@ -69,32 +63,9 @@ pub enum Heard<'a> {
     },
 }
 
-/// Parses an IPv4 packet; `None` if it is truncated, a later fragment, or irrelevant to probing.
+/// Parses an IPv4 packet; `None` if it is malformed, a later fragment, or irrelevant to probing.
 pub fn parse_ipv4(packet: &[u8]) -> Option<Heard<'_>> {
-    let (header, body) = split_header(packet)?;
-    let (from, to) = (address(header, 12)?, address(header, 16)?);
-    let icmp_type = *body.first()?;
-    let code = *body.get(1)?;
-    match icmp_type {
-        0 => echo(EchoKind::Reply, from, to, body),
-        ECHO_REQUEST => echo(EchoKind::Request, from, to, body),
-        3 | 5 | 11 | 12 => {
-            let (quoted, echo) = split_header(body.get(ICMP_HEADER_BYTES..)?)?;
-            if *echo.first()? != ECHO_REQUEST {
-                return None;
-            }
-            Some(Heard::Error {
-                from,
-                icmp_type,
-                code,
-                quoted_to: address(quoted, 16)?,
-                identifier: word(echo, 4)?,
-                sequence: word(echo, 6)?,
-                quoted_payload: echo.get(ICMP_HEADER_BYTES..).unwrap_or_default(),
-            })
-        }
-        _ => None,
-    }
+    icmp(ip::split_v4(packet)?)
 }
 
 /// Parses a packet of either IP version.
@@ -106,46 +77,79 @@ pub fn parse_packet(packet: &[u8]) -> Option<Heard<'_>> {
     }
 }
 
-/// Parses an IPv6 packet; `None` if it is truncated, a later fragment, or irrelevant to probing.
+/// Parses an IPv6 packet; `None` if it is malformed, a later fragment, or irrelevant to probing.
 pub fn parse_ipv6(packet: &[u8]) -> Option<Heard<'_>> {
-    let (from, to, body) = split_ipv6(packet)?;
+    let Parts { from: IpAddr::V6(from), to: IpAddr::V6(to), protocol: IpNumber::IPV6_ICMP, body } =
+        ip::split_v6(packet)?
+    else {
+        return None;
+    };
     parse_icmpv6(from, to, body)
 }
 
-/// Parses an ICMPv6 message as a raw socket delivers it, without IPv6 headers.
-pub fn parse_icmpv6(from: Ipv6Addr, to: Ipv6Addr, body: &[u8]) -> Option<Heard<'_>> {
-    let icmp_type = *body.first()?;
-    match icmp_type {
-        ECHO_REQUEST_V6 => echo(EchoKind::Request, from.into(), to.into(), body),
-        ECHO_REPLY_V6 => echo(EchoKind::Reply, from.into(), to.into(), body),
-        1..=4 => {
-            let (_, quoted_to, echo) = split_ipv6(body.get(ICMP_HEADER_BYTES..)?)?;
-            if *echo.first()? != ECHO_REQUEST_V6 {
-                return None;
-            }
-            Some(Heard::Error {
-                from: from.into(),
-                icmp_type,
-                code: *body.get(1)?,
-                quoted_to: quoted_to.into(),
-                identifier: word(echo, 4)?,
-                sequence: word(echo, 6)?,
-                quoted_payload: echo.get(ICMP_HEADER_BYTES..).unwrap_or_default(),
-            })
+fn icmp(Parts { from, to, protocol, body }: Parts<'_>) -> Option<Heard<'_>> {
+    let message = Message::of(body).filter(|_| protocol == IpNumber::ICMP)?;
+    match message.icmp_type {
+        0 => Some(message.echo(EchoKind::Reply, from, to)),
+        ECHO_REQUEST => Some(message.echo(EchoKind::Request, from, to)),
+        3 | 5 | 11 | 12 => {
+            let quoted = ip::split_v4(message.payload)?;
+            let request = Message::of(quoted.body)
+                .filter(|request| quoted.protocol == IpNumber::ICMP && request.icmp_type == ECHO_REQUEST)?;
+            Some(message.error(from, quoted.to, &request))
         }
         _ => None,
     }
 }
 
-fn echo(kind: EchoKind, from: IpAddr, to: IpAddr, body: &[u8]) -> Option<Heard<'_>> {
-    Some(Heard::Echo {
-        kind,
-        from,
-        to,
-        identifier: word(body, 4)?,
-        sequence: word(body, 6)?,
-        payload: body.get(ICMP_HEADER_BYTES..)?,
-    })
+/// Parses an ICMPv6 message as a raw socket delivers it, without IPv6 headers.
+pub fn parse_icmpv6(from: Ipv6Addr, to: Ipv6Addr, body: &[u8]) -> Option<Heard<'_>> {
+    let message = Message::of(body)?;
+    match message.icmp_type {
+        ECHO_REQUEST_V6 => Some(message.echo(EchoKind::Request, from.into(), to.into())),
+        ECHO_REPLY_V6 => Some(message.echo(EchoKind::Reply, from.into(), to.into())),
+        1..=4 => {
+            let quoted = ip::split_v6(message.payload)?;
+            let request = Message::of(quoted.body)
+                .filter(|request| quoted.protocol == IpNumber::IPV6_ICMP && request.icmp_type == ECHO_REQUEST_V6)?;
+            Some(message.error(from.into(), quoted.to, &request))
+        }
+        _ => None,
+    }
+}
+
+/// The fields of an ICMP or ICMPv6 message.
+struct Message<'a> {
+    icmp_type: u8,
+    code: u8,
+    identifier: u16,
+    sequence: u16,
+    payload: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    fn of(body: &'a [u8]) -> Option<Self> {
+        let (&[icmp_type, code, _, _, i, j, s, t], payload) = body.split_first_chunk::<8>()?;
+        let (identifier, sequence) = (u16::from_be_bytes([i, j]), u16::from_be_bytes([s, t]));
+        Some(Self { icmp_type, code, identifier, sequence, payload })
+    }
+
+    fn echo(self, kind: EchoKind, from: IpAddr, to: IpAddr) -> Heard<'a> {
+        let Self { identifier, sequence, payload, .. } = self;
+        Heard::Echo { kind, from, to, identifier, sequence, payload }
+    }
+
+    fn error(&self, from: IpAddr, quoted_to: IpAddr, request: &Self) -> Heard<'a> {
+        Heard::Error {
+            from,
+            icmp_type: self.icmp_type,
+            code: self.code,
+            quoted_to,
+            identifier: request.identifier,
+            sequence: request.sequence,
+            quoted_payload: request.payload,
+        }
+    }
 }
 
 /// The ICMP part of an echo request to `to`. For IPv6 the kernel computes the checksum, since it knows the source
@@ -161,13 +165,9 @@ pub fn echo_request_to(to: IpAddr, identifier: u16, sequence: u16, payload: &[u8
 
 /// The ICMP part of an IPv4 echo request, checksum included; the kernel prepends the IPv4 header.
 pub fn echo_request(identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
-    let mut packet = Vec::with_capacity(ICMP_HEADER_BYTES + payload.len());
-    packet.extend([8, 0, 0, 0]);
-    packet.extend(identifier.to_be_bytes());
-    packet.extend(sequence.to_be_bytes());
+    let echo = Icmpv4Type::EchoRequest(IcmpEchoHeader { id: identifier, seq: sequence });
+    let mut packet = Icmpv4Header::with_checksum(echo, payload).to_bytes().to_vec();
     packet.extend(payload);
-    let sum = checksum(&packet);
-    packet[2..4].copy_from_slice(&sum.to_be_bytes());
     packet
 }
 
@@ -180,83 +180,16 @@ pub fn ipv4_header(to: Ipv4Addr, identification: u16, hop_limit: u8, dont_fragme
     header[4..6].copy_from_slice(&identification.to_be_bytes());
     header[6] = if dont_fragment { DONT_FRAGMENT } else { 0 };
     header[8] = hop_limit;
-    header[9] = PROTOCOL_ICMP;
+    header[9] = IpNumber::ICMP.0;
     header[16..20].copy_from_slice(&to.octets());
     header
-}
-
-/// Source, destination and ICMPv6 message of an IPv6 packet, limited by the payload length and the bytes present.
-fn split_ipv6(packet: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr, &[u8])> {
-    if packet.first()? >> 4 != 6 {
-        return None;
-    }
-    let (from, to) = (address_v6(packet, 8)?, address_v6(packet, 24)?);
-    // A payload length of zero is that of a jumbogram, which no probe is.
-    let end = (IPV6_HEADER_BYTES + usize::from(word(packet, 4)?)).min(packet.len());
-    let mut rest = packet.get(IPV6_HEADER_BYTES..end)?;
-    let mut next = *packet.get(6)?;
-    for _ in 0..EXTENSIONS_MAX {
-        let length = match next {
-            PROTOCOL_ICMPV6 => return Some((from, to, rest)),
-            // Hop-by-hop options, routing, destination options.
-            0 | 43 | 60 => 8 + 8 * usize::from(*rest.get(1)?),
-            // A first fragment; a later one has no further header.
-            44 if word(rest, 2)? & 0xfff8 == 0 => 8,
-            // The authentication header counts its length in units of four bytes.
-            51 => 8 + 4 * usize::from(*rest.get(1)?),
-            _ => return None,
-        };
-        next = *rest.first()?;
-        rest = rest.get(length..)?;
-    }
-    None
-}
-
-/// Header and body of an IPv4 packet with ICMP, limited by the total length and the bytes present.
-fn split_header(packet: &[u8]) -> Option<(&[u8], &[u8])> {
-    let first = *packet.first()?;
-    let header_bytes = usize::from(first & 15) * 4;
-    if first >> 4 != 4 || header_bytes < IPV4_HEADER_BYTES || *packet.get(9)? != PROTOCOL_ICMP {
-        return None;
-    }
-    let fragment_offset = word(packet, 6)? & 0x1fff;
-    let end = usize::from(word(packet, 2)?).min(packet.len());
-    if fragment_offset != 0 || end < header_bytes {
-        return None;
-    }
-    // A packet socket also delivers the padding of short Ethernet frames; the total length removes it. A quoted packet
-    // is shorter than its total length says; there the bytes present are the limit.
-    Some((packet.get(..header_bytes)?, packet.get(header_bytes..end)?))
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]))
-}
-
-fn address(bytes: &[u8], at: usize) -> Option<IpAddr> {
-    let octets: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
-    Some(octets.into())
-}
-
-fn address_v6(bytes: &[u8], at: usize) -> Option<Ipv6Addr> {
-    let octets: [u8; 16] = bytes.get(at..at + 16)?.try_into().ok()?;
-    Some(octets.into())
-}
-
-/// The Internet checksum (RFC 1071).
-fn checksum(bytes: &[u8]) -> u16 {
-    let mut sum: u32 =
-        bytes.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]))).sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    // Folded above, so the high half is empty.
-    !u16::try_from(sum).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ip::EXTENSIONS_MAX;
+    use etherparse::checksum::Sum16BitWords;
     use proptest::prelude::*;
 
     fn ipv4(from: [u8; 4], to: [u8; 4], options: usize, body: &[u8]) -> Vec<u8> {
@@ -274,7 +207,7 @@ mod tests {
     #[test]
     fn an_echo_request_is_read_back_and_its_checksum_holds() {
         let icmp = echo_request(0x1234, 7, b"odd");
-        assert_eq!(checksum(&icmp), 0);
+        assert_eq!(Sum16BitWords::new().add_slice(&icmp).ones_complement(), 0);
         let mut packet = ipv4([10, 0, 0, 1], [10, 0, 0, 2], 2, &icmp);
         packet.extend([0; 9]);
         let Some(Heard::Echo { kind: EchoKind::Request, identifier: 0x1234, sequence: 7, payload, .. }) =
@@ -329,7 +262,7 @@ mod tests {
 
     /// A packet whose extension headers are `(kind, bytes)` in their order.
     fn ipv6(from: Ipv6Addr, to: Ipv6Addr, extensions: &[(u8, &[u8])], body: &[u8]) -> Vec<u8> {
-        let kinds: Vec<u8> = extensions.iter().map(|(kind, _)| *kind).chain([PROTOCOL_ICMPV6]).collect();
+        let kinds: Vec<u8> = extensions.iter().map(|(kind, _)| *kind).chain([IpNumber::IPV6_ICMP.0]).collect();
         let mut payload = vec![];
         for ((_, bytes), next) in extensions.iter().zip(&kinds[1..]) {
             let at = payload.len();

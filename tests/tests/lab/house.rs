@@ -80,7 +80,7 @@ fn rooms_use_only_the_rooms_that_they_may_use() {
 fn pure_rooms_depend_on_nothing_that_could_touch_the_world() {
     let pure: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("pingtong-evidence", &["serde", "ipnet", "thiserror", "jiff"][..]),
-        ("pingtong-probe", &["pingtong-evidence", "fastrand", "hmac", "sha2", "thiserror"]),
+        ("pingtong-probe", &["pingtong-evidence", "etherparse", "fastrand", "hmac", "sha2", "thiserror"]),
         ("pingtong-verdict", &["pingtong-evidence", "serde", "ipnet"]),
         ("pingtong-worlds", &["pingtong-evidence", "fastrand"]),
     ]);
