@@ -4,7 +4,8 @@
 //! nothing is judged here.
 
 use crate::{
-    AccountId, AgentId, Cidr, EniId, InstanceId, Known, Protocol, RegionId, RequestTag, Timestamp, VSwitchId, VpcId,
+    AccountId, AgentId, Cidr, EniId, FirewallFact, InstanceId, Known, Protocol, RegionId, RequestTag, Timestamp,
+    VSwitchId, VpcId,
 };
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -181,77 +182,6 @@ pub struct SysctlFacts {
     /// `net.ipv4.ping_group_range`.
     #[serde(default)]
     pub ping_group_range: Known<(u32, u32)>,
-}
-
-/// Where in the guest's packet filter a rule sits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FirewallHook {
-    /// Packets as the NIC delivers them, before routing.
-    Ingress,
-    /// Before the routing decision.
-    Prerouting,
-    /// Towards local sockets.
-    Input,
-    /// From local sockets.
-    Output,
-    /// Through the host.
-    Forward,
-    /// After the routing decision.
-    Postrouting,
-}
-
-/// What a rule, or a chain's policy, does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FirewallVerdict {
-    /// Lets through.
-    Accept,
-    /// Drops silently.
-    Drop,
-    /// Drops with an error to the sender.
-    Reject,
-    /// Continues elsewhere: jump, goto, queue.
-    Other,
-}
-
-/// One rule, or the policy of one base chain, of the guest's packet filter that can refuse a packet.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct FirewallRule {
-    /// nftables family: `ip`, `ip6`, `inet`, `netdev`, `arp`, `bridge`.
-    pub family: String,
-    /// Name of the table.
-    pub table: String,
-    /// Name of the chain.
-    pub chain: String,
-    /// Hook of the base chain that the rule is in or reachable from.
-    pub hook: FirewallHook,
-    /// Handle of the rule; `None` for the policy of a chain.
-    #[serde(default)]
-    pub handle: Option<u64>,
-    /// Verdict of the rule or policy.
-    pub verdict: FirewallVerdict,
-    /// IP protocol number that the rule matches; `None` if it matches any protocol, or if the match was not understood.
-    #[serde(default)]
-    pub protocol: Option<u8>,
-    /// Whether the rule matches at a limited rate only.
-    #[serde(default)]
-    pub limited: bool,
-    /// Conditions of the rule as text, as far as they were understood.
-    #[serde(default)]
-    pub text: String,
-}
-
-/// What can refuse packets in the guest's packet filter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FirewallFact {
-    /// Every rule and chain policy that drops or rejects.
-    pub refusing: Vec<FirewallRule>,
-    /// Number of base chains; zero means that no packet filter is configured.
-    pub base_chains: u32,
-    /// Whether legacy iptables tables are loaded; this listing does not include them.
-    #[serde(default)]
-    pub legacy_tables: bool,
 }
 
 /// Kernel counters (`/proc/net/snmp`, `/proc/net/netstat`), as totals.

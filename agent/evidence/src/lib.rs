@@ -21,6 +21,7 @@ mod link;
 mod network;
 mod observation;
 mod packet;
+pub mod packet_filter;
 mod redact;
 mod report;
 mod route;
@@ -36,9 +37,8 @@ pub use filter::{
 pub use gap::{Gap, GapCode, Known, WhyUnknown};
 pub use history::{ConfigChange, LinkMetric, LinkMetricKind, MetricPoint};
 pub use host::{
-    AddressFact, ClockFact, Container, FirewallFact, FirewallHook, FirewallRule, FirewallVerdict, HostFacts,
-    IcmpCounters, InterfaceFact, InterfaceKind, LoadFact, MetadataFact, ProbeEngine, RouteFact, RouteOutcome,
-    SysctlFacts, WatchedPort,
+    AddressFact, ClockFact, Container, HostFacts, IcmpCounters, InterfaceFact, InterfaceKind, LoadFact, MetadataFact,
+    ProbeEngine, RouteFact, RouteOutcome, SysctlFacts, WatchedPort,
 };
 pub use ids::{
     AccountId, AgentId, AttachmentId, EniId, IdError, InstanceId, LinkId, NetworkAclEntryId, NetworkAclId, ObjectId,
@@ -57,6 +57,7 @@ pub use observation::{
     ArrivalRound, IcmpError, PortFates, ProbeRound, RoundKey, RttSummary, SendErrors, StrangerReply,
 };
 pub use packet::{PortRange, Protocol};
+pub use packet_filter::{FirewallFact, FirewallHook, FirewallRule, FirewallVerdict};
 pub use redact::{KeyedFunction, redact};
 pub use report::{
     Ack, AgentHealth, AgentHello, LOAD_MBIT_MAX, LOAD_SECONDS_MAX, Plan, PlanArrival, PlanLoad, PlanTarget, Rejected,

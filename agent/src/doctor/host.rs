@@ -367,6 +367,7 @@ mod tests {
             verdict: FirewallVerdict::Drop,
             protocol: Some(1),
             limited: false,
+            statements: None,
             text: "icmp".into(),
         };
         let cases: [(&str, Break); 8] = [

@@ -72,6 +72,7 @@ fn fact<'m>(chains: impl Iterator<Item = &'m [u8]>, rules: impl Iterator<Item = 
                 verdict: FirewallVerdict::Drop,
                 protocol: None,
                 limited: false,
+                statements: None,
                 text: String::from("policy drop"),
             });
         }
@@ -93,6 +94,7 @@ fn fact<'m>(chains: impl Iterator<Item = &'m [u8]>, rules: impl Iterator<Item = 
                 verdict: meaning.verdict,
                 protocol: meaning.protocol,
                 limited: meaning.limited,
+                statements: None,
                 text: meaning.text.clone(),
             });
         }

@@ -227,6 +227,7 @@ fn rule_fact(rule: &GuestRule) -> FirewallRule {
         verdict: FirewallVerdict::Drop,
         protocol: Some(if rule.speaks == Speaks::OtherService { 6 } else { 1 }),
         limited: rule.limited,
+        statements: None,
         text: if rule.limited { format!("{what} limit rate over 20/second") } else { what.to_owned() },
     }
 }

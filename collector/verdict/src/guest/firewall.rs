@@ -163,6 +163,7 @@ mod tests {
             verdict: FirewallVerdict::Drop,
             protocol: None,
             limited: false,
+            statements: None,
             text: text.into(),
         }
     }

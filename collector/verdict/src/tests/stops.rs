@@ -81,6 +81,7 @@ fn asked(protocol: Protocol, bound: Option<u8>, text: &str, asked: Asked) -> App
         verdict: FirewallVerdict::Drop,
         protocol: bound,
         limited: false,
+        statements: None,
         text: text.into(),
     };
     applies(&rule, (protocol, None), ip("192.168.1.10"), ip("172.16.1.10"), asked)

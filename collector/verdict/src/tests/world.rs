@@ -166,6 +166,7 @@ impl World {
             verdict: FirewallVerdict::Drop,
             protocol,
             limited: false,
+            statements: None,
             text: String::new(),
         };
         self.facts(side).firewall =
