@@ -203,13 +203,12 @@ fn host(facts: &HostFacts, lang: Lang) -> Vec<String> {
         Known::Known(firewall) => {
             for rule in &firewall.refusing {
                 lines.push(format!(
-                    "{} {} {} {} {:?}: {}",
+                    "{} {} {} {} {:?}: {rule}",
                     lang.pick("防火墙", "firewall"),
                     rule.family,
                     rule.table,
                     rule.chain,
                     rule.hook,
-                    rule.text
                 ));
             }
         }

@@ -170,9 +170,7 @@ fn firewall(firewall: &Known<FirewallFact>) -> Vec<Finding> {
         format!("the packet filter can be read: {chains} base chains, {count} refusing rules"),
         "",
     )];
-    let rules = fact.refusing.iter().map(|rule| {
-        format!("{} {} {} {:?} {}", rule.family, rule.table, rule.chain, rule.verdict, rule.text).trim_end().to_owned()
-    });
+    let rules = fact.refusing.iter().map(|rule| format!("{} {} {}: {rule}", rule.family, rule.table, rule.chain));
     let list = named(rules);
     findings.push(if count == 0 {
         Finding::new(
@@ -304,7 +302,10 @@ fn named(all: impl Iterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pingtong_evidence::{FirewallHook, FirewallRule, FirewallVerdict, IcmpCounters, Timestamp};
+    use pingtong_evidence::{
+        FirewallHook, FirewallRule, FirewallVerdict, IcmpCounters, Timestamp,
+        packet_filter::{Statement, Verdict},
+    };
     use serde_json::json;
 
     fn facts() -> HostFacts {
@@ -367,8 +368,8 @@ mod tests {
             verdict: FirewallVerdict::Drop,
             protocol: Some(1),
             limited: false,
-            statements: None,
-            text: "icmp".into(),
+            statements: Some(vec![Statement::Verdict(Verdict::Drop)]),
+            text: String::new(),
         };
         let cases: [(&str, Break); 8] = [
             ("addresses", |f| f.interfaces = Known::Known(vec![])),

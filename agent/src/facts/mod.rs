@@ -3,21 +3,20 @@
 //! Only reads, and never fails: what cannot be read is unknown, with its reason. It blocks, since the kernel answers at
 //! once; callers run it on a thread for blocking work. Metadata, clock and engine are known elsewhere and passed in.
 
-mod firewall;
+mod filter;
 mod interfaces;
 mod kernel;
 mod load;
 mod netlink;
 mod routes;
-mod rule;
 
 pub use load::LoadReading;
 
 use pingtong_evidence::{
-    AgentId, ClockFact, Container, HostFacts, InterfaceFact, Known, MetadataFact, ProbeEngine, Protocol, RequestTag,
-    SCHEMA, Timestamp, WatchedPort, WhyUnknown,
+    AgentId, ClockFact, Container, FirewallFact, HostFacts, InterfaceFact, Known, MetadataFact, ProbeEngine, Protocol,
+    RequestTag, SCHEMA, Timestamp, WatchedPort, WhyUnknown, packet_filter::RuleSet,
 };
-use std::net::IpAddr;
+use std::{io, net::IpAddr};
 
 /// What the reader cannot find out and must be given.
 #[derive(Debug, Clone)]
@@ -64,7 +63,7 @@ pub fn read(order: FactsOrder, at: Timestamp) -> HostFacts {
         interfaces,
         routes: routes::towards(&order.peers),
         sysctls: kernel::sysctls(),
-        firewall: firewall::list(),
+        firewall: firewall(),
         counters: kernel::counters(),
         load: load::since(order.since.as_ref(), order.until),
         engine: order.engine,
@@ -73,6 +72,19 @@ pub fn read(order: FactsOrder, at: Timestamp) -> HostFacts {
         clock: order.clock,
         metadata: order.metadata,
     }
+}
+
+/// Reads what refuses packets in this network namespace.
+pub fn firewall() -> Known<FirewallFact> {
+    filter::list()
+}
+
+/// Reads the whole packet filter of this network namespace.
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_ADMIN`, another refusal of the kernel, or an error of the netlink socket.
+pub fn rule_set() -> io::Result<RuleSet> {
+    filter::read(filter::Extent::Whole)
 }
 
 /// If one of our interfaces has the instance's private address, we share the instance's network.
