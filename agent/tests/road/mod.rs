@@ -18,7 +18,7 @@ pub(crate) struct Net {
 }
 
 impl Net {
-    fn create() -> Result<Self, String> {
+    pub(crate) fn create() -> Result<Self, String> {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (ready, readiness) = mpsc::channel();
         thread::spawn(move || {
