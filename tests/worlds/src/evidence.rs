@@ -12,6 +12,7 @@ use pingtong_evidence::{
     FirewallRule, FirewallVerdict, HostFacts, IcmpCounters, IcmpError, InterfaceFact, InterfaceKind, Known,
     MetadataFact, Nanos, ProbeEngine, ProbeRound, RoundKey, RouteFact, RouteOutcome, RttSummary, SCHEMA, SendErrors,
     SequenceSet, Side, Snapshot, StrangerReply, SysctlFacts, Timestamp,
+    packet_filter::{Condition, Field, Limit, LimitUnit, Statement, Verdict},
 };
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -212,12 +213,20 @@ pub fn gateway(block: Cidr) -> Option<IpAddr> {
 }
 
 fn rule_fact(rule: &GuestRule) -> FirewallRule {
-    let what = match rule.speaks {
-        Speaks::Requests => "meta l4proto icmp icmp type echo-request",
-        Speaks::Replies => "meta l4proto icmp icmp type echo-reply",
-        Speaks::Icmp => "meta l4proto icmp",
-        Speaks::OtherService => "tcp dport 3306",
+    let equal = |field, number| Statement::Match(Condition::equal(field, number));
+    let (protocol, field) = match rule.speaks {
+        Speaks::Requests => (1, Some((Field::IcmpType, 8))),
+        Speaks::Replies => (1, Some((Field::IcmpType, 0))),
+        Speaks::Icmp => (1, None),
+        Speaks::OtherService => (6, Some((Field::TcpDestinationPort, 3306))),
     };
+    let mut statements = vec![equal(Field::MetaL4proto, protocol.into())];
+    statements.extend(field.map(|(field, number)| equal(field, number)));
+    if rule.limited {
+        let limit = Limit { unit: LimitUnit::Packets, rate: 20, per_seconds: 1, burst: 5, over: true };
+        statements.push(Statement::Limit(limit));
+    }
+    statements.push(Statement::Verdict(Verdict::Drop));
     FirewallRule {
         family: "inet".into(),
         table: "guard".into(),
@@ -225,10 +234,10 @@ fn rule_fact(rule: &GuestRule) -> FirewallRule {
         hook: if rule.inward { FirewallHook::Input } else { FirewallHook::Output },
         handle: Some(rule.handle),
         verdict: FirewallVerdict::Drop,
-        protocol: Some(if rule.speaks == Speaks::OtherService { 6 } else { 1 }),
+        protocol: Some(protocol),
         limited: rule.limited,
-        statements: None,
-        text: if rule.limited { format!("{what} limit rate over 20/second") } else { what.to_owned() },
+        statements: Some(statements),
+        text: String::new(),
     }
 }
 

@@ -23,9 +23,6 @@ pub(super) fn fact(rules: &RuleSet, legacy_tables: bool) -> FirewallFact {
     let base_chains = u32::try_from(chains.filter(|chain| chain.base.is_some()).count()).unwrap_or(u32::MAX);
     let mut refusing: Vec<FirewallRule> = all.into_iter().take(RULES_MAX).collect();
     bound(&mut refusing);
-    for rule in &mut refusing {
-        rule.text = rule.to_string();
-    }
     FirewallFact { refusing, base_chains, legacy_tables }
 }
 

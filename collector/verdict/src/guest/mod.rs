@@ -5,13 +5,13 @@
 //! else, a setting that should prevent answers although answers are seen. Facts: `agent/evidence` host facts;
 //! signatures: `SEMANTICS.md` §7.1, §7.7.
 
-pub(crate) mod firewall;
+pub(crate) mod filter;
 
 use crate::{
     code::CauseCode,
     finding::{Finding, Note, Stops},
     fix::Fix,
-    guest::firewall::{Applies, Asked, applies},
+    guest::filter::{Applies, Asked, applies, names_a_source_port, names_a_type},
     lang::{Both, both},
     model::Model,
     observe::Observed,
@@ -34,7 +34,7 @@ const NO_ROUTE: [i32; 4] = [101, 113, 13, 22];
 const LOST_MIN: u64 = 3;
 
 /// Hooks that a host's own packets pass on their way out.
-const OUTWARD: [FirewallHook; 2] = [FirewallHook::Output, FirewallHook::Postrouting];
+const OUTWARD: [FirewallHook; 3] = [FirewallHook::Output, FirewallHook::Postrouting, FirewallHook::Egress];
 
 /// One host with all evidence about it.
 pub(crate) struct Guest<'a> {
@@ -230,6 +230,11 @@ impl Guest<'_> {
         if sure.is_empty() && possible_too { of(Applies::Perhaps) } else { sure }
     }
 
+    /// Whether a rule treats requests and replies of the pair differently.
+    fn names_a_type(&self, rule: &FirewallRule) -> bool {
+        names_a_type(rule, self.peer(), self.address())
+    }
+
     fn firewall(&self, rules: &[&FirewallRule], stops: Stops) -> Finding {
         let outward = matches!(stops, Stops::Sending(_) | Stops::Answers(_));
         let (en, zh) = if outward { ("output", "出口") } else { ("input", "入口") };
@@ -253,7 +258,7 @@ impl Guest<'_> {
         // If no reply was received, a rule that names replies surely refuses them, whatever else is in their way. Any
         // other rule counts only if replies are seen to be refused.
         let mut replies = if self.outbound.alive() { vec![] } else { self.refusing(Asked::Replies, turned_away) };
-        replies.retain(|rule| turned_away || rule.text.contains("echo-reply") || rule.text.contains("sport"));
+        replies.retain(|rule| turned_away || self.names_a_type(rule) || names_a_source_port(rule));
         let stops = if requests.is_empty() { Stops::Replies(self.side) } else { Stops::Arrivals(self.side) };
         let mut rules: Vec<&FirewallRule> = requests.iter().chain(&replies).copied().collect();
         rules.sort();
@@ -329,7 +334,7 @@ impl Guest<'_> {
         let mut rules: Vec<&FirewallRule> = requests.iter().chain(&answers).copied().collect();
         rules.retain(|rule| {
             let (asked, answering) = (requests.contains(rule), answers.contains(rule));
-            let of_both = names_no_type(rule);
+            let of_both = !self.names_a_type(rule);
             !of_both || ((asked || unsent || !leaves) && (answering || !self.inbound.answered()))
         });
         rules.sort();
@@ -503,23 +508,16 @@ impl Guest<'_> {
     }
 }
 
-/// Whether a rule matches requests and replies alike.
-fn names_no_type(rule: &FirewallRule) -> bool {
-    !rule.text.contains("echo-request") && !rule.text.contains("echo-reply")
-}
-
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 fn rule_words(rule: &FirewallRule) -> String {
-    let FirewallRule { family, table, chain, text, .. } = rule;
-    let what = match rule.handle {
-        Some(handle) => format!("handle {handle}"),
-        None => "policy".to_owned(),
-    };
-    let verdict = format!("{:?}", rule.verdict).to_lowercase();
-    format!("{family} {table} {chain} {what} {verdict} {text}").trim_end().to_owned()
+    let FirewallRule { family, table, chain, .. } = rule;
+    match rule.handle {
+        Some(handle) => format!("{family} {table} {chain} handle {handle}: {rule}"),
+        None => format!("{family} {table} {chain}: {rule}"),
+    }
 }
 
 fn removal(rule: &FirewallRule) -> Vec<String> {

@@ -1,6 +1,9 @@
 //! Faults hidden behind other faults: each is named, and none explains packets that it does not stop.
 
-use super::world::*;
+use super::{
+    rules::{ECHO_REPLY, ECHO_REQUEST, icmp, l4proto},
+    world::*,
+};
 use crate::Verdict;
 use pingtong_evidence::*;
 
@@ -15,9 +18,10 @@ fn blamed(verdict: &Verdict) -> Vec<String> {
     verdict.causes.iter().map(one).collect()
 }
 
-fn guard(world: &mut World, side: Side, hook: FirewallHook, text: &str) {
+/// The guest's packet filter drops ICMP messages of one type.
+fn guard(world: &mut World, side: Side, hook: FirewallHook, message: u64) {
     world.refuse(side, hook, Some(1), Some(4));
-    known(&mut world.facts(side).firewall).refusing[0].text = text.into();
+    world.restate(side, vec![l4proto(1), icmp(message)]);
 }
 
 fn contain(world: &mut World, side: Side) {
@@ -37,7 +41,7 @@ fn contain(world: &mut World, side: Side) {
 fn a_rule_against_replies_is_named_though_none_gets_so_far() {
     let mut world = World::healthy();
     world.entries(B_SIDE).retain(|entry| entry.kind == RouteKind::System);
-    guard(&mut world, A_SIDE, FirewallHook::Input, "meta l4proto icmp icmp type echo-reply");
+    guard(&mut world, A_SIDE, FirewallHook::Input, ECHO_REPLY);
     world.wire(Wire::S5, Wire::S1);
     for round in &mut world.case.probes {
         round.replied_on_wire = Known::Known(SequenceSet::new());
@@ -52,7 +56,7 @@ fn a_rule_against_replies_is_named_though_none_gets_so_far() {
 fn a_rule_against_sending_replies_is_refuted_by_replies_alone() {
     let mut world = World::healthy();
     world.entries(A_SIDE).retain(|entry| entry.kind == RouteKind::System);
-    guard(&mut world, B_SIDE, FirewallHook::Output, "meta l4proto icmp icmp type echo-reply");
+    guard(&mut world, B_SIDE, FirewallHook::Output, ECHO_REPLY);
     world.wire(Wire::S1, Wire::S5);
     let rule = "guest-firewall acceptor i-b return".to_owned();
     assert_eq!(blamed(&world.verdict()), ["route-missing initiator vtb-a forward".to_owned(), rule]);
@@ -61,7 +65,7 @@ fn a_rule_against_sending_replies_is_refuted_by_replies_alone() {
 #[test]
 fn requests_that_never_arrive_are_not_explained_by_what_stops_replies() {
     let mut world = World::healthy();
-    guard(&mut world, A_SIDE, FirewallHook::Output, "meta l4proto icmp icmp type echo-reply");
+    guard(&mut world, A_SIDE, FirewallHook::Output, ECHO_REPLY);
     world.wire(Wire::S1, Wire::S3);
     assert_eq!(
         blamed(&world.verdict()),
@@ -188,7 +192,7 @@ fn loss_on_the_way_is_told_beside_a_guests_own_limit() {
 #[test]
 fn what_a_guest_refuses_at_its_interface_does_not_explain_what_never_came_there() {
     let mut world = World::healthy();
-    guard(&mut world, B_SIDE, FirewallHook::Input, "meta l4proto icmp icmp type echo-request");
+    guard(&mut world, B_SIDE, FirewallHook::Input, ECHO_REQUEST);
     world.wire(Wire::S1, Wire::S5);
     for round in &mut world.case.probes {
         round.replied_on_wire = Known::Known(SequenceSet::new());
@@ -232,7 +236,7 @@ fn a_bridge_swallows_what_a_host_sends_from_another_address_too() {
 #[test]
 fn a_reverse_path_filter_is_told_beside_a_rule_that_explains_half() {
     let mut world = World::healthy();
-    guard(&mut world, B_SIDE, FirewallHook::Input, "meta l4proto icmp icmp type echo-request");
+    guard(&mut world, B_SIDE, FirewallHook::Input, ECHO_REQUEST);
     world.facts(B_SIDE).sysctls.strict_reverse_path = Known::Known(vec!["eth0".into()]);
     world.facts(B_SIDE).counters = Known::Known(IcmpCounters { reverse_path_drops: 800, ..IcmpCounters::default() });
     world.wire(Wire::S2, Wire::S5);

@@ -1,12 +1,18 @@
 //! A guest's own facts compared with what was seen of its packets: what each filter rule, route and address explains.
 
-use super::world::*;
+use super::{
+    rules::{ECHO_REPLY, ECHO_REQUEST, equal, icmp, masked},
+    world::*,
+};
 use crate::{
     finding::Finding,
     guest::Guest,
     observe::{Leg, Observed, observe},
 };
-use pingtong_evidence::*;
+use pingtong_evidence::{
+    packet_filter::{Comparison, CtKey, Field, Limit, LimitUnit, Statement, Verdict},
+    *,
+};
 
 const C: Side = Side::Acceptor;
 
@@ -31,22 +37,31 @@ fn told_of(found: &[Finding]) -> Vec<String> {
     found.iter().map(|finding| format!("{}: {}", finding.code, finding.evidence[0].text.en)).collect()
 }
 
-/// The acceptor's packet filter refuses at this hook by rules with these texts, with handles from 4.
-fn ruled(hook: FirewallHook, texts: &[&str]) -> World {
+/// The acceptor's packet filter refuses at this hook by rules with these conditions, with handles from 4.
+fn ruled(hook: FirewallHook, rules: &[Vec<Statement>]) -> World {
     let mut world = World::healthy();
     world.refuse(C, hook, Some(1), None);
     let firewall = known(&mut world.facts(C).firewall);
     let model = firewall.refusing.remove(0);
-    for (text, handle) in texts.iter().zip(4..) {
-        firewall.refusing.push(FirewallRule { handle: Some(handle), text: (*text).to_owned(), ..model.clone() });
+    for (conditions, handle) in rules.iter().zip(4..) {
+        let statements = conditions.iter().cloned().chain([Statement::Verdict(Verdict::Drop)]).collect();
+        firewall.refusing.push(FirewallRule { handle: Some(handle), statements: Some(statements), ..model.clone() });
     }
     world
 }
 
-const REQUESTS: &str = "icmp type echo-request";
-const REPLIES: &str = "icmp type echo-reply";
-/// A rule that may or may not match the probes, of either type.
-const PERHAPS: &str = "ct state invalid";
+fn requests() -> Statement {
+    icmp(ECHO_REQUEST)
+}
+
+fn replies() -> Statement {
+    icmp(ECHO_REPLY)
+}
+
+/// A condition that the probes may or may not meet, of either type.
+fn perhaps() -> Statement {
+    masked(Field::Ct { key: CtKey::State, direction: None }, 1, Comparison::Ne, 0)
+}
 
 fn refusal(rules: &[&str]) -> Vec<String> {
     vec![format!("guest-firewall: the guest's packet filter refuses at hook output: {}", rules.join("; "))]
@@ -54,30 +69,30 @@ fn refusal(rules: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_rule_against_sending_is_blamed_for_what_does_not_leave_and_for_nothing_else() {
-    let four = |text: &str| format!("inet guard in handle 4 drop {text}").trim_end().to_owned();
-    let both = format!("{PERHAPS} {REPLIES}");
-    for (text, inbound, outbound, blamed) in [
+    let (requests, replies, both) = (vec![requests()], vec![replies()], vec![perhaps(), replies()]);
+    let all = vec![];
+    for (conditions, text, inbound, outbound, blamed) in [
         // The guest's own requests.
-        (REQUESTS, Wire::Through, Wire::S1, true),
-        (REQUESTS, Wire::Through, Wire::S0(1), true),
-        (REQUESTS, Wire::Through, Wire::S5, false),
-        (REQUESTS, Wire::Through, Wire::Through, false),
+        (&requests, "icmp type echo-request drop", Wire::Through, Wire::S1, true),
+        (&requests, "icmp type echo-request drop", Wire::Through, Wire::S0(1), true),
+        (&requests, "icmp type echo-request drop", Wire::Through, Wire::S5, false),
+        (&requests, "icmp type echo-request drop", Wire::Through, Wire::Through, false),
         // Replies to the peer's requests.
-        (REPLIES, Wire::S3, Wire::Through, true),
-        (REPLIES, Wire::Through, Wire::S1, false),
+        (&replies, "icmp type echo-reply drop", Wire::S3, Wire::Through, true),
+        (&replies, "icmp type echo-reply drop", Wire::Through, Wire::S1, false),
         // Both kinds: a packet of one kind that leaves refutes the rule for both.
-        ("", Wire::S3, Wire::S0(1), true),
-        ("", Wire::S3, Wire::Through, false),
+        (&all, "drop", Wire::S3, Wire::S0(1), true),
+        (&all, "drop", Wire::S3, Wire::Through, false),
         // A rule that may match: blamed only if replies are seen not to be made.
-        (&both, Wire::S3, Wire::Through, true),
-        (&both, Wire::S1, Wire::Through, false),
+        (&both, "ct state invalid icmp type echo-reply drop", Wire::S3, Wire::Through, true),
+        (&both, "ct state invalid icmp type echo-reply drop", Wire::S1, Wire::Through, false),
     ] {
-        let mut world = ruled(FirewallHook::Output, &[text]);
+        let mut world = ruled(FirewallHook::Output, std::slice::from_ref(conditions));
         world.wire(inbound, outbound);
-        let expect = if blamed { refusal(&[&four(text)]) } else { vec![] };
+        let expect = if blamed { refusal(&[&format!("inet guard in handle 4: {text}")]) } else { vec![] };
         assert_eq!(told(&world), expect, "{text:?} {inbound:?} {outbound:?}");
     }
-    let mut ignoring = ruled(FirewallHook::Output, &[&both]);
+    let mut ignoring = ruled(FirewallHook::Output, &[both]);
     ignoring.wire(Wire::S3, Wire::Through);
     ignoring.facts(C).sysctls.echo_ignore_all = Known::Known(true);
     assert_eq!(told(&ignoring), ["guest-echo-ignored: net.ipv4.icmp_echo_ignore_all is 1"], "that explains it");
@@ -85,20 +100,21 @@ fn a_rule_against_sending_is_blamed_for_what_does_not_leave_and_for_nothing_else
 
 #[test]
 fn a_rule_that_replies_refute_is_not_what_refuses_requests() {
-    let mut world = ruled(FirewallHook::Output, &["", REQUESTS]);
+    let mut world = ruled(FirewallHook::Output, &[vec![], vec![requests()]]);
     world.wire(Wire::Through, Wire::S0(1));
-    assert_eq!(told(&world), refusal(&["inet guard in handle 5 drop icmp type echo-request"]));
-    let mut unexplained = ruled(FirewallHook::Output, &[""]);
+    assert_eq!(told(&world), refusal(&["inet guard in handle 5: icmp type echo-request drop"]));
+    let mut unexplained = ruled(FirewallHook::Output, &[vec![]]);
     unexplained.wire(Wire::Through, Wire::S0(1));
     assert_eq!(told(&unexplained), ["guest-firewall: the kernel refuses to send (EPERM)"]);
 }
 
 #[test]
 fn a_rule_that_may_refuse_is_named_beside_one_that_surely_does() {
-    let lines = ["inet guard in handle 4 drop ct state invalid", "inet guard in handle 5 drop icmp type echo-request"];
+    let lines =
+        ["inet guard in handle 4: ct state invalid drop", "inet guard in handle 5: icmp type echo-request drop"];
     // Replies that are not made and requests that do not leave: the first rule may refuse the one, the second certainly
     // refuses the other.
-    let mut world = ruled(FirewallHook::Output, &[PERHAPS, REQUESTS]);
+    let mut world = ruled(FirewallHook::Output, &[vec![perhaps()], vec![requests()]]);
     world.wire(Wire::S3, Wire::S1);
     assert_eq!(told(&world), refusal(&lines));
     // The kernel refuses some packets, although others leave.
@@ -108,7 +124,7 @@ fn a_rule_that_may_refuse_is_named_beside_one_that_surely_does() {
     });
     assert_eq!(told_of(&some_refused), refusal(&lines));
     // If the peer's requests do not arrive, only the refusal of the guest's own requests is seen.
-    let mut world = ruled(FirewallHook::Output, &[PERHAPS]);
+    let mut world = ruled(FirewallHook::Output, &[vec![perhaps()]]);
     world.wire(Wire::S1, Wire::S0(1));
     assert_eq!(told(&world), refusal(&lines[..1]));
 }
@@ -181,8 +197,12 @@ fn a_kernel_that_lacks_a_route_for_some_packets_and_sent_others_has_one() {
 
 #[test]
 fn a_rate_is_blamed_for_a_share_of_three_packets_or_more() {
-    let rule = |text: &str, limited: bool| {
-        let mut world = ruled(FirewallHook::Input, &[text]);
+    let limit = || {
+        let limit = Limit { unit: LimitUnit::Packets, rate: 10, per_seconds: 1, burst: 5, over: false };
+        Statement::Limit(limit)
+    };
+    let rule = |conditions: Vec<Statement>, limited: bool| {
+        let mut world = ruled(FirewallHook::Input, &[conditions]);
         known(&mut world.facts(C).firewall).refusing[0].limited = limited;
         world
     };
@@ -190,19 +210,27 @@ fn a_rate_is_blamed_for_a_share_of_three_packets_or_more() {
         let found = judged(world, |inbound, _| inbound.accept = Some(Leg { of, passed }));
         told_of(&found)
     };
-    let limited = rule("limit rate 10/second", true);
+    let limited = rule(vec![limit()], true);
     let lost = |lost: u64, of: u64| {
         format!(
             "guest-rate-limit: {lost} of {of} requests reached the interface and were refused; a rule is bound to a \
-             rate: inet guard in handle 4 drop limit rate 10/second"
+             rate: inet guard in handle 4: limit rate 10/second burst 5 packets drop"
         )
     };
     assert_eq!(share(&limited, 397, 400), [lost(3, 400)]);
     assert_eq!(share(&limited, 1, 400), [lost(399, 400)]);
     assert_eq!(share(&limited, 398, 400), Vec::<String>::new(), "two packets are no share");
     assert_eq!(share(&limited, 0, 400), Vec::<String>::new(), "a rate lets some pass");
-    assert_eq!(share(&rule(PERHAPS, false), 300, 400), Vec::<String>::new(), "a rule without a rate refuses all");
-    assert_eq!(share(&rule("tcp dport 22 limit rate 10/second", true), 300, 400), Vec::<String>::new(), "for TCP");
+    assert_eq!(
+        share(&rule(vec![perhaps()], false), 300, 400),
+        Vec::<String>::new(),
+        "a rule without a rate refuses all"
+    );
+    assert_eq!(
+        share(&rule(vec![equal(Field::TcpDestinationPort, 22), limit()], true), 300, 400),
+        Vec::<String>::new(),
+        "for TCP"
+    );
 }
 
 #[test]

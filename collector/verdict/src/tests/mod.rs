@@ -45,6 +45,7 @@ mod redacted;
 mod refuted;
 mod repairs;
 mod routes;
+pub(crate) mod rules;
 mod sizes;
 mod stages;
 mod stops;

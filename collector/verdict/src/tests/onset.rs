@@ -170,7 +170,7 @@ fn every_kind_of_guest_change_is_told_from_the_others() {
                 verdict: FirewallVerdict::Drop,
                 protocol: Some(1),
                 limited: false,
-                statements: None,
+                statements: Some(vec![]),
                 text: String::new(),
             }],
             base_chains: 1,

@@ -1,9 +1,12 @@
 //! Incomplete evidence: observers that began late, reports not yet received, replies seen on the wire but not received
 //! by the prober.
 
-use super::world::*;
+use super::{
+    rules::{ECHO_REQUEST, equal, icmp, l4proto},
+    world::*,
+};
 use crate::{CauseCode, Cut, State, StepState, Verdict};
-use pingtong_evidence::*;
+use pingtong_evidence::{packet_filter::Field, *};
 
 const I: Side = Side::Initiator;
 const C: Side = Side::Acceptor;
@@ -98,8 +101,7 @@ fn a_surely_refusing_rule_is_named_behind_a_closed_group() {
     world.wire(Wire::S1, Wire::Through);
     world.rules(C).clear();
     world.refuse(C, FirewallHook::Input, Some(1), Some(8));
-    known(&mut world.facts(C).firewall).refusing[0].text =
-        "meta nfproto ipv4 meta l4proto icmp icmp type echo-request drop".into();
+    world.restate(C, vec![equal(Field::MetaNfproto, 2), l4proto(1), icmp(ECHO_REQUEST)]);
     assert_eq!(codes(&world.verdict()), ["sg-ingress-missing acceptor", "guest-firewall acceptor"]);
 }
 

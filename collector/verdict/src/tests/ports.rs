@@ -1,9 +1,15 @@
 //! Pairs of TCP and UDP: what the results of their probes prove, and what remains open if a port is silent while ping
 //! is answered.
 
-use super::world::*;
+use super::{
+    rules::{equal, l4proto, match_on},
+    world::*,
+};
 use crate::{CauseCode, Certainty, Cut, Lang, State, Verdict, diagnose_in};
-use pingtong_evidence::*;
+use pingtong_evidence::{
+    packet_filter::{Comparison, Field, Value},
+    *,
+};
 
 const PROBES: u32 = 40;
 
@@ -73,10 +79,10 @@ fn blamed(verdict: &Verdict) -> Vec<CauseCode> {
     verdict.causes.iter().map(|cause| cause.code).collect()
 }
 
-fn drop_port(world: &mut World, side: Side, hook: FirewallHook, text: &str) {
+/// The guest's packet filter drops TCP with this number in a field.
+fn drop_port(world: &mut World, side: Side, hook: FirewallHook, field: Field, number: u64) {
     world.refuse(side, hook, Some(6), Some(4));
-    let Known::Known(firewall) = &mut world.facts(side).firewall else { panic!() };
-    firewall.refusing.last_mut().unwrap().text = text.to_owned();
+    world.restate(side, vec![l4proto(6), equal(field, number)]);
 }
 
 #[test]
@@ -133,29 +139,29 @@ fn a_silent_port_beside_living_pings_leaves_what_tells_ports_apart() {
 #[test]
 fn a_guest_that_drops_the_port_is_blamed_and_one_that_drops_another_is_not() {
     let mut world = world(Protocol::Tcp, End::Silent, None);
-    drop_port(&mut world, Side::Acceptor, FirewallHook::Input, "meta l4proto tcp dport 443 drop");
+    drop_port(&mut world, Side::Acceptor, FirewallHook::Input, Field::TcpDestinationPort, 443);
     let verdict = world.verdict();
     assert_eq!(blamed(&verdict), [CauseCode::GuestFirewall]);
     assert_eq!((verdict.causes[0].side, verdict.causes[0].direction), (Side::Acceptor, Some(Direction::Forward)));
-    for (side, hook, text) in [
-        (Side::Acceptor, FirewallHook::Input, "meta l4proto tcp dport 22 drop"),
+    for (side, hook, field, port) in [
+        (Side::Acceptor, FirewallHook::Input, Field::TcpDestinationPort, 22),
         // Packets of the guest's own connections do not belong to this pair.
-        (Side::Acceptor, FirewallHook::Output, "meta l4proto tcp dport 443 drop"),
-        (Side::Initiator, FirewallHook::Input, "meta l4proto tcp dport 443 drop"),
+        (Side::Acceptor, FirewallHook::Output, Field::TcpDestinationPort, 443),
+        (Side::Initiator, FirewallHook::Input, Field::TcpDestinationPort, 443),
     ] {
         let mut world = self::world(Protocol::Tcp, End::Silent, None);
-        drop_port(&mut world, side, hook, text);
-        assert_eq!(blamed(&world.verdict()), [], "{text} at {hook:?}");
+        drop_port(&mut world, side, hook, field.clone(), port);
+        assert_eq!(blamed(&world.verdict()), [], "{field:?} {port} at {hook:?}");
     }
     // Packets that do belong to it: the initiator's requests, the replies to them, and the service's answers.
-    for (side, hook, text) in [
-        (Side::Initiator, FirewallHook::Output, "meta l4proto tcp dport 443 drop"),
-        (Side::Initiator, FirewallHook::Input, "meta l4proto tcp sport 443 drop"),
-        (Side::Acceptor, FirewallHook::Output, "meta l4proto tcp sport 443 drop"),
+    for (side, hook, field, port) in [
+        (Side::Initiator, FirewallHook::Output, Field::TcpDestinationPort, 443),
+        (Side::Initiator, FirewallHook::Input, Field::TcpSourcePort, 443),
+        (Side::Acceptor, FirewallHook::Output, Field::TcpSourcePort, 443),
     ] {
         let mut world = self::world(Protocol::Tcp, End::Silent, None);
-        drop_port(&mut world, side, hook, text);
-        assert_eq!(blamed(&world.verdict()), [CauseCode::GuestFirewall], "{text} at {hook:?}");
+        drop_port(&mut world, side, hook, field.clone(), port);
+        assert_eq!(blamed(&world.verdict()), [CauseCode::GuestFirewall], "{field:?} {port} at {hook:?}");
     }
 }
 
@@ -242,13 +248,11 @@ fn datagrams_that_arrive_and_stay_unanswered_prove_a_refusal_only_where_a_rule_s
     assert_eq!(suspect.codes, [CauseCode::GuestFirewall]);
     assert!(suspect.decided_by.contains("ss -lun"), "{}", suspect.decided_by);
     world.refuse(Side::Acceptor, FirewallHook::Input, Some(17), Some(4));
-    let Known::Known(firewall) = &mut world.facts(Side::Acceptor).firewall else { panic!() };
-    firewall.refusing[0].text = "meta l4proto udp dport 443 drop".into();
+    world.restate(Side::Acceptor, vec![l4proto(17), equal(Field::UdpDestinationPort, 443)]);
     let verdict = world.verdict();
     assert_eq!((verdict.state, blamed(&verdict)), (State::Broken, vec![CauseCode::GuestFirewall]));
     assert_eq!(verdict.directions.forward.cut, Cut::S2);
-    let Known::Known(firewall) = &mut world.facts(Side::Acceptor).firewall else { panic!() };
-    firewall.refusing[0].text = "meta l4proto udp dport 22 drop".into();
+    world.restate(Side::Acceptor, vec![l4proto(17), equal(Field::UdpDestinationPort, 22)]);
     assert_eq!(world.verdict().state, State::Undecided);
 }
 
@@ -275,7 +279,9 @@ fn a_target_that_rejects_by_icmp_has_a_filter_and_its_rule_is_named_where_it_is_
     }
     // A rule that may match the port is then blamed, and its removal is the repair.
     let mut world = world(Protocol::Tcp, End::RejectedByTarget, None);
-    drop_port(&mut world, Side::Acceptor, FirewallHook::Input, "iifname eth0 meta l4proto tcp dport 443 reject");
+    world.refuse(Side::Acceptor, FirewallHook::Input, Some(6), Some(4));
+    let interface = match_on(Field::MetaIifname, Comparison::Eq, Value::Name("eth0".into()));
+    world.restate(Side::Acceptor, vec![interface, l4proto(6), equal(Field::TcpDestinationPort, 443)]);
     let verdict = world.verdict();
     assert_eq!(verdict.repairs.set[0].guest[..3], ["nft", "delete", "rule"]);
     // A rejection by a router is not one by the host.
@@ -324,7 +330,7 @@ fn syns_that_arrive_and_stay_unanswered_are_the_guests_and_refute_what_would_sto
     refuted.rules(Side::Acceptor).pop();
     let verdict = refuted.verdict();
     assert!(blamed(&verdict).contains(&CauseCode::ModelContradicted), "{:?}", verdict.causes);
-    drop_port(&mut world, Side::Acceptor, FirewallHook::Input, "meta l4proto tcp dport 443 drop");
+    drop_port(&mut world, Side::Acceptor, FirewallHook::Input, Field::TcpDestinationPort, 443);
     let verdict = world.verdict();
     assert_eq!((blamed(&verdict), verdict.directions.forward.cut), (vec![CauseCode::GuestFirewall], Cut::S2));
 }

@@ -1,7 +1,11 @@
 //! Configuration and host facts compared with the wire: what packets that pass refute, which lost packets remain
 //! unexplained, and who is then suspected or blamed.
 
-use super::{told, world::*};
+use super::{
+    rules::{ECHO_REPLY, icmp},
+    told,
+    world::*,
+};
 use crate::{CauseCode, Certainty, Cut, State};
 use pingtong_evidence::*;
 
@@ -179,7 +183,7 @@ fn what_stops_replies_does_not_explain_requests_that_never_arrive() {
 fn replies_that_never_came_to_the_interface_were_not_refused_there() {
     let found = blamed(Wire::S5, Wire::Through, |world| {
         world.refuse(I, FirewallHook::Input, Some(1), Some(4));
-        known(&mut world.facts(I).firewall).refusing[0].text = "icmp type echo-reply".into();
+        world.restate(I, vec![icmp(ECHO_REPLY)]);
         for round in world.case.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
             round.replied_on_wire = Known::Known(SequenceSet::new());
         }

@@ -1,16 +1,22 @@
 //! Which packets a cause stops, which filter rules match them, and which host a CIDR block is intended for.
 
-use super::world::*;
+use super::{
+    rules::{block, cmp, equal, l4proto, match_on, refusing},
+    world::*,
+};
 use crate::{
     CauseCode, ObjectKind,
     finding::{Finding, Note, Stops, Walk},
     fix::Fix,
-    guest::firewall::{Applies, Asked, applies},
+    guest::filter::{Applies, Asked, applies},
     lang::Both,
     stage::Stage,
     wilson::LossRate,
 };
-use pingtong_evidence::*;
+use pingtong_evidence::{
+    packet_filter::{Comparison, Field, Statement, Value},
+    *,
+};
 
 const I: Side = Side::Initiator;
 const C: Side = Side::Acceptor;
@@ -71,19 +77,8 @@ fn a_cause_that_is_found_twice_is_one_with_all_its_evidence() {
     assert_eq!((walk.findings.len(), told), (1, vec!["one", "two"]));
 }
 
-fn asked(protocol: Protocol, bound: Option<u8>, text: &str, asked: Asked) -> Applies {
-    let rule = FirewallRule {
-        family: "inet".into(),
-        table: "t".into(),
-        chain: "c".into(),
-        hook: FirewallHook::Input,
-        handle: Some(1),
-        verdict: FirewallVerdict::Drop,
-        protocol: bound,
-        limited: false,
-        statements: None,
-        text: text.into(),
-    };
+fn asked(protocol: Protocol, bound: Option<u8>, statements: Vec<Statement>, asked: Asked) -> Applies {
+    let rule = FirewallRule { protocol: bound, ..refusing(statements) };
     applies(&rule, (protocol, None), ip("192.168.1.10"), ip("172.16.1.10"), asked)
 }
 
@@ -92,32 +87,34 @@ fn a_rule_bound_to_a_protocol_speaks_of_no_other() {
     for (protocol, number) in [(Protocol::Icmp, 1), (Protocol::Tcp, 6), (Protocol::Udp, 17)] {
         for bound in [1, 6, 17] {
             let expect = if bound == number { Applies::Surely } else { Applies::No };
-            assert_eq!(asked(protocol, Some(bound), "", Asked::Requests), expect, "{protocol} {bound}");
+            assert_eq!(asked(protocol, Some(bound), vec![], Asked::Requests), expect, "{protocol} {bound}");
         }
     }
-    let tcp = |text: &str| asked(Protocol::Tcp, Some(6), text, Asked::Requests);
-    assert_eq!(tcp("meta l4proto tcp"), Applies::Surely);
-    assert_eq!(tcp("meta l4proto != tcp"), Applies::No);
-    let icmp = |text: &str| asked(Protocol::Icmp, Some(1), text, Asked::Requests);
-    assert_eq!(icmp("meta l4proto != tcp"), Applies::Surely, "all but TCP is ICMP too");
-    assert_eq!(icmp("meta l4proto tcp"), Applies::No);
-    assert_eq!(icmp("tcp dport 22"), Applies::No);
-    assert_eq!(icmp("udp sport 53"), Applies::No);
+    let tcp = |statement| asked(Protocol::Tcp, Some(6), vec![statement], Asked::Requests);
+    assert_eq!(tcp(l4proto(6)), Applies::Surely);
+    assert_eq!(tcp(cmp(Field::MetaL4proto, Comparison::Ne, 6)), Applies::No);
+    let icmp = |statement| asked(Protocol::Icmp, Some(1), vec![statement], Asked::Requests);
+    assert_eq!(icmp(cmp(Field::MetaL4proto, Comparison::Ne, 6)), Applies::Surely, "all but TCP is ICMP too");
+    assert_eq!(icmp(l4proto(6)), Applies::No);
+    assert_eq!(icmp(equal(Field::TcpDestinationPort, 22)), Applies::No);
+    assert_eq!(icmp(equal(Field::UdpSourcePort, 53)), Applies::No);
 }
 
 #[test]
 fn addresses_of_a_rule_are_the_packets_own_ends() {
     let (own, peer) = ("172.16.1.10", "192.168.1.10");
-    for (text, way, expect) in [
-        (format!("ip daddr {own}"), Asked::Requests, Applies::Surely),
-        (format!("ip daddr {peer}"), Asked::Requests, Applies::No),
-        (format!("ip saddr {peer}"), Asked::Replies, Applies::Surely),
-        (format!("ip daddr {peer}"), Asked::Sent, Applies::Surely),
-        (format!("ip daddr {own}"), Asked::Sent, Applies::No),
-        (format!("ip saddr {own}"), Asked::Answers, Applies::Surely),
-        ("ip daddr != 10.0.0.0/8".to_owned(), Asked::Requests, Applies::Surely),
+    let equal = |field, address: &str| match_on(field, Comparison::Eq, Value::Address(ip(address)));
+    let other = match_on(Field::IpDestination, Comparison::Ne, block("10.0.0.0/8"));
+    for (statement, way, expect) in [
+        (equal(Field::IpDestination, own), Asked::Requests, Applies::Surely),
+        (equal(Field::IpDestination, peer), Asked::Requests, Applies::No),
+        (equal(Field::IpSource, peer), Asked::Replies, Applies::Surely),
+        (equal(Field::IpDestination, peer), Asked::Sent, Applies::Surely),
+        (equal(Field::IpDestination, own), Asked::Sent, Applies::No),
+        (equal(Field::IpSource, own), Asked::Answers, Applies::Surely),
+        (other, Asked::Requests, Applies::Surely),
     ] {
-        assert_eq!(asked(Protocol::Icmp, Some(1), &text, way), expect, "{text} {way:?}");
+        assert_eq!(asked(Protocol::Icmp, Some(1), vec![statement.clone()], way), expect, "{statement} {way:?}");
     }
 }
 

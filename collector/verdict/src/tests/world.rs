@@ -1,7 +1,7 @@
 //! The healthy tutorial as evidence, and the functions that break it.
 
 use crate::{Case, HealthReport, Verdict, diagnose};
-use pingtong_evidence::*;
+use pingtong_evidence::{packet_filter::Statement, *};
 use std::net::IpAddr;
 
 pub(crate) const A: &str = "1000000000000001";
@@ -166,11 +166,16 @@ impl World {
             verdict: FirewallVerdict::Drop,
             protocol,
             limited: false,
-            statements: None,
+            statements: Some(vec![]),
             text: String::new(),
         };
         self.facts(side).firewall =
             Known::Known(FirewallFact { refusing: vec![rule], base_chains: 1, legacy_tables: false });
+    }
+
+    /// Replaces the statements of the first refusing rule.
+    pub(crate) fn restate(&mut self, side: Side, statements: Vec<Statement>) {
+        known(&mut self.facts(side).firewall).refusing[0].statements = Some(statements);
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
