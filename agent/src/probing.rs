@@ -7,10 +7,10 @@ use crate::{
     clock::Clock,
     engine::{Engine, Handed},
 };
-use pingtong_evidence::{AgentId, ArrivalRound, ProbeRound};
+use pingtong_evidence::{AgentId, ProbeRound};
 use pingtong_probe::{
-    ArrivalLedger, BucketKey, Counters, Input, NonceKey, Now, Output, Prober, ProberSettings, RoundOrder, SendProbe,
-    Sighting, Unsent, WhyUnsent,
+    ArrivalLedger, Arrived, BucketKey, Counters, Input, NonceKey, Now, Output, Prober, ProberSettings, RoundOrder,
+    SendProbe, Sighting, Unsent, WhyUnsent,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -30,7 +30,7 @@ pub struct Yield {
     /// Rounds that are over.
     pub rounds: Vec<ProbeRound>,
     /// Arrivals that are due to be reported.
-    pub arrivals: Vec<ArrivalRound>,
+    pub arrivals: Vec<Arrived>,
 }
 
 /// Engine, prober and ledger.

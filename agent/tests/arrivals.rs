@@ -22,7 +22,7 @@ use pingtong_agent::{
     engine::{Engine, Sockets},
     probing::Probing,
 };
-use pingtong_evidence::{AgentId, ArrivalRound, Known, PairId, ProbeRound, SequenceSet};
+use pingtong_evidence::{AgentId, ArrivalRound, Known, PairId, ProbeRound, RoundPurpose, SequenceSet};
 use pingtong_probe::{NonceKey, RoundOrder, load_steps};
 use road::{CHAIN, Net, Road, THERE, THERE_V6, dropping};
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
@@ -95,8 +95,7 @@ async fn probe(road: &Road, to: &str, probes: u32, spacing: Duration) -> Seen {
         spacing,
         timeout: Duration::from_millis(500),
         payload_bytes: 56,
-        dont_fragment: false,
-        load_bits_per_s: None,
+        purpose: RoundPurpose::Connectivity,
         bucket: None,
         request: None,
     };
@@ -111,7 +110,7 @@ async fn send(road: &Road, order: RoundOrder) -> Seen {
     while rounds.is_empty() {
         assert!(Instant::now() < deadline, "the round does not end");
         rounds.extend(here.pump().rounds);
-        arrivals.extend(there.pump().arrivals);
+        arrivals.extend(there.pump().arrivals.iter().map(|part| part.seen().clone()));
         if rounds.is_empty() {
             // There may be nothing that either end waits for, so that a timeout is not a failure.
             let _ = timeout(Duration::from_millis(100), async {
@@ -120,7 +119,7 @@ async fn send(road: &Road, order: RoundOrder) -> Seen {
             .await;
         }
     }
-    arrivals.extend(there.finish().arrivals);
+    arrivals.extend(there.finish().arrivals.iter().map(|part| part.seen().clone()));
     assert!(arrivals.iter().all(|arrival| arrival.own_drops == 0), "the responder dropped sights: {arrivals:?}");
     assert_eq!(rounds[0].own_drops, 0);
     Seen { round: rounds.remove(0), arrivals }
@@ -272,8 +271,7 @@ async fn a_load_tells_what_each_direction_carries() {
             spacing: step.spacing,
             timeout: Duration::from_millis(500),
             payload_bytes: step.payload_bytes,
-            dont_fragment: false,
-            load_bits_per_s: Some(step.bits_per_s),
+            purpose: RoundPurpose::Load { bits_per_s: step.bits_per_s },
             bucket: None,
             request: None,
         },
@@ -284,7 +282,7 @@ async fn a_load_tells_what_each_direction_carries() {
         text.split_whitespace().skip_while(|word| *word != "packets").nth(1).unwrap().parse().unwrap()
     };
     let ([arrived, _, answered, received], sent) = (seen.counts(), seen.round.sent.len());
-    assert_eq!((sent, seen.round.load_bits_per_s), (step.probes.into(), Some(8_000_000)));
+    assert_eq!((sent, seen.round.purpose), (step.probes.into(), RoundPurpose::Load { bits_per_s: 8_000_000 }));
     assert_eq!((sent - arrived, answered - received), (counted("out"), counted("back")), "each way its own loss");
     // The limits start with a second's worth plus the burst, so that 4 Mbit/s go out and 2 come back in this one
     // second.

@@ -22,7 +22,7 @@ use pingtong_agent::{
     probing::Probing,
 };
 use pingtong_evidence::{AgentId, ArrivalRound, Known, PairId, PlanArrival, ProbeRound, Protocol, SequenceSet};
-use pingtong_probe::{AgentHash, NonceKey, PortOrder, Sighting};
+use pingtong_probe::{AgentHash, Arrived, NonceKey, PortOrder, Sighting};
 use road::{CHAIN, Net, Road, THERE, THERE_V6, dropping};
 use std::{net::IpAddr, time::Duration};
 use tokio::time::{Instant, timeout};
@@ -50,7 +50,7 @@ struct Far {
     probing: Probing,
     tap: PortTap,
     echo: PortEcho,
-    arrivals: Vec<ArrivalRound>,
+    arrivals: Vec<Arrived>,
 }
 
 impl Far {
@@ -95,11 +95,11 @@ impl Far {
     fn finish(&mut self) {
         self.turn();
         self.arrivals.extend(self.probing.finish().arrivals);
-        assert!(self.arrivals.iter().all(|part| part.own_drops == 0), "{:?}", self.arrivals);
+        assert!(self.arrivals.iter().all(|part| part.seen().own_drops == 0), "{:?}", self.arrivals);
     }
 
     fn seen(&self, part: impl Fn(&ArrivalRound) -> &Known<SequenceSet>) -> SequenceSet {
-        let known = self.arrivals.iter().map(|arrival| part(arrival).known().expect("somebody looked"));
+        let known = self.arrivals.iter().map(|arrival| part(arrival.seen()).known().expect("somebody looked"));
         known.fold(SequenceSet::new(), |all, set| all.union(set))
     }
 }
@@ -217,7 +217,11 @@ async fn a_guest_that_drops_datagrams_is_told_from_a_path_that_does() {
 async fn connect(road: &Road, to: &str) -> (ProbeRound, [u64; 2]) {
     let mut far = Far::new(&road.there, Protocol::Tcp, vec![]);
     let round = send_to(road, to, Protocol::Tcp, 20, Duration::from_millis(5), &mut far).await;
-    far.arrivals = far.arrivals.iter().filter_map(|part| part.of_round(&round)).collect();
+    let of_round = far.arrivals.iter().filter_map(|part| match part {
+        Arrived::Connections(part) => part.of_round(&round),
+        Arrived::Round(_) => None,
+    });
+    far.arrivals = of_round.map(Arrived::Round).collect();
     let counts = [far.seen(|part| &part.on_wire).len(), far.seen(|part| &part.replied).len()];
     (round, counts)
 }
@@ -282,8 +286,8 @@ async fn a_flood_of_connections_is_told_as_far_as_it_was_kept_and_the_rest_as_dr
             far.turn();
         }
     }
-    let kept = |far: &Far| far.arrivals.iter().map(|part| part.on_wire.known().unwrap().len()).sum::<u64>();
-    let dropped = |far: &Far| far.arrivals.iter().map(|part| part.own_drops).sum::<u64>();
+    let kept = |far: &Far| far.arrivals.iter().map(|part| part.seen().on_wire.known().unwrap().len()).sum::<u64>();
+    let dropped = |far: &Far| far.arrivals.iter().map(|part| part.seen().own_drops).sum::<u64>();
     let deadline = Instant::now() + DEADLINE;
     while kept(&far) + dropped(&far) < SYNS.into() {
         assert!(Instant::now() < deadline, "{} kept and {} dropped", kept(&far), dropped(&far));

@@ -22,7 +22,7 @@ use axum_server::tls_rustls::RustlsConfig;
 use pingtong_agent::engine::Sockets;
 use pingtong_evidence::{
     Ack, AgentHello, AgentId, PairId, Plan, PlanArrival, PlanLoad, PlanTarget, Protocol, ReportBatch, ReportBody,
-    ReportId, RequestTag, SCHEMA, Sampling, Timestamp,
+    ReportId, RequestTag, RoundPurpose, SCHEMA, Sampling, Timestamp,
 };
 use pingtong_probe::{AgentHash, NonceKey, Payload};
 use serde::Deserialize;
@@ -218,7 +218,11 @@ async fn a_request_for_fresh_evidence_is_answered_at_once_and_completely() {
     assert_eq!(health.targets_refused, ["192.0.2.1".parse::<std::net::IpAddr>().unwrap()]);
     if raw_permitted() {
         let rounds = kept[..at].iter().filter_map(|(_, body)| match body {
-            ReportBody::Probe(round) if round.request.as_ref() == Some(&tag) && !round.dont_fragment => Some(round),
+            ReportBody::Probe(round)
+                if round.request.as_ref() == Some(&tag) && round.purpose != RoundPurpose::PathSize =>
+            {
+                Some(round)
+            }
             _ => None,
         });
         let rounds: Vec<_> = rounds.collect();
@@ -269,10 +273,11 @@ async fn a_load_is_sent_after_everything_else_where_the_owner_allows_it_and_else
         })
         .collect();
     if raw_permitted() {
-        let loads: Vec<_> = rounds.iter().filter_map(|round| round.load_bits_per_s).collect();
-        assert_eq!(loads, [1_000_000, 2_000_000, 4_000_000], "cut to the owner's word, in rising steps");
+        let loads: Vec<_> = rounds.iter().map(|round| round.purpose).filter(|purpose| purpose.is_load()).collect();
+        let steps = [1_000_000, 2_000_000, 4_000_000].map(|bits_per_s| RoundPurpose::Load { bits_per_s });
+        assert_eq!(loads, steps, "cut to the owner's word, in rising steps");
         let burst_ended = rounds.iter().filter(|round| round.is_plain()).map(|round| round.ended_at).max().unwrap();
-        assert!(rounds.iter().all(|round| round.load_bits_per_s.is_none() || round.started_at >= burst_ended));
+        assert!(rounds.iter().all(|round| !round.purpose.is_load() || round.started_at >= burst_ended));
         assert_eq!(done(&kept[end].1, "r2"), Some(None));
     }
 }
@@ -290,7 +295,7 @@ async fn an_expected_datagram_is_echoed_at_a_port_that_the_owner_names() {
     let arrival = PlanArrival { agent: peer.clone(), from: here, to: here, protocol: Protocol::Udp, port };
     fake.plan.send_replace(Plan { arrivals: vec![arrival], ..plan(2, None) });
     let _agent = Agent::start(&path);
-    let probe = Payload { agent: AgentHash::of(&peer), round: 1, sequence: 0 };
+    let probe = Payload { agent: AgentHash::of(&peer), round: 1.into(), sequence: 0 };
     let probe = probe.encode(&NonceKey::from_bytes([7; 32]), 64);
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     socket.connect(("127.0.0.1", port)).await.unwrap();

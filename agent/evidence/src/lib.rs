@@ -9,6 +9,7 @@
 
 mod budget;
 mod cidr;
+mod connections;
 mod filter;
 mod gap;
 mod history;
@@ -24,6 +25,7 @@ mod packet;
 pub mod packet_filter;
 mod redact;
 mod report;
+mod round;
 mod route;
 mod sequence;
 mod snapshot;
@@ -31,6 +33,7 @@ mod time;
 
 pub use budget::{ASSUMED_BITS_PER_S, BandwidthSource, LinkBandwidth, LinkShare, ProbeBudget, echo_bits, probe_bits};
 pub use cidr::{Cidr, CidrError};
+pub use connections::ConnectionArrivals;
 pub use filter::{
     AclEntry, NetworkAcl, Policy, PrefixList, RulePeer, RuleProtocol, SecurityGroup, SecurityGroupKind, SecurityRule,
 };
@@ -63,6 +66,7 @@ pub use report::{
     Ack, AgentHealth, AgentHello, LOAD_MBIT_MAX, LOAD_SECONDS_MAX, Plan, PlanArrival, PlanLoad, PlanTarget, Rejected,
     Report, ReportBatch, ReportBody, Sampling,
 };
+pub use round::{RoundId, RoundKind, RoundPurpose};
 pub use route::{AssociateType, NextHop, NextHopKind, RouteEntry, RouteKind, RouteStatus, RouteTable, RouteTableKind};
 pub use sequence::SequenceSet;
 pub use snapshot::{Provenance, Snapshot, Source};

@@ -4,7 +4,7 @@
 //! by packet (`PROBING.md` §5), as sets of sequence numbers and without synchronised clocks. If an observer itself
 //! dropped packets, the loss of the round cannot be attributed; such drops never count as loss.
 
-use crate::{AgentId, Known, Nanos, PairId, Protocol, RequestTag, SequenceSet, Timestamp};
+use crate::{AgentId, Known, Nanos, PairId, Protocol, RequestTag, RoundId, RoundPurpose, SequenceSet, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -13,9 +13,8 @@ use std::net::IpAddr;
 pub struct RoundKey {
     /// The sending agent.
     pub agent: AgentId,
-    /// Round number, unique for the agent: the agent's start time in milliseconds since 1970, shifted left by 20 bits,
-    /// plus a counter. Rounds of TCP and UDP probes also have bit 62 set.
-    pub round: u64,
+    /// Number of the round, unique for the agent.
+    pub round: RoundId,
 }
 
 /// Probes that the sender's own kernel refused with one errno.
@@ -30,7 +29,7 @@ pub struct SendErrors {
 impl ProbeRound {
     /// Whether unanswered probes of this round count as loss: false for packet-size searches and load steps.
     pub fn is_plain(&self) -> bool {
-        !self.dont_fragment && self.load_bits_per_s.is_none()
+        self.purpose == RoundPurpose::Connectivity
     }
 
     /// A round of plain echo probes with start time 0, all sent and none answered. Other rounds are built from it,
@@ -46,8 +45,7 @@ impl ProbeRound {
             ended_at: Timestamp::from_millis(1),
             sending_ms: None,
             payload_bytes: 56,
-            dont_fragment: false,
-            load_bits_per_s: None,
+            purpose: RoundPurpose::Connectivity,
             planned,
             sent: SequenceSet::first(planned),
             send_errors: vec![],
@@ -62,43 +60,6 @@ impl ProbeRound {
             rtt: None,
             ports: None,
         }
-    }
-}
-
-impl ArrivalRound {
-    /// Bit that is set in the round numbers of connection arrivals.
-    pub const CONNECTIONS: u64 = 1 << 63;
-
-    /// Maps arrivals of connections to the probes of a TCP round by their source ports. Returns `None` if the arrivals
-    /// are from another agent, to another address or to another port, or if they contain no probe of the round and the
-    /// observer dropped no packets. Kernels assign source ports in turn, so a port is not reused within the minutes in
-    /// which rounds and arrivals are matched; the caller limits the match to that time.
-    pub fn of_round(&self, round: &ProbeRound) -> Option<Self> {
-        let ports =
-            round.ports.as_ref().filter(|ports| round.protocol == Protocol::Tcp && self.port == Some(ports.port))?;
-        if self.key.agent != round.key.agent || self.to != round.target {
-            return None;
-        }
-        let numbers = |set: &SequenceSet| -> SequenceSet {
-            let probes = (0u32..).zip(&ports.source_ports);
-            probes.filter(|(_, port)| **port > 0 && set.contains((**port).into())).map(|(number, _)| number).collect()
-        };
-        let known = |set: &Known<SequenceSet>| match set {
-            Known::Known(set) => Known::Known(numbers(set)),
-            Known::Unknown(why) => Known::Unknown(why.clone()),
-        };
-        let (on_wire, replied) = (known(&self.on_wire), known(&self.replied));
-        let replied_elsewhere: Vec<(String, SequenceSet)> = self
-            .replied_elsewhere
-            .iter()
-            .map(|(interface, set)| (interface.clone(), numbers(set)))
-            .filter(|(_, set)| !set.is_empty())
-            .collect();
-        let none = |set: &Known<SequenceSet>| set.known().is_none_or(SequenceSet::is_empty);
-        if none(&on_wire) && none(&replied) && replied_elsewhere.is_empty() && self.own_drops == 0 {
-            return None;
-        }
-        Some(Self { key: round.key.clone(), port: None, on_wire, replied, replied_elsewhere, ..self.clone() })
     }
 }
 
@@ -189,14 +150,9 @@ pub struct ProbeRound {
     pub sending_ms: Option<u64>,
     /// Bytes of ICMP payload.
     pub payload_bytes: u32,
-    /// Whether the probes have don't-fragment set: the round belongs to a search for the largest packet that passes.
-    /// Unanswered probes are then a matter of packet size and not loss.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub dont_fragment: bool,
-    /// Offered rate in bits per second if the round is a step of a load test. The purpose of such a round is to find
-    /// out how much is lost, so its unanswered probes are not loss. Neither are those of other rounds during the load.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub load_bits_per_s: Option<u64>,
+    /// What the round is for; in JSON `dont_fragment` and `load_bits_per_s`.
+    #[serde(flatten)]
+    pub purpose: RoundPurpose,
     /// Number of probes that were due.
     pub planned: u32,
     /// Probes that the kernel accepted for sending.
@@ -262,13 +218,8 @@ pub struct PortFates {
 pub struct ArrivalRound {
     /// The observing agent.
     pub observer: AgentId,
-    /// The round observed. For connections, only the agent is that of the round: a SYN carries no mark of its round.
-    /// The number is then the observer's own and negative as an `i64`, unlike any round's.
+    /// The round observed.
     pub key: RoundKey,
-    /// Set if connections to this TCP port were watched for. The numbers in all sets are then source ports, and
-    /// [`ArrivalRound::of_round`] maps them to the probes of a round.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
     /// Source address of the probes.
     pub from: IpAddr,
     /// Destination address of the probes.
@@ -296,44 +247,4 @@ pub struct ArrivalRound {
     /// Packets that the observer's own sockets dropped meanwhile. If not zero, the absence of a probe proves nothing.
     #[serde(default)]
     pub own_drops: u64,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn round(port: u16, source_ports: &[u16]) -> ProbeRound {
-        serde_json::from_value(json!({
-            "key": {"agent": "a", "round": 1}, "pair": "p", "target": "10.0.0.2", "protocol": "tcp", "started_at": 1,
-            "ended_at": 2, "payload_bytes": 0, "planned": 4, "sent": [[0, 3]], "replied": [],
-            "ports": {"port": port, "source_ports": source_ports}
-        }))
-        .unwrap()
-    }
-
-    fn arrivals(on_wire: &[u32], replied: &[u32], own_drops: u64) -> ArrivalRound {
-        let mut part: ArrivalRound = serde_json::from_value(json!({
-            "observer": "b", "key": {"agent": "a", "round": ArrivalRound::CONNECTIONS}, "port": 443,
-            "from": "10.0.0.1", "to": "10.0.0.2", "first_at": 1, "last_at": 2,
-            "on_wire": {"known": []}, "accepted": {"unknown": "not_asked"}, "replied": {"known": []}
-        }))
-        .unwrap();
-        let set = |numbers: &[u32]| Known::Known(numbers.iter().copied().collect());
-        (part.on_wire, part.replied, part.own_drops) = (set(on_wire), set(replied), own_drops);
-        part
-    }
-
-    #[test]
-    fn connections_are_put_to_the_probes_of_their_source_ports() {
-        let part = arrivals(&[40_000, 40_004, 50_000], &[40_004], 0);
-        let told = part.of_round(&round(443, &[40_000, 40_002, 0, 40_004])).unwrap();
-        let numbers = |set: &Known<SequenceSet>| set.known().unwrap().ranges().to_vec();
-        assert_eq!((numbers(&told.on_wire), numbers(&told.replied)), (vec![(0, 0), (3, 3)], vec![(3, 3)]));
-        assert_eq!((told.key.round, told.port), (1, None));
-        assert_eq!(part.of_round(&round(80, &[40_000])), None, "another port");
-        assert_eq!(part.of_round(&round(443, &[40_001])), None, "none of these");
-        let dropped = arrivals(&[50_000], &[], 1).of_round(&round(443, &[40_001])).unwrap();
-        assert!(dropped.on_wire.known().unwrap().is_empty() && dropped.own_drops == 1, "absence is no proof then");
-    }
 }

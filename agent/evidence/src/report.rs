@@ -6,8 +6,8 @@
 //! [`Ack`] only after the accepted reports are stored durably. All carry `Authorization: Bearer AGENT_ID.SECRET`.
 
 use crate::{
-    AccountId, AgentId, ArrivalRound, HostFacts, InstanceId, LinkId, LinkShare, MetadataFact, PairId, ProbeRound,
-    Protocol, ReportId, RequestTag, Snapshot, Timestamp,
+    AccountId, AgentId, ArrivalRound, ConnectionArrivals, HostFacts, InstanceId, LinkId, LinkShare, MetadataFact,
+    PairId, ProbeRound, Protocol, ReportId, RequestTag, Snapshot, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -150,6 +150,8 @@ pub enum ReportBody {
     Probe(ProbeRound),
     /// Arrivals of another agent's round.
     Arrival(ArrivalRound),
+    /// Arrivals of another agent's connections. Agents before version 0.2 report them as an `arrival` with a `port`.
+    Connections(ConnectionArrivals),
     /// Host facts.
     Host(Box<HostFacts>),
     /// Configuration of the agent's own account.

@@ -14,7 +14,9 @@ use crate::{
     connections::Connections,
     wire::{EchoKind, Heard},
 };
-use pingtong_evidence::{AgentId, ArrivalRound, Known, PlanArrival, RoundKey, SequenceSet, Timestamp, WhyUnknown};
+use pingtong_evidence::{
+    AgentId, ArrivalRound, ConnectionArrivals, Known, PlanArrival, RoundKey, SequenceSet, Timestamp, WhyUnknown,
+};
 use std::{
     collections::{BTreeMap, VecDeque},
     net::IpAddr,
@@ -122,7 +124,26 @@ struct Early {
     seen: Seen,
 }
 
-/// The ledger: takes [`Sighting`]s and returns [`ArrivalRound`]s.
+/// A part that the ledger returns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrived {
+    /// Probes of a round.
+    Round(ArrivalRound),
+    /// Connections, whose round is not known here.
+    Connections(ConnectionArrivals),
+}
+
+impl Arrived {
+    /// What was seen; the sets of connections hold source ports.
+    pub fn seen(&self) -> &ArrivalRound {
+        match self {
+            Self::Round(part) => part,
+            Self::Connections(part) => part.seen(),
+        }
+    }
+}
+
+/// The ledger: takes [`Sighting`]s and returns what [`Arrived`].
 #[derive(Debug)]
 pub struct ArrivalLedger {
     observer: AgentId,
@@ -134,7 +155,7 @@ pub struct ArrivalLedger {
     early: VecDeque<Early>,
     /// Since when no early sighting has been discarded.
     since: Duration,
-    ready: VecDeque<ArrivalRound>,
+    ready: VecDeque<Arrived>,
 }
 
 #[derive(Debug)]
@@ -198,7 +219,7 @@ impl ArrivalLedger {
     }
 
     /// Returns the next part that is due.
-    pub fn poll(&mut self, now: Now) -> Option<ArrivalRound> {
+    pub fn poll(&mut self, now: Now) -> Option<Arrived> {
         if self.ready.is_empty() {
             self.flush(|entry| entry.part_due() <= now.mono);
             self.entries.retain(|_, entry| entry.part.is_some() || entry.touched.saturating_add(MEMORY) > now.mono);
@@ -330,30 +351,33 @@ impl ArrivalLedger {
             .map(|(interface, set)| (interface, without(&set, &replied)))
             .filter(|(_, set)| !set.is_empty())
             .collect();
-        let seen = |by: &Result<(), WhyUnknown>, set: SequenceSet| match by {
+        let seen_by = |by: &Result<(), WhyUnknown>, set: SequenceSet| match by {
             Ok(()) => Known::Known(set),
             Err(why) => Known::Unknown(why.clone()),
         };
-        self.ready.push_back(ArrivalRound {
+        let part = ArrivalRound {
             observer: self.observer.clone(),
             key: RoundKey { agent: agent.clone(), round: key.round },
-            port: towards,
             from: key.from,
             to: key.to,
             first_at: part.first_at,
             last_at: part.last_at,
             watching_ms: Some(u64::try_from(part.watching.as_millis()).unwrap_or(u64::MAX)),
             interface,
-            on_wire: seen(&self.observers.wire, part.on_wire),
+            on_wire: seen_by(&self.observers.wire, part.on_wire),
             // The raw socket receives only echo packets.
             accepted: if towards.is_some() {
                 Known::Unknown(WhyUnknown::NotAsked)
             } else {
-                seen(&self.observers.raw, part.accepted)
+                seen_by(&self.observers.raw, part.accepted)
             },
-            replied: seen(&self.observers.wire, replied),
+            replied: seen_by(&self.observers.wire, replied),
             replied_elsewhere,
             own_drops: part.own_drops,
+        };
+        self.ready.push_back(match towards {
+            Some(towards) => Arrived::Connections(ConnectionArrivals::new(towards, part)),
+            None => Arrived::Round(part),
         });
     }
 }

@@ -6,15 +6,15 @@
 //! connection of the same host to the same port.
 
 use crate::{AgentHash, Now, arrival_key::Key};
-use pingtong_evidence::{ArrivalRound, PlanArrival, Protocol};
+use pingtong_evidence::{PlanArrival, Protocol, RoundId, RoundKind};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
-/// Bits of the counter below the time at which a part began.
-const COUNTER_BITS: u32 = 20;
+/// Maximum number of parts that begin in one millisecond.
+const PARTS_OF_MILLISECOND: u64 = 1 << 16;
 
 /// Source address, and the local address and port.
 type Flow = (IpAddr, SocketAddr);
@@ -23,7 +23,7 @@ type Flow = (IpAddr, SocketAddr);
 struct Expected {
     agent: AgentHash,
     since: Duration,
-    round: u64,
+    round: RoundId,
 }
 
 /// All expected connections.
@@ -41,7 +41,7 @@ impl Connections {
             let (flow, agent) =
                 ((arrival.from, SocketAddr::new(arrival.to, arrival.port)), AgentHash::of(&arrival.agent));
             let kept = before.remove(&flow).filter(|kept| kept.agent == agent);
-            self.expected.insert(flow, kept.unwrap_or(Expected { agent, since: now, round: 0 }));
+            self.expected.insert(flow, kept.unwrap_or(Expected { agent, since: now, round: RoundId::from(0) }));
         }
     }
 
@@ -57,10 +57,9 @@ impl Connections {
         let expected = self.expected.get_mut(&(from, near))?;
         let mut key = Key { agent: expected.agent, round: expected.round, from, to: near.ip() };
         if !pending(&key) {
-            let at = u64::try_from(now.wall.as_millis()).unwrap_or(0);
-            let counter = self.counter & ((1 << COUNTER_BITS) - 1);
+            // The counter distinguishes parts that begin in the same millisecond.
+            expected.round = RoundId::new(RoundKind::Connections, now.wall, self.counter % PARTS_OF_MILLISECOND);
             self.counter += 1;
-            expected.round = ArrivalRound::CONNECTIONS | (at << COUNTER_BITS) | counter;
             key.round = expected.round;
         }
         Some((key, expected.since))

@@ -98,7 +98,7 @@ mod tests {
     }
 
     fn probe() -> Vec<u8> {
-        let payload = Payload { agent: AgentHash(1), round: 2, sequence: 3 };
+        let payload = Payload { agent: AgentHash(1), round: 2.into(), sequence: 3 };
         let mut body = vec![0; UDP_HEADER_BYTES];
         body.extend(payload.encode(&NonceKey::from_bytes([7; 32]), 32));
         ipv4(17, [10, 0, 0, 1], [10, 0, 0, 2], &body)

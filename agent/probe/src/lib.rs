@@ -30,7 +30,7 @@ mod sweep;
 mod unsent;
 mod wire;
 
-pub use arrivals::{ArrivalLedger, Observers, Sighting};
+pub use arrivals::{ArrivalLedger, Arrived, Observers, Sighting};
 pub use datagram::{Datagram, Segment, parse_datagram, parse_segment};
 pub use hop_walk::{Hop, HopAnswer, HopOrder, HopProbe, HopWalk};
 pub use load::{LOAD_PACKET_BITS, LoadOutcome, LoadStep, load_steps};

@@ -92,7 +92,7 @@ impl PathSize {
 mod tests {
     use super::*;
     use crate::{RoundOrder, SizeGoal, SizeSearch};
-    use pingtong_evidence::{IcmpError, PairId, SequenceSet};
+    use pingtong_evidence::{IcmpError, PairId, RoundPurpose, SequenceSet};
     use std::time::Duration;
 
     fn closed(order: &RoundOrder, passes: bool, by: Option<&str>) -> ProbeRound {
@@ -101,7 +101,7 @@ mod tests {
             pair: order.pair.clone(),
             target: order.target,
             payload_bytes: u32::try_from(order.payload_bytes).unwrap(),
-            dont_fragment: true,
+            purpose: RoundPurpose::PathSize,
             replied: SequenceSet::first(if passes { order.probes } else { 0 }),
             icmp_errors: if passes { vec![] } else { by.map(error).into_iter().collect() },
             ..crate::sample::round(order.probes)

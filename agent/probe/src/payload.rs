@@ -12,7 +12,7 @@
 //! [`Payload::parse`] parses untrusted bytes: it never panics and trusts no field unless the tag verifies.
 
 use crate::NonceKey;
-use pingtong_evidence::AgentId;
+use pingtong_evidence::{AgentId, RoundId};
 use sha2::{Digest, Sha256};
 
 const MAGIC: [u8; 4] = *b"PtP1";
@@ -41,7 +41,7 @@ pub struct Payload {
     /// The sending agent.
     pub agent: AgentHash,
     /// The round, unique for the agent.
-    pub round: u64,
+    pub round: RoundId,
     /// Number of the probe in the round.
     pub sequence: u32,
 }
@@ -53,7 +53,7 @@ impl Payload {
         let mut bytes = Vec::with_capacity(size);
         bytes.extend(MAGIC);
         bytes.extend(self.agent.0.to_be_bytes());
-        bytes.extend(self.round.to_be_bytes());
+        bytes.extend(self.round.bits().to_be_bytes());
         bytes.extend(self.sequence.to_be_bytes());
         let tag = key.tag(&bytes);
         bytes.extend(tag);
@@ -77,7 +77,7 @@ impl Payload {
         }
         Some(Self {
             agent: AgentHash(u64::from_be_bytes(body[4..12].try_into().ok()?)),
-            round: u64::from_be_bytes(body[12..20].try_into().ok()?),
+            round: u64::from_be_bytes(body[12..20].try_into().ok()?).into(),
             sequence: u32::from_be_bytes(body[20..24].try_into().ok()?),
         })
     }
@@ -95,7 +95,7 @@ mod tests {
     proptest! {
         #[test]
         fn reads_what_it_wrote(agent: u64, round: u64, sequence: u32, size in 0usize..2_000) {
-            let payload = Payload { agent: AgentHash(agent), round, sequence };
+            let payload = Payload { agent: AgentHash(agent), round: round.into(), sequence };
             let bytes = payload.encode(&key(), size);
             prop_assert_eq!(bytes.len(), size.max(PAYLOAD_BYTES_MIN));
             prop_assert_eq!(Payload::parse(&bytes, &key()), Some(payload));
@@ -103,7 +103,7 @@ mod tests {
 
         #[test]
         fn one_flipped_bit_of_the_fixed_part_is_refused(at in 0usize..PAYLOAD_BYTES_MIN * 8) {
-            let mut bytes = Payload { agent: AgentHash(1), round: 2, sequence: 3 }.encode(&key(), 56);
+            let mut bytes = Payload { agent: AgentHash(1), round: 2.into(), sequence: 3 }.encode(&key(), 56);
             bytes[at / 8] ^= 1 << (at % 8);
             prop_assert_eq!(Payload::parse(&bytes, &key()), None);
         }
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn another_key_is_refused() {
-        let bytes = Payload { agent: AgentHash(1), round: 2, sequence: 3 }.encode(&key(), 32);
+        let bytes = Payload { agent: AgentHash(1), round: 2.into(), sequence: 3 }.encode(&key(), 32);
         assert_eq!(Payload::parse(&bytes, &NonceKey::from_bytes([8; 32])), None);
     }
 

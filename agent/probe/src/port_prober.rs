@@ -10,7 +10,7 @@ use crate::{
     AgentHash, NonceKey, Now, PAYLOAD_BYTES_MIN, Payload, Unsent, WhyUnsent,
     port_round::{PortFate, PortRound},
 };
-use pingtong_evidence::{AgentId, PairId, ProbeRound, Protocol, RequestTag, RoundKey, SequenceSet};
+use pingtong_evidence::{AgentId, PairId, ProbeRound, Protocol, RequestTag, RoundId, RoundKey, RoundKind, SequenceSet};
 use std::{
     collections::{BTreeMap, VecDeque},
     net::IpAddr,
@@ -19,11 +19,6 @@ use std::{
 
 /// Maximum number of concurrent rounds; a plan has far fewer targets.
 const ROUNDS_MAX: usize = 4_096;
-/// Bits of the round counter below the start time (`RoundKey::round`).
-const COUNTER_BITS: u32 = 20;
-/// Bit that is set in the numbers of these rounds, so that they differ from those of the same agent's echo rounds:
-/// milliseconds since 1970, shifted by [`COUNTER_BITS`], stay below it until 2109.
-const PORTS_BIT: u64 = 1 << 62;
 
 /// Settings that stay the same for the lifetime of the prober.
 #[derive(Debug, Clone)]
@@ -71,7 +66,7 @@ pub enum PortInput {
     /// The kernel accepted a probe; `at` was read just before that.
     Begun {
         /// Round of the probe.
-        round: u64,
+        round: RoundId,
         /// Number of the probe in the round.
         sequence: u32,
         /// Send time on the monotonic clock.
@@ -84,7 +79,7 @@ pub enum PortInput {
     /// The handshake completed, or the datagram was echoed.
     Answered {
         /// Round of the probe.
-        round: u64,
+        round: RoundId,
         /// Number of the probe in the round.
         sequence: u32,
         /// Time from the probe to its answer.
@@ -97,7 +92,7 @@ pub enum PortInput {
     /// The target itself refused the probe.
     Closed {
         /// Round of the probe.
-        round: u64,
+        round: RoundId,
         /// Number of the probe in the round.
         sequence: u32,
         /// Time from the probe to its answer.
@@ -108,7 +103,7 @@ pub enum PortInput {
     /// An ICMP error rejected the probe.
     Rejected {
         /// Round of the probe.
-        round: u64,
+        round: RoundId,
         /// Number of the probe in the round.
         sequence: u32,
         /// Sender of the ICMP error.
@@ -121,7 +116,7 @@ pub enum PortInput {
     /// The kernel ended the probe without an answer.
     Silent {
         /// Round of the probe.
-        round: u64,
+        round: RoundId,
         /// Number of the probe in the round.
         sequence: u32,
     },
@@ -133,7 +128,7 @@ pub enum PortInput {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortSend {
     /// Round of the probe.
-    pub round: u64,
+    pub round: RoundId,
     /// Number of the probe in the round.
     pub sequence: u32,
     /// TCP or UDP.
@@ -155,7 +150,7 @@ pub enum PortOutput {
     /// The probe was given up: close its socket.
     GiveUp {
         /// Round of the probe.
-        round: u64,
+        round: RoundId,
         /// Number of the probe in the round.
         sequence: u32,
     },
@@ -169,10 +164,10 @@ pub struct PortProber {
     settings: PortProberSettings,
     hash: AgentHash,
     counter: u64,
-    rounds: BTreeMap<u64, PortRound>,
+    rounds: BTreeMap<RoundId, PortRound>,
     /// Earliest time of the next probe under the rate cap.
     next_token: Duration,
-    given_up: VecDeque<(u64, u32)>,
+    given_up: VecDeque<(RoundId, u32)>,
     not_sent: u64,
 }
 
@@ -302,7 +297,7 @@ impl PortProber {
         self.rounds.values().map(PortRound::open).sum()
     }
 
-    fn next_probe(&self) -> Option<(Duration, u64)> {
+    fn next_probe(&self) -> Option<(Duration, RoundId)> {
         self.rounds.iter().filter_map(|(id, round)| Some((round.next_start()?, *id))).min()
     }
 
@@ -311,8 +306,7 @@ impl PortProber {
             self.not_sent += u64::from(order.probes);
             return;
         }
-        let started = u64::try_from(self.settings.started.wall.as_millis()).unwrap_or(0);
-        let id = ((started << COUNTER_BITS) + self.counter) | PORTS_BIT;
+        let id = RoundId::new(RoundKind::Ports, self.settings.started.wall, self.counter);
         self.counter += 1;
         let datagram = order.protocol == Protocol::Udp;
         let round = PortRound {
@@ -337,7 +331,7 @@ impl PortProber {
         self.rounds.insert(id, round);
     }
 
-    fn send(&mut self, now: Duration, id: u64) -> Option<PortSend> {
+    fn send(&mut self, now: Duration, id: RoundId) -> Option<PortSend> {
         let per_probe = Duration::from_secs(1) / self.settings.rate_pps_max.max(1);
         let round = self.rounds.get_mut(&id)?;
         let sequence = round.next_sequence()?;
@@ -361,7 +355,7 @@ impl PortProber {
     }
 
     /// Judged by the time of the answer, if the kernel reports it, and not by the time at which it was read.
-    fn answer(&mut self, round: u64, sequence: u32, took: Duration, by_kernel: bool, fate: PortFate) {
+    fn answer(&mut self, round: RoundId, sequence: u32, took: Duration, by_kernel: bool, fate: PortFate) {
         let Some(state) = self.rounds.get_mut(&round) else { return };
         let in_time = took <= state.timeout;
         if let Some(open) = state.open_mut(sequence) {
@@ -370,7 +364,7 @@ impl PortProber {
         }
     }
 
-    fn decide(&mut self, round: u64, sequence: u32, fate: PortFate) {
+    fn decide(&mut self, round: RoundId, sequence: u32, fate: PortFate) {
         if let Some(open) = self.rounds.get_mut(&round).and_then(|round| round.open_mut(sequence)) {
             *open = fate;
         }

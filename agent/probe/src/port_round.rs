@@ -6,8 +6,8 @@
 
 use crate::{Now, rtt};
 use pingtong_evidence::{
-    IcmpError, Known, Nanos, PairId, PortFates, ProbeRound, Protocol, RequestTag, RoundKey, SendErrors, SequenceSet,
-    Timestamp,
+    IcmpError, Known, Nanos, PairId, PortFates, ProbeRound, Protocol, RequestTag, RoundKey, RoundPurpose, SendErrors,
+    SequenceSet, Timestamp,
 };
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -150,8 +150,7 @@ impl PortRound {
             ended_at: now.wall,
             sending_ms: None,
             payload_bytes: u32::try_from(self.payload_bytes).unwrap_or(u32::MAX),
-            dont_fragment: false,
-            load_bits_per_s: None,
+            purpose: RoundPurpose::Connectivity,
             planned: self.probes,
             send_errors: refused.into_iter().map(|(errno, probes)| SendErrors { errno, probes }).collect(),
             duplicates: 0,

@@ -14,7 +14,8 @@ use crate::{
 };
 use fastrand::Rng;
 use pingtong_evidence::{
-    AgentId, LinkId, PairId, ProbeRound, RequestTag, RoundKey, SequenceSet, WhyUnknown, echo_bits,
+    AgentId, LinkId, PairId, ProbeRound, RequestTag, RoundId, RoundKey, RoundKind, RoundPurpose, SequenceSet,
+    WhyUnknown, echo_bits,
 };
 use std::{
     cmp::Reverse,
@@ -34,9 +35,6 @@ const BURST: Duration = Duration::from_millis(10);
 /// How far ahead of its rate a bucket may send, so that a late wake-up costs nothing. At one fifth of 2 Mbit/s, the
 /// smallest connection that is sold, this is a dozen echo probes.
 const BUCKET_CREDIT: Duration = Duration::from_millis(20);
-
-/// Bits of the round counter below the start time (`RoundKey::round`).
-const COUNTER_BITS: u32 = 20;
 
 /// Settings that stay the same for the lifetime of a prober.
 #[derive(Debug, Clone)]
@@ -81,10 +79,8 @@ pub struct RoundOrder {
     pub timeout: Duration,
     /// Payload bytes after the ICMP header.
     pub payload_bytes: usize,
-    /// Whether the probes have don't-fragment set.
-    pub dont_fragment: bool,
-    /// Offered rate in bits per second, if the round is a step of a load test.
-    pub load_bits_per_s: Option<u64>,
+    /// What the round is for; probes of a size search have don't-fragment set.
+    pub purpose: RoundPurpose,
     /// The token bucket that its probes are charged to; `None` if only the rate cap applies.
     pub bucket: Option<BucketKey>,
     /// The request for fresh evidence that this answers.
@@ -104,7 +100,7 @@ pub enum Input<'a> {
     /// The kernel accepted a probe; `at` was read just before it was handed over.
     Sent {
         /// Round of the probe.
-        round: u64,
+        round: RoundId,
         /// Number of the probe in the round.
         sequence: u32,
         /// Send time on the monotonic clock.
@@ -133,7 +129,7 @@ pub enum Input<'a> {
     /// An engine that matches replies itself, and cannot show their payload, reports that a probe was answered.
     Vouched {
         /// Round of the probe.
-        round: u64,
+        round: RoundId,
         /// Number of the probe in the round.
         sequence: u32,
         /// Round-trip time that the engine measured.
@@ -142,7 +138,7 @@ pub enum Input<'a> {
     /// Such an engine reports an ICMP error.
     VouchedError {
         /// The round that the error belongs to.
-        round: u64,
+        round: RoundId,
         /// Sender of the error.
         from: IpAddr,
         /// ICMP type.
@@ -160,7 +156,7 @@ pub enum Input<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendProbe {
     /// Round of the probe.
-    pub round: u64,
+    pub round: RoundId,
     /// Number of the probe in the round.
     pub sequence: u32,
     /// Destination address.
@@ -225,12 +221,12 @@ pub struct Prober {
     hash: AgentHash,
     random: Rng,
     counter: u64,
-    rounds: BTreeMap<u64, Round>,
-    by_identifier: BTreeMap<(u16, IpAddr), u64>,
+    rounds: BTreeMap<RoundId, Round>,
+    by_identifier: BTreeMap<(u16, IpAddr), RoundId>,
     /// When each round next needs attention. An entry is checked against its round when it comes up.
-    agenda: BinaryHeap<Reverse<(Duration, u64)>>,
+    agenda: BinaryHeap<Reverse<(Duration, RoundId)>>,
     /// When each open probe expires; entries of decided probes are skipped.
-    expiries: BinaryHeap<Reverse<(Duration, u64, u32)>>,
+    expiries: BinaryHeap<Reverse<(Duration, RoundId, u32)>>,
     in_flight: usize,
     next_token: Duration,
     buckets: BTreeMap<BucketKey, Bucket>,
@@ -394,20 +390,19 @@ impl Prober {
             identifier,
             order.request,
             order.payload_bytes.clamp(PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX),
-            order.dont_fragment,
+            order.purpose,
             order.probes.min(SequenceSet::NUMBERS_MAX),
             order.spacing,
             order.timeout,
             now,
         );
-        round.load_bits_per_s = order.load_bits_per_s;
         round.bucket = order.bucket;
         self.agenda.push(Reverse((round.next_action(), id)));
         self.by_identifier.insert((identifier, order.target), id);
         self.rounds.insert(id, round);
     }
 
-    fn send(&mut self, now: Duration, id: u64, sequence: u32) -> Option<SendProbe> {
+    fn send(&mut self, now: Duration, id: RoundId, sequence: u32) -> Option<SendProbe> {
         let interval = Duration::from_secs(1) / self.settings.rate_pps_max.max(1);
         self.next_token = self.next_token.max(now).saturating_add(interval);
         self.in_flight += 1;
@@ -426,7 +421,7 @@ impl Prober {
             wire_sequence: u16::try_from(sequence & 0xffff).unwrap_or(0),
             timeout: round.timeout,
             payload: payload.encode(&self.settings.key, round.payload_bytes),
-            dont_fragment: round.dont_fragment,
+            dont_fragment: round.purpose == RoundPurpose::PathSize,
         })
     }
 
@@ -487,7 +482,7 @@ impl Prober {
         self.settle(payload.round, was_open);
     }
 
-    fn take_back(&mut self, id: u64, sequence: u32, fate: Fate) {
+    fn take_back(&mut self, id: RoundId, sequence: u32, fate: Fate) {
         let Some(round) = self.rounds.get_mut(&id) else { return };
         let was_open = round.take_back(sequence, fate);
         self.settle(id, was_open);
@@ -495,7 +490,7 @@ impl Prober {
 
     /// Called after a probe was decided: its place in the window is free, and the round may be over earlier than its
     /// agenda entry says.
-    fn settle(&mut self, id: u64, was_open: bool) {
+    fn settle(&mut self, id: RoundId, was_open: bool) {
         self.in_flight -= usize::from(was_open);
         if let Some(round) = self.rounds.get(&id)
             && round.is_over(Duration::ZERO)
@@ -515,7 +510,7 @@ impl Prober {
         }
     }
 
-    fn close(&mut self, now: Now, id: u64) {
+    fn close(&mut self, now: Now, id: RoundId) {
         let Some(round) = self.rounds.remove(&id) else { return };
         self.in_flight -= round.open();
         self.by_identifier.remove(&(round.identifier, round.target));
@@ -526,9 +521,8 @@ impl Prober {
         self.rounds.get_mut(self.by_identifier.get(&(identifier, target))?)
     }
 
-    fn next_round(&mut self) -> u64 {
-        let started = u64::try_from(self.settings.started.wall.as_millis()).unwrap_or(0);
-        let id = (started << COUNTER_BITS).wrapping_add(self.counter);
+    fn next_round(&mut self) -> RoundId {
+        let id = RoundId::new(RoundKind::Echo, self.settings.started.wall, self.counter);
         self.counter += 1;
         id
     }

@@ -6,8 +6,8 @@
 
 use crate::{BucketKey, Now, rtt};
 use pingtong_evidence::{
-    IcmpError, Known, Nanos, PairId, ProbeRound, Protocol, RequestTag, RoundKey, RttSummary, SendErrors, SequenceSet,
-    StrangerReply, Timestamp, WhyUnknown,
+    IcmpError, Known, Nanos, PairId, ProbeRound, Protocol, RequestTag, RoundKey, RoundPurpose, RttSummary, SendErrors,
+    SequenceSet, StrangerReply, Timestamp, WhyUnknown,
 };
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -43,8 +43,7 @@ pub(crate) struct Round {
     pub(crate) identifier: u16,
     pub(crate) request: Option<RequestTag>,
     pub(crate) payload_bytes: usize,
-    pub(crate) dont_fragment: bool,
-    pub(crate) load_bits_per_s: Option<u64>,
+    pub(crate) purpose: RoundPurpose,
     pub(crate) bucket: Option<BucketKey>,
     pub(crate) probes: u32,
     pub(crate) spacing: Duration,
@@ -77,7 +76,7 @@ impl Round {
         identifier: u16,
         request: Option<RequestTag>,
         payload_bytes: usize,
-        dont_fragment: bool,
+        purpose: RoundPurpose,
         probes: u32,
         spacing: Duration,
         timeout: Duration,
@@ -90,8 +89,7 @@ impl Round {
             identifier,
             request,
             payload_bytes,
-            dont_fragment,
-            load_bits_per_s: None,
+            purpose,
             bucket: None,
             probes,
             spacing,
@@ -278,8 +276,7 @@ impl Round {
                 .first_sent
                 .map(|first| u64::try_from(self.last_sent.saturating_sub(first).as_millis()).unwrap_or(u64::MAX)),
             payload_bytes: u32::try_from(self.payload_bytes).unwrap_or(u32::MAX),
-            dont_fragment: self.dont_fragment,
-            load_bits_per_s: self.load_bits_per_s,
+            purpose: self.purpose,
             planned: self.probes,
             send_errors: refused.into_iter().map(|(errno, probes)| SendErrors { errno, probes }).collect(),
             duplicates: self.duplicates,

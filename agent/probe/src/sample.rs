@@ -3,6 +3,6 @@
 use pingtong_evidence::{ProbeRound, RoundKey};
 
 pub(crate) fn round(planned: u32) -> ProbeRound {
-    let key = RoundKey { agent: "a".parse().unwrap(), round: 1 };
+    let key = RoundKey { agent: "a".parse().unwrap(), round: 1.into() };
     ProbeRound::unanswered(key, "p".parse().unwrap(), [172, 16, 1, 10].into(), planned)
 }

@@ -7,7 +7,7 @@
 //! bound and not a loss; a round that a busy host could not send shows nothing and is ordered again. Does not judge: the verdict decides whether a boundary is a fault. Nothing here reads a clock.
 
 use crate::{BucketKey, RoundOrder};
-use pingtong_evidence::{PairId, ProbeRound, RequestTag};
+use pingtong_evidence::{PairId, ProbeRound, RequestTag, RoundPurpose};
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 /// Bytes of the IP and ICMP headers before the payload, in IPv4 and in IPv6.
@@ -165,8 +165,7 @@ impl SizeSearch {
             spacing: SPACING,
             timeout: self.timeout,
             payload_bytes: usize::try_from(size.saturating_sub(header_bytes(self.goal.target))).unwrap_or(usize::MAX),
-            dont_fragment: true,
-            load_bits_per_s: None,
+            purpose: RoundPurpose::PathSize,
             bucket: self.goal.bucket.clone(),
             request: self.goal.request.clone(),
         }
@@ -175,7 +174,7 @@ impl SizeSearch {
     /// Takes a closed round; returns false if it does not belong to this search.
     pub fn take(&mut self, round: &ProbeRound) -> bool {
         let size = round.payload_bytes.saturating_add(header_bytes(self.goal.target));
-        let ours = round.dont_fragment
+        let ours = round.purpose == RoundPurpose::PathSize
             && round.pair == self.goal.pair
             && round.target == self.goal.target
             && round.request == self.goal.request;

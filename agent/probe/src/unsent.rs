@@ -1,10 +1,12 @@
 //! A probe that was not sent, as the I/O layer reports it to the ICMP prober or the port prober.
 
+use pingtong_evidence::RoundId;
+
 /// Identity of the probe, and the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unsent {
     /// Round of the probe.
-    pub round: u64,
+    pub round: RoundId,
     /// Number of the probe in the round.
     pub sequence: u32,
     /// Why the probe was not sent.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use pingtong_evidence::{AgentId, ArrivalRound, Known, Timestamp, WhyUnknown};
-use pingtong_probe::{AgentHash, ArrivalLedger, EchoKind, Heard, NonceKey, Now, Observers, Payload, Sighting};
+use pingtong_probe::{AgentHash, ArrivalLedger, Arrived, EchoKind, Heard, NonceKey, Now, Observers, Payload, Sighting};
 use std::{
     net::{IpAddr, Ipv4Addr},
     time::Duration,
@@ -35,7 +35,7 @@ fn both() -> Observers {
 }
 
 fn payload(name: &str, sequence: u32) -> Vec<u8> {
-    Payload { agent: AgentHash::of(&agent(name)), round: 77, sequence }.encode(&key(), 56)
+    Payload { agent: AgentHash::of(&agent(name)), round: 77.into(), sequence }.encode(&key(), 56)
 }
 
 fn request(payload: &[u8]) -> Heard<'_> {
@@ -47,7 +47,9 @@ fn reply(payload: &[u8]) -> Heard<'_> {
 }
 
 fn part(ledger: &mut ArrivalLedger, millis: u64) -> ArrivalRound {
-    ledger.poll(now(millis)).expect("a part is due")
+    let due = ledger.poll(now(millis)).expect("a part is due");
+    assert!(matches!(due, Arrived::Round(_)), "{due:?}");
+    due.seen().clone()
 }
 
 #[test]
@@ -66,7 +68,7 @@ fn a_round_is_given_out_when_it_has_been_quiet() {
     assert_eq!(ledger.next_deadline(), Some(Duration::from_millis(261)).min(Some(Duration::from_millis(260))));
     assert!(ledger.poll(now(259)).is_none());
     let part = part(&mut ledger, 261);
-    assert_eq!((part.key.agent, part.key.round, part.interface.as_str()), (agent("A.ecs1"), 77, "eth0"));
+    assert_eq!((part.key.agent, part.key.round, part.interface.as_str()), (agent("A.ecs1"), 77.into(), "eth0"));
     let len = |set: &Known<pingtong_evidence::SequenceSet>| set.known().map(pingtong_evidence::SequenceSet::len);
     assert_eq!((len(&part.on_wire), len(&part.accepted), len(&part.replied)), (Some(4), Some(3), Some(2)));
     assert!(part.replied_elsewhere.is_empty());
@@ -88,7 +90,7 @@ fn a_long_round_comes_in_parts_of_a_second() {
     parts.extend(std::iter::from_fn(|| ledger.poll(now(10_000))));
     assert_eq!(parts.len(), 2);
     let total: u64 =
-        parts.iter().filter_map(|part| part.on_wire.known()).map(pingtong_evidence::SequenceSet::len).sum();
+        parts.iter().filter_map(|part| part.seen().on_wire.known()).map(pingtong_evidence::SequenceSet::len).sum();
     assert_eq!(total, 400);
 }
 
@@ -145,7 +147,8 @@ fn own_drops_are_told_with_the_rounds_they_touch() {
 fn memory_is_bounded_whatever_arrives() {
     let mut ledger = ledger(both());
     for round in 0..10_000u64 {
-        let payload = Payload { agent: AgentHash::of(&agent("A.ecs1")), round, sequence: 0 }.encode(&key(), 56);
+        let payload =
+            Payload { agent: AgentHash::of(&agent("A.ecs1")), round: round.into(), sequence: 0 }.encode(&key(), 56);
         ledger.handle(now(0), Sighting::Raw { packet: request(&payload) });
     }
     let mut given = 0;

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::similar_names, reason = "a test fails by panicking")]
 
-use pingtong_evidence::{AgentId, IcmpError, LinkId, PairId, ProbeRound, Timestamp};
+use pingtong_evidence::{AgentId, IcmpError, LinkId, PairId, ProbeRound, RoundPurpose, Timestamp};
 use pingtong_probe::{
     BucketKey, EchoKind, Heard, Input, NonceKey, Now, Output, Prober, ProberSettings, RoundOrder, SendProbe, Unsent,
     WhyUnsent,
@@ -51,8 +51,7 @@ fn order(probes: u32, spacing_ms: u64) -> RoundOrder {
         spacing: ms(spacing_ms),
         timeout: ms(1_000),
         payload_bytes: 56,
-        dont_fragment: false,
-        load_bits_per_s: None,
+        purpose: RoundPurpose::Connectivity,
         bucket: None,
         request: None,
     }
@@ -270,7 +269,7 @@ fn identifiers_differ_between_rounds_and_round_numbers_grow() {
         assert!(seen.insert(probe.identifier, probe.round).is_none(), "identifier used twice at a time");
         Fate::Replies(vec![ms(1)])
     });
-    let numbers: Vec<u64> = rounds.iter().map(|round| round.key.round).collect();
+    let numbers: Vec<u64> = rounds.iter().map(|round| round.key.round.bits()).collect();
     assert_eq!(numbers.len(), 50);
     assert_eq!(numbers[0] >> 20, 1_700_000_000_000);
 }

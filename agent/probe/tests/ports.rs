@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use pingtong_evidence::{AgentId, PairId, ProbeRound, Protocol, SequenceSet, Timestamp};
+use pingtong_evidence::{AgentId, PairId, ProbeRound, Protocol, RoundId, SequenceSet, Timestamp};
 use pingtong_probe::{
     AgentHash, NonceKey, Now, Payload, PortInput, PortOrder, PortOutput, PortProber, PortProberSettings, PortSend,
     Unsent, WhyUnsent,
@@ -72,7 +72,7 @@ struct Ran {
 /// Runs until the prober has nothing more to do. Bounded: each iteration advances the clock or takes an output.
 fn drive(machine: &mut PortProber, mut fate: impl FnMut(&PortSend) -> Fate) -> Ran {
     let mut ran = Ran { rounds: vec![], sends: vec![], given_up: vec![], most_open: 0 };
-    let mut coming: BTreeMap<(Duration, u64, u32), PortInput> = BTreeMap::new();
+    let mut coming: BTreeMap<(Duration, RoundId, u32), PortInput> = BTreeMap::new();
     let mut open = std::collections::BTreeSet::new();
     let mut at = Duration::ZERO;
     for _ in 0..100_000 {

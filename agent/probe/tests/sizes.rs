@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use pingtong_evidence::{AgentId, Nanos, PairId, ProbeRound, RoundKey, RttSummary, SendErrors, SequenceSet};
+use pingtong_evidence::{
+    AgentId, Nanos, PairId, ProbeRound, RoundKey, RoundPurpose, RttSummary, SendErrors, SequenceSet,
+};
 use pingtong_probe::{RoundOrder, SizeBounds, SizeGoal, SizeSearch};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -22,11 +24,11 @@ fn goal(mtu: u32) -> SizeGoal {
 /// The round as the prober would close it, with this many of its probes answered.
 fn closed(order: &RoundOrder, replied: u32) -> ProbeRound {
     let rtt = Nanos(3_000_000);
-    let key = RoundKey { agent: AgentId::parse("a").unwrap(), round: 1 };
+    let key = RoundKey { agent: AgentId::parse("a").unwrap(), round: 1.into() };
     ProbeRound {
         request: order.request.clone(),
         payload_bytes: u32::try_from(order.payload_bytes).unwrap(),
-        dont_fragment: order.dont_fragment,
+        purpose: order.purpose,
         replied: SequenceSet::first(replied),
         rtt: (replied > 0).then_some(RttSummary {
             samples: replied.into(),
@@ -56,7 +58,7 @@ fn run(search: &mut SizeSearch, mut answers: impl FnMut(&RoundOrder) -> u32) -> 
         let longest = orders.iter().map(|order| order.spacing * order.probes + order.timeout).max();
         lasting += longest.unwrap_or_default();
         for order in &orders {
-            assert!(order.dont_fragment);
+            assert_eq!(order.purpose, RoundPurpose::PathSize);
             probes += order.probes;
             let replied = answers(order);
             assert!(search.take(&closed(order, replied)));
@@ -185,9 +187,9 @@ fn rounds_of_others_are_left_alone() {
     let mut search = SizeSearch::new(goal(1_500));
     let orders = search.orders();
     let mut other = closed(&orders[0], 3);
-    other.dont_fragment = false;
+    other.purpose = RoundPurpose::Connectivity;
     assert!(!search.take(&other));
-    other.dont_fragment = true;
+    other.purpose = RoundPurpose::PathSize;
     other.payload_bytes = 999;
     assert!(!search.take(&other));
     assert!(search.orders().is_empty(), "a batch is under way");

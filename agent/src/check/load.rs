@@ -11,7 +11,7 @@ use crate::{
     render,
 };
 use anyhow::bail;
-use pingtong_evidence::{LOAD_MBIT_MAX, LOAD_SECONDS_MAX, PairId, ProbeEngine};
+use pingtong_evidence::{LOAD_MBIT_MAX, LOAD_SECONDS_MAX, PairId, ProbeEngine, RoundPurpose};
 use pingtong_probe::{LoadOutcome, NonceKey, RoundOrder, load_steps};
 use serde_json::{Value, json};
 use std::{fmt::Write as _, net::IpAddr, time::Duration};
@@ -62,8 +62,7 @@ pub(crate) async fn load(
             spacing: step.spacing,
             timeout: TIMEOUT,
             payload_bytes: step.payload_bytes,
-            dont_fragment: false,
-            load_bits_per_s: Some(step.bits_per_s),
+            purpose: RoundPurpose::Load { bits_per_s: step.bits_per_s },
             bucket: None,
             request: None,
         });

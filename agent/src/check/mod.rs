@@ -18,7 +18,7 @@ use crate::{
 };
 use anyhow::bail;
 use pingtong_cloud::MetadataClient;
-use pingtong_evidence::{AgentId, Known, PairId, ProbeRound, WhyUnknown};
+use pingtong_evidence::{AgentId, Known, PairId, ProbeRound, RoundPurpose, WhyUnknown};
 use pingtong_probe::{NonceKey, RoundOrder};
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
@@ -106,8 +106,7 @@ async fn probe(
             spacing: Duration::from_millis(period_ms.into()),
             timeout: Duration::from_millis(timeout_ms.into()),
             payload_bytes: usize::try_from(size)?,
-            dont_fragment: false,
-            load_bits_per_s: None,
+            purpose: RoundPurpose::Connectivity,
             bucket: None,
             request: None,
         });

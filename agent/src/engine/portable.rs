@@ -6,6 +6,7 @@
 //! that and the address.
 
 use super::{Handed, batch::set_option};
+use pingtong_evidence::RoundId;
 use pingtong_probe::SendProbe;
 use std::{net::IpAddr, time::Duration};
 use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, SurgeError};
@@ -23,7 +24,7 @@ const REPLY_V6: u8 = 129;
 /// What became of one probe.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) round: u64,
+    pub(crate) round: RoundId,
     pub(crate) sequence: u32,
     pub(crate) what: What,
 }

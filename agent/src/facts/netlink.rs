@@ -161,7 +161,6 @@ impl<'a> Iterator for Attributes<'a> {
 }
 
 /// Adds one attribute to a message under construction.
-#[cfg(test)]
 pub(super) fn push(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
     let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
     body.extend(length.to_ne_bytes());

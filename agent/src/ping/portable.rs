@@ -56,7 +56,7 @@ pub(super) async fn run(
 }
 
 fn take(sweep: &mut Sweep, outcome: &Outcome) {
-    let number = outcome.round << 32 | u64::from(outcome.sequence);
+    let number = outcome.round.bits() << 32 | u64::from(outcome.sequence);
     match outcome.what {
         What::Answered(rtt) => sweep.vouched(number, rtt),
         What::Error { from, icmp_type, code } => sweep.vouched_error(number, from, icmp_type, code),
@@ -74,7 +74,7 @@ fn send(
     payload: &[u8],
 ) -> Handover {
     let handed = portable.send(SendProbe {
-        round: number >> 32,
+        round: (number >> 32).into(),
         sequence: u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default(),
         target: to,
         identifier,

@@ -177,7 +177,7 @@ mod tests {
 
     fn probe(agent: &str, key: &NonceKey) -> Vec<u8> {
         let agent = AgentHash::of(&AgentId::parse(agent).unwrap());
-        Payload { agent, round: 1 << 62, sequence: 3 }.encode(key, 64)
+        Payload { agent, round: (1 << 62).into(), sequence: 3 }.encode(key, 64)
     }
 
     fn expected(port: u16) -> PlanArrival {

@@ -20,7 +20,7 @@ use nix::{
         },
     },
 };
-use pingtong_evidence::Protocol;
+use pingtong_evidence::{Protocol, RoundId};
 use pingtong_probe::{PortInput, PortSend, Unsent, WhyUnsent};
 use std::{
     collections::BTreeMap,
@@ -153,14 +153,14 @@ impl PortSockets {
         if self.epoll.get_ref().0.add(&fd, EpollEvent::new(wanted, token)).is_err() {
             return unsent(WhyUnsent::NoRoom);
         }
-        self.tokens.insert((round, sequence), token);
+        self.tokens.insert((round.bits(), sequence), token);
         self.open.insert(token, Open { fd, send: probe, at });
         PortInput::Begun { round, sequence, at, source_port }
     }
 
     /// Closes the socket of a probe.
-    pub(crate) fn give_up(&mut self, round: u64, sequence: u32) {
-        if let Some(token) = self.tokens.remove(&(round, sequence)) {
+    pub(crate) fn give_up(&mut self, round: RoundId, sequence: u32) {
+        if let Some(token) = self.tokens.remove(&(round.bits(), sequence)) {
             self.open.remove(&token);
         }
     }

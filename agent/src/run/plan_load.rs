@@ -9,7 +9,7 @@ use crate::{
     run::{fresh::FreshJobs, targets::Targets},
     settings::Settings,
 };
-use pingtong_evidence::{PlanLoad, ProbeEngine, ProbeRound, RequestTag};
+use pingtong_evidence::{PlanLoad, ProbeEngine, ProbeRound, RequestTag, RoundPurpose};
 use pingtong_probe::{LOAD_PACKET_BITS, RoundOrder, load_steps};
 use std::{collections::VecDeque, time::Duration};
 
@@ -71,8 +71,7 @@ impl LoadJob {
             spacing: step.spacing,
             timeout,
             payload_bytes: step.payload_bytes,
-            dont_fragment: false,
-            load_bits_per_s: Some(step.bits_per_s),
+            purpose: RoundPurpose::Load { bits_per_s: step.bits_per_s },
             bucket: None,
             request: Some(tag.clone()),
         };
@@ -94,7 +93,7 @@ impl LoadJob {
 
     /// Takes a closed round; if it is the running step, the next one may begin.
     pub(crate) fn take(&mut self, round: &ProbeRound) {
-        if round.load_bits_per_s.is_some() && round.request == self.tag {
+        if round.purpose.is_load() && round.request == self.tag {
             self.running = false;
         }
     }
@@ -143,22 +142,22 @@ mod tests {
         assert_eq!(job.next(&jobs), None);
         let steps = job.begin(&load(), 4, 3, Duration::from_secs(1), &tag);
         jobs.begin(tag.clone(), Duration::ZERO, 2 + steps, Duration::ZERO, false);
-        let over = |load_bits_per_s| {
-            let key = RoundKey { agent: "A".parse().unwrap(), round: 1 };
+        let over = |purpose| {
+            let key = RoundKey { agent: "A".parse().unwrap(), round: 1.into() };
             let round = ProbeRound::unanswered(key, load().pair, load().address, 1);
-            ProbeRound { load_bits_per_s, request: Some(tag.clone()), ..round }
+            ProbeRound { purpose, request: Some(tag.clone()), ..round }
         };
         for _ in 0..2 {
             assert_eq!(job.next(&jobs), None, "the burst is not over");
             jobs.round_done(&tag);
-            job.take(&over(None));
+            job.take(&over(RoundPurpose::Connectivity));
         }
         for share in [1_000_000, 2_000_000, 4_000_000] {
             let order = job.next(&jobs).unwrap();
-            assert_eq!((order.load_bits_per_s, order.request.as_ref()), (Some(share), Some(&tag)));
+            assert_eq!((order.purpose, order.request.as_ref()), (RoundPurpose::Load { bits_per_s: share }, Some(&tag)));
             assert_eq!(job.next(&jobs), None, "one at a time");
             jobs.round_done(&tag);
-            job.take(&over(order.load_bits_per_s));
+            job.take(&over(order.purpose));
         }
         assert_eq!(job.next(&jobs), None);
     }

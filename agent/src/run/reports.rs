@@ -6,7 +6,8 @@ use crate::{
     ports::{echo::PortEcho, probing::PortProbing},
     probing::Yield,
 };
-use pingtong_evidence::{AgentHealth, ClockFact, Report, ReportBody, ReportId, RequestTag};
+use pingtong_evidence::{AgentHealth, ClockFact, Report, ReportBody, ReportId, RequestTag, RoundPurpose};
+use pingtong_probe::Arrived;
 use std::time::Duration;
 
 /// Interval between two reports of the agent's own health, unless there is news.
@@ -16,7 +17,7 @@ impl AgentLoop {
     pub(super) fn report_yield(&mut self, out: Yield) {
         for round in out.rounds {
             self.loading.take(&round);
-            if round.dont_fragment {
+            if round.purpose == RoundPurpose::PathSize {
                 self.sizes.take(&round);
             } else if let Some(tag) = &round.request {
                 self.fresh.round_done(tag);
@@ -25,7 +26,10 @@ impl AgentLoop {
         }
         self.go_on_searching();
         for arrival in out.arrivals {
-            self.report(ReportBody::Arrival(arrival));
+            self.report(match arrival {
+                Arrived::Round(part) => ReportBody::Arrival(part),
+                Arrived::Connections(part) => ReportBody::Connections(part),
+            });
         }
     }
 

@@ -4,7 +4,7 @@
 //! of a link keep to this agent's share of the link's budget: the plan spaces them accordingly, and the prober's token
 //! buckets hold back any excess.
 
-use pingtong_evidence::{AgentId, Cidr, LinkId, LinkShare, PairId, Plan, Protocol, Sampling};
+use pingtong_evidence::{AgentId, Cidr, LinkId, LinkShare, PairId, Plan, Protocol, RoundPurpose, Sampling};
 use pingtong_probe::{BucketKey, PortOrder, RoundOrder};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -219,8 +219,7 @@ impl Targets {
                 spacing,
                 timeout: Duration::from_millis(sampling.timeout_ms.into()),
                 payload_bytes: PAYLOAD_BYTES,
-                dont_fragment: false,
-                load_bits_per_s: None,
+                purpose: RoundPurpose::Connectivity,
                 bucket: target.link.clone().map(|link| BucketKey { link, fresh: purpose == Purpose::Fresh }),
                 request: None,
             }

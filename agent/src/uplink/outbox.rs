@@ -74,7 +74,7 @@ fn is_asked_for(body: &ReportBody) -> bool {
         ReportBody::Host(facts) => facts.request.is_some(),
         ReportBody::Snapshot(snapshot) => snapshot.request.is_some(),
         ReportBody::Health(health) => health.fresh_done.is_some(),
-        ReportBody::Arrival(_) => false,
+        ReportBody::Arrival(_) | ReportBody::Connections(_) => false,
     }
 }
 

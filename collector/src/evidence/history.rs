@@ -132,7 +132,7 @@ fn broke(rounds: &[ProbeRound], since: Timestamp) -> Option<Break> {
 mod tests {
     use super::*;
     use crate::store::Incoming;
-    use pingtong_evidence::{Report, ReportBody, ReportId, SequenceSet};
+    use pingtong_evidence::{Report, ReportBody, ReportId, RoundPurpose, SequenceSet};
     use serde_json::json;
 
     fn round(number: u64, started: i64, answered: bool) -> ProbeRound {
@@ -171,7 +171,9 @@ mod tests {
             let ended = now - back_s * 1_000;
             let mut kept = round(number, ended - 900, true);
             kept.rtt = Some(serde_json::from_value(rtt.clone()).unwrap());
-            kept.dont_fragment = back_s == 3;
+            if back_s == 3 {
+                kept.purpose = RoundPurpose::PathSize;
+            }
             let at = Timestamp::from_millis(ended);
             let id = ReportId::parse(&format!("r{number}")).unwrap();
             let report = Report { id, at, body: ReportBody::Probe(kept) };

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// Merges a part with what is stored of the same round by the same observer, and stores the result.
 pub(super) fn keep_whole(db: &Transaction<'_>, part: &ArrivalRound, now: i64) -> Result<(), StoreError> {
     let fail = StoreError::of("keep a report");
-    let (agent, round, observer) = (part.key.agent.as_str(), part.key.round.cast_signed(), part.observer.as_str());
+    let (agent, round, observer) = (part.key.agent.as_str(), part.key.round.signed(), part.observer.as_str());
     let earlier: Option<String> = db
         .prepare_cached("SELECT body FROM arrival WHERE agent = ?1 AND round = ?2 AND observer = ?3")
         .and_then(|mut select| select.query_row(params![agent, round, observer], |row| row.get(0)).optional())
@@ -18,13 +18,18 @@ pub(super) fn keep_whole(db: &Transaction<'_>, part: &ArrivalRound, now: i64) ->
         .map(|body| serde_json::from_str(&body).map_err(|source| StoreError::Body { what: "arrival round", source }))
         .transpose()?;
     let whole = earlier.map_or_else(|| part.clone(), |earlier| unite(earlier, part));
-    let body = body_of("arrival round", &whole)?;
+    keep_row(db, part, &body_of("arrival round", &whole)?, now)
+}
+
+/// Stores arrivals in place of earlier ones of the same number by the same observer; `body` is their JSON.
+pub(super) fn keep_row(db: &Transaction<'_>, part: &ArrivalRound, body: &str, now: i64) -> Result<(), StoreError> {
+    let (agent, round, observer) = (part.key.agent.as_str(), part.key.round.signed(), part.observer.as_str());
     db.prepare_cached(
         "INSERT OR REPLACE INTO arrival (agent, round, observer, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5)",
     )
     .and_then(|mut insert| insert.execute(params![agent, round, observer, now, body]))
     .map(drop)
-    .map_err(fail)
+    .map_err(StoreError::of("keep a report"))
 }
 
 /// Merges two parts of the same round by the same observer.

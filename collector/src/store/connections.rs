@@ -7,49 +7,51 @@
 //! is late, the second if a clock is wrong. If both are the case, the arrivals stay apart from their round, which then
 //! looks as if no agent had observed it.
 
-use super::{StoreError, arrivals::keep_whole, bodies};
-use pingtong_evidence::{ArrivalRound, ProbeRound, Protocol};
+use super::{
+    StoreError,
+    arrivals::{keep_row, keep_whole},
+    bodies,
+};
+use pingtong_evidence::{ConnectionArrivals, ProbeRound, Protocol, RoundId, RoundKind, Timestamp};
 use rusqlite::{Transaction, params};
 
 /// Milliseconds within which a source port identifies one connection: kernels hand out source ports in turn.
 const TOGETHER_MS: i64 = 60_000;
-/// Number of counter bits below the time in an arrival's number.
-const COUNTER_BITS: u32 = 20;
 
 /// After a round was stored: matches the connections that are already stored.
 pub(super) fn of_kept_round(db: &Transaction<'_>, round: &ProbeRound, now: i64) -> Result<(), StoreError> {
     if round.protocol != Protocol::Tcp {
         return Ok(());
     }
-    let number = |ms: i64| {
-        let at = u64::try_from(ms).unwrap_or(0);
-        (ArrivalRound::CONNECTIONS | (at << COUNTER_BITS)).cast_signed()
-    };
+    let number = |ms: i64| RoundId::new(RoundKind::Connections, Timestamp::from_millis(ms), 0).signed();
     let from = number(round.started_at.as_millis().saturating_sub(TOGETHER_MS));
     let to = number(round.ended_at.as_millis().saturating_add(TOGETHER_MS));
-    let known: Vec<ArrivalRound> = bodies(
+    let known: Vec<ConnectionArrivals> = bodies(
         db,
-        "arrival round",
+        "arrivals of connections",
         "SELECT body FROM arrival WHERE agent = ?1 AND round < 0 AND (round BETWEEN ?2 AND ?3 OR kept_at >= ?4)",
         params![round.key.agent.as_str(), from, to, now.saturating_sub(TOGETHER_MS)],
     )?;
     known.iter().filter_map(|part| part.of_round(round)).try_for_each(|part| keep_whole(db, &part, now))
 }
 
-/// After arrivals of connections were stored: matches the rounds that are already stored.
-pub(super) fn of_kept_arrivals(db: &Transaction<'_>, part: &ArrivalRound, now: i64) -> Result<(), StoreError> {
-    if part.port.is_none() {
-        return Ok(());
-    }
+/// Stores arrivals of connections, whose JSON is `body`, and matches the rounds that are already stored.
+pub(super) fn keep(db: &Transaction<'_>, part: &ConnectionArrivals, body: &str, now: i64) -> Result<(), StoreError> {
+    let seen = part.seen();
+    keep_row(db, seen, body, now)?;
     let known: Vec<ProbeRound> = bodies(
         db,
         "probe round",
-        "SELECT body FROM probe WHERE agent = ?1 AND round >= 4611686018427387904
-         AND (started_at BETWEEN ?2 AND ?3 OR kept_at >= ?4)",
+        &format!(
+            "SELECT body FROM probe WHERE agent = ?1 AND round >= {}
+             AND (started_at BETWEEN ?2 AND ?3 OR kept_at >= ?4)",
+            // A literal, so that the partial index applies.
+            RoundId::new(RoundKind::Ports, Timestamp::from_millis(0), 0).signed()
+        ),
         params![
-            part.key.agent.as_str(),
-            part.first_at.as_millis().saturating_sub(TOGETHER_MS),
-            part.last_at.as_millis().saturating_add(TOGETHER_MS),
+            seen.key.agent.as_str(),
+            seen.first_at.as_millis().saturating_sub(TOGETHER_MS),
+            seen.last_at.as_millis().saturating_add(TOGETHER_MS),
             now.saturating_sub(TOGETHER_MS),
         ],
     )?;
@@ -79,8 +81,8 @@ mod tests {
     }
 
     fn part(at: i64, port: u32) -> Value {
-        json!({"arrival": {
-            "observer": "b", "key": {"agent": "a", "round": ArrivalRound::CONNECTIONS | (at.cast_unsigned() << 20)},
+        json!({"connections": {
+            "observer": "b", "key": {"agent": "a", "round": RoundId::new(RoundKind::Connections, Timestamp::from_millis(at), 0)},
             "port": 443, "from": "10.0.0.1", "to": "10.0.0.2", "first_at": at, "last_at": at + 200, "interface": "eth0",
             "on_wire": {"known": [[port, port]]}, "accepted": {"unknown": "not_asked"}, "replied": {"known": []}
         }})
@@ -100,7 +102,7 @@ mod tests {
     }
 
     fn arrived(store: &Store) -> Vec<(u64, Known<SequenceSet>)> {
-        evidence(store).arrivals.into_iter().map(|part| (part.key.round, part.on_wire)).collect()
+        evidence(store).arrivals.into_iter().map(|part| (part.key.round.bits(), part.on_wire)).collect()
     }
 
     #[test]
@@ -116,7 +118,6 @@ mod tests {
                 keep(&mut store, reports[at].0, &at.to_string(), &reports[at].1, 101_000);
             }
             assert_eq!(arrived(&store), [((1 << 62) + 1, Known::Known(SequenceSet::first(2)))], "{probe_first}");
-            assert_eq!(evidence(&store).arrivals[0].port, None);
         }
     }
 

@@ -292,7 +292,7 @@ fn keep_body(db: &Transaction<'_>, agent: &AgentId, incoming: &Incoming, now: Ti
                     link,
                     round.pair.as_str(),
                     round.key.agent.as_str(),
-                    round.key.round.cast_signed(),
+                    round.key.round.signed(),
                     round.request.as_ref().map(RequestTag::as_str),
                     round.started_at.as_millis(),
                     now,
@@ -300,10 +300,8 @@ fn keep_body(db: &Transaction<'_>, agent: &AgentId, incoming: &Incoming, now: Ti
                 ])
             })
         }
-        ReportBody::Arrival(part) => {
-            keep_whole(db, part, now)?;
-            return connections::of_kept_arrivals(db, part, now);
-        }
+        ReportBody::Arrival(part) => return keep_whole(db, part, now),
+        ReportBody::Connections(part) => return connections::keep(db, part, body, now),
         ReportBody::Host(facts) => db
             .prepare_cached("INSERT INTO host (agent, request, at, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5)")
             .and_then(|mut insert| {
@@ -430,7 +428,7 @@ mod tests {
         }
         let window =
             store.evidence_of_window(&link(), &BTreeSet::new(), &BTreeSet::new(), at(4_000), at(8_000)).unwrap();
-        assert_eq!(window.probes.iter().map(|round| round.key.round).collect::<Vec<_>>(), [2]);
+        assert_eq!(window.probes.iter().map(|round| round.key.round.bits()).collect::<Vec<_>>(), [2]);
     }
 
     #[test]

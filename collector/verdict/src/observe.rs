@@ -12,7 +12,7 @@ use crate::{
 };
 use pingtong_evidence::{
     AgentId, ArrivalRound, Container, Direction, HostFacts, IcmpError, InterfaceFact, Known, Pair, ProbeEngine,
-    ProbeRound, Protocol, RouteOutcome, RttSummary, SequenceSet, Timestamp, WatchedPort,
+    ProbeRound, Protocol, RoundPurpose, RouteOutcome, RttSummary, SequenceSet, Timestamp, WatchedPort,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -327,9 +327,9 @@ pub(crate) fn observe_pair(
             .filter(|part| part.to == round.target)
             .collect();
         let round = if answers_itself { &without_replies(round) } else { round };
-        if let Some(offered) = round.load_bits_per_s {
+        if let RoundPurpose::Load { bits_per_s: offered } = round.purpose {
             add_load(&mut seen, offered, round, &parts, spoke);
-        } else if round.dont_fragment {
+        } else if round.purpose == RoundPurpose::PathSize {
             add_size(&mut seen, round, &parts, watching);
         } else if !spoilt(question, round) {
             add_round(&mut seen, round, &parts, watching, spoke);
@@ -411,7 +411,7 @@ fn spoilt(question: &Question<'_>, round: &ProbeRound) -> bool {
     let received = round.replied.union(&round.late);
     let partly = !received.is_empty() && round.sent.missing_from(&received) > 0;
     let beside = |load: &&ProbeRound| {
-        load.load_bits_per_s.is_some()
+        load.purpose.is_load()
             && load.started_at <= round.ended_at.plus(LOAD_LINGERS)
             && round.started_at <= load.ended_at.plus(LOAD_LINGERS)
     };

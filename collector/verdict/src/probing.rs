@@ -2,7 +2,7 @@
 //!
 //! The packets of a round count as evenly spread over the time in which it was sent. Each direction carries the
 //! requests of one flow and the replies of the other. The load of a direction is its maximum over any one second.
-//! Requested loads (`ProbeRound::load_bits_per_s`) are left out. Does not know the losses: module `quality::own_load`
+//! Requested loads (`RoundPurpose::Load`) are left out. Does not know the losses: module `quality::own_load`
 //! decides what the load means for them.
 
 use pingtong_evidence::{Direction, Link, LinkKind, Pair, PairId, ProbeBudget, ProbeRound, Side, Snapshot, probe_bits};
@@ -39,7 +39,7 @@ impl OwnLoad {
     pub fn of<'p>(pairs: impl IntoIterator<Item = &'p Pair>, rounds: impl IntoIterator<Item = &'p ProbeRound>) -> Self {
         let pairs: BTreeMap<&PairId, &Pair> = pairs.into_iter().map(|pair| (&pair.id, pair)).collect();
         let mut slots: BTreeMap<i64, [u64; 2]> = BTreeMap::new();
-        for round in rounds.into_iter().filter(|round| round.load_bits_per_s.is_none() && !round.sent.is_empty()) {
+        for round in rounds.into_iter().filter(|round| !round.purpose.is_load() && !round.sent.is_empty()) {
             let Some(out) = pairs.get(&round.pair).map(|pair| direction_of(pair, round)) else { continue };
             let each = probe_bits(round.protocol, round.target, round.payload_bytes);
             let answered = round.replied.union(&round.late);

@@ -313,7 +313,7 @@ impl Route {
                 message.header.flags.set(RouteFlags::Onlink, self.on_link);
             }
             hops => {
-                attributes.push(RouteAttribute::MultiPath(hops.iter().map(|hop| hop.message(self.on_link)).collect()))
+                attributes.push(RouteAttribute::MultiPath(hops.iter().map(|hop| hop.message(self.on_link)).collect()));
             }
         }
         message

@@ -10,8 +10,8 @@ use crate::{
 use pingtong_evidence::{
     AddressFact, AgentHealth, AgentId, ArrivalRound, Cidr, ClockFact, Container, Direction, FirewallFact, FirewallHook,
     FirewallRule, FirewallVerdict, HostFacts, IcmpCounters, IcmpError, InterfaceFact, InterfaceKind, Known,
-    MetadataFact, Nanos, ProbeEngine, ProbeRound, RoundKey, RouteFact, RouteOutcome, RttSummary, SCHEMA, SendErrors,
-    SequenceSet, Side, Snapshot, StrangerReply, SysctlFacts, Timestamp,
+    MetadataFact, Nanos, ProbeEngine, ProbeRound, RoundKey, RoundPurpose, RouteFact, RouteOutcome, RttSummary, SCHEMA,
+    SendErrors, SequenceSet, Side, Snapshot, StrangerReply, SysctlFacts, Timestamp,
     packet_filter::{Condition, Field, Limit, LimitUnit, Statement, Verdict},
 };
 use std::{collections::BTreeMap, net::IpAddr};
@@ -107,7 +107,7 @@ fn numbers(trips: &[Trip], which: fn(&Trip) -> bool) -> SequenceSet {
 
 fn key(world: &World, flow: Direction, round: u64) -> RoundKey {
     let sender = agent(world, flow.source()).unwrap_or_else(|| named("agent"));
-    RoundKey { agent: sender, round: (1 << 20) + round }
+    RoundKey { agent: sender, round: ((1 << 20) + round).into() }
 }
 
 fn begun(round: u64) -> i64 {
@@ -136,8 +136,7 @@ fn probe_round(world: &World, flow: Direction, round: u64, trips: &[Trip]) -> Pr
         ended_at: moment(begun(round) + ROUND_MS),
         sending_ms: None,
         payload_bytes: 56,
-        dont_fragment: false,
-        load_bits_per_s: None,
+        purpose: RoundPurpose::Connectivity,
         planned: world.probes,
         sent: numbers(trips, |t| t.sent),
         send_errors: errors.into_iter().map(|(errno, probes)| SendErrors { errno, probes }).collect(),
@@ -189,7 +188,6 @@ fn arrival_round(world: &World, flow: Direction, round: u64, trips: &[Trip]) -> 
     Some(ArrivalRound {
         observer: agent(world, far)?,
         key: key(world, flow, round),
-        port: None,
         from: seen_as(world, near),
         to: world.address(far),
         first_at: moment(begun(round)),

@@ -34,6 +34,7 @@ use errors::Errors;
 use figures::{Book, Total};
 use flight::{Flight, Slot, State};
 use pace::Pace;
+use pingtong_evidence::RoundId;
 use std::{collections::VecDeque, net::IpAddr, time::Duration};
 use template::{Template, Varying, Version};
 
@@ -185,7 +186,7 @@ impl Sweep {
         let targets = order.targets.len() as u64;
         let end = order.count.map_or(u64::MAX, |count| count.saturating_mul(targets));
         let ring = (order.window.saturating_mul(2) as u64).min(end).max(2);
-        let first = Payload { agent: order.agent, round: 0, sequence: 0 };
+        let first = Payload { agent: order.agent, round: RoundId::from(0), sequence: 0 };
         let mut by_address: Vec<u32> = (0..).take(order.targets.len()).collect();
         by_address.sort_unstable_by_key(|&at| order.targets[at as usize]);
         Self {

@@ -99,11 +99,11 @@ mod tests {
             probes in proptest::collection::vec(any::<(u16, u64, u32)>(), 1..5)
         ) {
             let key = NonceKey::from_bytes([3; 32]);
-            let first = Payload { agent: AgentHash(agent), round: 0, sequence: 0 };
+            let first = Payload { agent: AgentHash(agent), round: 0.into(), sequence: 0 };
             let template = Template::new(identifier, first, &key, size);
             let mut buffer = vec![0; template.bytes()];
             for (at, (sequence, round, number)) in probes.into_iter().enumerate() {
-                let payload = Payload { agent: AgentHash(agent), round, sequence: number };
+                let payload = Payload { agent: AgentHash(agent), round: round.into(), sequence: number };
                 let tag = template.write(&mut buffer, at == 0, &key, Varying { version: Version::V4, sequence, round, number });
                 prop_assert_eq!(&buffer, &echo_request(identifier, sequence, &payload.encode(&key, size)));
                 prop_assert_eq!(&buffer[32..40], tag.to_be_bytes());

@@ -44,6 +44,8 @@ enum RawBody<'a> {
     #[serde(borrow)]
     Arrival(&'a RawValue),
     #[serde(borrow)]
+    Connections(&'a RawValue),
+    #[serde(borrow)]
     Host(&'a RawValue),
     #[serde(borrow)]
     Snapshot(&'a RawValue),
@@ -54,9 +56,12 @@ enum RawBody<'a> {
 impl<'a> RawBody<'a> {
     fn text(&self) -> &'a str {
         match self {
-            Self::Probe(text) | Self::Arrival(text) | Self::Host(text) | Self::Snapshot(text) | Self::Health(text) => {
-                text.get()
-            }
+            Self::Probe(text)
+            | Self::Arrival(text)
+            | Self::Connections(text)
+            | Self::Host(text)
+            | Self::Snapshot(text)
+            | Self::Health(text) => text.get(),
         }
     }
 
@@ -64,7 +69,8 @@ impl<'a> RawBody<'a> {
         let text = self.text();
         Ok(match self {
             Self::Probe(_) => ReportBody::Probe(serde_json::from_str(text)?),
-            Self::Arrival(_) => ReportBody::Arrival(serde_json::from_str(text)?),
+            Self::Arrival(_) => arrival(text)?,
+            Self::Connections(_) => ReportBody::Connections(serde_json::from_str(text)?),
             Self::Host(_) => ReportBody::Host(serde_json::from_str(text)?),
             Self::Snapshot(_) => ReportBody::Snapshot(serde_json::from_str(text)?),
             Self::Health(_) => ReportBody::Health(serde_json::from_str(text)?),
@@ -77,6 +83,18 @@ impl<'a> RawBody<'a> {
 pub(crate) struct Sorted {
     pub(crate) accepted: Vec<Incoming>,
     pub(crate) rejected: Vec<Rejected>,
+}
+
+/// Arrivals of a round. An agent of an earlier version reports connections so as well, with their port.
+fn arrival(text: &str) -> Result<ReportBody, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Head {
+        port: Option<u16>,
+    }
+    match serde_json::from_str::<Head>(text)?.port {
+        Some(_) => serde_json::from_str(text).map(ReportBody::Connections),
+        None => serde_json::from_str(text).map(ReportBody::Arrival),
+    }
 }
 
 /// Sorts the reports of a batch; an error rejects the batch as a whole.
@@ -138,7 +156,8 @@ fn check(
 fn link_of(body: &ReportBody, agent: &AgentId, account: &AccountId, roster: &Roster) -> Result<Option<LinkId>, String> {
     match body {
         ReportBody::Probe(round) => probe_link(round, agent, roster).map(Some),
-        ReportBody::Arrival(part) => arrival_shares_pair(part, agent, roster).map(|()| None),
+        ReportBody::Arrival(part) => shares_pair(part, agent, roster).map(|()| None),
+        ReportBody::Connections(part) => shares_pair(part.seen(), agent, roster).map(|()| None),
         ReportBody::Host(facts) if &facts.agent != agent => {
             Err(format!("host facts of \"{}\", not of its own", facts.agent))
         }
@@ -209,7 +228,7 @@ fn probe_link(round: &ProbeRound, agent: &AgentId, roster: &Roster) -> Result<Li
     Ok(pair.link.id.clone())
 }
 
-fn arrival_shares_pair(part: &ArrivalRound, agent: &AgentId, roster: &Roster) -> Result<(), String> {
+fn shares_pair(part: &ArrivalRound, agent: &AgentId, roster: &Roster) -> Result<(), String> {
     if &part.observer != agent {
         return Err(format!("arrivals seen by \"{}\", not by itself", part.observer));
     }

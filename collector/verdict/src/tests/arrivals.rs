@@ -30,7 +30,7 @@ fn part_of<'w>(world: &'w mut World, observer: &str) -> &'w mut ArrivalRound {
 /// Adds a copy of the initiator's round under another number, and of the arrival report for it.
 fn again(world: &mut World, number: u64) -> (&mut ProbeRound, &mut ArrivalRound) {
     let (mut round, mut part) = (round_of(world, "agent-a").clone(), part_of(world, "agent-b").clone());
-    (round.key.round, part.key.round) = (number, number);
+    (round.key.round, part.key.round) = (number.into(), number.into());
     world.case.probes.push(round);
     world.case.arrivals.push(part);
     (world.case.probes.last_mut().unwrap(), world.case.arrivals.last_mut().unwrap())
@@ -134,7 +134,7 @@ fn what_an_observer_did_not_report_is_missing_once_it_has_spoken_late_enough() {
     other.case.healths.push(said("agent-a", 9_000));
     assert_eq!(arrived(&other), Some(201), "another agent's word is none of this one's");
     let mut part = part_of(&mut other, "agent-b").clone();
-    (part.observer, part.last_at, part.key.round) = (id("agent-a"), at(9_000), 70);
+    (part.observer, part.last_at, part.key.round) = (id("agent-a"), at(9_000), 70.into());
     other.case.arrivals.push(part);
     assert_eq!(arrived(&other), Some(201), "nor is what another one saw");
 }
@@ -163,14 +163,14 @@ fn whole_packets_are_counted_by_their_size_and_not_among_the_others() {
     let mut world = World::healthy();
     for number in [8, 9] {
         let (round, _) = again(&mut world, number);
-        (round.dont_fragment, round.payload_bytes) = (true, 1_372);
+        (round.purpose, round.payload_bytes) = (RoundPurpose::PathSize, 1_372);
     }
     let seen = forward(&world);
     assert_eq!((seen.sent, seen.sizes.len()), (400, 1));
     let sized = &seen.sizes[&1_400];
     assert_eq!((sized.sent, sized.replied, sized.arrived), (800, 800, Some(800)));
     for number in [8, 9] {
-        world.case.probes.iter_mut().find(|round| round.key.round == number).unwrap().own_drops = 1;
+        world.case.probes.iter_mut().find(|round| round.key.round == number.into()).unwrap().own_drops = 1;
     }
     assert!(forward(&world).sizes.is_empty(), "a prober that drops its own proves nothing of sizes");
 }
@@ -199,7 +199,7 @@ fn strangers_complaints_and_replies_by_other_interfaces_are_summed_by_who_and_wh
 fn replies_that_any_report_witnesses_are_not_called_unseen() {
     let mut world = World::healthy();
     again(&mut world, 8);
-    world.case.arrivals.retain(|part| part.observer.as_str() != "agent-b" || part.key.round == 8);
+    world.case.arrivals.retain(|part| part.observer.as_str() != "agent-b" || part.key.round == 8.into());
     assert!(!forward(&world).unwitnessed(), "one of two rounds was seen");
     world.case.arrivals.retain(|part| part.observer.as_str() != "agent-b");
     assert!(forward(&world).unwitnessed(), "none was");

@@ -15,10 +15,10 @@ fn cases(pairs: usize) -> Vec<Case> {
         world.case.pair.id = id(&format!("pair{number:04}"));
         world.wire(if number % 3 == 0 { Wire::S1 } else { Wire::Through }, Wire::Through);
         for round in &mut world.case.probes {
-            round.key.round += 10 * number as u64;
+            round.key.round = (round.key.round.bits() + 10 * number as u64).into();
         }
         for part in &mut world.case.arrivals {
-            part.key.round += 10 * number as u64;
+            part.key.round = (part.key.round.bits() + 10 * number as u64).into();
         }
         own.insert(world.case.pair.id.clone(), world.case);
     }

@@ -263,11 +263,11 @@ fn enough_flows_without_a_loss_refute_a_dead_leg() {
     let (probes, arrivals) = (world.case.probes.clone(), world.case.arrivals.clone());
     for n in 1..4 {
         world.case.probes.extend(probes.iter().cloned().map(|mut round| {
-            round.key.round += n;
+            round.key.round = (round.key.round.bits() + n).into();
             round
         }));
         world.case.arrivals.extend(arrivals.iter().cloned().map(|mut part| {
-            part.key.round += n;
+            part.key.round = (part.key.round.bits() + n).into();
             part
         }));
     }

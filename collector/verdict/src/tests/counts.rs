@@ -45,7 +45,7 @@ fn rounds_are_summed() {
     let mut world = lossless();
     let once = world.verdict().directions.forward;
     let (mut round, mut part) = (forward_round(&mut world).clone(), at_b(&mut world).clone());
-    (round.key.round, part.key.round) = (8, 8);
+    (round.key.round, part.key.round) = (8.into(), 8.into());
     round.send_errors = vec![SendErrors { errno: 105, probes: SequenceSet::first(3) }];
     world.case.probes.push(round);
     world.case.arrivals.push(part);

@@ -28,7 +28,7 @@ fn rtt(min: u64, p50: u64) -> RttSummary {
 fn with_usual(world: &mut World, middles: &[u64]) {
     let model = world.case.probes[0].clone();
     for (n, middle) in (0u64..).zip(middles) {
-        let key = RoundKey { round: 100 + n, ..model.key.clone() };
+        let key = RoundKey { round: (100 + n).into(), ..model.key.clone() };
         let round = ProbeRound { key, rtt: Some(rtt(*middle, *middle)), ..model.clone() };
         world.case.earlier.push(round);
     }
@@ -51,7 +51,7 @@ fn what_is_usual_is_the_lower_quartile_of_the_flows_own_whole_rounds() {
     let earlier = world.case.earlier.clone();
     let spoils: [Spoil; 6] = [
         |round| round.own_drops = 1,
-        |round| round.dont_fragment = true,
+        |round| round.purpose = RoundPurpose::PathSize,
         |round| round.protocol = Protocol::Tcp,
         |round| round.pair = id("another"),
         |round| round.target = ip("172.16.1.99"),
@@ -93,7 +93,7 @@ fn what_is_now_is_the_median_of_the_judged_rounds() {
     let first = world.case.probes[0].clone();
     world.case.probes.clear();
     for (n, middle) in (0u64..).zip([90, 20, 70, 40, 60]) {
-        let key = RoundKey { round: 200 + n, ..first.key.clone() };
+        let key = RoundKey { round: (200 + n).into(), ..first.key.clone() };
         world.case.probes.push(ProbeRound { key, rtt: Some(rtt(middle, middle)), ..first.clone() });
     }
     let now = usual::change(&world.case.question(), Direction::Forward).unwrap().now;

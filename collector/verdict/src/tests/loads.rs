@@ -11,9 +11,9 @@ const STEP: u64 = 8_000_000;
 fn world(arrived: u32, received: u32) -> World {
     let mut world = World::healthy();
     let round = world.case.probes.iter().find(|round| round.key.agent.as_str() == "agent-a").unwrap();
-    let key = RoundKey { agent: round.key.agent.clone(), round: 77 };
+    let key = RoundKey { agent: round.key.agent.clone(), round: 77.into() };
     let load = ProbeRound {
-        load_bits_per_s: Some(STEP),
+        purpose: RoundPurpose::Load { bits_per_s: STEP },
         started_at: at(4_000),
         ended_at: at(6_000),
         replied: SequenceSet::first(received),
@@ -52,7 +52,7 @@ fn each_direction_of_a_load_has_its_own_figure_and_the_pair_stays_healthy() {
 #[test]
 fn nobody_who_looked_and_drops_of_an_end_leave_a_direction_untold() {
     let mut unseen = world(500, 250);
-    unseen.case.arrivals.retain(|part| part.key.round != 77);
+    unseen.case.arrivals.retain(|part| part.key.round != 77.into());
     let step = unseen.verdict().directions.forward.loads[0];
     assert_eq!((step.arrived, step.out_bits_per_s(), step.back_bits_per_s()), (None, None, Some(STEP / 4)));
     let mut drops = world(500, 250);
@@ -67,7 +67,7 @@ fn what_others_lose_beside_a_load_is_the_loads_and_what_they_lose_later_is_not()
     let loses = |started: i64| {
         let mut world = world(1_000, 1_000);
         let round = world.case.probes.iter().find(|round| round.key.agent.as_str() == "agent-a").unwrap();
-        let key = RoundKey { agent: round.key.agent.clone(), round: 78 };
+        let key = RoundKey { agent: round.key.agent.clone(), round: 78.into() };
         let part = world.case.arrivals.iter().find(|part| part.key == round.key).unwrap();
         let kept: SequenceSet = (0..SENT).filter(|n| n % 4 != 0).collect();
         let came = || Known::Known(kept.clone());

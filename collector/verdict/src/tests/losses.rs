@@ -104,7 +104,7 @@ fn beside(wire: Wire, change: impl Fn(&mut ProbeRound), seen: impl Fn(&mut Arriv
         }
         change(round);
     }
-    for part in world.case.arrivals.iter_mut().filter(|part| part.key.round >= 100) {
+    for part in world.case.arrivals.iter_mut().filter(|part| part.key.round >= 100.into()) {
         for end in [&mut part.from, &mut part.to] {
             if *end == ip("172.16.1.10") {
                 *end = ip("172.16.1.98");

@@ -17,7 +17,7 @@ fn history(mut good: World, mut bad: World) -> World {
     }
     for round in &mut good.case.probes {
         (round.started_at, round.ended_at) = (back(round.started_at), back(round.ended_at));
-        round.key.round -= 1;
+        round.key.round = (round.key.round.bits() - 1).into();
     }
     // The good rounds must be later than the good reading, and the bad rounds earlier than the bad reading.
     bad.case.snapshots.iter_mut().for_each(|snapshot| {
@@ -106,7 +106,7 @@ fn a_round_that_ran_while_it_broke_does_not_hide_the_change() {
     bad.wire(Wire::S3, Wire::Through);
     let mut world = history(World::healthy(), bad);
     for (n, whole) in world.case.earlier.clone().into_iter().enumerate() {
-        let key = RoundKey { round: 1_000 + n as u64, ..whole.key.clone() };
+        let key = RoundKey { round: (1_000 + n as u64).into(), ..whole.key.clone() };
         let replied = SequenceSet::first(SENT / 2);
         world.case.earlier.push(ProbeRound { key, started_at: at(0), ended_at: at(4_150), replied, ..whole });
     }

@@ -22,7 +22,7 @@ fn record(readings: &[Reading]) -> World {
     let mut world = World::healthy();
     for mut round in world.case.probes.clone() {
         (round.started_at, round.ended_at) = (moved(round.started_at, -AGO), moved(round.ended_at, -AGO));
-        round.key.round -= 1;
+        round.key.round = (round.key.round.bits() - 1).into();
         world.case.earlier.push(round);
     }
     world.wire(Wire::S5, Wire::S1);
@@ -148,7 +148,7 @@ fn only_whole_rounds_of_the_pairs_own_flow_tell_when_it_worked() {
     let expected = onset(&record(&readings));
     assert_eq!((expected.last_good, expected.first_bad), (at(3_600 - AGO), at(1_000)));
     let spoils: [Spoil; 5] = [
-        |round| round.dont_fragment = true,
+        |round| round.purpose = RoundPurpose::PathSize,
         |round| round.pair = id("another"),
         |round| round.target = ip("172.16.1.99"),
         |round| round.key.agent = id("agent-x"),
@@ -158,7 +158,7 @@ fn only_whole_rounds_of_the_pairs_own_flow_tell_when_it_worked() {
         let mut world = record(&readings);
         // Rounds that were answered after the pair died, but that belong to something else.
         for mut round in world.case.earlier.clone() {
-            (round.started_at, round.ended_at, round.key.round) = (at(3_700), at(3_900), 2_000);
+            (round.started_at, round.ended_at, round.key.round) = (at(3_700), at(3_900), 2_000.into());
             spoil(&mut round);
             world.case.earlier.push(round);
         }

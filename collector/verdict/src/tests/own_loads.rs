@@ -117,7 +117,7 @@ fn evidence_without_a_budget_shows_at_least_whether_the_probes_filled_the_link()
         peer.id = id(&format!("pair{n}"));
         world.case.probes.extend(own.iter().map(|round| ProbeRound {
             pair: peer.id.clone(),
-            key: RoundKey { round: round.key.round + 1_000 * n, ..round.key.clone() },
+            key: RoundKey { round: (round.key.round.bits() + 1_000 * n).into(), ..round.key.clone() },
             ..round.clone()
         }));
         world.case.peers.push(peer);

@@ -61,7 +61,7 @@ fn world(protocol: Protocol, end: End, echoes: Option<Wire>) -> World {
     let by = if end == End::Rejected { "192.168.1.253" } else { "172.16.1.10" };
     let error = IcmpError { from: ip(by), icmp_type: 3, code: 13, count: PROBES.into() };
     world.case.probes.push(ProbeRound {
-        key: RoundKey { agent: id("agent-a"), round: 1 << 62 },
+        key: RoundKey { agent: id("agent-a"), round: (1 << 62).into() },
         pair: id("pair1/port"),
         protocol,
         planned: PROBES,
@@ -207,7 +207,6 @@ fn arrivals(world: &mut World, came: u32, answered: u32) {
     }
     world.case.arrivals.push(ArrivalRound {
         observer: id("agent-b"),
-        port: None,
         key,
         from: ip("192.168.1.10"),
         to: ip("172.16.1.10"),

@@ -31,11 +31,11 @@ fn search(world: &mut World, flow: Direction, path: Path, observed: bool) {
         let sent = SequenceSet::first(6);
         let passed = if size <= path.passes { sent.clone() } else { SequenceSet::new() };
         let told = path.told_by.filter(|_| size > path.passes);
-        let key = RoundKey { round: 1_000 + n, ..model.key.clone() };
+        let key = RoundKey { round: (1_000 + n).into(), ..model.key.clone() };
         world.case.probes.push(ProbeRound {
             key: key.clone(),
             payload_bytes: size - 28,
-            dont_fragment: true,
+            purpose: RoundPurpose::PathSize,
             planned: 6,
             sent,
             replied: passed.clone(),
@@ -47,7 +47,6 @@ fn search(world: &mut World, flow: Direction, path: Path, observed: bool) {
         if observed && !passed.is_empty() {
             world.case.arrivals.push(ArrivalRound {
                 observer: to.agent.clone().unwrap(),
-                port: None,
                 key,
                 from: from.address,
                 to: to.address,
@@ -125,7 +124,8 @@ fn fragmentation_needed_makes_it_no_fault_whoever_sends_it() {
 #[test]
 fn what_the_own_kernel_refuses_for_its_size_is_no_loss() {
     let mut world = sized(narrow(1_400), WHOLE);
-    for round in world.case.probes.iter_mut().filter(|r| r.dont_fragment && r.payload_bytes > 1_372) {
+    for round in world.case.probes.iter_mut().filter(|r| r.purpose == RoundPurpose::PathSize && r.payload_bytes > 1_372)
+    {
         let probes = std::mem::take(&mut round.sent);
         round.send_errors = vec![SendErrors { errno: 90, probes }];
     }
@@ -136,10 +136,15 @@ fn what_the_own_kernel_refuses_for_its_size_is_no_loss() {
 #[test]
 fn a_few_lost_packets_and_a_very_lossy_path_are_no_black_hole() {
     let mut few = sized(narrow(1_400), WHOLE);
-    let dead: Vec<u64> =
-        few.case.probes.iter().filter(|r| r.dont_fragment && r.payload_bytes > 1_372).map(|r| r.key.round).collect();
+    let dead: Vec<_> = few
+        .case
+        .probes
+        .iter()
+        .filter(|r| r.purpose == RoundPurpose::PathSize && r.payload_bytes > 1_372)
+        .map(|r| r.key.round)
+        .collect();
     few.case.probes.retain(|r| !dead.contains(&r.key.round) || r.key.round == dead[0]);
-    for round in few.case.probes.iter_mut().filter(|r| r.key.round == dead[0] && r.dont_fragment) {
+    for round in few.case.probes.iter_mut().filter(|r| r.key.round == dead[0] && r.purpose == RoundPurpose::PathSize) {
         round.sent = SequenceSet::first(5);
     }
     let lone = few.verdict();
@@ -179,12 +184,12 @@ pub(super) fn times(low: u64, middle: u64, high: u64, jitter: u64) -> RttSummary
 
 /// Sets the times of every judged round to `now` and adds `rounds` earlier rounds of each flow with the times `usual`.
 pub(super) fn timed(world: &mut World, now: RttSummary, usual: RttSummary, rounds: u64) {
-    for round in world.case.probes.iter_mut().filter(|round| !round.dont_fragment) {
+    for round in world.case.probes.iter_mut().filter(|round| round.purpose != RoundPurpose::PathSize) {
         round.rtt = Some(now);
     }
     for round in world.case.probes.clone() {
         for n in 0..rounds {
-            let key = RoundKey { round: n, ..round.key.clone() };
+            let key = RoundKey { round: n.into(), ..round.key.clone() };
             let before = i64::try_from((rounds - n) * 1_000).unwrap();
             let (started_at, ended_at) = (at(-before), at(900 - before));
             world.case.earlier.push(ProbeRound { key, started_at, ended_at, rtt: Some(usual), ..round.clone() });
@@ -334,7 +339,7 @@ fn what_is_usual_is_not_moved_by_a_slow_round_nor_by_most_being_slow_by_now() {
     assert_eq!(one_slow.verdict().state, State::Healthy);
     let mut late = World::healthy();
     timed(&mut late, slow, usual, 8);
-    for round in late.case.earlier.iter_mut().filter(|round| round.key.round >= 3) {
+    for round in late.case.earlier.iter_mut().filter(|round| round.key.round >= 3.into()) {
         round.rtt = Some(slow);
     }
     assert_eq!(causes(&late.verdict()).len(), 1, "five of eight earlier rounds are slow already");
@@ -368,12 +373,12 @@ pub(super) fn with_pair(world: &mut World, name: &str, other: Side, forward: Wir
     for mut round in second.case.probes {
         round.pair = id(name);
         round.target = moved(round.target);
-        round.key = RoundKey { agent: named(&round.key.agent), round: number };
+        round.key = RoundKey { agent: named(&round.key.agent), round: number.into() };
         world.case.probes.push(round);
     }
     for mut part in second.case.arrivals {
         part.observer = named(&part.observer);
-        part.key = RoundKey { agent: named(&part.key.agent), round: number };
+        part.key = RoundKey { agent: named(&part.key.agent), round: number.into() };
         (part.from, part.to) = (moved(part.from), moved(part.to));
         world.case.arrivals.push(part);
     }
@@ -479,7 +484,7 @@ fn flows(world: &mut World, dead: u64, at_once: bool) {
     world.case.probes.retain(|round| !from_a(&round.key.agent));
     world.case.arrivals.retain(|part| !from_a(&part.key.agent));
     for n in 0..4u64 {
-        let key = RoundKey { round: 50 + n, ..probe.key.clone() };
+        let key = RoundKey { round: (50 + n).into(), ..probe.key.clone() };
         let later = if at_once { 0 } else { i64::try_from(n).unwrap() * 5_000 };
         let all = SequenceSet::first(100);
         let passed = if n < dead { SequenceSet::new() } else { all.clone() };

@@ -84,11 +84,11 @@ fn two_legs(change: impl FnOnce(&mut World)) -> Vec<String> {
     let (probes, arrivals) = (world.case.probes.clone(), world.case.arrivals.clone());
     for number in 20..27 {
         for mut round in probes.clone() {
-            round.key.round = number;
+            round.key.round = number.into();
             world.case.probes.push(round);
         }
         for mut part in arrivals.clone() {
-            part.key.round = number;
+            part.key.round = number.into();
             world.case.arrivals.push(part);
         }
     }
@@ -111,7 +111,7 @@ fn flows_refute_a_dead_leg_only_if_they_are_enough_and_whole() {
     assert_eq!(some_lost, DEAD_LEG);
     let few = two_legs(|world| {
         world.silence(C);
-        world.case.probes.retain(|round| round.key.round != 20);
+        world.case.probes.retain(|round| round.key.round != 20.into());
     });
     assert_eq!(few, DEAD_LEG, "seven flows may all have taken the other leg");
 }
@@ -130,7 +130,7 @@ fn a_pair_that_is_whole_refutes_no_leg_while_another_pair_is_dead() {
         let found = two_legs(|world| {
             let mut other = world.case.probes[0].clone();
             (other.pair, other.key, other.target) =
-                (id("pair2"), RoundKey { round: 90, ..other.key }, ip("172.16.1.20"));
+                (id("pair2"), RoundKey { round: 90.into(), ..other.key }, ip("172.16.1.20"));
             other.replied = SequenceSet::new();
             make(&mut other);
             world.case.probes.push(other);

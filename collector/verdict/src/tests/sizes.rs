@@ -169,12 +169,12 @@ fn searched_beside(world: &mut World, name: &str, sizes: &[(u32, u32)]) {
     peer.id = id(name);
     let small: Vec<ProbeRound> = world.case.probes.clone();
     for (n, (size, passed)) in (0_u64..).zip(sizes) {
-        let key = RoundKey { agent: id("agent-a"), round: 5_000 + n };
+        let key = RoundKey { agent: id("agent-a"), round: (5_000 + n).into() };
         let arrived = Known::Known(SequenceSet::first(*passed));
         let part = world.case.arrivals.iter().find(|part| part.key.agent.as_str() == "agent-a").unwrap().clone();
         world.case.probes.push(ProbeRound {
             payload_bytes: size - 28,
-            dont_fragment: true,
+            purpose: RoundPurpose::PathSize,
             replied: SequenceSet::first(*passed),
             ..ProbeRound::unanswered(key.clone(), peer.id.clone(), peer.acceptor.address, 6)
         });
@@ -182,7 +182,7 @@ fn searched_beside(world: &mut World, name: &str, sizes: &[(u32, u32)]) {
         world.case.arrivals.push(ArrivalRound { key, on_wire, accepted, replied: arrived, ..part });
     }
     for (n, round) in (0_u64..).zip(small) {
-        let key = RoundKey { round: 6_000 + n, ..round.key.clone() };
+        let key = RoundKey { round: (6_000 + n).into(), ..round.key.clone() };
         world.case.probes.push(ProbeRound { key, pair: peer.id.clone(), ..round });
     }
     world.case.peers.push(peer);

@@ -397,7 +397,7 @@ fn facts(side: Side) -> HostFacts {
 
 fn round(pair: &Pair, direction: Direction, wire: Wire) -> (ProbeRound, Option<ArrivalRound>) {
     let (from, to) = (pair.endpoint(direction.source()), pair.endpoint(direction.destination()));
-    let key = RoundKey { agent: from.agent.clone().unwrap(), round: 7 };
+    let key = RoundKey { agent: from.agent.clone().unwrap(), round: 7.into() };
     let all = SequenceSet::first(SENT);
     let none = SequenceSet::new();
     let kept: SequenceSet = match wire {
@@ -431,7 +431,6 @@ fn round(pair: &Pair, direction: Direction, wire: Wire) -> (ProbeRound, Option<A
     }
     let arrival = (!reached(1).is_empty()).then(|| ArrivalRound {
         observer: to.agent.clone().unwrap(),
-        port: None,
         key,
         from: from.address,
         to: to.address,
