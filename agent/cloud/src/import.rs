@@ -8,14 +8,14 @@
 //! silently.
 
 use crate::{
-    ecs,
+    client::listing::{Listing, ListingApi, PageError, Paging},
     error::{Remedy, is_throttling, remedy},
-    interconnect,
-    listing::{Listing, ListingApi, PageError, Paging},
-    reading::{Optional, Read, Reading, Record, Transit, TransitReading, TransitTableReading, rows},
-    records,
-    row::{Row, RowError},
-    vpc,
+    gather::ecs,
+    gather::interconnect,
+    gather::reading::{Optional, Read, Reading, Record, Transit, TransitReading, TransitTableReading, rows},
+    gather::records,
+    gather::row::{Row, RowError},
+    gather::vpc,
 };
 use pingtong_evidence::{
     AccountId, NextHopKind, Provenance, RegionId, RouteTableId, Snapshot, Source, Timestamp, TransitRouterId,

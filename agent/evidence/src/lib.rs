@@ -9,36 +9,40 @@
 
 mod budget;
 mod cidr;
+mod configuration;
 mod connections;
-mod filter;
 mod gap;
-mod history;
 mod host;
 mod ids;
-mod instance;
-mod interconnect;
 mod lang;
 mod link;
-mod network;
 mod observation;
 mod packet;
 pub mod packet_filter;
 mod redact;
 mod report;
 mod round;
-mod route;
 mod sequence;
 mod snapshot;
 mod time;
 
 pub use budget::{ASSUMED_BITS_PER_S, BandwidthSource, LinkBandwidth, LinkShare, ProbeBudget, echo_bits, probe_bits};
 pub use cidr::{Cidr, CidrError};
-pub use connections::ConnectionArrivals;
-pub use filter::{
+pub use configuration::filter::{
     AclEntry, NetworkAcl, Policy, PrefixList, RulePeer, RuleProtocol, SecurityGroup, SecurityGroupKind, SecurityRule,
 };
+pub use configuration::history::{ConfigChange, LinkMetric, LinkMetricKind, MetricPoint};
+pub use configuration::instance::{Eni, EniStatus, Instance, InstanceStatus};
+pub use configuration::interconnect::{
+    BusinessStatus, RouterInterface, RouterInterfaceRole, RouterInterfaceStatus, RouterKind, TransitAttachment,
+    TransitPeering, TransitRoute, TransitRouteTable, VpcPeering, VpcPeeringStatus,
+};
+pub use configuration::network::{VSwitch, Vpc};
+pub use configuration::route::{
+    AssociateType, NextHop, NextHopKind, RouteEntry, RouteKind, RouteStatus, RouteTable, RouteTableKind,
+};
+pub use connections::ConnectionArrivals;
 pub use gap::{Gap, GapCode, Known, WhyUnknown};
-pub use history::{ConfigChange, LinkMetric, LinkMetricKind, MetricPoint};
 pub use host::{
     AddressFact, ClockFact, Container, HostFacts, IcmpCounters, InterfaceFact, InterfaceKind, LoadFact, MetadataFact,
     ProbeEngine, RouteFact, RouteOutcome, SysctlFacts, WatchedPort,
@@ -48,14 +52,8 @@ pub use ids::{
     PairId, PrefixListId, RegionId, ReportId, RequestTag, RouteEntryId, RouteTableId, RouterId, RouterInterfaceId,
     SecurityGroupId, SecurityRuleId, TransitRouterId, VSwitchId, VpcId, VpcPeeringId, ZoneId,
 };
-pub use instance::{Eni, EniStatus, Instance, InstanceStatus};
-pub use interconnect::{
-    BusinessStatus, RouterInterface, RouterInterfaceRole, RouterInterfaceStatus, RouterKind, TransitAttachment,
-    TransitPeering, TransitRoute, TransitRouteTable, VpcPeering, VpcPeeringStatus,
-};
 pub use lang::Lang;
 pub use link::{Direction, Endpoint, EndpointSet, Expectation, Link, LinkKind, LinkSide, Pair, Side};
-pub use network::{VSwitch, Vpc};
 pub use observation::{
     ArrivalRound, IcmpError, PortFates, ProbeRound, RoundKey, RttSummary, SendErrors, StrangerReply,
 };
@@ -67,7 +65,6 @@ pub use report::{
     Report, ReportBatch, ReportBody, Sampling,
 };
 pub use round::{RoundId, RoundKind, RoundPurpose};
-pub use route::{AssociateType, NextHop, NextHopKind, RouteEntry, RouteKind, RouteStatus, RouteTable, RouteTableKind};
 pub use sequence::SequenceSet;
 pub use snapshot::{Provenance, Snapshot, Source};
 pub use time::{Nanos, TimeError, Timestamp};

@@ -23,10 +23,9 @@ mod port_round;
 mod prober;
 mod round;
 mod rtt;
-#[cfg(test)]
-mod sample;
-mod size_search;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod unsent;
 mod wire;
 
@@ -36,11 +35,11 @@ pub use hop_walk::{Hop, HopAnswer, HopOrder, HopProbe, HopWalk};
 pub use load::{LOAD_PACKET_BITS, LoadOutcome, LoadStep, load_steps};
 pub use nonce::{NonceKey, NonceKeyError};
 pub use now::{ClockWatch, Now};
+pub use path_size::size_search::{SizeBounds, SizeGoal, SizeSearch};
 pub use path_size::{PathSize, SizeVerdict};
 pub use payload::{AgentHash, PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN, Payload};
 pub use port_prober::{PortInput, PortOrder, PortOutput, PortProber, PortProberSettings, PortSend};
 pub use prober::{BucketKey, Counters, Input, Output, Prober, ProberSettings, RoundOrder, SendProbe};
-pub use size_search::{SizeBounds, SizeGoal, SizeSearch};
 pub use sweep::{
     ErrorKind, Fate, Handover, Oddities, RELATIVE_ERROR, RttFigures, SeriesError, Share, Sweep, SweepProbe,
     SweepSettings, TICK, Tally, TargetFigures, What,

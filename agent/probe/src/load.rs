@@ -111,7 +111,7 @@ mod tests {
     }
 
     fn round(step: &LoadStep, sent: u32, replied: u32, own_drops: u64) -> ProbeRound {
-        let mut round = crate::sample::round(step.probes);
+        let mut round = crate::tests::sample::round(step.probes);
         (round.sent, round.replied, round.own_drops) =
             (SequenceSet::first(sent), SequenceSet::first(replied), own_drops);
         round

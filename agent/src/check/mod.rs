@@ -69,7 +69,7 @@ pub async fn check(args: &CheckArgs, engine: Engine, clock: Clock, json: bool, l
     };
     let facts = tokio::task::spawn_blocking(move || facts::read(order, wall())).await?;
     let extras = Extras::of(args, &targets, &facts, clock, lang).await?;
-    let (echoes, by_port) = (judge(&rounds), ports::judge(&port_rounds));
+    let (echoes, by_port) = (exit_of(&rounds), ports::exit_of(&port_rounds));
     let rounds: Vec<ProbeRound> = rounds.into_iter().chain(port_rounds).collect();
     page::print(&rounds, &facts, &opinions, &extras, json, lang)?;
     if extras.is_broken() {
@@ -138,7 +138,7 @@ async fn probe(
     Ok(rounds)
 }
 
-fn judge(rounds: &[ProbeRound]) -> Exit {
+fn exit_of(rounds: &[ProbeRound]) -> Exit {
     if rounds.iter().all(|round| round.sent.is_empty() && round.send_errors.is_empty()) {
         return Exit::Undecided;
     }

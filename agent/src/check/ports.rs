@@ -81,7 +81,7 @@ impl PortCheck {
 
 /// The exit code for rounds of ports. Silence of a UDP port alone is not a fault: a listener need not answer what it
 /// does not know.
-pub(crate) fn judge(rounds: &[ProbeRound]) -> Exit {
+pub(crate) fn exit_of(rounds: &[ProbeRound]) -> Exit {
     let silent = |round: &ProbeRound| round.replied.is_empty() && round.late.is_empty();
     let one = |round: &ProbeRound| match round.protocol {
         _ if round.sent.is_empty() && round.send_errors.is_empty() => Exit::Undecided,
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_refusal_by_the_target_is_a_healthy_path_and_the_words_say_so() {
         let refused = round("tcp", 10, 10, 0);
-        assert_eq!(judge(std::slice::from_ref(&refused)), Exit::Fine);
+        assert_eq!(exit_of(std::slice::from_ref(&refused)), Exit::Fine);
         assert!(words(&refused, Lang::En).contains("nobody listens"), "{}", words(&refused, Lang::En));
         assert!(words(&refused, Lang::Zh).contains("无人监听"));
         let open = round("tcp", 10, 0, 0);
@@ -178,12 +178,12 @@ mod tests {
 
     #[test]
     fn silence_of_tcp_is_broken_and_of_udp_is_open() {
-        assert_eq!(judge(&[round("tcp", 0, 0, 0)]), Exit::Bad);
-        assert_eq!(judge(&[round("tcp", 9, 0, 0)]), Exit::Bad);
-        assert_eq!(judge(&[round("udp", 0, 0, 0)]), Exit::Undecided);
-        assert_eq!(judge(&[round("udp", 0, 0, 1)]), Exit::Bad);
-        assert_eq!(judge(&[round("udp", 6, 6, 0)]), Exit::Fine);
-        assert_eq!(judge(&[round("udp", 6, 6, 0), round("tcp", 0, 0, 10)]), Exit::Bad);
+        assert_eq!(exit_of(&[round("tcp", 0, 0, 0)]), Exit::Bad);
+        assert_eq!(exit_of(&[round("tcp", 9, 0, 0)]), Exit::Bad);
+        assert_eq!(exit_of(&[round("udp", 0, 0, 0)]), Exit::Undecided);
+        assert_eq!(exit_of(&[round("udp", 0, 0, 1)]), Exit::Bad);
+        assert_eq!(exit_of(&[round("udp", 6, 6, 0)]), Exit::Fine);
+        assert_eq!(exit_of(&[round("udp", 6, 6, 0), round("tcp", 0, 0, 10)]), Exit::Bad);
         assert!(words(&round("udp", 0, 0, 0), Lang::En).contains("silence"));
         let counted = [round("tcp", 9, 0, 0), round("udp", 9, 0, 0), round("udp", 6, 6, 0), round("tcp", 0, 0, 1)];
         assert_eq!(counted.map(|round| counts_loss(&round)), [true, true, false, false]);

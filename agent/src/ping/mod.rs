@@ -117,7 +117,7 @@ pub fn ping(
         samples.finish()?;
     }
     report::print(&session, mover.described(), json, args.quiet, lang)?;
-    Ok(report::judge(&session))
+    Ok(report::exit_of(&session))
 }
 
 /// What sends and receives packets.

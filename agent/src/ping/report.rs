@@ -40,7 +40,7 @@ pub(super) fn print(session: &Session, engine: Engine, json: bool, quiet: bool, 
 }
 
 /// The exit code of the run.
-pub(super) fn judge(session: &Session) -> Exit {
+pub(super) fn exit_of(session: &Session) -> Exit {
     let tally = session.sweep.total();
     let watched = session.observer.is_some() && session.sweep.targets().is_empty();
     let decided = tally.received + tally.late + tally.lost + tally.refused;

@@ -131,7 +131,7 @@ pub(crate) fn correlate(
     standing.extend(guests);
     let mut doubts = vec![];
     let outdated = beyond(means, walk, contained, &mut standing, &mut doubts);
-    let quality = quality::judge(means, &standing);
+    let quality = quality::assess(means, &standing);
     standing.extend(quality.findings);
     let impaired = !quality.doubts.is_empty();
     let overloaded = !quality.set_aside.is_empty();

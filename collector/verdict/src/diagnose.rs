@@ -178,7 +178,7 @@ fn guests(model: &Model, pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, seen
             inbound: seen.get(&side.opposite().sends()).unwrap_or(&nothing),
             outbound: seen.get(&side.sends()).unwrap_or(&nothing),
         };
-        let mine = guest.judge();
+        let mine = guest.findings();
         guests.contained.extend(guest.container().map(|finding| (side, finding)));
         if guest.outbound.cut == Some(Cut::S1) && guest.swallows() {
             guests.cuts.push((side.sends(), Cut::S0));

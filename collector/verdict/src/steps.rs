@@ -86,7 +86,7 @@ pub(crate) struct Checklist<'a> {
 impl Checklist<'_> {
     /// All steps, 0 to 8, in order.
     pub(crate) fn steps(&self, lang: Lang) -> Vec<Step> {
-        let mut judged: Vec<(StepState, Vec<Note>)> = (0..=8).map(|n| self.judge(n)).collect();
+        let mut judged: Vec<(StepState, Vec<Note>)> = (0..=8).map(|n| self.state_of(n)).collect();
         self.not_begun(&mut judged);
         let name = |n| step_name(self.model.link.kind, n, lang).to_owned();
         (0..)
@@ -173,7 +173,7 @@ impl Checklist<'_> {
             .filter(move |blind| blind.step == n || (of_connection && blind.step == *CONNECTION.end()))
     }
 
-    fn judge(&self, n: u8) -> (StepState, Vec<Note>) {
+    fn state_of(&self, n: u8) -> (StepState, Vec<Note>) {
         let mut notes: Vec<Note> = self.blamed(n).filter_map(|f| f.evidence.first().cloned()).collect();
         notes.extend(self.blinds(n).map(|blind| Note::plain(blind.what.clone())));
         let passes: Vec<Note> = self.walk.passes.iter().filter(|p| p.step == n).map(|p| p.note.clone()).collect();

@@ -4,7 +4,7 @@
 //! except `--region`. A flag that begins with a capital letter is a parameter of the API. Its value follows after a
 //! space or `=`, and may begin with a dash (`--PortRange -1/-1`).
 
-use super::client::version_of;
+use super::http::client::version_of;
 use std::collections::BTreeMap;
 
 /// An API call parsed from a command line.

@@ -7,45 +7,34 @@
 
 mod actions;
 mod argv;
-mod auth;
-mod client;
 mod data_plane;
 mod hand;
+pub(crate) mod http;
 mod ids;
 mod keyring;
 mod lies;
 mod metadata;
-mod meter;
-mod page;
-mod params;
 mod project;
-mod refusal;
-mod request;
 mod routes;
-mod service;
 mod settle;
-mod signature;
 mod trail;
-mod wire;
 mod world;
-mod world_cen;
-mod world_words;
 
 #[cfg(test)]
 mod tests;
 
 pub use argv::{AliyunCall, parse_aliyun_argv};
-pub use client::{ApiError, call};
 pub use data_plane::{Apply, NullApply, Script};
 pub use hand::Hand;
+pub use http::client::{ApiError, call};
+pub use http::service::{Cloud, Options};
+pub use http::wire::router;
 pub use keyring::Keys;
 pub use lies::{Actions, Lies};
 pub use metadata::metadata_router;
-pub use service::{Cloud, Options};
-pub use wire::router;
+pub use world::cen::{Attached, Attachment, Cen, CenWorld, Grant, Stage, TransitRoute, TransitRouter, TransitTable};
 pub use world::{
     Account, Acl, AclEntry, Business, Eni, EniState, Hop, Instance, InstanceState, Opposite, Origin, Peer, Peering,
     PeeringState, PrefixList, Role, RouteEntry, RouteTable, RouterInterface, RouterInterfaceState, Rule, SecurityGroup,
     VSwitch, Vpc, World,
 };
-pub use world_cen::{Attached, Attachment, Cen, CenWorld, Grant, Stage, TransitRoute, TransitRouter, TransitTable};

@@ -10,14 +10,14 @@
 use super::{
     actions::{bandwidth_mbit, read_ports},
     data_plane::guest_name,
-    params::read_block,
+    http::params::read_block,
     routes::{entries_of, lookups_of},
     settle::passing,
+    world::cen::{Attached, Attachment, Stage, TransitRouter},
     world::{
         Acl, AclEntry, Business, Eni, Hop, InstanceState, PeeringState, Role, RouterInterface, RouterInterfaceState,
         Rule, SecurityGroup, VSwitch, Vpc, World,
     },
-    world_cen::{Attached, Attachment, Stage, TransitRouter},
 };
 use crate::desired::{
     AclPlane, Desired, EniPlane, Filter, HopPlane, InstancePlane, LinkPlane, Match, RoutePlane, TransitPlane,

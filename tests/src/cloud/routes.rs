@@ -5,11 +5,11 @@
 //! which of them the API lists (`actions`) or how packets follow them (`project`).
 
 use super::{
+    http::params::read_block,
     ids::derived,
-    params::read_block,
     settle::passing,
+    world::cen::{Attachment, Stage, TransitTable},
     world::{Hop, Origin, RouteEntry, RouteTable, World},
-    world_cen::{Attachment, Stage, TransitTable},
 };
 use ipnet::Ipv4Net;
 use std::collections::BTreeMap;

@@ -7,10 +7,10 @@
 //! interpretation.
 
 use super::{
+    http::refusal::Refusal,
+    http::request::Request,
     keyring::{Caller, Identity},
-    refusal::Refusal,
-    request::Request,
-    world_words::time,
+    world::words::time,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};

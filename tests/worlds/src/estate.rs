@@ -5,7 +5,10 @@
 //! one thing differs from that: wrong, missing, in another state, or not read. This module does not decide what happens
 //! to packets; the reference for that is another walk over the same snapshots.
 
+mod parts;
+
 use crate::random::Random;
+use parts::{Network, VPC_BITS, accept, block, known};
 use pingtong_evidence::{
     AclEntry, AssociateType, BusinessStatus, Cidr, Eni, EniStatus, Instance, InstanceId, InstanceStatus, Known,
     NetworkAcl, NextHop, NextHopKind, Policy, PortRange, PrefixList, PrefixListId, Provenance, RouteEntry, RouteKind,
@@ -66,51 +69,14 @@ fn id<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
-fn block(address: u32, length: u8) -> Cidr {
-    Cidr::around(IpAddr::V4(Ipv4Addr::from_bits(address)), length)
-}
-
-/// Address bits of each VPC: 4096 addresses, of which two vSwitches have half each.
-const VPC_BITS: u32 = 12;
-
 /// Maximum number of VPC pairs that are drawn for one connection before it is omitted.
 const DRAWS_MAX: u32 = 20;
-
-struct Network {
-    index: u32,
-    place: usize,
-    base: u32,
-}
-
-impl Network {
-    fn cidr(&self) -> Cidr {
-        block(self.base, 20)
-    }
-
-    fn vswitch(&self, which: u32) -> Cidr {
-        block(self.base + (which << (VPC_BITS - 1)), 21)
-    }
-
-    fn name(&self, kind: &str) -> String {
-        format!("{kind}-{}", self.index)
-    }
-}
 
 struct Maker {
     shape: Shape,
     random: Random,
     snapshots: Vec<Snapshot>,
     joined: BTreeSet<(u32, u32)>,
-}
-
-fn known<T>(list: &mut Known<Vec<T>>) -> &mut Vec<T> {
-    if matches!(list, Known::Unknown(_)) {
-        *list = Known::Known(vec![]);
-    }
-    match list {
-        Known::Known(items) => items,
-        Known::Unknown(_) => unreachable!("just made known"),
-    }
 }
 
 impl Maker {
@@ -590,20 +556,6 @@ impl Maker {
                 _ => snapshot.prefix_lists = Known::Unknown(denied()),
             }
         }
-    }
-}
-
-fn accept(ingress: bool, peer: Cidr) -> SecurityRule {
-    SecurityRule {
-        id: None,
-        ingress,
-        policy: Policy::Accept,
-        priority: 1,
-        protocol: RuleProtocol::All,
-        ports: PortRange::ALL,
-        source_ports: None,
-        peer: RulePeer::Cidr(peer),
-        own: None,
     }
 }
 

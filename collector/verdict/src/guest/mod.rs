@@ -487,7 +487,7 @@ impl Guest<'_> {
         Some(self.finding(CauseCode::GuestRateLimit, Stops::Some(direction), text, vec![removal(rule)], Some("*")))
     }
 
-    pub(crate) fn judge(&self) -> Vec<Finding> {
+    pub(crate) fn findings(&self) -> Vec<Finding> {
         let route = self.route();
         let addresses = self.addresses();
         let mut found: Vec<Finding> = self.input(route.is_some(), addresses.is_some());

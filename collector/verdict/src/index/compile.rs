@@ -224,7 +224,7 @@ impl Making {
             }
         }
         for link in links {
-            let (joint, model) = Joint::judge(link.clone(), &links::views(&link, &estate.places, true));
+            let (joint, model) = Joint::compile(link.clone(), &links::views(&link, &estate.places, true));
             let at = number(estate.joints.len());
             let ends = Side::BOTH.map(|side| {
                 let end = link.side(side);

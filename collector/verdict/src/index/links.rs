@@ -50,7 +50,7 @@ impl Joint {
     }
 
     /// Judges a link; `snapshots` are those that a walk over it would use.
-    pub(crate) fn judge(link: Link, snapshots: &[&Snapshot]) -> (Self, Model) {
+    pub(crate) fn compile(link: Link, snapshots: &[&Snapshot]) -> (Self, Model) {
         let model = Model::new(&link, snapshots.iter().copied());
         let (hops, found) = walk::connection(&model);
         let say = if found.findings.iter().any(|finding| finding.stops == Stops::Link) {

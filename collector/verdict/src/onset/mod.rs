@@ -192,7 +192,7 @@ fn stoppers(question: &Question<'_>, peers: &[Pair], state: &State) -> BTreeSet<
     let nothing = Observed::default();
     for side in Side::BOTH {
         let facts = pair.endpoint(side).agent.as_ref().and_then(|agent| state.hosts.get(agent));
-        found.extend(Guest { model: &model, pair, side, facts, inbound: &nothing, outbound: &nothing }.judge());
+        found.extend(Guest { model: &model, pair, side, facts, inbound: &nothing, outbound: &nothing }.findings());
     }
     let stops = |finding: &&Finding| flows(pair).into_iter().any(|flow| finding.stops.round_trip(flow));
     found.iter().filter(stops).map(Finding::key).collect()
@@ -259,7 +259,7 @@ fn trigger(question: &Question<'_>, good: &State, bad: &State, edit: &Edit, lang
             Some(Trigger {
                 object: Object { kind: change.kind(), id: change.object().to_owned(), account, region },
                 side,
-                what: told(change).get(lang),
+                what: describe(change).get(lang),
                 not_before,
                 not_after,
                 call: recorded(question, place, change, not_before, not_after),
@@ -328,7 +328,7 @@ fn recorded(
     Some(RecordedCall { at, action, who, event_id })
 }
 
-fn told(change: &Change) -> Both {
+fn describe(change: &Change) -> Both {
     let (key, object) = (change.key(), change.object());
     let place = if key == object { String::new() } else { format!(" ({object})") };
     let (en, zh) = (change.kind().name(Lang::En), change.kind().name(Lang::Zh));

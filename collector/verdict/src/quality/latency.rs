@@ -44,7 +44,7 @@ pub(crate) fn shift(change: &Change) -> Option<Duration> {
     (by >= SHIFT_MIN && by >= usual.middle / 5 && by >= spread(usual) * 2 && by > spread(now)).then_some(by)
 }
 
-pub(crate) fn judge(model: &Model, changes: &Changes) -> Option<Finding> {
+pub(crate) fn finding(model: &Model, changes: &Changes) -> Option<Finding> {
     let known: Vec<(Direction, &Change)> =
         changes.iter().filter(|(_, change)| change.usual.is_some()).map(|(flow, change)| (*flow, change)).collect();
     if known.is_empty() || !known.iter().all(|(_, change)| shift(change).is_some()) {

@@ -49,7 +49,7 @@ pub(crate) struct Quality {
 }
 
 /// Runs all quality checks. `standing` are the findings made before.
-pub(crate) fn judge(means: &Means<'_>, standing: &[Finding]) -> Quality {
+pub(crate) fn assess(means: &Means<'_>, standing: &[Finding]) -> Quality {
     let Means { model, question, facts, seen, changes, excesses } = means;
     let (mut findings, mut doubts, mut set_aside) = (vec![], vec![], vec![]);
     let mut take = |shown: host_load::Shown, findings: &mut Vec<Finding>| match shown {
@@ -62,7 +62,8 @@ pub(crate) fn judge(means: &Means<'_>, standing: &[Finding]) -> Quality {
     let mut losses = vec![];
     for direction in Direction::BOTH {
         let Some((loss, leg)) = loss(model, direction, seen, standing) else { continue };
-        let by_flow = seen.get(&direction).and_then(|seen| per_flow::told(model, question.pair, direction, seen));
+        let by_flow =
+            seen.get(&direction).and_then(|seen| per_flow::dead_next_hops(model, question.pair, direction, seen));
         match by_flow {
             Some(Ok(note)) => {
                 losses.push(Finding { evidence: loss.evidence.into_iter().chain([note]).collect(), ..loss });
@@ -95,7 +96,7 @@ pub(crate) fn judge(means: &Means<'_>, standing: &[Finding]) -> Quality {
     doubts.extend(suspicion);
     if !saturated
         && excesses.is_empty()
-        && let Some(shift) = latency::judge(model, changes)
+        && let Some(shift) = latency::finding(model, changes)
     {
         match slow_host(means) {
             (Some(side), count) => match one_host(means, side, Direction::Forward, count) {
@@ -108,7 +109,7 @@ pub(crate) fn judge(means: &Means<'_>, standing: &[Finding]) -> Quality {
         }
     }
     if excesses.is_empty() {
-        findings.extend(path_size::judge(means));
+        findings.extend(path_size::size_limits(means));
     }
     // Several rules may find the same host; it is one cause.
     let mut said: Vec<_> = vec![];

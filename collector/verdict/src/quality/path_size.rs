@@ -61,7 +61,7 @@ impl Limit {
 
 /// The findings: one for each direction, or one for both. If no size search ran on the pair itself, the searches on
 /// other pairs of its link count, provided that they all agree: these pairs share the segment.
-pub(crate) fn judge(means: &Means<'_>) -> Vec<Finding> {
+pub(crate) fn size_limits(means: &Means<'_>) -> Vec<Finding> {
     let Means { model, question, facts, seen, .. } = means;
     let pair = &question.pair;
     let limits_of_pair = limits(seen);

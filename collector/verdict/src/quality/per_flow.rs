@@ -34,7 +34,7 @@ pub(crate) fn split(observed: &Observed) -> Option<(usize, usize)> {
 }
 
 /// If loss depends on the flow: evidence for the fabric's finding, or a suspect that replaces it.
-pub(crate) fn told(
+pub(crate) fn dead_next_hops(
     model: &Model,
     pair: &Pair,
     direction: Direction,

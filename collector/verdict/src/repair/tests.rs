@@ -1,7 +1,7 @@
 //! Single repairs on a model: what each changes, how its command is written, and when the cloud would refuse it.
 
 use super::{apply::apply, *};
-use crate::tests::{links::peered, transit, world::*};
+use crate::tests::{configuration::links::peered, configuration::transit, world::*};
 use pingtong_evidence::*;
 
 mod bounds;

@@ -25,7 +25,7 @@ fn judged(world: &World, change: impl FnOnce(&mut Observed, &mut Observed)) -> V
     change(&mut inbound, &mut outbound);
     let model = question.model();
     let facts = facts.get(&id("agent-b"));
-    Guest { model: &model, pair: question.pair, side: C, facts, inbound: &inbound, outbound: &outbound }.judge()
+    Guest { model: &model, pair: question.pair, side: C, facts, inbound: &inbound, outbound: &outbound }.findings()
 }
 
 /// Each finding as its code and the first line of its evidence.
@@ -240,5 +240,5 @@ fn a_refusal_that_nothing_explains_is_for_hands_and_proves_no_repair() {
     world.wire(Wire::S2, Wire::Through);
     let repairs = world.verdict().repairs;
     assert!(!repairs.proven);
-    assert_eq!(super::told::commands(&world.verdict()), ["by hand: guest-firewall"]);
+    assert_eq!(super::summary::commands(&world.verdict()), ["by hand: guest-firewall"]);
 }

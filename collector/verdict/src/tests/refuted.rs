@@ -3,7 +3,7 @@
 
 use super::{
     rules::{ECHO_REPLY, icmp},
-    told,
+    summary,
     world::*,
 };
 use crate::{CauseCode, Certainty, Cut, State};
@@ -20,7 +20,7 @@ fn world(forward: Wire, back: Wire, change: impl FnOnce(&mut World)) -> World {
 }
 
 fn blamed(forward: Wire, back: Wire, change: impl FnOnce(&mut World)) -> Vec<String> {
-    told::blamed(&world(forward, back, change).verdict())
+    summary::blamed(&world(forward, back, change).verdict())
 }
 
 fn stop(world: &mut World, side: Side) {
@@ -93,7 +93,7 @@ fn two_legs(change: impl FnOnce(&mut World)) -> Vec<String> {
         }
     }
     change(&mut world);
-    told::blamed(&world.verdict())
+    summary::blamed(&world.verdict())
 }
 
 const DEAD_LEG: [&str; 1] = ["ecmp-leg-dead initiator ri-leg"];
@@ -200,15 +200,15 @@ fn a_rule_bound_to_a_rate_does_not_explain_that_nothing_is_answered() {
         part.accepted = Known::Known(SequenceSet::first(300));
     });
     let verdict = world.verdict();
-    assert_eq!(told::blamed(&verdict), ["guest-rate-limit acceptor i-b"]);
-    assert!(told::suspected(&verdict)[0].contains("guest-echo-ignored"), "{:?}", told::suspected(&verdict));
+    assert_eq!(summary::blamed(&verdict), ["guest-rate-limit acceptor i-b"]);
+    assert!(summary::suspected(&verdict)[0].contains("guest-echo-ignored"), "{:?}", summary::suspected(&verdict));
 }
 
 #[test]
 fn packets_that_a_kernel_refuses_for_no_known_reason_are_the_senders() {
     let verdict = world(Wire::S0(105), Wire::Through, |_| {}).verdict();
     assert_eq!((verdict.state, verdict.directions.forward.cut), (State::Broken, Cut::S0));
-    assert_eq!(told::suspected(&verdict), ["guest-firewall guest-route-missing"]);
+    assert_eq!(summary::suspected(&verdict), ["guest-firewall guest-route-missing"]);
     let suspect = &verdict.suspects[0];
     assert_eq!((suspect.side, suspect.decided_by.as_str()), (Some(I), "the sender's host facts"));
 }

@@ -36,7 +36,7 @@ pub(crate) fn bound_to<'a>(acls: &'a [NetworkAcl], vswitch: &VSwitch) -> Option<
 }
 
 /// Judges the ACL of the sender's or of the receiver's vSwitch, whichever `stage` is.
-pub(crate) fn judge(model: &Model, packet: &Packet, stage: Stage, walk: &mut Walk) {
+pub(crate) fn check_acl(model: &Model, packet: &Packet, stage: Stage, walk: &mut Walk) {
     let (side, ingress) = (stage.side(packet.direction), stage == Stage::IngressAcl);
     let code = if ingress { CauseCode::NaclIngressBlocked } else { CauseCode::NaclEgressBlocked };
     let stops = if packet.destination_port.is_none() {

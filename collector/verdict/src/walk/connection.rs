@@ -77,7 +77,7 @@ impl Hops {
 
 /// The ids of the link's two ends in the form of a segment, `a~b`.
 pub(crate) fn link_ends(model: &Model) -> String {
-    let hops = judge(model, &mut Walk::default());
+    let hops = check_link(model, &mut Walk::default());
     let end = |side: Side| {
         let other = hops.get(side.opposite()).map(|(_, id)| id.as_str());
         let opposite = model.snapshot(side.opposite()).and_then(|s| s.router_interfaces.known()).and_then(|all| {
@@ -92,7 +92,7 @@ pub(crate) fn link_ends(model: &Model) -> String {
     format!("{a}~{b}")
 }
 
-pub(crate) fn judge(model: &Model, walk: &mut Walk) -> Hops {
+pub(crate) fn check_link(model: &Model, walk: &mut Walk) -> Hops {
     match model.link.kind {
         LinkKind::RouterInterface => router_interfaces(model, walk),
         LinkKind::VpcPeering => vpc_peering(model, walk),

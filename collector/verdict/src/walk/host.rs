@@ -111,7 +111,7 @@ fn unread<T>(known: Option<&Known<T>>) -> Option<&WhyUnknown> {
     known.and_then(Known::why_unknown)
 }
 
-pub(crate) fn judge(model: &Model, pair: &Pair, side: Side, walk: &mut Walk) {
+pub(crate) fn check_host(model: &Model, pair: &Pair, side: Side, walk: &mut Walk) {
     let endpoint = pair.endpoint(side);
     let address = endpoint.address;
     let host = Host::find(model, side, address);

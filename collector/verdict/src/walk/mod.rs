@@ -76,7 +76,7 @@ fn at_connection() -> Points {
 
 /// The next hops that lead to the link, without any finding about it.
 pub(crate) fn hops(model: &Model) -> Hops {
-    connection::judge(model, &mut Walk::default())
+    connection::check_link(model, &mut Walk::default())
 }
 
 /// The directions in which the pair's hosts begin flows.
@@ -152,22 +152,22 @@ pub(crate) fn is_everything(block: &Cidr) -> bool {
 /// Walks both packets of every flow of the pair.
 pub(crate) fn walk(model: &Model, pair: &Pair, peers: &[Pair]) -> Walk {
     let mut walk = Walk::default();
-    let hops = connection::judge(model, &mut walk);
+    let hops = connection::check_link(model, &mut walk);
     for side in Side::BOTH {
-        host::judge(model, pair, side, &mut walk);
+        host::check_host(model, pair, side, &mut walk);
     }
-    let swallowed = overlap::judge(model, pair, &mut walk);
+    let swallowed = overlap::find_overlaps(model, pair, &mut walk);
     for flow in flows(pair) {
         for packet in round_trip(pair, flow) {
             let leaves = !swallowed.contains(&packet.direction.source());
             for stage in Stage::ALL {
                 match stage {
                     Stage::EgressGroup | Stage::IngressGroup => {
-                        security::judge(model, peers, &packet, stage, &mut walk);
+                        security::check_groups(model, peers, &packet, stage, &mut walk);
                     }
-                    Stage::EgressAcl | Stage::IngressAcl => acl::judge(model, &packet, stage, &mut walk),
-                    Stage::Route if leaves => route::judge(model, &packet, &hops, &mut walk),
-                    Stage::Transit if leaves => transit::judge(model, &packet, &mut walk),
+                    Stage::EgressAcl | Stage::IngressAcl => acl::check_acl(model, &packet, stage, &mut walk),
+                    Stage::Route if leaves => route::look_up(model, &packet, &hops, &mut walk),
+                    Stage::Transit if leaves => transit::forward(model, &packet, &mut walk),
                     // Hosts and the connection treat all packets alike and are judged once, above.
                     Stage::Source | Stage::Connection | Stage::Destination | Stage::Route | Stage::Transit => {}
                 }
@@ -183,13 +183,13 @@ pub(crate) fn walk(model: &Model, pair: &Pair, peers: &[Pair]) -> Walk {
 /// Judges the connection that joins the VPCs, from configuration alone.
 pub(crate) fn connection(model: &Model) -> (Hops, Walk) {
     let mut walk = Walk::default();
-    let hops = connection::judge(model, &mut walk);
+    let hops = connection::check_link(model, &mut walk);
     (hops, walk)
 }
 
 /// Judges what transit routers do to a packet.
 pub(crate) fn in_transit(model: &Model, packet: &Packet) -> Walk {
     let mut walk = Walk::default();
-    transit::judge(model, packet, &mut walk);
+    transit::forward(model, packet, &mut walk);
     walk
 }

@@ -25,7 +25,7 @@ fn primaries_overlap(model: &Model) -> bool {
 
 /// Judges the overlap. Returns the sides whose own vSwitch captures what the pair's host there sends, because the two
 /// VPCs' blocks overlap. Packets from the other side are not affected.
-pub(crate) fn judge(model: &Model, pair: &Pair, walk: &mut Walk) -> Vec<Side> {
+pub(crate) fn find_overlaps(model: &Model, pair: &Pair, walk: &mut Walk) -> Vec<Side> {
     let (initiator, acceptor) = (&model.link.initiator.vpc, &model.link.acceptor.vpc);
     let (ours, theirs) = (model.blocks(Side::Initiator), model.blocks(Side::Acceptor));
     let overlap = ours.iter().find_map(|a| theirs.iter().find(|b| a.overlaps(b)).map(|b| (a, b)));

@@ -130,7 +130,7 @@ fn hops_text(entry: &RouteEntry) -> String {
     entry.next_hops.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-pub(crate) fn judge(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk) {
+pub(crate) fn look_up(model: &Model, packet: &Packet, hops: &Hops, walk: &mut Walk) {
     let side = packet.direction.source();
     let stops = Stops::Packets(packet.direction);
     let hides = vec![CauseCode::RouteMissing, CauseCode::RouteWrongNextHop, CauseCode::RouteWrongCidr];

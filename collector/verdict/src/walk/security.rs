@@ -211,7 +211,7 @@ pub(crate) fn rule_text(rule: &SecurityRule) -> String {
 }
 
 /// Judges the groups of the sender or of the receiver, whichever `stage` is.
-pub(crate) fn judge(model: &Model, peers: &[Pair], packet: &Packet, stage: Stage, walk: &mut Walk) {
+pub(crate) fn check_groups(model: &Model, peers: &[Pair], packet: &Packet, stage: Stage, walk: &mut Walk) {
     if packet.kind == PacketKind::Reply {
         return;
     }

@@ -143,7 +143,7 @@ fn delete(table: &TransitRouteTable, route: &TransitRoute) -> Fix {
 /// The next router on the path, and the attachment by which the packet enters it.
 type Onwards<'a> = (&'a TransitRouterId, &'a AttachmentId);
 
-pub(crate) fn judge(model: &Model, packet: &Packet, walk: &mut Walk) {
+pub(crate) fn forward(model: &Model, packet: &Packet, walk: &mut Walk) {
     if model.link.kind != LinkKind::TransitRouter {
         return;
     }

@@ -56,7 +56,7 @@ pub(super) struct Agent(pub PathBuf);
 impl Agent {
     /// Runs `pingtong-agent ping` with JSON output.
     pub(super) fn ping(&self, namespace: &Namespace, order: &Order<'_>) -> Result<Told> {
-        told(namespace, Command::new(&self.0), order)
+        run_and_read(namespace, Command::new(&self.0), order)
     }
 
     /// The same without the capability for raw sockets, so that the agent uses surge-ping. `None` if `setpriv`, which
@@ -67,7 +67,7 @@ impl Agent {
         }
         let mut command = Command::new("setpriv");
         command.args(["--bounding-set", "-net_raw", "--inh-caps", "-net_raw"]).arg(&self.0);
-        let told = told(namespace, command, order)?;
+        let told = run_and_read(namespace, command, order)?;
         if told.summary["engine"] != "portable" {
             bail!("the portable engine was not chosen: {}", told.summary);
         }
@@ -82,7 +82,7 @@ impl Agent {
     }
 }
 
-fn told(namespace: &Namespace, mut command: Command, order: &Order<'_>) -> Result<Told> {
+fn run_and_read(namespace: &Namespace, mut command: Command, order: &Order<'_>) -> Result<Told> {
     command.args(["ping", "--json", "--targets"]).arg(order.targets);
     command.args(["--count", &order.count.to_string(), "--period", order.period_ms]);
     command.args(["--rate", &order.rate.to_string(), "--timeout", &order.timeout_ms.to_string()]);

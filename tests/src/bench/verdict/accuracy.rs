@@ -80,7 +80,7 @@ pub(super) fn case(seed: u64, faults: &[&Fault]) -> Option<(u64, World, Vec<Expe
     })
 }
 
-fn judge(seed: u64, faults: &[&Fault]) -> Outcome {
+fn outcome_of(seed: u64, faults: &[&Fault]) -> Outcome {
     let Some((seed, world, expected)) = case(seed, faults) else { return Outcome::Impossible };
     let names = faults.iter().map(|fault| fault.name.clone()).collect();
     miss(seed, names, &expected, &diagnose(&case_of(&world).question())).map_or(Outcome::Exact, Outcome::Missed)
@@ -91,7 +91,7 @@ pub(super) fn singles(seed: u64, worlds: u64) -> Accuracy {
     let faults = registry();
     let cases: Vec<(u64, &Fault)> =
         (0..worlds).flat_map(|n| faults.iter().map(move |fault| (seed.wrapping_add(n << 32), fault))).collect();
-    let results = on_all_cores(&cases, |(seed, fault)| judge(*seed, &[fault]));
+    let results = on_all_cores(&cases, |(seed, fault)| outcome_of(*seed, &[fault]));
     let codes: BTreeSet<&str> = faults.iter().map(|fault| fault.code).collect();
     let mut accuracy = Accuracy::of(faults.len(), results);
     accuracy.codes = codes.iter().map(|code| (*code).to_owned()).collect();
@@ -117,7 +117,7 @@ pub(super) fn pairs(seed: u64, step: usize) -> Accuracy {
         }
     }
     let cases: Vec<(u64, [&Fault; 2])> = (seed..).zip(cases).step_by(step.max(1)).collect();
-    let mut accuracy = Accuracy::of(faults.len(), on_all_cores(&cases, |(seed, faults)| judge(*seed, faults)));
+    let mut accuracy = Accuracy::of(faults.len(), on_all_cores(&cases, |(seed, faults)| outcome_of(*seed, faults)));
     accuracy.not_composable = refused;
     accuracy
 }
@@ -135,5 +135,5 @@ pub(super) fn triples(seed: u64, count: usize) -> Accuracy {
     let mut random = Random::new(seed);
     let drawn = std::iter::repeat_with(|| triple(&mut random, &faults)).flatten().take(count);
     let cases: Vec<(u64, [&Fault; 3])> = (seed..).zip(drawn).collect();
-    Accuracy::of(faults.len(), on_all_cores(&cases, |(seed, faults)| judge(*seed, faults)))
+    Accuracy::of(faults.len(), on_all_cores(&cases, |(seed, faults)| outcome_of(*seed, faults)))
 }

@@ -75,7 +75,7 @@ fn command(repair: &Repair) -> Command {
     }
 }
 
-fn judge(world: &World, proven: bool, set: &[Repair]) -> Outcome {
+fn outcome_of(world: &World, proven: bool, set: &[Repair]) -> Outcome {
     if !proven || set.iter().any(|repair| repair.cli.is_empty() && repair.guest.is_empty()) {
         return Outcome::NotProven;
     }
@@ -120,7 +120,7 @@ pub(super) fn repairs(seed: u64, count: usize) -> Repairs {
         let case = case_of(&world);
         let (verdict, took) = timed(|| diagnose(&case.question()));
         let names: Vec<String> = faults.iter().map(|fault| fault.name.clone()).collect();
-        Some((seed, names, took.as_secs_f64() * 1e3, judge(&world, verdict.repairs.proven, &verdict.repairs.set)))
+        Some((seed, names, took.as_secs_f64() * 1e3, outcome_of(&world, verdict.repairs.proven, &verdict.repairs.set)))
     });
     let (mut repairs, mut times) = (Repairs::default(), vec![]);
     for (seed, faults, took, outcome) in results.into_iter().flatten() {

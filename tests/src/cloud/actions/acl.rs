@@ -2,10 +2,10 @@
 
 use super::{Answer, Call, PAGE_MAX, done, malformed, not_found, number, passing, vpc, vswitch};
 use crate::cloud::{
+    http::page::numbered,
+    http::params::{Params, read_block},
+    http::refusal::Refusal,
     ids::IdMaker,
-    page::numbered,
-    params::{Params, read_block},
-    refusal::Refusal,
     world::{Acl, AclEntry, World},
 };
 use ipnet::Ipv4Net;

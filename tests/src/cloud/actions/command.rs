@@ -6,8 +6,8 @@
 use super::{Call, ScriptsAndAnswer, instance::own};
 use crate::cloud::{
     data_plane::{Script, guest_name},
+    http::refusal::Refusal,
     ids::derived,
-    refusal::Refusal,
     world::{InstanceState, World},
 };
 use base64::Engine as _;

@@ -6,8 +6,8 @@ use super::{
     time,
 };
 use crate::cloud::{
+    http::refusal::Refusal,
     ids::mac_text,
-    refusal::Refusal,
     world::{Eni, EniState, World},
 };
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use super::{Answer, Call, done, eni::own, passing};
 use crate::cloud::{
-    refusal::Refusal,
+    http::refusal::Refusal,
     world::{Change, InstanceState, World},
 };
 

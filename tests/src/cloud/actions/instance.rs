@@ -6,9 +6,9 @@ use super::{
     time, time_minutes,
 };
 use crate::cloud::{
+    http::page::numbered,
+    http::refusal::Refusal,
     ids::mac_text,
-    page::numbered,
-    refusal::Refusal,
     world::{Change, Eni, Instance, InstanceState as State, World},
 };
 use jiff::Timestamp;

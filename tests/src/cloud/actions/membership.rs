@@ -9,7 +9,7 @@ use super::{
     instance, not_found,
 };
 use crate::cloud::{
-    refusal::Refusal,
+    http::refusal::Refusal,
     world::{Eni, World},
 };
 

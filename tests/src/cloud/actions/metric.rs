@@ -10,10 +10,10 @@
 
 use super::{Answer, Call, MetricCall};
 use crate::cloud::{
-    meter::{MINUTE, Meter, Rate},
-    page::{TokenStyle, numbered, tokens},
-    params::Params,
-    refusal::Refusal,
+    http::meter::{MINUTE, Meter, Rate},
+    http::page::{TokenStyle, numbered, tokens},
+    http::params::Params,
+    http::refusal::Refusal,
     world::{Role, World},
 };
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};

@@ -38,15 +38,15 @@ pub(super) use vswitch::subnet_mask;
 
 use super::{
     data_plane::Script,
+    http::meter::Meter,
+    http::page::{Page, TokenStyle, numbered, tokens},
+    http::params::Params,
+    http::refusal::Refusal,
     keyring::{Caller, Keyring},
-    meter::Meter,
-    page::{Page, TokenStyle, numbered, tokens},
-    params::Params,
-    refusal::Refusal,
     settle::passing,
     trail::Trail,
+    world::words::{time, time_minutes},
     world::{Change, Transition, World},
-    world_words::{time, time_minutes},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};

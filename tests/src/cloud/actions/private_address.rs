@@ -5,7 +5,7 @@
 
 use super::malformed;
 use crate::cloud::{
-    refusal::Refusal,
+    http::refusal::Refusal,
     world::{Eni, VSwitch, World},
 };
 use serde_json::{Value, json};

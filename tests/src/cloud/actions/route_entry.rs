@@ -5,9 +5,9 @@
 
 use super::{Answer, Call, done, not_found, passing, route_table};
 use crate::cloud::{
-    page::{TokenStyle, tokens},
-    params::{Params, read_block},
-    refusal::Refusal,
+    http::page::{TokenStyle, tokens},
+    http::params::{Params, read_block},
+    http::refusal::Refusal,
     routes::{SERVICE_RANGE, entries_of},
     world::{Change, Hop, Origin, RouteEntry, RouteTable, RouterInterfaceState, World},
 };

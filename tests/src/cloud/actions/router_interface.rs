@@ -6,9 +6,9 @@
 
 use super::{Answer, Call, PAGE_MAX, done, time};
 use crate::cloud::{
-    page::numbered,
-    params::Params,
-    refusal::Refusal,
+    http::page::numbered,
+    http::params::Params,
+    http::refusal::Refusal,
     world::{Business, Opposite, Role, RouterInterface, RouterInterfaceState, World},
 };
 use serde_json::{Value, json};

@@ -2,8 +2,8 @@
 
 use super::{Answer, Call, time};
 use crate::cloud::{
+    http::refusal::Refusal,
     keyring::{Identity, Keyring},
-    refusal::Refusal,
 };
 use jiff::SignedDuration;
 use serde_json::json;

@@ -6,9 +6,9 @@
 
 use super::{Answer, Call, time};
 use crate::cloud::{
-    page::kept,
-    params::Params,
-    refusal::Refusal,
+    http::page::kept,
+    http::params::Params,
+    http::refusal::Refusal,
     trail::{Event, Trail},
 };
 use jiff::{SignedDuration, Timestamp};

@@ -2,11 +2,11 @@
 
 use super::{Answer, Call, PAGE_MAX, done, malformed, not_found, number, passing, time};
 use crate::cloud::{
-    page::numbered,
-    params::read_block,
-    refusal::Refusal,
+    http::page::numbered,
+    http::params::read_block,
+    http::refusal::Refusal,
+    world::cen::Attachment,
     world::{RouteTable, Vpc, World},
-    world_cen::Attachment,
 };
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};

@@ -2,8 +2,8 @@
 
 use super::{Answer, Call, done, number, passing, time};
 use crate::cloud::{
-    page::{TokenStyle, tokens},
-    refusal::Refusal,
+    http::page::{TokenStyle, tokens},
+    http::refusal::Refusal,
     world::{Business, Change, Peering, PeeringState, World},
 };
 use serde_json::{Value, json};

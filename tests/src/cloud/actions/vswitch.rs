@@ -2,9 +2,9 @@
 
 use super::{Answer, Call, PAGE_MAX, done, malformed, number, passing, time, vpc};
 use crate::cloud::{
-    page::numbered,
-    params::read_block,
-    refusal::Refusal,
+    http::page::numbered,
+    http::params::read_block,
+    http::refusal::Refusal,
     world::{VSwitch, World},
 };
 use serde_json::{Value, json};

@@ -4,8 +4,8 @@
 use super::{A, Bench, text};
 use crate::cloud::{
     Keys, Lies,
-    signature::{ACS3, Acs3, sha256_hex},
-    wire::BODY_MAX,
+    http::signature::{ACS3, Acs3, sha256_hex},
+    http::wire::BODY_MAX,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;

@@ -3,7 +3,7 @@
 use super::{A, B, Bench, text};
 use crate::cloud::{
     Actions, Lies,
-    signature::{decode_form, percent, rpc_signature, rpc_string_to_sign},
+    http::signature::{decode_form, percent, rpc_signature, rpc_string_to_sign},
 };
 use serde_json::Value;
 use std::collections::BTreeMap;

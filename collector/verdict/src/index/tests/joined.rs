@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     Auditor, Lang,
-    tests::{links::peered, transit, world::*},
+    tests::{configuration::links::peered, configuration::transit, world::*},
 };
 
 const I: Side = Side::Initiator;

@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     Lang, PathTrace,
-    tests::{transit, world::*},
+    tests::{configuration::transit, world::*},
 };
 
 const I: Side = Side::Initiator;

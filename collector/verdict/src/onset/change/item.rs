@@ -20,7 +20,7 @@ pub(crate) trait Item: Clone + Debug + PartialEq {
     /// Takes the parts that are items themselves from another reading of the item.
     fn keep_parts(&mut self, _other: &Self) {}
     /// Short description of the item.
-    fn told(&self) -> String;
+    fn text(&self) -> String;
 }
 
 /// Removes the reason why a part is unknown: it names a request, which differs in every reading.
@@ -53,7 +53,7 @@ macro_rules! by_id {
             fn bare(&mut self) {
                 self.provenance = Provenance::default();
             }
-            fn told(&self) -> String {
+            fn text(&self) -> String {
                 let $this = self;
                 $told
             }
@@ -102,7 +102,7 @@ impl Item for RouteTable {
     fn keep_parts(&mut self, other: &Self) {
         self.entries = other.entries.clone();
     }
-    fn told(&self) -> String {
+    fn text(&self) -> String {
         format!("{:?} VSwitches {}", self.kind, list(&self.vswitches))
     }
 }
@@ -114,7 +114,7 @@ impl Item for RouteEntry {
     fn bare(&mut self) {
         self.provenance = Provenance::default();
     }
-    fn told(&self) -> String {
+    fn text(&self) -> String {
         let hop = |hop: &NextHop| format!("{:?} {}", hop.kind, hop.id).trim_end().to_owned();
         let hops: Vec<String> = self.next_hops.iter().map(hop).collect();
         format!("{} {} {:?}", self.destination, hops.join(", "), self.status)
@@ -134,7 +134,7 @@ impl Item for TransitRouteTable {
             routes.sort_by_cached_key(|route| format!("{route:?}"));
         }
     }
-    fn told(&self) -> String {
+    fn text(&self) -> String {
         let (routes, associations) = (count(&self.routes), count(&self.associations));
         format!("RouteEntries {routes} Associations {associations} Propagations {}", count(&self.propagations))
     }
@@ -150,7 +150,7 @@ impl Item for NetworkAcl {
         forget_why(&mut self.ingress);
         forget_why(&mut self.egress);
     }
-    fn told(&self) -> String {
+    fn text(&self) -> String {
         let (ingress, egress) = (count(&self.ingress), count(&self.egress));
         format!("IngressAclEntries {ingress} EgressAclEntries {egress} VSwitches {}", list(&self.vswitches))
     }
@@ -168,7 +168,7 @@ impl Item for SecurityGroup {
     fn keep_parts(&mut self, other: &Self) {
         self.rules = other.rules.clone();
     }
-    fn told(&self) -> String {
+    fn text(&self) -> String {
         format!("{:?}", self.kind)
     }
 }
@@ -178,7 +178,7 @@ impl Item for SecurityRule {
         self.id.as_ref().map_or_else(|| format!("{} {}", self.way(), rule_text(self)), ToString::to_string)
     }
     fn bare(&mut self) {}
-    fn told(&self) -> String {
+    fn text(&self) -> String {
         format!("{} {}", self.way(), rule_text(self))
     }
 }
@@ -204,7 +204,7 @@ impl Item for PrefixList {
             entries.sort();
         }
     }
-    fn told(&self) -> String {
+    fn text(&self) -> String {
         self.entries.known().map_or_else(|| "?".to_owned(), |entries| list(entries))
     }
 }

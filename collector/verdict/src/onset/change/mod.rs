@@ -145,7 +145,7 @@ fn compare<T: Item>(part: &Part, before: &Known<Vec<T>>, after: &Known<Vec<T>>, 
         a == b
     };
     let mut add = |key: &String, before: Option<&T>, after: Option<&T>| {
-        let (before, after) = (before.map(Item::told), after.map(Item::told));
+        let (before, after) = (before.map(Item::text), after.map(Item::text));
         found.push(Change { part: part.clone(), key: key.clone(), before, after });
     };
     for (key, was) in &before {

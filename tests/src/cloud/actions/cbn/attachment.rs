@@ -3,11 +3,11 @@
 use super::{ATTACHED, STYLE, detach, named_router, own_attachment, refusal};
 use crate::cloud::{
     actions::{Answer, Call, done, number, router_interface, time_minutes},
+    http::page::tokens,
+    http::refusal::Refusal,
     ids::derived,
-    page::tokens,
-    refusal::Refusal,
+    world::cen::{Attached, Attachment, CenObject, Grant, Stage},
     world::{Vpc, World},
-    world_cen::{Attached, Attachment, CenObject, Grant, Stage},
 };
 use serde_json::{Value, json};
 

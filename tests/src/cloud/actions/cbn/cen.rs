@@ -3,10 +3,10 @@
 use super::{ATTACHED, MADE, PAGE_MAX, own_cen, refusal};
 use crate::cloud::{
     actions::{Answer, Call, done, number, time, vpc},
-    page::numbered,
-    refusal::Refusal,
+    http::page::numbered,
+    http::refusal::Refusal,
     world::World,
-    world_cen::{Cen, CenObject, Grant, Stage},
+    world::cen::{Cen, CenObject, Grant, Stage},
 };
 use serde_json::json;
 

@@ -3,13 +3,13 @@
 use super::{MADE, STYLE, own_table, refusal, settled, table::resource};
 use crate::cloud::{
     actions::{Answer, Call, done, time_minutes},
+    http::page::tokens,
+    http::params::read_block,
+    http::refusal::Refusal,
     ids::derived,
-    page::tokens,
-    params::read_block,
-    refusal::Refusal,
     routes::{Lookup, lookups_of},
     world::World,
-    world_cen::{CenObject, Stage, TransitRoute, TransitTable},
+    world::cen::{CenObject, Stage, TransitRoute, TransitTable},
 };
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};

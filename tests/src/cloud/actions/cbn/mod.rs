@@ -16,10 +16,10 @@ mod view;
 
 use super::{Answer, Call, Handler};
 use crate::cloud::{
-    page::TokenStyle,
-    refusal::Refusal,
+    http::page::TokenStyle,
+    http::refusal::Refusal,
+    world::cen::{Attachment, Cen, CenChange, CenObject, Stage, TransitRouter, TransitTable},
     world::{Change, World},
-    world_cen::{Attachment, Cen, CenChange, CenObject, Stage, TransitRouter, TransitTable},
 };
 
 /// Paging by `MaxResults` of the ListTransitRouter… calls.

@@ -3,10 +3,10 @@
 use super::{ATTACHED, STYLE, attachment::set, detach, named_router, own_attachment, refusal};
 use crate::cloud::{
     actions::{Answer, Call, number, time_minutes},
-    page::tokens,
-    refusal::Refusal,
+    http::page::tokens,
+    http::refusal::Refusal,
     world::World,
-    world_cen::{Attached, Attachment, CenObject, Stage, TransitRouter},
+    world::cen::{Attached, Attachment, CenObject, Stage, TransitRouter},
 };
 use serde_json::{Value, json};
 

@@ -3,9 +3,9 @@
 use super::{MADE, PAGE_MAX, own_cen, own_router, refusal};
 use crate::cloud::{
     actions::{Answer, Call, done, number, time_minutes},
-    page::numbered,
+    http::page::numbered,
     world::World,
-    world_cen::{CenObject, Stage, TransitRouter, TransitTable},
+    world::cen::{CenObject, Stage, TransitRouter, TransitTable},
 };
 use serde_json::json;
 use std::collections::BTreeMap;

@@ -4,10 +4,10 @@
 use super::{ASSOCIATED, MADE, PROPAGATED, STYLE, own_attachment, own_router, own_table, refusal, settled};
 use crate::cloud::{
     actions::{Answer, Call, done, time_minutes},
-    page::tokens,
-    refusal::Refusal,
+    http::page::tokens,
+    http::refusal::Refusal,
     world::World,
-    world_cen::{Attached, CenObject, Stage, TransitTable},
+    world::cen::{Attached, CenObject, Stage, TransitTable},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

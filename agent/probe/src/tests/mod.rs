@@ -1,0 +1,4 @@
+//! Helpers of tests.
+
+#[cfg(test)]
+pub(crate) mod sample;
