@@ -14,8 +14,8 @@ use crate::{
     gather::interconnect,
     gather::reading::{Optional, Read, Reading, Record, Transit, TransitReading, TransitTableReading, rows},
     gather::records,
-    gather::row::{Row, RowError},
     gather::vpc,
+    transport::row::{Row, RowError},
 };
 use pingtong_evidence::{
     AccountId, NextHopKind, Provenance, RegionId, RouteTableId, Snapshot, Source, Timestamp, TransitRouterId,

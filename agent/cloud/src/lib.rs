@@ -15,12 +15,9 @@ mod sharing;
 pub mod signing;
 #[cfg(test)]
 mod tests;
+mod transport;
 
-pub use client::clock::Clock;
-pub use client::endpoint::{EndpointRule, Product};
-pub use client::http::install_crypto;
 pub use client::{CALLS_PER_SECOND, CallerIdentity, Client, ClientSettings};
-pub use credentials::access_key::AccessKey;
 pub use credentials::choice::{Choice, ChoiceError};
 pub use credentials::core_dump::keep_out_of_core_dumps;
 pub use credentials::metadata::{MetadataClient, MetadataError};
@@ -35,3 +32,7 @@ pub use policy::{COLLECTOR_ROLE, PolicyError, account_trust, assume_policy, inst
 pub use secrecy::SecretString;
 pub use sharing::RedactionKey;
 pub use signing::Signing;
+pub use transport::access_key::AccessKey;
+pub use transport::clock::Clock;
+pub use transport::endpoint::{EndpointRule, Product};
+pub use transport::http::install_crypto;

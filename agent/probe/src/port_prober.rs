@@ -8,7 +8,7 @@
 
 use crate::{
     AgentHash, NonceKey, Now, PAYLOAD_BYTES_MIN, Payload, Unsent, WhyUnsent,
-    port_round::{PortFate, PortRound},
+    port_round::{LATE_MAX, PortFate, PortRound},
 };
 use pingtong_evidence::{AgentId, PairId, ProbeRound, Protocol, RequestTag, RoundId, RoundKey, RoundKind, SequenceSet};
 use std::{
@@ -321,7 +321,7 @@ impl PortProber {
             spacing: order.spacing,
             timeout: order.timeout,
             first_due: now.mono,
-            last_sent: None,
+            last_start: None,
             started_at: now.wall,
             fates: vec![],
             source_ports: vec![],
@@ -335,9 +335,8 @@ impl PortProber {
         let per_probe = Duration::from_secs(1) / self.settings.rate_pps_max.max(1);
         let round = self.rounds.get_mut(&id)?;
         let sequence = round.next_sequence()?;
-        round.push(PortFate::Open(now));
-        round.last_sent = Some(now);
-        self.next_token = self.next_token.max(now).saturating_add(per_probe);
+        round.started(now);
+        self.next_token = self.next_token.max(now.saturating_sub(LATE_MAX)).saturating_add(per_probe);
         let payload = match round.protocol {
             Protocol::Udp => {
                 Payload { agent: self.hash, round: id, sequence }.encode(&self.settings.key, PAYLOAD_BYTES_MIN)

@@ -13,6 +13,9 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 /// Maximum number of ICMP error senders distinguished; a hostile network can invent any number of them.
 const SENDERS_MAX: usize = 64;
+/// How late a timer may wake the prober without delaying the probes that follow: timers of the run time have a
+/// resolution of one millisecond. A longer delay is made up gradually.
+pub(crate) const LATE_MAX: Duration = Duration::from_millis(3);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PortFate {
@@ -41,7 +44,8 @@ pub(crate) struct PortRound {
     pub(crate) spacing: Duration,
     pub(crate) timeout: Duration,
     pub(crate) first_due: Duration,
-    pub(crate) last_sent: Option<Duration>,
+    /// When the last probe should have been sent; at most [`LATE_MAX`] before it was.
+    pub(crate) last_start: Option<Duration>,
     pub(crate) started_at: Timestamp,
     pub(crate) fates: Vec<PortFate>,
     pub(crate) source_ports: Vec<u16>,
@@ -65,7 +69,13 @@ impl PortRound {
     /// allows.
     pub(crate) fn next_start(&self) -> Option<Duration> {
         let due = self.next_due()?;
-        Some(self.last_sent.map_or(due, |sent| due.max(sent.saturating_add(self.spacing * 3 / 4))))
+        Some(self.last_start.map_or(due, |last| due.max(last.saturating_add(self.spacing * 3 / 4))))
+    }
+
+    /// The next probe is sent now.
+    pub(crate) fn started(&mut self, now: Duration) {
+        self.last_start = self.next_start().map(|start| start.max(now.saturating_sub(LATE_MAX)));
+        self.push(PortFate::Open(now));
     }
 
     pub(crate) fn push(&mut self, fate: PortFate) {

@@ -219,6 +219,31 @@ fn sockets_are_bounded_and_what_finds_none_in_time_is_counted_as_not_sent() {
 }
 
 #[test]
+fn late_wake_ups_delay_no_round_and_a_long_delay_is_made_up_gradually() {
+    let spacing = Duration::from_micros(500);
+    let mut machine = machine(100_000, 10_000);
+    let order = PortOrder { spacing, ..order(Protocol::Udp, 1_000) };
+    machine.handle(now(Duration::ZERO), PortInput::Start(order));
+    let mut sent: Vec<Duration> = vec![];
+    let mut at = Duration::ZERO;
+    // Every timer fires two milliseconds late, and once a tenth of a second.
+    while sent.len() < 1_000 && at < Duration::from_secs(2) {
+        while let Some(output) = machine.poll(now(at)) {
+            if matches!(output, PortOutput::Send(_)) {
+                sent.push(at);
+            }
+        }
+        let late = if sent.len() == 501 { 100 } else { 2 };
+        let Some(next) = machine.next_deadline() else { break };
+        at = next.max(at) + Duration::from_millis(late);
+    }
+    assert_eq!(sent.len(), 1_000, "until {at:?}, the last {:?}", sent.last());
+    assert!(sent[999] < Duration::from_millis(560), "{:?}", sent[999]);
+    let most = (0..1_000).map(|n| sent.iter().filter(|at| **at == sent[n]).count()).max();
+    assert!(most <= Some(10), "{most:?} probes at once: three milliseconds' worth, and what the late timer left");
+}
+
+#[test]
 fn the_rate_cap_holds_over_all_targets() {
     let mut machine = machine(100, 1_000);
     for _ in 0..3 {

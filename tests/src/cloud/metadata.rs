@@ -6,8 +6,8 @@
 
 use super::{
     actions::{instance_made_at, subnet_mask},
-    http::service::Cloud,
     ids::mac_text,
+    service::Cloud,
     world::{Eni, Instance, World},
 };
 use axum::{

@@ -7,6 +7,7 @@
 
 mod actions;
 mod argv;
+pub(crate) mod calls;
 mod data_plane;
 mod hand;
 pub(crate) mod http;
@@ -16,6 +17,7 @@ mod lies;
 mod metadata;
 mod project;
 mod routes;
+mod service;
 mod settle;
 mod trail;
 mod world;
@@ -27,11 +29,11 @@ pub use argv::{AliyunCall, parse_aliyun_argv};
 pub use data_plane::{Apply, NullApply, Script};
 pub use hand::Hand;
 pub use http::client::{ApiError, call};
-pub use http::service::{Cloud, Options};
 pub use http::wire::router;
 pub use keyring::Keys;
 pub use lies::{Actions, Lies};
 pub use metadata::metadata_router;
+pub use service::{Cloud, Options};
 pub use world::cen::{Attached, Attachment, Cen, CenWorld, Grant, Stage, TransitRoute, TransitRouter, TransitTable};
 pub use world::{
     Account, Acl, AclEntry, Business, Eni, EniState, Hop, Instance, InstanceState, Opposite, Origin, Peer, Peering,

@@ -9,8 +9,8 @@
 
 use super::{
     actions::{bandwidth_mbit, read_ports},
+    calls::params::read_block,
     data_plane::guest_name,
-    http::params::read_block,
     routes::{entries_of, lookups_of},
     settle::passing,
     world::cen::{Attached, Attachment, Stage, TransitRouter},

@@ -5,7 +5,7 @@
 //! which of them the API lists (`actions`) or how packets follow them (`project`).
 
 use super::{
-    http::params::read_block,
+    calls::params::read_block,
     ids::derived,
     settle::passing,
     world::cen::{Attachment, Stage, TransitTable},

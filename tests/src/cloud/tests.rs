@@ -13,7 +13,7 @@ mod refusals;
 mod transit;
 mod tutorial;
 
-use super::{ApiError, Apply, Cloud, Keys, NullApply, Options, call, http::params::asked, router};
+use super::{ApiError, Apply, Cloud, Keys, NullApply, Options, call, calls::params::asked, router};
 use serde_json::Value;
 use std::{
     cell::RefCell,

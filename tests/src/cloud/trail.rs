@@ -7,8 +7,8 @@
 //! interpretation.
 
 use super::{
-    http::refusal::Refusal,
-    http::request::Request,
+    calls::refusal::Refusal,
+    calls::request::Request,
     keyring::{Caller, Identity},
     world::words::time,
 };

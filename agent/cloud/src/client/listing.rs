@@ -8,9 +8,9 @@
 use crate::{
     CallError, Client,
     client::Call,
-    client::endpoint::Product,
-    gather::row::{Row, RowError, take_list},
     signing::Params,
+    transport::endpoint::Product,
+    transport::row::{Row, RowError, take_list},
 };
 use pingtong_evidence::{Provenance, RegionId, Source, Timestamp};
 use serde_json::{Map, Value};

@@ -2,24 +2,20 @@
 //!
 //! Every call here only reads, so each may be repeated. What an answer means is decided by the modules of the products.
 
-pub(crate) mod clock;
-pub(crate) mod endpoint;
-pub(crate) mod http;
 pub(crate) mod limiter;
 pub(crate) mod listing;
 pub(crate) mod retry;
-pub(crate) mod wire;
 
 use crate::{
     BuildError, CallError, CallName, Clock, CredentialError, Credentials, EndpointRule, Refusal, Signing,
-    client::endpoint::Product,
-    client::http::HttpRule,
     client::limiter::Limiter,
-    client::wire::{Outgoing, Reply, WireError},
     credentials::CredentialStore,
     error::{Remedy, is_throttling, remedy},
-    gather::row::Row,
     signing::Params,
+    transport::endpoint::Product,
+    transport::http::{self, HttpRule},
+    transport::row::Row,
+    transport::wire::{self, Outgoing, Reply, WireError},
 };
 use pingtong_evidence::{AccountId, RegionId};
 use serde_json::{Map, Value};
@@ -159,7 +155,7 @@ impl Client {
         let call = Call { product: Product::Sts, action: "GetCallerIdentity", region, params: &Params::new() };
         let answer = self.call(call, Instant::now() + within).await?;
         let row = Row::new(&answer.document);
-        let unreadable = |error: crate::gather::row::RowError| CallError::Unreadable {
+        let unreadable = |error: crate::transport::row::RowError| CallError::Unreadable {
             call: self.name(&call),
             what: error.to_string(),
         };

@@ -6,10 +6,10 @@
 
 use crate::{
     BuildError, CredentialError, SecretString,
-    client::endpoint::base_address,
-    client::http::{self, BodyError, HttpRule},
-    credentials::access_key::AccessKey,
     error::root,
+    transport::access_key::AccessKey,
+    transport::endpoint::base_address,
+    transport::http::{self, BodyError, HttpRule},
 };
 use futures_util::future::{join_all, try_join3};
 use pingtong_evidence::{AddressFact, EniId, MetadataFact, WhyUnknown};

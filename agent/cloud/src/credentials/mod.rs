@@ -2,7 +2,6 @@
 //!
 //! Secrets stay inside `SecretString`. Only `settings.rs` reads the environment. Facts: `API.md` §6, §7.
 
-pub(crate) mod access_key;
 pub(crate) mod choice;
 pub(crate) mod core_dump;
 pub(crate) mod metadata;
@@ -10,11 +9,11 @@ pub(crate) mod settings;
 
 use crate::{
     AccessKey, Clock, CredentialError, EndpointRule, SecretString,
-    client::endpoint::Product,
-    client::http::{self, HttpRule},
-    client::wire,
     credentials::metadata::MetadataClient,
     signing::{Params, Signing},
+    transport::endpoint::Product,
+    transport::http::{self, HttpRule},
+    transport::wire,
 };
 use pingtong_evidence::{RegionId, Timestamp};
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};

@@ -4,7 +4,7 @@
 //! profile are those of the CLI that contain a secret, or that lead to one without a browser.
 #![expect(clippy::disallowed_methods, reason = "the environment is read here, once, and nowhere else")]
 
-use crate::{AssumedRole, BuildError, Credentials, EndpointRule, MetadataClient, SecretString, gather::row::Row};
+use crate::{AssumedRole, BuildError, Credentials, EndpointRule, MetadataClient, SecretString, transport::row::Row};
 use pingtong_evidence::RegionId;
 use serde_json::Value;
 use std::path::{Path, PathBuf};

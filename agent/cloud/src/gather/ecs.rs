@@ -4,10 +4,10 @@
 //! snapshot. Which rule takes effect is not decided here.
 
 use crate::{
-    client::endpoint::Product,
     client::listing::{ListingApi, Paging},
-    gather::row::{Row, RowError},
     gather::rule::{policy, ports, protocol},
+    transport::endpoint::Product,
+    transport::row::{Row, RowError},
 };
 use pingtong_evidence::{
     AccountId, Cidr, Eni, EniStatus, Instance, InstanceStatus, Known, Policy, Provenance, RulePeer, SecurityGroup,

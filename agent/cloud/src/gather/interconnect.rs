@@ -4,10 +4,10 @@
 //! are read.
 
 use crate::{
-    client::endpoint::Product,
     client::listing::{ListingApi, Paging},
-    gather::row::{Row, RowError},
     gather::vpc::business_status,
+    transport::endpoint::Product,
+    transport::row::{Row, RowError},
 };
 use pingtong_evidence::{
     AccountId, AttachmentId, BusinessStatus, Known, Provenance, RegionId, TransitAttachment, TransitPeering,

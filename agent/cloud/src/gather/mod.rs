@@ -10,7 +10,6 @@ pub(crate) mod ecs;
 pub(crate) mod interconnect;
 pub(crate) mod reading;
 pub(crate) mod records;
-pub(crate) mod row;
 pub(crate) mod rule;
 pub(crate) mod summary;
 pub(crate) mod survey;
@@ -21,8 +20,8 @@ use crate::{
     client::listing::{Listing, ListingApi, Now},
     gather::reading::{Optional, Read, Reading, Record, Transit, TransitReading, TransitTableReading, rows},
     gather::records::Measured,
-    gather::row::{Row, RowError},
     signing::Params,
+    transport::row::{Row, RowError},
 };
 use futures_util::future::join_all;
 use pingtong_evidence::{

@@ -9,8 +9,8 @@ use crate::{
     gather::ecs,
     gather::interconnect,
     gather::records::{self, Measured},
-    gather::row::Row,
     gather::vpc,
+    transport::row::Row,
 };
 use pingtong_evidence::{
     AccountId, AttachmentId, Cidr, ConfigChange, Eni, Gap, Instance, Known, LinkMetric, LinkMetricKind, NetworkAcl,

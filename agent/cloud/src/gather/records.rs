@@ -4,10 +4,10 @@
 //! stored as integer thousandths, so that equal evidence compares equal.
 
 use crate::{
-    client::endpoint::Product,
     client::listing::{ListingApi, Paging},
-    gather::row::{Row, RowError},
     signing::Params,
+    transport::endpoint::Product,
+    transport::row::{Row, RowError},
 };
 use pingtong_evidence::{
     ConfigChange, LinkMetric, LinkMetricKind, MetricPoint, Provenance, RouterInterfaceId, Timestamp,
@@ -127,8 +127,8 @@ pub(crate) fn by_interface(kind: LinkMetricKind, rows: Vec<Measured>) -> Vec<Lin
 pub(crate) fn event_params(since: Timestamp, now: Timestamp) -> Params {
     let text = |(key, value): (&str, String)| (key.to_owned(), value);
     [
-        ("StartTime", crate::client::clock::seconds_text(since)),
-        ("EndTime", crate::client::clock::seconds_text(now)),
+        ("StartTime", crate::transport::clock::seconds_text(since)),
+        ("EndTime", crate::transport::clock::seconds_text(now)),
         ("LookupAttribute.1.Key", "EventRW".to_owned()),
         ("LookupAttribute.1.Value", "Write".to_owned()),
     ]

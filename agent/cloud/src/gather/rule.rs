@@ -3,7 +3,7 @@
 //! An absent policy or port range takes the vendor's documented default. An unreadable field, or an absent protocol, is
 //! an error, because a rule that is only half understood may be the one that decides (`SEMANTICS.md` §1.2).
 
-use crate::gather::row::{Row, RowError};
+use crate::transport::row::{Row, RowError};
 use pingtong_evidence::{Policy, PortRange, RuleProtocol};
 
 /// The policy; `accept` if the field is absent.

@@ -4,10 +4,10 @@
 //! snapshot and decides nothing beyond spelling.
 
 use crate::{
-    client::endpoint::Product,
     client::listing::{ListingApi, Paging},
-    gather::row::{Row, RowError},
     gather::rule::{policy, ports, protocol},
+    transport::endpoint::Product,
+    transport::row::{Row, RowError},
 };
 use pingtong_evidence::{
     AclEntry, AssociateType, BusinessStatus, Cidr, Known, NetworkAcl, NextHop, NextHopKind, Provenance, RouteEntry,

@@ -6,16 +6,16 @@
 
 use crate::{
     client::listing::{ListingApi, Pager, Step},
-    client::wire::Reply,
-    credentials::access_key::AccessKey,
     credentials::metadata,
     gather::ecs,
     gather::interconnect,
     gather::records,
-    gather::row::{Row, RowError},
     gather::vpc,
     import::{self, saved_call},
     signing::Params,
+    transport::access_key::AccessKey,
+    transport::row::{Row, RowError},
+    transport::wire::Reply,
 };
 use fastrand::Rng;
 use pingtong_evidence::{AccountId, Provenance, RegionId, Source, Timestamp};

@@ -3,7 +3,9 @@
 //!
 //! Samples: `testdata/samples/`, from the vendor's API pages and SDKs, which mask addresses with asterisks.
 
-use crate::{gather::ecs, gather::interconnect, gather::records, gather::row::Row, gather::row::RowError, gather::vpc};
+use crate::{
+    gather::ecs, gather::interconnect, gather::records, gather::vpc, transport::row::Row, transport::row::RowError,
+};
 use pingtong_evidence::*;
 use proptest::prelude::*;
 use serde_json::{Map, Value};

@@ -2,9 +2,9 @@
 
 use super::{Answer, Call, PAGE_MAX, done, malformed, not_found, number, passing, vpc, vswitch};
 use crate::cloud::{
-    http::page::numbered,
-    http::params::{Params, read_block},
-    http::refusal::Refusal,
+    calls::page::numbered,
+    calls::params::{Params, read_block},
+    calls::refusal::Refusal,
     ids::IdMaker,
     world::{Acl, AclEntry, World},
 };

@@ -2,7 +2,7 @@
 //! primary block of a VPC.
 
 use super::{Answer, Call, acl, done, group, route_table, router_interface::set, vpc, vswitch};
-use crate::cloud::{http::refusal::Refusal, world::World};
+use crate::cloud::{calls::refusal::Refusal, world::World};
 
 /// The primary block may change if it overlaps no secondary block and every vSwitch stays inside some block.
 pub(super) fn modify_vpc(call: &Call<'_>, world: &mut World) -> Answer {

@@ -5,8 +5,8 @@
 
 use super::{Call, ScriptsAndAnswer, instance::own};
 use crate::cloud::{
+    calls::refusal::Refusal,
     data_plane::{Script, guest_name},
-    http::refusal::Refusal,
     ids::derived,
     world::{InstanceState, World},
 };

@@ -6,7 +6,7 @@ use super::{
     time,
 };
 use crate::cloud::{
-    http::refusal::Refusal,
+    calls::refusal::Refusal,
     ids::mac_text,
     world::{Eni, EniState, World},
 };

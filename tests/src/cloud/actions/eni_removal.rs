@@ -2,7 +2,7 @@
 
 use super::{Answer, Call, done, eni::own, passing};
 use crate::cloud::{
-    http::refusal::Refusal,
+    calls::refusal::Refusal,
     world::{Change, InstanceState, World},
 };
 

@@ -4,7 +4,7 @@
 //! instance that does not exist. Both listings are always empty; grants made in `cbn` are not listed here.
 
 use super::{Answer, Call, PAGE_MAX, vpc};
-use crate::cloud::{http::page::numbered, http::refusal::Refusal, world::World};
+use crate::cloud::{calls::page::numbered, calls::refusal::Refusal, world::World};
 
 pub(super) fn to_border_router(call: &Call<'_>, world: &mut World) -> Answer {
     call.region()?;

@@ -3,8 +3,8 @@
 
 use super::{Answer, Call, done, malformed, time};
 use crate::cloud::{
-    http::page::{TokenStyle, tokens},
-    http::refusal::Refusal,
+    calls::page::{TokenStyle, tokens},
+    calls::refusal::Refusal,
     world::{Eni, Rule, SecurityGroup, World},
 };
 use serde_json::{Value, json};

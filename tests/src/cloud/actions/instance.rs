@@ -6,8 +6,8 @@ use super::{
     time, time_minutes,
 };
 use crate::cloud::{
-    http::page::numbered,
-    http::refusal::Refusal,
+    calls::page::numbered,
+    calls::refusal::Refusal,
     ids::mac_text,
     world::{Change, Eni, Instance, InstanceState as State, World},
 };

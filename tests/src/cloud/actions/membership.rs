@@ -9,7 +9,7 @@ use super::{
     instance, not_found,
 };
 use crate::cloud::{
-    http::refusal::Refusal,
+    calls::refusal::Refusal,
     world::{Eni, World},
 };
 

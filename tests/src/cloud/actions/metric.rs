@@ -10,10 +10,10 @@
 
 use super::{Answer, Call, MetricCall};
 use crate::cloud::{
-    http::meter::{MINUTE, Meter, Rate},
-    http::page::{TokenStyle, numbered, tokens},
-    http::params::Params,
-    http::refusal::Refusal,
+    calls::meter::{MINUTE, Meter, Rate},
+    calls::page::{TokenStyle, numbered, tokens},
+    calls::params::Params,
+    calls::refusal::Refusal,
     world::{Role, World},
 };
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};

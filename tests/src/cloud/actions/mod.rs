@@ -37,11 +37,11 @@ pub(super) use rule::read_ports;
 pub(super) use vswitch::subnet_mask;
 
 use super::{
+    calls::meter::Meter,
+    calls::page::{Page, TokenStyle, numbered, tokens},
+    calls::params::Params,
+    calls::refusal::Refusal,
     data_plane::Script,
-    http::meter::Meter,
-    http::page::{Page, TokenStyle, numbered, tokens},
-    http::params::Params,
-    http::refusal::Refusal,
     keyring::{Caller, Keyring},
     settle::passing,
     trail::Trail,

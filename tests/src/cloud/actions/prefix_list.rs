@@ -2,9 +2,9 @@
 
 use super::{Answer, Call, ECS_TOKENS, done, malformed, not_found, time};
 use crate::cloud::{
-    http::page::{TokenStyle, tokens},
-    http::params::{Params, read_block},
-    http::refusal::Refusal,
+    calls::page::{TokenStyle, tokens},
+    calls::params::{Params, read_block},
+    calls::refusal::Refusal,
     world::{PrefixList, World},
 };
 use serde_json::{Value, json};

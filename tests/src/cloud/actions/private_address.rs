@@ -5,7 +5,7 @@
 
 use super::malformed;
 use crate::cloud::{
-    http::refusal::Refusal,
+    calls::refusal::Refusal,
     world::{Eni, VSwitch, World},
 };
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! Batch creation and deletion of routes. Each entry is handled like a call of its own; failures are listed by entry.
 
 use super::{Answer, Call, route_entry};
-use crate::cloud::{http::params::Params, http::refusal::Refusal, world::World};
+use crate::cloud::{calls::params::Params, calls::refusal::Refusal, world::World};
 use serde_json::{Value, json};
 
 /// Maximum number of entries per call (API document of CreateRouteEntries: at most 50).

@@ -5,9 +5,9 @@
 
 use super::{Answer, Call, done, not_found, passing, route_table};
 use crate::cloud::{
-    http::page::{TokenStyle, tokens},
-    http::params::{Params, read_block},
-    http::refusal::Refusal,
+    calls::page::{TokenStyle, tokens},
+    calls::params::{Params, read_block},
+    calls::refusal::Refusal,
     routes::{SERVICE_RANGE, entries_of},
     world::{Change, Hop, Origin, RouteEntry, RouteTable, RouterInterfaceState, World},
 };

@@ -2,8 +2,8 @@
 
 use super::{Answer, Call, PAGE_MAX, done, number, passing, time, vpc, vswitch};
 use crate::cloud::{
-    http::page::numbered,
-    http::refusal::Refusal,
+    calls::page::numbered,
+    calls::refusal::Refusal,
     routes::entries_of,
     world::{Change, Hop, RouteEntry, RouteTable, World},
 };

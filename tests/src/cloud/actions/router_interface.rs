@@ -6,9 +6,9 @@
 
 use super::{Answer, Call, PAGE_MAX, done, time};
 use crate::cloud::{
-    http::page::numbered,
-    http::params::Params,
-    http::refusal::Refusal,
+    calls::page::numbered,
+    calls::params::Params,
+    calls::refusal::Refusal,
     world::{Business, Opposite, Role, RouterInterface, RouterInterfaceState, World},
 };
 use serde_json::{Value, json};

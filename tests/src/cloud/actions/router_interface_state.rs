@@ -9,7 +9,7 @@ use super::{
     router_interface::{bandwidth_mbit, locked_account, own},
 };
 use crate::cloud::{
-    http::refusal::Refusal,
+    calls::refusal::Refusal,
     world::{Business, Change, Role, RouterInterface, RouterInterfaceState as State, World},
 };
 use serde_json::json;

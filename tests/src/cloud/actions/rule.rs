@@ -8,8 +8,8 @@ use super::{
     group::{self, RULES_PER_INTERFACE_MAX as PER_INTERFACE_MAX, weight, weight_of},
 };
 use crate::cloud::{
-    http::params::{Params, read_block},
-    http::refusal::Refusal,
+    calls::params::{Params, read_block},
+    calls::refusal::Refusal,
     world::{Eni, Peer, Rule, SecurityGroup, World},
 };
 use std::collections::BTreeSet;

@@ -2,7 +2,7 @@
 
 use super::{Answer, Call, time};
 use crate::cloud::{
-    http::refusal::Refusal,
+    calls::refusal::Refusal,
     keyring::{Identity, Keyring},
 };
 use jiff::SignedDuration;

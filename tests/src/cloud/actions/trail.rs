@@ -6,9 +6,9 @@
 
 use super::{Answer, Call, time};
 use crate::cloud::{
-    http::page::kept,
-    http::params::Params,
-    http::refusal::Refusal,
+    calls::page::kept,
+    calls::params::Params,
+    calls::refusal::Refusal,
     trail::{Event, Trail},
 };
 use jiff::{SignedDuration, Timestamp};

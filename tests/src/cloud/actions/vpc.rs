@@ -2,9 +2,9 @@
 
 use super::{Answer, Call, PAGE_MAX, done, malformed, not_found, number, passing, time};
 use crate::cloud::{
-    http::page::numbered,
-    http::params::read_block,
-    http::refusal::Refusal,
+    calls::page::numbered,
+    calls::params::read_block,
+    calls::refusal::Refusal,
     world::cen::Attachment,
     world::{RouteTable, Vpc, World},
 };

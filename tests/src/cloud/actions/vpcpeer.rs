@@ -2,8 +2,8 @@
 
 use super::{Answer, Call, done, number, passing, time};
 use crate::cloud::{
-    http::page::{TokenStyle, tokens},
-    http::refusal::Refusal,
+    calls::page::{TokenStyle, tokens},
+    calls::refusal::Refusal,
     world::{Business, Change, Peering, PeeringState, World},
 };
 use serde_json::{Value, json};

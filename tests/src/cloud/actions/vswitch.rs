@@ -2,9 +2,9 @@
 
 use super::{Answer, Call, PAGE_MAX, done, malformed, number, passing, time, vpc};
 use crate::cloud::{
-    http::page::numbered,
-    http::params::read_block,
-    http::refusal::Refusal,
+    calls::page::numbered,
+    calls::params::read_block,
+    calls::refusal::Refusal,
     world::{VSwitch, World},
 };
 use serde_json::{Value, json};

@@ -5,8 +5,8 @@
 //! compare (`API.md` §3, §5).
 
 use crate::cloud::{
-    http::refusal::Refusal,
-    http::request::Request,
+    calls::refusal::Refusal,
+    calls::request::Request,
     http::signature::{ACS3, Acs3, rpc_signature, rpc_string_to_sign, sha256_hex},
     keyring::{Caller, Credential, Keyring},
 };

@@ -4,8 +4,8 @@
 //! the RPC form allows, is not supported.
 
 use crate::cloud::{
-    http::params::Params, http::refusal::Refusal, http::request::Request, http::service::Cloud,
-    http::signature::decode_form,
+    calls::params::Params, calls::refusal::Refusal, calls::request::Request, http::signature::decode_form,
+    service::Cloud,
 };
 use axum::{
     Router,

@@ -3,8 +3,8 @@
 use super::{ATTACHED, STYLE, detach, named_router, own_attachment, refusal};
 use crate::cloud::{
     actions::{Answer, Call, done, number, router_interface, time_minutes},
-    http::page::tokens,
-    http::refusal::Refusal,
+    calls::page::tokens,
+    calls::refusal::Refusal,
     ids::derived,
     world::cen::{Attached, Attachment, CenObject, Grant, Stage},
     world::{Vpc, World},

@@ -3,8 +3,8 @@
 use super::{ATTACHED, MADE, PAGE_MAX, own_cen, refusal};
 use crate::cloud::{
     actions::{Answer, Call, done, number, time, vpc},
-    http::page::numbered,
-    http::refusal::Refusal,
+    calls::page::numbered,
+    calls::refusal::Refusal,
     world::World,
     world::cen::{Cen, CenObject, Grant, Stage},
 };

@@ -3,9 +3,9 @@
 use super::{MADE, STYLE, own_table, refusal, settled, table::resource};
 use crate::cloud::{
     actions::{Answer, Call, done, time_minutes},
-    http::page::tokens,
-    http::params::read_block,
-    http::refusal::Refusal,
+    calls::page::tokens,
+    calls::params::read_block,
+    calls::refusal::Refusal,
     ids::derived,
     routes::{Lookup, lookups_of},
     world::World,

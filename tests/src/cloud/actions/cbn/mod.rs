@@ -16,8 +16,8 @@ mod view;
 
 use super::{Answer, Call, Handler};
 use crate::cloud::{
-    http::page::TokenStyle,
-    http::refusal::Refusal,
+    calls::page::TokenStyle,
+    calls::refusal::Refusal,
     world::cen::{Attachment, Cen, CenChange, CenObject, Stage, TransitRouter, TransitTable},
     world::{Change, World},
 };

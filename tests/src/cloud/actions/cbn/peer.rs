@@ -3,8 +3,8 @@
 use super::{ATTACHED, STYLE, attachment::set, detach, named_router, own_attachment, refusal};
 use crate::cloud::{
     actions::{Answer, Call, number, time_minutes},
-    http::page::tokens,
-    http::refusal::Refusal,
+    calls::page::tokens,
+    calls::refusal::Refusal,
     world::World,
     world::cen::{Attached, Attachment, CenObject, Stage, TransitRouter},
 };

@@ -3,7 +3,7 @@
 use super::{MADE, PAGE_MAX, own_cen, own_router, refusal};
 use crate::cloud::{
     actions::{Answer, Call, done, number, time_minutes},
-    http::page::numbered,
+    calls::page::numbered,
     world::World,
     world::cen::{CenObject, Stage, TransitRouter, TransitTable},
 };

@@ -4,8 +4,8 @@
 use super::{ASSOCIATED, MADE, PROPAGATED, STYLE, own_attachment, own_router, own_table, refusal, settled};
 use crate::cloud::{
     actions::{Answer, Call, done, time_minutes},
-    http::page::tokens,
-    http::refusal::Refusal,
+    calls::page::tokens,
+    calls::refusal::Refusal,
     world::World,
     world::cen::{Attached, CenObject, Stage, TransitTable},
 };

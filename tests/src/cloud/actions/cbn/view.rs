@@ -7,8 +7,8 @@
 use super::{PAGE_MAX, own_cen, refusal};
 use crate::cloud::{
     actions::{Answer, Call},
-    http::page::numbered,
-    http::refusal::Refusal,
+    calls::page::numbered,
+    calls::refusal::Refusal,
     routes::{Lookup, entries_of, lookups_of},
     world::{Origin, World},
 };

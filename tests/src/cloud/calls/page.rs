@@ -4,7 +4,7 @@
 //! last page is never returned, while `TotalCount` still counts every row if the API has it. If the API has no
 //! `TotalCount` and all rows fit one page, nothing is lost, because no reader could detect the loss.
 
-use crate::cloud::{http::params::Params, http::refusal::Refusal};
+use crate::cloud::{calls::params::Params, calls::refusal::Refusal};
 use serde_json::{Map, Value, json};
 
 /// One page of a listing.

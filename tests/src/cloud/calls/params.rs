@@ -2,7 +2,7 @@
 //!
 //! Empty values count as absent, booleans are read in any case, unknown parameters are ignored: as the real API does.
 
-use crate::cloud::http::refusal::Refusal;
+use crate::cloud::calls::refusal::Refusal;
 use ipnet::Ipv4Net;
 use std::{collections::BTreeMap, net::Ipv4Addr};
 

@@ -2,11 +2,11 @@
 
 use crate::{
     Signing,
-    client::clock::seconds_text,
-    client::endpoint::{Product, host_header},
-    client::http::{self, BODY_BYTES_MAX, BodyError},
-    credentials::access_key::AccessKey,
     signing::{Acs3Request, Params, authorization, canonical_query, hex, sha256_hex, sign_acs3, sign_rpc},
+    transport::access_key::AccessKey,
+    transport::clock::seconds_text,
+    transport::endpoint::{Product, host_header},
+    transport::http::{self, BODY_BYTES_MAX, BodyError},
 };
 use pingtong_evidence::Timestamp;
 use reqwest::Url;

@@ -6,12 +6,12 @@
 
 use crate::cloud::{
     actions::{self, Call, Handler, MetricCall},
+    calls::meter::{Meter, until_next_minute},
+    calls::refusal::Refusal,
+    calls::request::Request,
     data_plane::Apply,
     hand::Hand,
     http::auth,
-    http::meter::{Meter, until_next_minute},
-    http::refusal::Refusal,
-    http::request::Request,
     keyring::{AGENT_ROLE, Caller, Identity, Keyring, Keys},
     lies::Lies,
     project::project,

@@ -3,7 +3,7 @@
 //! `wire` builds it from HTTP. It holds what authentication, the call and its record need of the transport, and knows
 //! the places where the two signature forms put the action and the version.
 
-use crate::cloud::http::params::Params;
+use crate::cloud::calls::params::Params;
 use axum::{body::Bytes, http::HeaderMap};
 use std::{collections::BTreeMap, net::IpAddr};
 
