@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Milliseconds by which the agent's wall clock runs ahead of the host's; see `clock_ahead_ms` in the settings.
+/// Milliseconds by which the agent's wall clock runs ahead of the host's; see [`AHEAD_VARIABLE`].
 static AHEAD_MS: AtomicI64 = AtomicI64::new(0);
 
 /// Maximum age of a usable stamp. If a stamp is older, the wall clock was stepped between the stamp and the reading.
@@ -153,6 +153,10 @@ pub fn wall() -> Timestamp {
     let millis = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
     Timestamp::from_millis(millis.saturating_add(AHEAD_MS.load(Ordering::Relaxed)))
 }
+
+/// Environment variable with the milliseconds by which the lab puts an agent's clock ahead: it has one machine, and so
+/// one clock.
+pub const AHEAD_VARIABLE: &str = "PINGTONG_LAB_CLOCK_AHEAD_MS";
 
 /// Puts [`wall`] ahead of the host's clock for the life of the process.
 pub fn put_ahead(millis: i64) {

@@ -12,7 +12,7 @@ use pingtong_agent::{
     settings::{Settings, SettingsError},
     snapshot,
 };
-use pingtong_cli::{help, log};
+use pingtong_cli::{environment, help, log};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -46,7 +46,9 @@ fn start(cli: &Cli, lang: Lang) -> anyhow::Result<Exit> {
         Command::Run(args) => Some(Settings::load(&args.config)?),
         _ => None,
     };
-    clock::put_ahead(settings.as_ref().map_or(0, |settings| settings.clock_ahead_ms));
+    if let Some(millis) = environment::number(clock::AHEAD_VARIABLE) {
+        clock::put_ahead(millis);
+    }
     // `doctor` examines the capabilities, the second opinion of `check` opens its own socket, and `ping` drops the
     // capabilities once its sockets are configured.
     let sockets = if matches!(&cli.command, Command::Run(_)) { Sockets::open_at_rest() } else { Sockets::open() };

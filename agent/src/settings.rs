@@ -39,9 +39,6 @@ pub struct Settings {
     pub cloud_endpoint: Option<String>,
     /// Whether this agent reads its account's configuration.
     pub snapshot: bool,
-    /// Milliseconds by which this agent's wall clock is ahead of the host's. For tests of hosts with a wrong clock,
-    /// where only the machine's own clock is available.
-    pub clock_ahead_ms: i64,
 }
 
 /// Why the settings cannot be used.
@@ -65,8 +62,6 @@ pub enum SettingsError {
 const RATE_PPS_DEFAULT: u32 = 2_000;
 /// Default of `load_seconds_max`.
 const LOAD_SECONDS_DEFAULT: u32 = 3;
-/// Maximum of `clock_ahead_ms`, in either direction: a day.
-const CLOCK_AHEAD_MS_MAX: i64 = 86_400_000;
 /// Maximum of `rate_pps_max`.
 const RATE_PPS_MAX: u32 = 200_000;
 
@@ -129,7 +124,6 @@ fn read(reader: &mut Reader<'_>, table: &mut Table<'_, '_>) -> Option<Settings> 
     let metadata = reader.text_if_given(table, "metadata", "\"http://ADDRESS\"", url);
     let cloud_endpoint = reader.text_if_given(table, "cloud_endpoint", "\"http://ADDRESS\" or \"https://HOST\"", url);
     let snapshot = reader.truth(table, "snapshot", true);
-    let clock_ahead_ms = reader.number(table, "clock_ahead_ms", -CLOCK_AHEAD_MS_MAX..=CLOCK_AHEAD_MS_MAX, 0);
     Some(Settings {
         collector: collector?,
         certificate: certificate?,
@@ -145,7 +139,6 @@ fn read(reader: &mut Reader<'_>, table: &mut Table<'_, '_>) -> Option<Settings> 
         metadata,
         cloud_endpoint,
         snapshot,
-        clock_ahead_ms,
     })
 }
 
@@ -180,7 +173,7 @@ spool = "/tmp/spool"
 
     #[test]
     fn every_mistake_is_told_at_once_with_its_line() {
-        let text = "collector = \"http://x\"\nagent = \"a b\"\nallow = [\"10.0.0.1/8\", 7]\nspoool = \"x\"\nrate_pps_max = 0\nudp_echo = [7, 0]\nload_mbit_max = 201\nload_seconds_max = 0\nclock_ahead_ms = \"x\"\n";
+        let text = "collector = \"http://x\"\nagent = \"a b\"\nallow = [\"10.0.0.1/8\", 7]\nspoool = \"x\"\nrate_pps_max = 0\nudp_echo = [7, 0]\nload_mbit_max = 201\nload_seconds_max = 0\n";
         let Err(SettingsError::Mistakes(mistakes)) = Settings::parse(text, "a.toml") else { panic!("accepted") };
         let text = mistakes.to_string();
         let lines: Vec<&str> = text.lines().collect();
@@ -196,7 +189,6 @@ spool = "/tmp/spool"
             "a.toml:6: udp_echo = [7, 0]: accepted: ",
             "a.toml:7: load_mbit_max = 201: accepted: a whole number from 0 to 200",
             "a.toml:8: load_seconds_max = 0: ",
-            "a.toml:9: clock_ahead_ms = \"x\": ",
         ] {
             assert!(lines.iter().any(|line| line.starts_with(expected)), "{expected} in {lines:#?}");
         }

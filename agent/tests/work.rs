@@ -21,8 +21,8 @@ use axum::{
 use axum_server::tls_rustls::RustlsConfig;
 use pingtong_agent::engine::Sockets;
 use pingtong_evidence::{
-    Ack, AgentHello, AgentId, PairId, Plan, PlanArrival, PlanLoad, PlanTarget, Protocol, ReportBatch, ReportBody,
-    ReportId, RequestTag, RoundPurpose, SCHEMA, Sampling, Timestamp,
+    Ack, AgentHello, AgentId, LoadRefusal, PairId, Plan, PlanArrival, PlanLoad, PlanTarget, Protocol, ReportBatch,
+    ReportBody, ReportId, RequestTag, RoundPurpose, SCHEMA, Sampling, Timestamp,
 };
 use pingtong_probe::{AgentHash, NonceKey, Payload};
 use serde::Deserialize;
@@ -255,7 +255,7 @@ async fn a_load_is_sent_after_everything_else_where_the_owner_allows_it_and_else
     fake.plan.send_replace(asked(2, "r1"));
     fake.wait("the refusal", |kept| kept.iter().any(|(_, body)| done(body, "r1").is_some())).await;
     let why = fake.kept.borrow().iter().find_map(|(_, body)| done(body, "r1")).unwrap();
-    assert!(why.is_some_and(|why| why.contains("load_mbit_max")), "it is off by default");
+    assert_eq!(why, Some(LoadRefusal::NotPermitted), "it is off by default");
     drop(agent);
 
     let text = std::fs::read_to_string(&path).unwrap();

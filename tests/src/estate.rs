@@ -252,12 +252,12 @@ impl Estate {
 
     fn start_agents(&self) -> Result<()> {
         for (vpc, instance) in self.topology.instances().filter(|(_, i)| i.agent) {
-            self.start_agent(&instance.full_name(vpc), &Confinement::default())?;
+            self.start_agent(&instance.full_name(vpc), &Confinement::default(), 0)?;
         }
         Ok(())
     }
 
-    fn start_agent(&self, name: &str, around: &Confinement) -> Result<()> {
+    fn start_agent(&self, name: &str, around: &Confinement, clock_ahead_ms: i64) -> Result<()> {
         let argv: Vec<OsString> = [
             self.programs.agent.clone().into_os_string(),
             "run".into(),
@@ -265,7 +265,8 @@ impl Estate {
             agent_settings(name).into(),
         ]
         .into();
-        let service = ServiceSpec { argv: around.argv(argv), env: vec![], log_path: Some(log_path(name)) };
+        let env = vec![(pingtong_agent::clock::AHEAD_VARIABLE.into(), clock_ahead_ms.to_string().into())];
+        let service = ServiceSpec { argv: around.argv(argv), env, log_path: Some(log_path(name)) };
         self.plane.set_services(name, vec![service]).with_context(|| format!("cannot start the agent on {name}"))
     }
 
@@ -277,10 +278,9 @@ impl Estate {
         if !self.topology.instances().any(|(vpc, instance)| instance.agent && instance.full_name(vpc) == name) {
             bail!("no agent runs on \"{name}\"");
         }
-        set_clock_ahead(&agent_settings(name), surroundings.clock_ahead_ms)?;
         let around = Confinement { without: surroundings.without.clone(), container: surroundings.container };
         let seen_before = self.agent_last_seen(name).await?;
-        self.start_agent(name, &around)?;
+        self.start_agent(name, &around, surroundings.clock_ahead_ms)?;
         // One report may still have been in transit from the agent that was killed.
         for _ in 0..2 {
             let before = self.agent_last_seen(name).await?.max(seen_before);
@@ -519,14 +519,6 @@ pub fn tail(name: &str) -> String {
 pub(crate) fn loopback_up() -> Result<()> {
     Netlink::route()?.request(&interfaces::set_flags("lo", UP, UP))?;
     Ok(())
-}
-
-/// Writes the offset by which an agent's clock is ahead to its settings.
-fn set_clock_ahead(settings: &Path, millis: i64) -> Result<()> {
-    let shown = || format!("cannot change {}", settings.display());
-    let mut table: toml::Table = std::fs::read_to_string(settings).with_context(shown)?.parse().with_context(shown)?;
-    table.insert("clock_ahead_ms".into(), millis.into());
-    std::fs::write(settings, table.to_string()).with_context(shown)
 }
 
 /// Waits for the end of a script, or kills it after its time limit.

@@ -20,6 +20,11 @@ pub fn log_filter() -> Option<String> {
     variable("PINGTONG_LOG").or_else(|| variable("RUST_LOG"))
 }
 
+/// A variable that holds a whole number; `None` if it holds none.
+pub fn number(name: &str) -> Option<i64> {
+    variable(name)?.parse().ok()
+}
+
 /// A variable; `None` if it is unset, empty or not UTF-8.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())

@@ -16,6 +16,7 @@ mod host;
 mod ids;
 mod lang;
 mod link;
+mod load_refusal;
 mod observation;
 mod packet;
 pub mod packet_filter;
@@ -54,6 +55,7 @@ pub use ids::{
 };
 pub use lang::Lang;
 pub use link::{Direction, Endpoint, EndpointSet, Expectation, Link, LinkKind, LinkSide, Pair, Side};
+pub use load_refusal::LoadRefusal;
 pub use observation::{
     ArrivalRound, IcmpError, PortFates, ProbeRound, RoundKey, RttSummary, SendErrors, StrangerReply,
 };

@@ -6,8 +6,8 @@
 //! [`Ack`] only after the accepted reports are stored durably. All carry `Authorization: Bearer AGENT_ID.SECRET`.
 
 use crate::{
-    AccountId, AgentId, ArrivalRound, ConnectionArrivals, HostFacts, InstanceId, LinkId, LinkShare, MetadataFact,
-    PairId, ProbeRound, Protocol, ReportId, RequestTag, Snapshot, Timestamp,
+    AccountId, AgentId, ArrivalRound, ConnectionArrivals, HostFacts, InstanceId, LinkId, LinkShare, LoadRefusal,
+    MetadataFact, PairId, ProbeRound, Protocol, ReportId, RequestTag, Snapshot, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -179,9 +179,9 @@ pub struct AgentHealth {
     /// Why exact probing is not possible, as text; `None` if it is possible.
     #[serde(default)]
     pub degraded: Option<String>,
-    /// Why a load test that the plan requests was not sent, as text; `None` if there is no request or it was sent.
+    /// Why a load test that the plan requests was not sent; `None` if there is no request or it was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub load_refused: Option<String>,
+    pub load_refused: Option<LoadRefusal>,
     /// The request for fresh evidence whose round, host facts and snapshot have all been sent.
     #[serde(default)]
     pub fresh_done: Option<RequestTag>,

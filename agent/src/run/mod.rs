@@ -40,8 +40,8 @@ use crate::{
 };
 use pingtong_cloud::{Client, ClientSettings, Credentials, EndpointRule, MetadataClient};
 use pingtong_evidence::{
-    ClockFact, HostFacts, InstanceId, Known, LinkId, MetadataFact, Plan, PlanArrival, RequestTag, Snapshot,
-    WatchedPort, WhyUnknown,
+    ClockFact, HostFacts, InstanceId, Known, LinkId, LoadRefusal, MetadataFact, Plan, PlanArrival, RequestTag,
+    Snapshot, WatchedPort, WhyUnknown,
 };
 use pingtong_probe::{AgentHash, ClockWatch, NonceKey, Sighting};
 use std::{collections::BTreeMap, time::Duration};
@@ -109,7 +109,7 @@ struct AgentLoop {
     fresh: FreshJobs,
     sizes: PathSizes,
     loading: LoadJob,
-    load_refused: Option<String>,
+    load_refused: Option<LoadRefusal>,
     /// Load totals of the host when its load was last reported.
     load: Option<LoadReading>,
     /// Load totals at the last two steady rounds, the older first. They cover the time before a burst of probes, whose

@@ -9,7 +9,7 @@ use crate::{
     run::{fresh::FreshJobs, targets::Targets},
     settings::Settings,
 };
-use pingtong_evidence::{PlanLoad, ProbeEngine, ProbeRound, RequestTag, RoundPurpose};
+use pingtong_evidence::{LoadRefusal, PlanLoad, ProbeEngine, ProbeRound, RequestTag, RoundPurpose};
 use pingtong_probe::{LOAD_PACKET_BITS, RoundOrder, load_steps};
 use std::{collections::VecDeque, time::Duration};
 
@@ -26,30 +26,27 @@ pub(crate) struct LoadJob {
 /// What the settings permit of a load: Mbit/s and seconds.
 ///
 /// # Errors
-/// Why no load is sent, with what to do.
+/// Why no load is sent.
 pub(crate) fn allowed(
     load: &PlanLoad,
     settings: &Settings,
     targets: &Targets,
     engine: ProbeEngine,
-) -> Result<(u32, u32), String> {
+) -> Result<(u32, u32), LoadRefusal> {
     if settings.load_mbit_max == 0 {
-        return Err(String::from("the agent's settings allow no load; set \"load_mbit_max\" there"));
+        return Err(LoadRefusal::NotPermitted);
     }
     if engine != ProbeEngine::Raw {
-        return Err(String::from("a load needs raw sockets; give the agent CAP_NET_RAW"));
+        return Err(LoadRefusal::NoRawSockets);
     }
     if !targets.probed.iter().any(|target| target.address == load.address) {
-        return Err(format!("{} is no target that this agent probes by ICMP", load.address));
+        return Err(LoadRefusal::NoTarget(load.address));
     }
     let half = u64::from(settings.rate_pps_max / 2) * u64::from(LOAD_PACKET_BITS) / BITS_PER_MEGABIT;
     let by_rate = u32::try_from(half).unwrap_or(u32::MAX);
     let mbit = load.mbit.min(settings.load_mbit_max).min(by_rate);
     if mbit == 0 {
-        let rate = settings.rate_pps_max;
-        return Err(format!(
-            "\"rate_pps_max\" of {rate} leaves no room for a load; half of it carries less than 1 Mbit/s"
-        ));
+        return Err(LoadRefusal::RateTooLow(settings.rate_pps_max));
     }
     Ok((mbit, load.seconds.min(settings.load_seconds_max)))
 }
@@ -125,15 +122,16 @@ mod tests {
     #[test]
     fn without_the_owners_word_no_load_is_sent_and_with_it_never_more_than_that() {
         let ask = |more: &str| allowed(&load(), &settings(more), &targets(), ProbeEngine::Raw);
-        assert!(ask("").unwrap_err().contains("load_mbit_max"));
+        assert_eq!(ask("").unwrap_err(), LoadRefusal::NotPermitted);
         assert_eq!(ask("load_mbit_max = 5"), Ok((5, 3)));
         assert_eq!(ask("load_mbit_max = 200\nload_seconds_max = 10\nrate_pps_max = 200_000"), Ok((100, 9)));
         assert_eq!(ask("load_mbit_max = 200\nrate_pps_max = 2000"), Ok((11, 3)), "half of the rate cap");
-        assert!(ask("load_mbit_max = 200\nrate_pps_max = 100").unwrap_err().contains("rate_pps_max"));
+        assert_eq!(ask("load_mbit_max = 200\nrate_pps_max = 100").unwrap_err(), LoadRefusal::RateTooLow(100));
         let permitted = settings("load_mbit_max = 5");
-        assert!(allowed(&load(), &permitted, &targets(), ProbeEngine::Portable).unwrap_err().contains("CAP_NET_RAW"));
+        let portable = allowed(&load(), &permitted, &targets(), ProbeEngine::Portable);
+        assert_eq!(portable.unwrap_err(), LoadRefusal::NoRawSockets);
         let nobody = allowed(&load(), &permitted, &Targets::default(), ProbeEngine::Raw);
-        assert!(nobody.unwrap_err().contains("10.0.0.2"));
+        assert_eq!(nobody.unwrap_err(), LoadRefusal::NoTarget("10.0.0.2".parse().unwrap()));
     }
 
     #[test]

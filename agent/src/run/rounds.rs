@@ -41,7 +41,7 @@ impl AgentLoop {
                 self.loading.begin(&load, mbit, seconds, timeout, tag)
             }
             Err(why) => {
-                tracing::warn!(peer.addr = %load.address, why, "a load of the path is asked for and not sent");
+                tracing::warn!(peer.addr = %load.address, %why, "a load of the path is asked for and not sent");
                 self.load_refused = Some(why);
                 0
             }

@@ -9,7 +9,7 @@ use super::{
     layout::{Style, Tone, columns, pick, right, wrapped},
     shell,
 };
-use pingtong_evidence::{BandwidthSource, Direction, Endpoint, Side};
+use pingtong_evidence::{BandwidthSource, Direction, Endpoint, LoadRefusal, Side};
 use pingtong_verdict::{
     Cause, Cut, DirectionReport, EvidenceLine, Lang, LoadReport, LossRate, Object, Probing, Repairs, State, Step,
     StepState, Suspect, Verdict,
@@ -169,9 +169,36 @@ fn loads(report: &DirectionReport, lang: Lang) -> Vec<String> {
         }
         text
     };
-    let refused =
-        report.load_refused.iter().map(|why| format!("{}: {why}", pick(lang, "no load was sent", "未进行压测")));
+    let refused = report.load_refused.iter().map(|why| refusal(why, lang));
     report.loads.iter().map(line).chain(refused).collect()
+}
+
+/// Why no load was sent, and what to do about it.
+fn refusal(why: &LoadRefusal, lang: Lang) -> String {
+    let why = match why {
+        LoadRefusal::NotPermitted => pick(
+            lang,
+            "the agent's settings permit no load; set \"load_mbit_max\" there",
+            "agent 的配置不允许压测，请在其中设置 “load_mbit_max”",
+        )
+        .to_owned(),
+        LoadRefusal::NoRawSockets => pick(
+            lang,
+            "a load needs raw sockets; give the agent CAP_NET_RAW",
+            "压测需要原始套接字，请授予 agent CAP_NET_RAW",
+        )
+        .to_owned(),
+        LoadRefusal::NoTarget(address) => match lang {
+            Lang::En => format!("{address} is no target that this agent probes by ICMP"),
+            Lang::Zh => format!("{address} 不是该 agent 用 ICMP 探测的目标"),
+        },
+        LoadRefusal::RateTooLow(rate) => match lang {
+            Lang::En => format!("half of \"rate_pps_max\" ({rate}) carries less than 1 Mbit/s; raise it"),
+            Lang::Zh => format!("“rate_pps_max”（{rate}）的一半不足 1 Mbit/s，请调大"),
+        },
+        LoadRefusal::Words(words) => words.clone(),
+    };
+    format!("{}: {why}", pick(lang, "no load was sent", "未进行压测"))
 }
 
 /// Where packets were lost, where the configuration predicts it, and which part of the round trip lost some.

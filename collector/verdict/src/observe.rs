@@ -11,8 +11,8 @@ use crate::{
     wilson::LossRate,
 };
 use pingtong_evidence::{
-    AgentId, ArrivalRound, Container, Direction, HostFacts, IcmpError, InterfaceFact, Known, Pair, ProbeEngine,
-    ProbeRound, Protocol, RoundPurpose, RouteOutcome, RttSummary, SequenceSet, Timestamp, WatchedPort,
+    AgentId, ArrivalRound, Container, Direction, HostFacts, IcmpError, InterfaceFact, Known, LoadRefusal, Pair,
+    ProbeEngine, ProbeRound, Protocol, RoundPurpose, RouteOutcome, RttSummary, SequenceSet, Timestamp, WatchedPort,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -108,7 +108,7 @@ pub(crate) struct Observed {
     /// Steps of loads, by the offered rate in bits per second.
     pub(crate) loads: BTreeMap<u64, LoadReport>,
     /// Why the sender sends no load although one was requested.
-    pub(crate) load_refused: Option<String>,
+    pub(crate) load_refused: Option<LoadRefusal>,
     /// Requests of each round, which is a separate flow, that reached the far interface; only rounds that were observed
     /// there.
     pub(crate) flows: Vec<FlowSeen>,

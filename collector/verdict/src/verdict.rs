@@ -4,7 +4,9 @@
 //! evidence gives equal bytes.
 
 use crate::{catalogue, code::CauseCode, lang::Lang, probing::Probing, wilson::LossRate};
-use pingtong_evidence::{AccountId, Direction, GapCode, InstanceId, Pair, RegionId, RttSummary, Side, Timestamp};
+use pingtong_evidence::{
+    AccountId, Direction, GapCode, InstanceId, LoadRefusal, Pair, RegionId, RttSummary, Side, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -157,9 +159,9 @@ pub struct DirectionReport {
     /// Steps of a requested load, by their offered rate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loads: Vec<LoadReport>,
-    /// Why the sender's agent sends no load although one was requested, in its own words.
+    /// Why the sender's agent sends no load although one was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub load_refused: Option<String>,
+    pub load_refused: Option<LoadRefusal>,
 }
 
 /// One step of a load: packets of one size, evenly spaced, so that shares of packets are shares of the rate.

@@ -95,11 +95,11 @@ fn what_others_lose_beside_a_load_is_the_loads_and_what_they_lose_later_is_not()
 }
 
 #[test]
-fn a_load_that_the_agent_refuses_is_told_in_its_words() {
+fn a_load_that_the_agent_refuses_has_its_reason() {
     let mut world = World::healthy();
-    let health = AgentHealth { load_refused: Some("set \"load_mbit_max\"".to_owned()), ..AgentHealth::default() };
+    let health = AgentHealth { load_refused: Some(LoadRefusal::NotPermitted), ..AgentHealth::default() };
     world.case.healths.push(crate::HealthReport { agent: id("agent-a"), at: at(5_000), health });
     let verdict = diagnose_in(&world.case.question(), Lang::En);
-    assert!(verdict.directions.forward.load_refused.is_some_and(|why| why.contains("load_mbit_max")));
+    assert_eq!(verdict.directions.forward.load_refused, Some(LoadRefusal::NotPermitted));
     assert_eq!((verdict.state, verdict.directions.back.load_refused), (State::Healthy, None));
 }
