@@ -29,7 +29,7 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run as the agent of a collector until SIGTERM. / 作为代理持续运行
+    /// Run as the agent of a collector until SIGTERM. / 作为 agent 持续运行，直到收到 SIGTERM
     #[command(after_long_help = "pingtong-agent run --config /etc/pingtong/agent.toml")]
     Run(ConfigArgs),
     /// Ping many addresses at once. / 批量 ping

@@ -51,7 +51,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the collector: take reports, keep them, watch every pair. /
-    /// 运行 collector：接收上报、保存、持续观察每一对主机
+    /// 运行收集端：接收上报、保存、持续观察每一对主机
     #[command(after_long_help = "pingtong serve --config collector.toml --data data")]
     Serve(Place),
     /// Make a credential for one agent and write its agent.toml. / 为一个 agent 生成凭证并写出 agent.toml
@@ -125,7 +125,7 @@ struct EnrollArgs {
     /// Metadata service, instead of http://100.100.100.200. / 元数据服务地址，代替 http://100.100.100.200
     #[arg(long, value_name = "URL")]
     metadata: Option<String>,
-    /// Where the agent keeps reports while the collector is away. / collector 不可达时 agent 保存上报的目录
+    /// Where the agent keeps reports while the collector is away. / 收集端不可达时 agent 保存上报的目录
     #[arg(long, value_name = "DIR")]
     spool: Option<PathBuf>,
     /// File to write, with mode 0600. / 要写出的文件，权限 0600

@@ -104,7 +104,7 @@ fn list_name(list: &str) -> (&str, &str) {
         "transit_attachments" => ("transit router attachments", "转发路由器连接"),
         "transit_peerings" => ("connections between transit routers", "转发路由器之间的连接"),
         "transit_route_tables" => ("transit router route tables", "转发路由器路由表"),
-        "network_acls" => ("network ACLs", "网络 ACL"),
+        "network_acls" => ("network ACLs", "网络ACL"),
         "security_groups" => ("security groups", "安全组"),
         "prefix_lists" => ("prefix lists", "前缀列表"),
         "instances" => ("instances", "实例"),

@@ -754,7 +754,7 @@ pub(super) const PAGES: &[CauseDoc] = &[
         code: CauseCode::SgWrongCidr,
         step: "6",
         kind: CauseKind::Fault,
-        title: Texts { en: "the rule has the wrong block", zh: "规则的授权网段不对" },
+        title: Texts { en: "the rule has the wrong block", zh: "规则的授权对象不对" },
         meaning: Texts {
             en: "A rule accepts this protocol and port, but its source does not cover the peer's address.",
             zh: "有规则放行该协议和端口，但授权对象不包含对端地址。",
