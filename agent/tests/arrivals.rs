@@ -57,7 +57,7 @@ fn agent(name: &str) -> AgentId {
 /// Engine, ledger and prober of a whole agent, in a namespace.
 fn probing(net: &Net, name: &str) -> Probing {
     let engine = Engine::start(net.within(Sockets::open));
-    assert_eq!(engine.degraded(), None, "both sockets are needed");
+    assert_eq!(engine.shortcomings(), [], "both sockets are needed");
     let key = NonceKey::from_bytes([7; 32]);
     let mut probing = Probing::new(Clock::start(), engine, agent(name), key.clone(), 100_000);
     probing.plan(key, vec![agent("here")], BTreeMap::new());

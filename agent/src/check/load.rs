@@ -41,7 +41,7 @@ pub(crate) async fn load(
     let (mbit, seconds) = (mbit.min(LOAD_MBIT_MAX), seconds.min(LOAD_SECONDS_MAX));
     let engine = Engine::start(Sockets::open());
     if engine.kind() != ProbeEngine::Raw {
-        bail!("the load probe needs raw sockets: {}", engine.degraded().unwrap_or_default());
+        bail!("the load probe needs raw sockets: {}", engine.degraded(Lang::En).unwrap_or_default());
     }
     tracing::warn!(%target, mbit, seconds, "the load probe begins: it takes bandwidth from others on this path, both ways");
     render::aside(&match lang {

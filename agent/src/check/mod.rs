@@ -92,7 +92,7 @@ async fn probe(
     if let Engine::None(why) = &engine {
         bail!("cannot probe: {why}");
     }
-    if let Some(why) = engine.degraded() {
+    if let Some(why) = engine.degraded(Lang::En) {
         tracing::warn!("{why}");
     }
     let mut key = [0; 32];

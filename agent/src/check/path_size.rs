@@ -38,7 +38,7 @@ pub(crate) async fn search(targets: &[IpAddr], facts: &HostFacts, clock: Clock) 
 async fn search_one(target: IpAddr, mtu: u32, clock: Clock) -> anyhow::Result<PathSize> {
     let engine = Engine::start(Sockets::open());
     if engine.kind() != ProbeEngine::Raw {
-        bail!("packet sizes need raw sockets: {}", engine.degraded().unwrap_or_default());
+        bail!("packet sizes need raw sockets: {}", engine.degraded(Lang::En).unwrap_or_default());
     }
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("no random key for the probes: {error}"))?;

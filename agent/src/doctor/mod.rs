@@ -9,11 +9,11 @@ pub mod page;
 mod path_size;
 
 use crate::{
-    Exit, chain,
+    Exit, Lang, chain,
     check::path_size::search,
     cli::DoctorArgs,
     clock::{Clock, wall},
-    engine::{CAPABILITY_ADVICE, Engine, Stamps},
+    engine::{CAPABILITY_ADVICE, Engine, Shortcoming, Stamps, words_of},
     facts::{self, FactsOrder},
     ports::tap::PortTap,
     privilege,
@@ -105,7 +105,7 @@ pub async fn examine(args: &DoctorArgs, engine: Engine, clock: Clock) -> anyhow:
     let settings = args.config.as_deref().map(Settings::load).transpose()?;
     let mut findings =
         vec![capability("net-raw", Capability::CAP_NET_RAW), capability("net-admin", Capability::CAP_NET_ADMIN)];
-    findings.push(sockets(engine.kind(), engine.stamps(), engine.degraded()));
+    findings.push(sockets(engine.kind(), engine.stamps(), &engine.shortcomings()));
     findings.push(arrivals(PortTap::open().err().map(|errno| errno.desc().to_owned()).as_deref()));
     findings.extend(Limits::read(privilege::has(Capability::CAP_NET_ADMIN)).findings());
     let metadata_client = MetadataClient::new(settings.as_ref().and_then(|settings| settings.metadata.as_deref()))?;
@@ -178,7 +178,7 @@ fn capability(code: &'static str, capability: Capability) -> Finding {
 }
 
 /// The engine chosen, and how exact it is.
-fn sockets(kind: ProbeEngine, stamps: Option<Stamps>, degraded: Option<String>) -> Finding {
+fn sockets(kind: ProbeEngine, stamps: Option<Stamps>, shortcomings: &[Shortcoming]) -> Finding {
     let (zh, en) = match stamps {
         Some(Stamps::TxAndRx) => ("收发时间均由内核记录", "the kernel stamps departures and arrivals"),
         Some(Stamps::RxOnly) => (
@@ -187,21 +187,17 @@ fn sockets(kind: ProbeEngine, stamps: Option<Stamps>, degraded: Option<String>) 
         ),
         Some(Stamps::None) | None => ("时间由本进程读取", "times are read by this process"),
     };
-    match (kind, degraded) {
-        (ProbeEngine::Raw, None) => Finding::new(
+    let short = |lang| words_of(shortcomings, lang).unwrap_or_default();
+    match kind {
+        ProbeEngine::Raw if shortcomings.is_empty() => Finding::new(
             "sockets",
             Standing::Good,
             format!("原始 ICMP 套接字和抓包套接字可用，{zh}"),
             format!("raw ICMP and packet sockets work, {en}"),
             "",
         ),
-        (kind, why) => {
-            let zh = match kind {
-                ProbeEngine::Raw => "没有抓包套接字：被本机拒绝的到达看不到",
-                ProbeEngine::Portable => "没有原始套接字，改用 surge-ping：看不到到达和 ICMP 错误，时间精度约 1 毫秒",
-                ProbeEngine::None => "不能打开任何 ICMP 套接字，无法探测；代理仍会上报配置和本机事实",
-            };
-            Finding::new("sockets", Standing::Wrong, zh, why.unwrap_or_default(), CAPABILITY_ADVICE)
+        ProbeEngine::Raw | ProbeEngine::Portable | ProbeEngine::None => {
+            Finding::new("sockets", Standing::Wrong, short(Lang::Zh), short(Lang::En), CAPABILITY_ADVICE)
         }
     }
 }
@@ -298,16 +294,26 @@ fn spool(settings: &Settings) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::NoSockets;
+    use nix::errno::Errno;
 
     #[test]
     fn the_engine_its_stamps_and_what_it_lacks_are_told() {
-        let exact = sockets(ProbeEngine::Raw, Some(Stamps::TxAndRx), None);
-        let less = sockets(ProbeEngine::Raw, Some(Stamps::RxOnly), None);
+        let exact = sockets(ProbeEngine::Raw, Some(Stamps::TxAndRx), &[]);
+        let less = sockets(ProbeEngine::Raw, Some(Stamps::RxOnly), &[]);
         assert_eq!((exact.standing, less.standing), (Standing::Good, Standing::Good));
         assert_ne!((&exact.en, &exact.zh), (&less.en, &less.zh));
-        for kind in [ProbeEngine::Raw, ProbeEngine::Portable, ProbeEngine::None] {
-            let finding = sockets(kind, None, Some("why".into()));
-            assert_eq!((finding.standing, finding.en.as_str(), finding.next.is_some()), (Standing::Wrong, "why", true));
+        for (kind, short) in [
+            (ProbeEngine::Raw, Shortcoming::NoPacketSocket(Errno::EPERM)),
+            (ProbeEngine::Portable, Shortcoming::Portable("raw")),
+            (
+                ProbeEngine::None,
+                Shortcoming::NoSockets(NoSockets::new(Errno::EPERM, &std::io::Error::other("no. advice"))),
+            ),
+        ] {
+            let finding = sockets(kind, None, std::slice::from_ref(&short));
+            assert_eq!((finding.standing, finding.next.is_some()), (Standing::Wrong, true));
+            assert_eq!((finding.en, finding.zh), (short.words(Lang::En), short.words(Lang::Zh)));
         }
         assert_eq!((arrivals(None).standing, arrivals(Some("x")).standing), (Standing::Good, Standing::Wrong));
         assert_eq!(

@@ -12,14 +12,16 @@ pub(crate) mod portable;
 mod reading;
 mod ring;
 mod sending;
+mod shortcoming;
 mod sockets;
 
 pub use portable::{Portable, second_opinion};
 pub use sending::{Handed, Outgoing};
+pub use shortcoming::{NoSockets, Shortcoming, words_of};
 use sockets::PAUSE;
 pub use sockets::{Event, Sockets, Stamps};
 
-use crate::clock::Clock;
+use crate::{Lang, clock::Clock};
 use nix::errno::Errno;
 use pingtong_evidence::{ProbeEngine, WhyUnknown};
 use pingtong_probe::{
@@ -47,8 +49,8 @@ pub enum Engine {
     Raw(Box<RawEngine>),
     /// surge-ping.
     Portable(Box<Portable>),
-    /// Neither is permitted; the text says why.
-    None(String),
+    /// Neither is permitted.
+    None(NoSockets),
 }
 
 /// The raw sockets inside a Tokio runtime.
@@ -71,13 +73,13 @@ impl Engine {
         let refused = match sockets {
             Ok(sockets) => match RawEngine::new(sockets) {
                 Ok(raw) => return Self::Raw(Box::new(raw)),
-                Err(error) => error.to_string(),
+                Err(error) => errno_of(&error),
             },
-            Err(errno) => errno.desc().to_owned(),
+            Err(errno) => errno,
         };
         match Portable::open() {
             Ok(portable) => Self::Portable(Box::new(portable)),
-            Err(error) => Self::None(no_engine(&refused, &error)),
+            Err(error) => Self::None(NoSockets::new(refused, &error)),
         }
     }
 
@@ -98,34 +100,32 @@ impl Engine {
         }
     }
 
-    /// Why it is less than exact, with the next step; `None` if it is exact.
-    pub fn degraded(&self) -> Option<String> {
+    /// Where it is less than exact; empty if it is exact.
+    pub fn shortcomings(&self) -> Vec<Shortcoming> {
         match self {
             Self::Raw(raw) => {
-                let unseen = raw.sockets.tap.as_ref().err().map(|errno| {
-                    format!("no packet socket ({}): arrivals that the guest refuses stay unseen; allow it with \"{CAPABILITY_ADVICE}\"", errno.desc())
-                });
-                let words: Vec<String> =
-                    unseen.into_iter().chain(unstamped(raw.sockets.stamps()).map(str::to_owned)).collect();
-                (!words.is_empty()).then(|| words.join("; "))
+                let unseen = raw.sockets.tap.as_ref().err().copied().map(Shortcoming::NoPacketSocket);
+                unseen.into_iter().chain(Shortcoming::of_stamps(raw.sockets.stamps())).collect()
             }
-            Self::Portable(portable) => Some(format!(
-                "raw sockets are not permitted, probing through surge-ping on a {} socket: no arrivals, no ICMP errors, times to about 1 ms; allow them with \"{CAPABILITY_ADVICE}\"",
-                portable.socket_type()
-            )),
-            Self::None(why) => Some(format!("no probes: {why}")),
+            Self::Portable(portable) => vec![Shortcoming::Portable(portable.socket_type())],
+            Self::None(why) => vec![Shortcoming::NoSockets(why.clone())],
         }
+    }
+
+    /// The shortcomings in one text; `None` if there is none.
+    pub fn degraded(&self, lang: Lang) -> Option<String> {
+        words_of(&self.shortcomings(), lang)
     }
 
     /// Whether ICMPv6 can be probed.
     ///
     /// # Errors
-    /// The reason, as text, if it cannot.
-    pub fn ipv6(&self) -> Result<(), String> {
+    /// The refusal, if it cannot.
+    pub fn ipv6(&self) -> Result<(), Errno> {
         match self {
-            Self::Raw(raw) => raw.sockets.ipv6().map_err(|errno| errno.desc().to_owned()),
+            Self::Raw(raw) => raw.sockets.ipv6(),
             Self::Portable(portable) => portable.ipv6(),
-            Self::None(why) => Err(why.clone()),
+            Self::None(why) => Err(why.raw),
         }
     }
 
@@ -294,15 +294,9 @@ impl RawEngine {
     }
 }
 
-/// What round-trip times include besides the path.
-fn unstamped(stamps: Stamps) -> Option<&'static str> {
-    match stamps {
-        Stamps::TxAndRx => None,
-        Stamps::RxOnly => Some(
-            "without a packet socket the departure of probes is not seen: times include what this host needs to send them",
-        ),
-        Stamps::None => Some("the kernel stamps no packets: times include this host's own delays"),
-    }
+/// The number of a refusal; unknown if it did not come from the kernel.
+fn errno_of(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)
 }
 
 /// Clears the readiness, so that the next wait is for packets that arrive after the following drain.
@@ -319,17 +313,4 @@ fn take_outcome(clock: &Clock, prober: &mut Prober, outcome: &Outcome) {
         What::Silent => return,
     };
     prober.handle(clock.now(), input);
-}
-
-/// Why neither engine may run, and the next step.
-pub(crate) fn no_engine(raw: &str, datagram: &std::io::Error) -> String {
-    format!(
-        "raw socket: {raw}; datagram socket: {}; allow one with \"{CAPABILITY_ADVICE}\" or \"sysctl -w net.ipv4.ping_group_range='0 2147483647'\"",
-        first_sentence(&datagram.to_string()),
-    )
-}
-
-/// surge-ping appends its own advice to the kernel's error; ours replaces it.
-fn first_sentence(text: &str) -> &str {
-    text.split(['.', '\n']).next().unwrap_or_default()
 }

@@ -6,6 +6,7 @@
 //! that and the address.
 
 use super::{Handed, batch::set_option};
+use nix::errno::Errno;
 use pingtong_evidence::RoundId;
 use pingtong_probe::SendProbe;
 use std::{net::IpAddr, time::Duration};
@@ -40,7 +41,7 @@ pub(crate) enum What {
 /// The engine that sends through surge-ping.
 pub struct Portable {
     client: Client,
-    client_v6: Result<Client, String>,
+    client_v6: Result<Client, Errno>,
     next: u16,
     tasks: JoinSet<Outcome>,
 }
@@ -59,7 +60,7 @@ impl Portable {
     pub fn open() -> std::io::Result<Self> {
         let client = Client::new(&Config::builder().build())?;
         roomy(&client);
-        let client_v6 = Client::new(&Config::builder().kind(ICMP::V6).build()).map_err(|error| error.to_string());
+        let client_v6 = Client::new(&Config::builder().kind(ICMP::V6).build()).map_err(|error| super::errno_of(&error));
         client_v6.iter().for_each(roomy);
         Ok(Self { client, client_v6, next: 0, tasks: JoinSet::new() })
     }
@@ -70,8 +71,8 @@ impl Portable {
     }
 
     /// Whether it probes over IPv6; the reason if not.
-    pub(super) fn ipv6(&self) -> Result<(), String> {
-        self.client_v6.as_ref().map(drop).map_err(Clone::clone)
+    pub(super) fn ipv6(&self) -> Result<(), Errno> {
+        self.client_v6.as_ref().map(drop).map_err(|errno| *errno)
     }
 
     pub(crate) fn send(&mut self, probe: SendProbe) -> Handed {

@@ -20,7 +20,7 @@ use crate::{
     Exit, Lang, chain,
     cli::{PingArgs, Usage, WantedStamps},
     clock::Clock,
-    engine::{CAPABILITY_ADVICE, Portable, Sockets, Stamps, no_engine, portable::WINDOW},
+    engine::{CAPABILITY_ADVICE, NoSockets, Portable, Sockets, Stamps, portable::WINDOW},
     privilege,
 };
 use anyhow::{Context as _, bail};
@@ -150,7 +150,7 @@ impl Mover {
                         crate::render::aside(&format!("{what} ({}); {CAPABILITY_ADVICE}", errno.desc()));
                         Ok(Self::Portable(Box::new((runtime, portable))))
                     }
-                    Err(error) => bail!(NoEngine(no_engine(errno.desc(), &error))),
+                    Err(error) => bail!(NoEngine(NoSockets::new(errno, &error).to_string())),
                 }
             }
         }

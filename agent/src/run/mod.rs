@@ -16,6 +16,7 @@ mod rounds;
 mod targets;
 
 use crate::{
+    Lang,
     backoff::Backoff,
     clock::Clock,
     engine::Engine,
@@ -151,7 +152,7 @@ pub async fn run(
         tracing::warn!(directory = %settings.spool.display(), %error, "reports are kept in memory only, the spool directory cannot be used; make it writable");
         Spool::in_memory(&settings.spool, SPOOL_BYTES_MAX)
     });
-    if let Some(why) = engine.degraded() {
+    if let Some(why) = engine.degraded(Lang::En) {
         tracing::warn!("{why}");
     }
     let stop = CancellationToken::new();

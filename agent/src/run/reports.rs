@@ -2,6 +2,7 @@
 
 use super::AgentLoop;
 use crate::{
+    Lang,
     clock::wall,
     ports::{echo::PortEcho, probing::PortProbing},
     probing::Yield,
@@ -35,11 +36,12 @@ impl AgentLoop {
 
     pub(super) fn report_health(&mut self, fresh_done: Option<RequestTag>) {
         let no_ports = self.ports.as_ref().err().filter(|_| !self.targets.ports.is_empty()).cloned();
-        let degraded: Vec<String> = [self.probing.engine().degraded(), self.targets.unsupported.clone(), no_ports]
-            .into_iter()
-            .flatten()
-            .chain(self.echo.iter().flat_map(PortEcho::failed))
-            .collect();
+        let degraded: Vec<String> =
+            [self.probing.engine().degraded(Lang::En), self.targets.unsupported.clone(), no_ports]
+                .into_iter()
+                .flatten()
+                .chain(self.echo.iter().flat_map(PortEcho::failed))
+                .collect();
         let health = AgentHealth {
             reports_dropped: self.uplink.borrow().dropped + self.outbox.dropped(),
             probes_not_sent: self.probing.counters().probes_not_sent

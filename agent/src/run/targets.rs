@@ -4,6 +4,7 @@
 //! of a link keep to this agent's share of the link's budget: the plan spaces them accordingly, and the prober's token
 //! buckets hold back any excess.
 
+use nix::errno::Errno;
 use pingtong_evidence::{AgentId, Cidr, LinkId, LinkShare, PairId, Plan, Protocol, RoundPurpose, Sampling};
 use pingtong_probe::{BucketKey, PortOrder, RoundOrder};
 use std::{
@@ -99,7 +100,7 @@ pub(crate) struct Targets {
 
 impl Targets {
     /// Sorts a plan's targets; `ipv6` holds the reason if ICMPv6 cannot be probed.
-    pub(crate) fn of(plan: &Plan, allow: &[Cidr], ipv6: Result<(), String>) -> Self {
+    pub(crate) fn of(plan: &Plan, allow: &[Cidr], ipv6: Result<(), Errno>) -> Self {
         let shares = plan.shares.iter().map(|share| (share.link.clone(), share.clone())).collect();
         let mut targets = Self { shares, ..Self::default() };
         let (mut peers, mut refused, mut others) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
@@ -129,7 +130,7 @@ impl Targets {
         targets.refused = refused.into_iter().collect();
         if !others.is_empty() {
             let list = others.into_iter().collect::<Vec<_>>().join(", ");
-            let why = ipv6.err().map(|why| format!(" (no ICMP over IPv6: {why})")).unwrap_or_default();
+            let why = ipv6.err().map(|why| format!(" (no ICMP over IPv6: {})", why.desc())).unwrap_or_default();
             targets.unsupported =
                 Some(format!("only ICMP, and TCP and UDP at {PORTS_MAX} ports at most are probed, not {list}{why}"));
         }

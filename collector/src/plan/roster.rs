@@ -27,6 +27,15 @@ const PAIRS_MAX: usize = 4096;
 const PORTS_EACH_MAX: u16 = 8;
 const SNAPSHOT_PERIOD_MS: u32 = 60_000;
 
+/// Why a pair gets no load.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoLoad {
+    #[error("a load is sent by ICMP, and pair \"{0}\" is of {1}")]
+    Protocol(PairId, Protocol),
+    #[error("no agent is known at either end of pair \"{0}\"")]
+    NoAgent(PairId),
+}
+
 /// All pairs and targets at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Roster {
@@ -163,14 +172,14 @@ impl Roster {
     /// The load of one pair, and the agent that sends it: the initiator's, or the acceptor's if the initiator has none.
     ///
     /// # Errors
-    /// If the pair is not of ICMP, or no agent is known at either end; the text says which.
-    pub(crate) fn load_of(pair: &Pair, limit: LoadLimit) -> Result<(AgentId, PlanLoad), String> {
+    /// If the pair is not of ICMP, or no agent is known at either end.
+    pub(crate) fn load_of(pair: &Pair, limit: LoadLimit) -> Result<(AgentId, PlanLoad), NoLoad> {
         if pair.protocol != Protocol::Icmp {
-            return Err(format!("a load is sent by ICMP, and pair \"{}\" is of {}", pair.id, pair.protocol));
+            return Err(NoLoad::Protocol(pair.id.clone(), pair.protocol));
         }
         let sender =
             Side::BOTH.into_iter().find_map(|side| Some((pair.endpoint(side).agent.clone()?, side.opposite())));
-        let (agent, far) = sender.ok_or_else(|| format!("no agent is known at either end of pair \"{}\"", pair.id))?;
+        let (agent, far) = sender.ok_or_else(|| NoLoad::NoAgent(pair.id.clone()))?;
         let address = pair.endpoint(far).address;
         Ok((agent, PlanLoad { pair: pair.id.clone(), address, mbit: limit.mbit, seconds: limit.seconds }))
     }

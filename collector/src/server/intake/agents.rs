@@ -96,7 +96,8 @@ pub(super) async fn reports(
     let batch: RawBatch<'_> = serde_json::from_slice(&body)
         .map_err(|error| Refusal::bad_request(format!("the batch cannot be read: {error}")))?;
     let planned = shared.planned();
-    let sorted = validate::sort(batch, &agent.id, &agent.account, &planned.roster).map_err(Refusal::bad_request)?;
+    let sorted = validate::sort(batch, &agent.id, &agent.account, &planned.roster)
+        .map_err(|why| Refusal::bad_request(why.to_string()))?;
     for rejected in sorted.rejected.iter().take(3) {
         tracing::warn!(agent.id = %agent.id, report.id = %rejected.id, why = %rejected.why, "a report was refused");
     }

@@ -143,7 +143,7 @@ fn load_of(shared: &ServerState, pairs: &[Pair]) -> Result<(AgentId, PlanLoad), 
         let error = format!("the settings permit no load of link \"{link}\"; give its [[link]] a load_mbit");
         Refusal::new(StatusCode::FORBIDDEN, error)
     })?;
-    let (sender, load) = Roster::load_of(pair, limit).map_err(Refusal::bad_request)?;
+    let (sender, load) = Roster::load_of(pair, limit).map_err(|why| Refusal::bad_request(why.to_string()))?;
     tracing::warn!(agent.id = %sender, peer.addr = %load.address, mbit = load.mbit, seconds = load.seconds, "a load of the path is asked for");
     Ok((sender, load))
 }
@@ -178,7 +178,7 @@ pub(super) async fn snapshots(
         return Err(Refusal::bad_request(format!("schema {} is not understood, only {SCHEMA}", request.schema)));
     }
     for snapshot in &request.snapshots {
-        validate::handed_over(snapshot, &shared.settings.links).map_err(Refusal::bad_request)?;
+        validate::handed_over(snapshot, &shared.settings.links).map_err(|why| Refusal::bad_request(why.to_string()))?;
     }
     let kept = request.snapshots.len();
     for snapshot in &request.snapshots {

@@ -7,12 +7,12 @@
 
 use crate::{plan::roster::Roster, settings::ExpectedLink, store::Incoming};
 use pingtong_evidence::{
-    AccountId, AgentId, ArrivalRound, LinkId, ProbeRound, Rejected, Report, ReportBody, ReportId, SCHEMA, SequenceSet,
-    Side, Snapshot, Timestamp,
+    AccountId, AgentId, ArrivalRound, LinkId, PairId, ProbeRound, Protocol, Rejected, Report, ReportBody, ReportId,
+    SCHEMA, SequenceSet, Side, Snapshot, Timestamp,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// Maximum number of reports in one request.
 const REPORTS_MAX: usize = 10_000;
@@ -78,6 +78,53 @@ impl<'a> RawBody<'a> {
     }
 }
 
+/// Why a report, or a whole batch, is never accepted. The text is for the log of the agent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Rejection {
+    #[error("reports of schema {0} are not understood, only {SCHEMA}; install a matching agent")]
+    BatchSchema(u32),
+    #[error("the batch is signed as \"{signed}\" but the credential is \"{credential}\"'s")]
+    BatchAgent { signed: AgentId, credential: AgentId },
+    #[error("the batch is of account {0} but \"{1}\" was enrolled for {2}; enroll it for its own account")]
+    BatchAccount(AccountId, AgentId, AccountId),
+    #[error("{0} reports in one batch; at most {REPORTS_MAX} are taken")]
+    BatchSize(usize),
+    #[error("a report has no usable id")]
+    NoId,
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    #[error("schema {0} is not understood, only {SCHEMA}")]
+    Schema(u32),
+    #[error("host facts of \"{0}\", not of its own")]
+    HostOfAnother(AgentId),
+    #[error("a snapshot of account {0}, but the credential is for {1}")]
+    SnapshotOfAnother(AccountId, AccountId),
+    #[error("account {account} is on no link of the settings; accepted: {}", accepted.join(", "))]
+    SnapshotOfNoLink { account: AccountId, accepted: Vec<String> },
+    #[error("the {0} ends before it starts")]
+    Backwards(&'static str),
+    #[error("a round of \"{0}\", not of its own")]
+    RoundOfAnother(AgentId),
+    #[error("no pair \"{0}\" is in the plan")]
+    NoPair(PairId),
+    #[error("the agent is no end of pair \"{0}\"")]
+    NoEnd(PairId),
+    #[error("the round went to {0} by {1}, the pair is another")]
+    PairOfAnother(IpAddr, Protocol),
+    #[error("the round's port is not the pair's")]
+    PortOfAnother,
+    #[error("probes are answered that were not sent, or sent that were not planned")]
+    MoreThanSent,
+    #[error("probes are refused or resent that were not sent")]
+    MorePortsThanSent,
+    #[error("there are more source ports than probes")]
+    SourcePorts,
+    #[error("arrivals seen by \"{0}\", not by itself")]
+    ArrivalsOfAnother(AgentId),
+    #[error("no pair joins the observer and \"{0}\"")]
+    NoSharedPair(AgentId),
+}
+
 /// The accepted and the rejected reports of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Sorted {
@@ -103,24 +150,18 @@ pub(crate) fn sort(
     agent: &AgentId,
     account: &AccountId,
     roster: &Roster,
-) -> Result<Sorted, String> {
+) -> Result<Sorted, Rejection> {
     if batch.schema != SCHEMA {
-        return Err(format!(
-            "reports of schema {} are not understood, only {SCHEMA}; install a matching agent",
-            batch.schema
-        ));
+        return Err(Rejection::BatchSchema(batch.schema));
     }
     if &batch.agent != agent {
-        return Err(format!("the batch is signed as \"{}\" but the credential is \"{agent}\"'s", batch.agent));
+        return Err(Rejection::BatchAgent { signed: batch.agent, credential: agent.clone() });
     }
     if &batch.account != account {
-        return Err(format!(
-            "the batch speaks for account {} but \"{agent}\" was enrolled for {account}; enroll it for its own account",
-            batch.account
-        ));
+        return Err(Rejection::BatchAccount(batch.account, agent.clone(), account.clone()));
     }
     if batch.reports.len() > REPORTS_MAX {
-        return Err(format!("{} reports in one batch; at most {REPORTS_MAX} are taken", batch.reports.len()));
+        return Err(Rejection::BatchSize(batch.reports.len()));
     }
     let mut sorted = Sorted::default();
     for text in batch.reports {
@@ -129,10 +170,10 @@ pub(crate) fn sort(
             id: ReportId,
         }
         let named = serde_json::from_str::<Named>(text.get());
-        let Ok(Named { id }) = named else { return Err("a report has no usable id".to_owned()) };
+        let Ok(Named { id }) = named else { return Err(Rejection::NoId) };
         match check(text, &id, agent, account, roster) {
             Ok(incoming) => sorted.accepted.push(incoming),
-            Err(why) => sorted.rejected.push(Rejected { id, why }),
+            Err(why) => sorted.rejected.push(Rejected { id, why: why.to_string() }),
         }
     }
     Ok(sorted)
@@ -144,8 +185,8 @@ fn check(
     agent: &AgentId,
     account: &AccountId,
     roster: &Roster,
-) -> Result<Incoming, String> {
-    let unreadable = |error: serde_json::Error| format!("cannot be read: {error}");
+) -> Result<Incoming, Rejection> {
+    let unreadable = |error: serde_json::Error| Rejection::Unreadable(error.to_string());
     let RawReport { at, body: raw } = serde_json::from_str(text.get()).map_err(unreadable)?;
     let body = raw.parse().map_err(unreadable)?;
     let link = link_of(&body, agent, account, roster)?;
@@ -153,17 +194,20 @@ fn check(
 }
 
 /// The link that a report belongs to, if it belongs to one; an error rejects the report.
-fn link_of(body: &ReportBody, agent: &AgentId, account: &AccountId, roster: &Roster) -> Result<Option<LinkId>, String> {
+fn link_of(
+    body: &ReportBody,
+    agent: &AgentId,
+    account: &AccountId,
+    roster: &Roster,
+) -> Result<Option<LinkId>, Rejection> {
     match body {
         ReportBody::Probe(round) => probe_link(round, agent, roster).map(Some),
         ReportBody::Arrival(part) => shares_pair(part, agent, roster).map(|()| None),
         ReportBody::Connections(part) => shares_pair(part.seen(), agent, roster).map(|()| None),
-        ReportBody::Host(facts) if &facts.agent != agent => {
-            Err(format!("host facts of \"{}\", not of its own", facts.agent))
-        }
+        ReportBody::Host(facts) if &facts.agent != agent => Err(Rejection::HostOfAnother(facts.agent.clone())),
         ReportBody::Host(facts) => right_schema(facts.schema).map(|()| None),
         ReportBody::Snapshot(snapshot) if &snapshot.account != account => {
-            Err(format!("a snapshot of account {}, but the credential is for {account}", snapshot.account))
+            Err(Rejection::SnapshotOfAnother(snapshot.account.clone(), account.clone()))
         }
         ReportBody::Snapshot(snapshot) => sound(snapshot).map(|()| None),
         ReportBody::Health(_) => Ok(None),
@@ -171,66 +215,65 @@ fn link_of(body: &ReportBody, agent: &AgentId, account: &AccountId, roster: &Ros
 }
 
 /// Whether a snapshot that an operator hands over may be stored: its account must be on a link.
-pub(crate) fn handed_over(snapshot: &Snapshot, links: &[ExpectedLink]) -> Result<(), String> {
+pub(crate) fn handed_over(snapshot: &Snapshot, links: &[ExpectedLink]) -> Result<(), Rejection> {
     sound(snapshot)?;
     let sides = || links.iter().flat_map(|expected| Side::BOTH.map(|side| expected.link.side(side)));
     if sides().any(|side| side.account == snapshot.account) {
         return Ok(());
     }
-    let known: BTreeSet<&str> = sides().map(|side| side.account.as_str()).collect();
-    let known: Vec<&str> = known.into_iter().collect();
-    Err(format!("account {} is on no link of the settings; accepted: {}", snapshot.account, known.join(", ")))
+    let accepted: BTreeSet<String> = sides().map(|side| side.account.to_string()).collect();
+    Err(Rejection::SnapshotOfNoLink { account: snapshot.account.clone(), accepted: accepted.into_iter().collect() })
 }
 
-fn sound(snapshot: &Snapshot) -> Result<(), String> {
+fn sound(snapshot: &Snapshot) -> Result<(), Rejection> {
     right_schema(snapshot.schema)?;
     if snapshot.taken_at > snapshot.finished_at {
-        return Err("the snapshot ends before it starts".to_owned());
+        return Err(Rejection::Backwards("snapshot"));
     }
     Ok(())
 }
 
-fn right_schema(schema: u32) -> Result<(), String> {
-    if schema == SCHEMA { Ok(()) } else { Err(format!("schema {schema} is not understood, only {SCHEMA}")) }
+fn right_schema(schema: u32) -> Result<(), Rejection> {
+    if schema == SCHEMA { Ok(()) } else { Err(Rejection::Schema(schema)) }
 }
 
-fn probe_link(round: &ProbeRound, agent: &AgentId, roster: &Roster) -> Result<LinkId, String> {
+fn probe_link(round: &ProbeRound, agent: &AgentId, roster: &Roster) -> Result<LinkId, Rejection> {
     if &round.key.agent != agent {
-        return Err(format!("a round of \"{}\", not of its own", round.key.agent));
+        return Err(Rejection::RoundOfAnother(round.key.agent.clone()));
     }
-    let pair = roster.pairs.get(&round.pair).ok_or_else(|| format!("no pair \"{}\" is in the plan", round.pair))?;
+    let pair = roster.pairs.get(&round.pair).ok_or_else(|| Rejection::NoPair(round.pair.clone()))?;
     let own = Side::BOTH.into_iter().find(|&side| pair.endpoint(side).agent.as_ref() == Some(agent));
-    let own = own.ok_or_else(|| format!("the agent is no end of pair \"{}\"", round.pair))?;
+    let own = own.ok_or_else(|| Rejection::NoEnd(round.pair.clone()))?;
     let peer = pair.endpoint(own.opposite());
     if peer.address != round.target || round.protocol != pair.protocol {
-        return Err(format!("the round went to {} by {}, the pair is another", round.target, round.protocol));
+        return Err(Rejection::PairOfAnother(round.target, round.protocol));
     }
     if round.started_at > round.ended_at {
-        return Err("the round ends before it starts".to_owned());
+        return Err(Rejection::Backwards("round"));
     }
     let within = |set: &SequenceSet, all: &SequenceSet| set.missing_from(all) == 0;
     let planned = SequenceSet::first(round.planned);
     if !within(&round.sent, &planned) || !within(&round.replied, &round.sent) || !within(&round.late, &round.sent) {
-        return Err("probes are answered that were not sent, or sent that were not planned".to_owned());
+        return Err(Rejection::MoreThanSent);
     }
     match (&round.ports, pair.port) {
         (Some(ports), Some(port)) if ports.port == port => {
             if !within(&ports.closed, &round.replied) || !within(&ports.resent, &round.sent) {
-                return Err("probes are refused or resent that were not sent".to_owned());
+                return Err(Rejection::MorePortsThanSent);
             }
             if ports.source_ports.len() > usize::try_from(round.planned).unwrap_or(usize::MAX) {
-                return Err("there are more source ports than probes".to_owned());
+                return Err(Rejection::SourcePorts);
             }
         }
         (None, None) => {}
-        _ => return Err("the round's port is not the pair's".to_owned()),
+        _ => return Err(Rejection::PortOfAnother),
     }
     Ok(pair.link.id.clone())
 }
 
-fn shares_pair(part: &ArrivalRound, agent: &AgentId, roster: &Roster) -> Result<(), String> {
+fn shares_pair(part: &ArrivalRound, agent: &AgentId, roster: &Roster) -> Result<(), Rejection> {
     if &part.observer != agent {
-        return Err(format!("arrivals seen by \"{}\", not by itself", part.observer));
+        return Err(Rejection::ArrivalsOfAnother(part.observer.clone()));
     }
     let shared = roster.pairs.values().any(|pair| {
         Side::BOTH.into_iter().any(|side| {
@@ -238,13 +281,13 @@ fn shares_pair(part: &ArrivalRound, agent: &AgentId, roster: &Roster) -> Result<
                 && pair.endpoint(side.opposite()).agent.as_ref() == Some(&part.key.agent)
         })
     });
-    if shared { Ok(()) } else { Err(format!("no pair joins the observer and \"{}\"", part.key.agent)) }
+    if shared { Ok(()) } else { Err(Rejection::NoSharedPair(part.key.agent.clone())) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pingtong_evidence::{Pair, PairId};
+    use pingtong_evidence::Pair;
     use serde_json::{Value, json};
 
     fn roster() -> Roster {
@@ -291,13 +334,13 @@ mod tests {
     fn a_round_of_a_port_is_of_the_pairs_port_and_its_ends_are_of_probes_sent() {
         let mut roster = roster();
         for pair in roster.pairs.values_mut() {
-            (pair.protocol, pair.port) = (pingtong_evidence::Protocol::Tcp, Some(443));
+            (pair.protocol, pair.port) = (Protocol::Tcp, Some(443));
         }
         let agent = AgentId::parse("a").unwrap();
         let why = |ports: Value| {
             let body = probe(&[("protocol", json!("tcp")), ("ports", ports), ("replied", json!([[0, 4]]))]);
             let round: ProbeRound = serde_json::from_value(body["probe"].clone()).unwrap();
-            probe_link(&round, &agent, &roster).err()
+            probe_link(&round, &agent, &roster).err().map(|why| why.to_string())
         };
         assert_eq!(why(json!({"port": 443, "closed": [[0, 4]], "resent": [[5, 9]], "source_ports": [1, 2]})), None);
         for (ports, words) in [
