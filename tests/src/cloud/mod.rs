@@ -20,6 +20,7 @@ mod routes;
 mod service;
 mod settle;
 mod trail;
+mod wire;
 mod world;
 
 #[cfg(test)]
@@ -29,11 +30,11 @@ pub use argv::{AliyunCall, parse_aliyun_argv};
 pub use data_plane::{Apply, NullApply, Script};
 pub use hand::Hand;
 pub use http::client::{ApiError, call};
-pub use http::wire::router;
 pub use keyring::Keys;
 pub use lies::{Actions, Lies};
 pub use metadata::metadata_router;
 pub use service::{Cloud, Options};
+pub use wire::router;
 pub use world::cen::{Attached, Attachment, Cen, CenWorld, Grant, Stage, TransitRoute, TransitRouter, TransitTable};
 pub use world::{
     Account, Acl, AclEntry, Business, Eni, EniState, Hop, Instance, InstanceState, Opposite, Origin, Peer, Peering,

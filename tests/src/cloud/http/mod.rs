@@ -1,6 +1,5 @@
-//! The OpenAPI endpoint and what it serves.
+//! Calls of the OpenAPI: signatures, their check, and a client.
 
 pub(crate) mod auth;
 pub(crate) mod client;
 pub(crate) mod signature;
-pub(crate) mod wire;

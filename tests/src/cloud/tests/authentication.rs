@@ -5,7 +5,7 @@ use super::{A, Bench, text};
 use crate::cloud::{
     Keys, Lies,
     http::signature::{ACS3, Acs3, sha256_hex},
-    http::wire::BODY_MAX,
+    wire::BODY_MAX,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
