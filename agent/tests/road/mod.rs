@@ -33,6 +33,16 @@ impl Net {
         Ok(Self { jobs, path: path.replace("self", &std::process::id().to_string()) })
     }
 
+    /// Where `ip link` finds the namespace.
+    pub(crate) fn path(&self) -> String {
+        self.path.clone()
+    }
+
+    /// A file of the namespace below `/proc/net`.
+    pub(crate) fn proc(&self, file: &str) -> String {
+        self.path.replace("/ns/net", &format!("/net/{file}"))
+    }
+
     pub(crate) fn within<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         let (told, answer) = mpsc::channel();
         self.jobs.send(Box::new(move || told.send(work()).unwrap())).unwrap();

@@ -11,9 +11,10 @@ use std::{
 use syn::visit::{self, Visit};
 
 /// The crates, by the folder that holds their `src`.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "agent",
     "agent/evidence",
+    "agent/guest",
     "agent/probe",
     "agent/cloud",
     "collector",

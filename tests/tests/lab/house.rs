@@ -40,17 +40,21 @@ fn dependencies(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
         .collect()
 }
 
-/// `evidence ← {probe, cloud} ← agent`; `evidence ← verdict ← collector`; `cloud ← collector`;
+/// `evidence ← {guest, probe, cloud} ← agent`; `evidence ← guest ← verdict ← collector`; `cloud ← collector`;
 /// `cli ← {agent, collector}`; `tests → all`.
 #[test]
 fn rooms_use_only_the_rooms_that_they_may_use() {
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("pingtong-evidence", &[][..]),
+        ("pingtong-guest", &["pingtong-evidence"]),
         ("pingtong-probe", &["pingtong-evidence"]),
         ("pingtong-cloud", &["pingtong-evidence"]),
         ("pingtong-cli", &["pingtong-evidence"]),
-        ("pingtong-agent", &["pingtong-evidence", "pingtong-cli", "pingtong-probe", "pingtong-cloud"]),
-        ("pingtong-verdict", &["pingtong-evidence"]),
+        (
+            "pingtong-agent",
+            &["pingtong-evidence", "pingtong-cli", "pingtong-guest", "pingtong-probe", "pingtong-cloud"],
+        ),
+        ("pingtong-verdict", &["pingtong-evidence", "pingtong-guest"]),
         ("pingtong-worlds", &["pingtong-evidence"]),
         ("pingtong", &["pingtong-evidence", "pingtong-cli", "pingtong-verdict", "pingtong-cloud"]),
         (
@@ -81,7 +85,8 @@ fn pure_rooms_depend_on_nothing_that_could_touch_the_world() {
     let pure: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("pingtong-evidence", &["serde", "ipnet", "thiserror", "jiff"][..]),
         ("pingtong-probe", &["pingtong-evidence", "etherparse", "fastrand", "hmac", "sha2", "thiserror"]),
-        ("pingtong-verdict", &["pingtong-evidence", "serde", "ipnet"]),
+        ("pingtong-guest", &["pingtong-evidence"]),
+        ("pingtong-verdict", &["pingtong-evidence", "pingtong-guest", "serde", "ipnet"]),
         ("pingtong-worlds", &["pingtong-evidence", "fastrand"]),
     ]);
     let all = dependencies(&metadata());
@@ -104,7 +109,7 @@ fn pure_rooms_read_no_clock_no_environment_and_no_file() {
         "tokio",
         "std::process",
     ];
-    for room in ["agent/evidence", "agent/probe", "collector/verdict", "tests/worlds"] {
+    for room in ["agent/evidence", "agent/guest", "agent/probe", "collector/verdict", "tests/worlds"] {
         for (path, text) in sources(&root().join(room).join("src")) {
             // Tests may read files; production code may not.
             let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();

@@ -1,0 +1,34 @@
+//! The walk of a packet through one host, as its kernel would do it.
+//!
+//! [`Host`] is what an agent reports of a host: packet filter, interfaces, routes. [`receive`] walks a packet that arrives
+//! at a network interface: `ingress`, `prerouting`, routing decision, `input` or `forward`. [`send`] walks a packet of a
+//! local socket: `output`, routing decision, `postrouting`, `egress`. Both pass the base chains of all families in the
+//! order of their priorities, connection tracking, and address translation, and return every [`End`] that the packet
+//! may come to: one end is certain, several leave it open. Whatever is not known or not understood makes several ends,
+//! never a wrong one.
+//!
+//! Sources: `nft(8)`; `net/netfilter/nf_tables_core.c` (rules, jumps), `nf_nat_core.c` (which packets pass chains of type
+//! nat), `nf_conntrack_core.c` and `nf_conntrack_proto_*.c` (states), all of Linux 6.1.
+
+mod bits;
+mod chain;
+mod condition;
+mod connection;
+mod exchange;
+mod field;
+mod host;
+mod maybe;
+mod packet;
+mod place;
+mod subject;
+mod walk;
+
+pub use bits::Bits;
+pub use connection::{Connection, Tuple};
+pub use exchange::{Exchange, Refusal, answer};
+pub use host::{Host, Route, Routing};
+pub use maybe::Maybe;
+pub use packet::{Packet, Transport, echo};
+pub use place::{End, How, Place};
+pub use subject::Owner;
+pub use walk::{Flow, Passage, receive, send};
