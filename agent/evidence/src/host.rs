@@ -32,6 +32,9 @@ pub struct HostFacts {
     pub sysctls: SysctlFacts,
     /// The packet filter.
     pub firewall: Known<FirewallFact>,
+    /// What else in the kernel handles packets.
+    #[serde(default)]
+    pub mechanisms: Known<Mechanisms>,
     /// Kernel counters of the agent's network namespace, as totals.
     pub counters: Known<IcmpCounters>,
     /// How busy the host was while the probes ran.
@@ -170,6 +173,46 @@ pub enum RouteOutcome {
     Own,
 }
 
+/// What in a kernel handles packets beside the packet filter and the route to a peer. The walk through a host does not
+/// model it: where it is in use, the host may have done what the walk cannot show.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Mechanisms {
+    /// Queue disciplines of the interfaces but `noqueue`; `ingress` and `clsact` are where tc programs and filters are.
+    #[serde(default)]
+    pub disciplines: Vec<QueueDiscipline>,
+    /// Interfaces with an XDP program.
+    #[serde(default)]
+    pub xdp: Vec<String>,
+    /// Number of `IPsec` policies.
+    #[serde(default)]
+    pub ipsec_policies: u32,
+    /// Number of policy routing rules beside the kernel's own three.
+    #[serde(default)]
+    pub routing_rules: u32,
+}
+
+impl Mechanisms {
+    /// Whether something handles packets whose effect is not reported.
+    pub fn is_opaque(&self) -> bool {
+        let runs_programs = |each: &QueueDiscipline| matches!(each.kind.as_str(), "ingress" | "clsact");
+        !self.xdp.is_empty()
+            || self.ipsec_policies > 0
+            || self.routing_rules > 0
+            || self.disciplines.iter().any(runs_programs)
+    }
+}
+
+/// A queue discipline of an interface.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct QueueDiscipline {
+    /// Name of the interface.
+    pub interface: String,
+    /// Kind, such as `fq_codel` or `tbf`.
+    pub kind: String,
+    /// Packets that it dropped since it was made.
+    pub dropped: u64,
+}
+
 /// Kernel settings, each with its effective value.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SysctlFacts {
@@ -182,6 +225,12 @@ pub struct SysctlFacts {
     /// `net.ipv4.ping_group_range`.
     #[serde(default)]
     pub ping_group_range: Known<(u32, u32)>,
+    /// `net.ipv4.ip_forward`: whether IPv4 packets for others are forwarded.
+    #[serde(default)]
+    pub forwards: Known<bool>,
+    /// `net.ipv6.conf.all.forwarding`.
+    #[serde(default)]
+    pub forwards_v6: Known<bool>,
 }
 
 /// Kernel counters (`/proc/net/snmp`, `/proc/net/netstat`), as totals.

@@ -51,6 +51,7 @@ impl ProbeRound {
             send_errors: vec![],
             replied: SequenceSet::new(),
             late: SequenceSet::new(),
+            departed: Known::default(),
             replied_on_wire: Known::default(),
             duplicates: 0,
             reordered: 0,
@@ -165,6 +166,10 @@ pub struct ProbeRound {
     /// Probes answered after their time-out, before the round was closed.
     #[serde(default)]
     pub late: SequenceSet,
+    /// Those seen leaving an interface of the sender: behind its packet filter, its address translation and its queue
+    /// disciplines. Unknown if no packet socket looked.
+    #[serde(default)]
+    pub departed: Known<SequenceSet>,
     /// Probes whose reply the packet socket saw arrive at an interface, whatever the sender's own guest did with it
     /// then.
     #[serde(default)]

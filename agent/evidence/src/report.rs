@@ -147,7 +147,7 @@ pub struct Report {
 #[serde(rename_all = "snake_case")]
 pub enum ReportBody {
     /// A round of probes.
-    Probe(ProbeRound),
+    Probe(Box<ProbeRound>),
     /// Arrivals of another agent's round.
     Arrival(ArrivalRound),
     /// Arrivals of another agent's connections. Agents before version 0.2 report them as an `arrival` with a `port`.

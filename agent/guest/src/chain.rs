@@ -167,7 +167,7 @@ impl<'w> Run<'_, 'w> {
                         *family == (if subject.packet.ipv4 { Family::Ip6 } else { Family::Ip })
                     }) => {}
                 Statement::Nat(nat) => {
-                    subject.translation = Some(seen.translation(nat));
+                    subject.translation = Some(Translation { by: Some(place), ..seen.translation(nat) });
                     self.outcome.accept(subject);
                     return (holds, Deed::Decided);
                 }
@@ -373,7 +373,7 @@ impl Seen<'_, '_> {
             },
             None => To::Unchanged,
         };
-        Translation { address, port }
+        Translation { address, port, by: None }
     }
 }
 

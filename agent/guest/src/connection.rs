@@ -3,6 +3,7 @@
 use crate::{
     bits::Bits,
     packet::{ACK, Packet, RST, SYN, Transport},
+    place::Place,
 };
 use pingtong_evidence::packet_filter::{CtDirection, CtKey};
 use std::net::IpAddr;
@@ -50,6 +51,8 @@ pub struct Connection {
 pub(crate) struct Translation {
     pub(crate) address: To<IpAddr>,
     pub(crate) port: To<u16>,
+    /// The rule that translates; `None` if it is one of several.
+    pub(crate) by: Option<Place>,
 }
 
 /// What one value becomes.
@@ -71,7 +74,7 @@ impl<T: PartialEq> To<T> {
 }
 
 impl Translation {
-    pub(crate) const UNKNOWN: Self = Self { address: To::Unknown, port: To::Unknown };
+    pub(crate) const UNKNOWN: Self = Self { address: To::Unknown, port: To::Unknown, by: None };
 }
 
 /// Whether a translation is of source addresses or of destination addresses.
@@ -83,6 +86,7 @@ pub(crate) enum Manip {
 
 /// What connection tracking says of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one per packet; nearly all packets have a connection")]
 pub(crate) enum Tracked {
     /// Its hook comes later, or the packet belongs to no connection and can begin none.
     Invalid,

@@ -113,6 +113,9 @@ pub(crate) fn read(host: &Host<'_>, subject: &Subject<'_>, field: &Field) -> Fie
                 _ => None,
             };
             address.map_or(UNKNOWN, |address| {
+                if *iif && subject.input == Device::Unknown {
+                    return UNKNOWN;
+                }
                 let bound = subject.input.name().filter(|_| *iif);
                 route(host, address, bound, *mark || *oif, *result)
             })

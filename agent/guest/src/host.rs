@@ -8,6 +8,8 @@ use std::net::IpAddr;
 pub struct Host<'h> {
     /// Its packet filter.
     pub rules: &'h RuleSet,
+    /// Whether these are all rules. Otherwise others may have marked a packet, or have changed how it is tracked.
+    pub is_whole: bool,
     /// Its interfaces.
     pub interfaces: &'h [InterfaceFact],
     /// Its routes.
@@ -47,9 +49,9 @@ impl<'h> Host<'h> {
         address.is_loopback() || self.interfaces.iter().flat_map(|each| &each.addresses).any(|(own, _)| *own == address)
     }
 
-    /// The interface of a name.
+    /// The interface of a name; one without a name is not known.
     pub(crate) fn interface(&self, name: &str) -> Option<&'h InterfaceFact> {
-        self.interfaces.iter().find(|each| each.name == name)
+        self.interfaces.iter().find(|each| each.name == name && !name.is_empty())
     }
 
     /// The first address of a family at an interface: what `masquerade` and `redirect` translate to.

@@ -48,6 +48,8 @@ pub struct Passage {
     pub connection: Option<Connection>,
     /// Whether the host tracks the packet at all, if known.
     pub is_tracked: Option<bool>,
+    /// The rules that translate its addresses or ports.
+    pub translated_by: Vec<Place>,
 }
 
 impl Passage {
@@ -122,6 +124,7 @@ struct Walk<'h, 'w> {
     /// Whether a chain of type route saw the packet.
     reroutes: bool,
     passed: Option<Subject<'w>>,
+    translated_by: Vec<Place>,
 }
 
 /// What happens at one priority of a hook.
@@ -148,7 +151,7 @@ impl<'h, 'w> Walk<'h, 'w> {
             hook: FirewallHook::Ingress,
             input,
             output,
-            mark: Bits::exactly(0),
+            mark: if host.is_whole { Bits::exactly(0) } else { Bits::UNKNOWN },
             owner,
             tracked: Tracked::Invalid,
             notrack: Some(false),
@@ -161,6 +164,7 @@ impl<'h, 'w> Walk<'h, 'w> {
             tracks: tracks(host.rules, packet.ipv4),
             reroutes: false,
             passed: None,
+            translated_by: vec![],
         }
     }
 
@@ -187,6 +191,7 @@ impl<'h, 'w> Walk<'h, 'w> {
                 Tracked::Invalid | Tracked::Untracked => Some(false),
                 Tracked::Unknown => None,
             }),
+            translated_by: self.translated_by,
         }
     }
 
@@ -206,9 +211,9 @@ impl<'h, 'w> Walk<'h, 'w> {
             };
             for (index, chain) in table.chains.iter().enumerate().filter(|_| of_family) {
                 let Some(base) = chain.base.as_ref().filter(|base| base.hook == hook) else { continue };
-                let is_here =
-                    !at_device || device.name().is_none_or(|name| base.devices.iter().any(|each| each == name));
-                if is_here {
+                // Without names, the chain is of a device that is not known.
+                let is_of = |name| base.devices.is_empty() || base.devices.iter().any(|each| each == name);
+                if !at_device || device.name().is_none_or(is_of) {
                     found.push((table_index, index, base));
                 }
             }
@@ -291,6 +296,7 @@ impl<'h, 'w> Walk<'h, 'w> {
             Flow::Unknown => Tracked::Unknown,
         };
         subject.tracked = match subject.notrack {
+            _ if !self.host.is_whole => Tracked::Unknown,
             Some(false) if !self.tracks => Tracked::Invalid,
             Some(false) => tracked,
             Some(true) => Tracked::Untracked,
@@ -308,6 +314,7 @@ impl<'h, 'w> Walk<'h, 'w> {
                 self.filter(&group, &subject);
                 let Some(after) = self.subject.as_mut() else { return };
                 let Some(translation) = after.translation.take() else { continue };
+                self.translated_by.extend(translation.by);
                 if after.tracked == Tracked::Unknown {
                     // It may be translated, or not.
                     forget(&mut after.packet, manip);
@@ -362,9 +369,6 @@ impl<'h, 'w> Walk<'h, 'w> {
             _ if is_special => self.end_all(End::Unknown),
             Found::Refused => self.end_all(End::NoRoute),
             Found::By(device) => {
-                if device == Device::Unknown {
-                    self.end(End::Unknown);
-                }
                 if let Some(subject) = self.subject.as_mut() {
                     subject.output = device;
                     subject.packet.ttl = subject.packet.ttl.and_then(|ttl| ttl.checked_sub(1));
@@ -410,9 +414,6 @@ impl<'h, 'w> Walk<'h, 'w> {
                 None
             }
             Found::By(device) => {
-                if device == Device::Unknown {
-                    self.end(End::Unknown);
-                }
                 if let Some(subject) = self.subject.as_mut() {
                     subject.output = device;
                 }

@@ -143,6 +143,7 @@ impl PortRound {
             sent: self.numbers(|fate| !matches!(fate, PortFate::Refused(_) | PortFate::NotSent)),
             replied: self.numbers(|fate| matches!(fate, PortFate::Answered(_) | PortFate::Closed(_))),
             late: self.numbers(|fate| fate == PortFate::Late),
+            departed: Known::default(),
             replied_on_wire: Known::default(),
             rtt: rtt::summarise(&samples, self.kernel_times),
             ports: Some(PortFates {

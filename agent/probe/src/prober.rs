@@ -462,10 +462,12 @@ impl Prober {
             return;
         };
         let Some(round) = self.rounds.get_mut(&payload.round).filter(|round| round.target == peer) else { return };
-        match at {
-            _ if !left => round.reply_on_wire(payload.sequence),
-            Some(at) => round.stamp(payload.sequence, at, true),
-            None => {}
+        if !left {
+            return round.reply_on_wire(payload.sequence);
+        }
+        round.depart(payload.sequence);
+        if let Some(at) = at {
+            round.stamp(payload.sequence, at, true);
         }
     }
 

@@ -54,6 +54,7 @@ pub(crate) struct Round {
     held_until: Duration,
     first_sent: Option<Duration>,
     fates: Vec<Fate>,
+    departed: SequenceSet,
     replied_on_wire: SequenceSet,
     unanswered: u32,
     last_sent: Duration,
@@ -99,6 +100,7 @@ impl Round {
             held_until: Duration::ZERO,
             first_sent: None,
             fates: Vec::new(),
+            departed: SequenceSet::new(),
             replied_on_wire: SequenceSet::new(),
             unanswered: 0,
             last_sent: now.mono,
@@ -216,6 +218,13 @@ impl Round {
         self.answer(sequence, departure.at.saturating_add(rtt), false)
     }
 
+    /// Records that a probe was seen leaving an interface of this host.
+    pub(crate) fn depart(&mut self, sequence: u32) {
+        if sequence < self.probes {
+            self.departed.insert(sequence);
+        }
+    }
+
     /// Records that the reply to a probe reached an interface of this host. Later stages decide the fate of the probe.
     pub(crate) fn reply_on_wire(&mut self, sequence: u32) {
         if sequence < self.probes {
@@ -259,10 +268,8 @@ impl Round {
             sent: with(|fate| !matches!(fate, Fate::Refused(_) | Fate::NotSent)),
             replied: with(|fate| matches!(fate, Fate::Answered(_))),
             late: with(|fate| matches!(fate, Fate::Late)),
-            replied_on_wire: match wire {
-                Ok(()) => Known::Known(self.replied_on_wire),
-                Err(why) => Known::Unknown(why.clone()),
-            },
+            departed: if_observed(self.departed, wire),
+            replied_on_wire: if_observed(self.replied_on_wire, wire),
             rtt: rtt::summarise(&samples, self.all_stamped)
                 .map(|rtt| RttSummary { kernel_departures: self.all_departures_stamped, ..rtt }),
             key: self.key,
@@ -294,6 +301,13 @@ impl Round {
 
     fn fate_mut(&mut self, sequence: u32) -> Option<&mut Fate> {
         self.fates.get_mut(usize::try_from(sequence).ok()?)
+    }
+}
+
+fn if_observed(seen: SequenceSet, wire: &Result<(), WhyUnknown>) -> Known<SequenceSet> {
+    match wire {
+        Ok(()) => Known::Known(seen),
+        Err(why) => Known::Unknown(why.clone()),
     }
 }
 

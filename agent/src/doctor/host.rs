@@ -383,7 +383,12 @@ mod tests {
             }),
             ("ping-group-range", |f| f.engine = ProbeEngine::None),
             ("firewall-legacy", |f| {
-                f.firewall = Known::Known(FirewallFact { refusing: vec![], base_chains: 1, legacy_tables: true });
+                f.firewall = Known::Known(FirewallFact {
+                    refusing: vec![],
+                    base_chains: 1,
+                    legacy_tables: true,
+                    ..FirewallFact::default()
+                });
             }),
         ];
         for (code, spoil) in cases {
@@ -395,8 +400,12 @@ mod tests {
             assert!(finding.next.is_some(), "{code}");
         }
         let mut facts = facts();
-        facts.firewall =
-            Known::Known(FirewallFact { refusing: vec![rule(); 12], base_chains: 1, legacy_tables: false });
+        facts.firewall = Known::Known(FirewallFact {
+            refusing: vec![rule(); 12],
+            base_chains: 1,
+            legacy_tables: false,
+            ..FirewallFact::default()
+        });
         let all = findings(&facts, None);
         let refuses = all.iter().find(|finding| finding.code == "firewall-refuses").unwrap();
         assert_eq!(refuses.standing, Standing::Wrong);

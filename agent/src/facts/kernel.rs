@@ -6,16 +6,33 @@ use std::{collections::BTreeMap, io, path::Path};
 /// Sysctls that can make this host refuse probes, each with the value in effect.
 pub(super) fn sysctls() -> SysctlFacts {
     SysctlFacts {
-        echo_ignore_all: setting("/proc/sys/net/ipv4/icmp_echo_ignore_all", |text| match text {
-            "0" => Some(false),
-            "1" => Some(true),
-            _ => None,
-        }),
+        echo_ignore_all: setting("/proc/sys/net/ipv4/icmp_echo_ignore_all", yes_or_no),
+        forwards: setting("/proc/sys/net/ipv4/ip_forward", yes_or_no),
+        forwards_v6: setting("/proc/sys/net/ipv6/conf/all/forwarding", yes_or_no),
         strict_reverse_path: strict_reverse_path(),
         ping_group_range: setting("/proc/sys/net/ipv4/ping_group_range", |text| {
             let (first, last) = text.split_once(char::is_whitespace)?;
             Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
         }),
+    }
+}
+
+fn yes_or_no(text: &str) -> Option<bool> {
+    match text {
+        "0" => Some(false),
+        "1" => Some(true),
+        _ => None,
+    }
+}
+
+/// Netfilter queues for which a program listens. The file is missing as long as no queue was ever used.
+pub(super) fn queues() -> Known<Vec<u16>> {
+    const FILE: &str = "/proc/net/netfilter/nfnetlink_queue";
+    let number = |line: &str| line.split_whitespace().next().and_then(|number| number.parse().ok());
+    match std::fs::read_to_string(FILE) {
+        Ok(text) => Known::Known(text.lines().filter_map(number).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Known::Known(vec![]),
+        Err(error) => Known::Unknown(unreadable(FILE, &error)),
     }
 }
 

@@ -7,14 +7,15 @@ mod filter;
 mod interfaces;
 mod kernel;
 mod load;
+mod mechanisms;
 mod netlink;
 mod routes;
 
 pub use load::LoadReading;
 
 use pingtong_evidence::{
-    AgentId, ClockFact, Container, FirewallFact, HostFacts, InterfaceFact, Known, MetadataFact, ProbeEngine, Protocol,
-    RequestTag, SCHEMA, Timestamp, WatchedPort, WhyUnknown, packet_filter::RuleSet,
+    AgentId, ClockFact, Container, FirewallFact, HostFacts, InterfaceFact, Known, Mechanisms, MetadataFact,
+    ProbeEngine, Protocol, RequestTag, SCHEMA, Timestamp, WatchedPort, WhyUnknown, packet_filter::RuleSet,
 };
 use std::{io, net::IpAddr};
 
@@ -64,6 +65,7 @@ pub fn read(order: FactsOrder, at: Timestamp) -> HostFacts {
         routes: routes::towards(&order.peers),
         sysctls: kernel::sysctls(),
         firewall: firewall(),
+        mechanisms: mechanisms::read(),
         counters: kernel::counters(),
         load: load::since(order.since.as_ref(), order.until),
         engine: order.engine,
@@ -84,7 +86,12 @@ pub fn firewall() -> Known<FirewallFact> {
 /// # Errors
 /// `EPERM` without `CAP_NET_ADMIN`, another refusal of the kernel, or an error of the netlink socket.
 pub fn rule_set() -> io::Result<RuleSet> {
-    filter::read(filter::Extent::Whole)
+    filter::read()
+}
+
+/// Reads what else handles packets in this network namespace.
+pub fn mechanisms() -> Known<Mechanisms> {
+    mechanisms::read()
 }
 
 /// If one of our interfaces has the instance's private address, we share the instance's network.

@@ -111,6 +111,8 @@ struct AgentLoop {
     sizes: PathSizes,
     loading: LoadJob,
     load_refused: Option<LoadRefusal>,
+    /// Content of the packet filter that was last reported whole, and when.
+    filter_sent: Option<(String, Duration)>,
     /// Load totals of the host when its load was last reported.
     load: Option<LoadReading>,
     /// Load totals at the last two steady rounds, the older first. They cover the time before a burst of probes, whose
@@ -195,6 +197,7 @@ pub async fn run(
         sizes: PathSizes::default(),
         loading: LoadJob::default(),
         load_refused: None,
+        filter_sent: None,
         load: None,
         recent: [LoadReading::now(), LoadReading::now()],
         before_burst: None,

@@ -7,9 +7,11 @@ use crate::{
     facts::{self, FactsOrder, LoadReading},
 };
 use pingtong_cloud::{GatherScope, gather};
-use pingtong_evidence::{Known, Protocol, ReportBody, RequestTag};
+use pingtong_evidence::{HostFacts, Known, Protocol, ReportBody, RequestTag};
 use std::time::Duration;
 
+/// Time after which an unchanged packet filter is reported again: the report that had it may have been lost.
+const FILTER_AGAIN: Duration = Duration::from_mins(10);
 const STEADY_GATHER_MAX: Duration = Duration::from_secs(30);
 
 impl AgentLoop {
@@ -47,6 +49,18 @@ impl AgentLoop {
             until,
         };
         self.tasks.spawn_blocking_on(move || Done::Facts(Box::new(facts::read(order, wall()))), &self.beside);
+    }
+
+    /// Leaves out the packet filter of facts whose content the collector has already got.
+    fn filter_once(&mut self, facts: &mut HostFacts) {
+        let Known::Known(firewall) = &mut facts.firewall else { return };
+        let now = self.clock.mono();
+        match &self.filter_sent {
+            Some((content, at)) if Some(content) == firewall.content.as_ref() && now < *at + FILTER_AGAIN => {
+                firewall.rules = None;
+            }
+            _ => self.filter_sent = firewall.content.clone().map(|content| (content, now)),
+        }
     }
 
     pub(super) fn ask_identity(&mut self) {
@@ -101,8 +115,9 @@ impl AgentLoop {
                     self.metadata = Known::Unknown(why);
                 }
             }
-            Done::Facts(facts) => {
+            Done::Facts(mut facts) => {
                 self.sizes.learn(&facts);
+                self.filter_once(&mut facts);
                 if let Some(tag) = &facts.request {
                     self.fresh.facts_done(tag);
                 }

@@ -23,7 +23,7 @@ impl AgentLoop {
             } else if let Some(tag) = &round.request {
                 self.fresh.round_done(tag);
             }
-            self.report(ReportBody::Probe(round));
+            self.report(ReportBody::Probe(Box::new(round)));
         }
         self.go_on_searching();
         for arrival in out.arrivals {

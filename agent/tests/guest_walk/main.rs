@@ -314,8 +314,14 @@ impl Trial<'_> {
         for patience in PATIENCE {
             let port = self.fresh_port();
             let interfaces = self.interfaces.clone();
-            let host =
-                Host { rules, interfaces: &interfaces, routing: &Routes, forwards: Some(true), queues: Some(&[]) };
+            let host = Host {
+                rules,
+                is_whole: true,
+                interfaces: &interfaces,
+                routing: &Routes,
+                forwards: Some(true),
+                queues: Some(&[]),
+            };
             let prediction = predict(&host, probe, port, Flow::First);
             counts.probes += 1;
             let Ok(Prediction { seen: expected, after }) = prediction else {

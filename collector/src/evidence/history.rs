@@ -176,7 +176,7 @@ mod tests {
             }
             let at = Timestamp::from_millis(ended);
             let id = ReportId::parse(&format!("r{number}")).unwrap();
-            let report = Report { id, at, body: ReportBody::Probe(kept) };
+            let report = Report { id, at, body: ReportBody::Probe(Box::new(kept)) };
             store.keep(&agent, &[Incoming::new(report, Some(link.clone()))], at).unwrap();
         }
         let found = usual(&store, &link, Timestamp::from_millis(now)).unwrap();

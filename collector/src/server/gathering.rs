@@ -134,7 +134,7 @@ mod tests {
             "started_at": 0, "ended_at": 1, "payload_bytes": 56, "planned": sent, "sent": [[0, sent - 1]], "replied": []
         }))
         .unwrap();
-        ReportBody::Probe(round)
+        ReportBody::Probe(Box::new(round))
     }
 
     fn arrival(observer: &str, from: &str, last: u32) -> ReportBody {

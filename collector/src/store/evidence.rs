@@ -8,6 +8,7 @@ use super::{
     Store, StoreError,
     arrivals::keep_whole,
     bodies, connections,
+    hosts::keep_facts,
     snapshots::{self, keep_snapshot},
 };
 use pingtong_evidence::{
@@ -102,8 +103,7 @@ impl Store {
              WHERE p.request = ?2 AND p.link = ?1",
             [link, tag],
         )?;
-        let hosts: Vec<HostFacts> =
-            bodies(db, "host fact", "SELECT body FROM host WHERE request = ?1 ORDER BY at", [tag])?;
+        let hosts = self.hosts("SELECT body FROM host WHERE request = ?1 ORDER BY at", [tag])?;
         let snapshots = self.snapshots("WHERE request = ?1 ORDER BY taken_at", [tag])?;
         let hosts = hosts.into_iter().filter(|facts| agents.contains(&facts.agent)).collect();
         Ok(LinkEvidence {
@@ -147,12 +147,8 @@ impl Store {
         )?;
         let mut hosts = vec![];
         for agent in agents {
-            hosts.extend(bodies::<HostFacts>(
-                db,
-                "host fact",
-                "SELECT body FROM host WHERE agent = ?1 ORDER BY at DESC LIMIT 1",
-                [agent.as_str()],
-            )?);
+            let latest = "SELECT body FROM host WHERE agent = ?1 ORDER BY at DESC LIMIT 1";
+            hosts.extend(self.hosts(latest, [agent.as_str()])?);
         }
         let mut snapshots = vec![];
         for (account, region) in places {
@@ -247,14 +243,8 @@ impl Store {
     pub fn hosts_around(&self, agent: &AgentId, from: Timestamp, to: Timestamp) -> Result<Vec<HostFacts>, StoreError> {
         let before = "SELECT body FROM host WHERE agent = ?1 AND at <= ?2 ORDER BY at DESC LIMIT 1";
         let after = "SELECT body FROM host WHERE agent = ?1 AND at >= ?2 ORDER BY at LIMIT 1";
-        let mut found: Vec<HostFacts> =
-            bodies(&self.connection, "host fact", before, params![agent.as_str(), from.as_millis()])?;
-        found.extend(bodies::<HostFacts>(
-            &self.connection,
-            "host fact",
-            after,
-            params![agent.as_str(), to.as_millis()],
-        )?);
+        let mut found = self.hosts(before, params![agent.as_str(), from.as_millis()])?;
+        found.extend(self.hosts(after, params![agent.as_str(), to.as_millis()])?);
         Ok(found)
     }
 
@@ -302,17 +292,7 @@ fn keep_body(db: &Transaction<'_>, agent: &AgentId, incoming: &Incoming, now: Ti
         }
         ReportBody::Arrival(part) => return keep_whole(db, part, now),
         ReportBody::Connections(part) => return connections::keep(db, part, body, now),
-        ReportBody::Host(facts) => db
-            .prepare_cached("INSERT INTO host (agent, request, at, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5)")
-            .and_then(|mut insert| {
-                insert.execute(params![
-                    agent.as_str(),
-                    facts.request.as_ref().map(RequestTag::as_str),
-                    facts.at.as_millis(),
-                    now,
-                    body,
-                ])
-            }),
+        ReportBody::Host(facts) => return keep_facts(db, agent, facts, body, now),
         ReportBody::Snapshot(snapshot) => return keep_snapshot(db, snapshot, body, now),
         ReportBody::Health(_) => db
             .prepare_cached(

@@ -9,6 +9,7 @@ mod agents;
 mod arrivals;
 mod connections;
 mod evidence;
+mod hosts;
 mod retention;
 mod schema;
 mod snapshots;
@@ -33,6 +34,7 @@ const BUSY_WAIT: Duration = Duration::from_secs(10);
 pub struct Store {
     connection: Connection,
     parsed: RefCell<snapshots::Parsed>,
+    rule_sets: RefCell<hosts::RuleSets>,
 }
 
 /// Why something could not be stored or read.
@@ -112,7 +114,7 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "wal").map_err(open)?;
         connection.pragma_update(None, "synchronous", "full").map_err(open)?;
         schema::migrate(&mut connection)?;
-        Ok(Self { connection, parsed: RefCell::default() })
+        Ok(Self { connection, parsed: RefCell::default(), rule_sets: RefCell::default() })
     }
 
     /// A stored value, such as the plan's revision.

@@ -21,7 +21,7 @@ const ROWS_MAX: u32 = 5_000;
 
 /// Statement of each rule, and the age in milliseconds at which it applies. `?1` is the time before which rows are
 /// deleted, `?2` the maximum number of rows.
-const RULES: [(&str, i64); 10] = [
+const RULES: [(&str, i64); 11] = [
     (
         "DELETE FROM report WHERE (agent, id) IN (SELECT agent, id FROM report WHERE kept_at < ?1 LIMIT ?2)",
         REQUESTED_MS,
@@ -44,6 +44,10 @@ const RULES: [(&str, i64); 10] = [
     ),
     (
         "DELETE FROM arrival WHERE (agent, round, observer) IN (SELECT agent, round, observer FROM arrival WHERE kept_at < ?1 LIMIT ?2)",
+        REQUESTED_MS,
+    ),
+    (
+        "DELETE FROM rule_set WHERE (agent, content) IN (SELECT agent, content FROM rule_set WHERE kept_at < ?1 LIMIT ?2)",
         REQUESTED_MS,
     ),
     ("DELETE FROM host WHERE id IN (SELECT id FROM host WHERE kept_at < ?1 LIMIT ?2)", READINGS_MS),

@@ -5,7 +5,7 @@ use super::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
 
 /// One script for each step of `user_version`.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     r"
 CREATE TABLE word (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE agent (
@@ -45,6 +45,10 @@ CREATE TABLE verdict (
 CREATE INDEX probe_ports_started ON probe (agent, started_at) WHERE round >= 4611686018427387904;
 CREATE INDEX probe_ports_kept ON probe (agent, kept_at) WHERE round >= 4611686018427387904;
 CREATE INDEX arrival_connections ON arrival (agent, kept_at) WHERE round < 0;
+",
+    // Packet filters of hosts, once per content; `kept_at` is when facts with that content last came.
+    r"
+CREATE TABLE rule_set (agent TEXT NOT NULL, content TEXT NOT NULL, kept_at INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (agent, content)) WITHOUT ROWID;
 ",
 ];
 

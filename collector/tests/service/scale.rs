@@ -69,7 +69,7 @@ fn answers(host: &Host, peers: &[Host], plan: &Plan, tag: &RequestTag) -> Vec<Re
             "planned": 50, "sent": all, "replied": all, "sending_ms": 900
         }))
         .unwrap();
-        reports.push(report(&format!("probe-{peer}"), ReportBody::Probe(round)));
+        reports.push(report(&format!("probe-{peer}"), ReportBody::Probe(Box::new(round))));
     }
     // A peer numbers its rounds by the places of this side's hosts.
     let own = host.address.rsplit('.').next().unwrap().parse::<u64>().unwrap() - 10;

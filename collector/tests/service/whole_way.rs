@@ -46,7 +46,7 @@ async fn answer_with(agent: &Agent, ends: [&str; 4], burst: Burst, before: Optio
     .unwrap();
     let ack = agent
         .report(vec![
-            report(&format!("r-probe-{number}"), ReportBody::Probe(round)),
+            report(&format!("r-probe-{number}"), ReportBody::Probe(Box::new(round))),
             report(&format!("r-arrival-{number}"), ReportBody::Arrival(arrival)),
             health(&format!("r-health-{number}"), Some(&tag)),
         ])

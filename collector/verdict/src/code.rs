@@ -99,6 +99,7 @@ codes! {
     GuestRpFilter = "guest-rp-filter", Some(7), Some(7);
     GuestMultiEni = "guest-multi-eni", Some(7), Some(7);
     GuestRateLimit = "guest-rate-limit", Some(7), Some(7);
+    GuestNat = "guest-nat", Some(7), Some(7);
     HostOverload = "host-overload", Some(7), Some(7);
     StrangerReplied = "stranger-replied", Some(7), Some(7);
     AgentInContainer = "agent-in-container", Some(7), Some(7);

@@ -20,6 +20,7 @@ use crate::{
     code::CauseCode,
     finding::{Blind, Doubt, Finding, Held, Note, Stops, Walk},
     fix::Fix,
+    guest::filter::{Asked, Filter, Packets},
     lang::{Both, both},
     model::Model,
     observe::{Leg, Observed, Seen, observe_pair},
@@ -253,6 +254,8 @@ fn beyond(
         } else if !before.is_empty() {
             doubts.extend(before.iter().map(|side| unread_since(*side)));
             outdated.extend(before);
+        } else if let Some(open) = not_clean(means, pair, leg, cut) {
+            doubts.push(open);
         } else {
             dead_legs.entry(leg).or_default().push(Note::plain(seen_text(flow, observed)));
         }
@@ -280,6 +283,49 @@ fn beyond(
         fix: Fix::Manual,
     });
     outdated
+}
+
+/// Suspects if the host that sends these packets may have kept them itself: the fabric is blamed only for what surely
+/// left a host.
+fn not_clean(means: &Means<'_>, pair: &Pair, leg: Direction, cut: Cut) -> Option<Doubt> {
+    let side = leg.source();
+    let asked = if cut == Cut::S5 { Asked::Answers } else { Asked::Sent };
+    let facts = pair.endpoint(side).agent.as_ref().and_then(|agent| means.facts.get(agent));
+    let open = |decided_by| Doubt {
+        codes: BTreeSet::from([CauseCode::GuestFirewall, CauseCode::FabricFault]),
+        side: Some(side),
+        decided_by,
+    };
+    let Some(facts) = facts else {
+        return Some(open(Both::new(
+            "the host facts of the side that sends these packets",
+            "发送这些报文一端的主机信息",
+        )));
+    };
+    let Some(mechanisms) = facts.mechanisms.known() else {
+        return Some(open(Both::new(
+            "what else the sending host's kernel does with packets (XDP, IPsec, policy routing), which could not be read",
+            "发送端内核还以哪些方式处理报文（XDP、IPsec、策略路由），目前未能读取",
+        )));
+    };
+    if mechanisms.is_opaque() {
+        return Some(open(Both::new(
+            "whether the sending host itself keeps the packets: it has XDP or tc programs, IPsec policies or policy routing, which are not modelled",
+            "报文是否被发送端自身丢弃：该主机有 XDP 或 tc 程序、IPsec 策略或策略路由，这些未被建模",
+        )));
+    }
+    let passes = Filter::of(facts).map(|filter| filter.passes(&Packets::of(pair, side), asked));
+    match passes {
+        Some(true) => None,
+        Some(false) => Some(open(Both::new(
+            "whether the sending guest's packet filter drops them: not all of its rules are understood",
+            "发送端系统的防火墙是否丢弃这些报文：其规则未能全部识别",
+        ))),
+        None => Some(open(Both::new(
+            "the packet filter of the sending guest, which could not be read",
+            "发送端系统的防火墙规则，目前未能读取",
+        ))),
+    }
 }
 
 /// Whether a side's configuration was read before the first of the dead round trips, so that it cannot show changes
@@ -327,6 +373,7 @@ fn diverts(code: CauseCode) -> bool {
     matches!(
         code,
         CauseCode::CidrOverlap
+            | CauseCode::GuestNat
             | CauseCode::RouteShadowed
             | CauseCode::RouteWrongNextHop
             | CauseCode::GuestRouteOverlap

@@ -8,7 +8,10 @@ use crate::{
     code::CauseCode,
     correlate::{self, Correlated},
     finding::{Blind, Finding, Held, Stops, Walk},
-    guest::Guest,
+    guest::{
+        Guest,
+        filter::{Asked, Filter, Packets},
+    },
     lang::{Both, Lang, both},
     model::Model,
     observe::{Observed, Seen, observe},
@@ -65,7 +68,8 @@ impl<'q> Judged<'q> {
         let facts = newest_facts(question);
         let walk = walk(&model, pair, &peers);
         let observed: Seen = Direction::BOTH.into_iter().map(|flow| (flow, observe(question, flow, &facts))).collect();
-        let seen = without_strangers(pair, &walk, &observed);
+        let seen = without_refusals(pair, &facts, &observed);
+        let seen = without_strangers(&model, pair, &walk, &facts, &seen);
         let guests = guests(&model, pair, &facts, &seen);
         let seen = placed(pair, &guests, &seen);
         let flows = Direction::BOTH.into_iter();
@@ -139,16 +143,54 @@ fn newest_facts(question: &Question<'_>) -> BTreeMap<AgentId, HostFacts> {
     question.hosts.iter().map(|facts| (facts.agent.clone(), (*facts).clone())).collect()
 }
 
+/// Returns the round trips without refusals by which the packet filter of the target, not its socket, surely answers.
+fn without_refusals(pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, observed: &Seen) -> Seen {
+    let mut seen = observed.clone();
+    for flow in flows(pair) {
+        let side = flow.destination();
+        let agent = pair.endpoint(side).agent.as_ref();
+        let filter = agent.and_then(|agent| facts.get(agent)).and_then(Filter::of);
+        let refuses = || {
+            let rules = filter.map(|filter| filter.refusing(&Packets::of(pair, side), Asked::Requests, false));
+            rules.is_some_and(|rules| !rules.is_empty())
+        };
+        if let Some(observed) = observed.get(&flow)
+            && observed.closed > 0
+            && observed.closed >= observed.received
+            && refuses()
+        {
+            seen.insert(flow, observed.refused_by_filter());
+        }
+    }
+    seen
+}
+
 /// Returns the round trips without replies that another host sent. These are replies to requests that the far end's
 /// agent has not seen, if the configuration sends requests elsewhere, or if the replies to the other side's requests,
 /// which travel in the same direction as these requests, do not get through.
-fn without_strangers(pair: &Pair, walk: &Walk, observed: &Seen) -> Seen {
+fn without_strangers(
+    model: &Model,
+    pair: &Pair,
+    walk: &Walk,
+    facts: &BTreeMap<AgentId, HostFacts>,
+    observed: &Seen,
+) -> Seen {
     let mut seen = observed.clone();
     for flow in flows(pair) {
         let astray = walk.findings.iter().any(|f| LEAD_ELSEWHERE.contains(&f.code) && f.stops.request(flow));
         let torn = seen.get(&flow.reverse()).is_some_and(|other| other.cut == Some(Cut::S5));
+        let agent = pair.endpoint(flow.source()).agent.as_ref();
+        let nothing = Observed::default();
+        let sender = Guest {
+            model,
+            pair,
+            side: flow.source(),
+            facts: agent.and_then(|agent| facts.get(agent)),
+            inbound: &nothing,
+            outbound: &nothing,
+        };
         let target = pair.endpoint(flow.destination()).address;
-        let foreign = seen.get(&flow).filter(|observed| observed.unwitnessed() && (astray || torn));
+        let foreign = seen.get(&flow).filter(|observed| observed.unwitnessed() && (astray || torn || sender.diverts()));
         if let Some(own) = foreign.map(|observed| observed.answered_by_stranger(target)) {
             seen.insert(flow, own);
         }

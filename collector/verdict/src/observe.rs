@@ -86,7 +86,10 @@ pub(crate) struct Observed {
     /// Whether missing answers to UDP probes prove nothing, because a listener need not answer them.
     pub(crate) mute: bool,
     pub(crate) own_drops: u64,
-    /// Sent to seen on the target's interface; `None` if the far end was not observed.
+    /// Handed to the kernel to seen leaving the sender's interface; `None` if no packet socket looked.
+    pub(crate) departure: Option<Leg>,
+    /// Seen leaving the sender (or handed to its kernel, if that was not observed) to seen on the target's interface;
+    /// `None` if the far end was not observed.
     pub(crate) request: Option<Leg>,
     /// Seen on the target's interface to accepted by its IP stack.
     pub(crate) accept: Option<Leg>,
@@ -167,6 +170,15 @@ impl Observed {
         seen
     }
 
+    /// These observations, if all answers are refusals by the packet filter of the target: no request passed it.
+    pub(crate) fn refused_by_filter(&self) -> Self {
+        let arrived = Some(Leg { of: self.sent, passed: self.received });
+        let refused = Some(Leg { of: self.received, passed: 0 });
+        let (answer, reply, home) = (refused, None, None);
+        let seen = Self { received: 0, closed: 0, rtt: None, request: arrived, accept: refused, ..self.clone() };
+        Self { answer, reply, home, cut: Some(Cut::S2), ..seen }
+    }
+
     /// Whether requests are known to have reached the far interface.
     pub(crate) fn arrives(&self) -> bool {
         self.alive() || self.request.is_some_and(|leg| leg.passed > 0)
@@ -196,6 +208,9 @@ impl Observed {
         }
         if self.home.is_some_and(|leg| leg.of > 0) {
             return Cut::S6;
+        }
+        if self.departure.is_some_and(|leg| leg.of > 0 && leg.passed == 0) {
+            return Cut::S0;
         }
         let Some(request) = self.request else { return Cut::Unanswered };
         if request.passed == 0 {
@@ -543,14 +558,23 @@ fn add_round(
             leg.get_or_insert_default().add(&of, passed);
         }
     };
+    // What arrived has left, whatever the packet socket missed.
+    let left_sender = round.departed.known().map(|set| {
+        let arrived = arrived.clone().unwrap_or_default();
+        set.union(&received).union(&arrived).intersection(&round.sent)
+    });
+    if let Some(left_sender) = left_sender.as_ref().filter(|_| round.own_drops == 0) {
+        seen.departure.get_or_insert_default().add(&round.sent, left_sender);
+    }
+    let sent = left_sender.as_ref().unwrap_or(&round.sent);
     let home = round.replied_on_wire.known().map(|set| set.union(&received).intersection(&round.sent));
     if let Some(arrived) = &arrived {
         if !drops && round.ports.is_none() {
             let mut leg = Leg::default();
-            leg.add(&round.sent.intersection(&proven), arrived);
+            leg.add(&sent.intersection(&proven), arrived);
             seen.flows.push(FlowSeen { began: round.started_at, ended: round.ended_at, leg });
         }
-        count(&mut seen.request, &round.sent, arrived);
+        count(&mut seen.request, sent, arrived);
         if let Some(accepted) = &accepted {
             count(&mut seen.accept, arrived, accepted);
         }

@@ -9,7 +9,7 @@ use crate::{
 };
 use pingtong_evidence::{
     AddressFact, AgentHealth, AgentId, ArrivalRound, Cidr, ClockFact, Container, Direction, FirewallFact, FirewallHook,
-    FirewallRule, FirewallVerdict, HostFacts, IcmpCounters, IcmpError, InterfaceFact, InterfaceKind, Known,
+    FirewallRule, FirewallVerdict, HostFacts, IcmpCounters, IcmpError, InterfaceFact, InterfaceKind, Known, Mechanisms,
     MetadataFact, Nanos, ProbeEngine, ProbeRound, RoundKey, RoundPurpose, RouteFact, RouteOutcome, RttSummary, SCHEMA,
     SendErrors, SequenceSet, Side, Snapshot, StrangerReply, SysctlFacts, Timestamp,
     packet_filter::{Condition, Field, Limit, LimitUnit, Statement, Verdict},
@@ -141,6 +141,7 @@ fn probe_round(world: &World, flow: Direction, round: u64, trips: &[Trip]) -> Pr
         sent: numbers(trips, |t| t.sent),
         send_errors: errors.into_iter().map(|(errno, probes)| SendErrors { errno, probes }).collect(),
         late: SequenceSet::new(),
+        departed: Known::default(),
         replied_on_wire: Known::Known(numbers(trips, |t| t.back)),
         duplicates: 0,
         reordered: 0,
@@ -337,8 +338,16 @@ fn facts(world: &World, side: Side, arrived: u64, turned_away: u64) -> HostFacts
                 vec![]
             }),
             ping_group_range: Known::Known((1, 0)),
+            forwards: Known::Known(false),
+            forwards_v6: Known::Known(false),
         },
-        firewall: Known::Known(FirewallFact { refusing: rules, base_chains: chains, legacy_tables: false }),
+        firewall: Known::Known(FirewallFact {
+            refusing: rules,
+            base_chains: chains,
+            legacy_tables: false,
+            ..FirewallFact::default()
+        }),
+        mechanisms: Known::Known(Mechanisms::default()),
         counters: Known::Known(IcmpCounters {
             in_echos: arrived,
             out_echo_replies: arrived,

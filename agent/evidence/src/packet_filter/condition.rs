@@ -4,7 +4,7 @@ use super::{field::Field, set::SetRef, value::Value};
 use serde::{Deserialize, Serialize};
 
 /// A condition that a packet meets or does not.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Condition {
     /// What is compared. More than one, a concatenation, only for [`Test::In`].
     pub operands: Vec<Operand>,
@@ -13,7 +13,7 @@ pub struct Condition {
 }
 
 /// A field, or some of its bits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Operand {
     /// The field.
     pub field: Field,
@@ -23,7 +23,7 @@ pub struct Operand {
 }
 
 /// How an operand is compared.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Test {
     /// With one value.
@@ -54,7 +54,7 @@ pub enum Test {
 }
 
 /// A comparison with one value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Comparison {
     /// Equal.

@@ -1,7 +1,9 @@
 //! What a host reports about its packet filter.
 
-use super::{place::FirewallHook, statement::Statement};
+use super::{place::FirewallHook, rule_set::RuleSet, statement::Statement};
+use crate::Known;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What a rule, or a chain's policy, does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,8 +51,8 @@ pub struct FirewallRule {
     pub text: String,
 }
 
-/// What can refuse packets in the guest's packet filter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The guest's packet filter: what of it can refuse packets, and all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FirewallFact {
     /// Every rule and chain policy that drops or rejects.
     pub refusing: Vec<FirewallRule>,
@@ -59,4 +61,14 @@ pub struct FirewallFact {
     /// Whether legacy iptables tables are loaded; this listing does not include them.
     #[serde(default)]
     pub legacy_tables: bool,
+    /// All of it; `None` from an agent that reports only what refuses, and if an earlier report of this agent has it
+    /// with the same `content`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Arc<RuleSet>>,
+    /// Identifies the content of `rules` among all that this agent reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// Numbers of the netfilter queues for which a program listens.
+    #[serde(default)]
+    pub queues: Known<Vec<u16>>,
 }

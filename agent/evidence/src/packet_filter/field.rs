@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// A field of a header exists only if the packet has that header: the condition does not hold for any other packet,
 /// whatever the comparison. The rule set usually compares the protocol first, which is a condition of its own.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Field {
     /// Length of the packet in bytes.
@@ -246,7 +246,7 @@ impl Field {
 }
 
 /// Beginning of the offset of a load from the packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PayloadBase {
     /// The link-layer header.
@@ -260,7 +260,7 @@ pub enum PayloadBase {
 }
 
 /// Direction of a packet relative to its tracked connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CtDirection {
     /// That of the first packet.
@@ -270,7 +270,7 @@ pub enum CtDirection {
 }
 
 /// What connection tracking knows about a packet (`NFT_CT_*`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CtKey {
     /// Bits: 1 invalid, 2 established, 4 related, 8 new, 64 untracked.
@@ -312,7 +312,7 @@ pub enum CtKey {
 }
 
 /// What of a looked-up route is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FibResult {
     /// Index of the outgoing interface.

@@ -9,7 +9,7 @@ use crate::Policy;
 use serde::{Deserialize, Serialize};
 
 /// The whole packet filter of a network namespace, as nftables shows it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct RuleSet {
     /// Tables by family and name.
     pub tables: Vec<Table>,
@@ -25,7 +25,7 @@ impl RuleSet {
 }
 
 /// A table.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Table {
     /// Family.
     pub family: Family,
@@ -43,7 +43,7 @@ pub struct Table {
 }
 
 /// A chain.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Chain {
     /// Name, unique in its table.
     pub name: String,
@@ -56,7 +56,7 @@ pub struct Chain {
 }
 
 /// Where packets enter a base chain, and what happens to those that no rule decides.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BaseChain {
     /// Type of the chain.
     pub kind: ChainKind,
@@ -72,7 +72,7 @@ pub struct BaseChain {
 }
 
 /// Type of a base chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChainKind {
     /// Filters.
@@ -87,7 +87,7 @@ pub enum ChainKind {
 }
 
 /// A rule. Its statements apply from the first to the last, until one does not hold or decides.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Rule {
     /// Handle, unique in its table.
     pub handle: u64,
@@ -96,7 +96,7 @@ pub struct Rule {
 }
 
 /// A named set or map.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Set {
     /// Name, unique in its table.
     pub name: String,

@@ -7,7 +7,7 @@ use super::{
 use serde::{Deserialize, Serialize};
 
 /// A set or map that a rule searches.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SetRef {
     /// Name of the set in the rule's table. Those written in a rule are named by the kernel (`__set0`, `__map0`).
     pub name: String,
@@ -18,7 +18,7 @@ pub struct SetRef {
 }
 
 /// One element of a set or map.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Element {
     /// One span per operand of the lookup.
     pub key: Vec<Span>,
@@ -28,7 +28,7 @@ pub struct Element {
 }
 
 /// What a map gives.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Data {
     /// One value, or several of a concatenation (an address and a port).

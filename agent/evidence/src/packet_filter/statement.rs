@@ -11,7 +11,7 @@ use super::{
 use serde::{Deserialize, Serialize};
 
 /// One part of a rule.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Statement {
     /// Goes on with the next part only if the condition holds.
@@ -81,8 +81,22 @@ pub enum Statement {
     },
 }
 
+impl Statement {
+    /// Whether it lets a rule match at a limited rate only.
+    pub fn is_limited(&self) -> bool {
+        match self {
+            Self::Limit(_) | Self::Quota { .. } | Self::ConnectionLimit { .. } => true,
+            Self::Object { kind, .. } => {
+                matches!(kind, ObjectKind::Limit | ObjectKind::Quota | ObjectKind::ConnectionLimit)
+            }
+            Self::NotUnderstood { name } => name.starts_with("xt ") && name.contains("limit"),
+            _ => false,
+        }
+    }
+}
+
 /// A rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Limit {
     /// What is counted.
     pub unit: LimitUnit,
@@ -97,7 +111,7 @@ pub struct Limit {
 }
 
 /// What a rate counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitUnit {
     /// Packets.
@@ -107,7 +121,7 @@ pub enum LimitUnit {
 }
 
 /// A translation of addresses.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Nat {
     /// What is translated.
     pub kind: NatKind,
@@ -123,7 +137,7 @@ pub struct Nat {
 }
 
 /// What a translation changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NatKind {
     /// The source.
@@ -137,7 +151,7 @@ pub enum NatKind {
 }
 
 /// Where a written value comes from.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A constant.
@@ -162,7 +176,7 @@ pub enum Source {
 }
 
 /// A value, or one of those between two.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SourceRange {
     /// The first value.
     pub first: Source,
@@ -171,7 +185,7 @@ pub struct SourceRange {
 }
 
 /// Kind of a stateful object (`NFT_OBJECT_*`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectKind {
     /// A counter. No condition.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What a rule decides about a packet.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The packet leaves this base chain and goes on to the next one at the hook.
@@ -23,7 +23,7 @@ pub enum Verdict {
 }
 
 /// The error that a rejecting rule sends to the sender of the packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reject {
     /// ICMP destination unreachable (type 3) with this code.

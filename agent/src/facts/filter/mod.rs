@@ -20,7 +20,6 @@ use pingtong_evidence::{
     packet_filter::{BaseChain, Chain, ChainKind, Family, FirewallFact, FirewallHook, Rule, RuleSet, Set, Table},
 };
 use rule::Surroundings;
-pub(super) use set::Extent;
 use set::Sets;
 use std::{collections::BTreeMap, io};
 
@@ -61,8 +60,8 @@ type Place = (u8, String);
 
 /// Lists what drops or rejects packets in this network namespace.
 pub(super) fn list() -> Known<FirewallFact> {
-    match read(Extent::Needed) {
-        Ok(rules) => Known::Known(refusing::fact(&rules, legacy_tables())),
+    match read() {
+        Ok(rules) => Known::Known(refusing::fact(rules, legacy_tables())),
         Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) => {
             Known::Unknown(WhyUnknown::NotPermitted {
                 what: String::from("listing the packet filter"),
@@ -88,11 +87,11 @@ struct Lists {
     sets: Sets,
 }
 
-/// Reads the rule set of this network namespace. Of sets that are not of that extent, the elements are not read.
+/// Reads the rule set of this network namespace.
 ///
 /// # Errors
 /// `EPERM` without `CAP_NET_ADMIN`, another refusal of the kernel, or an error of the socket.
-pub(super) fn read(extent: Extent) -> io::Result<RuleSet> {
+pub(super) fn read() -> io::Result<RuleSet> {
     let names: BTreeMap<u64, String> = nix::net::if_::if_nameindex().map_or_else(
         |_| BTreeMap::new(),
         |all| all.iter().map(|each| (each.index().into(), each.name().to_string_lossy().into_owned())).collect(),
@@ -101,7 +100,7 @@ pub(super) fn read(extent: Extent) -> io::Result<RuleSet> {
     for _ in 0..ATTEMPTS {
         let before = generation()?;
         let mut read = dump()?;
-        read.sets.fill(extent, &set::elements);
+        read.sets.fill(&set::elements);
         if generation()? == before {
             lists = Some(read);
             break;

@@ -1,29 +1,48 @@
 //! What of a rule set can refuse a packet: policies that drop, and rules that drop or reject, at every hook from which
 //! they can be reached.
 
+use crate::facts::kernel;
 use pingtong_evidence::{
     Policy,
     packet_filter::{
-        BaseChain, Condition, Data, Family, Field, FirewallFact, FirewallHook, FirewallRule, FirewallVerdict,
-        ObjectKind, RuleSet, Source, Statement, Table, Test, Verdict,
+        BaseChain, Condition, Data, Family, Field, FirewallFact, FirewallHook, FirewallRule, FirewallVerdict, RuleSet,
+        Source, Statement, Table, Test, Verdict,
     },
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
 
 /// Maximum number of rules listed; more are truncated after sorting by place.
 const RULES_MAX: usize = 512;
 /// Maximum number of elements of the sets in these rules, about 200 kB in JSON; sets beyond it are listed as not read.
 const ELEMENTS_MAX: usize = 4_096;
 
-/// What refuses in a rule set.
-pub(super) fn fact(rules: &RuleSet, legacy_tables: bool) -> FirewallFact {
+/// A rule set, with what of it refuses.
+pub(super) fn fact(rules: RuleSet, legacy_tables: bool) -> FirewallFact {
     let active = rules.tables.iter().filter(|table| !table.dormant);
     let all: BTreeSet<FirewallRule> = active.flat_map(refusing).collect();
     let chains = rules.tables.iter().flat_map(|table| &table.chains);
     let base_chains = u32::try_from(chains.filter(|chain| chain.base.is_some()).count()).unwrap_or(u32::MAX);
     let mut refusing: Vec<FirewallRule> = all.into_iter().take(RULES_MAX).collect();
     bound(&mut refusing);
-    FirewallFact { refusing, base_chains, legacy_tables }
+    FirewallFact {
+        refusing,
+        base_chains,
+        legacy_tables,
+        content: Some(content(&rules)),
+        rules: Some(Arc::new(rules)),
+        queues: kernel::queues(),
+    }
+}
+
+/// Equal for equal rule sets of one agent; another version of Rust may give other names.
+fn content(rules: &RuleSet) -> String {
+    let mut hasher = DefaultHasher::new();
+    rules.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 fn bound(rules: &mut [FirewallRule]) {
@@ -71,7 +90,7 @@ fn refusing(table: &Table) -> Vec<FirewallRule> {
                     handle: Some(rule.handle),
                     verdict,
                     protocol: protocol(&rule.statements),
-                    limited: rule.statements.iter().any(is_limited),
+                    limited: rule.statements.iter().any(Statement::is_limited),
                     statements: Some(rule.statements.clone()),
                     ..place(&chain.name, hook)
                 });
@@ -155,18 +174,6 @@ fn protocol(statements: &[Statement]) -> Option<u8> {
         },
         _ => None,
     })
-}
-
-/// Whether a statement lets the rule match at a limited rate only.
-fn is_limited(statement: &Statement) -> bool {
-    match statement {
-        Statement::Limit(_) | Statement::Quota { .. } | Statement::ConnectionLimit { .. } => true,
-        Statement::Object { kind, .. } => {
-            matches!(kind, ObjectKind::Limit | ObjectKind::Quota | ObjectKind::ConnectionLimit)
-        }
-        Statement::NotUnderstood { name } => name.starts_with("xt ") && name.contains("limit"),
-        _ => false,
-    }
 }
 
 fn family_name(family: &Family) -> String {

@@ -1,8 +1,7 @@
 //! Sets and maps as the kernel lists them, and their elements as spans of values.
 //!
-//! Sets that rules write inline (anonymous ones) are always read, since a rule means nothing without them, and so are
-//! maps to verdicts, since they lead to chains. Other named sets are read with the whole rule set. All are bounded:
-//! elements beyond the bounds are reported as not read.
+//! Sets that rules write inline (anonymous ones) are read first, since a rule means nothing without them, with maps to
+//! verdicts, since they lead to chains. All are bounded: elements beyond the bounds are reported as not read.
 
 use super::{kind::Kind, verdict};
 use crate::facts::netlink::{self, Attributes, DUMP, push};
@@ -52,15 +51,6 @@ pub(super) const ALL_ELEMENTS_MAX: usize = 20_000;
 /// Family, table, set.
 type Name = (u8, String, String);
 
-/// Which sets are read with their elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::facts) enum Extent {
-    /// Those that the rules cannot be understood without.
-    Needed,
-    /// All.
-    Whole,
-}
-
 /// One element as the kernel lists it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Raw {
@@ -101,12 +91,9 @@ impl Sets {
     }
 
     /// Reads the elements of sets as far as the bounds allow, the needed ones first.
-    pub(super) fn fill(&mut self, extent: Extent, ask: &dyn Fn(&Name) -> io::Result<Vec<Raw>>) {
+    pub(super) fn fill(&mut self, ask: &dyn Fn(&Name) -> io::Result<Vec<Raw>>) {
         let mut left = ALL_ELEMENTS_MAX;
         for needed in [true, false] {
-            if !needed && extent == Extent::Needed {
-                return;
-            }
             for (name, set) in self.0.iter_mut().filter(|(_, set)| set.is_needed() == needed) {
                 if left == 0 {
                     return;
@@ -416,15 +403,19 @@ mod tests {
         let set = |flags, data_type| RawSet { flags, data_type, ..RawSet::default() };
         let all = [("a", set(0, 0)), ("large", set(0, 0)), ("v", set(8, VERDICTS)), ("z", set(ANONYMOUS, 0))];
         let sets = all.into_iter().fold(Sets::default(), |sets, (name, set)| sets.with(2, "t", name, set));
-        let read = |extent| {
+        let read = |each: usize| {
             let mut sets = sets.clone();
-            let length = |name: &str| if name == "large" { ELEMENTS_MAX + 1 } else { ELEMENTS_MAX };
-            sets.fill(extent, &|(_, _, name)| Ok(vec![raw(&[1], 0); length(name)]));
+            let length = |name: &str| if name == "large" { ELEMENTS_MAX + 1 } else { each };
+            sets.fill(&|(_, _, name)| Ok(vec![raw(&[1], 0); length(name)]));
             let filled = |name: &&str| sets.get(2, "t", name).unwrap().elements.is_some();
             ["a", "large", "v", "z"].into_iter().filter(filled).collect::<Vec<_>>()
         };
-        assert_eq!(read(Extent::Whole), ["a", "v", "z"]);
-        assert_eq!(read(Extent::Needed), ["v", "z"]);
+        assert_eq!(read(ELEMENTS_MAX), ["a", "v", "z"]);
+        let more: Vec<String> = (0..ALL_ELEMENTS_MAX / ELEMENTS_MAX).map(|number| format!("n{number}")).collect();
+        let mut full = more.iter().fold(sets.clone(), |sets, name| sets.with(2, "t", name, set(ANONYMOUS, 0)));
+        full.fill(&|_| Ok(vec![raw(&[1], 0); ELEMENTS_MAX]));
+        let filled = |name: &str| full.get(2, "t", name).unwrap().elements.is_some();
+        assert_eq!([filled("n0"), filled("a")], [true, false], "a named set waits for those that rules need");
         assert_eq!(sets.named(2, "t").map(|(name, _)| name).collect::<Vec<_>>(), ["a", "large", "v"]);
     }
 }

@@ -58,7 +58,7 @@ fn policies_and_rules_behind_jumps_are_listed_at_their_hook() {
     let rules = rule_set(&lists, &|_| None);
     let base = rules.tables[0].chains[0].base.as_ref().unwrap();
     assert_eq!((base.priority, base.kind, base.policy), (-150, ChainKind::Filter, Policy::Drop));
-    let fact = refusing::fact(&rules, false);
+    let fact = refusing::fact(rules, false);
     assert_eq!(fact.base_chains, 2);
     let shown: Vec<_> =
         fact.refusing.iter().map(|r| (r.chain.as_str(), r.hook, r.handle, r.protocol, r.to_string())).collect();
@@ -96,7 +96,7 @@ fn sets_beyond_the_bound_of_a_report_are_listed_as_not_read() {
     let (_, mut chain) = super::chain(&chain("in", Some(1), 1).body).unwrap();
     chain.rules = vec![rule(1, 4_000), rule(2, 4_000), rule(3, 90)];
     table.chains.push(chain);
-    let fact = refusing::fact(&RuleSet { tables: vec![table], rules_omitted: 0 }, false);
+    let fact = refusing::fact(RuleSet { tables: vec![table], rules_omitted: 0 }, false);
     let read: Vec<bool> = fact.refusing.iter().map(|rule| !rule.to_string().contains("@__set0")).collect();
     assert_eq!(read, [true, false, true]);
 }

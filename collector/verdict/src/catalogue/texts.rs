@@ -1148,6 +1148,34 @@ pub(super) const PAGES: &[CauseDoc] = &[
         },
     },
     CauseDoc {
+        code: CauseCode::GuestNat,
+        step: "7",
+        kind: CauseKind::Fault,
+        title: Texts {
+            en: "the guest translates the packets' addresses", zh: "系统内的地址转换改写了报文"
+        },
+        meaning: Texts {
+            en: "A rule of the guest (SNAT, MASQUERADE, DNAT or REDIRECT) gives its packets another source than the address that the cloud knows, or another destination than the peer.",
+            zh: "系统内的规则（SNAT、MASQUERADE、DNAT 或 REDIRECT）把报文的源地址改成云上不认识的地址，或把目的地址改成别的主机。",
+        },
+        evidence: Texts {
+            en: "The whole packet filter of the guest was read, and the walk of a probe through it surely passes a rule that translates its address. The peer's agent sees none of the probes arrive from the pair's address (S1), whatever answers the sender got; or requests reach the guest's interface and are forwarded elsewhere instead of answered (S2, S3).",
+            zh: "已读取系统完整的防火墙规则，探测报文逐条走过规则时确定会经过一条改写其地址的规则。对端 agent 没有看到来自该地址的探测（S1），无论发送端收到了什么应答；或请求到达网卡后被转发到别处而没有应答（S2、S3）。",
+        },
+        repair: Texts {
+            en: "remove the translating rule, or except the peer's addresses from it before it",
+            zh: "删除改写地址的规则，或在其之前排除对端地址",
+        },
+        doubt: Texts {
+            en: "A host that forwards for others (a NAT gateway of one's own, a container host) translates on purpose: the rule is at fault only for the pair's own addresses. Where the cloud accepts the new source, because it is an address of the same interface, probes arrive and refute the finding. Rules of legacy iptables tables are not read; the agent reports that they exist.",
+            zh: "为其他主机转发的主机（自建 NAT 网关、容器宿主机）本来就要转换地址：只有本对主机自己的地址被改写才算故障。若新的源地址属于同一网卡、云上放行，探测会到达并否定本结论。legacy iptables 的表不会被读取，agent 会报告其存在。",
+        },
+        console: Texts {
+            en: "ECS > Instances > Connect (Workbench, VNC), or Cloud Assistant RunCommand (look first: nft list ruleset; conntrack -L)",
+            zh: "ECS > 实例 > 远程连接（Workbench、VNC），或云助手 RunCommand（先查看：nft list ruleset; conntrack -L）",
+        },
+    },
+    CauseDoc {
         code: CauseCode::HostOverload,
         step: "7",
         kind: CauseKind::Fault,

@@ -11,7 +11,7 @@ use crate::{
     code::CauseCode,
     finding::{Finding, Note, Stops},
     fix::Fix,
-    guest::filter::{Applies, Asked, applies, names_a_source_port, names_a_type},
+    guest::filter::{Asked, Filter, Packets, Translated, names_a_source_port, names_a_type},
     lang::{Both, both},
     model::Model,
     observe::Observed,
@@ -19,8 +19,8 @@ use crate::{
     walk::Host,
 };
 use pingtong_evidence::{
-    Cidr, Container, FirewallHook, FirewallRule, HostFacts, InstanceId, InterfaceFact, InterfaceKind, Pair, Protocol,
-    RouteOutcome, Side,
+    Cidr, Container, FirewallRule, HostFacts, InstanceId, InterfaceFact, InterfaceKind, Pair, Protocol, RouteOutcome,
+    Side,
 };
 use std::net::IpAddr;
 
@@ -32,9 +32,6 @@ const EPERM: i32 = 1;
 const NO_ROUTE: [i32; 4] = [101, 113, 13, 22];
 /// Number of lost packets below which a loss rate is not evidence; the same as for the fabric.
 const LOST_MIN: u64 = 3;
-
-/// Hooks that a host's own packets pass on their way out.
-const OUTWARD: [FirewallHook; 3] = [FirewallHook::Output, FirewallHook::Postrouting, FirewallHook::Egress];
 
 /// One host with all evidence about it.
 pub(crate) struct Guest<'a> {
@@ -57,8 +54,8 @@ impl Guest<'_> {
         self.pair.endpoint(self.side.opposite()).address
     }
 
-    fn service(&self) -> (Protocol, Option<u16>) {
-        (self.pair.protocol, self.pair.port)
+    fn packets(&self) -> Packets {
+        Packets::of(self.pair, self.side)
     }
 
     fn instance(&self) -> Option<InstanceId> {
@@ -211,23 +208,14 @@ impl Guest<'_> {
 
     /// Rules that refuse the packets in question: those that surely do or, if there are none and `possible_too` is set,
     /// those that perhaps do.
-    fn refusing(&self, asked: Asked, possible_too: bool) -> Vec<&FirewallRule> {
+    fn refusing(&self, asked: Asked, possible_too: bool) -> Vec<FirewallRule> {
         let opens = self.side == self.pair.opened_by;
         // TCP and UDP flows are opened in one direction: the far end sends no requests and receives no replies.
         if self.pair.protocol != Protocol::Icmp && opens != matches!(asked, Asked::Sent | Asked::Replies) {
             return vec![];
         }
-        let all = self.facts.and_then(|f| f.firewall.known()).map_or(&[][..], |f| f.refusing.as_slice());
-        let of = |wanted: Applies| -> Vec<&FirewallRule> {
-            all.iter()
-                .filter(|rule| {
-                    matches!(asked, Asked::Sent | Asked::Answers) == OUTWARD.contains(&rule.hook) && !rule.limited
-                })
-                .filter(|rule| applies(rule, self.service(), self.peer(), self.address(), asked) == wanted)
-                .collect()
-        };
-        let sure = of(Applies::Surely);
-        if sure.is_empty() && possible_too { of(Applies::Perhaps) } else { sure }
+        let filter = self.facts.and_then(Filter::of);
+        filter.map_or_else(Vec::new, |filter| filter.refusing(&self.packets(), asked, possible_too))
     }
 
     /// Whether a rule treats requests and replies of the pair differently.
@@ -235,13 +223,13 @@ impl Guest<'_> {
         names_a_type(rule, self.peer(), self.address())
     }
 
-    fn firewall(&self, rules: &[&FirewallRule], stops: Stops) -> Finding {
+    fn firewall(&self, rules: &[FirewallRule], stops: Stops) -> Finding {
         let outward = matches!(stops, Stops::Sending(_) | Stops::Answers(_));
         let (en, zh) = if outward { ("output", "出口") } else { ("input", "入口") };
-        let list = rules.iter().map(|rule| rule_words(rule)).collect::<Vec<_>>().join("; ");
+        let list = rules.iter().map(rule_words).collect::<Vec<_>>().join("; ");
         let text =
             both!("the guest's packet filter refuses at hook {en}: {list}", "系统防火墙在{zh}（{en}）处拒绝：{list}");
-        let commands = rules.iter().map(|rule| removal(rule)).collect();
+        let commands = rules.iter().map(removal).collect();
         let mut finding =
             self.finding(CauseCode::GuestFirewall, stops, text, commands, Some(&self.pair.protocol.to_string()));
         // The direction is that of the packets that pass the hook.
@@ -260,7 +248,7 @@ impl Guest<'_> {
         let mut replies = if self.outbound.alive() { vec![] } else { self.refusing(Asked::Replies, turned_away) };
         replies.retain(|rule| turned_away || self.names_a_type(rule) || names_a_source_port(rule));
         let stops = if requests.is_empty() { Stops::Replies(self.side) } else { Stops::Arrivals(self.side) };
-        let mut rules: Vec<&FirewallRule> = requests.iter().chain(&replies).copied().collect();
+        let mut rules: Vec<FirewallRule> = requests.iter().chain(&replies).cloned().collect();
         rules.sort();
         rules.dedup();
         let mut found = vec![];
@@ -331,7 +319,7 @@ impl Guest<'_> {
         let answers = if self.inbound.answered() { vec![] } else { self.refusing(Asked::Answers, unanswered) };
         let stops = if requests.is_empty() { Stops::Answers(self.side) } else { Stops::Sending(self.side) };
         // A rule that matches requests and replies alike is refuted if either kind gets out.
-        let mut rules: Vec<&FirewallRule> = requests.iter().chain(&answers).copied().collect();
+        let mut rules: Vec<FirewallRule> = requests.iter().chain(&answers).cloned().collect();
         rules.retain(|rule| {
             let (asked, answering) = (requests.contains(rule), answers.contains(rule));
             let of_both = !self.names_a_type(rule);
@@ -472,19 +460,72 @@ impl Guest<'_> {
             .map_or_else(|| Cidr::host(peer), |(block, _)| block)
     }
 
+    /// The finding about packets that the host refuses in part: a rule holds them to a rate.
     fn rate_limit(&self) -> Option<Finding> {
-        let leg = self.inbound.accept.filter(|leg| leg.passed > 0 && leg.lost() >= LOST_MIN)?;
-        let rules = &self.facts?.firewall.known()?.refusing;
-        let rule = rules.iter().find(|rule| {
-            rule.limited && applies(rule, self.service(), self.peer(), self.address(), Asked::Requests) != Applies::No
+        let (sends, receives) = (self.side.sends(), self.side.opposite().sends());
+        let stages = [
+            (Asked::Requests, self.inbound.accept, receives, "requests that reached the interface", "到达网卡的请求"),
+            (Asked::Answers, self.inbound.answer, sends, "replies", "应答"),
+            (Asked::Sent, self.outbound.departure, sends, "requests of its own", "本机发出的请求"),
+            (Asked::Replies, self.outbound.home, receives, "replies that reached the interface", "到达网卡的应答"),
+        ];
+        let filter = Filter::of(self.facts?)?;
+        let (rule, leg, direction, en, zh) = stages.into_iter().find_map(|(asked, leg, direction, en, zh)| {
+            let leg = leg.filter(|leg| leg.passed > 0 && leg.lost() >= LOST_MIN)?;
+            Some((filter.limiting(&self.packets(), asked)?, leg, direction, en, zh))
         })?;
-        let (words, lost, of) = (rule_words(rule), leg.lost(), leg.of);
+        let (words, lost, of) = (rule_words(&rule), leg.lost(), leg.of);
         let text = both!(
-            "{lost} of {of} requests reached the interface and were refused; a rule is bound to a rate: {words}",
-            "到达网卡的 {of} 个请求中有 {lost} 个被拒绝；存在限速规则：{words}"
+            "the host refused {lost} of {of} {en}; a rule is bound to a rate: {words}",
+            "{of} 个{zh}中有 {lost} 个被本机拒绝；存在限速规则：{words}"
         );
-        let direction = self.side.opposite().sends();
-        Some(self.finding(CauseCode::GuestRateLimit, Stops::Some(direction), text, vec![removal(rule)], Some("*")))
+        Some(self.finding(CauseCode::GuestRateLimit, Stops::Some(direction), text, vec![removal(&rule)], Some("*")))
+    }
+
+    /// Whether the host's address translation surely sends its requests to another destination than the peer.
+    pub(crate) fn diverts(&self) -> bool {
+        self.translated(Asked::Sent).is_some_and(|translated| translated.becomes.1 != self.peer())
+    }
+
+    fn translated(&self, asked: Asked) -> Option<Translated> {
+        Filter::of(self.facts?)?.translating(&self.packets(), asked)
+    }
+
+    /// The finding about packets whose addresses the host itself translates: the peer gets them from an address that it
+    /// does not know, or another host gets them.
+    fn nat(&self) -> Option<Finding> {
+        let opens = self.pair.protocol == Protocol::Icmp || self.side == self.pair.opened_by;
+        let (own, peer) = (self.address(), self.peer());
+        if opens
+            && !self.outbound.arrives()
+            && let Some(Translated { rule, becomes, .. }) = self.translated(Asked::Sent)
+            && becomes != (own, peer)
+        {
+            let (words, (source, destination)) = (rule_words(&rule), becomes);
+            let text = both!(
+                "the guest translates its packets to {peer} so that they go from {source} to {destination}: {words}",
+                "系统把发往 {peer} 的报文改写为从 {source} 到 {destination}：{words}"
+            );
+            return Some(self.finding(
+                CauseCode::GuestNat,
+                Stops::Sending(self.side),
+                text,
+                vec![removal(&rule)],
+                None,
+            ));
+        }
+        let serves = self.pair.protocol == Protocol::Icmp || self.side != self.pair.opened_by;
+        let Translated { rule, becomes: (_, destination), leaves: true } =
+            self.translated(Asked::Requests).filter(|_| serves && !self.inbound.answered())?
+        else {
+            return None;
+        };
+        let words = rule_words(&rule);
+        let text = both!(
+            "the guest forwards packets for {own} to {destination}: {words}",
+            "系统把发往 {own} 的报文转发到 {destination}：{words}"
+        );
+        Some(self.finding(CauseCode::GuestNat, Stops::Arrivals(self.side), text, vec![removal(&rule)], None))
     }
 
     pub(crate) fn findings(&self) -> Vec<Finding> {
@@ -496,6 +537,7 @@ impl Guest<'_> {
         found.extend(self.output());
         found.extend(route);
         found.extend(self.rate_limit());
+        found.extend(self.nat());
         found
     }
 

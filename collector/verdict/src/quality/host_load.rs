@@ -1,11 +1,13 @@
 //! Whether a host cannot keep up with its packets: `host-overload`.
 //!
 //! Two kinds of evidence:
-//! 1. Packets die inside the host: requests are seen at its interface and never answered, or replies are seen there and
-//!    never reach the prober, and no other fault of that guest, such as a rate-limited filter rule, explains it.
+//! 1. Packets die inside the host: requests are seen at its interface and never answered, replies are seen there and
+//!    never reach the prober, or its own packets never leave it, and no other fault of that guest, such as a rate-limited
+//!    filter rule, explains it.
 //! 2. Only packets to and from that host are impaired, while other pairs of the link clear the rest (module `shared`).
 //!
-//! The host is blamed only if its own load figures agree: packets dropped from the backlog, CPU time stolen by the
+//! Where a queue discipline of the host has dropped packets, that is a second explanation, and nothing is blamed.
+//! Otherwise the host is blamed only if its own load figures agree: packets dropped from the backlog, CPU time stolen by the
 //! hypervisor, or tasks that waited for a CPU. Otherwise several causes fit: they become suspects, to be decided by
 //! those figures. High CPU utilisation alone is not a fault: most work is intended.
 
@@ -19,7 +21,7 @@ use crate::{
     verdict::ObjectKind,
     wilson::LossRate,
 };
-use pingtong_evidence::{Direction, LoadFact, Side};
+use pingtong_evidence::{Direction, HostFacts, LoadFact, QueueDiscipline, Side};
 use std::collections::BTreeSet;
 
 /// Share of the time, in thousandths, in which some task waited for a CPU; from this value on, packets wait as well.
@@ -43,14 +45,23 @@ fn inside_of(means: &Means<'_>, standing: &[Finding], side: Side) -> Option<Show
     }
     let flow = side.opposite().sends();
     let lost = means.seen.get(&flow).and_then(dies_inside);
-    let home = means.seen.get(&side.sends()).filter(|seen| seen.own_drops == 0).and_then(|seen| seen.home);
-    let leg = lost.or_else(|| home.filter(|leg| impaired(*leg)))?;
+    let own = means.seen.get(&side.sends()).filter(|seen| seen.own_drops == 0);
+    let home = own.and_then(|seen| seen.home).filter(|leg| impaired(*leg));
+    if let Some(leg) = lost.or(home) {
+        let (lost, of) = (leg.lost(), leg.of);
+        let text = both!(
+            "{lost} of {of} packets reached the host's interface and died inside it",
+            "到达该主机网卡的 {of} 个报文中有 {lost} 个在主机内丢失"
+        );
+        return Some(overload(means, side, Some(flow), text));
+    }
+    let leg = own.and_then(|seen| seen.departure).filter(|leg| impaired(*leg))?;
     let (lost, of) = (leg.lost(), leg.of);
     let text = both!(
-        "{lost} of {of} packets reached the host's interface and died inside it",
-        "到达该主机网卡的 {of} 个报文中有 {lost} 个在主机内丢失"
+        "{lost} of {of} packets that the host handed to its kernel never left its interface",
+        "该主机交给内核的 {of} 个报文中有 {lost} 个没有从网卡发出"
     );
-    Some(overload(means, side, Some(flow), text))
+    Some(overload(means, side, Some(side.sends()), text))
 }
 
 /// Of the requests that reached the host: the counts of those not accepted by its IP stack, else of those not answered.
@@ -71,7 +82,19 @@ fn impaired(leg: Leg) -> bool {
 pub(crate) fn overload(means: &Means<'_>, side: Side, direction: Option<Direction>, text: Both) -> Shown {
     let pair = &means.question.pair;
     let endpoint = pair.endpoint(side);
-    let load = endpoint.agent.as_ref().and_then(|agent| means.facts.get(agent)).and_then(|facts| facts.load.known());
+    let facts = endpoint.agent.as_ref().and_then(|agent| means.facts.get(agent));
+    if let Some(queue) = facts.and_then(dropping) {
+        let QueueDiscipline { interface, kind, dropped } = queue;
+        return Err(Doubt {
+            codes: BTreeSet::from([CauseCode::HostOverload, CauseCode::GuestRateLimit]),
+            side: Some(side),
+            decided_by: both!(
+                "the queue discipline {kind} of the host's {interface}, which has dropped {dropped} packets: whether that number rises with the losses (tc -s qdisc show dev {interface})",
+                "该主机 {interface} 上的队列规则 {kind} 已丢弃 {dropped} 个报文：看该数字是否随丢包增加（tc -s qdisc show dev {interface}）"
+            ),
+        });
+    }
+    let load = facts.and_then(|facts| facts.load.known());
     let Some(figures) = load.and_then(strained) else {
         return Err(Doubt {
             codes: BTreeSet::from([CauseCode::HostOverload, CauseCode::GuestRateLimit, CauseCode::GuestFirewall]),
@@ -94,6 +117,12 @@ pub(crate) fn overload(means: &Means<'_>, side: Side, direction: Option<Directio
         evidence: vec![Note::plain(text), Note::plain(figures)],
         fix: Fix::Manual,
     })
+}
+
+/// The queue discipline of the host that has dropped most.
+fn dropping(facts: &HostFacts) -> Option<&QueueDiscipline> {
+    let all = facts.mechanisms.known().into_iter().flat_map(|mechanisms| &mechanisms.disciplines);
+    all.filter(|queue| queue.dropped > 0).max_by_key(|queue| queue.dropped)
 }
 
 fn strained(load: &LoadFact) -> Option<Both> {

@@ -213,7 +213,7 @@ fn a_rate_is_blamed_for_a_share_of_three_packets_or_more() {
     let limited = rule(vec![limit()], true);
     let lost = |lost: u64, of: u64| {
         format!(
-            "guest-rate-limit: {lost} of {of} requests reached the interface and were refused; a rule is bound to a \
+            "guest-rate-limit: the host refused {lost} of {of} requests that reached the interface; a rule is bound to a \
              rate: inet guard in handle 4: limit rate 10/second burst 5 packets drop"
         )
     };

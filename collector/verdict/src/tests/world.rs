@@ -169,8 +169,12 @@ impl World {
             statements: Some(vec![]),
             text: String::new(),
         };
-        self.facts(side).firewall =
-            Known::Known(FirewallFact { refusing: vec![rule], base_chains: 1, legacy_tables: false });
+        self.facts(side).firewall = Known::Known(FirewallFact {
+            refusing: vec![rule],
+            base_chains: 1,
+            legacy_tables: false,
+            ..FirewallFact::default()
+        });
     }
 
     /// Replaces the statements of the first refusing rule.
@@ -383,8 +387,16 @@ fn facts(side: Side) -> HostFacts {
             echo_ignore_all: Known::Known(false),
             strict_reverse_path: Known::Known(vec![]),
             ping_group_range: Known::Known((1, 0)),
+            forwards: Known::Known(false),
+            forwards_v6: Known::Known(false),
         },
-        firewall: Known::Known(FirewallFact { refusing: vec![], base_chains: 0, legacy_tables: false }),
+        firewall: Known::Known(FirewallFact {
+            refusing: vec![],
+            base_chains: 0,
+            legacy_tables: false,
+            ..FirewallFact::default()
+        }),
+        mechanisms: Known::Known(Mechanisms::default()),
         counters: Known::Known(IcmpCounters::default()),
         load: Known::default(),
         container: Known::Known(Container::No),

@@ -1,23 +1,33 @@
 //! Rules and whether they apply.
 
-use super::*;
+use super::{
+    Maybe::{No, Perhaps, Surely},
+    *,
+};
 use crate::tests::rules::{
     ECHO_REPLY as REPLY, ECHO_REQUEST as REQUEST, any_of, block, cmp, equal, icmp, l4proto, masked, match_on,
     named_set, not_understood, refusing, within,
 };
-use Applies::{No, Perhaps, Surely};
 use pingtong_evidence::packet_filter::{
-    Comparison, Element, FibResult, Limit, LimitUnit, PayloadBase, Span, Value, Verdict,
+    Comparison, CtKey, Element, FibResult, FirewallHook, Limit, LimitUnit, ObjectKind, PayloadBase, Span, Value,
+    Verdict,
 };
 
 fn ends() -> (IpAddr, IpAddr) {
     ("192.168.1.10".parse().unwrap(), "172.16.1.10".parse().unwrap())
 }
 
-fn ask(protocol: Option<u8>, statements: Vec<Statement>, service: (Protocol, Option<u16>), asked: Asked) -> Applies {
+fn hook_of(asked: Asked) -> FirewallHook {
+    match asked {
+        Asked::Requests | Asked::Replies => FirewallHook::Input,
+        Asked::Sent | Asked::Answers => FirewallHook::Output,
+    }
+}
+
+fn ask(protocol: Option<u8>, statements: Vec<Statement>, service: (Protocol, Option<u16>), asked: Asked) -> Maybe {
     let (peer, own) = ends();
-    let rule = FirewallRule { protocol, ..refusing(statements) };
-    applies(&rule, service, peer, own, asked)
+    let rule = FirewallRule { protocol, hook: hook_of(asked), ..refusing(statements) };
+    applies(&rule, &Packets { service, peer, own }, asked)
 }
 
 #[test]
@@ -57,6 +67,7 @@ fn a_rule_for_something_else_is_never_sure() {
     let state = masked(Field::Ct { key: CtKey::State, direction: None }, 1, Comparison::Ne, 0);
     let source = |how, text: &str| match_on(Field::IpSource, how, block(text));
     let raw = equal(Field::Raw { base: PayloadBase::Network, offset: 0, length: 8 }, 69);
+    let tos = equal(Field::Raw { base: PayloadBase::Network, offset: 8, length: 8 }, 0);
     let bridge = match_on(Field::MetaIifname, Comparison::Eq, Value::Name("docker0".into()));
     for (protocol, statements, expected) in [
         (Some(1), vec![icmp(REQUEST)], Surely),
@@ -72,7 +83,8 @@ fn a_rule_for_something_else_is_never_sure() {
         (Some(1), vec![equal(Field::MetaNfproto, 2), l4proto(1), icmp(REQUEST)], Surely),
         (Some(1), vec![equal(Field::MetaNfproto, 10)], No),
         (None, vec![cmp(Field::MetaL4proto, Comparison::Ne, 1)], No),
-        (Some(1), vec![l4proto(1), raw], Perhaps),
+        (Some(1), vec![l4proto(1), raw], Surely),
+        (Some(1), vec![l4proto(1), tos], Perhaps),
         (Some(1), vec![bridge, l4proto(1)], Perhaps),
         (None, vec![source(Comparison::Eq, "192.168.0.0/16")], Perhaps),
         (None, vec![], Perhaps),
@@ -228,7 +240,9 @@ fn a_rule_of_another_family_says_nothing() {
         protocol: Some(protocol),
         ..refusing(statements)
     };
-    let ping = |rule: &FirewallRule, (peer, own)| applies(rule, (Protocol::Icmp, None), peer, own, Asked::Requests);
+    let ping = |rule: &FirewallRule, (peer, own)| {
+        applies(rule, &Packets { service: (Protocol::Icmp, None), peer, own }, Asked::Requests)
+    };
     assert_eq!(ping(&rule("ip", 1, vec![]), (peer, own)), Surely);
     assert_eq!(ping(&rule("ip6", 1, vec![]), (peer, own)), No);
     assert_eq!(ping(&rule("arp", 1, vec![]), (peer, own)), No);
@@ -247,7 +261,8 @@ fn the_text_of_an_old_rule_is_not_read() {
         text: text.into(),
         ..refusing(vec![])
     };
-    let ping = |rule: &FirewallRule| applies(rule, (Protocol::Icmp, None), peer, own, Asked::Requests);
+    let ping =
+        |rule: &FirewallRule| applies(rule, &Packets { service: (Protocol::Icmp, None), peer, own }, Asked::Requests);
     for text in ["meta l4proto icmp icmp type echo-request drop", "tcp dport 22", ""] {
         assert_eq!(ping(&old(Some(1), "inet", text)), Perhaps, "{text}");
         assert_eq!(ping(&old(None, "inet", text)), Perhaps, "{text}");

@@ -9,8 +9,8 @@ ri-security-locked peering-not-active route-missing route-wrong-cidr route-wrong
 route-not-available ecmp-leg-dead route-loop route-not-transitive sg-ingress-missing sg-egress-blocked sg-drop-wins \
 sg-wrong-protocol sg-wrong-cidr sg-wrong-direction sg-group-source-cross-vpc sg-not-attached sg-prefix-list \
 nacl-ingress-blocked nacl-egress-blocked instance-stopped ip-not-on-eni guest-firewall guest-echo-ignored \
-guest-route-missing guest-route-overlap guest-rp-filter guest-multi-eni guest-rate-limit host-overload stranger-replied \
-agent-in-container probe-not-permitted agent-silent clock-skew bandwidth-saturated loss-in-fabric latency-shift \
+guest-route-missing guest-route-overlap guest-rp-filter guest-multi-eni guest-rate-limit guest-nat host-overload \
+stranger-replied agent-in-container probe-not-permitted agent-silent clock-skew bandwidth-saturated loss-in-fabric latency-shift \
 mtu-black-hole fabric-fault model-contradicted";
 
 #[test]

@@ -175,6 +175,7 @@ fn every_kind_of_guest_change_is_told_from_the_others() {
             }],
             base_chains: 1,
             legacy_tables: false,
+            ..FirewallFact::default()
         });
     };
     assert_eq!(broken(refuse, Wire::S2), ["the guest's packet filter changed"]);

@@ -8,7 +8,7 @@ use crate::{
     CauseCode, ObjectKind,
     finding::{Finding, Note, Stops, Walk},
     fix::Fix,
-    guest::filter::{Applies, Asked, applies},
+    guest::filter::{Asked, Maybe, Packets, applies},
     lang::Both,
     stage::Stage,
     wilson::LossRate,
@@ -77,27 +77,31 @@ fn a_cause_that_is_found_twice_is_one_with_all_its_evidence() {
     assert_eq!((walk.findings.len(), told), (1, vec!["one", "two"]));
 }
 
-fn asked(protocol: Protocol, bound: Option<u8>, statements: Vec<Statement>, asked: Asked) -> Applies {
-    let rule = FirewallRule { protocol: bound, ..refusing(statements) };
-    applies(&rule, (protocol, None), ip("192.168.1.10"), ip("172.16.1.10"), asked)
+fn asked(protocol: Protocol, bound: Option<u8>, statements: Vec<Statement>, asked: Asked) -> Maybe {
+    let hook = match asked {
+        Asked::Requests | Asked::Replies => FirewallHook::Input,
+        Asked::Sent | Asked::Answers => FirewallHook::Output,
+    };
+    let rule = FirewallRule { protocol: bound, hook, ..refusing(statements) };
+    applies(&rule, &Packets { service: (protocol, None), peer: ip("192.168.1.10"), own: ip("172.16.1.10") }, asked)
 }
 
 #[test]
 fn a_rule_bound_to_a_protocol_speaks_of_no_other() {
     for (protocol, number) in [(Protocol::Icmp, 1), (Protocol::Tcp, 6), (Protocol::Udp, 17)] {
         for bound in [1, 6, 17] {
-            let expect = if bound == number { Applies::Surely } else { Applies::No };
+            let expect = if bound == number { Maybe::Surely } else { Maybe::No };
             assert_eq!(asked(protocol, Some(bound), vec![], Asked::Requests), expect, "{protocol} {bound}");
         }
     }
     let tcp = |statement| asked(Protocol::Tcp, Some(6), vec![statement], Asked::Requests);
-    assert_eq!(tcp(l4proto(6)), Applies::Surely);
-    assert_eq!(tcp(cmp(Field::MetaL4proto, Comparison::Ne, 6)), Applies::No);
+    assert_eq!(tcp(l4proto(6)), Maybe::Surely);
+    assert_eq!(tcp(cmp(Field::MetaL4proto, Comparison::Ne, 6)), Maybe::No);
     let icmp = |statement| asked(Protocol::Icmp, Some(1), vec![statement], Asked::Requests);
-    assert_eq!(icmp(cmp(Field::MetaL4proto, Comparison::Ne, 6)), Applies::Surely, "all but TCP is ICMP too");
-    assert_eq!(icmp(l4proto(6)), Applies::No);
-    assert_eq!(icmp(equal(Field::TcpDestinationPort, 22)), Applies::No);
-    assert_eq!(icmp(equal(Field::UdpSourcePort, 53)), Applies::No);
+    assert_eq!(icmp(cmp(Field::MetaL4proto, Comparison::Ne, 6)), Maybe::Surely, "all but TCP is ICMP too");
+    assert_eq!(icmp(l4proto(6)), Maybe::No);
+    assert_eq!(icmp(equal(Field::TcpDestinationPort, 22)), Maybe::No);
+    assert_eq!(icmp(equal(Field::UdpSourcePort, 53)), Maybe::No);
 }
 
 #[test]
@@ -106,13 +110,13 @@ fn addresses_of_a_rule_are_the_packets_own_ends() {
     let equal = |field, address: &str| match_on(field, Comparison::Eq, Value::Address(ip(address)));
     let other = match_on(Field::IpDestination, Comparison::Ne, block("10.0.0.0/8"));
     for (statement, way, expect) in [
-        (equal(Field::IpDestination, own), Asked::Requests, Applies::Surely),
-        (equal(Field::IpDestination, peer), Asked::Requests, Applies::No),
-        (equal(Field::IpSource, peer), Asked::Replies, Applies::Surely),
-        (equal(Field::IpDestination, peer), Asked::Sent, Applies::Surely),
-        (equal(Field::IpDestination, own), Asked::Sent, Applies::No),
-        (equal(Field::IpSource, own), Asked::Answers, Applies::Surely),
-        (other, Asked::Requests, Applies::Surely),
+        (equal(Field::IpDestination, own), Asked::Requests, Maybe::Surely),
+        (equal(Field::IpDestination, peer), Asked::Requests, Maybe::No),
+        (equal(Field::IpSource, peer), Asked::Replies, Maybe::Surely),
+        (equal(Field::IpDestination, peer), Asked::Sent, Maybe::Surely),
+        (equal(Field::IpDestination, own), Asked::Sent, Maybe::No),
+        (equal(Field::IpSource, own), Asked::Answers, Maybe::Surely),
+        (other, Asked::Requests, Maybe::Surely),
     ] {
         assert_eq!(asked(Protocol::Icmp, Some(1), vec![statement.clone()], way), expect, "{statement} {way:?}");
     }
