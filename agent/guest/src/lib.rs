@@ -5,7 +5,7 @@
 //! local socket: `output`, routing decision, `postrouting`, `egress`. Both pass the base chains of all families in the
 //! order of their priorities, connection tracking, and address translation, and return every [`End`] that the packet
 //! may come to: one end is certain, several leave it open. Whatever is not known or not understood makes several ends,
-//! never a wrong one.
+//! never a wrong one. [`KnownHost`] is a host as an agent reports it, [`Packets`] are what it exchanges with a peer.
 //!
 //! Sources: `nft(8)`; `net/netfilter/nf_tables_core.c` (rules, jumps), `nf_nat_core.c` (which packets pass chains of type
 //! nat), `nf_conntrack_core.c` and `nf_conntrack_proto_*.c` (states), all of Linux 6.1.
@@ -17,8 +17,10 @@ mod connection;
 mod exchange;
 mod field;
 mod host;
+mod known;
 mod maybe;
 mod packet;
+mod pair;
 mod place;
 mod subject;
 mod walk;
@@ -27,8 +29,10 @@ pub use bits::Bits;
 pub use connection::{Connection, Tuple};
 pub use exchange::{Exchange, Refusal, answer};
 pub use host::{Host, Route, Routing};
+pub use known::{KnownHost, NoRule, with_address};
 pub use maybe::Maybe;
 pub use packet::{Packet, Transport, echo};
+pub use pair::{Asked, Packets};
 pub use place::{End, How, Place};
 pub use subject::Owner;
 pub use walk::{Flow, Passage, receive, send};

@@ -1,19 +1,13 @@
 //! Turns host facts into findings of `doctor`: one per fact, with the next step for what is wrong.
 //!
 //! Pure: facts in, findings out. A fact that could not be read is `Unknown`, which is neither good nor wrong. The facts
-//! come from `crate::facts` (netlink and `/proc`) and the metadata service. Which packets a firewall rule affects is
-//! decided by the verdict; this module only reports that there are rules that drop or reject.
+//! come from `crate::facts` (netlink and `/proc`) and the metadata service.
 
-use super::{Finding, Standing};
-use crate::{engine::CAPABILITY_ADVICE, settings::Settings};
+use super::{Finding, Standing, filter, named, unread};
+use crate::settings::Settings;
 use pingtong_evidence::{
-    Container, FirewallFact, HostFacts, InterfaceFact, InterfaceKind, Known, MetadataFact, ProbeEngine, RouteFact,
-    RouteOutcome, WhyUnknown,
+    Container, HostFacts, InterfaceFact, InterfaceKind, Known, MetadataFact, ProbeEngine, RouteFact, RouteOutcome,
 };
-use std::fmt::Write as _;
-
-/// Maximum number of addresses or rules named in one line.
-const NAMED_MAX: usize = 8;
 
 /// Every finding about the host.
 pub(super) fn findings(facts: &HostFacts, settings: Option<&Settings>) -> Vec<Finding> {
@@ -24,22 +18,12 @@ pub(super) fn findings(facts: &HostFacts, settings: Option<&Settings>) -> Vec<Fi
     findings.push(addresses(facts));
     findings.push(container(facts));
     findings.extend(facts.routes.iter().map(route));
-    findings.extend(firewall(&facts.firewall));
+    findings.extend(filter::findings(facts));
     findings.push(echoes(&facts.sysctls.echo_ignore_all));
     findings.push(reverse_path(facts));
     findings.push(groups(facts));
     findings.push(counters(facts));
     findings
-}
-
-fn unread(code: &'static str, (zh, en): (&str, &str), why: &WhyUnknown, next: &str) -> Finding {
-    Finding::new(
-        code,
-        Standing::Unknown,
-        format!("{zh}：无法读取（{why}）"),
-        format!("{en}: cannot be read ({why})"),
-        next,
-    )
 }
 
 fn identity(fact: &MetadataFact, settings: Option<&Settings>) -> Finding {
@@ -155,52 +139,6 @@ fn route(route: &RouteFact) -> Finding {
     }
 }
 
-fn firewall(firewall: &Known<FirewallFact>) -> Vec<Finding> {
-    let fact = match firewall {
-        Known::Known(fact) => fact,
-        Known::Unknown(why) => {
-            return vec![unread("firewall", ("本机防火墙", "the packet filter"), why, CAPABILITY_ADVICE)];
-        }
-    };
-    let (chains, count) = (fact.base_chains, fact.refusing.len());
-    let mut findings = vec![Finding::new(
-        "firewall",
-        Standing::Good,
-        format!("可读取本机防火墙：{chains} 个基链，{count} 条拒绝规则"),
-        format!("the packet filter can be read: {chains} base chains, {count} refusing rules"),
-        "",
-    )];
-    let rules = fact.refusing.iter().map(|rule| format!("{} {} {}: {rule}", rule.family, rule.table, rule.chain));
-    let list = named(rules);
-    findings.push(if count == 0 {
-        Finding::new(
-            "firewall-refuses",
-            Standing::Good,
-            "本机防火墙没有拒绝规则",
-            "no rule of the packet filter refuses anything",
-            "",
-        )
-    } else {
-        Finding::new(
-            "firewall-refuses",
-            Standing::Wrong,
-            format!("本机防火墙会拒绝某些报文：{list}"),
-            format!("the packet filter refuses some packets: {list}"),
-            "nft -a list ruleset",
-        )
-    });
-    if fact.legacy_tables {
-        findings.push(Finding::new(
-            "firewall-legacy",
-            Standing::Unknown,
-            "加载了旧版 iptables 表，nftables 列表中看不到",
-            "legacy iptables tables are loaded, which the listing of nftables does not show",
-            "iptables-legacy-save",
-        ));
-    }
-    findings
-}
-
 fn echoes(ignored: &Known<bool>) -> Finding {
     const NAME: &str = "net.ipv4.icmp_echo_ignore_all";
     match ignored {
@@ -288,22 +226,11 @@ fn counters(facts: &HostFacts) -> Finding {
     }
 }
 
-/// The first [`NAMED_MAX`] items, and the count of the rest.
-fn named(all: impl Iterator<Item = String>) -> String {
-    let all: Vec<String> = all.collect();
-    let more = all.len().saturating_sub(NAMED_MAX);
-    let mut text = all.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join("; ");
-    if more > 0 {
-        let _ = write!(text, "; +{more}");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use pingtong_evidence::{
-        FirewallHook, FirewallRule, FirewallVerdict, IcmpCounters, Timestamp,
+        FirewallFact, FirewallHook, FirewallRule, FirewallVerdict, IcmpCounters, Timestamp, WhyUnknown,
         packet_filter::{Statement, Verdict},
     };
     use serde_json::json;

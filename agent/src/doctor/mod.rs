@@ -3,6 +3,7 @@
 //! Examines what each cut point of a round trip needs, from the sockets to the collector. A finding is good, wrong, or
 //! unknown if it could not be examined; unknown counts as neither of the others.
 
+mod filter;
 mod host;
 mod limits;
 pub mod page;
@@ -23,8 +24,11 @@ use crate::{
 use caps::Capability;
 use limits::Limits;
 use pingtong_cloud::MetadataClient;
-use pingtong_evidence::{AgentId, HostFacts, Known, Plan, ProbeEngine};
-use std::{collections::BTreeSet, net::IpAddr};
+use pingtong_evidence::{AgentId, HostFacts, Known, Plan, ProbeEngine, WhyUnknown};
+use std::{collections::BTreeSet, fmt::Write as _, net::IpAddr};
+
+/// Maximum number of addresses or rules named in one line.
+const NAMED_MAX: usize = 8;
 
 /// Clock offset in milliseconds beyond which timestamps of two hosts cannot be compared.
 const OFFSET_MS_MAX: i64 = 1_000;
@@ -95,6 +99,27 @@ impl Finding {
         let next = (standing != Standing::Good && !next.is_empty()).then(|| next.to_owned());
         Self { code, standing, zh: zh.into(), en: en.into(), next }
     }
+}
+
+fn unread(code: &'static str, (zh, en): (&str, &str), why: &WhyUnknown, next: &str) -> Finding {
+    Finding::new(
+        code,
+        Standing::Unknown,
+        format!("{zh}：无法读取（{why}）"),
+        format!("{en}: cannot be read ({why})"),
+        next,
+    )
+}
+
+/// The first [`NAMED_MAX`] items, and the count of the rest.
+fn named(all: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = all.collect();
+    let more = all.len().saturating_sub(NAMED_MAX);
+    let mut text = all.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join("; ");
+    if more > 0 {
+        let _ = write!(text, "; +{more}");
+    }
+    text
 }
 
 /// Examines everything that an agent needs.

@@ -3,7 +3,8 @@
 //! A search runs for each request for fresh evidence, and occasionally beside the steady rounds. The size is a property
 //! of the path, and the targets of one link mostly share a path, so that a few targets at a time are enough; the others
 //! take their turn later. The plan sets how many and how often, by the budget of each link. The MTU of this host's
-//! interface comes from the host facts; before they are read, there is no search.
+//! interface comes from the host facts. A search for a request waits for them; one beside the steady rounds does not take
+//! place before they are read.
 
 use crate::run::targets::{EchoTarget, Purpose, Targets};
 use pingtong_evidence::{HostFacts, LinkId, ProbeRound, RequestTag, RouteOutcome};
@@ -28,6 +29,9 @@ const AFTER_BURST: Duration = Duration::from_millis(250);
 #[derive(Debug, Default)]
 pub(crate) struct PathSizes {
     running: Vec<SizeSearch>,
+    /// Searches for requests whose targets' MTU is not known yet, and those for which it turned out to be unknown.
+    waiting: Vec<Waiting>,
+    dropped: Vec<RequestTag>,
     /// MTU of the interface towards each peer.
     mtus: BTreeMap<IpAddr, u32>,
     /// What was found on a path, with the MTU of the interface at that time.
@@ -38,6 +42,15 @@ pub(crate) struct PathSizes {
     quiet_until: Option<Duration>,
 }
 
+/// A search that waits for the host facts.
+#[derive(Debug)]
+struct Waiting {
+    target: EchoTarget,
+    bucket: Option<BucketKey>,
+    timeout: Duration,
+    request: RequestTag,
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Turn {
     next_at: Duration,
@@ -45,7 +58,7 @@ struct Turn {
 }
 
 impl PathSizes {
-    /// Records the MTUs of the interfaces.
+    /// Records the MTUs of the interfaces, and begins the searches that waited for them.
     pub(crate) fn learn(&mut self, facts: &HostFacts) {
         let mtu_of = |name: &str| facts.interfaces.known()?.iter().find(|card| card.name == name).map(|card| card.mtu);
         self.mtus = facts
@@ -56,6 +69,11 @@ impl PathSizes {
                 RouteOutcome::Refused { .. } | RouteOutcome::Own => None,
             })
             .collect();
+        for Waiting { target, bucket, timeout, request } in std::mem::take(&mut self.waiting) {
+            if !self.search(&target, bucket, timeout, Some(&request)) {
+                self.dropped.push(request);
+            }
+        }
     }
 
     /// Begins searches on each link, as many as may run at a time; returns how many. Beside steady rounds, it begins
@@ -91,7 +109,15 @@ impl PathSizes {
             *turn = Turn { next_at: now.saturating_add(period), target: (first + count) % own.len().max(1) };
             let bucket = link.map(|link| BucketKey { link, fresh: purpose == Purpose::Fresh });
             for target in own.iter().cycle().skip(first).take(count) {
-                begun += usize::from(self.search(target, bucket.clone(), timeout, request));
+                let is_known = self.mtus.contains_key(&target.address);
+                match request.filter(|_| !is_known) {
+                    Some(request) => {
+                        let (target, bucket, request) = ((*target).clone(), bucket.clone(), request.clone());
+                        self.waiting.push(Waiting { target, bucket, timeout, request });
+                        begun += 1;
+                    }
+                    None => begun += usize::from(self.search(target, bucket.clone(), timeout, request)),
+                }
             }
         }
         begun
@@ -141,7 +167,7 @@ impl PathSizes {
 
     /// Removes the searches that are over; returns the requests that they answered.
     pub(crate) fn finished(&mut self) -> Vec<RequestTag> {
-        let mut tags = vec![];
+        let mut tags = std::mem::take(&mut self.dropped);
         for search in std::mem::take(&mut self.running) {
             if !search.is_over() {
                 self.running.push(search);
@@ -155,5 +181,45 @@ impl PathSizes {
             tags.extend(search.request().cloned());
         }
         tags
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn facts(routes: &serde_json::Value) -> HostFacts {
+        let unknown = json!({"unknown": "not_asked"});
+        let cards = json!({"known": [{"name": "eth0", "kind": "card", "up": true, "mtu": 1500}]});
+        serde_json::from_value(json!({
+            "schema": 1, "agent": "a", "at": 0, "metadata": unknown, "interfaces": cards, "routes": routes, "sysctls": {},
+            "firewall": unknown, "counters": unknown, "container": unknown, "engine": "raw", "clock": unknown,
+        }))
+        .unwrap()
+    }
+
+    /// On a busy host the request may come before the facts are read: the search must take place all the same.
+    #[test]
+    fn a_search_for_a_request_waits_for_the_facts() {
+        let target = EchoTarget { pair: "p1/a-b".parse().unwrap(), address: [10, 0, 0, 2].into(), link: None };
+        let targets = Targets { probed: vec![target], ..Targets::default() };
+        let tag = RequestTag::parse("r1").unwrap();
+        let begin = |sizes: &mut PathSizes, purpose, request| {
+            sizes.begin(&targets, purpose, Duration::from_secs(1), request, Duration::ZERO)
+        };
+        let later = AFTER_BURST * 2;
+        let route = json!([{"to": "10.0.0.2", "outcome": {"known": {"via": {"interface": "eth0"}}}}]);
+        let mut sizes = PathSizes::default();
+        assert_eq!(begin(&mut sizes, Purpose::Steady, None), 0, "not beside the steady rounds");
+        assert_eq!(begin(&mut sizes, Purpose::Fresh, Some(&tag)), 1);
+        assert_eq!((sizes.orders(later).len(), sizes.finished()), (0, vec![]));
+        sizes.learn(&facts(&route));
+        assert!(!sizes.orders(later).is_empty());
+        assert_eq!(sizes.finished(), vec![], "it runs");
+        let mut sizes = PathSizes::default();
+        assert_eq!(begin(&mut sizes, Purpose::Fresh, Some(&tag)), 1);
+        sizes.learn(&facts(&json!([])));
+        assert_eq!((sizes.orders(later).len(), sizes.finished()), (0, vec![tag]), "no route: it is over");
     }
 }

@@ -117,6 +117,7 @@ impl AgentLoop {
             }
             Done::Facts(mut facts) => {
                 self.sizes.learn(&facts);
+                self.go_on_searching();
                 self.filter_once(&mut facts);
                 if let Some(tag) = &facts.request {
                     self.fresh.facts_done(tag);

@@ -39,8 +39,11 @@ const THREADS: u64 = 2;
 const PERHAPS_PERMILLE_MAX: u64 = 100;
 /// Maximum share of seeds whose rules `nft` does not take, in thousandths.
 const NOT_LOADED_PERMILLE_MAX: u64 = 200;
-/// How long a packet may take from one namespace to the other, and how long it may when a first try disagreed.
-const PATIENCE: [Duration; 2] = [Duration::from_millis(4), Duration::from_millis(200)];
+/// How long a packet may take from one namespace to the other, and how long when earlier tries disagreed: on a busy machine the
+/// kernel leaves packets to a thread of its own, which waits for its turn. What the walk gets wrong stays wrong.
+const PATIENCE: [Duration; 3] = [Duration::from_millis(4), Duration::from_millis(200), Duration::from_secs(2)];
+/// Time without packets after which those of earlier probes are over.
+const QUIET: Duration = Duration::from_millis(50);
 
 const SYN: u8 = 2;
 const ACK: u8 = 16;
@@ -245,9 +248,26 @@ fn predict_sent(host: &Host<'_>, packet: Packet, flow: Flow) -> Result<Predictio
     Ok(Prediction { seen, after: arrived.connection.or(passage.connection) })
 }
 
+/// Waits until no packet of an earlier probe is on its way any more, at most two seconds.
+fn settle(wire: &Wire, probe: Probe) {
+    let count = || wire.host.delivered(probe.kind, probe.ipv4, !probe.from_peer);
+    let deadline = Instant::now() + PATIENCE[2];
+    let (mut last, mut since) = (count(), Instant::now());
+    while since.elapsed() < QUIET && Instant::now() < deadline {
+        std::thread::yield_now();
+        let now = count();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+    }
+}
+
 /// What the kernel does with one probe. Looks until it is what is expected, at most as long as the patience.
 fn observe(wire: &mut Wire, probe: Probe, port: u16, expected: &Seen, patience: Duration) -> Seen {
     wire.close();
+    if patience > PATIENCE[0] {
+        settle(wire, probe);
+    }
     wire.drain();
     let (own, other) = if probe.from_peer { (1, 2) } else { (2, 1) };
     let before = wire.host.delivered(probe.kind, probe.ipv4, !probe.from_peer);

@@ -4,7 +4,7 @@
 //! Rules, in order:
 //! 1. A finding is *refuted* if a packet that it stops was seen to pass; it becomes `model-contradicted`.
 //! 2. A finding that is not refuted is *proven* if at least one round trip that it stops is observed dead and none
-//!    alive; otherwise it is *supported*.
+//!    alive, and something that was read explains it; otherwise it is *supported*.
 //! 3. A round trip that dies although no finding stops it there (requests that never arrive, replies that never come
 //!    back) is *unexplained*. If the sender's agent runs in a container, the container is blamed. If parts of the path
 //!    could not be read, their causes are suspects. If the configuration was read before the packets died, changes made
@@ -82,9 +82,11 @@ impl Wire<'_> {
                 let (inbound, outbound) = (self.flow(side.opposite().sends()), self.flow(side.sends()));
                 inbound.is_some_and(Observed::answered) || outbound.is_some_and(|seen| seen.sent > 0)
             }
-            Stops::Arrivals(side) => self.flow(side.opposite().sends()).is_some_and(Observed::accepted),
+            Stops::Arrivals(side) | Stops::ArrivingRequests(side) => {
+                self.flow(side.opposite().sends()).is_some_and(Observed::accepted)
+            }
             Stops::Answers(side) => self.flow(side.opposite().sends()).is_some_and(Observed::answered),
-            Stops::Sending(side) => self.flow(side.sends()).is_some_and(Observed::arrives),
+            Stops::Sending(side) | Stops::OwnRequests(side) => self.flow(side.sends()).is_some_and(Observed::arrives),
             Stops::Replies(side) => self.flow(side.sends()).is_some_and(Observed::alive),
             // Such a finding stops a share of the flows, and each round is one flow: enough rounds without a loss
             // refute it.
@@ -161,7 +163,8 @@ fn hold(pair: &Pair, seen: &Seen, mut finding: Finding) -> Held {
     for (flow, seen) in &stopped {
         finding.evidence.push(Note::plain(seen_text(*flow, seen)));
     }
-    Held { certainty: if agrees { Certainty::Proven } else { Certainty::Supported }, finding }
+    let certainty = if agrees && finding.fix != Fix::Unexplained { Certainty::Proven } else { Certainty::Supported };
+    Held { finding, certainty }
 }
 
 fn contradicted(seen: &Seen, finding: &Finding) -> Held {
@@ -213,7 +216,9 @@ fn beyond(
         let cut = observed.cut.unwrap_or(Cut::Unknown);
         // A cause that stops replies does not explain requests that never arrive, nor the reverse. What a guest refuses
         // is seen at its interface first, if an agent observes there.
-        let at_interface = |finding: &Finding| matches!(finding.stops, Stops::Arrivals(_) | Stops::Replies(_));
+        let at_interface = |finding: &Finding| {
+            matches!(finding.stops, Stops::Arrivals(_) | Stops::ArrivingRequests(_) | Stops::Replies(_))
+        };
         let explains = |finding: &Finding| match cut {
             Cut::S1 => finding.stops.request(flow) && !at_interface(finding),
             Cut::S5 => finding.stops.reply(flow) && !(observed.home.is_some() && at_interface(finding)),
@@ -254,6 +259,8 @@ fn beyond(
         } else if !before.is_empty() {
             doubts.extend(before.iter().map(|side| unread_since(*side)));
             outdated.extend(before);
+        } else if wire.passes(leg) {
+            doubts.push(crossed_by_others(leg));
         } else if let Some(open) = not_clean(means, pair, leg, cut) {
             doubts.push(open);
         } else {
@@ -283,6 +290,19 @@ fn beyond(
         fix: Fix::Manual,
     });
     outdated
+}
+
+/// Suspects if packets of the other flow cross the same segment in the same direction: a segment that drops does not ask which
+/// flow a packet belongs to, a stateful filter does (`SEMANTICS.md` §7.1).
+fn crossed_by_others(leg: Direction) -> Doubt {
+    Doubt {
+        codes: BTreeSet::from([CauseCode::SgIngressMissing, CauseCode::SgEgressBlocked, CauseCode::FabricFault]),
+        side: Some(leg.destination()),
+        decided_by: Both::new(
+            "the security groups read anew: packets of the other flow cross the same segment in the same direction, which a filter that keeps state explains and a broken segment does not",
+            "重新读取安全组：另一条流的报文沿同一方向通过了同一段路径，这符合有状态的过滤，而不符合该段故障",
+        ),
+    }
 }
 
 /// Suspects if the host that sends these packets may have kept them itself: the fabric is blamed only for what surely

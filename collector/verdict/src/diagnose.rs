@@ -247,7 +247,8 @@ fn placed(pair: &Pair, guests: &Guests, seen: &Seen) -> Seen {
         for flow in flows(pair).into_iter().filter(|flow| finding.stops.round_trip(*flow)) {
             let Some(observed) = placed.get(&flow) else { continue };
             let refused = observed.refused_by_guest();
-            let kept_out = finding.stops == Stops::Arrivals(flow.destination());
+            let side = flow.destination();
+            let kept_out = [Stops::Arrivals(side), Stops::ArrivingRequests(side)].contains(&finding.stops);
             placed.insert(flow, if kept_out { refused.kept_out() } else { refused });
         }
     }

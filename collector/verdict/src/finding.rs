@@ -55,12 +55,16 @@ pub(crate) enum Stops {
     Host(Side),
     /// Packets that arrive at the host at one side: requests to it and replies to its own requests.
     Arrivals(Side),
+    /// Requests that arrive at the host at one side; the replies to its own requests pass.
+    ArrivingRequests(Side),
     /// Replies that arrive at the host at one side.
     Replies(Side),
     /// Replies that the host at one side should send.
     Answers(Side),
     /// Every packet that the host at one side sends.
     Sending(Side),
+    /// Requests that the host at one side sends; its replies pass.
+    OwnRequests(Side),
     /// A share of the packets of one direction.
     Some(Direction),
 }
@@ -71,8 +75,8 @@ impl Stops {
         match self {
             Self::Link | Self::Host(_) => true,
             Self::Packets(d) | Self::Requests(d) => d == flow,
-            Self::Arrivals(side) => flow.destination() == side,
-            Self::Sending(side) => flow.source() == side,
+            Self::Arrivals(side) | Self::ArrivingRequests(side) => flow.destination() == side,
+            Self::Sending(side) | Self::OwnRequests(side) => flow.source() == side,
             Self::Responses(_) | Self::Answers(_) | Self::Replies(_) | Self::Some(_) => false,
         }
     }
@@ -84,7 +88,7 @@ impl Stops {
             Self::Packets(d) | Self::Responses(d) => d == flow.reverse(),
             Self::Arrivals(side) | Self::Replies(side) => flow.source() == side,
             Self::Answers(side) | Self::Sending(side) => flow.destination() == side,
-            Self::Requests(_) | Self::Some(_) => false,
+            Self::Requests(_) | Self::ArrivingRequests(_) | Self::OwnRequests(_) | Self::Some(_) => false,
         }
     }
 

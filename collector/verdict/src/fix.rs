@@ -11,6 +11,8 @@ use pingtong_evidence::{
 pub(crate) enum Fix {
     /// No command can remove the finding.
     Manual,
+    /// What removes it is not known: only the wire shows the finding, and nothing that was read explains it. Never proven.
+    Unexplained,
     CreateInterface,
     /// Removes a router interface: deletes the routes that use it, deactivates it and deletes it.
     RemoveInterface {
@@ -88,6 +90,11 @@ pub(crate) enum Fix {
 }
 
 impl Fix {
+    /// Whether there is no command.
+    pub(crate) fn is_manual(&self) -> bool {
+        matches!(self, Self::Manual | Self::Unexplained)
+    }
+
     /// Rank of route creation. Lower ranks are removals and changes of connections.
     pub(crate) const ROUTES: u8 = 5;
 
@@ -109,7 +116,7 @@ impl Fix {
             Self::AclAccept { .. } => 7,
             Self::StartInstance { .. } => 8,
             Self::Guest { .. } => 9,
-            Self::Manual => 10,
+            Self::Manual | Self::Unexplained => 10,
         }
     }
 }

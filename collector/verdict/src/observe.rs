@@ -172,7 +172,8 @@ impl Observed {
 
     /// These observations, if all answers are refusals by the packet filter of the target: no request passed it.
     pub(crate) fn refused_by_filter(&self) -> Self {
-        let arrived = Some(Leg { of: self.sent, passed: self.received });
+        // Refusals are limited in their rate: only those that came show that their request arrived.
+        let arrived = Some(Leg { of: self.received, passed: self.received });
         let refused = Some(Leg { of: self.received, passed: 0 });
         let (answer, reply, home) = (refused, None, None);
         let seen = Self { received: 0, closed: 0, rtt: None, request: arrived, accept: refused, ..self.clone() };

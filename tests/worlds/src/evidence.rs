@@ -10,11 +10,14 @@ use crate::{
 use pingtong_evidence::{
     AddressFact, AgentHealth, AgentId, ArrivalRound, Cidr, ClockFact, Container, Direction, FirewallFact, FirewallHook,
     FirewallRule, FirewallVerdict, HostFacts, IcmpCounters, IcmpError, InterfaceFact, InterfaceKind, Known, Mechanisms,
-    MetadataFact, Nanos, ProbeEngine, ProbeRound, RoundKey, RoundPurpose, RouteFact, RouteOutcome, RttSummary, SCHEMA,
-    SendErrors, SequenceSet, Side, Snapshot, StrangerReply, SysctlFacts, Timestamp,
-    packet_filter::{Condition, Field, Limit, LimitUnit, Statement, Verdict},
+    MetadataFact, Nanos, Policy, ProbeEngine, ProbeRound, RoundKey, RoundPurpose, RouteFact, RouteOutcome, RttSummary,
+    SCHEMA, SendErrors, SequenceSet, Side, Snapshot, StrangerReply, SysctlFacts, Timestamp,
+    packet_filter::{
+        BaseChain, Chain, ChainKind, Condition, Family, Field, Limit, LimitUnit, Rule, RuleSet, Statement, Table,
+        Verdict,
+    },
 };
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 /// Everything that is reported about a world.
 #[derive(Debug, Clone, PartialEq)]
@@ -240,6 +243,32 @@ fn rule_fact(rule: &GuestRule) -> FirewallRule {
     }
 }
 
+fn rule_set(rules: &[GuestRule]) -> RuleSet {
+    let chain = |name: &str, inward: bool| Chain {
+        name: name.into(),
+        base: Some(BaseChain {
+            kind: ChainKind::Filter,
+            hook: if inward { FirewallHook::Input } else { FirewallHook::Output },
+            priority: 0,
+            policy: Policy::Accept,
+            devices: vec![],
+        }),
+        rules: rules
+            .iter()
+            .filter(|rule| rule.inward == inward)
+            .map(|rule| Rule { handle: rule.handle, statements: rule_fact(rule).statements.unwrap_or_default() })
+            .collect(),
+    };
+    let table = Table {
+        family: Family::Inet,
+        name: "guard".into(),
+        dormant: false,
+        chains: vec![chain("inward", true), chain("outward", false)],
+        sets: vec![],
+    };
+    RuleSet { tables: if rules.is_empty() { vec![] } else { vec![table] }, rules_omitted: 0 }
+}
+
 fn route_fact(world: &World, side: Side) -> RouteFact {
     let (guest, to) = (world.guest(side), world.address(side.opposite()));
     let block = world.vswitch(side).map(|vswitch| vswitch.cidr);
@@ -345,7 +374,9 @@ fn facts(world: &World, side: Side, arrived: u64, turned_away: u64) -> HostFacts
             refusing: rules,
             base_chains: chains,
             legacy_tables: false,
-            ..FirewallFact::default()
+            rules: Some(Arc::new(if contained { RuleSet::default() } else { rule_set(&guest.rules) })),
+            queues: Known::Known(vec![]),
+            content: None,
         }),
         mechanisms: Known::Known(Mechanisms::default()),
         counters: Known::Known(IcmpCounters {

@@ -5,7 +5,7 @@
 
 use crate::{
     draw::acl_entry,
-    world::{World, list, list_mut, named},
+    world::{GuestRule, World, list, list_mut, named},
 };
 use pingtong_evidence::{
     AccountId, AclEntry, Cidr, InstanceStatus, Known, NextHop, NextHopKind, Policy, PortRange, Provenance, RouteEntry,
@@ -396,12 +396,16 @@ fn in_guest(world: &mut World, side: Side, words: &[String]) -> Result<(), Refus
     match words.as_slice() {
         ["sysctl", "-w", "net.ipv4.icmp_echo_ignore_all=0"] => guest.ignores_echo = false,
         ["sysctl", "-w", "net.ipv4.conf.all.rp_filter=2"] => guest.strict_reverse_path = false,
-        ["nft", "delete", "rule", _, _, chain, "handle", handle] => {
+        ["nft", "insert", "rule", _, _, chain, "position", handle, "ip", end, _, "icmp", "type", kind, "accept"] => {
             let inward = *chain == "inward";
-            let before = guest.rules.len();
-            guest.rules.retain(|rule| rule.inward != inward || rule.handle.to_string() != *handle);
-            if guest.rules.len() == before {
-                return refused("no such rule");
+            if inward != (*end == "saddr") {
+                return refused("the peer is the other end there");
+            }
+            let is_it = |rule: &&mut GuestRule| rule.inward == inward && rule.handle.to_string() == *handle;
+            let Some(rule) = guest.rules.iter_mut().find(is_it) else { return refused("no such rule") };
+            match *kind {
+                "echo-request" => rule.spares.0 = true,
+                _ => rule.spares.1 = true,
             }
         }
         ["ip", "address", "add", block, "dev", device] => {

@@ -5,7 +5,7 @@
 //! and routes are not. A packet is dropped by the first thing that refuses it, and the simulator reports which one that
 //! was.
 
-use crate::world::{Contained, GuestRule, Speaks, World, list};
+use crate::world::{Contained, Guest, GuestRule, Speaks, World, list};
 use pingtong_evidence::{
     AclEntry, BusinessStatus, Direction, EniStatus, InstanceStatus, NextHopKind, Policy, RouteEntry, RouteStatus,
     RouterInterfaceStatus, RouterKind, RulePeer, RuleProtocol, SecurityGroupKind, Side,
@@ -136,7 +136,7 @@ fn leaves(world: &World, packet: Packet) -> Result<bool, Refusal> {
     if let Out::Refused(errno) = out {
         return Err(Refusal::Kernel(side, errno));
     }
-    if guest.rules.iter().any(|rule| !rule.inward && speaks_of(rule, packet.reply)) {
+    if deciding(guest, false, packet.reply).next().is_some() {
         let refused = if packet.reply { Refusal::FilterOut(side) } else { Refusal::Kernel(side, NOT_PERMITTED) };
         return Err(refused);
     }
@@ -147,6 +147,13 @@ fn leaves(world: &World, packet: Packet) -> Result<bool, Refusal> {
             if card { Ok(true) } else { Err(Refusal::Swallowed(side)) }
         }
     }
+}
+
+/// The rules of a hook that match a packet, up to one before which it is accepted.
+fn deciding(guest: &Guest, inward: bool, reply: bool) -> impl Iterator<Item = &GuestRule> {
+    let of_hook = guest.rules.iter().filter(move |rule| rule.inward == inward);
+    let spared = move |rule: &&GuestRule| if reply { rule.spares.1 } else { rule.spares.0 };
+    of_hook.take_while(move |rule| !spared(rule)).filter(move |rule| speaks_of(rule, reply))
 }
 
 /// The input path of the guest: why it drops the packet.
@@ -160,7 +167,7 @@ fn enters(world: &World, packet: Packet) -> Result<(), Refusal> {
     if guest.strict_reverse_path && asymmetric {
         return Err(Refusal::ReversePath(side));
     }
-    for rule in guest.rules.iter().filter(|rule| rule.inward && speaks_of(rule, packet.reply)) {
+    for rule in deciding(guest, true, packet.reply) {
         if !rule.limited {
             return Err(Refusal::FilterIn(side));
         }

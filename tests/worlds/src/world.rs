@@ -56,6 +56,8 @@ pub struct GuestRule {
     pub handle: u64,
     /// Whether the rule has a rate limit: then every second packet is within it and passes.
     pub limited: bool,
+    /// Whether a rule inserted before it accepts the peer's requests, or its own; and replies.
+    pub spares: (bool, bool),
 }
 
 /// A route of a guest besides its default route.

@@ -23,6 +23,21 @@ pub enum Family {
     Unknown(String),
 }
 
+impl Family {
+    /// Its name in nft; of an unknown one, its number.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Ip => "ip",
+            Self::Ip6 => "ip6",
+            Self::Inet => "inet",
+            Self::Netdev => "netdev",
+            Self::Bridge => "bridge",
+            Self::Arp => "arp",
+            Self::Unknown(number) => number,
+        }
+    }
+}
+
 /// Where in the guest's packet filter a rule sits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

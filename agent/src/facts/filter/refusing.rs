@@ -5,8 +5,8 @@ use crate::facts::kernel;
 use pingtong_evidence::{
     Policy,
     packet_filter::{
-        BaseChain, Condition, Data, Family, Field, FirewallFact, FirewallHook, FirewallRule, FirewallVerdict, RuleSet,
-        Source, Statement, Table, Test, Verdict,
+        BaseChain, Condition, Data, Field, FirewallFact, FirewallHook, FirewallRule, FirewallVerdict, RuleSet, Source,
+        Statement, Table, Test, Verdict,
     },
 };
 use std::{
@@ -65,7 +65,7 @@ fn bound(rules: &mut [FirewallRule]) {
 fn refusing(table: &Table) -> Vec<FirewallRule> {
     let hooks = hooks(table);
     let place = |chain: &str, hook: FirewallHook| FirewallRule {
-        family: family_name(&table.family),
+        family: table.family.name().to_owned(),
         table: table.name.clone(),
         chain: chain.to_owned(),
         hook,
@@ -174,17 +174,4 @@ fn protocol(statements: &[Statement]) -> Option<u8> {
         },
         _ => None,
     })
-}
-
-fn family_name(family: &Family) -> String {
-    let known = match family {
-        Family::Ip => "ip",
-        Family::Ip6 => "ip6",
-        Family::Inet => "inet",
-        Family::Netdev => "netdev",
-        Family::Bridge => "bridge",
-        Family::Arp => "arp",
-        Family::Unknown(_) => "unknown",
-    };
-    known.to_owned()
 }

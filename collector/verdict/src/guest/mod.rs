@@ -6,6 +6,7 @@
 //! signatures: `SEMANTICS.md` §7.1, §7.7.
 
 pub(crate) mod filter;
+mod opening;
 
 use crate::{
     code::CauseCode,
@@ -110,8 +111,10 @@ impl Guest<'_> {
         opens: Option<&str>,
     ) -> Finding {
         let direction = match stops {
-            Stops::Arrivals(side) | Stops::Answers(side) => Some(side.opposite().sends()),
-            Stops::Sending(side) => Some(side.sends()),
+            Stops::Arrivals(side) | Stops::ArrivingRequests(side) | Stops::Answers(side) => {
+                Some(side.opposite().sends())
+            }
+            Stops::Sending(side) | Stops::OwnRequests(side) => Some(side.sends()),
             Stops::Some(direction) => Some(direction),
             _ => None,
         };
@@ -223,15 +226,37 @@ impl Guest<'_> {
         names_a_type(rule, self.peer(), self.address())
     }
 
-    fn firewall(&self, rules: &[FirewallRule], stops: Stops) -> Finding {
+    /// Commands that let packets of these kinds pass the filter.
+    fn opening(&self, kinds: &[Asked]) -> Vec<Vec<String>> {
+        let filter = self.facts.and_then(Filter::of);
+        filter.and_then(|filter| opening::commands(&filter, &self.packets(), kinds)).unwrap_or_default()
+    }
+
+    /// These kinds of packets, and others that pass the same hooks and are refused there. Where the rules are not all known,
+    /// those that may be refused count too.
+    fn refused_with(&self, kinds: &[Asked]) -> Vec<Asked> {
+        let inbound = kinds.iter().any(|asked| asked.is_inbound());
+        let all = if inbound { [Asked::Requests, Asked::Replies] } else { [Asked::Sent, Asked::Answers] };
+        let in_part = matches!(self.facts.and_then(Filter::of), Some(Filter::Refusing(_)));
+        let refused = |asked: &Asked| kinds.contains(asked) || !self.refusing(*asked, in_part).is_empty();
+        all.into_iter().filter(refused).collect()
+    }
+
+    /// The finding about rules that refuse packets of these kinds.
+    fn firewall(&self, rules: &[FirewallRule], kinds: &[Asked], stops: Stops) -> Finding {
         let outward = matches!(stops, Stops::Sending(_) | Stops::Answers(_));
         let (en, zh) = if outward { ("output", "出口") } else { ("input", "入口") };
         let list = rules.iter().map(rule_words).collect::<Vec<_>>().join("; ");
         let text =
             both!("the guest's packet filter refuses at hook {en}: {list}", "系统防火墙在{zh}（{en}）处拒绝：{list}");
-        let commands = rules.iter().map(removal).collect();
-        let mut finding =
-            self.finding(CauseCode::GuestFirewall, stops, text, commands, Some(&self.pair.protocol.to_string()));
+        let kinds = self.refused_with(kinds);
+        // A ping needs its requests and its replies; where only requests are refused, replies are not stopped.
+        let stops = match (kinds.as_slice(), stops) {
+            ([Asked::Requests], Stops::Arrivals(side)) => Stops::ArrivingRequests(side),
+            ([Asked::Sent], Stops::Sending(side)) => Stops::OwnRequests(side),
+            _ => stops,
+        };
+        let mut finding = self.finding(CauseCode::GuestFirewall, stops, text, self.opening(&kinds), None);
         // The direction is that of the packets that pass the hook.
         finding.direction = Some(if outward { self.side.sends() } else { self.side.opposite().sends() });
         finding
@@ -253,7 +278,8 @@ impl Guest<'_> {
         rules.dedup();
         let mut found = vec![];
         if !rules.is_empty() {
-            found.push(self.firewall(&rules, stops));
+            let kinds = kinds(&[(Asked::Requests, &requests), (Asked::Replies, &replies)]);
+            found.push(self.firewall(&rules, &kinds, stops));
         }
         let open = (shown && requests.is_empty() && !unaddressed, turned_away && replies.is_empty());
         let stops = match open {
@@ -306,6 +332,9 @@ impl Guest<'_> {
             both!("replies reach the interface and the prober never gets them", "应答到达了网卡，但探测程序从未收到")
         };
         let mut finding = self.finding(CauseCode::GuestFirewall, stops, text, vec![], None);
+        if !self.rejects_openly() {
+            finding.fix = Fix::Unexplained;
+        }
         finding.direction = Some(self.side.opposite().sends());
         finding
     }
@@ -328,7 +357,8 @@ impl Guest<'_> {
         rules.sort();
         rules.dedup();
         if !rules.is_empty() {
-            return Some(self.firewall(&rules, stops));
+            let kinds = kinds(&[(Asked::Sent, &requests), (Asked::Answers, &answers)]);
+            return Some(self.firewall(&rules, &kinds, stops));
         }
         (unsent && self.outbound.sent == 0).then(|| {
             let text = both!("the kernel refuses to send (EPERM)", "内核拒绝发送（EPERM）");
@@ -346,7 +376,8 @@ impl Guest<'_> {
         }
         let text = both!("net.ipv4.icmp_echo_ignore_all is 1", "net.ipv4.icmp_echo_ignore_all 为 1");
         let command = words(&["sysctl", "-w", "net.ipv4.icmp_echo_ignore_all=0"]);
-        Some(self.finding(CauseCode::GuestEchoIgnored, Stops::Answers(self.side), text, vec![command], None))
+        // The setting is for everybody's pings.
+        Some(self.finding(CauseCode::GuestEchoIgnored, Stops::Answers(self.side), text, vec![command], Some("icmp")))
     }
 
     fn route(&self) -> Option<Finding> {
@@ -470,16 +501,18 @@ impl Guest<'_> {
             (Asked::Replies, self.outbound.home, receives, "replies that reached the interface", "到达网卡的应答"),
         ];
         let filter = Filter::of(self.facts?)?;
-        let (rule, leg, direction, en, zh) = stages.into_iter().find_map(|(asked, leg, direction, en, zh)| {
-            let leg = leg.filter(|leg| leg.passed > 0 && leg.lost() >= LOST_MIN)?;
-            Some((filter.limiting(&self.packets(), asked)?, leg, direction, en, zh))
-        })?;
+        let (asked, rule, leg, direction, en, zh) =
+            stages.into_iter().find_map(|(asked, leg, direction, en, zh)| {
+                let leg = leg.filter(|leg| leg.passed > 0 && leg.lost() >= LOST_MIN)?;
+                Some((asked, filter.limiting(&self.packets(), asked)?, leg, direction, en, zh))
+            })?;
         let (words, lost, of) = (rule_words(&rule), leg.lost(), leg.of);
         let text = both!(
             "the host refused {lost} of {of} {en}; a rule is bound to a rate: {words}",
             "{of} 个{zh}中有 {lost} 个被本机拒绝；存在限速规则：{words}"
         );
-        Some(self.finding(CauseCode::GuestRateLimit, Stops::Some(direction), text, vec![removal(&rule)], Some("*")))
+        let commands = vec![opening::command(&rule, &self.packets(), asked)];
+        Some(self.finding(CauseCode::GuestRateLimit, Stops::Some(direction), text, commands, None))
     }
 
     /// Whether the host's address translation surely sends its requests to another destination than the peer.
@@ -508,9 +541,9 @@ impl Guest<'_> {
             );
             return Some(self.finding(
                 CauseCode::GuestNat,
-                Stops::Sending(self.side),
+                Stops::OwnRequests(self.side),
                 text,
-                vec![removal(&rule)],
+                vec![opening::command(&rule, &self.packets(), Asked::Sent)],
                 None,
             ));
         }
@@ -525,7 +558,13 @@ impl Guest<'_> {
             "the guest forwards packets for {own} to {destination}: {words}",
             "系统把发往 {own} 的报文转发到 {destination}：{words}"
         );
-        Some(self.finding(CauseCode::GuestNat, Stops::Arrivals(self.side), text, vec![removal(&rule)], None))
+        Some(self.finding(
+            CauseCode::GuestNat,
+            Stops::ArrivingRequests(self.side),
+            text,
+            vec![opening::command(&rule, &self.packets(), Asked::Requests)],
+            None,
+        ))
     }
 
     pub(crate) fn findings(&self) -> Vec<Finding> {
@@ -562,10 +601,7 @@ fn rule_words(rule: &FirewallRule) -> String {
     }
 }
 
-fn removal(rule: &FirewallRule) -> Vec<String> {
-    let FirewallRule { family, table, chain, .. } = rule;
-    match rule.handle {
-        Some(handle) => words(&["nft", "delete", "rule", family, table, chain, "handle", &handle.to_string()]),
-        None => words(&["nft", "chain", family, table, chain, "{ policy accept ; }"]),
-    }
+/// The kinds of packets for which there are rules.
+fn kinds(of: &[(Asked, &Vec<FirewallRule>)]) -> Vec<Asked> {
+    of.iter().filter(|(_, rules)| !rules.is_empty()).map(|(asked, _)| *asked).collect()
 }

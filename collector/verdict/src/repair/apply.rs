@@ -120,7 +120,7 @@ pub(super) fn parts(model: &Model, side: Side, fix: &Fix) -> Vec<Fix> {
 /// Applies the fix to the model and returns its command; `None` if the API would refuse it or the object is not known.
 pub(super) fn apply(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
     match fix {
-        Fix::Manual | Fix::RemoveInterface { .. } => None,
+        Fix::Manual | Fix::Unexplained | Fix::RemoveInterface { .. } => None,
         Fix::CreateInterface => create_interface(model, side),
         Fix::Deactivate { ri } => {
             let at = interface(model, side, ri)?;

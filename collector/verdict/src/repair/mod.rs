@@ -80,7 +80,7 @@ impl Task<'_> {
             }
         }
         let by_hand: Vec<&Finding> =
-            begins.iter().chain(self.others).filter(|f| f.fix == Fix::Manual && needs_hands(f.code)).collect();
+            begins.iter().chain(self.others).filter(|f| f.fix.is_manual() && needs_hands(f.code)).collect();
         let proven = restores && by_hand.is_empty() && !blind && !set.is_empty();
         set.extend(by_hand.into_iter().map(|finding| Repair {
             account: self.model.link.side(finding.side).account.clone(),

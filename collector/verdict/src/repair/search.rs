@@ -59,7 +59,7 @@ impl Task<'_> {
     /// The findings that stop the pair and that a command could remove, in the order of work.
     pub(super) fn removable(&self, model: &Model) -> Vec<Finding> {
         let mut all: Vec<Finding> =
-            self.blockers(model).into_iter().filter(|f| f.fix != Fix::Manual && self.stops_pair(f)).collect();
+            self.blockers(model).into_iter().filter(|f| !f.fix.is_manual() && self.stops_pair(f)).collect();
         all.sort_by_key(|finding| finding.fix.rank());
         all
     }

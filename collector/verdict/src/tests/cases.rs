@@ -385,7 +385,8 @@ fn guests() {
         &["guest-firewall acceptor i-b forward"],
         true,
     );
-    assert_eq!(lines(&wall), ["nft delete rule inet guard in handle 4"]);
+    let insert = "nft insert rule inet guard in position 4 ip saddr 192.168.1.10 icmp type";
+    assert_eq!(lines(&wall), [format!("{insert} echo-request accept"), format!("{insert} echo-reply accept")]);
     assert_eq!(wall.directions.back.cut, Cut::S6);
     let policy = check(
         |w| w.refuse(C, FirewallHook::Input, None, None),
@@ -393,7 +394,8 @@ fn guests() {
         &["guest-firewall acceptor i-b forward"],
         true,
     );
-    assert_eq!(policy.repairs.set[0].guest, ["nft", "chain", "inet", "guard", "in", "{ policy accept ; }"]);
+    let add = "nft add rule inet guard in ip saddr 192.168.1.10 icmp type";
+    assert_eq!(lines(&policy), [format!("{add} echo-request accept"), format!("{add} echo-reply accept")]);
     check(|w| w.refuse(C, FirewallHook::Input, Some(6), Some(4)), (Wire::Through, Wire::Through), &[], true);
     check(
         |w| w.refuse(C, FirewallHook::Output, Some(1), Some(9)),
@@ -495,5 +497,5 @@ fn faults_add_up() {
         ],
         true,
     );
-    assert_eq!(verdict.repairs.set.len(), 4);
+    assert_eq!(verdict.repairs.set.len(), 5, "requests and replies pass the guest by a rule each");
 }

@@ -141,7 +141,7 @@ fn a_rule_bound_to_a_rate_explains_a_share_of_requests_and_no_outage() {
     let verdict = world.verdict();
     assert_eq!(blamed(&verdict), ["guest-rate-limit acceptor i-b"]);
     assert_eq!(verdict.state, State::Degraded);
-    assert_eq!(verdict.repairs.set[0].guest[..3], ["nft", "delete", "rule"]);
+    assert_eq!(verdict.repairs.set[0].guest[..3], ["nft", "insert", "rule"]);
 }
 
 #[test]

@@ -14,5 +14,6 @@ mod guests;
 mod refuted;
 pub(crate) mod rules;
 mod summary;
+mod whole_filter;
 pub(crate) mod wire;
 pub(crate) mod world;

@@ -181,7 +181,7 @@ fn what_stops_replies_does_not_explain_requests_that_never_arrive() {
 
 #[test]
 fn replies_that_never_came_to_the_interface_were_not_refused_there() {
-    let found = blamed(Wire::S5, Wire::Through, |world| {
+    let found = blamed(Wire::S5, Wire::S1, |world| {
         world.refuse(I, FirewallHook::Input, Some(1), Some(4));
         world.restate(I, vec![icmp(ECHO_REPLY)]);
         for round in world.case.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {

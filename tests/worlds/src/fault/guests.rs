@@ -40,7 +40,7 @@ pub(super) fn unconfigured(world: &mut World, side: Side) -> Option<Vec<Expected
 
 fn filter(world: &mut World, side: Side, inward: bool, speaks: Speaks) -> Option<Vec<Expected>> {
     let handle = if inward { 4 } else { 7 };
-    world.guest_mut(side).rules.push(GuestRule { inward, speaks, handle, limited: false });
+    world.guest_mut(side).rules.push(GuestRule { inward, speaks, handle, limited: false, spares: (false, false) });
     let direction = if inward { side.opposite().sends() } else { side.sends() };
     Some(vec![Expected::by_facts("guest-firewall", side, world).towards(direction)])
 }
@@ -66,7 +66,13 @@ pub(super) fn refuses_to_answer(world: &mut World, side: Side) -> Option<Vec<Exp
 }
 
 pub(super) fn rate_limit(world: &mut World, side: Side) -> Option<Vec<Expected>> {
-    world.guest_mut(side).rules.push(GuestRule { inward: true, speaks: Speaks::Requests, handle: 5, limited: true });
+    world.guest_mut(side).rules.push(GuestRule {
+        inward: true,
+        speaks: Speaks::Requests,
+        handle: 5,
+        limited: true,
+        spares: (false, false),
+    });
     let mut cause = Expected::by_facts("guest-rate-limit", side, world);
     cause.shown = Shown::ByWire(vec![Refusal::Rate(side)]);
     Some(vec![cause])

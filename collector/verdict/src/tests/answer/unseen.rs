@@ -139,7 +139,8 @@ fn an_output_rule_without_protocol_is_shown_by_the_wire() {
         &["guest-firewall initiator i-a forward"],
         true,
     );
-    assert_eq!(lines(&verdict), ["nft delete rule inet guard in handle 5"]);
+    let insert = "nft insert rule inet guard in position 5 ip daddr 172.16.1.10 icmp type";
+    assert_eq!(lines(&verdict), [format!("{insert} echo-request accept"), format!("{insert} echo-reply accept")]);
 }
 
 #[test]

@@ -119,7 +119,8 @@ fn rules_at_both_hooks_of_a_guest_are_both_told() {
     let verdict = world.verdict();
     assert_eq!(codes(&verdict), ["guest-firewall acceptor", "guest-firewall acceptor"]);
     assert!(verdict.repairs.proven);
-    assert_eq!(verdict.repairs.set.len(), 2, "{:#?}", verdict.repairs.set);
+    // Requests and replies, inbound and outbound.
+    assert_eq!(verdict.repairs.set.len(), 4, "{:#?}", verdict.repairs.set);
 }
 
 #[test]

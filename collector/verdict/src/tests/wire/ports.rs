@@ -282,7 +282,7 @@ fn a_target_that_rejects_by_icmp_has_a_filter_and_its_rule_is_named_where_it_is_
     let interface = match_on(Field::MetaIifname, Comparison::Eq, Value::Name("eth0".into()));
     world.restate(Side::Acceptor, vec![interface, l4proto(6), equal(Field::TcpDestinationPort, 443)]);
     let verdict = world.verdict();
-    assert_eq!(verdict.repairs.set[0].guest[..3], ["nft", "delete", "rule"]);
+    assert_eq!(verdict.repairs.set[0].guest[..3], ["nft", "insert", "rule"]);
     // A rejection by a router is not one by the host.
     let verdict = self::world(Protocol::Tcp, End::Rejected, None).verdict();
     assert_eq!((verdict.state, blamed(&verdict)), (State::Broken, vec![]));

@@ -1,0 +1,145 @@
+//! A host as an agent reports it.
+
+use crate::{
+    host::{Host, Route, Routing},
+    pair::{Asked, Packets},
+    place::{How, Place},
+    walk::Passage,
+};
+use pingtong_evidence::{
+    Cidr, FirewallRule, FirewallVerdict, HostFacts, InterfaceFact, InterfaceKind, RouteOutcome,
+    packet_filter::{RuleSet, Statement},
+};
+use std::net::IpAddr;
+
+/// What is in the way of packets is no rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoRule;
+
+/// A host of which all rules are reported.
+#[derive(Clone, Copy)]
+pub struct KnownHost<'f> {
+    rules: &'f RuleSet,
+    interfaces: &'f [InterfaceFact],
+    facts: &'f HostFacts,
+    queues: Option<&'f [u16]>,
+}
+
+impl<'f> KnownHost<'f> {
+    /// The host; `None` if its interfaces or its packet filter are not known whole.
+    pub fn of(facts: &'f HostFacts) -> Option<Self> {
+        let fact = facts.firewall.known()?;
+        let rules = fact.rules.as_deref().filter(|_| !fact.legacy_tables)?;
+        let interfaces = facts.interfaces.known()?;
+        Some(Self { rules, interfaces, facts, queues: fact.queues.known().map(Vec::as_slice) })
+    }
+
+    /// Its packet filter.
+    pub fn rules(&self) -> &RuleSet {
+        self.rules
+    }
+
+    /// The same host with other rules.
+    pub fn with<'r>(&self, rules: &'r RuleSet) -> KnownHost<'r>
+    where
+        'f: 'r,
+    {
+        KnownHost { rules, ..*self }
+    }
+
+    /// The rule that ends packets, or translates their addresses; `None` if they surely pass as they are.
+    ///
+    /// # Errors
+    /// If what is in their way is no rule.
+    pub fn obstacle(&self, packets: &Packets, asked: Asked) -> Result<Option<Place>, NoRule> {
+        let passage = self.walk(packets, asked);
+        let stop = passage.stops().next().map(|(place, _)| *place);
+        match stop.or_else(|| passage.translated_by.first().copied()) {
+            None if !passage.surely_goes_on() => Err(NoRule),
+            place => Ok(place),
+        }
+    }
+
+    /// The rule at a place.
+    pub fn named(&self, place: Place) -> Option<FirewallRule> {
+        self.rule(place, &How::Drop)
+    }
+
+    /// What the host does with packets.
+    pub fn walk(&self, packets: &Packets, asked: Asked) -> Passage {
+        // An address that no interface has is that of one which is not listed.
+        let has_own = self.interfaces.iter().flat_map(|each| &each.addresses).any(|(own, _)| *own == packets.own);
+        let stand_in = if has_own { vec![] } else { with_address(self.interfaces, packets.own) };
+        let sysctls = &self.facts.sysctls;
+        let forwards = if packets.own.is_ipv4() { &sysctls.forwards } else { &sysctls.forwards_v6 };
+        let host = Host {
+            rules: self.rules,
+            is_whole: true,
+            interfaces: if has_own { self.interfaces } else { &stand_in },
+            routing: self,
+            forwards: forwards.known().copied(),
+            queues: self.queues,
+        };
+        packets.walk(&host, asked)
+    }
+
+    /// The rules that may end a packet, in the order of the walk.
+    pub fn stops(&self, passage: &Passage) -> Vec<FirewallRule> {
+        passage.stops().filter_map(|(place, how)| self.rule(*place, how)).collect()
+    }
+
+    /// Whether a rate decides that the packet comes to this end: that of the rule, or of one before it in its chain.
+    pub fn is_limited(&self, place: Place) -> bool {
+        let chain = self.rules.tables.get(place.table).and_then(|table| table.chains.get(place.chain));
+        let rules = chain.map_or(&[][..], |chain| chain.rules.as_slice());
+        let up_to = place.rule.map_or(rules.len(), |rule| rule.saturating_add(1));
+        rules.iter().take(up_to).any(|rule| rule.statements.iter().any(Statement::is_limited))
+    }
+
+    /// The rule at a place, as it ends a packet.
+    pub fn rule(&self, place: Place, how: &How) -> Option<FirewallRule> {
+        let table = self.rules.tables.get(place.table)?;
+        let chain = table.chains.get(place.chain)?;
+        let rule = place.rule.and_then(|rule| chain.rules.get(rule));
+        Some(FirewallRule {
+            family: table.family.name().to_owned(),
+            table: table.name.clone(),
+            chain: chain.name.clone(),
+            hook: place.hook,
+            handle: rule.map(|rule| rule.handle),
+            verdict: match how {
+                How::Drop => FirewallVerdict::Drop,
+                How::Reject(_) => FirewallVerdict::Reject,
+                How::Queue | How::NotUnderstood(_) => FirewallVerdict::Other,
+            },
+            protocol: None,
+            limited: false,
+            statements: Some(rule.map_or_else(Vec::new, |rule| rule.statements.clone())),
+            text: String::new(),
+        })
+    }
+}
+
+impl Routing for KnownHost<'_> {
+    fn towards(&self, destination: IpAddr, _source: Option<IpAddr>, _mark: Option<u32>) -> Route {
+        let found = self.facts.routes.iter().find(|route| route.to == destination);
+        match found.and_then(|route| route.outcome.known()) {
+            Some(RouteOutcome::Via { interface, .. }) => Route::Device(interface.clone()),
+            // A refusing route is a cause of its own; it does not hide what the packet filter does.
+            Some(RouteOutcome::Refused { .. } | RouteOutcome::Own) | None => Route::Unknown,
+        }
+    }
+}
+
+/// Interfaces, and one of unknown name that has this address.
+pub fn with_address(interfaces: &[InterfaceFact], address: IpAddr) -> Vec<InterfaceFact> {
+    let nameless = InterfaceFact {
+        name: String::new(),
+        kind: InterfaceKind::Card,
+        up: true,
+        mtu: 0,
+        mac: String::new(),
+        addresses: vec![(address, Cidr::host(address))],
+    };
+    interfaces.iter().cloned().chain([nameless]).collect()
+}
