@@ -14,6 +14,12 @@ impl Random {
         Self(Rng::with_seed(seed).fork())
     }
 
+    /// Seeds of independent cases: those of two seeds have none in common, neighbours or not.
+    pub fn seeds(seed: u64) -> impl Iterator<Item = u64> {
+        let mut stream = Self::new(seed).0;
+        std::iter::repeat_with(move || stream.u64(..))
+    }
+
     /// A number below `bound`; 0 when `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         if bound == 0 { 0 } else { self.0.u64(..bound) }
@@ -46,6 +52,13 @@ mod tests {
         // Ten standard deviations around one half.
         assert!((pairs / 2 - 500..pairs / 2 + 500).contains(&alike), "{alike} of {pairs}");
         assert!(low(7) == low(7));
+    }
+
+    #[test]
+    fn neighbouring_seeds_share_no_case() {
+        let cases = |seed| Random::seeds(seed).take(10_000).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(cases(7_001), cases(7_001));
+        assert_eq!(cases(7_001).intersection(&cases(7_002)).count(), 0);
     }
 
     #[test]

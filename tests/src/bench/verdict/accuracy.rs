@@ -89,8 +89,9 @@ fn outcome_of(seed: u64, faults: &[&Fault]) -> Outcome {
 /// Judges every fault alone, in several worlds.
 pub(super) fn singles(seed: u64, worlds: u64) -> Accuracy {
     let faults = registry();
-    let cases: Vec<(u64, &Fault)> =
-        (0..worlds).flat_map(|n| faults.iter().map(move |fault| (seed.wrapping_add(n << 32), fault))).collect();
+    let count = usize::try_from(worlds).unwrap_or(usize::MAX);
+    let worlds = Random::seeds(seed).take(count);
+    let cases: Vec<(u64, &Fault)> = worlds.flat_map(|seed| faults.iter().map(move |fault| (seed, fault))).collect();
     let results = on_all_cores(&cases, |(seed, fault)| outcome_of(*seed, &[fault]));
     let codes: BTreeSet<&str> = faults.iter().map(|fault| fault.code).collect();
     let mut accuracy = Accuracy::of(faults.len(), results);
@@ -116,7 +117,7 @@ pub(super) fn pairs(seed: u64, step: usize) -> Accuracy {
             }
         }
     }
-    let cases: Vec<(u64, [&Fault; 2])> = (seed..).zip(cases).step_by(step.max(1)).collect();
+    let cases: Vec<(u64, [&Fault; 2])> = Random::seeds(seed).zip(cases).step_by(step.max(1)).collect();
     let mut accuracy = Accuracy::of(faults.len(), on_all_cores(&cases, |(seed, faults)| outcome_of(*seed, faults)));
     accuracy.not_composable = refused;
     accuracy
@@ -134,6 +135,6 @@ pub(super) fn triples(seed: u64, count: usize) -> Accuracy {
     let faults = registry();
     let mut random = Random::new(seed);
     let drawn = std::iter::repeat_with(|| triple(&mut random, &faults)).flatten().take(count);
-    let cases: Vec<(u64, [&Fault; 3])> = (seed..).zip(drawn).collect();
+    let cases: Vec<(u64, [&Fault; 3])> = Random::seeds(seed).zip(drawn).collect();
     Accuracy::of(faults.len(), on_all_cores(&cases, |(seed, faults)| outcome_of(*seed, faults)))
 }

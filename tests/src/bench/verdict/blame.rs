@@ -31,7 +31,7 @@ pub struct Blame {
 
 /// Judges networks as they are drawn, without a fault.
 pub(super) fn healthy(seed: u64, sets: usize) -> Blame {
-    let seeds: Vec<u64> = (seed..).take(sets).collect();
+    let seeds: Vec<u64> = Random::seeds(seed).take(sets).collect();
     let results = on_all_cores(&seeds, |seed| {
         let verdict = diagnose(&case_of(&draw(*seed, Wish::default())).question());
         let sound = verdict.state == State::Healthy;
@@ -78,7 +78,7 @@ fn blames(code: &str) -> bool {
 /// Judges networks as they are drawn, with evidence that is false or incomplete.
 pub(super) fn lies(seed: u64, sets: usize) -> Lying {
     let faults = registry();
-    let seeds: Vec<u64> = (seed..).take(sets).collect();
+    let seeds: Vec<u64> = Random::seeds(seed).take(sets).collect();
     let results = on_all_cores(&seeds, |seed| {
         let world = draw(*seed, Wish::default());
         let (evidence, lies) = lying(&mut Random::new(*seed), &world, &faults);

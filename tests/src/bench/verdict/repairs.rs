@@ -107,8 +107,10 @@ pub(super) fn repairs(seed: u64, count: usize) -> Repairs {
     let faults = registry();
     let mut random = Random::new(seed ^ 0x72_65_70);
     let drawn = std::iter::repeat_with(|| triple(&mut random, &faults)).flatten().take(count);
-    let cases: Vec<(u64, Vec<&Fault>)> =
-        (seed..).zip(drawn).map(|(n, three)| (n, three[..=usize::try_from(n % 3).unwrap_or(0)].to_vec())).collect();
+    let cases: Vec<(u64, Vec<&Fault>)> = Random::seeds(seed)
+        .zip(drawn)
+        .map(|(n, three)| (n, three[..=usize::try_from(n % 3).unwrap_or(0)].to_vec()))
+        .collect();
     let results = on_all_cores(&cases, |(seed, faults)| {
         let (seed, world, expected) = case(*seed, faults)?;
         // No repair can fix a fault that no evidence shows. One code on both sides counts as two causes.

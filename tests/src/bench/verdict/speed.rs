@@ -61,7 +61,7 @@ fn shuffled(case: &Case, random: &mut Random) -> Case {
 /// Compares verdicts on the same evidence in another order and with repeated reports.
 pub(super) fn determinism(seed: u64, sets: usize) -> Determinism {
     let faults = registry();
-    let seeds: Vec<u64> = (seed..).take(sets).collect();
+    let seeds: Vec<u64> = Random::seeds(seed).take(sets).collect();
     let same = on_all_cores(&seeds, |seed| {
         let mut random = Random::new(*seed);
         let three = std::iter::repeat_with(|| accuracy::triple(&mut random, &faults)).flatten().next();
