@@ -22,7 +22,8 @@ const PACKET_BYTES_MAX: u32 = 65_535;
 const SIZES_MAX: u32 = 3;
 /// Probes of each size: one lost packet must not look like a size that does not pass.
 const PROBES: u32 = 3;
-/// Probes on either side of the boundary in the final confirmation.
+/// Probes on either side of the boundary in the final confirmation; and of the largest size at the beginning of a search for
+/// a request, so that its loss is evidence by itself: on a busy host the request may end before the search does.
 const PROBES_SURE: u32 = 6;
 /// Time between two probes of one size.
 const SPACING: Duration = Duration::from_millis(20);
@@ -148,13 +149,14 @@ impl SizeSearch {
             self.batch = sizes.into_iter().map(|size| (size, Trial::Wanted)).collect();
         }
         let sure = self.stage == Stage::Sure || known.is_some_and(|known| known.dies.is_some());
-        let probes = if sure { PROBES_SURE } else { PROBES };
+        let decides = |size: u32| self.stage == Stage::Ends && size == self.goal.mtu && self.goal.request.is_some();
+        let probes = |size: u32| if sure || decides(size) { PROBES_SURE } else { PROBES };
         let mut wanted = vec![];
         for (size, trial) in self.batch.iter_mut().filter(|(_, trial)| **trial == Trial::Wanted) {
             *trial = Trial::Running;
             wanted.push(*size);
         }
-        wanted.into_iter().map(|size| self.order(size, probes)).collect()
+        wanted.into_iter().map(|size| self.order(size, probes(size))).collect()
     }
 
     fn order(&self, size: u32, probes: u32) -> RoundOrder {
