@@ -44,6 +44,7 @@ impl ProbeRound {
             started_at: Timestamp::from_millis(0),
             ended_at: Timestamp::from_millis(1),
             sending_ms: None,
+            held_ms: None,
             payload_bytes: 56,
             purpose: RoundPurpose::Connectivity,
             planned,
@@ -149,6 +150,9 @@ pub struct ProbeRound {
     /// Milliseconds from the first probe's departure to the last one's; `None` if the agent does not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sending_ms: Option<u64>,
+    /// Milliseconds from the beginning of the round to its first probe: the budget of its link may have held it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_ms: Option<u64>,
     /// Bytes of ICMP payload.
     pub payload_bytes: u32,
     /// What the round is for; in JSON `dont_fragment` and `load_bits_per_s`.

@@ -160,6 +160,7 @@ impl PortRound {
             started_at: self.started_at,
             ended_at: now.wall,
             sending_ms: None,
+            held_ms: None,
             payload_bytes: u32::try_from(self.payload_bytes).unwrap_or(u32::MAX),
             purpose: RoundPurpose::Connectivity,
             planned: self.probes,

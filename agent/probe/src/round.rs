@@ -279,9 +279,8 @@ impl Round {
             request: self.request,
             started_at: self.started_at,
             ended_at: now.wall,
-            sending_ms: self
-                .first_sent
-                .map(|first| u64::try_from(self.last_sent.saturating_sub(first).as_millis()).unwrap_or(u64::MAX)),
+            sending_ms: self.first_sent.map(|first| millis(self.last_sent.saturating_sub(first))),
+            held_ms: self.first_sent.map(|first| millis(first.saturating_sub(self.first_due))),
             payload_bytes: u32::try_from(self.payload_bytes).unwrap_or(u32::MAX),
             purpose: self.purpose,
             planned: self.probes,
@@ -302,6 +301,10 @@ impl Round {
     fn fate_mut(&mut self, sequence: u32) -> Option<&mut Fate> {
         self.fates.get_mut(usize::try_from(sequence).ok()?)
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn if_observed(seen: SequenceSet, wire: &Result<(), WhyUnknown>) -> Known<SequenceSet> {

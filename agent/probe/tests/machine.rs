@@ -399,6 +399,8 @@ fn rounds_of_one_bucket_keep_its_rate_together_and_lose_nothing() {
         Fate::Replies(vec![ms(1)])
     });
     assert!(rounds.iter().all(|round| round.replied.len() == 100), "what waits for the budget is sent later");
+    let held: Vec<u64> = rounds.iter().filter_map(|round| round.held_ms).collect();
+    assert_eq!((held.len(), held.iter().min()), (11, Some(&0)), "and each round says for how long it was held back");
     assert_eq!(prober.counters().probes_not_sent, 0);
     let own: Vec<_> = at.iter().zip(&sent).filter(|(_, bits)| **bits > 0).map(|(at, _)| *at).collect();
     for (n, from) in own.iter().enumerate() {

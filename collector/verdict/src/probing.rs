@@ -46,7 +46,8 @@ impl OwnLoad {
             let whole = u64::try_from(round.ended_at.since(round.started_at).as_millis()).unwrap_or(u64::MAX);
             let took_ms = round.sending_ms.unwrap_or(whole);
             let count = (took_ms / SLOT_MS.unsigned_abs() + 1).min(ROUND_SLOTS_MAX);
-            let first = round.started_at.as_millis().div_euclid(SLOT_MS);
+            let held_ms = i64::try_from(round.held_ms.unwrap_or_default()).unwrap_or(i64::MAX);
+            let first = round.started_at.as_millis().saturating_add(held_ms).div_euclid(SLOT_MS);
             let of_slot = |packets: u64, n: u64| packets * (n + 1) / count - packets * n / count;
             for n in 0..count {
                 let slot = slots.entry(first.saturating_add_unsigned(n)).or_default();

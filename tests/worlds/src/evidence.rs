@@ -138,6 +138,7 @@ fn probe_round(world: &World, flow: Direction, round: u64, trips: &[Trip]) -> Pr
         started_at: moment(begun(round)),
         ended_at: moment(begun(round) + ROUND_MS),
         sending_ms: None,
+        held_ms: None,
         payload_bytes: 56,
         purpose: RoundPurpose::Connectivity,
         planned: world.probes,

@@ -22,8 +22,7 @@ const PACKET_BYTES_MAX: u32 = 65_535;
 const SIZES_MAX: u32 = 3;
 /// Probes of each size: one lost packet must not look like a size that does not pass.
 const PROBES: u32 = 3;
-/// Probes on either side of the boundary in the final confirmation; and of the largest size at the beginning of a search for
-/// a request, so that its loss is evidence by itself: on a busy host the request may end before the search does.
+/// Probes on either side of the boundary in the final confirmation.
 const PROBES_SURE: u32 = 6;
 /// Time between two probes of one size.
 const SPACING: Duration = Duration::from_millis(20);
@@ -93,6 +92,9 @@ pub struct SizeSearch {
     /// Sizes of the current batch.
     batch: BTreeMap<u32, Trial>,
     found: Option<SizeBounds>,
+    /// The largest size, if its packets were lost: it is tried once more beside smaller ones. Its loss is then evidence, even if
+    /// a busy host does not come to the end of the search.
+    again: Option<u32>,
 }
 
 impl SizeSearch {
@@ -101,7 +103,7 @@ impl SizeSearch {
         goal.mtu = goal.mtu.min(PACKET_BYTES_MAX);
         let stage = if goal.mtu > base_bytes(goal.target) { Stage::Ends } else { Stage::Over };
         let (low, high, timeout) = (base_bytes(goal.target), goal.mtu, goal.timeout);
-        Self { goal, stage, batches: 0, low, high, timeout, batch: BTreeMap::new(), found: None }
+        Self { goal, stage, batches: 0, low, high, timeout, batch: BTreeMap::new(), found: None, again: None }
     }
 
     /// The request for fresh evidence that the search answers.
@@ -141,7 +143,7 @@ impl SizeSearch {
                 Some(known) => [Some(base), Some(known.passes), known.dies].into_iter().flatten().collect(),
                 None => vec![base, self.goal.mtu],
             },
-            Stage::Between => between(self.low, self.high),
+            Stage::Between => between(self.low, self.high).into_iter().chain(self.again.take()).collect(),
             Stage::Sure => vec![self.low, self.high],
             Stage::Over => vec![],
         };
@@ -149,14 +151,13 @@ impl SizeSearch {
             self.batch = sizes.into_iter().map(|size| (size, Trial::Wanted)).collect();
         }
         let sure = self.stage == Stage::Sure || known.is_some_and(|known| known.dies.is_some());
-        let decides = |size: u32| self.stage == Stage::Ends && size == self.goal.mtu && self.goal.request.is_some();
-        let probes = |size: u32| if sure || decides(size) { PROBES_SURE } else { PROBES };
+        let probes = if sure { PROBES_SURE } else { PROBES };
         let mut wanted = vec![];
         for (size, trial) in self.batch.iter_mut().filter(|(_, trial)| **trial == Trial::Wanted) {
             *trial = Trial::Running;
             wanted.push(*size);
         }
-        wanted.into_iter().map(|size| self.order(size, probes(size))).collect()
+        wanted.into_iter().map(|size| self.order(size, probes)).collect()
     }
 
     fn order(&self, size: u32, probes: u32) -> RoundOrder {
@@ -184,6 +185,9 @@ impl SizeSearch {
             return false;
         };
         *trial = outcome(round);
+        if (self.stage, *trial, size) == (Stage::Ends, Trial::Failed, self.goal.mtu) && !round.sent.is_empty() {
+            self.again = Some(size);
+        }
         if let Some(rtt) = round.rtt.filter(|_| size == base_bytes(self.goal.target)) {
             let several = Duration::from_nanos(rtt.max.0).saturating_mul(TIMEOUT_ROUND_TRIPS);
             self.timeout = several.max(TIMEOUT_MIN).min(self.goal.timeout);

@@ -53,6 +53,15 @@ fn each_direction_carries_requests_of_one_flow_and_replies_of_the_other() {
     let at_once = OwnLoad::of([&world.case.pair], &lossy(0).case.probes);
     assert_eq!((at_once.forward, at_once.back), (800 * 84 * 8, 700 * 84 * 8));
     assert_eq!(OwnLoad::of([], &world.case.probes), OwnLoad::default(), "rounds of other links do not count");
+    // Rounds that were held back until the others were sent add nothing to their second.
+    let mut apart = lossy(500);
+    let held = apart.case.probes.len() / 2;
+    for round in &mut apart.case.probes[held..] {
+        round.held_ms = Some(2_000);
+    }
+    let (together, apart) = (lossy(500).case.probes, apart.case.probes);
+    let forward = |rounds: &[ProbeRound]| OwnLoad::of([&world.case.pair], rounds).forward;
+    assert!(forward(&apart) < forward(&together), "{} of {}", forward(&apart), forward(&together));
 }
 
 #[test]
