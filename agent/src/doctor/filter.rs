@@ -42,7 +42,7 @@ pub(super) fn findings(facts: &HostFacts) -> Vec<Finding> {
     findings
 }
 
-/// The peers, each with the own address that packets to it have.
+/// The peers, each with the source address of packets to it.
 fn peers(facts: &HostFacts) -> Vec<(IpAddr, IpAddr)> {
     let of = |to: IpAddr, interface: &str| {
         let mut all = facts.interfaces.known().into_iter().flatten().filter(|each| each.name == interface);

@@ -45,7 +45,12 @@ impl<'f> Filter<'f> {
         match self {
             Self::Whole(whole) => {
                 let passage = whole.walk(packets, asked);
-                if passage.surely_ends() || possible_too { whole.stops(&passage) } else { vec![] }
+                if passage.surely_ends() {
+                    return whole.stops(&passage);
+                }
+                // What a rate refuses is a share.
+                let possible = passage.stops().filter(|(place, _)| possible_too && !whole.is_limited(**place));
+                possible.filter_map(|(place, how)| whole.rule(*place, how)).collect()
             }
             Self::Refusing(all) => {
                 let of = |wanted| -> Vec<FirewallRule> {
