@@ -25,7 +25,8 @@ use crate::{
     walk::{blind_because, flows, walk},
 };
 use pingtong_evidence::{
-    AgentId, Direction, GapCode, HostFacts, LinkKind, Pair, ProbeEngine, SCHEMA, Side, Snapshot, Timestamp, WhyUnknown,
+    AgentId, Direction, FirewallVerdict, GapCode, HostFacts, LinkKind, Pair, ProbeEngine, SCHEMA, Side, Snapshot,
+    Timestamp, WhyUnknown,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -152,7 +153,7 @@ fn without_refusals(pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, observed:
         let filter = agent.and_then(|agent| facts.get(agent)).and_then(Filter::of);
         let refuses = || {
             let rules = filter.map(|filter| filter.refusing(&Packets::of(pair, side), Asked::Requests, false));
-            rules.is_some_and(|rules| !rules.is_empty())
+            rules.is_some_and(|rules| rules.iter().any(|rule| rule.verdict == FirewallVerdict::Reject))
         };
         if let Some(observed) = observed.get(&flow)
             && observed.closed > 0

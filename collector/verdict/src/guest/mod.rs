@@ -543,7 +543,7 @@ impl Guest<'_> {
                 CauseCode::GuestNat,
                 Stops::OwnRequests(self.side),
                 text,
-                vec![opening::command(&rule, &self.packets(), Asked::Sent)],
+                self.opening(&[Asked::Sent]),
                 None,
             ));
         }
@@ -562,7 +562,7 @@ impl Guest<'_> {
             CauseCode::GuestNat,
             Stops::ArrivingRequests(self.side),
             text,
-            vec![opening::command(&rule, &self.packets(), Asked::Requests)],
+            self.opening(&[Asked::Requests]),
             None,
         ))
     }
