@@ -41,9 +41,11 @@ const PERHAPS_PERMILLE_MAX: u64 = 100;
 const NOT_LOADED_PERMILLE_MAX: u64 = 200;
 /// How long a packet may take from one namespace to the other, and how long when earlier tries disagreed: on a busy machine the
 /// kernel leaves packets to a thread of its own, which waits for its turn. What the walk gets wrong stays wrong.
-const PATIENCE: [Duration; 3] = [Duration::from_millis(4), Duration::from_millis(200), Duration::from_secs(2)];
-/// Time without packets after which those of earlier probes are over.
-const QUIET: Duration = Duration::from_millis(50);
+const PATIENCE: [Duration; 4] =
+    [Duration::from_millis(4), Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(800)];
+/// Time without packets after which those of earlier probes are over, and how long they may take.
+const QUIET: Duration = Duration::from_millis(150);
+const SETTLED: Duration = Duration::from_secs(3);
 
 const SYN: u8 = 2;
 const ACK: u8 = 16;
@@ -248,10 +250,10 @@ fn predict_sent(host: &Host<'_>, packet: Packet, flow: Flow) -> Result<Predictio
     Ok(Prediction { seen, after: arrived.connection.or(passage.connection) })
 }
 
-/// Waits until no packet of an earlier probe is on its way any more, at most two seconds.
+/// Waits until no packet of an earlier probe is on its way any more.
 fn settle(wire: &Wire, probe: Probe) {
     let count = || wire.host.delivered(probe.kind, probe.ipv4, !probe.from_peer);
-    let deadline = Instant::now() + PATIENCE[2];
+    let deadline = Instant::now() + SETTLED;
     let (mut last, mut since) = (count(), Instant::now());
     while since.elapsed() < QUIET && Instant::now() < deadline {
         std::thread::yield_now();
@@ -282,7 +284,11 @@ fn observe(wire: &mut Wire, probe: Probe, port: u16, expected: &Seen, patience: 
     loop {
         wire.answer_datagrams();
         seen.left.extend(wire.left(port));
-        seen.delivered = wire.host.delivered(probe.kind, probe.ipv4, !probe.from_peer) > before;
+        // The counter of TCP is of all connections; the host's own shows what it got.
+        seen.delivered |= match (probe.kind, probe.from_peer) {
+            (Kind::Tcp(_), false) => wire.is_answered(),
+            _ => wire.host.delivered(probe.kind, probe.ipv4, !probe.from_peer) > before,
+        };
         if Instant::now() >= deadline || (*expected == seen && seen.delivered && !seen.left.is_empty()) {
             return seen;
         }

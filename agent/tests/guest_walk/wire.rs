@@ -199,6 +199,15 @@ impl Wire {
         }
     }
 
+    /// Whether the last connection that was begun has got an answer: it stands, or is refused.
+    pub(crate) fn is_answered(&self) -> bool {
+        let answered = |socket: &Socket| {
+            let refused = socket.take_error().ok().flatten().and_then(|error| error.raw_os_error());
+            refused == Some(libc::ECONNREFUSED) || socket.peer_addr().is_ok()
+        };
+        self.held.last().is_some_and(answered)
+    }
+
     /// Forgets what was captured.
     pub(crate) fn drain(&self) {
         let _ = self.left(0);
