@@ -88,8 +88,6 @@ enum Deed<'w> {
     Decided,
     /// The chain ends here; evaluation goes on behind the jump to it.
     Returns(Subject<'w>),
-    /// Evaluation goes on with the next rule, or the packet is decided.
-    Either(Subject<'w>),
 }
 
 impl<'w> Run<'_, 'w> {
@@ -113,8 +111,8 @@ impl<'w> Run<'_, 'w> {
             }
             let may_skip = holds == Maybe::Perhaps;
             now = match deed {
-                Deed::Next(after) | Deed::Either(after) if may_skip => now.or(&after),
-                Deed::Next(after) | Deed::Either(after) => after,
+                Deed::Next(after) if may_skip => now.or(&after),
+                Deed::Next(after) => after,
                 Deed::Decided if may_skip => now,
                 Deed::Decided => return returned,
                 Deed::Returns(after) => {
@@ -174,30 +172,21 @@ impl<'w> Run<'_, 'w> {
                 Statement::Verdict(verdict) => return (holds, self.decide(verdict, subject, place, depth)),
                 Statement::VerdictMap { operands, map } => {
                     let Some(found) = seen.look_up(operands, map) else { return (Maybe::No, Deed::Next(*subject)) };
-                    if holds == Maybe::No {
-                        return (holds, Deed::Next(*subject));
-                    }
                     if found.is_unknown {
-                        self.outcome.stop(place, How::NotUnderstood(format!("map {}", map.name)));
-                        self.outcome.accept(subject);
-                        return (holds.and(Maybe::Perhaps), Deed::Either(*subject));
+                        return (holds.and(Maybe::Perhaps), self.open(place, format!("map {}", map.name), subject));
                     }
                     return (holds, self.by_map(&found, subject, place, depth));
                 }
                 Statement::Reject(how) => {
-                    if holds != Maybe::No {
-                        self.outcome.stop(place, How::Reject(*how));
-                    }
+                    self.outcome.stop(place, How::Reject(*how));
                     return (holds, Deed::Decided);
                 }
                 Statement::Queue { first, last, bypass } => {
-                    if holds != Maybe::No {
-                        self.queue((*first, *last), *bypass, subject, place);
-                    }
+                    self.queue((*first, *last), *bypass, subject, place);
                     return (holds, Deed::Decided);
                 }
                 Statement::NotUnderstood { name } => {
-                    if holds != Maybe::No && may_decide(name) {
+                    if may_decide(name) {
                         self.outcome.stop(place, How::NotUnderstood(name.clone()));
                         self.outcome.accept(subject);
                     }
@@ -235,7 +224,7 @@ impl<'w> Run<'_, 'w> {
                 continue;
             };
             match self.decide(verdict, subject, place, depth) {
-                Deed::Next(after) | Deed::Either(after) => join(&mut next, &after),
+                Deed::Next(after) => join(&mut next, &after),
                 Deed::Returns(after) => join(&mut returned, &after),
                 Deed::Decided => {}
             }
@@ -251,7 +240,7 @@ impl<'w> Run<'_, 'w> {
             (Some(after), Some(back)) => {
                 self.outcome.stop(place, How::NotUnderstood(String::from("a map that may return")));
                 self.outcome.accept(&back);
-                Deed::Either(after.or(&back))
+                Deed::Next(after.or(&back))
             }
         }
     }
@@ -284,11 +273,11 @@ impl<'w> Run<'_, 'w> {
         }
     }
 
-    /// Everything is possible.
+    /// Everything is possible: the packet is decided, or evaluation goes on.
     fn open(&mut self, place: Place, what: String, subject: &Subject<'w>) -> Deed<'w> {
         self.outcome.stop(place, How::NotUnderstood(what));
         self.outcome.accept(subject);
-        Deed::Either(*subject)
+        Deed::Next(*subject)
     }
 }
 

@@ -42,12 +42,7 @@ pub fn answer(host: &Host<'_>, request: Packet, device: &str, flow: Flow, flags:
             Transport::Tcp { .. } if flags & RST != 0 => Owner::Nobody,
             Transport::Tcp { .. } | Transport::Udp { .. } => Owner::Unknown,
         };
-        let flow = match (passage.connection, passage.is_tracked) {
-            (Some(connection), _) => Flow::Reply(connection),
-            (None, Some(false)) => Flow::First,
-            (None, _) => Flow::Unknown,
-        };
-        send(host, delivered.answered(flags), owner, flow)
+        send(host, delivered.answered(flags), owner, passage.flow_of_answer())
     });
     let refusals = passage.stops().filter_map(|(place, how)| match how {
         How::Reject(reject) => Some(refusal(host, &request, *place, icmp_error(*reject, request.ipv4))),

@@ -29,7 +29,7 @@ impl<'f> KnownHost<'f> {
     /// The host; `None` if its interfaces or its packet filter are not known whole.
     pub fn of(facts: &'f HostFacts) -> Option<Self> {
         let fact = facts.firewall.known()?;
-        let rules = fact.rules.as_deref().filter(|_| !fact.legacy_tables)?;
+        let rules = fact.rules.as_deref().filter(|rules| !fact.legacy_tables && rules.rules_omitted == 0)?;
         let interfaces = facts.interfaces.known()?;
         Some(Self { rules, interfaces, facts, queues: fact.queues.known().map(Vec::as_slice) })
     }

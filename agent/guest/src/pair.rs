@@ -86,12 +86,7 @@ impl Packets {
             Asked::Replies => {
                 let request = self.request(false);
                 let sent = send(host, request, Owner::Unknown, Flow::First);
-                let flow = match (sent.connection, sent.is_tracked) {
-                    (Some(connection), _) => Flow::Reply(connection),
-                    (None, Some(false)) => Flow::First,
-                    (None, _) => Flow::Unknown,
-                };
-                receive(host, sent.packet.unwrap_or(request).answered(SYN_ACK), device, flow)
+                receive(host, sent.packet.unwrap_or(request).answered(SYN_ACK), device, sent.flow_of_answer())
             }
         }
     }

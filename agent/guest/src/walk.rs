@@ -71,6 +71,15 @@ impl Passage {
         !self.ends.iter().any(|end| end.is_good() || *end == End::Unknown)
     }
 
+    /// The flow of the answer to it.
+    pub fn flow_of_answer(&self) -> Flow {
+        match (self.connection, self.is_tracked) {
+            (Some(connection), _) => Flow::Reply(connection),
+            (None, Some(false)) => Flow::First,
+            (None, _) => Flow::Unknown,
+        }
+    }
+
     /// The rules that may end it.
     pub fn stops(&self) -> impl Iterator<Item = (&Place, &How)> {
         self.ends.iter().filter_map(|end| match end {

@@ -226,12 +226,7 @@ fn predict_sent(host: &Host<'_>, packet: Packet, flow: Flow) -> Result<Predictio
     if !answers(&leaving) {
         return Err(Open);
     }
-    let flow = match (passage.connection, passage.is_tracked) {
-        (Some(connection), _) => Flow::Reply(connection),
-        (None, Some(false)) => Flow::First,
-        (None, _) => Flow::Unknown,
-    };
-    let arrived = receive(host, Packet { ttl: Some(64), ..reply }, &back, flow);
+    let arrived = receive(host, Packet { ttl: Some(64), ..reply }, &back, passage.flow_of_answer());
     match arrived.end() {
         _ if rejects(&arrived) => return Err(Open),
         Some(End::Delivered) => seen.delivered = true,

@@ -33,7 +33,7 @@ pub(super) fn commands(filter: &Filter<'_>, packets: &Packets, kinds: &[Asked]) 
                 }
             }
         }
-        Filter::Refusing(_) => {
+        Filter::Refusing(..) => {
             for &asked in kinds {
                 let rules = filter.refusing(packets, asked, true);
                 commands.extend(rules.iter().map(|rule| command(rule, packets, asked)));

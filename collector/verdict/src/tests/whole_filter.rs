@@ -84,6 +84,18 @@ fn a_rule_behind_one_that_accepts_is_not_blamed() {
     assert_eq!(with(chains(), (Wire::Through, Wire::Through)).state, State::Healthy);
 }
 
+/// A rule that is not listed may have accepted what the policy drops.
+#[test]
+fn a_filter_that_is_not_listed_whole_surely_refuses_nothing() {
+    let mut world = World::healthy();
+    filter(&mut world, C, vec![base(ChainKind::Filter, FirewallHook::Input, Policy::Drop, vec![])]);
+    let firewall = known(&mut world.facts(C).firewall);
+    firewall.rules = firewall.rules.as_deref().map(|rules| Arc::new(RuleSet { rules_omitted: 1, ..rules.clone() }));
+    world.rules(C).clear();
+    world.wire(Wire::S1, Wire::S1);
+    assert_eq!(blamed(&world.verdict()), ["sg-ingress-missing acceptor"]);
+}
+
 #[test]
 fn the_rule_of_a_chain_that_is_jumped_to_is_passed_before_it_drops() {
     let jump = vec![l4proto(1), Statement::Verdict(packet_filter::Verdict::Jump("pings".into()))];

@@ -19,8 +19,8 @@ use std::net::IpAddr;
 pub(crate) enum Filter<'f> {
     /// All rules, with what else the walk needs.
     Whole(KnownHost<'f>),
-    /// Those that refuse.
-    Refusing(&'f [FirewallRule]),
+    /// Those that refuse, and whether the host has no others that were not read.
+    Refusing(&'f [FirewallRule], bool),
 }
 
 /// Packets whose addresses a rule translates.
@@ -37,7 +37,8 @@ impl<'f> Filter<'f> {
     /// The packet filter that a host reports; `None` if it was not read.
     pub(crate) fn of(facts: &'f HostFacts) -> Option<Self> {
         let fact: &FirewallFact = facts.firewall.known()?;
-        Some(KnownHost::of(facts).map_or(Self::Refusing(&fact.refusing), Self::Whole))
+        let is_all = !fact.legacy_tables && fact.rules.as_deref().is_none_or(|rules| rules.rules_omitted == 0);
+        Some(KnownHost::of(facts).map_or(Self::Refusing(&fact.refusing, is_all), Self::Whole))
     }
 
     /// The rules that surely refuse packets or, if there are none and `possible_too` is set, that perhaps do.
@@ -52,7 +53,7 @@ impl<'f> Filter<'f> {
                 let possible = passage.stops().filter(|(place, _)| possible_too && !whole.is_limited(**place));
                 possible.filter_map(|(place, how)| whole.rule(*place, how)).collect()
             }
-            Self::Refusing(all) => {
+            Self::Refusing(all, _) => {
                 let of = |wanted| -> Vec<FirewallRule> {
                     let unlimited = all.iter().filter(|rule| !rule.limited);
                     unlimited.filter(|rule| applies(rule, packets, asked) == wanted).cloned().collect()
@@ -71,7 +72,7 @@ impl<'f> Filter<'f> {
                 let mut limited = passage.stops().filter(|(place, _)| whole.is_limited(**place));
                 limited.find_map(|(place, how)| whole.rule(*place, how))
             }
-            Self::Refusing(all) => {
+            Self::Refusing(all, _) => {
                 let mut limited = all.iter().filter(|rule| rule.limited);
                 limited.find(|rule| applies(rule, packets, asked) != Maybe::No).cloned()
             }
@@ -92,8 +93,8 @@ impl<'f> Filter<'f> {
     /// Whether packets surely pass.
     pub(crate) fn passes(&self, packets: &Packets, asked: Asked) -> bool {
         match self {
-            Self::Whole(whole) => whole.rules().rules_omitted == 0 && whole.walk(packets, asked).surely_goes_on(),
-            Self::Refusing(all) => all.iter().all(|rule| applies(rule, packets, asked) == Maybe::No),
+            Self::Whole(whole) => whole.walk(packets, asked).surely_goes_on(),
+            Self::Refusing(all, is_all) => *is_all && all.iter().all(|rule| applies(rule, packets, asked) == Maybe::No),
         }
     }
 }
