@@ -63,8 +63,8 @@ pub use packet::{PortRange, Protocol};
 pub use packet_filter::{FirewallFact, FirewallHook, FirewallRule, FirewallVerdict};
 pub use redact::{KeyedFunction, redact};
 pub use report::{
-    Ack, AgentHealth, AgentHello, LOAD_MBIT_MAX, LOAD_SECONDS_MAX, Plan, PlanArrival, PlanLoad, PlanTarget, Rejected,
-    Report, ReportBatch, ReportBody, Sampling,
+    Ack, AgentHealth, AgentHello, EchoCount, LOAD_MBIT_MAX, LOAD_SECONDS_MAX, Plan, PlanArrival, PlanLoad, PlanTarget,
+    Rejected, Report, ReportBatch, ReportBody, Sampling,
 };
 pub use round::{RoundId, RoundKind, RoundPurpose};
 pub use sequence::SequenceSet;

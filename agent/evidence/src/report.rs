@@ -185,6 +185,22 @@ pub struct AgentHealth {
     /// The request for fresh evidence whose round, host facts and snapshot have all been sent.
     #[serde(default)]
     pub fresh_done: Option<RequestTag>,
+    /// What the kernel counted meanwhile; `None` if it was not read twice. For a request it covers the time since
+    /// shortly before the agent began to answer it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub echoes: Option<EchoCount>,
+}
+
+/// The kernel's own count of ICMP echo requests, from whomever: a witness of what the agent's sockets saw arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EchoCount {
+    /// Beginning of the time counted, by the agent's clock.
+    pub since: Timestamp,
+    /// End of the time counted, by the agent's clock.
+    pub until: Timestamp,
+    /// IPv4 echo requests that the IP stack received: `InEchos` of `/proc/net/snmp`. Those that the packet filter or the
+    /// reverse-path filter drops are not among them.
+    pub requests: u64,
 }
 
 /// Reports in one request.

@@ -4,7 +4,9 @@
 //! pressure before 4.20 or switched off) is left out. Without `/proc/stat` and `/proc/net/dev`, which every kernel has,
 //! there is no fact.
 
-use pingtong_evidence::{Known, LoadFact, WhyUnknown};
+use super::kernel;
+use crate::clock::wall;
+use pingtong_evidence::{EchoCount, Known, LoadFact, Timestamp, WhyUnknown};
 use std::time::Duration;
 
 /// Shares are per mille.
@@ -20,6 +22,9 @@ pub struct LoadReading {
     waited_us: Option<u64>,
     backlog_drops: u64,
     carried: Option<Carried>,
+    /// By the wall clock.
+    read_at: Timestamp,
+    echo_requests: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,7 +41,7 @@ struct Carried {
 }
 
 impl LoadReading {
-    /// The totals as of now. Reads five small files.
+    /// The totals as of now. Reads six small files.
     pub fn now() -> Self {
         let read = |path: &str| std::fs::read_to_string(path).ok();
         Self {
@@ -45,7 +50,15 @@ impl LoadReading {
             waited_us: read("/proc/pressure/cpu").as_deref().and_then(waited),
             backlog_drops: read("/proc/net/softnet_stat").map_or(0, |text| backlog_drops(&text)),
             carried: read("/proc/net/dev").map(|text| carried(&text)),
+            read_at: wall(),
+            echo_requests: kernel::counters().known().map(|counters| counters.in_echos),
         }
+    }
+
+    /// What the kernel counted of echo requests since an earlier reading; `None` if it was not read twice.
+    pub fn echoes_since(&self, before: &Self) -> Option<EchoCount> {
+        let requests = self.echo_requests?.checked_sub(before.echo_requests?)?;
+        Some(EchoCount { since: before.read_at, until: self.read_at, requests })
     }
 }
 

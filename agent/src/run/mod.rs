@@ -120,6 +120,8 @@ struct AgentLoop {
     recent: [LoadReading; 2],
     /// The two totals between which the host's load is reported to the request in progress.
     before_burst: Option<(LoadReading, LoadReading)>,
+    /// Totals from which the kernel's echo requests are counted: for the request in progress, and for its own health.
+    echoes_since: (Option<LoadReading>, LoadReading),
     identity_backoff: Backoff,
     identity_at: Option<Duration>,
     gathering: bool,
@@ -201,6 +203,7 @@ pub async fn run(
         load: None,
         recent: [LoadReading::now(), LoadReading::now()],
         before_burst: None,
+        echoes_since: (None, LoadReading::now()),
         links_due: BTreeMap::new(),
         identity_backoff: Backoff::default(),
         identity_at: Some(Duration::ZERO),

@@ -4,6 +4,7 @@ use super::AgentLoop;
 use crate::{
     Lang,
     clock::wall,
+    facts::LoadReading,
     ports::{echo::PortEcho, probing::PortProbing},
     probing::Yield,
 };
@@ -42,7 +43,11 @@ impl AgentLoop {
                 .flatten()
                 .chain(self.echo.iter().flat_map(PortEcho::failed))
                 .collect();
+        let now = LoadReading::now();
+        let of_request = if fresh_done.is_some() { self.echoes_since.0.take() } else { None };
+        let before = std::mem::replace(&mut self.echoes_since.1, now.clone());
         let health = AgentHealth {
+            echoes: now.echoes_since(&of_request.unwrap_or(before)),
             reports_dropped: self.uplink.borrow().dropped + self.outbox.dropped(),
             probes_not_sent: self.probing.counters().probes_not_sent
                 + self.ports.as_ref().map_or(0, PortProbing::not_sent),
