@@ -17,10 +17,10 @@
 //! is blamed. What could not be read is a *gap*; it makes suspects and never a cause.
 
 use crate::{
+    certainty,
     code::CauseCode,
     finding::{Blind, Doubt, Finding, Held, Note, Stops, Walk},
     fix::Fix,
-    guest::filter::{Asked, Filter, Packets},
     lang::{Both, both},
     model::Model,
     observe::{Leg, Observed, Seen, observe_pair},
@@ -49,6 +49,9 @@ pub(crate) struct Correlated {
     pub(crate) overloaded: bool,
     /// Sides whose configuration was read before packets died and does not explain their loss.
     pub(crate) outdated: BTreeSet<Side>,
+    /// Whether repairs of what was found surely restore the pair: every cause is proven, and both hosts surely let its
+    /// packets pass then.
+    pub(crate) is_certain: bool,
 }
 
 struct Wire<'a> {
@@ -139,10 +142,12 @@ pub(crate) fn correlate(
     let impaired = !quality.doubts.is_empty();
     let overloaded = !quality.set_aside.is_empty();
     doubts.extend(quality.doubts.into_iter().chain(quality.set_aside));
-    let mut held: Vec<Held> = standing.into_iter().map(|finding| hold(pair, seen, finding)).collect();
+    let mut held: Vec<Held> = standing.into_iter().map(|finding| hold(means, walk, finding)).collect();
     held.extend(refuted.iter().map(|finding| contradicted(seen, finding)));
     held.sort_by_key(|held| held.finding.order());
-    Correlated { held, refuted, doubts, impaired, overloaded, outdated }
+    let is_proven = held.iter().all(|held| held.certainty == Certainty::Proven);
+    let is_certain = is_proven && certainty::is_located(means) && certainty::hosts_pass(means, &held);
+    Correlated { held, refuted, doubts, impaired, overloaded, outdated, is_certain }
 }
 
 /// Whether a round of another pair of the link received no reply at all.
@@ -151,7 +156,8 @@ fn others_dead(pair: &Pair, means: &Means<'_>) -> bool {
     others.any(|round| !round.sent.is_empty() && round.replied.is_empty() && round.late.is_empty())
 }
 
-fn hold(pair: &Pair, seen: &Seen, mut finding: Finding) -> Held {
+fn hold(means: &Means<'_>, walk: &Walk, mut finding: Finding) -> Held {
+    let (pair, seen) = (means.question.pair, means.seen);
     let stopped: Vec<(Direction, &Observed)> = flows(pair)
         .into_iter()
         .filter(|flow| finding.stops.round_trip(*flow) || matches!(finding.stops, Stops::Some(_)))
@@ -163,7 +169,7 @@ fn hold(pair: &Pair, seen: &Seen, mut finding: Finding) -> Held {
     for (flow, seen) in &stopped {
         finding.evidence.push(Note::plain(seen_text(*flow, seen)));
     }
-    let certainty = if agrees && finding.fix != Fix::Unexplained { Certainty::Proven } else { Certainty::Supported };
+    let certainty = certainty::of(&finding, agrees, walk, means);
     Held { finding, certainty }
 }
 
@@ -203,6 +209,9 @@ fn beyond(
         {
             doubts.push(mute(pair, flow.destination(), observed));
         }
+        if let Some(observed) = seen.get(&flow).filter(|seen| seen.alive() && seen.unseen()) {
+            doubts.push(answered_unseen(pair, flow.destination(), observed));
+        }
         let Some(observed) = seen.get(&flow).filter(|seen| seen.dead()) else { continue };
         let mut hidden = false;
         for blind in walk.blinds.iter().filter(|blind| open(blind, flow)) {
@@ -224,8 +233,15 @@ fn beyond(
             Cut::S5 => finding.stops.reply(flow) && !(observed.home.is_some() && at_interface(finding)),
             _ => finding.stops.round_trip(flow),
         };
-        // All packets between two addresses may take the dead one of several next hops.
-        let leg = |f: &Finding| f.code == CauseCode::EcmpLegDead && matches!(f.stops, Stops::Some(_));
+        // All packets of one direction between two addresses may take the dead one of several next hops.
+        let dies_in = |direction: Direction| match cut {
+            Cut::S1 => direction == flow,
+            Cut::S5 => direction == flow.reverse(),
+            _ => true,
+        };
+        let leg = |f: &Finding| {
+            f.code == CauseCode::EcmpLegDead && matches!(f.stops, Stops::Some(direction) if dies_in(direction))
+        };
         if standing.iter().any(|finding| explains(finding) || leg(finding)) {
             continue;
         }
@@ -261,7 +277,7 @@ fn beyond(
             outdated.extend(before);
         } else if wire.passes(leg) {
             doubts.push(crossed_by_others(leg));
-        } else if let Some(open) = not_clean(means, pair, leg, cut) {
+        } else if let Some(open) = certainty::not_clean(means, leg, cut) {
             doubts.push(open);
         } else {
             dead_legs.entry(leg).or_default().push(Note::plain(seen_text(flow, observed)));
@@ -302,49 +318,6 @@ fn crossed_by_others(leg: Direction) -> Doubt {
             "the security groups read anew: packets of the other flow cross the same segment in the same direction, which a filter that keeps state explains and a broken segment does not",
             "重新读取安全组：另一条流的报文沿同一方向通过了同一段路径，这符合有状态的过滤，而不符合该段故障",
         ),
-    }
-}
-
-/// Suspects if the host that sends these packets may have kept them itself: the fabric is blamed only for what surely
-/// left a host.
-fn not_clean(means: &Means<'_>, pair: &Pair, leg: Direction, cut: Cut) -> Option<Doubt> {
-    let side = leg.source();
-    let asked = if cut == Cut::S5 { Asked::Answers } else { Asked::Sent };
-    let facts = pair.endpoint(side).agent.as_ref().and_then(|agent| means.facts.get(agent));
-    let open = |decided_by| Doubt {
-        codes: BTreeSet::from([CauseCode::GuestFirewall, CauseCode::FabricFault]),
-        side: Some(side),
-        decided_by,
-    };
-    let Some(facts) = facts else {
-        return Some(open(Both::new(
-            "the host facts of the side that sends these packets",
-            "发送这些报文一端的主机信息",
-        )));
-    };
-    let Some(mechanisms) = facts.mechanisms.known() else {
-        return Some(open(Both::new(
-            "what else the sending host's kernel does with packets (XDP, IPsec, policy routing), which could not be read",
-            "发送端内核还以哪些方式处理报文（XDP、IPsec、策略路由），目前未能读取",
-        )));
-    };
-    if mechanisms.is_opaque() {
-        return Some(open(Both::new(
-            "whether the sending host itself keeps the packets: it has XDP or tc programs, IPsec policies or policy routing, which are not modelled",
-            "报文是否被发送端自身丢弃：该主机有 XDP 或 tc 程序、IPsec 策略或策略路由，这些未被建模",
-        )));
-    }
-    let passes = Filter::of(facts).map(|filter| filter.passes(&Packets::of(pair, side), asked));
-    match passes {
-        Some(true) => None,
-        Some(false) => Some(open(Both::new(
-            "whether the sending guest's packet filter drops them: not all of its rules are understood",
-            "发送端系统的防火墙是否丢弃这些报文：其规则未能全部识别",
-        ))),
-        None => Some(open(Both::new(
-            "the packet filter of the sending guest, which could not be read",
-            "发送端系统的防火墙规则，目前未能读取",
-        ))),
     }
 }
 
@@ -398,7 +371,6 @@ fn diverts(code: CauseCode) -> bool {
             | CauseCode::RouteWrongNextHop
             | CauseCode::GuestRouteOverlap
             | CauseCode::GuestMultiEni
-            | CauseCode::IpNotOnEni
             | CauseCode::RiWrongVpc
     )
 }
@@ -458,6 +430,19 @@ fn unanswered(pair: &Pair, far: Side, arrived: u64) -> Doubt {
         decided_by: both!(
             "{arrived} SYNs reached TCP port {port} of {address}, which neither accepted nor refused them: its packet filter (nft list ruleset), its way back (ip route get), or a full accept queue (nstat -az TcpExtListenOverflows)",
             "{arrived} 个 SYN 已到达 {address} 的 TCP {port} 端口，该主机既未接受也未拒绝：查看其防火墙（nft list ruleset）、回程路由（ip route get）与监听队列是否溢出（nstat -az TcpExtListenOverflows）"
+        ),
+    }
+}
+
+/// Suspects if replies come to requests that the far agent, although it watches, never saw: another host may have answered.
+fn answered_unseen(pair: &Pair, far: Side, seen: &Observed) -> Doubt {
+    let (address, received) = (pair.endpoint(far).address, seen.received);
+    Doubt {
+        codes: BTreeSet::from([CauseCode::StrangerReplied, CauseCode::GuestNat]),
+        side: Some(far),
+        decided_by: both!(
+            "{received} probes to {address} were answered and its agent saw none of them arrive: whether they reach that host (tcpdump icmp there) or another one answers",
+            "发往 {address} 的 {received} 个探测有应答，但该主机的 agent 一个也没有看到：报文是否到达该主机（在其上执行 tcpdump icmp），还是由其他主机应答"
         ),
     }
 }

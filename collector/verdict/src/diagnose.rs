@@ -8,13 +8,11 @@ use crate::{
     code::CauseCode,
     correlate::{self, Correlated},
     finding::{Blind, Finding, Held, Stops, Walk},
-    guest::{
-        Guest,
-        filter::{Asked, Filter, Packets},
-    },
+    guest::Guest,
+    guest_filter::{Asked, Filter, Packets},
     lang::{Both, Lang, both},
     model::Model,
-    observe::{Observed, Seen, observe},
+    observe::{Counted, Observed, Seen, observe},
     onset::{change::changes, onset},
     quality::{host_load, means::Means, own_load, usual},
     question::Question,
@@ -109,7 +107,8 @@ pub fn diagnose_in(question: &Question<'_>, lang: Lang) -> Verdict {
     let mut gaps = gaps(question, model, walk, facts, unsettled.as_ref());
     gaps.extend(correlated.outdated.iter().map(|side| outdated(model, *side)));
     let state = if unsettled.is_some() { State::Undecided } else { state(pair, seen, correlated) };
-    let repairs = judged.repair(|task| task.solve(state == State::Healthy, !walk.blinds.is_empty(), lang));
+    let repairs = judged
+        .repair(|task| task.solve(state == State::Healthy, correlated.is_certain && walk.blinds.is_empty(), lang));
     let causes: Vec<Cause> = correlated.held.iter().map(|held| cause(held, lang)).collect();
     let suspects = suspects(correlated, state, lang);
     let predicted = |flow| predict(pair, walk, flow);
@@ -167,8 +166,8 @@ fn without_refusals(pair: &Pair, facts: &BTreeMap<AgentId, HostFacts>, observed:
 }
 
 /// Returns the round trips without replies that another host sent. These are replies to requests that the far end's
-/// agent has not seen, if the configuration sends requests elsewhere, or if the replies to the other side's requests,
-/// which travel in the same direction as these requests, do not get through.
+/// agent has not seen, if the far kernel has not counted them either, if the configuration sends requests elsewhere, or if
+/// the replies to the other side's requests, which travel in the same direction as these requests, do not get through.
 fn without_strangers(
     model: &Model,
     pair: &Pair,
@@ -191,7 +190,10 @@ fn without_strangers(
             outbound: &nothing,
         };
         let target = pair.endpoint(flow.destination()).address;
-        let foreign = seen.get(&flow).filter(|observed| observed.unwitnessed() && (astray || torn || sender.diverts()));
+        let elsewhere = |observed: &Observed| {
+            astray || torn || sender.diverts() || (observed.unseen() && observed.counted == Counted::Agrees)
+        };
+        let foreign = seen.get(&flow).filter(|observed| observed.unwitnessed() && elsewhere(observed));
         if let Some(own) = foreign.map(|observed| observed.answered_by_stranger(target)) {
             seen.insert(flow, own);
         }
@@ -316,7 +318,7 @@ fn state(pair: &Pair, seen: &Seen, correlated: &Correlated) -> State {
         || observed.iter().any(|seen| host_load::dies_inside(seen).is_some())
     {
         State::Degraded
-    } else if correlated.overloaded {
+    } else if correlated.overloaded || observed.iter().any(|seen| seen.unseen()) {
         State::Undecided
     } else if probed.len() < observed.len() {
         // As in the tutorial: a ping in one direction proves nothing about the other.

@@ -9,6 +9,7 @@
 //! vendor wire format.
 
 mod catalogue;
+mod certainty;
 mod code;
 mod configuration;
 mod correlate;
@@ -17,6 +18,7 @@ mod evidence;
 mod finding;
 mod fix;
 mod guest;
+mod guest_filter;
 mod index;
 mod lang;
 mod model;

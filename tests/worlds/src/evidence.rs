@@ -8,10 +8,10 @@ use crate::{
     world::{Guest, GuestRule, Speaks, World, list, named},
 };
 use pingtong_evidence::{
-    AddressFact, AgentHealth, AgentId, ArrivalRound, Cidr, ClockFact, Container, Direction, FirewallFact, FirewallHook,
-    FirewallRule, FirewallVerdict, HostFacts, IcmpCounters, IcmpError, InterfaceFact, InterfaceKind, Known, Mechanisms,
-    MetadataFact, Nanos, Policy, ProbeEngine, ProbeRound, RoundKey, RoundPurpose, RouteFact, RouteOutcome, RttSummary,
-    SCHEMA, SendErrors, SequenceSet, Side, Snapshot, StrangerReply, SysctlFacts, Timestamp,
+    AddressFact, AgentHealth, AgentId, ArrivalRound, Cidr, ClockFact, Container, Direction, EchoCount, FirewallFact,
+    FirewallHook, FirewallRule, FirewallVerdict, HostFacts, IcmpCounters, IcmpError, InterfaceFact, InterfaceKind,
+    Known, Mechanisms, MetadataFact, Nanos, Policy, ProbeEngine, ProbeRound, RoundKey, RoundPurpose, RouteFact,
+    RouteOutcome, RttSummary, SCHEMA, SendErrors, SequenceSet, Side, Snapshot, StrangerReply, SysctlFacts, Timestamp,
     packet_filter::{
         BaseChain, Chain, ChainKind, Condition, Family, Field, Limit, LimitUnit, Rule, RuleSet, Statement, Table,
         Verdict,
@@ -80,7 +80,7 @@ pub fn evidence(world: &World) -> Evidence {
         }
         for round in 0..world.rounds {
             let trips: Vec<Trip> = (0..world.probes).map(|number| trip(world, flow, round, number)).collect();
-            arrived[crate::world::at(far)] += trips.iter().filter(|trip| trip.arrived).count() as u64;
+            arrived[crate::world::at(far)] += trips.iter().filter(|trip| trip.accepted).count() as u64;
             for side in Side::BOTH {
                 let refused = |trip: &&Trip| trip.refused == Some(Refusal::ReversePath(side));
                 turned_away[crate::world::at(side)] += trips.iter().filter(refused).count() as u64;
@@ -96,7 +96,10 @@ pub fn evidence(world: &World) -> Evidence {
         let Some(agent) = agent(world, side) else { continue };
         if reports(world, side) {
             all.hosts.push(facts(world, side, arrived[crate::world::at(side)], turned_away[crate::world::at(side)]));
-            all.healths.push((agent, moment(55_000), AgentHealth::default()));
+            let requests = arrived[crate::world::at(side)];
+            let echoes = EchoCount { since: moment(0), until: moment(55_000), requests };
+            let health = AgentHealth { echoes: Some(echoes), ..AgentHealth::default() };
+            all.healths.push((agent, moment(55_000), health));
         } else {
             all.silent.push(agent);
         }
@@ -145,7 +148,7 @@ fn probe_round(world: &World, flow: Direction, round: u64, trips: &[Trip]) -> Pr
         sent: numbers(trips, |t| t.sent),
         send_errors: errors.into_iter().map(|(errno, probes)| SendErrors { errno, probes }).collect(),
         late: SequenceSet::new(),
-        departed: Known::default(),
+        departed: Known::Known(numbers(trips, |t| t.left)),
         replied_on_wire: Known::Known(numbers(trips, |t| t.back)),
         duplicates: 0,
         reordered: 0,

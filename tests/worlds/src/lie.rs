@@ -129,7 +129,7 @@ fn drop_page(random: &mut Random, snapshot: &mut Snapshot) {
 }
 
 /// Makes one to four lists of a side unknown.
-fn refuse(random: &mut Random, told: &mut Evidence, side: Side, world: &World, why: fn(&str) -> WhyUnknown) {
+pub(crate) fn refuse(random: &mut Random, told: &mut Evidence, side: Side, world: &World, why: fn(&str) -> WhyUnknown) {
     let (account, region) = (world.config(side).account.clone(), world.config(side).region.clone());
     for snapshot in told.snapshots.iter_mut().filter(|snapshot| snapshot.account == account) {
         for _ in 0..=random.below(4) {

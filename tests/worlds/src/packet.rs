@@ -56,6 +56,8 @@ pub enum Refusal {
 pub struct Trip {
     /// The kernel accepted the request.
     pub sent: bool,
+    /// The request left by the sender's network interface.
+    pub left: bool,
     /// The request reached the far network interface.
     pub arrived: bool,
     /// The far guest accepted the request.
@@ -316,6 +318,7 @@ pub fn seen_as(world: &World, side: Side) -> IpAddr {
 pub fn trip(world: &World, flow: Direction, round: u64, number: u32) -> Trip {
     let mut trip = Trip {
         sent: true,
+        left: false,
         arrived: false,
         accepted: false,
         replied: false,
@@ -345,6 +348,7 @@ fn walk(world: &World, request: Packet, trip: &mut Trip) -> Result<(), Refusal> 
             return Err(refused);
         }
     }
+    trip.left = true;
     if let Err(refused) = travels(world, request) {
         trip.stranger = matches!(refused, Refusal::Stranger(_));
         return Err(refused);

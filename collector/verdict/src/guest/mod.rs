@@ -5,7 +5,6 @@
 //! else, a setting that should prevent answers although answers are seen. Facts: `agent/evidence` host facts;
 //! signatures: `SEMANTICS.md` §7.1, §7.7.
 
-pub(crate) mod filter;
 mod opening;
 mod rules;
 
@@ -13,10 +12,8 @@ use crate::{
     code::CauseCode,
     finding::{Finding, Note, Stops},
     fix::Fix,
-    guest::{
-        filter::{Asked, Packets, names_a_source_port},
-        rules::kinds,
-    },
+    guest::rules::kinds,
+    guest_filter::{Asked, Packets, names_a_source_port},
     lang::{Both, both},
     model::Model,
     observe::Observed,
@@ -204,8 +201,9 @@ impl Guest<'_> {
         }
         let address = self.address();
         let text = both!("no interface of the guest has {address}", "系统内没有任何网卡配置了 {address}");
-        // Replies to the host's own requests are sent to the address that these come from.
-        let stops = Stops::Requests(self.side.opposite().sends());
+        // They reach the interface, which has the address in the cloud. Replies to the host's own requests are sent to the
+        // address that these come from.
+        let stops = Stops::ArrivingRequests(self.side);
         let mut finding = self.finding(CauseCode::IpNotOnEni, stops, text, self.address_command(), None);
         finding.object = self.model.object(self.side, ObjectKind::Address, address.to_string());
         Some(finding)

@@ -4,7 +4,7 @@
 //! With the whole rule set the commands are tried on it: they are given only if the walk then surely passes. Nothing else
 //! of the filter changes, so that they open nothing but the pair's own packets.
 
-use super::filter::{Asked, Filter, Packets};
+use crate::guest_filter::{Asked, Filter, Packets};
 use pingtong_evidence::{
     FirewallRule, Protocol,
     packet_filter::Comparison,

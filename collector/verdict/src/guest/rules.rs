@@ -1,14 +1,11 @@
 //! Findings about the rules of a guest's packet filter: those that refuse, those that hold packets to a rate, those that translate
 //! addresses.
 
-use super::{
-    Guest,
-    filter::{Asked, Filter, Translated, names_a_type},
-    opening,
-};
+use super::{Guest, opening};
 use crate::{
     code::CauseCode,
     finding::{Finding, Stops},
+    guest_filter::{Asked, Filter, Translated, names_a_type},
     lang::both,
     observe::LOST_MIN,
 };

@@ -151,18 +151,28 @@ fn leg(seen: &Seen, direction: Direction, guest_refuses: bool) -> Leg {
     Leg { of: requests.of + replies.of, passed: requests.passed + replies.passed }
 }
 
+/// Requests of the flows of which some packets pass.
+fn passing_flows(seen: &Seen, direction: Direction) -> Leg {
+    let flows = seen.get(&direction).map_or(&[][..], |seen| seen.flows.as_slice());
+    let passing = flows.iter().filter(|flow| flow.leg.passed > 0);
+    passing.fold(Leg::default(), |sum, flow| Leg { of: sum.of + flow.leg.of, passed: sum.passed + flow.leg.passed })
+}
+
 /// Loss in a direction that passes packets: the finding and the counts behind it.
 fn loss(model: &Model, direction: Direction, seen: &Seen, standing: &[Finding]) -> Option<(Finding, Leg)> {
     let receiver = direction.destination();
     let guest_refuses =
         standing.iter().any(|f| matches!(f.stops, Stops::Arrivals(side) | Stops::Replies(side) if side == receiver))
             || seen.get(&direction).and_then(|seen| seen.accept).is_some_and(|leg| leg.lost() > 0);
-    let leg = leg(seen, direction, guest_refuses);
+    let is_some = |f: &&Finding| matches!(f.stops, Stops::Some(d) if d == direction);
+    // Flows that take the dead one of several next hops lose everything; the others show what else loses packets.
+    let beside_leg = standing.iter().filter(is_some).any(|f| f.code == CauseCode::EcmpLegDead);
+    let leg = if beside_leg { passing_flows(seen, direction) } else { leg(seen, direction, guest_refuses) };
     let (of, lost) = (leg.of, leg.lost());
     let rate = LossRate::new(lost, of)?;
     // A guest's own rate limit drops packets that arrived; the packets counted here never arrived.
-    let on_the_way = |f: &&Finding| f.code != CauseCode::GuestRateLimit;
-    let known = standing.iter().filter(on_the_way).any(|f| matches!(f.stops, Stops::Some(d) if d == direction));
+    let other = |f: &Finding| ![CauseCode::GuestRateLimit, CauseCode::EcmpLegDead].contains(&f.code);
+    let known = standing.iter().filter(is_some).any(other);
     if known || lost < LOST_MIN || rate.rate < LOSS_RATE_MIN {
         return None;
     }

@@ -51,8 +51,9 @@ pub(crate) struct Task<'a> {
 }
 
 impl Task<'_> {
-    /// The repair set, its proof and its side effects.
-    pub(crate) fn solve(&self, healthy: bool, blind: bool, lang: Lang) -> Repairs {
+    /// The repair set, its proof and its side effects. It can be proven only if what was found is all there is, for
+    /// certain.
+    pub(crate) fn solve(&self, healthy: bool, is_certain: bool, lang: Lang) -> Repairs {
         let begins = self.blockers(self.model);
         if begins.is_empty() && self.others.is_empty() {
             // An empty set is proven only if nothing is broken.
@@ -81,7 +82,7 @@ impl Task<'_> {
         }
         let by_hand: Vec<&Finding> =
             begins.iter().chain(self.others).filter(|f| f.fix.is_manual() && needs_hands(f.code)).collect();
-        let proven = restores && by_hand.is_empty() && !blind && !set.is_empty();
+        let proven = restores && by_hand.is_empty() && is_certain && !set.is_empty();
         set.extend(by_hand.into_iter().map(|finding| Repair {
             account: self.model.link.side(finding.side).account.clone(),
             side: finding.side,

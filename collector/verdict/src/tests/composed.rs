@@ -113,7 +113,7 @@ fn an_address_that_the_guest_lacks_explains_that_its_stack_sees_nothing() {
         interface.addresses = vec![(ip("172.16.1.77"), cidr("172.16.1.0/24"))];
     }
     world.wire(Wire::S2, Wire::Through);
-    assert_eq!(blamed(&world.verdict()), ["ip-not-on-eni acceptor 172.16.1.10"]);
+    assert_eq!(blamed(&world.verdict()), ["ip-not-on-eni acceptor 172.16.1.10 forward"]);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_stranger_is_named_beside_what_only_drops() {
 fn loss_on_the_way_is_told_beside_a_guests_own_limit() {
     let mut world = World::healthy();
     world.refuse(B_SIDE, FirewallHook::Input, Some(1), Some(5));
-    known(&mut world.facts(B_SIDE).firewall).refusing[0].limited = true;
+    world.limit(B_SIDE, true);
     world.wire(Wire::LosesRequests(7), Wire::Through);
     for part in world.case.arrivals.iter_mut().filter(|part| part.observer.as_str() == "agent-b") {
         let kept: SequenceSet = (0..SENT).filter(|n| n % 7 != 0 && n % 2 == 0).collect();
@@ -230,7 +230,7 @@ fn a_bridge_swallows_what_a_host_sends_from_another_address_too() {
     });
     world.wire(Wire::S1, Wire::S2);
     let blamed = blamed(&world.verdict());
-    assert_eq!(blamed, ["ip-not-on-eni initiator 192.168.1.10", "guest-route-overlap initiator i-a forward"]);
+    assert_eq!(blamed, ["ip-not-on-eni initiator 192.168.1.10 return", "guest-route-overlap initiator i-a forward"]);
 }
 
 #[test]

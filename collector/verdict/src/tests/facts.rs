@@ -203,7 +203,7 @@ fn a_rate_is_blamed_for_a_share_of_three_packets_or_more() {
     };
     let rule = |conditions: Vec<Statement>, limited: bool| {
         let mut world = ruled(FirewallHook::Input, &[conditions]);
-        known(&mut world.facts(C).firewall).refusing[0].limited = limited;
+        world.limit(C, limited);
         world
     };
     let share = |world: &World, passed: u64, of: u64| {

@@ -128,9 +128,7 @@ fn replies_that_leave_by_a_second_card_are_no_bridge_of_the_guest() {
 fn a_rule_bound_to_a_rate_explains_a_share_of_requests_and_no_outage() {
     let mut world = World::healthy();
     world.refuse(B_SIDE, FirewallHook::Input, Some(1), Some(4));
-    if let Known::Known(firewall) = &mut world.facts(B_SIDE).firewall {
-        firewall.refusing[0].limited = true;
-    }
+    world.limit(B_SIDE, true);
     let kept: SequenceSet = (0..SENT).filter(|sequence| sequence % 4 == 0).collect();
     for arrival in world.case.arrivals.iter_mut().filter(|part| part.observer.as_str() == "agent-b") {
         (arrival.accepted, arrival.replied) = (Known::Known(kept.clone()), Known::Known(kept.clone()));

@@ -195,7 +195,7 @@ fn replies_that_never_came_to_the_interface_were_not_refused_there() {
 fn a_rule_bound_to_a_rate_does_not_explain_that_nothing_is_answered() {
     let world = world(Wire::S3, Wire::Through, |world| {
         world.refuse(C, FirewallHook::Input, Some(1), Some(4));
-        known(&mut world.facts(C).firewall).refusing[0].limited = true;
+        world.limit(C, true);
         let part = world.case.arrivals.iter_mut().find(|part| part.observer.as_str() == "agent-b").unwrap();
         part.accepted = Known::Known(SequenceSet::first(300));
     });

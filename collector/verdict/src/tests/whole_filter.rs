@@ -131,7 +131,7 @@ fn a_rate_at_any_hook_explains_a_share_and_leaves_the_path_alone() {
     let rules = vec![vec![icmp(ECHO_REPLY), Statement::Limit(limit), drop()]];
     let mut world = World::healthy();
     filter(&mut world, C, vec![base(ChainKind::Filter, FirewallHook::Egress, Policy::Accept, rules)]);
-    let kept: SequenceSet = (0..300).collect();
+    let kept = spread(400, 100);
     for part in world.case.arrivals.iter_mut().filter(|part| part.observer.as_str() == "agent-b") {
         part.replied = Known::Known(kept.clone());
     }
@@ -175,6 +175,9 @@ fn the_fabric_is_suspected_but_not_blamed_while_the_sender_may_have_kept_the_pac
     let chains = |rule: Vec<Statement>| vec![base(ChainKind::Filter, FirewallHook::Output, Policy::Accept, vec![rule])];
     let dead = |world: &mut World| {
         world.wire(Wire::S1, Wire::S5);
+        for round in &mut world.case.probes {
+            round.replied_on_wire = Known::Known(SequenceSet::new());
+        }
         let verdict = world.verdict();
         let suspects = verdict.suspects.iter().flat_map(|suspect| suspect.codes.clone());
         (blamed(&verdict), suspects.map(|code| code.to_string()).collect::<Vec<_>>())
@@ -230,7 +233,7 @@ fn probes_that_never_left_the_host_are_not_lost_on_the_way() {
     assert!(!blamed(&verdict).iter().any(|cause| cause.starts_with("fabric-fault")), "{:?}", blamed(&verdict));
     // Of those that left, none is missing.
     let mut world = World::healthy();
-    let left: SequenceSet = (0..300).collect();
+    let left = spread(400, 100);
     for round in world.case.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
         (round.departed, round.replied) = (Known::Known(left.clone()), left.clone());
     }

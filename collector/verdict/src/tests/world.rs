@@ -1,8 +1,16 @@
 //! The healthy tutorial as evidence, and the functions that break it.
 
 use crate::{Case, HealthReport, Verdict, diagnose};
-use pingtong_evidence::{packet_filter::Statement, *};
-use std::net::IpAddr;
+use pingtong_evidence::{
+    packet_filter::{self, BaseChain, Chain, ChainKind, Condition, Family, Field, Rule, RuleSet, Statement, Table},
+    *,
+};
+use std::{net::IpAddr, sync::Arc};
+
+/// Of so many probes, those that are left if so many are lost, spread over the round.
+pub(crate) fn spread(sent: u32, lost: u32) -> SequenceSet {
+    (0..sent).filter(|n| n * lost / sent == (n + 1) * lost / sent || lost == 0).collect()
+}
 
 pub(crate) const A: &str = "1000000000000001";
 pub(crate) const B: &str = "1000000000000002";
@@ -169,17 +177,31 @@ impl World {
             statements: Some(vec![]),
             text: String::new(),
         };
-        self.facts(side).firewall = Known::Known(FirewallFact {
-            refusing: vec![rule],
-            base_chains: 1,
-            legacy_tables: false,
-            ..FirewallFact::default()
+        // The whole rule set, if the rule alone decides.
+        let rules = protocol.zip(handle).map(|(protocol, handle)| {
+            let matches = Statement::Match(Condition::equal(Field::MetaL4proto, protocol.into()));
+            let statements = vec![matches, Statement::Verdict(packet_filter::Verdict::Drop)];
+            let (kind, policy) = (ChainKind::Filter, Policy::Accept);
+            let base = Some(BaseChain { kind, hook, priority: 0, policy, devices: vec![] });
+            let chain = Chain { name: rule.chain.clone(), base, rules: vec![Rule { handle, statements }] };
+            let (family, name) = (Family::Inet, rule.table.clone());
+            let table = Table { family, name, dormant: false, chains: vec![chain], sets: vec![] };
+            Arc::new(RuleSet { tables: vec![table], rules_omitted: 0 })
         });
+        self.facts(side).firewall =
+            Known::Known(FirewallFact { refusing: vec![rule], base_chains: 1, rules, ..FirewallFact::default() });
     }
 
-    /// Replaces the statements of the first refusing rule.
+    /// Replaces the statements of the first refusing rule, of an agent that reports no others.
     pub(crate) fn restate(&mut self, side: Side, statements: Vec<Statement>) {
-        known(&mut self.facts(side).firewall).refusing[0].statements = Some(statements);
+        let firewall = known(&mut self.facts(side).firewall);
+        (firewall.refusing[0].statements, firewall.rules) = (Some(statements), None);
+    }
+
+    /// Whether the first refusing rule, of an agent that reports no others, is bound to a rate.
+    pub(crate) fn limit(&mut self, side: Side, limited: bool) {
+        let firewall = known(&mut self.facts(side).firewall);
+        (firewall.refusing[0].limited, firewall.rules) = (limited, None);
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
@@ -394,6 +416,7 @@ fn facts(side: Side) -> HostFacts {
             refusing: vec![],
             base_chains: 0,
             legacy_tables: false,
+            rules: Some(Arc::default()),
             ..FirewallFact::default()
         }),
         mechanisms: Known::Known(Mechanisms::default()),
@@ -441,6 +464,7 @@ fn round(pair: &Pair, direction: Direction, wire: Wire) -> (ProbeRound, Option<A
     if matches!(wire, Wire::S0(_)) {
         probe.sent = none.clone();
     }
+    probe.departed = Known::Known(probe.sent.clone());
     let arrival = (!reached(1).is_empty()).then(|| ArrivalRound {
         observer: to.agent.clone().unwrap(),
         key,

@@ -49,14 +49,16 @@ pub struct Miss {
     pub why: String,
 }
 
-fn is(expected: &Expected, cause: &Cause) -> bool {
+/// Whether a cause is the expected one.
+pub(super) fn is(expected: &Expected, cause: &Cause) -> bool {
     expected.code == cause.code.as_str()
         && expected.side == cause.side
         && expected.objects.contains(&cause.object.id)
         && expected.direction.is_none_or(|direction| Some(direction) == cause.direction)
 }
 
-fn words(code: &str, side: Side, object: &str, direction: Option<Direction>) -> String {
+/// A cause as text.
+pub(super) fn words(code: &str, side: Side, object: &str, direction: Option<Direction>) -> String {
     let way = direction.map_or_else(String::new, |direction| format!(" {direction}"));
     format!("{code} {side} {object}{way}")
 }

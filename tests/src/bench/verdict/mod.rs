@@ -9,6 +9,7 @@ mod blame;
 mod estate;
 mod matching;
 pub mod page;
+mod proof;
 mod repairs;
 mod speed;
 #[cfg(test)]
@@ -19,6 +20,7 @@ pub use accuracy::Accuracy;
 pub use blame::{Blame, Lying};
 pub use estate::EstateSpeed;
 pub use matching::Miss;
+pub use proof::Proof;
 pub use repairs::{Failure, Repairs};
 pub use speed::{Determinism, Latency};
 
@@ -53,6 +55,7 @@ pub struct Size {
     triples: usize,
     healthy: usize,
     lying: usize,
+    parts: usize,
     repairs: usize,
     shuffled: usize,
     timed: usize,
@@ -68,6 +71,7 @@ impl Size {
         triples: 1_000,
         healthy: 10_000,
         lying: 10_000,
+        parts: 10_000,
         repairs: 1_000,
         shuffled: 500,
         timed: 2_000,
@@ -81,6 +85,7 @@ impl Size {
         triples: 60,
         healthy: 300,
         lying: 300,
+        parts: 300,
         repairs: 60,
         shuffled: 20,
         timed: 100,
@@ -106,6 +111,8 @@ pub struct Report {
     pub healthy: Blame,
     /// False blame on healthy networks whose evidence is false or incomplete.
     pub lying: Lying,
+    /// What is called proven on evidence of which parts are missing.
+    pub parts: Proof,
     /// Results of the repairs, carried out as printed.
     pub repairs: Repairs,
     /// Verdicts on the same evidence in another order.
@@ -130,6 +137,7 @@ pub fn verdict(seed: u64, size: Size) -> Report {
         triples: accuracy::triples(seed, size.triples),
         healthy: blame::healthy(seed, size.healthy),
         lying: blame::lies(seed, size.lying),
+        parts: proof::of_parts(seed, size.parts),
         repairs: repairs::repairs(seed, size.repairs),
         determinism: speed::determinism(seed, size.shuffled),
         diagnose: speed::diagnose_latency(size.timed),
@@ -159,6 +167,15 @@ fn missed(report: &Report) -> Vec<String> {
     check(report.pairs.faults >= FAULTS_MIN, format!("pairs.faults {} < {FAULTS_MIN}", report.pairs.faults));
     check(report.healthy.causes == HEALTHY_CAUSES, format!("healthy.causes {}", report.healthy.causes));
     check(report.lying.fault_causes == LYING_CAUSES, format!("lying.fault_causes {}", report.lying.fault_causes));
+    for (name, proof) in [("parts", &report.parts)] {
+        let Proof { false_proven, false_healthy, speechless, false_repairs, .. } = proof;
+        check(
+            false_proven + false_healthy + speechless + false_repairs == 0,
+            format!(
+                "{name}: {false_proven} false proven, {false_healthy} false healthy, {speechless} speechless, {false_repairs} false repairs"
+            ),
+        );
+    }
     let repairs = &report.repairs;
     check(repairs.restored == repairs.cases, format!("repairs.restored {} of {}", repairs.restored, repairs.cases));
     let (minimal, tried) = (repairs.minimal_by_brute_force, repairs.tried_by_parts);

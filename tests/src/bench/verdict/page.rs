@@ -1,6 +1,6 @@
 //! The figures of `bench verdict`, for people.
 
-use super::{Accuracy, Miss, Report};
+use super::{Accuracy, Miss, Proof, Report};
 use pingtong_verdict::Lang;
 use std::fmt::Write as _;
 
@@ -34,6 +34,7 @@ pub fn page(report: &Report, lang: Lang) -> String {
         (say("lying evidence of healthy networks", "健康网络的失实证据"), say("faults blamed", "被指认的故障"));
     let _ = writeln!(out, "{name}: {}; {blamed}: {}", lying.sets, lying.fault_causes);
     misses(&mut out, &lying.misses, lang);
+    proof(&mut out, say("incomplete evidence", "不完整的证据"), &report.parts, lang);
     let repairs = &report.repairs;
     let (name, of, minimal) = (
         say("repairs carried out as printed", "按原样执行修复"),
@@ -74,6 +75,20 @@ pub fn page(report: &Report, lang: Lang) -> String {
         let _ = writeln!(out, "{}: {}", say("targets missed", "未达目标"), report.missed.join("; "));
     }
     out
+}
+
+fn proof(out: &mut String, name: &str, proof: &Proof, lang: Lang) {
+    let Proof { sets, proven, false_proven, false_healthy, speechless, repairs, false_repairs, misses: missed } = proof;
+    let (proven_word, wrong, healthy, silent, repairs_word) = if lang == Lang::Zh {
+        ("判为已证实的原因", "其中不实", "误判为健康", "未决且未说明", "判为已证实的修复")
+    } else {
+        ("causes proven", "wrong", "wrongly healthy", "undecided without a word", "repairs proven")
+    };
+    let _ = writeln!(
+        out,
+        "{name}: {sets}; {proven_word}: {proven}, {wrong}: {false_proven}; {healthy}: {false_healthy}; {silent}: {speechless}; {repairs_word}: {repairs}, {wrong}: {false_repairs}"
+    );
+    misses(out, missed, lang);
 }
 
 fn misses(out: &mut String, misses: &[Miss], lang: Lang) {

@@ -55,13 +55,15 @@ pub struct Failure {
     pub why: String,
 }
 
-enum Outcome {
+/// What carrying out a set of repairs did.
+pub(super) enum Outcome {
+    /// The verdict does not claim that they restore the pair, or a person must act by hand.
     NotProven,
-    Restored {
-        by_parts: bool,
-    },
+    /// The pair works.
+    Restored { by_parts: bool },
     /// A subset of the commands suffices.
     Excessive(String, Vec<Command>),
+    /// The pair does not work.
     Failed(String, Vec<Command>),
 }
 
@@ -75,7 +77,8 @@ fn command(repair: &Repair) -> Command {
     }
 }
 
-fn outcome_of(world: &World, proven: bool, set: &[Repair]) -> Outcome {
+/// Carries out a set of repairs and every part of it.
+pub(super) fn outcome_of(world: &World, proven: bool, set: &[Repair]) -> Outcome {
     if !proven || set.iter().any(|repair| repair.cli.is_empty() && repair.guest.is_empty()) {
         return Outcome::NotProven;
     }

@@ -179,14 +179,19 @@ pub fn conflict(a: &Fault, b: &Fault) -> Option<&'static str> {
 /// Breaks a world in all these ways, and returns it with the causes that must be blamed. `None` if the world has
 /// nothing to break in one of these ways.
 pub fn broken(world: &World, faults: &[&Fault]) -> Option<(World, Vec<Expected>)> {
-    let mut broken = world.clone();
-    let mut expected = vec![];
-    for fault in faults {
-        expected.extend((fault.breaks)(&mut broken, fault.side)?);
-    }
-    let broken = broken.settled();
-    let expected = visible(&broken, expected);
+    let (broken, causes) = broken_with(world, faults)?;
+    let expected = visible(&broken, causes);
     Some((broken, expected))
+}
+
+/// The same with every cause there is, whether the evidence can show it or not.
+pub fn broken_with(world: &World, faults: &[&Fault]) -> Option<(World, Vec<Expected>)> {
+    let mut broken = world.clone();
+    let mut causes = vec![];
+    for fault in faults {
+        causes.extend((fault.breaks)(&mut broken, fault.side)?);
+    }
+    Some((broken.settled(), causes))
 }
 
 /// What the reports of both ends show.
@@ -264,12 +269,22 @@ fn visible(world: &World, expected: Vec<Expected>) -> Vec<Expected> {
     let silent = evidence(world).silent;
     let heard = |side: Side| world.pair.endpoint(side).agent.as_ref().is_some_and(|agent| !silent.contains(agent));
     let mut seen: Vec<Expected> = vec![];
+    let legs: Vec<Direction> =
+        expected.iter().filter(|c| c.code == "ecmp-leg-dead").filter_map(|c| c.direction).collect();
+    // The next hop may be chosen by addresses alone: all packets of the pair may have taken the dead one.
+    let hidden = |refusal: &Refusal| match refusal {
+        Refusal::Fabric(direction) => legs.contains(direction),
+        Refusal::Contained(side) => legs.contains(&side.sends()),
+        _ => false,
+    };
     for cause in expected {
         let shows = match &cause.shown {
             Shown::ByConfig => true,
             Shown::ByFacts(side) => heard(*side),
             Shown::ByWire(refusals) => refusals.iter().any(|refusal| sight.deaths.contains(refusal)),
-            Shown::ByExclusion(refusals) => refusals.iter().any(|refusal| sight.sole.contains(refusal)),
+            Shown::ByExclusion(refusals) => {
+                refusals.iter().any(|refusal| sight.sole.contains(refusal) && !hidden(refusal))
+            }
             Shown::ByShare(direction) => sight.shares.contains(direction),
         };
         let twin = seen.iter_mut().find(|have| cause.code == "fabric-fault" && have.code == cause.code);

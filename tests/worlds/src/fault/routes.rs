@@ -79,9 +79,11 @@ pub(super) fn to_instance(world: &mut World, side: Side) -> Option<Vec<Expected>
 fn further_interface(world: &mut World, side: Side, id: &str) {
     let x = world.names(side).letter;
     let (router, vpc) = (format!("vrt-{x}"), world.names(side).vpc.clone());
-    let far = ["ri-far", "vrt-far", ACCOUNTS[2], REGIONS[2]];
+    // Another one on each side: a third VPC that is joined with both would make the routes lead to the peer through it.
+    let (far_interface, far_router) = (format!("ri-far-{x}"), format!("vrt-far-{x}"));
+    let far = [far_interface.as_str(), far_router.as_str(), ACCOUNTS[2], REGIONS[2]];
     let mut ri = interface(id, side, &router, &vpc, far);
-    ri.opposite_vpc = Some(named("vpc-far"));
+    ri.opposite_vpc = Some(named(&format!("vpc-far-{x}")));
     list_mut(&mut world.config_mut(side).router_interfaces).push(ri);
 }
 

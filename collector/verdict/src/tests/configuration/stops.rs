@@ -8,7 +8,7 @@ use crate::{
     CauseCode, ObjectKind,
     finding::{Finding, Note, Stops, Walk},
     fix::Fix,
-    guest::filter::{Asked, Maybe, Packets, applies},
+    guest_filter::{Asked, Maybe, Packets, applies},
     lang::Both,
     stage::Stage,
     wilson::LossRate,

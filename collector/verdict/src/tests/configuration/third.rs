@@ -65,15 +65,17 @@ fn a_third_vpc_that_has_nothing_to_do_with_the_peer_is_a_wrong_next_hop() {
 #[test]
 fn a_leg_that_leads_into_a_third_vpc_is_dead_for_the_peer() {
     let mut world = by_the_hub();
-    world.wire(Wire::LosesRequests(20), Wire::Through);
+    // All packets between two addresses may use the dead next hop.
+    world.wire(Wire::S1, Wire::S5);
     let both = ["ri-a", "ri-to-hub"].map(|hop| entry("x", "172.16.0.0/16", NextHopKind::RouterInterface, hop));
     world.entries(I)[1].next_hops = both.into_iter().flat_map(|entry| entry.next_hops).collect();
     let verdict = world.verdict();
     assert_eq!(blamed_ways(&verdict), ["ecmp-leg-dead initiator ri-to-hub forward"]);
     assert!(verdict.repairs.proven && verdict.repairs.set.len() == 2, "{:#?}", verdict.repairs);
-    // All packets between two addresses may use the dead next hop.
-    world.wire(Wire::S1, Wire::S5);
-    assert_eq!(blamed_ways(&world.verdict()), ["ecmp-leg-dead initiator ri-to-hub forward"]);
+    // What it does not explain is loss in a flow of which packets pass.
+    world.wire(Wire::LosesRequests(20), Wire::Through);
+    let causes = ["ecmp-leg-dead initiator ri-to-hub forward", "loss-in-fabric initiator ri-a~ri-b forward"];
+    assert_eq!(blamed_ways(&world.verdict()), causes);
 }
 
 /// Without a direct connection, both sides use the VPC between them: its interfaces are in the right place.

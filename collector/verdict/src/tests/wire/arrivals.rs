@@ -94,8 +94,8 @@ fn a_host_that_answers_itself_has_no_replies_of_any_kind() {
     world.facts(Side::Initiator).routes[0] = RouteFact { to: peer, outcome: Known::Known(RouteOutcome::Own) };
     world.wire(Wire::S1, Wire::S1);
     let round = round_of(&mut world, "agent-a");
-    (round.replied, round.late) = (SequenceSet::first(100), SequenceSet::first(200));
-    round.replied_on_wire = Known::Known(SequenceSet::first(200));
+    (round.replied, round.late) = (spread(400, 300), spread(400, 200));
+    round.replied_on_wire = Known::Known(spread(400, 200));
     let seen = forward(&world);
     assert_eq!((seen.sent, seen.received, seen.home), (400, 0, Some(Leg { of: 0, passed: 0 })));
     assert_eq!(seen.cut, Some(Cut::S1));

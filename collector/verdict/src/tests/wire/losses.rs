@@ -52,12 +52,13 @@ fn loss_counts_from_three_packets_and_three_in_a_thousand_of_both_flows() {
     for (sent, lost, counts) in [(400, 2, false), (400, 3, true), (600, 3, true), (601, 3, false), (601, 4, true)] {
         let mut world = World::healthy();
         let all = SequenceSet::first(sent);
-        let kept: SequenceSet = (lost..sent).collect();
+        let kept = spread(sent, lost);
         let part = part_of(&mut world, "agent-b");
         (part.on_wire, part.accepted) = (Known::Known(kept.clone()), Known::Known(kept.clone()));
         part.replied = Known::Known(kept.clone());
         let round = round_of(&mut world, "agent-a");
-        (round.planned, round.sent, round.replied) = (sent, all, kept);
+        (round.planned, round.departed) = (sent, Known::Known(all.clone()));
+        (round.sent, round.replied) = (all, kept);
         let expect: &[&str] = if counts { &[LOST] } else { &[] };
         assert_eq!(summary::blamed(&world.verdict()), expect, "{lost} of {sent}");
     }
@@ -115,8 +116,7 @@ fn beside(wire: Wire, change: impl Fn(&mut ProbeRound), seen: impl Fn(&mut Arriv
     world
 }
 
-fn first(part: &mut ArrivalRound, of: u32) {
-    let set: SequenceSet = SequenceSet::first(of);
+fn saw(part: &mut ArrivalRound, set: SequenceSet) {
     (part.on_wire, part.accepted, part.replied) =
         (Known::Known(set.clone()), Known::Known(set.clone()), Known::Known(set));
 }
@@ -132,10 +132,10 @@ fn another_pair_speaks_when_enough_of_it_was_seen() {
             |round| {
                 let all = SequenceSet::first(sent);
                 let whole = round.target != ip("172.16.1.98");
-                round.replied = if whole { all.clone() } else { SequenceSet::first(sent - lost) };
+                round.replied = if whole { all.clone() } else { spread(sent, lost) };
                 (round.planned, round.sent) = (sent, all);
             },
-            |part| first(part, if part.to == ip("172.16.1.98") { sent - lost } else { sent }),
+            |part| saw(part, spread(sent, if part.to == ip("172.16.1.98") { lost } else { 0 })),
         )
     };
     assert_eq!(others(&few(30, 0)), Vec::<String>::new(), "sixty packets clear nothing");
