@@ -13,7 +13,7 @@ use toml::{Table, Value};
 pub const ROLE: &str = "pingtong-collector";
 
 /// Writes `collector.toml` for a topology: one link per peering, with the expectations whose ends are in its two VPCs,
-/// and the role of each account on a link whose owner takes part.
+/// and the role of each account on a link whose owner permits the collector to assume it.
 ///
 /// # Errors
 /// Fails if a name in the topology refers to an object that the cloud has not created.
@@ -32,7 +32,7 @@ pub fn write(topology: &Topology, symbols: &Symbols) -> Result<String, UnknownSy
         .flat_map(|p| [account_of(p.initiator.get_ref()), account_of(p.acceptor.get_ref())])
         .collect();
     let mut grants = vec![];
-    for account in linked.into_iter().filter(|account| topology.takes_part(account)) {
+    for account in linked.into_iter().filter(|account| topology.grants_role(account)) {
         let id = symbols.get(&format!("{account}.id"))?;
         let mut grant = Table::new();
         grant.insert("id".into(), id.into());

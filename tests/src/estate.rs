@@ -191,7 +191,7 @@ impl Estate {
     }
 
     fn launch_collector(&self) -> Result<()> {
-        let mut serve = self.pingtong(["serve"]);
+        let mut serve = self.pingtong(["serve", "--log-format", "json"]);
         for kept_by_user in ["SECURITY_TOKEN", "ROLE_ARN", "STS_REGION"] {
             serve.env_remove(format!("ALIBABA_CLOUD_{kept_by_user}"));
         }
@@ -412,7 +412,7 @@ impl Estate {
 }
 
 /// Creates the account of the collector's operator. It differs from the topology's accounts. In each account whose
-/// owner takes part, the collector's role trusts it.
+/// owner permits it, the collector's role trusts it.
 fn open_collectors_account(topology: &Topology, cloud: &Cloud) -> cloud::Keys {
     // No account that owns a VPC can have this name: an account's name is the part of a VPC's name before the first
     // dot.
@@ -424,7 +424,7 @@ fn open_collectors_account(topology: &Topology, cloud: &Cloud) -> cloud::Keys {
     }
     let id = id.to_string();
     let keys = cloud.create_account(NAME, &id);
-    for account in topology.accounts.iter().filter(|a| topology.takes_part(a.name.get_ref())) {
+    for account in topology.accounts.iter().filter(|a| topology.grants_role(a.name.get_ref())) {
         cloud.trust(account.id.get_ref(), collector_toml::ROLE, &id);
     }
     keys

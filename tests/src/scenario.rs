@@ -138,6 +138,14 @@ pub struct Expected {
     /// that there is a time when the pair worked.
     #[serde(default)]
     pub onset: Option<Vec<String>>,
+    /// What `pingtong audit` must say about each expectation, `holds`, `fails` or `unknown`, link by link and in the
+    /// order of the topology. The causes that it names must be among `causes`.
+    #[serde(default)]
+    pub audit: Option<Vec<String>>,
+    /// Whether the steady watch must come to the same states and causes, and after `repaired` to healthy pairs, without
+    /// ever naming a cause that is not among `causes`.
+    #[serde(default)]
+    pub watched: bool,
 }
 
 /// One cause that must be blamed.

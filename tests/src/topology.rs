@@ -22,6 +22,9 @@ pub struct Topology {
     /// plane follows each call before the call returns.
     #[serde(default)]
     pub settle_ms: u64,
+    /// Whether agents are the only readers of the accounts: no owner permits the collector to assume a role.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub agents_only: bool,
     /// `steady_probes` of the collector; the collector's own default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steady_probes: Option<u32>,
@@ -300,10 +303,9 @@ impl Topology {
         self.vpcs.iter().flat_map(|vpc| vpc.instances.iter().map(move |instance| (vpc, instance)))
     }
 
-    /// Whether an account's owner takes part: runs an agent and lets the collector read the account. An owner without
-    /// an agent does neither.
-    pub fn takes_part(&self, account: &str) -> bool {
-        self.instances().any(|(vpc, instance)| instance.agent && vpc.account() == account)
+    /// Whether an account's owner lets the collector read the account. An owner without an agent does not.
+    pub fn grants_role(&self, account: &str) -> bool {
+        !self.agents_only && self.instances().any(|(vpc, instance)| instance.agent && vpc.account() == account)
     }
 
     /// Full names of the instances in a set that an expectation names; for a block, of those whose address is in it.

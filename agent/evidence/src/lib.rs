@@ -68,7 +68,7 @@ pub use report::{
 };
 pub use round::{RoundId, RoundKind, RoundPurpose};
 pub use sequence::SequenceSet;
-pub use snapshot::{Provenance, Snapshot, Source};
+pub use snapshot::{Coverage, Provenance, Snapshot, Source};
 pub use time::{Nanos, TimeError, Timestamp};
 
 /// Version of every JSON document built from these types. Additive changes do not change it.

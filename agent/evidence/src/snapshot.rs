@@ -8,9 +8,10 @@
 use crate::{
     AccountId, ConfigChange, Eni, Gap, Instance, Known, LinkMetric, NetworkAcl, PrefixList, RegionId, RequestTag,
     RouteTable, RouterInterface, SecurityGroup, Timestamp, TransitAttachment, TransitPeering, TransitRouteTable,
-    VSwitch, Vpc, VpcPeering, WhyUnknown,
+    VSwitch, Vpc, VpcId, VpcPeering, WhyUnknown,
 };
 use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, collections::BTreeSet};
 
 /// Where a fact comes from: one API call, or one file of an import.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,6 +29,28 @@ pub struct Source {
 #[serde(transparent)]
 pub struct Provenance(pub u32);
 
+/// The VPCs of an account and region that a snapshot was read for. Its lists of vSwitches, route tables, transit
+/// attachments, network ACLs, security groups, instances and interfaces say nothing about any other VPC: an object of
+/// such a VPC that is not listed is unknown, not missing. The other lists are of the whole account and region.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Coverage {
+    /// Every VPC.
+    All,
+    /// Only these.
+    Vpcs(BTreeSet<VpcId>),
+}
+
+impl Coverage {
+    /// Whether objects of this VPC are listed if they exist.
+    pub fn includes(&self, vpc: &VpcId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Vpcs(vpcs) => vpcs.contains(vpc),
+        }
+    }
+}
+
 /// One account's configuration in one region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -44,6 +67,9 @@ pub struct Snapshot {
     /// The request for fresh evidence that this answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestTag>,
+    /// What the reader asked for; `None` if it did not record that. See [`Snapshot::coverage`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covers: Option<Coverage>,
     /// The calls made.
     #[serde(default)]
     pub sources: Vec<Source>,
@@ -111,6 +137,30 @@ macro_rules! for_each_list {
 }
 
 impl Snapshot {
+    /// What the snapshot covers. If its reader did not record that, only the VPCs of which it shows an object count.
+    pub fn coverage(&self) -> Cow<'_, Coverage> {
+        if let Some(recorded) = &self.covers {
+            return Cow::Borrowed(recorded);
+        }
+        fn of<T>(list: &Known<Vec<T>>, vpc: impl Fn(&T) -> Option<&VpcId>) -> impl Iterator<Item = &VpcId> {
+            list.known().into_iter().flatten().filter_map(vpc)
+        }
+        let shown = of(&self.vpcs, |vpc| Some(&vpc.id))
+            .chain(of(&self.vswitches, |vswitch| Some(&vswitch.vpc)))
+            .chain(of(&self.route_tables, |table| Some(&table.vpc)))
+            .chain(of(&self.network_acls, |acl| Some(&acl.vpc)))
+            .chain(of(&self.security_groups, |group| group.vpc.as_ref()))
+            .chain(of(&self.instances, |instance| instance.vpc.as_ref()))
+            .chain(of(&self.enis, |eni| eni.vpc.as_ref()));
+        Cow::Owned(Coverage::Vpcs(shown.cloned().collect()))
+    }
+
+    /// Whether another snapshot is of the same account, region and VPCs, so that a difference between the two is a
+    /// change.
+    pub fn same_scope(&self, other: &Self) -> bool {
+        self.account == other.account && self.region == other.region && self.coverage() == other.coverage()
+    }
+
     /// Marks every list as unknown, for one reason.
     pub fn forget_all(&mut self, why: &WhyUnknown) {
         macro_rules! forget {
@@ -155,6 +205,7 @@ impl Snapshot {
             taken_at,
             finished_at: taken_at,
             request: None,
+            covers: None,
             sources: vec![],
             vpcs: Known::default(),
             vswitches: Known::default(),
@@ -173,5 +224,41 @@ impl Snapshot {
             changes: Known::default(),
             gaps: vec![],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn vpc(name: &str) -> VpcId {
+        VpcId::parse(name).unwrap()
+    }
+
+    fn snapshot(extra: &Value) -> Snapshot {
+        let mut all = json!({"schema": 1, "account": "1", "region": "r", "taken_at": 1, "finished_at": 2});
+        all.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        serde_json::from_value(all).unwrap()
+    }
+
+    #[test]
+    fn a_snapshot_without_recorded_coverage_covers_only_the_vpcs_that_it_shows() {
+        let old = snapshot(&json!({
+            "enis": {"known": [{"id": "eni-1", "status": "in_use", "primary": true, "vpc": "vpc-b", "addresses": [],
+                "security_groups": [], "provenance": 0}]}
+        }));
+        assert_eq!(old.coverage().into_owned(), Coverage::Vpcs(BTreeSet::from([vpc("vpc-b")])));
+        assert!(!snapshot(&json!({})).coverage().includes(&vpc("vpc-b")));
+    }
+
+    #[test]
+    fn recorded_coverage_counts_even_if_nothing_was_read() {
+        let all = snapshot(&json!({"covers": "all"}));
+        assert!(all.coverage().includes(&vpc("vpc-x")));
+        let one = snapshot(&json!({"covers": {"vpcs": ["vpc-a"]}}));
+        assert!(one.coverage().includes(&vpc("vpc-a")) && !one.coverage().includes(&vpc("vpc-x")));
+        assert!(!one.same_scope(&all));
+        assert_eq!(serde_json::to_value(&one).unwrap()["covers"], json!({"vpcs": ["vpc-a"]}));
     }
 }

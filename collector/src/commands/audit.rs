@@ -12,15 +12,16 @@ use crate::{
         bundle,
     },
     data_dir::DataDir,
+    evidence::question,
     render,
     settings::{ExpectedLink, Settings},
     store::Store,
 };
 use clap::{Args, ValueEnum};
 use pingtong_cli::{Exit, Lang};
-use pingtong_evidence::{Link, Protocol, Side, Snapshot, Timestamp};
+use pingtong_evidence::{Link, Protocol, Snapshot};
 use pingtong_verdict::{Ask, Audit, Auditor, Estate, ExpectationState, Flow, ForbidState, HostRef, PathState};
-use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, sync::Arc};
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 #[derive(Debug, Args)]
 pub(crate) struct AuditArgs {
@@ -110,23 +111,17 @@ fn asks(links: &[ExpectedLink]) -> (Vec<Ask>, Vec<Ask>) {
     (expectations, forbids)
 }
 
-/// The newest stored snapshot of each account and region of the links.
+/// The stored snapshots by which a verdict would judge the VPCs of the links now.
 fn kept(links: &[ExpectedLink], place: &Place) -> Result<Vec<Arc<Snapshot>>, Failed> {
     let dir = DataDir::existing(&place.data).map_err(usage)?;
     let store = Store::open(&dir.store_path()).map_err(ours)?;
-    let places: BTreeSet<_> = links
-        .iter()
-        .flat_map(|expected| Side::BOTH.map(|side| expected.link.side(side)))
-        .map(|side| (side.account.clone(), side.region.clone()))
-        .collect();
-    let mut snapshots = vec![];
-    for (account, region) in places {
-        let latest = Timestamp::from_millis(i64::MAX);
-        let read = store.snapshots_before(&account, &region, latest, 1).map_err(ours)?;
-        if read.is_empty() {
-            snapshots.extend(store.handed_over(&account, &region).map_err(ours)?);
+    let mut snapshots: Vec<Arc<Snapshot>> = vec![];
+    for ExpectedLink { link, .. } in links {
+        for snapshot in question::latest(&store, link).map_err(ours)? {
+            if !snapshots.contains(&snapshot) {
+                snapshots.push(snapshot);
+            }
         }
-        snapshots.extend(read);
     }
     if snapshots.is_empty() {
         return Err(usage(anyhow::anyhow!(

@@ -141,12 +141,7 @@ fn default_allow(
     let mut snapshots = vec![];
     for expected in &settings.links {
         for side in [&expected.link.initiator, &expected.link.acceptor] {
-            snapshots.extend(store.snapshots_before(
-                &side.account,
-                &side.region,
-                now.plus(Duration::from_mins(1)),
-                1,
-            )?);
+            snapshots.extend(store.snapshots_of(side, now.plus(Duration::from_mins(1)), 1)?);
         }
     }
     let (mut allow, unknown) = roster::allowed_for(&settings.links, row, |set| blocks_of(set, &snapshots));

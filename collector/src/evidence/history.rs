@@ -5,16 +5,13 @@
 //! The past of a dead pair is read only if every judged round of a sender is unanswered. If the latest rounds do not
 //! reach back to a time when the pair worked, the history of verdicts shows when that was.
 
-use crate::{
-    evidence::question,
-    store::{LinkEvidence, Store, StoreError},
-};
+use crate::store::{LinkEvidence, Store, StoreError};
 use pingtong_evidence::{AgentId, LinkId, Pair, ProbeRound, Side, Timestamp};
 use std::{collections::BTreeSet, time::Duration};
 
 /// Number of latest rounds of one sender to look back over: more than a minute of steady probing.
 const ROUNDS_MAX: u32 = 64;
-/// Maximum number of snapshots of one account and region around the time when a pair broke.
+/// Maximum number of snapshots of the same VPCs around the time when a pair broke.
 const READINGS_MAX: u32 = 16;
 /// A break is recorded within the evidence window of one look. Rounds are read back from this long after the record, so
 /// that they cover the break and show the pair working before it.
@@ -58,8 +55,8 @@ pub(crate) fn add<'p>(
     let Some((from, to)) = from.zip(to) else { return Ok(()) };
     let mut readings = vec![];
     for chosen in &evidence.snapshots {
-        let around = store.snapshots_around(&chosen.account, &chosen.region, from, to, READINGS_MAX)?;
-        readings.extend(around.into_iter().filter(|read| *read != *chosen && question::same_vpcs(read, chosen)));
+        let around = store.snapshots_around(chosen, (from, to), READINGS_MAX)?;
+        readings.extend(around.into_iter().filter(|read| *read != *chosen));
     }
     evidence.snapshots.extend(readings);
     for agent in &agents {

@@ -3,25 +3,20 @@
 
 use crate::{
     plan::{budget::Allotment, roster::Roster},
-    store::{LinkEvidence, Store, StoreError},
+    store::{LinkEvidence, SNAPSHOT_READERS_MAX, Store, StoreError},
 };
 use pingtong_evidence::{
-    AccountId, AgentId, Direction, Link, LinkId, LinkSide, Pair, PairId, ProbeRound, RegionId, RoundKey, Side,
-    Snapshot, Timestamp, VpcId, WhyUnknown,
+    AgentId, Direction, Link, LinkId, LinkSide, Pair, PairId, ProbeRound, RoundKey, Side, Snapshot, Timestamp,
+    WhyUnknown,
 };
 use pingtong_verdict::{Evidence, LinkReadings, PairContext, Probing};
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{cmp::Reverse, collections::BTreeSet, sync::Arc, time::Duration};
 
 /// Maximum number of other pairs given as context; more would add size, not insight.
 const PEERS_MAX: usize = 16;
-/// Maximum number of earlier snapshots of one account and region that are checked for changes within the settling time.
+/// Maximum number of earlier snapshots of the same VPCs that are checked for changes within the settling time.
 const EARLIER_MAX: u32 = 16;
-/// Snapshots of one account and region within this time count as taken at the same moment, so that the more complete
+/// Snapshots of one VPC within this time count as taken at the same moment, so that the more complete
 /// one may be preferred.
 const SAME_TIME: Duration = Duration::from_secs(90);
 
@@ -108,75 +103,62 @@ pub(crate) fn is_overloaded(evidence: &LinkEvidence, bandwidth: u64) -> bool {
     evidence.probing.as_ref().is_some_and(too_much) && evidence.probes.iter().any(lost)
 }
 
-/// Adds the newest snapshot that an operator handed over, for each account and region of the link that nothing else
-/// read for this question. The verdict reports its age.
+/// Adds the newest snapshot that an operator handed over, for each VPC of the link that nothing else read for this
+/// question. The verdict reports its age.
 pub(crate) fn add_handed_over(store: &Store, link: &Link, evidence: &mut LinkEvidence) -> Result<(), StoreError> {
     for side in Side::BOTH.map(|side| link.side(side)) {
-        if !evidence.snapshots.iter().any(|snapshot| is_at(snapshot, side)) {
-            evidence.snapshots.extend(store.handed_over(&side.account, &side.region)?);
+        if !evidence.snapshots.iter().any(|snapshot| covers(snapshot, side)) {
+            evidence.snapshots.extend(store.handed_over(side)?);
         }
     }
     Ok(())
 }
 
-/// Keeps one snapshot of each account and region of the link: the agents there and the collector itself may each have
-/// taken one. The snapshot of more of the link's VPCs is preferred, then the one with fewer unknowns, then the newer
-/// one.
+/// The stored snapshots by which the link's VPCs are judged if nothing is read anew.
+pub(crate) fn latest(store: &Store, link: &Link) -> Result<Vec<Arc<Snapshot>>, StoreError> {
+    let mut evidence = LinkEvidence::default();
+    for side in Side::BOTH.map(|side| link.side(side)) {
+        let latest = Timestamp::from_millis(i64::MAX);
+        evidence.snapshots.extend(store.snapshots_of(side, latest, SNAPSHOT_READERS_MAX)?);
+    }
+    add_handed_over(store, link, &mut evidence)?;
+    choose(link, &mut evidence);
+    Ok(evidence.snapshots)
+}
+
+/// Keeps one snapshot for each VPC of the link: the agents there and the collector itself may each have taken one.
 pub(crate) fn choose(link: &Link, evidence: &mut LinkEvidence) {
-    let mut chosen: BTreeMap<(AccountId, RegionId), Arc<Snapshot>> = BTreeMap::new();
-    let newest = newest_of_places(&evidence.snapshots);
-    for snapshot in std::mem::take(&mut evidence.snapshots) {
-        let place = (snapshot.account.clone(), snapshot.region.clone());
-        let too_old = newest.get(&place).is_some_and(|newest| newest.since(snapshot.taken_at) > SAME_TIME);
-        if too_old || !Side::BOTH.iter().any(|&side| is_at(&snapshot, link.side(side))) {
-            continue;
-        }
-        if chosen.get(&place).is_none_or(|other| rank(link, other) < rank(link, &snapshot)) {
-            chosen.insert(place, snapshot);
+    let read = std::mem::take(&mut evidence.snapshots);
+    for side in Side::BOTH {
+        if let Some(best) = best(link, side, &read)
+            && !evidence.snapshots.contains(best)
+        {
+            evidence.snapshots.push(Arc::clone(best));
         }
     }
-    evidence.snapshots = chosen.into_values().collect();
 }
 
-fn newest_of_places(snapshots: &[Arc<Snapshot>]) -> BTreeMap<(AccountId, RegionId), Timestamp> {
-    let mut newest = BTreeMap::new();
-    for snapshot in snapshots {
-        let at = newest.entry((snapshot.account.clone(), snapshot.region.clone())).or_insert(snapshot.taken_at);
-        *at = snapshot.taken_at.max(*at);
-    }
-    newest
+/// The snapshot to judge a side's VPC by. The one with fewer unknowns is preferred, then the one of both of the link's
+/// VPCs, then the newer one.
+fn best<'s>(link: &Link, side: Side, read: &'s [Arc<Snapshot>]) -> Option<&'s Arc<Snapshot>> {
+    let covering = || read.iter().filter(|snapshot| covers(snapshot, link.side(side)));
+    let newest = covering().map(|snapshot| snapshot.taken_at).max()?;
+    covering().filter(|snapshot| newest.since(snapshot.taken_at) <= SAME_TIME).max_by_key(|snapshot| {
+        // Each failed call below whole lists (one table's entries, one group's rules) is a gap of its own. A list that
+        // no route led to was not asked for, so it does not count as missing.
+        let unread = snapshot.unknown_lists().filter(|why| **why != WhyUnknown::NotAsked);
+        let unknowns = unread.count() + snapshot.gaps.len();
+        let both = covers(snapshot, link.side(side.opposite()));
+        (Reverse(unknowns), both, snapshot.taken_at, snapshot.finished_at, snapshot.sources.len())
+    })
 }
 
-fn is_at(snapshot: &Snapshot, side: &LinkSide) -> bool {
-    snapshot.account == side.account && snapshot.region == side.region
+fn covers(snapshot: &Snapshot, side: &LinkSide) -> bool {
+    snapshot.account == side.account && snapshot.region == side.region && snapshot.coverage().includes(&side.vpc)
 }
 
-/// Sort key of a snapshot: the greater, the better.
-fn rank(link: &Link, snapshot: &Snapshot) -> (usize, Reverse<usize>, Timestamp, Timestamp, usize) {
-    let vpcs = vpcs_of(snapshot);
-    let covered = Side::BOTH
-        .map(|side| link.side(side))
-        .into_iter()
-        .filter(|side| is_at(snapshot, side) && vpcs.contains(&side.vpc));
-    // Each failed call below whole lists (one table's entries, one group's rules) is a gap of its own. A list that no
-    // route led to was not asked for, so it does not count as missing.
-    let unread = snapshot.unknown_lists().filter(|why| **why != WhyUnknown::NotAsked);
-    let unknowns = unread.count() + snapshot.gaps.len();
-    (covered.count(), Reverse(unknowns), snapshot.taken_at, snapshot.finished_at, snapshot.sources.len())
-}
-
-/// Whether two snapshots of one account and region cover the same VPCs: agents of one account read the VPCs that they
-/// belong to.
-pub(crate) fn same_vpcs(one: &Snapshot, other: &Snapshot) -> bool {
-    vpcs_of(one) == vpcs_of(other)
-}
-
-fn vpcs_of(snapshot: &Snapshot) -> BTreeSet<&VpcId> {
-    snapshot.vpcs.known().into_iter().flatten().map(|vpc| &vpc.id).collect()
-}
-
-/// Adds the earlier snapshots that show whether something changed within the settling time: those within it, and for
-/// each account and region the last one before it. Snapshots of other VPCs there say nothing about a change.
+/// Adds the earlier snapshots that show whether something changed within the settling time: those within it, and the
+/// last one before it, of the same VPCs as each chosen one.
 pub(crate) fn add_history(
     store: &Store,
     evidence: &mut LinkEvidence,
@@ -190,10 +172,7 @@ pub(crate) fn add_history(
     let mut earlier = vec![];
     for chosen in &evidence.snapshots {
         let before = Timestamp::from_millis(chosen.taken_at.as_millis().saturating_sub(1));
-        for snapshot in store.snapshots_before(&chosen.account, &chosen.region, before, EARLIER_MAX)? {
-            if !same_vpcs(&snapshot, chosen) {
-                continue;
-            }
+        for snapshot in store.snapshots_like(chosen, before, EARLIER_MAX)? {
             let before_settling = snapshot.taken_at.as_millis() < since;
             earlier.push(snapshot);
             if before_settling {
@@ -208,7 +187,7 @@ pub(crate) fn add_history(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pingtong_evidence::{Gap, Known, LinkKind, Vpc};
+    use pingtong_evidence::{AccountId, Coverage, Gap, Known, LinkKind, RegionId, Vpc, VpcId};
     use serde_json::json;
 
     fn link() -> Link {
@@ -252,6 +231,25 @@ mod tests {
     #[test]
     fn an_older_reading_is_not_preferred_for_what_it_told_then() {
         assert_eq!(chosen(&[reading(100, "vpc-a", 0), reading(191, "vpc-a", 2)]), [(191, 2)]);
+    }
+
+    /// Two VPCs of one account and region, each read by its own agent.
+    #[test]
+    fn each_side_has_the_newest_snapshot_that_covers_its_vpc() {
+        let near = Link { acceptor: LinkSide { vpc: VpcId::parse("vpc-b").unwrap(), ..link().initiator }, ..link() };
+        let chosen = |readings: &[Snapshot]| {
+            let snapshots = readings.iter().cloned().map(Arc::new).collect();
+            let mut evidence = LinkEvidence { snapshots, ..LinkEvidence::default() };
+            choose(&near, &mut evidence);
+            evidence.snapshots.iter().map(|snapshot| snapshot.taken_at.as_millis() / 1000).collect::<Vec<_>>()
+        };
+        let apart = [reading(100, "vpc-a", 0), reading(160, "vpc-b", 0), reading(250, "vpc-c", 0)];
+        assert_eq!(chosen(&apart), [100, 160]);
+        let mut all = reading(170, "vpc-a", 0);
+        all.covers = Some(Coverage::All);
+        assert_eq!(chosen(&[apart.as_slice(), &[all.clone()]].concat()), [170]);
+        all.gaps = reading(170, "vpc-a", 1).gaps;
+        assert_eq!(chosen(&[apart.as_slice(), &[all]].concat()), [100, 160]);
     }
 
     #[test]

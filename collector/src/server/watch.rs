@@ -95,8 +95,7 @@ impl Watch {
             if agents.is_empty() {
                 continue;
             }
-            let places =
-                Side::BOTH.map(|side| expected.link.side(side)).map(|side| (side.account.clone(), side.region.clone()));
+            let sides = Side::BOTH.map(|side| expected.link.side(side).clone());
             let wanted = expected.link.clone();
             let pairs: Vec<Pair> = planned.roster.pairs.values().filter(|pair| pair.link.id == link).cloned().collect();
             let asked_of = pairs.clone();
@@ -104,7 +103,7 @@ impl Watch {
             let (mut evidence, usual) = shared
                 .keeper
                 .read(move |store| {
-                    let mut evidence = store.evidence_of_window(&wanted.id, &agents, &places.into(), since, until)?;
+                    let mut evidence = store.evidence_of_window(&wanted.id, &agents, &sides, since, until)?;
                     if searches < since {
                         store.add_searches(&wanted.id, searches, until, &mut evidence)?;
                     }

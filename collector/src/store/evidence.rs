@@ -12,8 +12,8 @@ use super::{
     snapshots::{self, keep_snapshot},
 };
 use pingtong_evidence::{
-    AccountId, AgentId, ArrivalRound, HostFacts, LinkId, PairId, ProbeRound, RegionId, Report, ReportBody, RequestTag,
-    Snapshot, Timestamp,
+    AgentId, ArrivalRound, HostFacts, LinkId, LinkSide, PairId, ProbeRound, Report, ReportBody, RequestTag, Snapshot,
+    Timestamp,
 };
 use pingtong_verdict::{HealthReport, Probing};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -117,7 +117,7 @@ impl Store {
     }
 
     /// Evidence of a link that was stored from `since` to `until`, the latest host facts of its agents, and the latest
-    /// snapshots of its accounts and regions: several, since more than one reader may take them. Rounds that began more
+    /// snapshots that cover the VPCs of its sides: several, since more than one reader may take them. Rounds that began more
     /// than a minute before `since` are left out.
     ///
     /// # Errors
@@ -126,7 +126,7 @@ impl Store {
         &self,
         link: &LinkId,
         agents: &BTreeSet<AgentId>,
-        places: &BTreeSet<(AccountId, RegionId)>,
+        sides: &[LinkSide],
         since: Timestamp,
         until: Timestamp,
     ) -> Result<LinkEvidence, StoreError> {
@@ -151,13 +151,9 @@ impl Store {
             hosts.extend(self.hosts(latest, [agent.as_str()])?);
         }
         let mut snapshots = vec![];
-        for (account, region) in places {
-            snapshots.extend(self.snapshots_before(
-                account,
-                region,
-                until.plus(std::time::Duration::from_mins(1)),
-                snapshots::READERS_MAX,
-            )?);
+        for side in sides {
+            let latest = until.plus(std::time::Duration::from_mins(1));
+            snapshots.extend(self.snapshots_of(side, latest, snapshots::READERS_MAX)?);
         }
         Ok(LinkEvidence {
             probes,
@@ -406,8 +402,7 @@ mod tests {
         for (id, round, ms) in [("1", 1, 1_000), ("2", 2, 5_000), ("3", 3, 9_000)] {
             store.keep(&agent("a"), &[incoming(id, &probe(round, None))], at(ms)).unwrap();
         }
-        let window =
-            store.evidence_of_window(&link(), &BTreeSet::new(), &BTreeSet::new(), at(4_000), at(8_000)).unwrap();
+        let window = store.evidence_of_window(&link(), &BTreeSet::new(), &[], at(4_000), at(8_000)).unwrap();
         assert_eq!(window.probes.iter().map(|round| round.key.round.bits()).collect::<Vec<_>>(), [2]);
     }
 
@@ -419,10 +414,7 @@ mod tests {
         store.forget(at(3 * 3_600_000)).unwrap();
         let evidence = of_request(&store, "t");
         assert_eq!((evidence.probes.len(), evidence.arrivals.len()), (1, 1));
-        assert!(
-            store.evidence_of_window(&link(), &BTreeSet::new(), &BTreeSet::new(), at(0), at(1)).unwrap().probes.len()
-                == 1
-        );
+        assert!(store.evidence_of_window(&link(), &BTreeSet::new(), &[], at(0), at(1)).unwrap().probes.len() == 1);
         store.forget(at(8 * 24 * 3_600_000)).unwrap();
         assert_eq!(of_request(&store, "t"), LinkEvidence::default());
         assert!(store.report_ids().unwrap().is_empty());

@@ -17,6 +17,7 @@ mod verdicts;
 
 pub use agents::{AgentRow, SECRET_BYTES, hash_of};
 pub use evidence::{Incoming, LinkEvidence};
+pub(crate) use snapshots::READERS_MAX as SNAPSHOT_READERS_MAX;
 pub use verdicts::VerdictRow;
 
 use pingtong_evidence::ReportId;

@@ -5,7 +5,7 @@ use super::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
 
 /// One script for each step of `user_version`.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     r"
 CREATE TABLE word (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE agent (
@@ -49,6 +49,11 @@ CREATE INDEX arrival_connections ON arrival (agent, kept_at) WHERE round < 0;
     // Packet filters of hosts, once per content; `kept_at` is when facts with that content last came.
     r"
 CREATE TABLE rule_set (agent TEXT NOT NULL, content TEXT NOT NULL, kept_at INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (agent, content)) WITHOUT ROWID;
+",
+    // The VPCs that a snapshot covers, as `store::snapshots` writes them; rows from before cover those that they show.
+    r"
+ALTER TABLE snapshot ADD COLUMN covers TEXT;
+CREATE INDEX snapshot_covering ON snapshot (account, region, covers, taken_at);
 ",
 ];
 

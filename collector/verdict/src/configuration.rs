@@ -16,8 +16,8 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// Compiles the snapshots of a link, given in any order. Of several snapshots of one account and region, the newest
-    /// is judged; older ones show what changed.
+    /// Compiles the snapshots of a link, given in any order. Of several snapshots that cover a VPC, the newest is judged;
+    /// older ones show what changed.
     pub fn compile(link: &Link, snapshots: &[Arc<Snapshot>]) -> Self {
         let mut ordered = snapshots.to_vec();
         sort_by_key(&mut ordered, |s| (s.taken_at, s.finished_at, s.account.clone(), s.region.clone()));

@@ -556,11 +556,13 @@ fn settling(question: &Question<'_>, seen: &Seen) -> Option<Both> {
     let first = seen.values().filter_map(|seen| seen.first).min()?.as_millis();
     let last = seen.values().filter_map(|seen| seen.latest).max()?.as_millis();
     let from = first.saturating_sub(i64::try_from(question.settle_ms).unwrap_or(i64::MAX));
-    let mut previous: BTreeMap<(&str, &str), &Snapshot> = BTreeMap::new();
+    let mut previous: Vec<&Snapshot> = vec![];
     let mut found = None;
     for snapshot in question.snapshots() {
-        let key = (snapshot.account.as_str(), snapshot.region.as_str());
-        if let Some(before) = previous.insert(key, snapshot) {
+        // A difference to a reading of other VPCs is no change.
+        let before = previous.iter().rposition(|before| before.same_scope(snapshot)).map(|at| previous.remove(at));
+        previous.push(snapshot);
+        if let Some(before) = before {
             // The change happened at some time between the two readings.
             let overlaps = snapshot.finished_at.as_millis() >= from && before.taken_at.as_millis() <= last;
             if overlaps && !changes(before, snapshot).is_empty() {

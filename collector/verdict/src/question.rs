@@ -101,7 +101,7 @@ pub struct Case {
     /// Pairs of other links.
     #[serde(default)]
     pub elsewhere: Vec<Pair>,
-    /// Configuration. The newest snapshot of each account and region is judged; older ones show what changed, and when.
+    /// Configuration. The newest snapshot that covers a VPC is judged; older ones show what changed, and when.
     #[serde(default)]
     pub snapshots: Vec<Snapshot>,
     /// The judged rounds of probes.

@@ -44,7 +44,16 @@ pub fn topology(random: &mut Random) -> Topology {
             ports: None,
         })
         .collect();
-    Topology { accounts, vpcs, peerings, expects, forbids: vec![], settle_ms: 0, steady_probes: None }
+    Topology {
+        accounts,
+        vpcs,
+        peerings,
+        expects,
+        forbids: vec![],
+        settle_ms: 0,
+        agents_only: false,
+        steady_probes: None,
+    }
 }
 
 /// A VPC before its objects are drawn.

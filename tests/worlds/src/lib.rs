@@ -4,8 +4,9 @@
 //! From one truth come both the snapshots that the accounts' APIs would return and the behaviour of real packets,
 //! computed by a packet simulator that shares no code with the engine. [`draw`] creates a healthy [`world`], [`fault`]
 //! breaks it and says what must be blamed, [`packet`] computes what happens to packets, [`evidence`] computes what
-//! agents and APIs report, [`lie`] makes that incomplete or false, [`mutilate`] takes parts of it away, and [`operate`] executes printed repairs. [`estate`]
-//! draws snapshots of many VPCs. The manifest excludes the engine, I/O, a clock, and randomness other than the seed.
+//! agents and APIs report, [`lie`] makes that incomplete or false, [`mutilate`] takes parts of it away, and [`operate`]
+//! executes printed repairs. [`estate`] draws snapshots of many VPCs, and [`scoped`] divides them as agents read them.
+//! The manifest excludes the engine, I/O, a clock, and randomness other than the seed.
 //! Facts: `SEMANTICS.md` §1–§5, §7.
 
 pub mod draw;
@@ -17,4 +18,5 @@ pub mod mutilate;
 pub mod operate;
 pub mod packet;
 pub mod random;
+pub mod scoped;
 pub mod world;

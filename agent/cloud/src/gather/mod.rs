@@ -25,8 +25,8 @@ use crate::{
 };
 use futures_util::future::join_all;
 use pingtong_evidence::{
-    AccountId, Cidr, ConfigChange, LinkMetricKind, NextHopKind, PrefixListId, Provenance, RegionId, RequestTag,
-    RouteEntry, RouteTable, RouteTableId, RouterInterface, RouterInterfaceId, RouterKind, SecurityGroup,
+    AccountId, Cidr, ConfigChange, Coverage, LinkMetricKind, NextHopKind, PrefixListId, Provenance, RegionId,
+    RequestTag, RouteEntry, RouteTable, RouteTableId, RouterInterface, RouterInterfaceId, RouterKind, SecurityGroup,
     SecurityGroupId, SecurityRule, Snapshot, Timestamp, TransitPeering, TransitRouteTable, TransitRouterId, VpcId,
     VpcPeering, WhyUnknown,
 };
@@ -136,7 +136,9 @@ where
     F: Fn() -> Timestamp + Send + Sync,
 {
     let reader = Reader { client, scope, deadline: Instant::now() + scope.within, now: &now, watch };
-    let record = Record::new(scope.account.clone(), scope.region.clone(), &now).answering(scope.request.clone());
+    let covers = scope.vpc.as_ref().map_or(Coverage::All, |vpc| Coverage::Vpcs(BTreeSet::from([vpc.clone()])));
+    let record = Record::new(scope.account.clone(), scope.region.clone(), &now);
+    let record = record.answering(scope.request.clone()).covering(covers);
     match client.check_credentials(reader.deadline).await {
         Ok(()) => reader.read().await.into_snapshot(record),
         Err(error) => record.without_credentials(&error.why("ram/security-credentials")),

@@ -13,11 +13,11 @@ use crate::{
     transport::row::Row,
 };
 use pingtong_evidence::{
-    AccountId, AttachmentId, Cidr, ConfigChange, Eni, Gap, Instance, Known, LinkMetric, LinkMetricKind, NetworkAcl,
-    NextHopKind, Policy, PrefixList, PrefixListId, Provenance, RegionId, RequestTag, RouteEntry, RouteTable,
-    RouteTableId, RouterInterface, RulePeer, SecurityGroup, SecurityGroupId, SecurityRule, Snapshot, Timestamp,
-    TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable, TransitRouterId, VSwitch, Vpc, VpcPeering,
-    WhyUnknown,
+    AccountId, AttachmentId, Cidr, ConfigChange, Coverage, Eni, Gap, Instance, Known, LinkMetric, LinkMetricKind,
+    NetworkAcl, NextHopKind, Policy, PrefixList, PrefixListId, Provenance, RegionId, RequestTag, RouteEntry,
+    RouteTable, RouteTableId, RouterInterface, RulePeer, SecurityGroup, SecurityGroupId, SecurityRule, Snapshot,
+    Timestamp, TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable, TransitRouterId, VSwitch, Vpc,
+    VpcPeering, WhyUnknown,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -175,6 +175,12 @@ impl<'a> Record<'a> {
     /// Sets the request that the snapshot answers.
     pub(crate) fn answering(mut self, request: Option<RequestTag>) -> Self {
         self.snapshot.request = request;
+        self
+    }
+
+    /// Sets which VPCs were asked for.
+    pub(crate) fn covering(mut self, covers: Coverage) -> Self {
+        self.snapshot.covers = Some(covers);
         self
     }
 

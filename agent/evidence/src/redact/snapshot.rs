@@ -2,9 +2,9 @@
 
 use super::{Redact, Redactor};
 use crate::{
-    AclEntry, ConfigChange, Eni, Gap, Instance, Known, LinkMetric, NetworkAcl, NextHop, PrefixList, RouteEntry,
-    RouteTable, RouterInterface, RulePeer, SecurityGroup, SecurityRule, Snapshot, Source, TransitAttachment,
-    TransitPeering, TransitRoute, TransitRouteTable, VSwitch, Vpc, VpcPeering, WhyUnknown,
+    AclEntry, ConfigChange, Coverage, Eni, Gap, Instance, Known, LinkMetric, NetworkAcl, NextHop, PrefixList,
+    RouteEntry, RouteTable, RouterInterface, RulePeer, SecurityGroup, SecurityRule, Snapshot, Source,
+    TransitAttachment, TransitPeering, TransitRoute, TransitRouteTable, VSwitch, Vpc, VpcPeering, WhyUnknown,
 };
 
 impl<T: Redact> Redact for Option<T> {
@@ -52,7 +52,7 @@ macro_rules! fields {
 
 fields! {
     Snapshot {
-        redacted account request sources vpcs vswitches route_tables router_interfaces vpc_peerings transit_attachments
+        redacted account request covers sources vpcs vswitches route_tables router_interfaces vpc_peerings transit_attachments
             transit_peerings transit_route_tables network_acls security_groups prefix_lists instances enis link_metrics
             changes gaps;
         kept schema region taken_at finished_at
@@ -86,6 +86,15 @@ fields! {
     PrefixList { redacted id entries; kept provenance }
     Instance { redacted id vpc vswitch addresses security_groups; names name; kept status provenance }
     LinkMetric { redacted interface; kept kind period_s points provenance }
+}
+
+impl Redact for Coverage {
+    fn redact(&self, by: &Redactor<'_>) -> Self {
+        match self {
+            Self::All => Self::All,
+            Self::Vpcs(vpcs) => Self::Vpcs(vpcs.iter().map(|vpc| vpc.redact(by)).collect()),
+        }
+    }
 }
 
 impl Redact for SecurityGroup {

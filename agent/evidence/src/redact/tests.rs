@@ -233,6 +233,7 @@ impl Maker {
             taken_at: at,
             finished_at: at,
             request: Some(self.id("")),
+            covers: Some(Coverage::Vpcs([self.id("vpc-")].into())),
             sources: vec![Source { api: self.text(), request_id: self.text(), at }],
             vpcs: self.known(|m| {
                 vec![Vpc {

@@ -12,7 +12,10 @@ use super::{
     place::{Place, Shown, deciding},
     span::{Cells, Span, bits},
 };
-use crate::walk::{BadLeg, bad_leg};
+use crate::{
+    model::readings,
+    walk::{BadLeg, bad_leg},
+};
 use pingtong_evidence::{Instance, InstanceStatus, Known, Link, Side, Snapshot, VSwitch, VpcId};
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
@@ -34,20 +37,6 @@ pub(super) fn number(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-/// The newest snapshot of each account and region, in order.
-pub(super) fn newest(snapshots: impl IntoIterator<Item = impl Into<Arc<Snapshot>>>) -> Vec<Arc<Snapshot>> {
-    let mut newest: BTreeMap<_, Arc<Snapshot>> = BTreeMap::new();
-    for snapshot in snapshots {
-        let snapshot = snapshot.into();
-        let key = (snapshot.account.clone(), snapshot.region.clone());
-        let rank = |s: &Snapshot| (s.taken_at, s.finished_at, s.sources.len());
-        if newest.get(&key).is_none_or(|have| rank(have) < rank(&snapshot)) {
-            newest.insert(key, snapshot);
-        }
-    }
-    newest.into_values().collect()
-}
-
 /// Key of a compiled ACL: the index of its place, its id, and whether it is the ingress direction.
 pub(super) type AclKey = (u32, pingtong_evidence::NetworkAclId, bool);
 
@@ -60,8 +49,8 @@ pub(super) struct Making {
     profiles: BTreeMap<Profile, u32>,
 }
 
-pub(super) fn make(snapshots: Vec<Arc<Snapshot>>, given: &[Link]) -> Estate {
-    let places: Vec<Place> = snapshots.into_iter().map(Place::new).collect();
+pub(super) fn make(snapshots: impl IntoIterator<Item = Arc<Snapshot>>, given: &[Link]) -> Estate {
+    let places: Vec<Place> = readings::newest(snapshots).into_iter().map(Place::new).collect();
     let (links, links_left_out) = links::find(&places, given);
     let estate = Estate { places, given: given.to_vec(), links_left_out, ..Estate::default() };
     let mut making = Making {
@@ -135,10 +124,10 @@ impl Making {
     ) {
         let named = eni.and_then(|e| e.vswitch.as_ref()).or_else(|| instance.and_then(|i| i.vswitch.as_ref()));
         let vswitch_at = place.vswitch_of_host(&network.id, named, address);
-        let vswitch = vswitch_at.and_then(|at| place.snapshot.vswitches.known()?.get(at));
+        let vswitch = vswitch_at.and_then(|at| place.snapshot().vswitches.known()?.get(at));
         let groups = eni.map(|e| &e.security_groups).or_else(|| instance.map(|i| &i.security_groups));
         let groups = groups.cloned().unwrap_or_default();
-        let read = place.snapshot.security_groups.known().is_some();
+        let read = place.snapshot().security_groups.known().is_some();
         let mut pool = |ingress: bool, inside: Option<u32>| {
             let own = if read { own_rules(place, &groups, ingress, address) } else { vec![] };
             let key = PoolKey { place: network.place, groups: groups.clone(), ingress, inside, own };
@@ -160,7 +149,7 @@ impl Making {
             acl,
             outer,
             inner,
-            status: status(&place.snapshot, instance),
+            status: status(place.snapshot(), instance),
         };
         let next = number(self.profiles.len());
         let at = *self.profiles.entry(profile).or_insert_with(|| {
@@ -178,8 +167,8 @@ impl Making {
 
     /// Index of the ACL filter that applies to a vSwitch, as `walk::acl` selects it.
     fn acl(&mut self, place_at: u32, place: &Place, vswitch: Option<&VSwitch>, ingress: bool) -> u32 {
-        let Some(vswitch) = vswitch else { return u32::from(place.snapshot.vswitches.known().is_none()) };
-        if place.snapshot.network_acls.known().is_none() {
+        let Some(vswitch) = vswitch else { return u32::from(place.snapshot().vswitches.known().is_none()) };
+        if place.snapshot().network_acls.known().is_none() {
             return u32::from(vswitch.network_acl.is_some());
         }
         let Some(acl) = place.acl_of(vswitch) else { return 0 };
@@ -194,7 +183,7 @@ impl Making {
     /// The table that applies to a vSwitch, as `walk::route` selects it.
     fn table(&mut self, place_at: u32, place: &Place, vswitch: Option<&VSwitch>) -> TableRef {
         let Some(vswitch) = vswitch else {
-            let read = place.snapshot.vswitches.known().is_some();
+            let read = place.snapshot().vswitches.known().is_some();
             return if read { TableRef::Absent } else { TableRef::Unread };
         };
         let Some(at) = place.table_of(vswitch) else { return TableRef::Unread };
@@ -212,8 +201,6 @@ impl Making {
 
     fn join(&mut self, links: Vec<Link>) {
         let estate = &mut self.estate;
-        let by_vpc: BTreeMap<(u32, VpcId), u32> =
-            (0u32..).zip(&estate.networks).map(|(at, network)| ((network.place, network.id.clone()), at)).collect();
         let mut tables_of: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for profile in &estate.profiles {
             if let TableRef::At(table) = profile.table {
@@ -226,14 +213,7 @@ impl Making {
         for link in links {
             let (joint, model) = Joint::compile(link.clone(), &links::views(&link, &estate.places, true));
             let at = number(estate.joints.len());
-            let ends = Side::BOTH.map(|side| {
-                let end = link.side(side);
-                let place = estate
-                    .places
-                    .iter()
-                    .position(|place| place.snapshot.account == end.account && place.snapshot.region == end.region)?;
-                by_vpc.get(&(number(place), end.vpc.clone())).copied()
-            });
+            let ends = Side::BOTH.map(|side| estate.network_of(link.side(side)));
             for (side, end) in Side::BOTH.into_iter().zip(ends) {
                 let tables = end.and_then(|end| tables_of.get(&end)).into_iter().flatten();
                 for table in tables {
@@ -308,23 +288,19 @@ impl Estate {
     /// Takes a newer snapshot of a place. If only rules of security groups differ, only the pools that contain them are
     /// recompiled; otherwise the estate is rebuilt. Returns the VPCs whose answers may differ, `None` for all.
     pub(super) fn renew(&mut self, snapshot: Snapshot) -> Option<Vec<u32>> {
-        let at = self
-            .places
-            .iter()
-            .position(|place| place.snapshot.account == snapshot.account && place.snapshot.region == snapshot.region);
-        let changed = at.and_then(|at| changed_groups(&self.places.get(at)?.snapshot, &snapshot));
+        // Where several snapshots cover one VPC, a newer one of them may count for more VPCs than the one before.
+        let divided = self.places.iter().any(|place| !place.reading.is_undivided());
+        let at = self.places.iter().position(|place| !divided && place.snapshot().same_scope(&snapshot));
+        let changed = at.and_then(|at| changed_groups(self.places.get(at)?.snapshot(), &snapshot));
         let (Some(at), Some(changed)) = (at, changed) else {
-            let others = self.places.drain(..).map(|place| place.snapshot);
-            let kept = others.filter(|have| have.account != snapshot.account || have.region != snapshot.region);
-            let mut all: Vec<Arc<Snapshot>> = kept.collect();
-            all.push(Arc::new(snapshot));
-            all.sort_by(|a, b| (&a.account, &a.region).cmp(&(&b.account, &b.region)));
+            let others = self.places.drain(..).map(|place| place.reading.snapshot);
+            let kept: Vec<Arc<Snapshot>> = others.filter(|have| !have.same_scope(&snapshot)).collect();
             let given = std::mem::take(&mut self.given);
-            *self = make(all, &given);
+            *self = make(kept.into_iter().chain([Arc::new(snapshot)]), &given);
             return None;
         };
         if let Some(place) = self.places.get_mut(at) {
-            place.snapshot = Arc::new(snapshot);
+            place.reading.snapshot = Arc::new(snapshot);
         }
         Some(self.recompile(number(at), &changed))
     }

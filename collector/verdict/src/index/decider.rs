@@ -34,7 +34,7 @@ impl<'e> Ends<'e> {
 
     fn object(&self, profile: &Profile, kind: ObjectKind, id: String) -> Option<Object> {
         let place = self.estate.place_of(profile)?;
-        Some(Object { kind, id, account: place.snapshot.account.clone(), region: place.snapshot.region.clone() })
+        Some(Object { kind, id, account: place.snapshot().account.clone(), region: place.snapshot().region.clone() })
     }
 
     /// The link that a packet uses or would use.
@@ -81,7 +81,7 @@ impl<'e> Ends<'e> {
     fn rule(&self, profile: &Profile, ingress: bool, by: u32) -> Option<Object> {
         let [egress_pool, ingress_pool] = if self.same_vpc { profile.inner } else { profile.outer };
         let at = if ingress { ingress_pool } else { egress_pool };
-        let groups = self.estate.place_of(profile)?.snapshot.security_groups.known()?;
+        let groups = self.estate.place_of(profile)?.snapshot().security_groups.known()?;
         let named = || self.estate.pools.get(at as usize)?.names.get(by as usize).copied();
         if by != DEFAULT
             && by != INNER
@@ -105,7 +105,7 @@ impl<'e> Ends<'e> {
         let [egress_pool, ingress_pool] = if self.same_vpc { profile.inner } else { profile.outer };
         let pool = self.estate.pools.get(if ingress { ingress_pool } else { egress_pool } as usize)?;
         let (group, rule) = pool.names.get(by as usize)?;
-        let groups = self.estate.place_of(profile)?.snapshot.security_groups.known()?;
+        let groups = self.estate.place_of(profile)?.snapshot().security_groups.known()?;
         groups.get(*group as usize)?.rules.known()?.get(*rule as usize)
     }
 
@@ -132,7 +132,7 @@ impl<'e> Ends<'e> {
     fn entry(&self, profile: &Profile, ingress: bool, by: u32) -> Option<Object> {
         let [egress_acl, ingress_acl] = profile.acl;
         let (place, id, _) = self.estate.acl_keys.get(if ingress { &ingress_acl } else { &egress_acl })?;
-        let acls = self.estate.places.get(*place as usize)?.snapshot.network_acls.known()?;
+        let acls = self.estate.places.get(*place as usize)?.snapshot().network_acls.known()?;
         let acl = acls.iter().find(|acl| acl.id == *id)?;
         let entry = acl.entries(ingress).known().and_then(|entries| entries.get(by as usize)).filter(|_| by != DEFAULT);
         match entry.and_then(|entry| entry.id.as_ref()) {

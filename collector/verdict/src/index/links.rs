@@ -92,14 +92,9 @@ fn in_transit(model: &Model, direction: Direction) -> Cells {
 /// account may own. With `wires_only`, only the parts that show how VPCs are connected, except for transit routers.
 pub(crate) fn views<'p>(link: &Link, places: &'p [Place], wires_only: bool) -> Vec<&'p Snapshot> {
     let wires_only = wires_only && link.kind != LinkKind::TransitRouter;
-    let of_side = |snapshot: &Snapshot| {
-        Side::BOTH.into_iter().any(|side| {
-            let at = link.side(side);
-            at.account == snapshot.account && at.region == snapshot.region
-        })
-    };
-    let view = |place: &'p Place| if wires_only { &place.wires } else { place.snapshot.as_ref() };
-    places.iter().map(view).filter(|snapshot| link.kind == LinkKind::TransitRouter || of_side(snapshot)).collect()
+    let of_side = |place: &&Place| Side::BOTH.into_iter().any(|side| place.is_of(link.side(side)));
+    let view = |place: &'p Place| if wires_only { &place.wires } else { place.snapshot() };
+    places.iter().filter(|place| link.kind == LinkKind::TransitRouter || of_side(place)).map(view).collect()
 }
 
 /// Account and region of each VPC.
@@ -110,7 +105,7 @@ type Whereabouts = BTreeMap<VpcId, (AccountId, RegionId)>;
 pub(crate) fn find(places: &[Place], given: &[Link]) -> (Vec<Link>, usize) {
     let mut whereabouts = Whereabouts::new();
     for place in places {
-        let at = (place.snapshot.account.clone(), place.snapshot.region.clone());
+        let at = (place.snapshot().account.clone(), place.snapshot().region.clone());
         for vpc in place.vpcs() {
             whereabouts.entry(vpc).or_insert_with(|| at.clone());
         }
@@ -173,7 +168,7 @@ impl Found {
     }
 
     fn peerings(&mut self, places: &[Place]) {
-        for peering in places.iter().filter_map(|place| place.snapshot.vpc_peerings.known()).flatten() {
+        for peering in places.iter().filter_map(|place| place.snapshot().vpc_peerings.known()).flatten() {
             let asking = self.side(&peering.vpc, Some((&peering.owner, &peering.region)));
             let accepting =
                 self.side(&peering.accepting_vpc, Some((&peering.accepting_owner, &peering.accepting_region)));
@@ -187,7 +182,7 @@ impl Found {
     /// out.
     fn transit(&mut self, places: &[Place]) -> usize {
         let mut at: BTreeMap<&VpcId, &TransitRouterId> = BTreeMap::new();
-        for attachment in places.iter().filter_map(|place| place.snapshot.transit_attachments.known()).flatten() {
+        for attachment in places.iter().filter_map(|place| place.snapshot().transit_attachments.known()).flatten() {
             at.entry(&attachment.vpc).or_insert(&attachment.transit_router);
         }
         let network = networks(places);
@@ -211,13 +206,13 @@ impl Found {
 }
 
 fn interfaces(places: &[Place]) -> impl Iterator<Item = &RouterInterface> {
-    let all = places.iter().filter_map(|place| place.snapshot.router_interfaces.known()).flatten();
+    let all = places.iter().filter_map(|place| place.snapshot().router_interfaces.known()).flatten();
     all.filter(|ri| ri.router_kind == RouterKind::VRouter)
 }
 
 /// Maps each router to its VPC.
 fn routers(places: &[Place]) -> BTreeMap<String, VpcId> {
-    let vpcs = places.iter().filter_map(|place| match &place.snapshot.vpcs {
+    let vpcs = places.iter().filter_map(|place| match &place.snapshot().vpcs {
         Known::Known(vpcs) => Some(vpcs),
         Known::Unknown(_) => None,
     });
@@ -227,7 +222,7 @@ fn routers(places: &[Place]) -> BTreeMap<String, VpcId> {
 /// Maps each transit router to the least one of those that it is connected to, directly or not.
 fn networks(places: &[Place]) -> BTreeMap<&TransitRouterId, &TransitRouterId> {
     let peerings: Vec<_> =
-        places.iter().filter_map(|place| place.snapshot.transit_peerings.known()).flatten().collect();
+        places.iter().filter_map(|place| place.snapshot().transit_peerings.known()).flatten().collect();
     let mut least: BTreeMap<&TransitRouterId, &TransitRouterId> = BTreeMap::new();
     // Each pass carries the least id one connection further; there are no more passes than connections.
     for _ in 0..=peerings.len() {

@@ -298,13 +298,13 @@ impl<'e> Between<'e> {
 }
 
 impl Estate {
-    /// Compiles an estate from the newest snapshot of each account and region, the given links, and the links that the
-    /// snapshots show.
+    /// Compiles an estate from the newest snapshot that covers each VPC, the given links, and the links that the snapshots
+    /// show.
     pub fn new(snapshots: impl IntoIterator<Item = impl Into<Arc<Snapshot>>>, links: &[Link]) -> Self {
-        compile::make(compile::newest(snapshots), links)
+        compile::make(snapshots.into_iter().map(Into::into), links)
     }
 
-    /// Takes a newer snapshot of one account and region. If only rules of security groups changed, only what depends on
+    /// Takes a newer snapshot of one account and region; it replaces the one that covers the same VPCs. If only rules of security groups changed, only what depends on
     /// them is recompiled.
     pub fn refresh(&mut self, snapshot: Snapshot) {
         let version = self.version;

@@ -1,11 +1,14 @@
-//! One account and region of an estate: its newest snapshot, and the position of each object in it.
+//! One snapshot of an estate, of one account and region, and the position of each object in it.
 //!
 //! Makes no decision about packets. If two objects claim the same id or address, the first one counts, as in `walk`.
 
 use super::span::{Span, bits};
-use crate::walk::{acl_bound_to, best_route};
+use crate::{
+    model::readings::Reading,
+    walk::{acl_bound_to, best_route},
+};
 use pingtong_evidence::{
-    Eni, Instance, Known, NetworkAcl, PrefixListId, RouteEntry, RouteTable, RouteTableKind, SecurityGroup,
+    Eni, Instance, Known, LinkSide, NetworkAcl, PrefixListId, RouteEntry, RouteTable, RouteTableKind, SecurityGroup,
     SecurityGroupId, Snapshot, VSwitch, VSwitchId, VpcId,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -19,7 +22,7 @@ pub(crate) type Shown<'a> = (Option<&'a Eni>, Option<&'a Instance>);
 /// A snapshot with its indexes.
 #[derive(Debug)]
 pub(crate) struct Place {
-    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) reading: Reading<Arc<Snapshot>>,
     /// The part that shows how VPCs are connected. Hundreds of connections may be judged, each with its own copy of
     /// this part.
     pub(crate) wires: Snapshot,
@@ -50,6 +53,7 @@ fn by_vpc<T>(items: &[T], vpc: impl Fn(&T) -> &VpcId) -> BTreeMap<VpcId, Vec<At>
 fn wires(snapshot: &Snapshot) -> Snapshot {
     Snapshot {
         finished_at: snapshot.finished_at,
+        covers: Some(snapshot.coverage().into_owned()),
         vpcs: snapshot.vpcs.clone(),
         router_interfaces: snapshot.router_interfaces.clone(),
         vpc_peerings: snapshot.vpc_peerings.clone(),
@@ -58,22 +62,34 @@ fn wires(snapshot: &Snapshot) -> Snapshot {
 }
 
 impl Place {
-    pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
+    pub(crate) fn new(reading: Reading<Arc<Snapshot>>) -> Self {
+        let snapshot = &reading.snapshot;
         Self {
             groups: index(list(&snapshot.security_groups), |group| &group.id),
             vswitches: index(list(&snapshot.vswitches), |vswitch| &vswitch.id),
             prefix_lists: index(list(&snapshot.prefix_lists), |list| &list.id),
             vswitches_of: by_vpc(list(&snapshot.vswitches), |vswitch| &vswitch.vpc),
             tables_of: by_vpc(list(&snapshot.route_tables), |table| &table.vpc),
-            wires: wires(&snapshot),
-            snapshot,
+            wires: wires(snapshot),
+            reading,
         }
     }
 
-    /// The VPCs that a description or a vSwitch shows, in order.
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.reading.snapshot
+    }
+
+    /// Whether this is the place to ask about a VPC of an account and region.
+    pub(crate) fn is_of(&self, side: &LinkSide) -> bool {
+        let snapshot = self.snapshot();
+        snapshot.account == side.account && snapshot.region == side.region && self.reading.counts_for(&side.vpc)
+    }
+
+    /// The VPCs that a description or a vSwitch shows and for which no newer snapshot counts, in order.
     pub(crate) fn vpcs(&self) -> Vec<VpcId> {
-        let described = list(&self.snapshot.vpcs).iter().map(|vpc| &vpc.id);
-        let mut all: Vec<VpcId> = described.chain(self.vswitches_of.keys()).cloned().collect();
+        let described = list(&self.snapshot().vpcs).iter().map(|vpc| &vpc.id);
+        let mut all: Vec<VpcId> =
+            described.chain(self.vswitches_of.keys()).filter(|vpc| self.reading.counts_for(vpc)).cloned().collect();
         all.sort();
         all.dedup();
         all
@@ -81,21 +97,21 @@ impl Place {
 
     pub(crate) fn group(&self, id: &SecurityGroupId) -> Option<(At, &SecurityGroup)> {
         let at = *self.groups.get(id)?;
-        Some((at, list(&self.snapshot.security_groups).get(at)?))
+        Some((at, list(&self.snapshot().security_groups).get(at)?))
     }
 
     /// The entries of a prefix list; `None` if they could not be read.
     pub(crate) fn prefix_list(&self, id: &PrefixListId) -> Option<Vec<Span>> {
-        let found = list(&self.snapshot.prefix_lists).get(*self.prefix_lists.get(id)?)?;
+        let found = list(&self.snapshot().prefix_lists).get(*self.prefix_lists.get(id)?)?;
         Some(found.entries.known()?.iter().filter_map(Span::of).collect())
     }
 
     pub(crate) fn vswitch(&self, id: &VSwitchId) -> Option<&VSwitch> {
-        list(&self.snapshot.vswitches).get(*self.vswitches.get(id)?)
+        list(&self.snapshot().vswitches).get(*self.vswitches.get(id)?)
     }
 
     pub(crate) fn vswitches(&self, vpc: &VpcId) -> impl Iterator<Item = (At, &VSwitch)> {
-        let all = list(&self.snapshot.vswitches);
+        let all = list(&self.snapshot().vswitches);
         self.vswitches_of.get(vpc).into_iter().flatten().filter_map(|at| Some((*at, all.get(*at)?)))
     }
 
@@ -108,7 +124,7 @@ impl Place {
 
     /// The table in effect for a vSwitch: the one it names, else one that names it, else the VPC's system table.
     pub(crate) fn table_of(&self, vswitch: &VSwitch) -> Option<At> {
-        let all = list(&self.snapshot.route_tables);
+        let all = list(&self.snapshot().route_tables);
         let own = || self.tables_of.get(&vswitch.vpc).into_iter().flatten().filter_map(|at| Some((*at, all.get(*at)?)));
         let named = vswitch.route_table.as_ref().and_then(|id| own().find(|(_, table)| table.id == *id));
         let found = named
@@ -118,18 +134,18 @@ impl Place {
     }
 
     pub(crate) fn table(&self, at: At) -> Option<&RouteTable> {
-        list(&self.snapshot.route_tables).get(at)
+        list(&self.snapshot().route_tables).get(at)
     }
 
     /// The ACL bound to a vSwitch.
     pub(crate) fn acl_of(&self, vswitch: &VSwitch) -> Option<&NetworkAcl> {
-        acl_bound_to(list(&self.snapshot.network_acls), vswitch)
+        acl_bound_to(list(&self.snapshot().network_acls), vswitch)
     }
 
     /// Addresses with their interfaces and instances. An address of an interface counts before that of an instance, as
     /// in `walk::host`.
     pub(crate) fn hosts(&self) -> BTreeMap<(VpcId, u32), Shown<'_>> {
-        let instances = list(&self.snapshot.instances);
+        let instances = list(&self.snapshot().instances);
         let by_id = index(instances, |instance| &instance.id);
         let vpc_of = |vpc: Option<&VpcId>, vswitch: Option<&VSwitchId>| {
             vpc.cloned().or_else(|| self.vswitch(vswitch?).map(|vswitch| vswitch.vpc.clone()))
@@ -142,7 +158,7 @@ impl Place {
                 by_address.entry((vpc.clone(), address)).or_insert(instance);
             }
         }
-        for eni in list(&self.snapshot.enis) {
+        for eni in list(&self.snapshot().enis) {
             let Some(vpc) = vpc_of(eni.vpc.as_ref(), eni.vswitch.as_ref()) else { continue };
             for address in eni.addresses.iter().copied().filter_map(bits) {
                 let key = (vpc.clone(), address);

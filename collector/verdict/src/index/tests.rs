@@ -13,6 +13,7 @@ use std::net::IpAddr;
 mod joined;
 mod naive;
 mod refresh;
+mod scoped;
 mod sets;
 
 pub(super) const SEEDS: u64 = 100;
@@ -90,7 +91,7 @@ fn the_index_says_what_the_explaining_walk_says() {
                 let end = link.side(side);
                 let here = |host: &&HostRef| {
                     let network = &estate.networks[estate.profile(estate.host(**host).unwrap()).unwrap().vpc as usize];
-                    let snapshot = &estate.places[network.place as usize].snapshot;
+                    let snapshot = estate.places[network.place as usize].snapshot();
                     network.id == end.vpc && snapshot.account == end.account && snapshot.region == end.region
                 };
                 hosts.iter().filter(here).copied().collect::<Vec<_>>()

@@ -1,10 +1,12 @@
 //! The configuration of both sides as one model over which packets are walked and on which repairs are tried.
 //!
-//! Holds the newest snapshot of each account and region, as far as packets of the link can meet it. Clones share the
-//! snapshots that they do not change. Knows nothing about observations. What the snapshot of a side lacks is `None`
-//! here; callers must turn it into "unknown", never into "absent".
+//! Holds, for each account and region, the newest snapshots that cover its VPCs, as far as packets of the link can meet
+//! them: the two sides may have different snapshots of one account and region. Clones share the snapshots that they do
+//! not change. Knows nothing about observations. What the snapshot of a side lacks is `None` here; callers must turn it
+//! into "unknown", never into "absent".
 
 mod narrow;
+pub(crate) mod readings;
 
 use crate::{
     finding::Note,
@@ -12,65 +14,63 @@ use crate::{
     verdict::{Object, ObjectKind},
 };
 use pingtong_evidence::{
-    AccountId, Cidr, Known, Link, LinkSide, Pair, Provenance, RegionId, RouteTable, RouteTableId, RouteTableKind, Side,
-    Snapshot, Source, TransitRouteTable, VSwitch, VSwitchId, Vpc, VpcId,
+    Cidr, Known, Link, LinkSide, Pair, Provenance, RouteTable, RouteTableId, RouteTableKind, Side, Snapshot, Source,
+    TransitRouteTable, VSwitch, VSwitchId, Vpc, VpcId,
 };
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use readings::Reading;
+use std::{net::IpAddr, sync::Arc};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     pub(crate) link: Link,
     /// Pairs of other links.
     pub(crate) elsewhere: Vec<Pair>,
-    snapshots: BTreeMap<(AccountId, RegionId), Arc<Snapshot>>,
-}
-
-/// Whether any part of the path was read. An account that denies every call is as invisible as one without a snapshot.
-fn tells_anything(snapshot: &Snapshot) -> bool {
-    snapshot.vpcs.known().is_some()
-        || snapshot.vswitches.known().is_some()
-        || snapshot.route_tables.known().is_some()
-        || snapshot.router_interfaces.known().is_some()
-        || snapshot.security_groups.known().is_some()
-        || snapshot.instances.known().is_some()
-        || snapshot.enis.known().is_some()
+    /// The snapshots that count for at least one VPC, by account and region.
+    snapshots: Vec<Arc<Snapshot>>,
+    /// Index of the snapshot that covers the VPC of the initiator, and of the acceptor.
+    of_sides: [Option<usize>; 2],
 }
 
 impl Model {
-    /// Builds the model. Of several snapshots of one account and region, the newest counts; among equally new ones, the
-    /// one with more answered calls.
+    /// Builds the model. Of several snapshots that cover a VPC, the newest counts; among equally new ones, the one with
+    /// more answered calls.
     pub(crate) fn new<'s>(link: &Link, snapshots: impl IntoIterator<Item = &'s Snapshot>) -> Self {
-        let mut newest: BTreeMap<(AccountId, RegionId), &Snapshot> = BTreeMap::new();
-        for snapshot in snapshots.into_iter().filter(|it| tells_anything(it) || tells_of_joins(it)) {
-            let key = (snapshot.account.clone(), snapshot.region.clone());
-            let rank = |s: &Snapshot| (s.taken_at, s.finished_at, s.sources.len());
-            if newest.get(&key).is_none_or(|have| rank(have) < rank(snapshot)) {
-                newest.insert(key, snapshot);
-            }
-        }
-        let joined = narrow::joined(link, &newest.values().copied().collect::<Vec<_>>());
-        let narrowed = |snapshot| Arc::new(narrow::narrowed(snapshot, link, &joined));
-        let snapshots = newest.into_iter().map(|(place, snapshot)| (place, narrowed(snapshot))).collect();
-        Self { link: link.clone(), elsewhere: vec![], snapshots }
+        let readings = readings::newest(snapshots.into_iter().filter(|it| readings::shows_anything(it)));
+        let of_sides = Side::BOTH.map(|side| {
+            let LinkSide { account, region, vpc } = link.side(side);
+            let counts = |reading: &Reading<&Snapshot>| {
+                reading.snapshot.account == *account && reading.snapshot.region == *region && reading.counts_for(vpc)
+            };
+            readings.iter().position(counts)
+        });
+        let read: Vec<&Snapshot> = readings.into_iter().map(|reading| reading.snapshot).collect();
+        let joined = narrow::joined(link, &read);
+        let snapshots = read.into_iter().map(|snapshot| Arc::new(narrow::narrowed(snapshot, link, &joined))).collect();
+        Self { link: link.clone(), elsewhere: vec![], snapshots, of_sides }
     }
 
+    fn at(&self, side: Side) -> Option<usize> {
+        let [initiator, acceptor] = self.of_sides;
+        if side == Side::Initiator { initiator } else { acceptor }
+    }
+
+    /// The snapshot that covers the VPC of a side.
     pub(crate) fn snapshot(&self, side: Side) -> Option<&Snapshot> {
-        let LinkSide { account, region, .. } = self.link.side(side);
-        self.snapshots.get(&(account.clone(), region.clone())).map(Arc::as_ref)
+        self.snapshots.get(self.at(side)?).map(Arc::as_ref)
     }
 
     pub(crate) fn snapshot_mut(&mut self, side: Side) -> Option<&mut Snapshot> {
-        let LinkSide { account, region, .. } = self.link.side(side).clone();
-        self.snapshots.get_mut(&(account, region)).map(Arc::make_mut)
+        let at = self.at(side)?;
+        self.snapshots.get_mut(at).map(Arc::make_mut)
     }
 
     pub(crate) fn snapshots(&self) -> impl Iterator<Item = &Snapshot> {
-        self.snapshots.values().map(Arc::as_ref)
+        self.snapshots.iter().map(Arc::as_ref)
     }
 
     /// The same, shared.
     pub(crate) fn shared(&self) -> impl Iterator<Item = Arc<Snapshot>> {
-        self.snapshots.values().map(Arc::clone)
+        self.snapshots.iter().map(Arc::clone)
     }
 
     /// Returns the route table of a transit router in every snapshot that shows it.
@@ -78,7 +78,7 @@ impl Model {
         let shows = |snapshot: &Snapshot| {
             snapshot.transit_route_tables.known().is_some_and(|tables| tables.iter().any(|table| table.id == *id))
         };
-        let showing = self.snapshots.values_mut().filter(move |snapshot| shows(snapshot)).map(Arc::make_mut);
+        let showing = self.snapshots.iter_mut().filter(move |snapshot| shows(snapshot)).map(Arc::make_mut);
         let all = showing.filter_map(|snapshot| match &mut snapshot.transit_route_tables {
             Known::Known(tables) => Some(tables),
             Known::Unknown(_) => None,
@@ -178,13 +178,4 @@ impl Model {
             source,
         }
     }
-}
-
-/// Whether connections other than router interfaces were read. The owner of a transit router need not own any of the
-/// hosts.
-fn tells_of_joins(snapshot: &Snapshot) -> bool {
-    snapshot.vpc_peerings.known().is_some()
-        || snapshot.transit_attachments.known().is_some()
-        || snapshot.transit_peerings.known().is_some()
-        || snapshot.transit_route_tables.known().is_some()
 }

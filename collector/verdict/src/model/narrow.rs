@@ -67,6 +67,7 @@ pub(super) fn narrowed(snapshot: &Snapshot, link: &Link, joined: &BTreeSet<VpcId
         account: snapshot.account.clone(),
         region: snapshot.region.clone(),
         request: snapshot.request.clone(),
+        covers: Some(snapshot.coverage().into_owned()),
         taken_at: snapshot.taken_at,
         finished_at: snapshot.finished_at,
         sources: snapshot.sources.clone(),

@@ -26,14 +26,20 @@ use crate::{
     walk::{flows, walk},
 };
 use pingtong_evidence::{
-    AccountId, AgentId, ConfigChange, Direction, HostFacts, Pair, ProbeRound, RegionId, Side, Snapshot, Timestamp,
+    AccountId, AgentId, ConfigChange, Coverage, Direction, HostFacts, Pair, ProbeRound, RegionId, Side, Snapshot,
+    Timestamp,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-type Place = (AccountId, RegionId);
+/// What a series of readings is of. A reading of other VPCs shows no change.
+type Place = (AccountId, RegionId, Coverage);
+
+fn place(snapshot: &Snapshot) -> Place {
+    (snapshot.account.clone(), snapshot.region.clone(), snapshot.coverage().into_owned())
+}
 
 /// A state of everything that is recorded: configuration and host facts.
 #[derive(Clone, Default)]
@@ -144,7 +150,7 @@ fn broke(question: &Question<'_>, flow: Direction) -> Option<(Timestamp, Timesta
 fn states(question: &Question<'_>, last_good: Timestamp, first_bad: Timestamp) -> (State, State) {
     let (mut good, mut bad) = (State::default(), State::default());
     for snapshot in &question.configuration.snapshots {
-        let place = (snapshot.account.clone(), snapshot.region.clone());
+        let place = place(snapshot);
         if snapshot.finished_at <= last_good {
             good.snapshots.insert(place, Arc::clone(snapshot));
         } else if bad.snapshots.get(&place).is_none_or(|have| have.taken_at < first_bad) {
@@ -252,10 +258,10 @@ fn trigger(question: &Question<'_>, good: &State, bad: &State, edit: &Edit, lang
             let (before, after) = (good.snapshots.get(place)?, bad.snapshots.get(place)?);
             let side = Side::BOTH.into_iter().find(|side| {
                 let at = link.side(*side);
-                (&at.account, &at.region) == (&place.0, &place.1)
+                (&at.account, &at.region) == (&place.0, &place.1) && place.2.includes(&at.vpc)
             })?;
-            let (not_before, not_after) = between(question, place, change, before, after);
-            let (account, region) = place.clone();
+            let (not_before, not_after) = between(question, change, before, after);
+            let (account, region, _) = place.clone();
             Some(Trigger {
                 object: Object { kind: change.kind(), id: change.object().to_owned(), account, region },
                 side,
@@ -286,17 +292,11 @@ fn trigger(question: &Question<'_>, good: &State, bad: &State, edit: &Edit, lang
 }
 
 /// The times of the two consecutive readings between which the change happened.
-fn between(
-    question: &Question<'_>,
-    place: &Place,
-    change: &Change,
-    before: &Snapshot,
-    after: &Snapshot,
-) -> (Timestamp, Timestamp) {
+fn between(question: &Question<'_>, change: &Change, before: &Snapshot, after: &Snapshot) -> (Timestamp, Timestamp) {
     let mut from = before.taken_at;
     let chain = question
         .snapshots()
-        .filter(|s| (&s.account, &s.region) == (&place.0, &place.1))
+        .filter(|s| s.same_scope(before))
         .filter(|s| s.taken_at > before.taken_at && s.taken_at < after.taken_at);
     for snapshot in chain {
         if changes(before, snapshot).contains(change) {

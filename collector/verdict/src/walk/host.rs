@@ -15,7 +15,7 @@ use crate::{
     verdict::ObjectKind,
 };
 use pingtong_evidence::{
-    Eni, GapCode, Instance, InstanceStatus, Known, Pair, SecurityGroupId, Side, VSwitch, WhyUnknown,
+    Eni, GapCode, Instance, InstanceStatus, Known, Pair, SecurityGroupId, Side, Snapshot, VSwitch, WhyUnknown,
 };
 use std::net::IpAddr;
 
@@ -68,6 +68,16 @@ pub(crate) fn blind_because(
     let region = &model.link.side(side).region;
     let step = points.first().map_or(0, |point| point.stage.step());
     if model.snapshot(side).is_none() {
+        let vpc = &model.link.side(side).vpc;
+        let read = |s: &Snapshot| s.account == *account && s.region == *region;
+        let what = if model.snapshots().any(read) {
+            both!(
+                "no configuration of {vpc}: what was read of account {account} in {region} covers other VPCs only",
+                "看不到 {vpc} 的配置：已读取的账号 {account} 在 {region} 的配置只涉及其他专有网络"
+            )
+        } else {
+            both!("no configuration of account {account} in {region}", "看不到账号 {account} 在 {region} 的配置")
+        };
         return Blind {
             gap: GapCode::AccountNotVisible,
             side,
@@ -75,7 +85,7 @@ pub(crate) fn blind_because(
             stops,
             hides,
             points,
-            what: both!("no configuration of account {account} in {region}", "看不到账号 {account} 在 {region} 的配置"),
+            what,
             closes_with: both!(
                 "an agent with a RAM role in account {account}, or a role of it that trusts the collector's account, as role \
                  of an [[account]] in collector.toml",

@@ -22,7 +22,7 @@ impl Estate {
         }
         let side = |vpc: u32| {
             let network = self.networks.get(vpc as usize)?;
-            let snapshot = &self.places.get(network.place as usize)?.snapshot;
+            let snapshot = self.places.get(network.place as usize)?.snapshot();
             let (account, region) = (snapshot.account.clone(), snapshot.region.clone());
             Some(LinkSide { account, region, vpc: network.id.clone() })
         };
@@ -33,8 +33,7 @@ impl Estate {
 
     pub(in crate::index) fn network_of(&self, side: &LinkSide) -> Option<u32> {
         let found = self.networks.iter().position(|network| {
-            let place = self.places.get(network.place as usize).map(|place| &place.snapshot);
-            network.id == side.vpc && place.is_some_and(|s| s.account == side.account && s.region == side.region)
+            network.id == side.vpc && self.places.get(network.place as usize).is_some_and(|place| place.is_of(side))
         });
         found.and_then(|at| u32::try_from(at).ok())
     }
@@ -75,7 +74,7 @@ impl Estate {
             EndpointSet::Instance { address, .. } => bits(*address) == Some(host.address),
             EndpointSet::VSwitch(id) => {
                 let found = self.profile(host).and_then(|profile| {
-                    let vswitches = self.place_of(profile)?.snapshot.vswitches.known()?;
+                    let vswitches = self.place_of(profile)?.snapshot().vswitches.known()?;
                     vswitches.get(profile.vswitch? as usize)
                 });
                 found.is_some_and(|vswitch| vswitch.id == *id)

@@ -188,7 +188,8 @@ fn more_links_than_are_kept_are_counted_and_told() {
             .collect(),
     );
     let found = |snapshot: &Snapshot| {
-        let places = [place::Place::new(std::sync::Arc::new(snapshot.clone()))];
+        let reading = crate::model::readings::newest([std::sync::Arc::new(snapshot.clone())]).remove(0);
+        let places = [place::Place::new(reading)];
         let (links, left_out) = super::links::find(&places, &[]);
         (links.len(), left_out)
     };

@@ -1,5 +1,6 @@
 //! What the configuration says, object by object.
 
+pub(crate) mod coverage;
 pub(crate) mod gateways;
 pub(crate) mod groups;
 pub(crate) mod hubs;

@@ -2,16 +2,22 @@
 //! repairs as printed, and checks reachability with real packets.
 #![expect(clippy::disallowed_methods, reason = "a shell of the lab: it waits for states with a deadline and measures")]
 
+mod audited;
+mod blame;
+mod watched;
+
 use crate::{
     cloud::{ApiError, Hand, Lies, parse_aliyun_argv},
     desired::Shape,
     estate::{Estate, question_path},
     programs::Programs,
     reach::{self, Unreached},
-    scenario::{Case, ExpectedCause, HAND_KEYS, Step, number},
+    scenario::{Case, HAND_KEYS, Step, number},
     tutorial::field,
 };
 use anyhow::{Context, Result, anyhow, bail};
+pub use blame::Blame;
+use blame::{blames, matched, show_blame, show_expected, wanted};
 use pingtong_evidence::{PairId, Side};
 use pingtong_verdict::{Bundle, Evidence, Lang};
 use serde::{Deserialize, Serialize};
@@ -55,19 +61,6 @@ pub struct Outcome {
     /// Why the scenario could not be completed, if it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-}
-
-/// A blamed cause, with the fields that are compared.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Blame {
-    /// Cause code.
-    pub code: String,
-    /// `initiator` or `acceptor`, if the cause has a side.
-    pub side: Option<String>,
-    /// Id of the blamed object.
-    pub object: String,
-    /// Direction, if the cause has one.
-    pub direction: Option<String>,
 }
 
 /// Durations in seconds.
@@ -133,6 +126,7 @@ async fn attempt(case: &Case, programs: Programs, outcome: &mut Outcome) -> Resu
     if case.steps.iter().any(alters_times) {
         see_usual_times(&estate).await.context("before the steps of the scenario")?;
     }
+    let watched = if case.scenario.expect.watched { Some(watched::Watched::begin(&estate).await?) } else { None };
     for (i, step) in case.steps.iter().enumerate() {
         perform(&mut estate, step).await.with_context(|| format!("step {} of the scenario", i + 1))?;
     }
@@ -143,6 +137,12 @@ async fn attempt(case: &Case, programs: Programs, outcome: &mut Outcome) -> Resu
     outcome.seconds.verdict = answered - outcome.seconds.detect;
 
     compare(case, &estate, &verdicts, outcome)?;
+    if let Some(states) = &case.scenario.expect.audit {
+        audited::compare(&estate, &case.scenario.expect, states, outcome).await?;
+    }
+    if let Some(watched) = &watched {
+        watched.follows(&estate, &case.scenario.expect, &verdicts, outcome).await?;
+    }
     if case.scenario.expect.repaired {
         let started = Instant::now();
         let restored = repair_and_reach(&mut estate, &verdicts).await;
@@ -150,6 +150,9 @@ async fn attempt(case: &Case, programs: Programs, outcome: &mut Outcome) -> Resu
         outcome.repaired = Some(restored.is_ok());
         outcome.pass &= restored.is_ok();
         restored.context("the printed repairs do not restore the expectation")?;
+        if let Some(watched) = &watched {
+            watched.recovers(&estate, &case.scenario.expect, outcome).await?;
+        }
     }
     Ok(())
 }
@@ -369,11 +372,7 @@ pub fn compare(case: &Case, estate: &Estate, verdicts: &[Value], outcome: &mut O
     outcome.causes = blames(verdicts);
     outcome.gaps = gap_codes(verdicts);
     let expect = &case.scenario.expect;
-    let wanted = expect
-        .causes
-        .iter()
-        .map(|c| Ok((c, c.object.as_deref().map(|o| estate.symbols.resolve(o)).transpose()?)))
-        .collect::<Result<Vec<_>, crate::symbols::UnknownSymbol>>()?;
+    let wanted = wanted(&expect.causes, estate)?;
     let (missing, unexpected) = matched(&wanted, &outcome.causes);
     outcome.missing = missing.into_iter().map(|i| show_expected(wanted[i].0)).collect();
     outcome.unexpected = unexpected.into_iter().map(|i| show_blame(&outcome.causes[i], estate)).collect();
@@ -417,23 +416,6 @@ fn worst_state(verdicts: &[Value]) -> String {
     WORST_FIRST.iter().find(|s| states.contains(s)).map_or_else(String::new, ToString::to_string)
 }
 
-fn blames(verdicts: &[Value]) -> Vec<Blame> {
-    let text = |v: &Value| v.as_str().map(str::to_owned);
-    let mut all: Vec<Blame> = verdicts
-        .iter()
-        .flat_map(|v| v["causes"].as_array().into_iter().flatten())
-        .map(|c| Blame {
-            code: text(&c["code"]).unwrap_or_default(),
-            side: text(&c["side"]),
-            object: text(&c["object"]["id"]).unwrap_or_default(),
-            direction: text(&c["direction"]),
-        })
-        .collect();
-    all.sort();
-    all.dedup();
-    all
-}
-
 fn gap_codes(verdicts: &[Value]) -> Vec<String> {
     let mut all: Vec<String> = verdicts
         .iter()
@@ -443,52 +425,6 @@ fn gap_codes(verdicts: &[Value]) -> Vec<String> {
     all.sort();
     all.dedup();
     all
-}
-
-/// The largest one-to-one matching of expected and found causes. Returns the indices that are left over on either side.
-fn matched(wanted: &[(&ExpectedCause, Option<String>)], found: &[Blame]) -> (Vec<usize>, Vec<usize>) {
-    let fits = |w: &(&ExpectedCause, Option<String>), b: &Blame| {
-        *w.0.code.get_ref() == b.code
-            && w.0.side.as_ref().is_none_or(|s| Some(s) == b.side.as_ref())
-            && w.1.as_ref().is_none_or(|o| *o == b.object)
-            && w.0.direction.as_ref().is_none_or(|d| Some(d) == b.direction.as_ref())
-    };
-    let table: Vec<Vec<usize>> =
-        wanted.iter().map(|w| (0..found.len()).filter(|b| fits(w, &found[*b])).collect()).collect();
-    let mut taken = BTreeMap::new();
-    let missing = (0..wanted.len()).filter(|w| !place(*w, &table, &mut taken, &mut vec![])).collect();
-    let unexpected = (0..found.len()).filter(|b| !taken.contains_key(b)).collect();
-    (missing, unexpected)
-}
-
-/// Finds a match for `w`, and moves other matches if necessary.
-fn place(w: usize, fits: &[Vec<usize>], taken: &mut BTreeMap<usize, usize>, seen: &mut Vec<usize>) -> bool {
-    for &b in &fits[w] {
-        if seen.contains(&b) {
-            continue;
-        }
-        seen.push(b);
-        let free = match taken.get(&b).copied() {
-            None => true,
-            Some(holder) => place(holder, fits, taken, seen),
-        };
-        if free {
-            taken.insert(b, w);
-            return true;
-        }
-    }
-    false
-}
-
-fn show_expected(cause: &ExpectedCause) -> String {
-    let parts = [Some(cause.code.get_ref().clone()), cause.side.clone(), cause.object.clone(), cause.direction.clone()];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
-}
-
-fn show_blame(blame: &Blame, estate: &Estate) -> String {
-    let object = estate.symbols.name_of(&blame.object).map_or(blame.object.clone(), |n| format!("${{{n}}}"));
-    let parts = [Some(blame.code.clone()), blame.side.clone(), Some(object), blame.direction.clone()];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// Runs every repair as printed, as the printed account or in the printed instance. Returns the lines that were run.
@@ -571,24 +507,6 @@ async fn repair_and_reach(estate: &mut Estate, verdicts: &[Value]) -> Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn blame(code: &str, side: &str, object: &str) -> Blame {
-        Blame { code: code.into(), side: Some(side.into()), object: object.into(), direction: None }
-    }
-
-    fn expected(text: &str) -> ExpectedCause {
-        toml::from_str(text).unwrap()
-    }
-
-    #[test]
-    fn matching_is_one_to_one_and_finds_a_way_when_there_is_one() {
-        let any = expected("code = \"route-missing\"");
-        let b = expected("code = \"route-missing\"\nside = \"initiator\"");
-        let found = [blame("route-missing", "initiator", "1"), blame("route-missing", "acceptor", "2")];
-        assert_eq!(matched(&[(&any, None), (&b, None)], &found), (vec![], vec![]));
-        assert_eq!(matched(&[(&any, None)], &found), (vec![], vec![1]));
-        assert_eq!(matched(&[(&b, Some("9".into()))], &found), (vec![0], vec![0, 1]));
-    }
 
     #[test]
     fn the_worst_state_counts() {
