@@ -6,6 +6,7 @@ use pingtong_evidence::{
     AccountId, Cidr, EndpointSet, Expectation, InstanceId, LOAD_MBIT_MAX, LOAD_SECONDS_MAX, Link, LinkId, LinkKind,
     LinkSide, PortRange, Protocol, RegionId, Side, VSwitchId, VpcId,
 };
+use pingtong_verdict::Ask;
 use std::{
     collections::BTreeSet,
     fmt, io,
@@ -93,6 +94,18 @@ pub struct ExpectedLink {
     pub verify_percent: Option<u32>,
     /// Overrides [`Budgets::steady_percent`] for this link.
     pub steady_percent: Option<u32>,
+}
+
+impl ExpectedLink {
+    /// A set of flows as a question about this link.
+    pub(crate) fn ask(&self, flows: &Expectation) -> Ask {
+        Ask { expectation: flows.clone(), link: Some(self.link.clone()) }
+    }
+
+    /// The expectations as questions.
+    pub(crate) fn asks(&self) -> impl Iterator<Item = Ask> {
+        self.expectations.iter().map(|flows| self.ask(flows))
+    }
 }
 
 /// How much probes may use, counted as whole IP packets in each direction, replies included.

@@ -3,8 +3,8 @@
 //! A search runs for each request for fresh evidence, and occasionally beside the steady rounds. The size is a property
 //! of the path, and the targets of one link mostly share a path, so that a few targets at a time are enough; the others
 //! take their turn later. The plan sets how many and how often, by the budget of each link. The MTU of this host's
-//! interface comes from the host facts. A search for a request waits for them; one beside the steady rounds does not take
-//! place before they are read.
+//! interface comes from the host facts. A search for a request waits for the facts of the same request, because the MTU
+//! may have changed since they were last read; one beside the steady rounds does not take place before any are read.
 
 use crate::run::targets::{EchoTarget, Purpose, Targets};
 use pingtong_evidence::{HostFacts, LinkId, ProbeRound, RequestTag, RouteOutcome};
@@ -29,7 +29,7 @@ const AFTER_BURST: Duration = Duration::from_millis(250);
 #[derive(Debug, Default)]
 pub(crate) struct PathSizes {
     running: Vec<SizeSearch>,
-    /// Searches for requests whose targets' MTU is not known yet, and those for which it turned out to be unknown.
+    /// Searches for requests whose facts are not read yet, and those whose targets' MTU turned out to be unknown.
     waiting: Vec<Waiting>,
     dropped: Vec<RequestTag>,
     /// MTU of the interface towards each peer.
@@ -42,7 +42,7 @@ pub(crate) struct PathSizes {
     quiet_until: Option<Duration>,
 }
 
-/// A search that waits for the host facts.
+/// A search that waits for the host facts of its request.
 #[derive(Debug)]
 struct Waiting {
     target: EchoTarget,
@@ -69,7 +69,12 @@ impl PathSizes {
                 RouteOutcome::Refused { .. } | RouteOutcome::Own => None,
             })
             .collect();
-        for Waiting { target, bucket, timeout, request } in std::mem::take(&mut self.waiting) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            if facts.request.as_ref() != Some(&waiting.request) {
+                self.waiting.push(waiting);
+                continue;
+            }
+            let Waiting { target, bucket, timeout, request } = waiting;
             if !self.search(&target, bucket, timeout, Some(&request)) {
                 self.dropped.push(request);
             }
@@ -109,14 +114,12 @@ impl PathSizes {
             *turn = Turn { next_at: now.saturating_add(period), target: (first + count) % own.len().max(1) };
             let bucket = link.map(|link| BucketKey { link, fresh: purpose == Purpose::Fresh });
             for target in own.iter().cycle().skip(first).take(count) {
-                let is_known = self.mtus.contains_key(&target.address);
-                match request.filter(|_| !is_known) {
-                    Some(request) => {
-                        let (target, bucket, request) = ((*target).clone(), bucket.clone(), request.clone());
-                        self.waiting.push(Waiting { target, bucket, timeout, request });
-                        begun += 1;
-                    }
-                    None => begun += usize::from(self.search(target, bucket.clone(), timeout, request)),
+                if let Some(request) = request {
+                    let (target, bucket, request) = ((*target).clone(), bucket.clone(), request.clone());
+                    self.waiting.push(Waiting { target, bucket, timeout, request });
+                    begun += 1;
+                } else {
+                    begun += usize::from(self.search(target, bucket.clone(), timeout, None));
                 }
             }
         }
@@ -189,37 +192,57 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn facts(routes: &serde_json::Value) -> HostFacts {
+    fn facts(routes: &serde_json::Value, mtu: u32, request: Option<&RequestTag>) -> HostFacts {
         let unknown = json!({"unknown": "not_asked"});
-        let cards = json!({"known": [{"name": "eth0", "kind": "card", "up": true, "mtu": 1500}]});
+        let cards = json!({"known": [{"name": "eth0", "kind": "card", "up": true, "mtu": mtu}]});
         serde_json::from_value(json!({
             "schema": 1, "agent": "a", "at": 0, "metadata": unknown, "interfaces": cards, "routes": routes, "sysctls": {},
             "firewall": unknown, "counters": unknown, "container": unknown, "engine": "raw", "clock": unknown,
+            "request": request,
         }))
         .unwrap()
     }
 
+    fn begin(sizes: &mut PathSizes, purpose: Purpose, request: Option<&RequestTag>) -> usize {
+        let target = EchoTarget { pair: "p1/a-b".parse().unwrap(), address: [10, 0, 0, 2].into(), link: None };
+        let targets = Targets { probed: vec![target], ..Targets::default() };
+        sizes.begin(&targets, purpose, Duration::from_secs(1), request, Duration::ZERO)
+    }
+
+    fn route() -> serde_json::Value {
+        json!([{"to": "10.0.0.2", "outcome": {"known": {"via": {"interface": "eth0"}}}}])
+    }
+
+    const LATER: Duration = Duration::from_millis(500);
+
     /// On a busy host the request may come before the facts are read: the search must take place all the same.
     #[test]
     fn a_search_for_a_request_waits_for_the_facts() {
-        let target = EchoTarget { pair: "p1/a-b".parse().unwrap(), address: [10, 0, 0, 2].into(), link: None };
-        let targets = Targets { probed: vec![target], ..Targets::default() };
         let tag = RequestTag::parse("r1").unwrap();
-        let begin = |sizes: &mut PathSizes, purpose, request| {
-            sizes.begin(&targets, purpose, Duration::from_secs(1), request, Duration::ZERO)
-        };
-        let later = AFTER_BURST * 2;
-        let route = json!([{"to": "10.0.0.2", "outcome": {"known": {"via": {"interface": "eth0"}}}}]);
         let mut sizes = PathSizes::default();
         assert_eq!(begin(&mut sizes, Purpose::Steady, None), 0, "not beside the steady rounds");
         assert_eq!(begin(&mut sizes, Purpose::Fresh, Some(&tag)), 1);
-        assert_eq!((sizes.orders(later).len(), sizes.finished()), (0, vec![]));
-        sizes.learn(&facts(&route));
-        assert!(!sizes.orders(later).is_empty());
+        assert_eq!((sizes.orders(LATER).len(), sizes.finished()), (0, vec![]));
+        sizes.learn(&facts(&route(), 1_500, Some(&tag)));
+        assert!(!sizes.orders(LATER).is_empty());
         assert_eq!(sizes.finished(), vec![], "it runs");
         let mut sizes = PathSizes::default();
         assert_eq!(begin(&mut sizes, Purpose::Fresh, Some(&tag)), 1);
-        sizes.learn(&facts(&json!([])));
-        assert_eq!((sizes.orders(later).len(), sizes.finished()), (0, vec![tag]), "no route: it is over");
+        sizes.learn(&facts(&json!([]), 1_500, Some(&tag)));
+        assert_eq!((sizes.orders(LATER).len(), sizes.finished()), (0, vec![tag]), "no route: it is over");
+    }
+
+    /// The facts from before say what the MTU was then.
+    #[test]
+    fn a_search_for_a_request_goes_up_to_the_mtu_of_now() {
+        let tag = RequestTag::parse("r1").unwrap();
+        let mut sizes = PathSizes::default();
+        sizes.learn(&facts(&route(), 1_500, None));
+        assert_eq!(begin(&mut sizes, Purpose::Fresh, Some(&tag)), 1);
+        sizes.learn(&facts(&route(), 1_500, None));
+        assert_eq!(sizes.orders(LATER).len(), 0, "these were not read for the request");
+        sizes.learn(&facts(&route(), 8_500, Some(&tag)));
+        let largest = sizes.orders(LATER).iter().map(|order| order.payload_bytes + 28).max();
+        assert_eq!(largest, Some(8_500));
     }
 }

@@ -101,12 +101,8 @@ pub(crate) fn audit(args: &AuditArgs, lang: Lang) -> Result<Exit, Failed> {
 fn asks(links: &[ExpectedLink]) -> (Vec<Ask>, Vec<Ask>) {
     let (mut expectations, mut forbids) = (vec![], vec![]);
     for expected in links {
-        let ask = |expectation: &pingtong_evidence::Expectation| Ask {
-            expectation: expectation.clone(),
-            link: Some(expected.link.clone()),
-        };
-        expectations.extend(expected.expectations.iter().map(ask));
-        forbids.extend(expected.forbids.iter().map(ask));
+        expectations.extend(expected.asks());
+        forbids.extend(expected.forbids.iter().map(|forbid| expected.ask(forbid)));
     }
     (expectations, forbids)
 }

@@ -2,7 +2,7 @@
 //! name. Snapshots have the same form, in files only.
 
 use pingtong_evidence::{SCHEMA, Snapshot};
-use pingtong_verdict::{Bundle, Case, Configurations, Lang, Verdict, diagnose_in};
+use pingtong_verdict::{Bundle, Case, Configurations, Lang, Unprobed, Verdict, diagnose_in};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use std::{
@@ -99,6 +99,12 @@ impl Saved {
 
     fn is_empty(&self) -> bool {
         matches!(self, Self::Bundle(bundle) if bundle.pairs.is_empty())
+    }
+
+    /// What is predicted for the hosts that no pair covers; `None` if there are none.
+    pub(crate) fn unprobed(&self, lang: Lang) -> Option<Unprobed> {
+        let Self::Bundle(bundle) = self else { return None };
+        Some(bundle.unprobed(lang)).filter(|unprobed| !unprobed.sets.is_empty())
     }
 
     /// The verdict about each pair.

@@ -111,6 +111,9 @@ pub fn diagnose_in(question: &Question<'_>, lang: Lang) -> Verdict {
         .repair(|task| task.solve(state == State::Healthy, correlated.is_certain && walk.blinds.is_empty(), lang));
     let causes: Vec<Cause> = correlated.held.iter().map(|held| cause(held, lang)).collect();
     let suspects = suspects(correlated, state, lang);
+    if state == State::Undecided && gaps.is_empty() && suspects.is_empty() {
+        gaps.extend(undecided(pair, seen));
+    }
     let predicted = |flow| predict(pair, walk, flow);
     let checklist = Checklist { model, pair, walk, correlated, seen };
     let mut verdict = Verdict {
@@ -481,6 +484,34 @@ fn gaps(
         }
     }
     gaps
+}
+
+/// What would decide a pair that nothing else leaves open: the probes of each flow that show nothing. A flow with probes
+/// that count is named too if all have some, so that an undecided pair always has a gap.
+fn undecided(pair: &Pair, seen: &Seen) -> Vec<GapText> {
+    let shows = |flow: &Direction| seen.get(flow).is_some_and(Observed::valid);
+    let silent: Vec<Direction> = flows(pair).into_iter().filter(|flow| !shows(flow)).collect();
+    let open = if silent.is_empty() { flows(pair) } else { silent };
+    let gap = |flow: Direction| {
+        let end = pair.endpoint(flow.source());
+        let address = end.address;
+        let (what, closes_with) = if end.agent.is_none() {
+            (
+                both!(
+                    "no agent probes from {address}: whether it reaches the peer is not measured",
+                    "{address} 上没有 agent：未测量它能否到达对端"
+                ),
+                both!("an agent on {address}", "在 {address} 上部署 agent"),
+            )
+        } else {
+            (
+                both!("no report of probes from {address} that count", "没有来自 {address} 的有效探测报告"),
+                Both::new("another verification", "再次验证"),
+            )
+        };
+        GapText { code: GapCode::AgentSilent, side: Some(flow.source()), what, closes_with }
+    };
+    open.into_iter().map(gap).collect()
 }
 
 /// The gap of a side whose configuration was read before packets died and does not explain their loss.

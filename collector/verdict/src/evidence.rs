@@ -3,6 +3,8 @@
 
 use crate::{
     configuration::Configurations,
+    index::{Ask, Unprobed},
+    lang::Lang,
     probing::Probing,
     question::{HealthReport, Question},
 };
@@ -89,6 +91,9 @@ pub struct Bundle {
     pub evidence: Evidence,
     /// The pairs in question.
     pub pairs: Vec<PairContext>,
+    /// The expectations that the pairs are part of, if whole expectations were asked about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expectations: Vec<Ask>,
 }
 
 impl Bundle {
@@ -98,7 +103,21 @@ impl Bundle {
     /// Pairs with evidence about them.
     #[must_use]
     pub fn new(evidence: Evidence, pairs: Vec<PairContext>) -> Self {
-        Self { schema: Self::SCHEMA, evidence, pairs }
+        Self { schema: Self::SCHEMA, evidence, pairs, expectations: vec![] }
+    }
+
+    /// Records the expectations that were asked about as a whole.
+    #[must_use]
+    pub fn expecting(mut self, expectations: Vec<Ask>) -> Self {
+        self.expectations = expectations;
+        self
+    }
+
+    /// What the configuration says about the hosts of the expectations that no pair covers.
+    pub fn unprobed(&self, lang: Lang) -> Unprobed {
+        let asked: BTreeSet<&PairId> = self.pairs.iter().map(|context| &context.pair).collect();
+        let pairs = self.evidence.pairs.iter().filter(|pair| asked.contains(&pair.id));
+        Unprobed::predict(self.evidence.snapshots.iter().cloned(), &self.expectations, pairs, lang)
     }
 
     /// One question for each pair. The configuration of a link is compiled at most once, and not at all if
@@ -132,12 +151,14 @@ struct Unchecked {
     schema: u32,
     evidence: Evidence,
     pairs: Vec<PairContext>,
+    #[serde(default)]
+    expectations: Vec<Ask>,
 }
 
 impl TryFrom<Unchecked> for Bundle {
     type Error = BundleFault;
 
-    fn try_from(Unchecked { schema, evidence, pairs }: Unchecked) -> Result<Self, BundleFault> {
+    fn try_from(Unchecked { schema, evidence, pairs, expectations }: Unchecked) -> Result<Self, BundleFault> {
         if schema != Self::SCHEMA {
             return Err(BundleFault::Schema(schema));
         }
@@ -153,7 +174,7 @@ impl TryFrom<Unchecked> for Bundle {
                 return Err(BundleFault::Snapshot(link.clone(), *at));
             }
         }
-        Ok(Self { schema, evidence, pairs })
+        Ok(Self { schema, evidence, pairs, expectations })
     }
 }
 

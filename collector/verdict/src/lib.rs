@@ -46,7 +46,7 @@ pub use evidence::{Bundle, Evidence, LinkReadings, PairContext};
 pub use index::{
     Ask, Audit, AuditBlock, AuditCause, AuditFlows, Auditor, Decider, Estate, ExpectationAnswer, ExpectationState,
     Failing, Flow, ForbidAnswer, ForbidState, HostRef, Leaking, Outcome, PathEnd, PathLeg, PathStage, PathState,
-    PathTrace, RoundTrip, UnknownPart,
+    PathTrace, Predicted, RoundTrip, SetAnswer, UnknownPart, Unprobed, UnprobedHost,
 };
 pub use lang::{Lang, Texts};
 pub use probing::{OwnLoad, Probing, spec_bits_per_s};

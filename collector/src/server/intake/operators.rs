@@ -7,6 +7,7 @@ use crate::{
     evidence::{history, question},
     plan::roster::Roster,
     server::{gathering::Gathering, metrics, shared::ServerState},
+    settings::ExpectedLink,
 };
 use axum::{
     Json,
@@ -15,7 +16,7 @@ use axum::{
     response::IntoResponse,
 };
 use pingtong_evidence::{AgentId, LinkId, Pair, PlanLoad, RequestTag, SCHEMA, Snapshot};
-use pingtong_verdict::Bundle;
+use pingtong_verdict::{Ask, Bundle};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -64,7 +65,13 @@ pub(super) async fn verify(
         tracing::warn!(links = ?overloaded, "probes took more than their budget and some were lost; asking once more");
         (bundle, _) = ask(&shared, &pairs, load, wait_ms).await?;
     }
-    Ok(Json(bundle))
+    Ok(Json(bundle.expecting(whole_expectations(&shared, request.pair.as_deref()))))
+}
+
+/// The expectations that a request is about as a whole: all of them, or those of a link that it names.
+fn whole_expectations(shared: &ServerState, wanted: Option<&str>) -> Vec<Ask> {
+    let links = shared.settings.links.iter().filter(|of| wanted.is_none_or(|wanted| of.link.id.as_str() == wanted));
+    links.flat_map(ExpectedLink::asks).collect()
 }
 
 /// Asks the agents of these pairs for fresh evidence once. Returns the evidence, and the links on which the probes

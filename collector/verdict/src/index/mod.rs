@@ -23,7 +23,7 @@ mod trace;
 
 pub use audit::{
     Ask, Audit, AuditBlock, AuditCause, AuditFlows, Auditor, Decider, ExpectationAnswer, ExpectationState, Failing,
-    ForbidAnswer, ForbidState, Leaking, UnknownPart,
+    ForbidAnswer, ForbidState, Leaking, Predicted, SetAnswer, UnknownPart, Unprobed, UnprobedHost,
 };
 use compile::Table;
 use filter::{Column, DEFAULT, Filter, INNER, Say};

@@ -206,8 +206,17 @@ pub(crate) fn rule_text(rule: &SecurityRule) -> String {
         RulePeer::Group { id, owner } => owner.as_ref().map_or_else(|| id.to_string(), |o| format!("{id} ({o})")),
         RulePeer::PrefixList(id) => id.to_string(),
     };
+    let (protocol, priority) = (crate::vendor_text::protocol_text(rule.protocol), rule.priority);
     let ports = crate::vendor_text::ports_text(rule.protocol, rule.ports);
-    format!("{policy} {} {ports} {peer} priority {}", crate::vendor_text::protocol_text(rule.protocol), rule.priority)
+    // A rule with five parts names its own side as well, and matches no other.
+    let between = match &rule.own {
+        None => peer,
+        Some(own) if rule.ingress => format!("{peer} to {own}"),
+        Some(own) => format!("{own} to {peer}"),
+    };
+    let source_ports =
+        rule.source_ports.map(|ports| format!(" from port {}/{}", ports.first(), ports.last())).unwrap_or_default();
+    format!("{policy} {protocol} {ports}{source_ports} {between} priority {priority}")
 }
 
 /// Judges the groups of the sender or of the receiver, whichever `stage` is.

@@ -6,6 +6,7 @@ use crate::{
         Estate, HostRef,
         compile::number,
         decider::Ends,
+        place::Place,
         sets::FlowSet,
         span::{Span, bits},
     },
@@ -36,6 +37,12 @@ impl Estate {
             network.id == side.vpc && self.places.get(network.place as usize).is_some_and(|place| place.is_of(side))
         });
         found.and_then(|at| u32::try_from(at).ok())
+    }
+
+    /// Whether the hosts of a side's VPC were read.
+    pub(in crate::index) fn shows_hosts_of(&self, side: &LinkSide) -> bool {
+        let places = self.places.iter().filter(|place| place.is_of(side));
+        places.map(Place::snapshot).any(|s| s.instances.known().is_some() && s.enis.known().is_some())
     }
 
     pub(in crate::index) fn network_at(&self, host: HostRef) -> Option<u32> {

@@ -17,11 +17,13 @@
 
 mod answer;
 mod hosts;
+mod unprobed;
 
 pub use answer::{
     Ask, Audit, AuditBlock, AuditCause, AuditFlows, Decider, ExpectationAnswer, ExpectationState, Failing,
     ForbidAnswer, ForbidState, Leaking, UnknownPart,
 };
+pub use unprobed::{Predicted, SetAnswer, Unprobed, UnprobedHost};
 
 use super::{
     Estate, Flow, HostRef, Outcome, Trace,

@@ -5,6 +5,7 @@ use crate::tests::world::*;
 use pingtong_evidence::*;
 
 mod memory;
+mod unprobed;
 
 const C: Side = Side::Acceptor;
 

@@ -40,6 +40,33 @@ fn broken(seed: u64) -> World {
     world
 }
 
+/// Takes away what would decide: an agent at one end, rounds, arrivals, or what the sender itself dropped.
+fn poorer(mut world: World, seed: u64) -> World {
+    let side = if seed & 1 == 0 { Side::Initiator } else { Side::Acceptor };
+    let name = format!("agent-{}", World::side(side).0);
+    if seed & 2 != 0 {
+        let end = if side == Side::Initiator { &mut world.case.pair.initiator } else { &mut world.case.pair.acceptor };
+        end.agent = None;
+        world.case.probes.retain(|round| round.key.agent.as_str() != name);
+        world.case.hosts.retain(|facts| facts.agent.as_str() != name);
+    }
+    if seed & 4 != 0 {
+        world.case.probes.retain(|round| round.key.agent.as_str() != name);
+    }
+    if seed & 8 != 0 {
+        world.case.arrivals.retain(|part| part.observer.as_str() != name);
+    }
+    if seed & 16 != 0 {
+        for round in &mut world.case.probes {
+            round.own_drops = 7;
+        }
+    }
+    if seed & 32 != 0 {
+        world.case.probes.clear();
+    }
+    world
+}
+
 impl World {
     fn interface_if_any(&mut self, side: Side, status: RouterInterfaceStatus) {
         let account = Self::side(side).1;
@@ -70,6 +97,16 @@ proptest! {
         prop_assert_eq!(&first, &serde_json::to_string(&diagnose(&shuffled.question())).unwrap());
         let read: crate::Verdict = serde_json::from_str(&first).unwrap();
         prop_assert_eq!(serde_json::to_string(&read).unwrap(), first);
+    }
+
+    #[test]
+    fn what_is_undecided_says_what_would_decide_it(seed in 0u64..32_768, loss in 0u64..64) {
+        let world = poorer(broken(seed), loss);
+        let verdict = diagnose(&world.case.question());
+        if verdict.state == crate::State::Undecided {
+            prop_assert!(!verdict.gaps.is_empty() || !verdict.suspects.is_empty());
+            prop_assert!(verdict.next_step.is_some());
+        }
     }
 
     #[test]

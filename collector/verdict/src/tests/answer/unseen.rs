@@ -106,22 +106,6 @@ fn a_silent_agent_on_a_live_host_is_a_gap_and_no_fault() {
 }
 
 #[test]
-fn an_end_without_an_agent_is_not_measured_and_nobody_is_silent_there() {
-    let verdict = check(
-        |w| {
-            w.silence(C);
-            w.case.silent.clear();
-            w.case.pair.acceptor.agent = None;
-        },
-        (Wire::Through, Wire::Through),
-        &[],
-        false,
-    );
-    assert_eq!(verdict.state, State::Undecided);
-    assert!(verdict.gaps.is_empty(), "{:#?}", verdict.gaps);
-}
-
-#[test]
 fn an_account_that_refuses_every_call_is_not_visible() {
     let mut world = World::healthy();
     let taken = world.snapshot(C).taken_at;

@@ -36,6 +36,17 @@ const MISSING: [&str; 1] = ["sg-ingress-missing acceptor sg-b"];
 
 use RuleProtocol::{Icmp, Tcp};
 
+/// A rule of five parts for another host of this side accepts nothing here, and shows why when it is printed.
+#[test]
+fn a_rule_for_another_host_of_its_own_side_shows_that_side() {
+    let own = |peer, own: &str| SecurityRule { own: Some(cidr(own)), ..accept("sgr-1", Icmp, of(peer)) };
+    let verdict = closed(vec![own("192.168.0.0/16", "172.16.1.99/32")], |_| {});
+    let pooled = &summary::why(&verdict, "sg-ingress-missing")[1];
+    assert!(pooled.contains("accept icmp -1/-1 192.168.0.0/16 to 172.16.1.99/32 priority 1"), "{pooled}");
+    let drop = SecurityRule { policy: Policy::Drop, ..outward(own("192.168.0.0/16", "172.16.0.0/16")) };
+    assert_eq!(walk::rule_text(&drop), "drop icmp -1/-1 172.16.0.0/16 to 192.168.0.0/16 priority 1");
+}
+
 #[test]
 fn a_rule_is_a_mistaken_attempt_only_where_it_is_there_for_the_peer() {
     let peers = "192.168.0.0/16";
