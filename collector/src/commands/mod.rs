@@ -23,7 +23,7 @@ use clap::{Args, Parser, Subcommand};
 use enroll::{EnrollError, Enrolled, Enrolment};
 use pingtong_cli::{Exit, Lang, LogFormat};
 use pingtong_evidence::{AccountId, AgentId, Cidr, InstanceId};
-use pingtong_verdict::{State, Verdict, catalogue, explain};
+use pingtong_verdict::{Predicted, State, Unprobed, Verdict, catalogue, explain};
 use std::{
     io::IsTerminal as _,
     path::{Path, PathBuf},
@@ -287,16 +287,20 @@ async fn verify(args: VerifyArgs, lang: Lang) -> Result<Exit, (Exit, anyhow::Err
 fn show(saved: &[Saved], output: &Output, lang: Lang) -> Exit {
     let style = output.style(lang);
     let verdicts: Vec<Verdict> = saved.iter().flat_map(|saved| saved.verdicts(style.lang)).collect();
-    render::verdicts(&verdicts, output.json, style);
-    exit_of(&verdicts)
+    let unprobed: Vec<Unprobed> = saved.iter().filter_map(|saved| saved.unprobed(style.lang)).collect();
+    render::verdicts(&verdicts, &unprobed, output.json, style);
+    exit_of(&verdicts, &unprobed)
 }
 
-/// The worst state decides: broken or degraded, then undecided, then healthy. No verdict at all counts as undecided.
-fn exit_of(verdicts: &[Verdict]) -> Exit {
+/// The worst state decides: broken or degraded, then undecided, then healthy. A host without an agent counts as broken
+/// if the configuration stops what is expected of it, and as undecided if that is not known. No verdict at all counts
+/// as undecided.
+fn exit_of(verdicts: &[Verdict], unprobed: &[Unprobed]) -> Exit {
     let any = |wanted: &[State]| verdicts.iter().any(|verdict| wanted.contains(&verdict.state));
-    if any(&[State::Broken, State::Degraded]) {
+    let hosts = |predicted| unprobed.iter().flat_map(|of| &of.sets).any(|set| set.count(predicted) > 0);
+    if any(&[State::Broken, State::Degraded]) || hosts(Predicted::Blocked) {
         Exit::Bad
-    } else if verdicts.is_empty() || any(&[State::Undecided]) {
+    } else if verdicts.is_empty() || any(&[State::Undecided]) || hosts(Predicted::Unknown) {
         Exit::Undecided
     } else {
         Exit::Fine
@@ -362,6 +366,23 @@ mod tests {
             }
             insta::assert_snapshot!(format!("help_{}", lang.as_str()), text);
         }
+    }
+
+    /// A host that nobody measured does not read as healthy where the configuration surely stops what is expected of it.
+    #[test]
+    fn a_host_without_an_agent_counts_for_the_exit_code() {
+        let unprobed = |predicted: &str| -> Unprobed {
+            serde_json::from_value(serde_json::json!({"schema": 1, "sets": [{
+                "asked": {"from": {"vpc": "vpc-a"}, "to": {"vpc": "vpc-b"}, "protocol": "icmp"}, "link": "p", "probed": 1,
+                "hosts": [{"instance": "i-1", "address": "10.0.0.1", "side": "acceptor", "predicted": predicted}],
+                "failing": [], "unknown": [], "unread": []
+            }]}))
+            .unwrap()
+        };
+        let mut healthy: Verdict = serde_json::from_str(include_str!("../render/testdata/verdict.json")).unwrap();
+        healthy.state = State::Healthy;
+        let exit = |predicted: &str| exit_of(std::slice::from_ref(&healthy), &[unprobed(predicted)]);
+        assert_eq!([exit("passes"), exit("unknown"), exit("blocked")], [Exit::Fine, Exit::Undecided, Exit::Bad]);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::{
 };
 use pingtong_evidence::{EndpointSet, Expectation, PortRange, Protocol};
 use pingtong_verdict::{
-    Audit, AuditBlock, AuditFlows, ExpectationState, ForbidState, Lang, Object, PathLeg, PathState, PathTrace,
-    UnknownPart,
+    Audit, AuditBlock, AuditFlows, ExpectationState, Failing, ForbidState, Lang, Object, PathLeg, PathState, PathTrace,
+    Predicted, UnknownPart, Unprobed,
 };
 use std::fmt::Write as _;
 
@@ -28,19 +28,7 @@ fn audit_page(audit: &Audit, style: Style) -> String {
         };
         let title = format!("{} {}", pick(lang, "expect", "期望"), asked(&answer.asked));
         head(&mut out, style, (mark, tone, word), &title, answer.pairs);
-        for failing in &answer.failing {
-            flows(&mut out, &failing.flows);
-            for cause in &failing.causes {
-                let side = cause.side.map_or_else(String::new, |side| format!(" {side}"));
-                let direction = cause.direction.map_or_else(String::new, |direction| format!(" {direction}"));
-                let text = format!(
-                    "{}{side}{direction}: {}",
-                    style.paint(Tone::Bad, cause.code.as_str()),
-                    named(&cause.object, lang)
-                );
-                out.push_str(&wrapped(&text, 6, 8));
-            }
-        }
+        failing_parts(&mut out, &answer.failing, style);
         unknown_parts(&mut out, &answer.unknown);
     }
     for answer in &audit.forbids {
@@ -103,6 +91,79 @@ fn blocks(blocks: &[AuditBlock]) -> String {
     if blocks.is_empty() { "-".to_owned() } else { blocks.iter().map(one).collect::<Vec<_>>().join(", ") }
 }
 
+fn failing_parts(out: &mut String, parts: &[Failing], style: Style) {
+    for failing in parts {
+        flows(out, &failing.flows);
+        for cause in &failing.causes {
+            let side = cause.side.map_or_else(String::new, |side| format!(" {side}"));
+            let direction = cause.direction.map_or_else(String::new, |direction| format!(" {direction}"));
+            let text = format!(
+                "{}{side}{direction}: {}",
+                style.paint(Tone::Bad, cause.code.as_str()),
+                named(&cause.object, style.lang)
+            );
+            out.push_str(&wrapped(&text, 6, 8));
+        }
+    }
+}
+
+/// Maximum number of hosts of one expectation that the page names.
+const HOSTS_SHOWN: usize = 20;
+
+/// Renders what is predicted for hosts without an agent: those that the configuration stops first.
+pub(super) fn unprobed(unprobed: &Unprobed, style: Style) -> String {
+    let lang = style.lang;
+    let mut out = String::new();
+    for set in &unprobed.sets {
+        let title = match lang {
+            Lang::En => format!("Not measured: {} [{}]", asked(&set.asked), set.link),
+            Lang::Zh => format!("未测量部分：{} [{}]", asked(&set.asked), set.link),
+        };
+        let _ = writeln!(out, "\n{}", style.paint(Tone::Strong, &title));
+        let [blocked, unknown, passes] =
+            [Predicted::Blocked, Predicted::Unknown, Predicted::Passes].map(|predicted| set.count(predicted));
+        let (probed, hosts) = (set.probed, set.hosts.len());
+        let sentence = match lang {
+            Lang::En => format!(
+                "{probed} pairs of hosts were measured. {hosts} hosts have no agent; by the configuration alone {blocked} are blocked, {unknown} are not known, {passes} are let through (their guests were not looked at)."
+            ),
+            Lang::Zh => format!(
+                "已测量 {probed} 对主机。另有 {hosts} 台主机没有 agent，仅凭配置推断：{blocked} 台被阻断，{unknown} 台未知，{passes} 台放行（未检查其操作系统）。"
+            ),
+        };
+        out.push_str(&wrapped(&sentence, 2, 2));
+        for vpc in &set.unread {
+            let text = match lang {
+                Lang::En => format!("? the hosts of {vpc} were not read: which of them have no agent is not known"),
+                Lang::Zh => format!("? 未读取 {vpc} 的主机：其中哪些没有 agent 未知"),
+            };
+            out.push_str(&wrapped(&text, 2, 4));
+        }
+        let mut hosts: Vec<_> = set.hosts.iter().collect();
+        hosts.sort_by_key(|host| std::cmp::Reverse(host.predicted));
+        for host in hosts.iter().take(HOSTS_SHOWN) {
+            let (mark, tone, word) = match host.predicted {
+                Predicted::Blocked => ("✗", Tone::Bad, pick(lang, "predicted to fail", "推断不通")),
+                Predicted::Unknown => ("?", Tone::Open, pick(lang, "not known", "未知")),
+                Predicted::Passes => ("·", Tone::Faint, pick(lang, "predicted to pass", "推断可通")),
+            };
+            let cells = columns(&[(&host.address.to_string(), 16), (host.instance.as_str(), 0)]);
+            let _ = writeln!(out, "  {} {cells}  {word}", style.paint(tone, mark));
+        }
+        if hosts.len() > HOSTS_SHOWN {
+            let more = hosts.len() - HOSTS_SHOWN;
+            let text = match lang {
+                Lang::En => format!("… and {more} more; --json lists all"),
+                Lang::Zh => format!("……另有 {more} 台，--json 列出全部"),
+            };
+            out.push_str(&wrapped(&text, 2, 4));
+        }
+        failing_parts(&mut out, &set.failing, style);
+        unknown_parts(&mut out, &set.unknown);
+    }
+    out
+}
+
 fn unknown_parts(out: &mut String, parts: &[UnknownPart]) {
     for part in parts {
         flows(out, &part.flows);
@@ -160,6 +221,43 @@ fn leg(out: &mut String, name: &str, way: &str, leg: &PathLeg, style: Style) {
         let _ = writeln!(out, "  {} {cells}{codes}", style.paint(tone, mark));
         if !stage.detail.is_empty() {
             out.push_str(&wrapped(&stage.detail, 28, 28));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::layout::WIDTH;
+    use serde_json::json;
+    use unicode_width::UnicodeWidthStr;
+
+    fn predicted() -> Unprobed {
+        let host = |instance: &str, address: &str, predicted: &str| json!({"instance": instance, "address": address, "side": "acceptor", "predicted": predicted});
+        let block = |address: &str| json!([{"vpc": "vpc-b", "first": address, "last": address, "hosts": 1}]);
+        let object = json!({"type": "security-group", "id": "sg-closed", "account": "2", "region": "cn-beijing"});
+        serde_json::from_value(json!({
+            "schema": 1,
+            "sets": [{
+                "asked": {"from": {"vpc": "vpc-a"}, "to": {"vpc": "vpc-b"}, "protocol": "icmp"}, "link": "p", "probed": 4,
+                "hosts": [host("i-b3", "172.16.1.12", "passes"), host("i-b4", "172.16.1.13", "blocked")],
+                "failing": [{
+                    "source": block("192.168.1.10"), "destination": block("172.16.1.13"), "protocol": "icmp",
+                    "direction": "forward",
+                    "causes": [{"code": "sg-ingress-missing", "side": "acceptor", "direction": "forward", "object": object}]
+                }],
+                "unknown": [], "unread": ["vpc-a"]
+            }]
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_was_measured_and_what_is_predicted_are_kept_apart() {
+        let style = |lang| Style { lang, colour: false, verbose: false };
+        insta::assert_snapshot!(unprobed(&predicted(), style(Lang::En)) + &unprobed(&predicted(), style(Lang::Zh)));
+        for lang in [Lang::En, Lang::Zh] {
+            assert!(unprobed(&predicted(), style(lang)).lines().all(|line| line.width() <= WIDTH));
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Widths and colour. A Chinese character takes two columns; the page has 100 columns.
+//! Widths and colour. A Chinese character takes two columns; the page has 80 columns.
 
 use pingtong_verdict::Lang;
 use unicode_width::UnicodeWidthStr;
 
 /// Width of the page in columns.
-pub(super) const WIDTH: usize = 100;
+pub(super) const WIDTH: usize = 80;
 
 /// How to print: the language, whether to use colour, and the level of detail.
 #[derive(Debug, Clone, Copy)]

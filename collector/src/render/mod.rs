@@ -5,6 +5,7 @@
 mod agents;
 mod estate;
 mod layout;
+mod pairs;
 mod shell;
 mod verdict;
 
@@ -14,14 +15,17 @@ pub(crate) use layout::Style;
 
 use layout::{pick, wrapped};
 use pingtong_evidence::{AgentId, Cidr};
-use pingtong_verdict::{CauseDoc, Lang, Verdict};
+use pingtong_verdict::{CauseDoc, Lang, Unprobed, Verdict};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fmt::Write as _, io::Write as _, path::Path};
 
-/// Prints verdicts: as JSON, one per line, or as pages for people.
-pub(crate) fn verdicts(verdicts: &[Verdict], json: bool, style: Style) {
+/// Prints verdicts: as JSON, one per line, or as pages for people. Then, where expectations name hosts without an agent,
+/// what is predicted for these: as a line of JSON with `sets`, or as a section of the page.
+/// Of several verdicts, people get one answer in which everything is said once; `--verbose` adds a page for each.
+pub(crate) fn verdicts(verdicts: &[Verdict], unprobed: &[Unprobed], json: bool, style: Style) {
     let mut out = String::new();
-    for verdict in verdicts {
+    let alone = verdicts.len() == 1;
+    for verdict in verdicts.iter().filter(|_| json || alone || style.verbose) {
         if json {
             out.push_str(&line_of(verdict));
         } else {
@@ -29,8 +33,16 @@ pub(crate) fn verdicts(verdicts: &[Verdict], json: bool, style: Style) {
         }
         out.push('\n');
     }
-    if !json && verdicts.len() > 1 {
-        out.push_str(&verdict::summary(verdicts, style));
+    if !json && !alone && !verdicts.is_empty() {
+        out.push_str(&pairs::page(verdicts, style));
+    }
+    for unprobed in unprobed {
+        if json {
+            out.push_str(&line_of(unprobed));
+            out.push('\n');
+        } else {
+            out.push_str(&estate::unprobed(unprobed, style));
+        }
     }
     print(&out);
 }

@@ -11,10 +11,11 @@ use super::{
 };
 use pingtong_evidence::{BandwidthSource, Direction, Endpoint, LoadRefusal, Side};
 use pingtong_verdict::{
-    Cause, Cut, DirectionReport, EvidenceLine, Lang, LoadReport, LossRate, Object, Probing, Repairs, State, Step,
-    StepState, Suspect, Verdict,
+    Cause, Cut, DirectionReport, EvidenceLine, GapNote, Lang, LoadReport, LossRate, Object, Opening, Probing, Repair,
+    Repairs, State, Step, StepState, Suspect, Verdict,
 };
 use std::fmt::Write as _;
+use unicode_width::UnicodeWidthStr;
 
 /// Maximum number of evidence lines that the short page shows for each cause.
 const EVIDENCE_SHORT: usize = 3;
@@ -34,21 +35,6 @@ pub(super) fn page(verdict: &Verdict, style: Style) -> String {
     out
 }
 
-/// Renders one line for each pair, for more than one pair.
-pub(super) fn summary(verdicts: &[Verdict], style: Style) -> String {
-    let mut out = String::new();
-    title(&mut out, style, pick(style.lang, "All pairs", "全部主机对"), None);
-    for verdict in verdicts {
-        let state = style.paint(tone_of(verdict.state), verdict.state.name(style.lang));
-        let codes = verdict.causes.iter().map(|cause| cause.code.as_str()).collect::<Vec<_>>().join(", ");
-        let padding =
-            " ".repeat(12usize.saturating_sub(unicode_width::UnicodeWidthStr::width(verdict.state.name(style.lang))));
-        let _ =
-            writeln!(out, "  {state}{padding}{}{}{codes}", verdict.pair.id, if codes.is_empty() { "" } else { "  " });
-    }
-    out
-}
-
 fn heading(out: &mut String, verdict: &Verdict, style: Style) {
     let state = verdict.state.name(style.lang);
     let name = style.paint(Tone::Strong, verdict.pair.id.as_str());
@@ -57,7 +43,9 @@ fn heading(out: &mut String, verdict: &Verdict, style: Style) {
         let (link, end) = (verdict.pair.link.side(side), verdict.pair.endpoint(side));
         let account = pick(style.lang, "account", "账号");
         let text = format!("{}  {} {} · {} · {}", end_name(end), account, link.account, link.region, link.vpc);
-        let _ = writeln!(out, "  {}", columns(&[(side_name(side, style.lang), 11), (&text, 0)]));
+        let name = columns(&[(side_name(side, style.lang), 10)]);
+        let gap = " ".repeat(11usize.saturating_sub(name.width()));
+        out.push_str(&wrapped(&format!("{name}{gap}{text}"), 2, 13));
     }
 }
 
@@ -90,7 +78,7 @@ fn directions(out: &mut String, verdict: &Verdict, style: Style) {
     };
     let cells = heads.map(|head| right(head, 9)).concat();
     let loss = pick(lang, "loss (95 % interval)", "丢失（95% 区间）");
-    let _ = writeln!(out, "  {}", columns(&[("", 11), (&cells, 39), (loss, 24), ("RTT", 0)]));
+    let _ = writeln!(out, "  {}", columns(&[("", 11), (&cells, 38), (loss, 0)]));
     for direction in Direction::BOTH {
         let report = verdict.directions.get(direction);
         let untold = || "?".to_owned();
@@ -103,9 +91,8 @@ fn directions(out: &mut String, verdict: &Verdict, style: Style) {
         .map(|cell| right(&cell, 9))
         .concat();
         let loss = report.loss.round_trip.map_or_else(|| "-".to_owned(), |rate| rate_text(&rate));
-        let rtt = report.rtt.map_or_else(|| "-".to_owned(), |rtt| format!("{} / p95 {}", rtt.p50, rtt.p95));
         let name = direction_name(direction, lang);
-        let _ = writeln!(out, "  {}", columns(&[(name, 11), (&cells, 39), (&loss, 24), (&rtt, 0)]));
+        let _ = writeln!(out, "  {}", columns(&[(name, 11), (&cells, 38), (&loss, 0)]));
         out.push_str(&wrapped(&fate(report, lang), 13, 13));
         for line in loads(report, lang) {
             out.push_str(&wrapped(&line, 13, 13));
@@ -202,7 +189,7 @@ fn refusal(why: &LoadRefusal, lang: Lang) -> String {
 }
 
 /// Where packets were lost, where the configuration predicts it, and which part of the round trip lost some.
-fn fate(report: &DirectionReport, lang: Lang) -> String {
+pub(super) fn fate(report: &DirectionReport, lang: Lang) -> String {
     let mut text = format!("{}: {}", pick(lang, "observed", "观测"), report.cut.name(lang));
     if report.predicted == Cut::Unknown {
         text.push_str(pick(lang, "; the configuration that is visible predicts nothing", "；可见的配置不足以预测"));
@@ -226,6 +213,9 @@ fn fate(report: &DirectionReport, lang: Lang) -> String {
             pick(lang, "refused by the sender's kernel", "被发送方内核拒绝"),
             report.send_errors
         );
+    }
+    if let Some(rtt) = report.rtt {
+        let _ = write!(text, "; RTT {} / p95 {}", rtt.p50, rtt.p95);
     }
     text
 }
@@ -284,20 +274,23 @@ fn causes(out: &mut String, causes: &[Cause], style: Style) {
     }
     title(out, style, pick(style.lang, "Causes", "原因"), Some(causes.len()));
     for (n, cause) in causes.iter().enumerate() {
-        let way = cause
-            .direction
-            .map_or_else(String::new, |direction| format!(", {}", direction_name(direction, style.lang)));
-        let head = format!("{}. {} [{}{way}]", n + 1, cause.code, cause.certainty.name(style.lang));
-        let _ = writeln!(out, "  {}", style.paint(Tone::Bad, &head));
-        let sentence = cause.sentence(style.lang);
-        if !cause.explain.starts_with(&sentence) {
-            out.push_str(&wrapped(&sentence, 5, 5));
-        }
-        out.push_str(&wrapped(&cause.explain, 5, 5));
-        let news = cause.evidence.iter().filter(|evidence| style.verbose || !cause.explain.contains(&evidence.text));
-        for evidence in news.take(if style.verbose { usize::MAX } else { EVIDENCE_SHORT }) {
-            evidence_line(out, evidence, 5, style);
-        }
+        numbered_cause(out, n + 1, cause, style);
+    }
+}
+
+pub(super) fn numbered_cause(out: &mut String, n: usize, cause: &Cause, style: Style) {
+    let way =
+        cause.direction.map_or_else(String::new, |direction| format!(", {}", direction_name(direction, style.lang)));
+    let head = format!("{n}. {} [{}{way}]", cause.code, cause.certainty.name(style.lang));
+    let _ = writeln!(out, "  {}", style.paint(Tone::Bad, &head));
+    let sentence = cause.sentence(style.lang);
+    if !cause.explain.starts_with(&sentence) {
+        out.push_str(&wrapped(&sentence, 5, 5));
+    }
+    out.push_str(&wrapped(&cause.explain, 5, 5));
+    let news = cause.evidence.iter().filter(|evidence| style.verbose || !cause.explain.contains(&evidence.text));
+    for evidence in news.take(if style.verbose { usize::MAX } else { EVIDENCE_SHORT }) {
+        evidence_line(out, evidence, 5, style);
     }
 }
 
@@ -315,13 +308,16 @@ fn suspects(out: &mut String, suspects: &[Suspect], style: Style) {
     let lang = style.lang;
     title(out, style, pick(lang, "Suspects, none of them blamed", "疑点（均未定论）"), Some(suspects.len()));
     for suspect in suspects {
-        let codes = suspect.codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(pick(lang, " or ", " 或 "));
-        let side = suspect.side.map_or_else(String::new, |side| format!(" · {}", side_name(side, lang)));
-        let object =
-            suspect.object.as_ref().map_or_else(String::new, |object| format!(" · {}", object_name(object, lang)));
-        out.push_str(&wrapped(&format!("? {codes}{side}{object}"), 2, 4));
-        out.push_str(&wrapped(&format!("{}: {}", pick(lang, "decided by", "由此判定"), suspect.decided_by), 4, 4));
+        one_suspect(out, suspect, lang);
     }
+}
+
+pub(super) fn one_suspect(out: &mut String, suspect: &Suspect, lang: Lang) {
+    let codes = suspect.codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(pick(lang, " or ", " 或 "));
+    let side = suspect.side.map_or_else(String::new, |side| format!(" · {}", side_name(side, lang)));
+    let object = suspect.object.as_ref().map_or_else(String::new, |object| format!(" · {}", object_name(object, lang)));
+    out.push_str(&wrapped(&format!("? {codes}{side}{object}"), 2, 4));
+    out.push_str(&wrapped(&format!("{}: {}", pick(lang, "decided by", "由此判定"), suspect.decided_by), 4, 4));
 }
 
 fn repairs(out: &mut String, verdict: &Verdict, style: Style) {
@@ -330,8 +326,32 @@ fn repairs(out: &mut String, verdict: &Verdict, style: Style) {
         return;
     }
     title(out, style, pick(lang, "Repairs, in this order", "修复（按此顺序）"), Some(repairs.set.len()));
+    commands(out, &repairs.set, style);
+    let proof = match (repairs.minimal, repairs.proven, lang) {
+        (true, true, Lang::En) => "Proven in the model: all of them restore the pair both ways, none can be left out.",
+        (true, true, Lang::Zh) => "已在模型中证明：全部执行后双向恢复，缺一不可。",
+        (false, true, Lang::En) => "Proven in the model: all of them restore the pair; perhaps fewer would.",
+        (false, true, Lang::Zh) => "已在模型中证明：全部执行后恢复；或许更少也够。",
+        (_, false, Lang::En) => "Not proven: the evidence does not show whether these suffice.",
+        (_, false, Lang::Zh) => "未经证明：现有证据不能说明这些是否足够。",
+    };
+    out.push_str(&wrapped(proof, 2, 2));
+    for opening in &repairs.opens {
+        permits(out, opening, lang);
+    }
+}
+
+pub(super) fn permits(out: &mut String, opening: &Opening, lang: Lang) {
+    let Opening { source, destination, protocol, ports, .. } = opening;
+    let also = pick(lang, "this also permits", "同时会放行");
+    out.push_str(&wrapped(&format!("! {also} {source} → {destination} {protocol} {ports}"), 2, 4));
+}
+
+/// Lists repairs, each with the account that runs it.
+pub(super) fn commands<'r>(out: &mut String, set: impl IntoIterator<Item = &'r Repair>, style: Style) {
+    let lang = style.lang;
     let mut who = None;
-    for repair in &repairs.set {
+    for repair in set {
         // A new heading only where the account changes: the order is part of the repair.
         let actor = (&repair.account, repair.side);
         if who != Some(actor) {
@@ -353,26 +373,6 @@ fn repairs(out: &mut String, verdict: &Verdict, style: Style) {
             let _ = writeln!(out, "    {line}");
         }
     }
-    let proof = match (repairs.minimal, repairs.proven, lang) {
-        (true, true, Lang::En) => "Proven in the model: all of them restore the pair both ways, none can be left out.",
-        (true, true, Lang::Zh) => "已在模型中证明：全部执行后双向恢复，缺一不可。",
-        (false, true, Lang::En) => "Proven in the model: all of them restore the pair; perhaps fewer would.",
-        (false, true, Lang::Zh) => "已在模型中证明：全部执行后恢复；或许更少也够。",
-        (_, false, Lang::En) => "Not proven: the evidence does not show whether these suffice.",
-        (_, false, Lang::Zh) => "未经证明：现有证据不能说明这些是否足够。",
-    };
-    out.push_str(&wrapped(proof, 2, 2));
-    for opening in &repairs.opens {
-        let text = format!(
-            "{} {} → {} {} {}",
-            pick(lang, "this also permits", "同时会放行"),
-            opening.source,
-            opening.destination,
-            opening.protocol,
-            opening.ports
-        );
-        out.push_str(&wrapped(&format!("! {text}"), 2, 4));
-    }
 }
 
 fn comment(text: &str) -> String {
@@ -390,11 +390,15 @@ fn gaps(out: &mut String, verdict: &Verdict, style: Style) {
     let lang = style.lang;
     title(out, style, pick(lang, "Not known", "未知"), Some(verdict.gaps.len()));
     for gap in &verdict.gaps {
-        let side = gap.side.map_or_else(String::new, |side| format!(" ({})", side_name(side, lang)));
-        out.push_str(&wrapped(&format!("? {}{side}: {}", gap.code, gap.what), 2, 4));
-        if !gap.closes_with.is_empty() {
-            out.push_str(&wrapped(&format!("{}: {}", pick(lang, "closes with", "补上的办法"), gap.closes_with), 4, 4));
-        }
+        one_gap(out, gap, lang);
+    }
+}
+
+pub(super) fn one_gap(out: &mut String, gap: &GapNote, lang: Lang) {
+    let side = gap.side.map_or_else(String::new, |side| format!(" ({})", side_name(side, lang)));
+    out.push_str(&wrapped(&format!("? {}{side}: {}", gap.code, gap.what), 2, 4));
+    if !gap.closes_with.is_empty() {
+        out.push_str(&wrapped(&format!("{}: {}", pick(lang, "closes with", "补上的办法"), gap.closes_with), 4, 4));
     }
 }
 
@@ -417,12 +421,12 @@ fn evidence_line(out: &mut String, evidence: &EvidenceLine, indent: usize, style
     }
 }
 
-fn title(out: &mut String, style: Style, text: &str, count: Option<usize>) {
+pub(super) fn title(out: &mut String, style: Style, text: &str, count: Option<usize>) {
     let count = count.map_or_else(String::new, |count| format!(" ({count})"));
     let _ = writeln!(out, "\n{}", style.paint(Tone::Strong, &format!("{text}{count}")));
 }
 
-fn tone_of(state: State) -> Tone {
+pub(super) fn tone_of(state: State) -> Tone {
     match state {
         State::Healthy => Tone::Good,
         State::Degraded | State::Undecided => Tone::Open,
@@ -458,7 +462,7 @@ fn side_name(side: Side, lang: Lang) -> &'static str {
     }
 }
 
-fn direction_name(direction: Direction, lang: Lang) -> &'static str {
+pub(super) fn direction_name(direction: Direction, lang: Lang) -> &'static str {
     match direction {
         Direction::Forward => pick(lang, "forward →", "正向 →"),
         Direction::Return => pick(lang, "return ←", "反向 ←"),
@@ -469,7 +473,6 @@ fn direction_name(direction: Direction, lang: Lang) -> &'static str {
 mod tests {
     use super::super::layout::WIDTH;
     use super::*;
-    use unicode_width::UnicodeWidthStr;
 
     fn verdict() -> Verdict {
         serde_json::from_str(include_str!("testdata/verdict.json")).unwrap()
