@@ -24,7 +24,9 @@ pub fn write(topology: &Topology, symbols: &Symbols) -> Result<String, UnknownSy
     if let Some(probes) = topology.steady_probes {
         root.insert("steady_probes".into(), Value::Integer(probes.into()));
     }
-    root.insert("settle_ms".into(), Value::Integer(i64::try_from(topology.settle_ms).unwrap_or(i64::MAX)));
+    if let Some(settle_ms) = topology.settle_ms {
+        root.insert("settle_ms".into(), Value::Integer(i64::try_from(settle_ms).unwrap_or(i64::MAX)));
+    }
     root.insert("cloud_endpoint".into(), openapi_url().into());
     let linked: BTreeSet<&str> = topology
         .peerings

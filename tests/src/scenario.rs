@@ -146,6 +146,9 @@ pub struct Expected {
     /// ever naming a cause that is not among `causes`.
     #[serde(default)]
     pub watched: bool,
+    /// Exactly the causes that the configuration predicts for hosts without an agent; any if absent.
+    #[serde(default)]
+    pub predicted: Option<Vec<ExpectedCause>>,
 }
 
 /// One cause that must be blamed.
@@ -241,7 +244,7 @@ impl Case {
             return Err(CaseError::Mistakes(Mistakes::new(path, &text, &mistakes)));
         };
         let mut topology = Topology::parse(&found, &read(&found)?).map_err(CaseError::Mistakes)?;
-        topology.settle_ms = scenario.settle_ms.unwrap_or(topology.settle_ms);
+        topology.settle_ms = scenario.settle_ms.or(topology.settle_ms);
         Ok(Self { path: path.to_owned(), scenario, steps, topology })
     }
 }

@@ -18,10 +18,9 @@ use toml::Spanned;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Topology {
-    /// `settle_ms` of the collector: how long after a change probes prove nothing. 0 by default, because the lab's data
-    /// plane follows each call before the call returns.
-    #[serde(default)]
-    pub settle_ms: u64,
+    /// `settle_ms` of the collector: for how long a change may not be in effect yet; the collector's own default if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settle_ms: Option<u64>,
     /// Whether agents are the only readers of the accounts: no owner permits the collector to assume a role.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub agents_only: bool,

@@ -244,6 +244,14 @@ fn conclusion(out: &mut String, verdict: &Verdict, style: Style) {
         (State::Undecided, Lang::Zh) => "无法判定：观测不足以下结论；下面的缺口说明还需要什么。".to_owned(),
     };
     out.push_str(&wrapped(&sentence, 2, 2));
+    if let Some(since) = verdict.determining_since {
+        let seconds = verdict.asked_at.since(since).as_secs();
+        let text = match lang {
+            Lang::En => format!("The cause is being determined, {seconds} s so far."),
+            Lang::Zh => format!("正在查明原因，已 {seconds} 秒。"),
+        };
+        out.push_str(&wrapped(&text, 2, 2));
+    }
     if let Some(next) = next_step(verdict, lang) {
         out.push_str(&wrapped(&format!("{}: {next}", pick(lang, "Next step", "下一步")), 2, 4));
     }

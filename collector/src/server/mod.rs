@@ -1,5 +1,6 @@
 //! `serve`: owns sockets, threads, tasks and time. It has one loop and one shutdown path.
 
+mod fresh;
 mod gathering;
 mod grants;
 mod intake;

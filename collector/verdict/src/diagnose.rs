@@ -43,6 +43,9 @@ const LEAD_ELSEWHERE: [CauseCode; 5] = [
     CauseCode::RouteLoop,
 ];
 
+/// Causes that are blamed because the configuration explains what is observed in no other way, or explains the opposite.
+const BY_ELIMINATION: [CauseCode; 3] = [CauseCode::FabricFault, CauseCode::LossInFabric, CauseCode::ModelContradicted];
+
 /// Returns the verdict in English.
 pub fn diagnose(question: &Question<'_>) -> Verdict {
     diagnose_in(question, Lang::En)
@@ -106,11 +109,20 @@ pub fn diagnose_in(question: &Question<'_>, lang: Lang) -> Verdict {
     let unsettled = settling(question, seen);
     let mut gaps = gaps(question, model, walk, facts, unsettled.as_ref());
     gaps.extend(correlated.outdated.iter().map(|side| outdated(model, *side)));
-    let state = if unsettled.is_some() { State::Undecided } else { state(pair, seen, correlated) };
-    let repairs = judged
-        .repair(|task| task.solve(state == State::Healthy, correlated.is_certain && walk.blinds.is_empty(), lang));
-    let causes: Vec<Cause> = correlated.held.iter().map(|held| cause(held, lang)).collect();
-    let suspects = suspects(correlated, state, lang);
+    let state = state(pair, seen, correlated);
+    let is_certain = correlated.is_certain && walk.blinds.is_empty() && unsettled.is_none();
+    let repairs = judged.repair(|task| task.solve(state == State::Healthy, is_certain, lang));
+    // What is blamed because the configuration explains nothing may be the change that is still on its way.
+    let (open, held): (Vec<&Held>, Vec<&Held>) =
+        correlated.held.iter().partition(|held| unsettled.is_some() && BY_ELIMINATION.contains(&held.finding.code));
+    let causes: Vec<Cause> = held.into_iter().map(|held| cause(held, lang)).collect();
+    let mut suspects = suspects(correlated, state, lang);
+    suspects.extend(open.into_iter().filter(|_| state != State::Healthy).map(|held| Suspect {
+        codes: vec![held.finding.code],
+        side: Some(held.finding.side),
+        object: Some(held.finding.object.clone()),
+        decided_by: settled().get(lang),
+    }));
     if state == State::Undecided && gaps.is_empty() && suspects.is_empty() {
         gaps.extend(undecided(pair, seen));
     }
@@ -132,6 +144,7 @@ pub fn diagnose_in(question: &Question<'_>, lang: Lang) -> Verdict {
         probing: question.probing,
         onset: None,
         next_step: None,
+        determining_since: None,
         asked_at: question.asked_at,
         evidence_at: latest(question, seen),
     };
@@ -417,8 +430,7 @@ fn gaps(
         gaps.insert(GapText { code, side, what, closes_with });
     };
     if let Some(changed) = changed {
-        let closes_with = Both::new("a verdict on probes sent after the change has settled", "变更生效稳定后再次验证");
-        add(GapCode::ConfigStale, None, changed.clone(), closes_with);
+        add(GapCode::ConfigStale, None, changed.clone(), settled());
     }
     for side in Side::BOTH {
         let endpoint = question.pair.endpoint(side);
@@ -578,8 +590,13 @@ fn connections_unread<'a>(model: &Model, snapshot: &'a Snapshot) -> Option<&'a W
     }
 }
 
-/// Describes a change of the configuration during the probes, or so shortly before them that they prove nothing; `None`
-/// if there was none.
+/// What confirms a verdict on probes that were sent while a change was settling.
+fn settled() -> Both {
+    Both::new("a verdict on probes sent after the change has settled", "变更生效稳定后再次验证")
+}
+
+/// Describes a change of the configuration during the probes, or so shortly before them that it may not be in effect
+/// yet; `None` if there was none. What the probes observed stands; what it is blamed on may not.
 fn settling(question: &Question<'_>, seen: &Seen) -> Option<Both> {
     if question.settle_ms == 0 {
         return None;
@@ -597,10 +614,12 @@ fn settling(question: &Question<'_>, seen: &Seen) -> Option<Both> {
             // The change happened at some time between the two readings.
             let overlaps = snapshot.finished_at.as_millis() >= from && before.taken_at.as_millis() <= last;
             if overlaps && !changes(before, snapshot).is_empty() {
-                let (account, seconds) = (&snapshot.account, question.settle_ms / 1000);
+                let account = &snapshot.account;
+                let ago = question.asked_at.since(snapshot.finished_at).as_secs();
+                let left = (question.settle_ms / 1000).saturating_sub(ago);
                 found = Some(both!(
-                    "the configuration of account {account} changed within {seconds} s of the probes",
-                    "账号 {account} 的配置在探测前后 {seconds} 秒内有变更"
+                    "the configuration of account {account} changed {ago} s ago; what is observed is confirmed in {left} s",
+                    "账号 {account} 的配置在 {ago} 秒前有变更；观测结果将在 {left} 秒后得到确认"
                 ));
             }
         }

@@ -23,8 +23,8 @@ use std::{
 pub struct Evidence {
     /// When the questions are asked, by the collector's clock.
     pub asked_at: Timestamp,
-    /// Milliseconds before the first round within which a change of configuration makes the probes inconclusive, as
-    /// does a change while they run; 0 turns this check off.
+    /// Milliseconds for which a change of configuration may not be in effect yet. Where one lies so shortly before the
+    /// first round, or among the rounds, the verdict says so and blames nothing by elimination; 0 turns this check off.
     #[serde(default)]
     pub settle_ms: u64,
     /// Every pair that a question names.

@@ -591,8 +591,29 @@ pub struct Verdict {
     /// The one thing to do next, in words.
     #[serde(default)]
     pub next_step: Option<String>,
+    /// Since when the state is known and its cause is not: the configuration and the hosts are being read again. Such a
+    /// verdict names no cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub determining_since: Option<Timestamp>,
     /// Time at which the question was asked.
     pub asked_at: Timestamp,
     /// Time of the latest evidence.
     pub evidence_at: Option<Timestamp>,
+}
+
+impl Verdict {
+    /// The verdict with nobody and nothing named: what is left until the evidence has been read again after the state
+    /// turned.
+    #[must_use]
+    pub fn determining(self, since: Timestamp) -> Self {
+        Self {
+            causes: vec![],
+            suspects: vec![],
+            repairs: Repairs::default(),
+            onset: None,
+            next_step: None,
+            determining_since: Some(since),
+            ..self
+        }
+    }
 }

@@ -50,7 +50,7 @@ pub fn topology(random: &mut Random) -> Topology {
         peerings,
         expects,
         forbids: vec![],
-        settle_ms: 0,
+        settle_ms: None,
         agents_only: false,
         steady_probes: None,
     }

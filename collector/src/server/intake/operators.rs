@@ -4,9 +4,8 @@
 use super::{refusal::Refusal, validate};
 use crate::{
     clock, credential,
-    evidence::{history, question},
     plan::roster::Roster,
-    server::{gathering::Gathering, metrics, shared::ServerState},
+    server::{fresh, metrics, shared::ServerState},
     settings::ExpectedLink,
 };
 use axum::{
@@ -15,17 +14,15 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
 };
-use pingtong_evidence::{AgentId, LinkId, Pair, PlanLoad, RequestTag, SCHEMA, Snapshot};
+use pingtong_evidence::{AgentId, Pair, PlanLoad, SCHEMA, Snapshot};
 use pingtong_verdict::{Ask, Bundle};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 /// Longest wait for fresh evidence in milliseconds.
 const WAIT_MS_MAX: u64 = 120_000;
 const VERDICTS_MAX: u32 = 1000;
-/// Milliseconds in which the probes of a single pair are sent; a caller's `wait_ms` covers this much.
-const REQUEST_MS_USUAL: u64 = 1_600;
 
 /// Body of `POST /v1/verify`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -59,11 +56,12 @@ pub(super) async fn verify(
     let load = if request.load { Some(load_of(&shared, &pairs)?) } else { None };
     shared.counters.verifications.inc();
     let wait_ms = request.wait_ms.min(WAIT_MS_MAX);
-    let (mut bundle, overloaded) = ask(&shared, &pairs, load.clone(), wait_ms).await?;
+    let tag = || fresh::tag().map_err(|error| Refusal::bad_request(error.to_string()));
+    let (mut bundle, overloaded) = fresh::ask(&shared, tag()?, &pairs, load.clone(), wait_ms).await?;
     if !overloaded.is_empty() {
         // The plan now takes into account what was learned of their bandwidth meanwhile.
         tracing::warn!(links = ?overloaded, "probes took more than their budget and some were lost; asking once more");
-        (bundle, _) = ask(&shared, &pairs, load, wait_ms).await?;
+        (bundle, _) = fresh::ask(&shared, tag()?, &pairs, load, wait_ms).await?;
     }
     Ok(Json(bundle.expecting(whole_expectations(&shared, request.pair.as_deref()))))
 }
@@ -72,70 +70,6 @@ pub(super) async fn verify(
 fn whole_expectations(shared: &ServerState, wanted: Option<&str>) -> Vec<Ask> {
     let links = shared.settings.links.iter().filter(|of| wanted.is_none_or(|wanted| of.link.id.as_str() == wanted));
     links.flat_map(ExpectedLink::asks).collect()
-}
-
-/// Asks the agents of these pairs for fresh evidence once. Returns the evidence, and the links on which the probes
-/// exceeded their budget and some were lost.
-async fn ask(
-    shared: &ServerState,
-    pairs: &[Pair],
-    load: Option<(AgentId, PlanLoad)>,
-    wait_ms: u64,
-) -> Result<(Bundle, Vec<LinkId>), Refusal> {
-    let planned = shared.planned();
-    let links: BTreeSet<LinkId> = pairs.iter().map(|pair| pair.link.id.clone()).collect();
-    let asked: BTreeSet<_> = links.iter().flat_map(|link| planned.roster.agents_of(link)).collect();
-    let asked_at = clock::now();
-    let tag = RequestTag::parse(&uuid::Uuid::now_v7().to_string())
-        .map_err(|error| Refusal::bad_request(error.to_string()))?;
-    let agents: Vec<_> = asked.iter().cloned().collect();
-    shared.ask(Gathering::new(tag.clone(), asked), &agents, load).await?;
-    let expected: Vec<_> = shared.settings.links.iter().filter(|expected| links.contains(&expected.link.id)).collect();
-    // Agents of links with many pairs need more time to stay within the budget than agents of a single pair.
-    let took_ms = links.iter().filter_map(|link| planned.allotment.request_ms.get(link)).max().copied();
-    let wait_ms = wait_ms + took_ms.unwrap_or(0).saturating_sub(REQUEST_MS_USUAL);
-    let (read, ()) = tokio::join!(
-        shared.read_granted(&expected, Some(&tag), Duration::from_millis(wait_ms)),
-        shared.await_gathering(wait_ms),
-    );
-    let silent = shared.end_gathering().map(|gathering| gathering.silent()).unwrap_or_default();
-    read?;
-    tracing::info!(
-        pairs = pairs.len(),
-        agents.asked = agents.len(),
-        agents.silent = silent.len(),
-        "fresh evidence is in"
-    );
-    let (mut links, mut overloaded) = (vec![], vec![]);
-    for expected in expected {
-        let link = expected.link.id.clone();
-        let (tag, agents) = (tag.clone(), planned.roster.agents_of(&link));
-        let (settle_ms, wanted) = (shared.settings.settle_ms, expected.link.clone());
-        let asked_of: Vec<_> = pairs.iter().filter(|pair| pair.link.id == link).cloned().collect();
-        let mut evidence = shared
-            .keeper
-            .read(move |store| {
-                let mut evidence = store.evidence_of_request(&wanted.id, &tag, &agents)?;
-                question::add_handed_over(store, &wanted, &mut evidence)?;
-                question::choose(&wanted, &mut evidence);
-                question::add_history(store, &mut evidence, asked_at, settle_ms)?;
-                history::add(store, asked_of.iter(), &mut evidence)?;
-                let before = history::began(&evidence).unwrap_or(asked_at);
-                evidence.earlier.extend(history::usual(store, &wanted.id, before)?);
-                Ok(evidence)
-            })
-            .await?;
-        question::measure(&link, &planned.roster, &planned.allotment, &mut evidence);
-        let bandwidth = shared.planned().allotment.budgets.get(&link).map_or(u64::MAX, |now| now.bandwidth.bits_per_s);
-        if question::is_overloaded(&evidence, bandwidth) {
-            overloaded.push(link.clone());
-        }
-        links.push((link, evidence));
-    }
-    let asked: Vec<_> = pairs.iter().map(|pair| question::context(pair, &planned.roster)).collect();
-    let about = (asked_at, shared.settings.settle_ms);
-    let evidence = question::join(links, &asked, &planned.roster, &silent, about);
-    Ok((Bundle::new(evidence, asked), overloaded))
 }
 
 /// The load for the one pair of the request, and the agent that sends it.

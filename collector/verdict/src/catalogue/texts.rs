@@ -67,8 +67,8 @@ pub(super) const PAGES: &[CauseDoc] = &[
             zh: "变更最长需一分钟生效。其间的探测，或早于丢包的快照，都不能作为依据。",
         },
         evidence: Texts {
-            en: "One of three observations: two snapshots of an account differ and the change falls within settle_ms (60 s by default) before the probes or during them; the newest snapshot of a side is more than 600 s old; or it was read before the loss of packets that it does not explain. In the first case the state of the pair is undecided.",
-            zh: "以下三种情况之一：同一账号的两份快照不同，且变更发生在探测期间或之前的 settle_ms（默认 60 秒）之内；某一侧最新的快照已超过 600 秒；快照早于丢包，而其内容解释不了该丢包。第一种情况下该主机对的状态为“无法判定”。",
+            en: "One of three observations: two snapshots of an account differ and the change falls within settle_ms (60 s by default) before the probes or during them; the newest snapshot of a side is more than 600 s old; or it was read before the loss of packets that it does not explain. In the first case the state is what the probes observed, and nothing is blamed only because the configuration explains nothing.",
+            zh: "以下三种情况之一：同一账号的两份快照不同，且变更发生在探测期间或之前的 settle_ms（默认 60 秒）之内；某一侧最新的快照已超过 600 秒；快照早于丢包，而其内容解释不了该丢包。第一种情况下状态仍以探测结果为准，但不会仅因配置无法解释而认定原因。",
         },
         repair: Texts { en: "wait and verify again", zh: "稍候再次验证" },
         doubt: Texts {

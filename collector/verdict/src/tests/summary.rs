@@ -7,6 +7,11 @@ pub(crate) fn blamed(verdict: &Verdict) -> Vec<String> {
     verdict.causes.iter().map(|cause| format!("{} {} {}", cause.code, cause.side, cause.object.id)).collect()
 }
 
+/// The code of each cause.
+pub(crate) fn blamed_codes(verdict: &Verdict) -> Vec<String> {
+    verdict.causes.iter().map(|cause| cause.code.to_string()).collect()
+}
+
 /// The evidence lines of the causes with this code.
 pub(crate) fn why(verdict: &Verdict, code: &str) -> Vec<String> {
     let causes = verdict.causes.iter().filter(|cause| cause.code.as_str() == code);
