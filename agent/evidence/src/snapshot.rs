@@ -136,22 +136,24 @@ macro_rules! for_each_list {
     };
 }
 
+/// The VPCs that the objects of a list name.
+fn vpcs_of<T>(list: &Known<Vec<T>>, vpc: impl Fn(&T) -> Option<&VpcId>) -> impl Iterator<Item = &VpcId> {
+    list.known().into_iter().flatten().filter_map(vpc)
+}
+
 impl Snapshot {
     /// What the snapshot covers. If its reader did not record that, only the VPCs of which it shows an object count.
     pub fn coverage(&self) -> Cow<'_, Coverage> {
         if let Some(recorded) = &self.covers {
             return Cow::Borrowed(recorded);
         }
-        fn of<T>(list: &Known<Vec<T>>, vpc: impl Fn(&T) -> Option<&VpcId>) -> impl Iterator<Item = &VpcId> {
-            list.known().into_iter().flatten().filter_map(vpc)
-        }
-        let shown = of(&self.vpcs, |vpc| Some(&vpc.id))
-            .chain(of(&self.vswitches, |vswitch| Some(&vswitch.vpc)))
-            .chain(of(&self.route_tables, |table| Some(&table.vpc)))
-            .chain(of(&self.network_acls, |acl| Some(&acl.vpc)))
-            .chain(of(&self.security_groups, |group| group.vpc.as_ref()))
-            .chain(of(&self.instances, |instance| instance.vpc.as_ref()))
-            .chain(of(&self.enis, |eni| eni.vpc.as_ref()));
+        let shown = vpcs_of(&self.vpcs, |vpc| Some(&vpc.id))
+            .chain(vpcs_of(&self.vswitches, |vswitch| Some(&vswitch.vpc)))
+            .chain(vpcs_of(&self.route_tables, |table| Some(&table.vpc)))
+            .chain(vpcs_of(&self.network_acls, |acl| Some(&acl.vpc)))
+            .chain(vpcs_of(&self.security_groups, |group| group.vpc.as_ref()))
+            .chain(vpcs_of(&self.instances, |instance| instance.vpc.as_ref()))
+            .chain(vpcs_of(&self.enis, |eni| eni.vpc.as_ref()));
         Cow::Owned(Coverage::Vpcs(shown.cloned().collect()))
     }
 

@@ -326,7 +326,7 @@ mod tests {
         let body = r#"{"schema": 1, "account": "1", "region": "r", "taken_at": 5, "finished_at": 6, "vpcs": {"known":
             [{"id": "vpc-a", "cidr": "10.0.0.0/8", "router": null, "provenance": 0}]}}"#;
         let snapshot: Snapshot = serde_json::from_str(body).unwrap();
-        store.keep_snapshots(&[snapshot.clone()], at(20)).unwrap();
+        store.keep_snapshots(std::slice::from_ref(&snapshot), at(20)).unwrap();
         store.connection.execute("UPDATE snapshot SET covers = NULL", []).unwrap();
         let found = |name: &str| {
             let (account, region) = (snapshot.account.clone(), snapshot.region.clone());

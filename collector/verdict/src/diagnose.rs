@@ -13,10 +13,11 @@ use crate::{
     lang::{Both, Lang, both},
     model::Model,
     observe::{Counted, Observed, Seen, observe},
-    onset::{change::changes, onset},
+    onset::onset,
     quality::{host_load, means::Means, own_load, usual},
     question::Question,
     repair::Task,
+    settling::{Settling, settled, settling},
     stage::Points,
     steps::Checklist,
     verdict::{Cause, Cut, Directions, GapNote, State, Suspect, Verdict},
@@ -43,9 +44,6 @@ const LEAD_ELSEWHERE: [CauseCode; 5] = [
     CauseCode::RouteLoop,
 ];
 
-/// Causes that are blamed because the configuration explains what is observed in no other way, or explains the opposite.
-const BY_ELIMINATION: [CauseCode; 3] = [CauseCode::FabricFault, CauseCode::LossInFabric, CauseCode::ModelContradicted];
-
 /// Returns the verdict in English.
 pub fn diagnose(question: &Question<'_>) -> Verdict {
     diagnose_in(question, Lang::En)
@@ -60,6 +58,9 @@ struct Judged<'q> {
     facts: BTreeMap<AgentId, HostFacts>,
     seen: Seen,
     correlated: Correlated,
+    settling: Option<Settling>,
+    /// What would be blamed if no change were settling.
+    open: Vec<Held>,
 }
 
 impl<'q> Judged<'q> {
@@ -79,8 +80,12 @@ impl<'q> Judged<'q> {
         let excesses = own_load::excesses(question, &model);
         let (changes, excesses) = (&changes, &excesses);
         let means = Means { model: &model, question, facts: &facts, seen: &seen, changes, excesses };
-        let correlated = correlate::correlate(pair, &walk, guests.found, &guests.contained, &means, &seen);
-        Self { question, peers, model, walk, facts, seen, correlated }
+        let mut correlated = correlate::correlate(pair, &walk, guests.found, &guests.contained, &means, &seen);
+        let settling = settling(question, &seen);
+        let may_explain = |held: &Held| settling.as_ref().is_some_and(|it| it.may_explain(&model, &held.finding));
+        let (open, held) = std::mem::take(&mut correlated.held).into_iter().partition(may_explain);
+        correlated.held = held;
+        Self { question, peers, model, walk, facts, seen, correlated, settling, open }
     }
 
     /// Calls `with` with the input of the repair search.
@@ -104,20 +109,16 @@ pub fn smallest_repair_set(question: &Question<'_>, most: usize) -> Option<usize
 /// Returns the verdict in the given language.
 pub fn diagnose_in(question: &Question<'_>, lang: Lang) -> Verdict {
     let judged = Judged::new(question);
-    let Judged { model, walk, facts, seen, correlated, .. } = &judged;
+    let Judged { model, walk, facts, seen, correlated, settling, open, .. } = &judged;
     let pair = question.pair;
-    let unsettled = settling(question, seen);
-    let mut gaps = gaps(question, model, walk, facts, unsettled.as_ref());
+    let mut gaps = gaps(question, model, walk, facts, settling.as_ref().map(|settling| &settling.text));
     gaps.extend(correlated.outdated.iter().map(|side| outdated(model, *side)));
     let state = state(pair, seen, correlated);
-    let is_certain = correlated.is_certain && walk.blinds.is_empty() && unsettled.is_none();
+    let is_certain = correlated.is_certain && walk.blinds.is_empty() && settling.is_none();
     let repairs = judged.repair(|task| task.solve(state == State::Healthy, is_certain, lang));
-    // What is blamed because the configuration explains nothing may be the change that is still on its way.
-    let (open, held): (Vec<&Held>, Vec<&Held>) =
-        correlated.held.iter().partition(|held| unsettled.is_some() && BY_ELIMINATION.contains(&held.finding.code));
-    let causes: Vec<Cause> = held.into_iter().map(|held| cause(held, lang)).collect();
+    let causes: Vec<Cause> = correlated.held.iter().map(|held| cause(held, lang)).collect();
     let mut suspects = suspects(correlated, state, lang);
-    suspects.extend(open.into_iter().filter(|_| state != State::Healthy).map(|held| Suspect {
+    suspects.extend(open.iter().filter(|_| state != State::Healthy).map(|held| Suspect {
         codes: vec![held.finding.code],
         side: Some(held.finding.side),
         object: Some(held.finding.object.clone()),
@@ -588,43 +589,6 @@ fn connections_unread<'a>(model: &Model, snapshot: &'a Snapshot) -> Option<&'a W
             unread.find(|why| matches!(why, WhyUnknown::Denied { .. }))
         }
     }
-}
-
-/// What confirms a verdict on probes that were sent while a change was settling.
-fn settled() -> Both {
-    Both::new("a verdict on probes sent after the change has settled", "变更生效稳定后再次验证")
-}
-
-/// Describes a change of the configuration during the probes, or so shortly before them that it may not be in effect
-/// yet; `None` if there was none. What the probes observed stands; what it is blamed on may not.
-fn settling(question: &Question<'_>, seen: &Seen) -> Option<Both> {
-    if question.settle_ms == 0 {
-        return None;
-    }
-    let first = seen.values().filter_map(|seen| seen.first).min()?.as_millis();
-    let last = seen.values().filter_map(|seen| seen.latest).max()?.as_millis();
-    let from = first.saturating_sub(i64::try_from(question.settle_ms).unwrap_or(i64::MAX));
-    let mut previous: Vec<&Snapshot> = vec![];
-    let mut found = None;
-    for snapshot in question.snapshots() {
-        // A difference to a reading of other VPCs is no change.
-        let before = previous.iter().rposition(|before| before.same_scope(snapshot)).map(|at| previous.remove(at));
-        previous.push(snapshot);
-        if let Some(before) = before {
-            // The change happened at some time between the two readings.
-            let overlaps = snapshot.finished_at.as_millis() >= from && before.taken_at.as_millis() <= last;
-            if overlaps && !changes(before, snapshot).is_empty() {
-                let account = &snapshot.account;
-                let ago = question.asked_at.since(snapshot.finished_at).as_secs();
-                let left = (question.settle_ms / 1000).saturating_sub(ago);
-                found = Some(both!(
-                    "the configuration of account {account} changed {ago} s ago; what is observed is confirmed in {left} s",
-                    "账号 {account} 的配置在 {ago} 秒前有变更；观测结果将在 {left} 秒后得到确认"
-                ));
-            }
-        }
-    }
-    found
 }
 
 fn latest(question: &Question<'_>, seen: &Seen) -> Option<Timestamp> {

@@ -29,6 +29,7 @@ mod probing;
 mod quality;
 mod question;
 mod repair;
+mod settling;
 mod stage;
 mod steps;
 #[cfg(test)]

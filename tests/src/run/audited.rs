@@ -40,11 +40,7 @@ pub(super) async fn compare(
 }
 
 /// Compares the causes that are predicted for hosts without an agent, and records the differences.
-pub(super) async fn compare_predicted(
-    estate: &Estate,
-    causes: &[ExpectedCause],
-    outcome: &mut Outcome,
-) -> Result<()> {
+pub(super) async fn compare_predicted(estate: &Estate, causes: &[ExpectedCause], outcome: &mut Outcome) -> Result<()> {
     let mut command = estate.diagnose();
     command.arg(question_path()).arg("--json");
     let out = estate.run_in_service(command).await?;

@@ -32,10 +32,11 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Builds the model. Of several snapshots that cover a VPC, the newest counts; among equally new ones, the one with
-    /// more answered calls.
+    /// Builds the model. Of several snapshots that cover a VPC, the newest counts, even if it shows nothing: then the VPC
+    /// is not visible now, whatever an earlier one showed.
     pub(crate) fn new<'s>(link: &Link, snapshots: impl IntoIterator<Item = &'s Snapshot>) -> Self {
-        let readings = readings::newest(snapshots.into_iter().filter(|it| readings::shows_anything(it)));
+        let mut readings = readings::newest(snapshots);
+        readings.retain(|reading| readings::shows_anything(reading.snapshot));
         let of_sides = Side::BOTH.map(|side| {
             let LinkSide { account, region, vpc } = link.side(side);
             let counts = |reading: &Reading<&Snapshot>| {

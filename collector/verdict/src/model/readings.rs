@@ -44,8 +44,7 @@ pub(crate) fn shows_anything(snapshot: &Snapshot) -> bool {
         || snapshot.transit_route_tables.known().is_some()
 }
 
-/// The snapshots that count, by account and region. One that shows nothing counts only where no other covers the VPC;
-/// among equally new ones, the one with more answered calls counts.
+/// The snapshots that count, by account and region. Among equally new ones, the one with more answered calls counts.
 pub(crate) fn newest<S: Borrow<Snapshot>>(snapshots: impl IntoIterator<Item = S>) -> Vec<Reading<S>> {
     let mut places: BTreeMap<(AccountId, RegionId), Vec<S>> = BTreeMap::new();
     for snapshot in snapshots {
@@ -56,7 +55,7 @@ pub(crate) fn newest<S: Borrow<Snapshot>>(snapshots: impl IntoIterator<Item = S>
     for mut readings in places.into_values() {
         readings.sort_by_key(|snapshot| {
             let of = snapshot.borrow();
-            Reverse((shows_anything(of), of.taken_at, of.finished_at, of.sources.len()))
+            Reverse((of.taken_at, of.finished_at, of.sources.len()))
         });
         let mut covered: BTreeSet<VpcId> = BTreeSet::new();
         for (rank, snapshot) in readings.into_iter().enumerate() {

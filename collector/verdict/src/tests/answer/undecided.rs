@@ -151,8 +151,7 @@ fn a_change_that_is_settling_is_reported_and_hides_nothing() {
     };
     let settling = changed(-30_000, 300);
     assert!(stale(&settling));
-    let what =
-        format!("the configuration of account {B} changed 4 s ago; what is observed is confirmed in 56 s");
+    let what = format!("the configuration of account {B} changed 4 s ago; what is observed is confirmed in 56 s");
     assert_eq!(settling.gaps[0].what, what);
     assert!(stale(&changed(-90_000, -59_000)));
     assert!(!stale(&changed(-90_000, -59_001)), "over a minute before the first probe");
@@ -184,7 +183,10 @@ fn while_a_change_settles_nothing_is_blamed_by_elimination() {
     assert_eq!(summary::suspected(&opened), confirmed);
     assert_eq!(opened.next_step.as_deref(), Some("a verdict on probes sent after the change has settled"));
     let closed = broken(60_000, true);
-    assert_eq!((closed.state, summary::blamed(&closed)), (State::Broken, vec!["sg-ingress-missing acceptor sg-b".to_owned()]));
+    assert_eq!(
+        (closed.state, summary::blamed(&closed)),
+        (State::Broken, vec!["sg-ingress-missing acceptor sg-b".to_owned()])
+    );
 }
 
 #[test]
