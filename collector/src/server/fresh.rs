@@ -7,7 +7,7 @@ use crate::{
     store::StoreError,
 };
 use pingtong_evidence::{AgentId, IdError, LinkId, Pair, PlanLoad, RequestTag};
-use pingtong_verdict::Bundle;
+use pingtong_verdict::{Bundle, Configurations};
 use std::{collections::BTreeSet, time::Duration};
 
 /// Milliseconds in which the probes of a single pair are sent; a caller's `wait_ms` covers this much.
@@ -19,6 +19,11 @@ const REQUEST_MS_USUAL: u64 = 1_600;
 /// Never: the text of a UUID is an id.
 pub(crate) fn tag() -> Result<RequestTag, IdError> {
     RequestTag::parse(&uuid::Uuid::now_v7().to_string())
+}
+
+/// Whether the probes of some pair met a change in their middle, so that they show less than another request would.
+pub(crate) fn is_changing(bundle: &Bundle) -> bool {
+    bundle.questions(&mut Configurations::default()).any(|question| pingtong_verdict::is_changing(&question))
 }
 
 /// Asks the agents of these pairs for fresh evidence once. Returns the evidence, and the links on which the probes

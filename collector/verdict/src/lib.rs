@@ -17,6 +17,7 @@ mod diagnose;
 mod evidence;
 mod finding;
 mod fix;
+mod gaps;
 mod guest;
 mod guest_filter;
 mod index;
@@ -42,7 +43,7 @@ mod wilson;
 pub use catalogue::{CauseDoc, CauseKind, catalogue, explain};
 pub use code::{CauseCode, UnknownCode};
 pub use configuration::{Configuration, Configurations};
-pub use diagnose::{diagnose, diagnose_in, predicted, smallest_repair_set};
+pub use diagnose::{diagnose, diagnose_in, is_changing, predicted, smallest_repair_set};
 pub use evidence::{Bundle, Evidence, LinkReadings, PairContext};
 pub use index::{
     Ask, Audit, AuditBlock, AuditCause, AuditFlows, Auditor, Decider, Estate, ExpectationAnswer, ExpectationState,
@@ -55,7 +56,8 @@ pub use question::{Case, HealthReport, Question};
 pub use stage::Stage;
 pub use steps::step_name;
 pub use verdict::{
-    Cause, Certainty, Cut, DirectionReport, Directions, EvidenceLine, GapNote, LoadReport, Loss, Object, ObjectKind,
-    Onset, Opening, RecordedCall, Repair, Repairs, State, Step, StepState, Suspect, Trigger, Verdict,
+    Answered, Cause, Certainty, Changed, Cut, DirectionReport, Directions, EvidenceLine, GapNote, LoadReport, Loss,
+    Object, ObjectKind, Onset, Opening, RecordedCall, Repair, Repairs, State, Step, StepState, Suspect, Trigger,
+    Verdict,
 };
 pub use wilson::LossRate;

@@ -3,7 +3,10 @@
 //! These types contain no decisions; the modules that fill them decide. The order of every list is fixed, so that equal
 //! evidence gives equal bytes.
 
+mod past;
+
 use crate::{catalogue, code::CauseCode, lang::Lang, probing::Probing, wilson::LossRate};
+pub use past::{Answered, Changed, Onset, RecordedCall, Trigger};
 use pingtong_evidence::{
     AccountId, Direction, GapCode, InstanceId, LoadRefusal, Pair, RegionId, RttSummary, Side, Timestamp,
 };
@@ -514,53 +517,6 @@ pub struct GapNote {
     pub side: Option<Side>,
 }
 
-/// When a pair broke, and which changes broke it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Onset {
-    /// End of the last round that was answered completely, or beginning of the last one if it was answered in part.
-    /// With two dead flows, the earlier of these times.
-    pub last_good: Timestamp,
-    /// Beginning of the first round after it. With two dead flows, the later of these times.
-    pub first_bad: Timestamp,
-    /// Whether undoing the triggers restores the pair in the model.
-    pub explained: bool,
-    /// The changes whose reversal is needed and suffices.
-    pub triggers: Vec<Trigger>,
-    /// When it broke and why, in one sentence.
-    pub text: String,
-}
-
-/// A change that took part in breaking the pair.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trigger {
-    /// What changed; for a route or a rule, the table or group that holds it.
-    pub object: Object,
-    /// The side at which it changed.
-    pub side: Side,
-    /// What it was and what it became.
-    pub what: String,
-    /// Time at which it was still unchanged: start of the last reading that shows it so.
-    pub not_before: Timestamp,
-    /// Time at which it was changed: end of the first reading that shows it so.
-    pub not_after: Timestamp,
-    /// The API call that made the change, if the account's records show one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub call: Option<RecordedCall>,
-}
-
-/// An API call from the account's records.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordedCall {
-    /// Time of the call, by the vendor's clock.
-    pub at: Timestamp,
-    /// The action, such as `vpc:DeleteRouteEntry`.
-    pub action: String,
-    /// The user, role or account that made it; empty if not reported.
-    pub who: String,
-    /// ActionTrail's id of the event.
-    pub event_id: String,
-}
-
 /// The result of a diagnosis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -591,6 +547,9 @@ pub struct Verdict {
     /// The one thing to do next, in words.
     #[serde(default)]
     pub next_step: Option<String>,
+    /// What changed while the pair was probed, the earliest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<Changed>,
     /// Since when the state is known and its cause is not: the configuration and the hosts are being read again. Such a
     /// verdict names no cause.
     #[serde(default, skip_serializing_if = "Option::is_none")]

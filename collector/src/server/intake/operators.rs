@@ -58,10 +58,20 @@ pub(super) async fn verify(
     let wait_ms = request.wait_ms.min(WAIT_MS_MAX);
     let tag = || fresh::tag().map_err(|error| Refusal::bad_request(error.to_string()));
     let (mut bundle, overloaded) = fresh::ask(&shared, tag()?, &pairs, load.clone(), wait_ms).await?;
+    let is_changing = fresh::is_changing(&bundle);
+    if is_changing {
+        tracing::info!("something changed while the pairs were probed; asking once more");
+    }
     if !overloaded.is_empty() {
         // The plan now takes into account what was learned of their bandwidth meanwhile.
         tracing::warn!(links = ?overloaded, "probes took more than their budget and some were lost; asking once more");
-        (bundle, _) = fresh::ask(&shared, tag()?, &pairs, load, wait_ms).await?;
+    }
+    if is_changing || !overloaded.is_empty() {
+        let (again, _) = fresh::ask(&shared, tag()?, &pairs, load, wait_ms).await?;
+        // The rounds before show what changed and when; losses that their own load made show nothing.
+        let before = if is_changing { bundle.evidence.probes } else { vec![] };
+        bundle = again;
+        bundle.evidence.earlier.extend(before);
     }
     Ok(Json(bundle.expecting(whole_expectations(&shared, request.pair.as_deref()))))
 }

@@ -8,7 +8,7 @@
 //! Knows nothing about causes.
 
 use crate::guest_filter::{Asked, Filter, Packets};
-use pingtong_evidence::{AgentId, HostFacts, Known, Pair, ProbeRound, RoundKey, SequenceSet, Side, Timestamp};
+use pingtong_evidence::{AgentId, HostFacts, Known, Pair, ProbeRound, SequenceSet, Side, Timestamp};
 use std::collections::BTreeMap;
 
 /// Minimum gain in log-likelihood: the odds of an edge against one rate are then about 400 to 1.
@@ -32,8 +32,8 @@ const SAME_MS: u128 = 500;
 
 /// The latest edge in the rounds of one flow, with its round. Edges at several moments are no change: what every round
 /// meets after so many probes is a rate.
-pub(super) fn latest<'r>(rounds: impl Iterator<Item = &'r ProbeRound>) -> Option<(&'r RoundKey, Edge)> {
-    let edges: Vec<_> = rounds.filter_map(|round| Some((&round.key, edge(round)?))).collect();
+pub(super) fn latest<'r>(rounds: impl Iterator<Item = &'r ProbeRound>) -> Option<(&'r ProbeRound, Edge)> {
+    let edges: Vec<_> = rounds.filter_map(|round| Some((round, edge(round)?))).collect();
     let last = edges.iter().max_by_key(|(_, edge)| edge.at).copied()?;
     let same = |edge: &Edge| last.1.at.since(edge.at).as_millis() <= SAME_MS;
     edges.iter().all(|(_, edge)| same(edge)).then_some(last)

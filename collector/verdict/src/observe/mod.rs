@@ -15,7 +15,9 @@ use crate::{
 };
 pub(crate) use counted::Counted;
 use edge::Edge;
-use pingtong_evidence::{Direction, LoadRefusal, Pair, ProbeRound, RttSummary, SequenceSet, Timestamp};
+use pingtong_evidence::{
+    AgentId, Direction, HostFacts, LoadRefusal, Pair, ProbeRound, RttSummary, SequenceSet, Timestamp,
+};
 pub(crate) use rounds::{observe, observe_pair};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -131,6 +133,18 @@ impl Change {
         let (whole, after) = (leg(round), leg(&part));
         Self { edge, before: Leg { of: whole.of - after.of, passed: whole.passed - after.passed }, after }
     }
+}
+
+/// The change that these rounds of one flow of the pair met, if they met one.
+pub(crate) fn change_in(
+    pair: &Pair,
+    flow: Direction,
+    rounds: &[&ProbeRound],
+    facts: &BTreeMap<AgentId, HostFacts>,
+) -> Option<Change> {
+    let plain = rounds.iter().copied().filter(|round| belongs(round, pair, flow) && round.is_plain());
+    let (round, edge) = edge::latest(plain)?;
+    (!edge::is_rated(pair, facts)).then(|| Change::new(edge, round))
 }
 
 /// The requests of one flow: its times, and packets sent and arrived.

@@ -94,7 +94,7 @@ pub(crate) fn observe_pair(
     for round in rounds {
         // What was before an edge says nothing about the present.
         let part = match edge {
-            Some((key, edge)) if *key == round.key => {
+            Some((of, edge)) if of.key == round.key => {
                 seen.edge = Some(Change::new(edge, round));
                 Some(edge::after(round, edge))
             }
