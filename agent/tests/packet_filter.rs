@@ -324,13 +324,13 @@ fn what_else_handles_packets_is_read() {
     let Some(net) = net(&["ip -V", "tc -V"]) else { return };
     let read = || net.within(facts::mechanisms).known().cloned().unwrap();
     net.all("ip link add up0 type veth peer name up1\n ip link set lo up");
-    assert!(!read().is_opaque());
+    assert!(!read().has_programs());
     net.all("tc qdisc add dev up0 root tbf rate 512kbit burst 3000 limit 3000");
     let [shaper] = &read().disciplines[..] else { panic!("{:?}", read()) };
     assert_eq!((shaper.interface.as_str(), shaper.kind.as_str(), shaper.dropped), ("up0", "tbf", 0));
-    assert!(!read().is_opaque(), "a queue is seen by what it drops");
+    assert!(!read().has_programs(), "a queue is seen by what it drops");
     net.all("ip rule add from 10.9.9.9 table 77");
     assert_eq!(read().routing_rules, 1);
     net.all("ip rule del from 10.9.9.9 table 77\n tc qdisc add dev up1 clsact");
-    assert_eq!((read().routing_rules, read().is_opaque()), (0, true));
+    assert_eq!((read().routing_rules, read().has_programs()), (0, true));
 }

@@ -4,8 +4,8 @@
 //! nothing is judged here.
 
 use crate::{
-    AccountId, AgentId, Cidr, EniId, FirewallFact, InstanceId, Known, Protocol, RegionId, RequestTag, Timestamp,
-    VSwitchId, VpcId,
+    AccountId, AgentId, Cidr, EniId, FirewallFact, InstanceId, Known, Protocol, RegionId, RequestTag, RoutingFact,
+    Timestamp, VSwitchId, VpcId,
 };
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -28,6 +28,9 @@ pub struct HostFacts {
     pub interfaces: Known<Vec<InterfaceFact>>,
     /// The kernel's route to each peer.
     pub routes: Vec<RouteFact>,
+    /// Rules of policy routing and the routes of all tables.
+    #[serde(default)]
+    pub routing: Known<RoutingFact>,
     /// Kernel settings that can refuse probes.
     pub sysctls: SysctlFacts,
     /// The packet filter.
@@ -65,6 +68,18 @@ pub struct WatchedPort {
     pub to: IpAddr,
     /// Destination TCP port.
     pub port: u16,
+}
+
+impl HostFacts {
+    /// Whether something handles packets whose effect is not reported: programs, `IPsec`, or rules of policy routing that
+    /// the agent counts and does not list.
+    pub fn is_opaque(&self) -> Known<bool> {
+        let listed = self.routing.known().is_some_and(|routing| routing.tables.is_some());
+        match &self.mechanisms {
+            Known::Known(each) => Known::Known(each.has_programs() || (each.routing_rules > 0 && !listed)),
+            Known::Unknown(why) => Known::Unknown(why.clone()),
+        }
+    }
 }
 
 /// Identity as reported by the metadata service at 100.100.100.200.
@@ -186,19 +201,16 @@ pub struct Mechanisms {
     /// Number of `IPsec` policies.
     #[serde(default)]
     pub ipsec_policies: u32,
-    /// Number of policy routing rules beside the kernel's own three.
+    /// Number of policy routing rules beside the kernel's own three; [`HostFacts::routing`] has the rules.
     #[serde(default)]
     pub routing_rules: u32,
 }
 
 impl Mechanisms {
-    /// Whether something handles packets whose effect is not reported.
-    pub fn is_opaque(&self) -> bool {
+    /// Whether a program or an `IPsec` policy handles packets, whose effect is not reported.
+    pub fn has_programs(&self) -> bool {
         let runs_programs = |each: &QueueDiscipline| matches!(each.kind.as_str(), "ingress" | "clsact");
-        !self.xdp.is_empty()
-            || self.ipsec_policies > 0
-            || self.routing_rules > 0
-            || self.disciplines.iter().any(runs_programs)
+        !self.xdp.is_empty() || self.ipsec_policies > 0 || self.disciplines.iter().any(runs_programs)
     }
 }
 

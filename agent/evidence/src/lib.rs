@@ -23,6 +23,7 @@ pub mod packet_filter;
 mod redact;
 mod report;
 mod round;
+pub mod routing;
 mod sequence;
 mod snapshot;
 mod time;
@@ -67,6 +68,7 @@ pub use report::{
     Rejected, Report, ReportBatch, ReportBody, Sampling,
 };
 pub use round::{RoundId, RoundKind, RoundPurpose};
+pub use routing::{RoutingFact, RoutingTables};
 pub use sequence::SequenceSet;
 pub use snapshot::{Coverage, Provenance, Snapshot, Source};
 pub use time::{Nanos, TimeError, Timestamp};

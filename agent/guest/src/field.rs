@@ -2,7 +2,7 @@
 
 use crate::{
     bits::Bits,
-    host::{Host, Route},
+    host::{Host, Lookup, Route},
     packet::{Packet, Transport},
     subject::{Device, Owner, Subject},
 };
@@ -177,7 +177,7 @@ fn route(host: &Host<'_>, address: IpAddr, bound: Option<&str>, marked: bool, re
     if marked || host.owns(address) {
         return UNKNOWN;
     }
-    let device = match host.routing.towards(address, None, None) {
+    let device = match host.routing.towards(&Lookup::to(address)) {
         Route::Device(device) => Some(device).filter(|device| bound.is_none_or(|bound| bound == device)),
         Route::Refused => None,
         Route::Unknown => return UNKNOWN,
@@ -203,7 +203,7 @@ fn kind_of_address(host: &Host<'_>, address: IpAddr) -> Option<u8> {
     if address == IpAddr::from([255; 4]) || blocks.clone().any(|block| is_directed(&block)) {
         return Some(BROADCAST);
     }
-    matches!(host.routing.towards(address, None, None), Route::Device(_)).then_some(UNICAST)
+    matches!(host.routing.towards(&Lookup::to(address)), Route::Device(_)).then_some(UNICAST)
 }
 
 /// The first bytes of a header, of which some bits may be unknown.

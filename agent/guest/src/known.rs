@@ -1,13 +1,16 @@
 //! A host as an agent reports it.
 
 use crate::{
-    host::{Host, Route, Routing},
+    host::{Host, Lookup, Route, Routing},
+    packet::UDP,
     pair::{Asked, Packets},
-    place::{How, Place},
+    place::{End, How, Place},
+    routes::{Fate, decide, route},
     walk::Passage,
 };
 use pingtong_evidence::{
-    Cidr, FirewallRule, FirewallVerdict, HostFacts, InterfaceFact, InterfaceKind, RouteOutcome,
+    Cidr, FirewallRule, FirewallVerdict, HostFacts, InterfaceFact, InterfaceKind, RouteFact, RouteOutcome,
+    RoutingTables,
     packet_filter::{RuleSet, Statement},
 };
 use std::net::IpAddr;
@@ -23,6 +26,49 @@ pub struct KnownHost<'f> {
     interfaces: &'f [InterfaceFact],
     facts: &'f HostFacts,
     queues: Option<&'f [u16]>,
+    routes: Routes<'f>,
+}
+
+/// What is known of a host's routes.
+#[derive(Clone, Copy)]
+enum Routes<'f> {
+    /// All rules and tables, and the kernel's own look-ups agree with them.
+    Whole(&'f RoutingTables),
+    /// The kernel's look-ups for the peers, which no rule but the kernel's own can change.
+    Looked,
+    /// The kernel does something else than its tables say, or they are not listed whole.
+    Unknown,
+}
+
+impl<'f> Routes<'f> {
+    fn of(facts: &'f HostFacts) -> Self {
+        // Older agents report only the look-ups.
+        let Some(fact) = facts.routing.known() else { return Self::Looked };
+        let Some(tables) = fact.tables.as_deref() else { return Self::Unknown };
+        if !facts.routes.iter().all(|route| agrees(tables, route)) {
+            return Self::Unknown;
+        }
+        match tables.routes_omitted {
+            0 => Self::Whole(tables),
+            _ if tables.has_policy(true) || tables.has_policy(false) => Self::Unknown,
+            _ => Self::Looked,
+        }
+    }
+}
+
+/// Whether the kernel's look-up for a peer is one that its tables allow. The kernel looks up as for a UDP socket of root that is
+/// not bound, of IPv6 without a protocol (`inet_rtm_getroute`, `inet6_rtm_getroute`).
+fn agrees(tables: &RoutingTables, fact: &RouteFact) -> bool {
+    let Some(outcome) = fact.outcome.known() else { return true };
+    let protocol = Some(if fact.to.is_ipv4() { UDP } else { 0 });
+    let lookup = Lookup { is_bound: Some(false), mark: Some(0), protocol, ..Lookup::to(fact.to) };
+    decide(tables, &lookup).iter().any(|decision| match (&decision.fate, outcome) {
+        (Fate::Unknown, _) | (Fate::Local, RouteOutcome::Own) | (Fate::Refused, RouteOutcome::Refused { .. }) => true,
+        (Fate::Device(device), RouteOutcome::Via { interface, .. }) => device == interface,
+        // Their own look-up is not one of a packet to one host.
+        (Fate::Group, _) => true,
+        _ => false,
+    })
 }
 
 impl<'f> KnownHost<'f> {
@@ -31,12 +77,26 @@ impl<'f> KnownHost<'f> {
         let fact = facts.firewall.known()?;
         let rules = fact.rules.as_deref().filter(|rules| !fact.legacy_tables && rules.rules_omitted == 0)?;
         let interfaces = facts.interfaces.known()?;
-        Some(Self { rules, interfaces, facts, queues: fact.queues.known().map(Vec::as_slice) })
+        let queues = fact.queues.known().map(Vec::as_slice);
+        Some(Self { rules, interfaces, facts, queues, routes: Routes::of(facts) })
     }
 
     /// Its packet filter.
     pub fn rules(&self) -> &RuleSet {
         self.rules
+    }
+
+    /// Its rules of policy routing and its routes, if they are listed whole and the kernel's look-ups agree with them.
+    pub fn tables(&self) -> Option<&'f RoutingTables> {
+        match self.routes {
+            Routes::Whole(tables) => Some(tables),
+            Routes::Looked | Routes::Unknown => None,
+        }
+    }
+
+    /// Whether the kernel's look-up for a peer shows where every packet to it goes, or the tables do.
+    pub fn knows_routes(&self) -> bool {
+        !matches!(self.routes, Routes::Unknown)
     }
 
     /// The same host with other rules.
@@ -83,6 +143,14 @@ impl<'f> KnownHost<'f> {
         packets.walk(&host, asked)
     }
 
+    /// Whether packets that leave do so by the interface that has the host's address; one without the address is not known
+    /// to be another.
+    pub fn leaves_at_home(&self, packets: &Packets, passage: &Passage) -> bool {
+        let has_own = |each: &&InterfaceFact| each.addresses.iter().any(|(address, _)| *address == packets.own);
+        let Some(home) = self.interfaces.iter().find(has_own) else { return true };
+        passage.ends.iter().all(|end| !matches!(end, End::Left(device) if *device != home.name))
+    }
+
     /// The rules that may end a packet, in the order of the walk.
     pub fn stops(&self, passage: &Passage) -> Vec<FirewallRule> {
         passage.stops().filter_map(|(place, how)| self.rule(*place, how)).collect()
@@ -121,12 +189,21 @@ impl<'f> KnownHost<'f> {
 }
 
 impl Routing for KnownHost<'_> {
-    fn towards(&self, destination: IpAddr, _source: Option<IpAddr>, _mark: Option<u32>) -> Route {
-        let found = self.facts.routes.iter().find(|route| route.to == destination);
-        match found.and_then(|route| route.outcome.known()) {
-            Some(RouteOutcome::Via { interface, .. }) => Route::Device(interface.clone()),
+    fn towards(&self, lookup: &Lookup<'_>) -> Route {
+        match self.routes {
             // A refusing route is a cause of its own; it does not hide what the packet filter does.
-            Some(RouteOutcome::Refused { .. } | RouteOutcome::Own) | None => Route::Unknown,
+            Routes::Whole(tables) => match route(&decide(tables, lookup)) {
+                Route::Refused => Route::Unknown,
+                route => route,
+            },
+            Routes::Looked => {
+                let found = self.facts.routes.iter().find(|route| route.to == lookup.destination);
+                match found.and_then(|route| route.outcome.known()) {
+                    Some(RouteOutcome::Via { interface, .. }) => Route::Device(interface.clone()),
+                    Some(RouteOutcome::Refused { .. } | RouteOutcome::Own) | None => Route::Unknown,
+                }
+            }
+            Routes::Unknown => Route::Unknown,
         }
     }
 }

@@ -4,8 +4,8 @@ use crate::{
     bits::Bits,
     chain::{At, Outcome, evaluate},
     connection::{Connection, Manip, Tracked},
-    host::{Host, Route},
-    packet::{Packet, Transport},
+    host::{Host, Input, Lookup, Route},
+    packet::{ACK, Packet, Transport},
     place::{End, How, Place},
     subject::{Device, Owner, Subject},
 };
@@ -50,6 +50,8 @@ pub struct Passage {
     pub is_tracked: Option<bool>,
     /// The rules that translate its addresses or ports.
     pub translated_by: Vec<Place>,
+    /// The last look-up of a route, if it is a packet of the host itself that is routed to another host.
+    pub looked_up: Option<Lookup<'static>>,
 }
 
 impl Passage {
@@ -134,6 +136,7 @@ struct Walk<'h, 'w> {
     reroutes: bool,
     passed: Option<Subject<'w>>,
     translated_by: Vec<Place>,
+    looked_up: Option<Lookup<'static>>,
 }
 
 /// What happens at one priority of a hook.
@@ -174,6 +177,7 @@ impl<'h, 'w> Walk<'h, 'w> {
             reroutes: false,
             passed: None,
             translated_by: vec![],
+            looked_up: None,
         }
     }
 
@@ -201,6 +205,7 @@ impl<'h, 'w> Walk<'h, 'w> {
                 Tracked::Unknown => None,
             }),
             translated_by: self.translated_by,
+            looked_up: self.looked_up,
         }
     }
 
@@ -373,8 +378,10 @@ impl<'h, 'w> Walk<'h, 'w> {
             None => self.end(End::NotForwarding),
         }
         let is_special = to.is_multicast() || to == IpAddr::from([255; 4]);
-        let source = self.subject.and_then(|subject| subject.packet.source);
-        match self.device_towards(to, source) {
+        let Some(subject) = self.subject else { return };
+        let input = subject.input.name().map_or(Input::Unknown, Input::Device);
+        let lookup = Lookup { is_bound: Some(true), user: Some(0), ..look_up(&subject, to, input) };
+        match self.device_towards(&lookup) {
             _ if is_special => self.end_all(End::Unknown),
             Found::Refused => self.end_all(End::NoRoute),
             Found::By(device) => {
@@ -417,7 +424,9 @@ impl<'h, 'w> Walk<'h, 'w> {
             }
             return Some(Device::Named(LOOPBACK));
         }
-        match self.device_towards(to, subject.packet.source) {
+        let lookup = look_up(&subject, to, Input::Local);
+        self.looked_up = Some(lookup);
+        match self.device_towards(&lookup) {
             Found::Refused => {
                 self.end_all(End::NoRoute);
                 None
@@ -431,9 +440,8 @@ impl<'h, 'w> Walk<'h, 'w> {
         }
     }
 
-    fn device_towards(&self, to: IpAddr, source: Option<IpAddr>) -> Found<'w> {
-        let mark = self.subject.and_then(|subject| subject.mark.exact()).and_then(|mark| u32::try_from(mark).ok());
-        match self.host.routing.towards(to, source, mark) {
+    fn device_towards(&self, lookup: &Lookup<'_>) -> Found<'w> {
+        match self.host.routing.towards(lookup) {
             Route::Device(name) => Found::By(
                 self.host.interface(&name).map_or(Device::Unknown, |interface| Device::Named(&interface.name)),
             ),
@@ -469,6 +477,32 @@ fn uses_tracking(statement: &Statement, family: &Family) -> bool {
         // What is not understood may be a match of xtables on the state.
         Statement::ConnectionLimit { .. } | Statement::NotUnderstood { .. } | Statement::Object { .. } => true,
         _ => false,
+    }
+}
+
+/// The look-up of a route for a packet where it is now.
+fn look_up<'l>(subject: &Subject<'_>, to: IpAddr, input: Input<'l>) -> Lookup<'l> {
+    let packet = &subject.packet;
+    let is_segment = matches!(packet.transport, Transport::Tcp { flags, .. } if flags & ACK != 0);
+    let (is_bound, user) = match subject.owner {
+        // The kernel answers with the address that it was asked at, in the name of root.
+        Owner::Nobody => (Some(true), Some(0)),
+        Owner::User(user) => (Some(true).filter(|_| is_segment), Some(user)),
+        Owner::Unknown => (Some(true).filter(|_| is_segment), None),
+    };
+    let ports = match packet.transport {
+        Transport::Tcp { .. } | Transport::Udp { .. } => packet.ports(),
+        Transport::Echo { .. } | Transport::Icmp { .. } => (None, None),
+    };
+    Lookup {
+        destination: to,
+        source: packet.source,
+        is_bound,
+        input,
+        mark: subject.mark.exact().and_then(|mark| u32::try_from(mark).ok()),
+        protocol: Some(packet.protocol()),
+        ports,
+        user,
     }
 }
 

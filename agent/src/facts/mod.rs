@@ -10,12 +10,14 @@ mod load;
 mod mechanisms;
 mod netlink;
 mod routes;
+mod tables;
 
 pub use load::LoadReading;
 
 use pingtong_evidence::{
     AgentId, ClockFact, Container, FirewallFact, HostFacts, InterfaceFact, Known, Mechanisms, MetadataFact,
-    ProbeEngine, Protocol, RequestTag, SCHEMA, Timestamp, WatchedPort, WhyUnknown, packet_filter::RuleSet,
+    ProbeEngine, Protocol, RequestTag, RouteFact, RoutingTables, SCHEMA, Timestamp, WatchedPort, WhyUnknown,
+    packet_filter::RuleSet,
 };
 use std::{io, net::IpAddr};
 
@@ -63,6 +65,7 @@ pub fn read(order: FactsOrder, at: Timestamp) -> HostFacts {
         container: container(&interfaces, &order.metadata),
         interfaces,
         routes: routes::towards(&order.peers),
+        routing: tables::read(),
         sysctls: kernel::sysctls(),
         firewall: firewall(),
         mechanisms: mechanisms::read(),
@@ -87,6 +90,19 @@ pub fn firewall() -> Known<FirewallFact> {
 /// `EPERM` without `CAP_NET_ADMIN`, another refusal of the kernel, or an error of the netlink socket.
 pub fn rule_set() -> io::Result<RuleSet> {
     filter::read()
+}
+
+/// Reads the rules of policy routing and all routing tables of this network namespace.
+///
+/// # Errors
+/// The kernel's refusal, a reply that cannot be decoded, or rules that change while they are read.
+pub fn routing_tables() -> io::Result<RoutingTables> {
+    tables::tables()
+}
+
+/// The kernel's routes to these addresses.
+pub fn routes_to(addresses: &[IpAddr]) -> Vec<RouteFact> {
+    routes::towards(addresses)
 }
 
 /// Reads what else handles packets in this network namespace.

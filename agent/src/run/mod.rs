@@ -113,6 +113,8 @@ struct AgentLoop {
     load_refused: Option<LoadRefusal>,
     /// Content of the packet filter that was last reported whole, and when.
     filter_sent: Option<(String, Duration)>,
+    /// The same of the routing tables.
+    tables_sent: Option<(String, Duration)>,
     /// Load totals of the host when its load was last reported.
     load: Option<LoadReading>,
     /// Load totals at the last two steady rounds, the older first. They cover the time before a burst of probes, whose
@@ -200,6 +202,7 @@ pub async fn run(
         loading: LoadJob::default(),
         load_refused: None,
         filter_sent: None,
+        tables_sent: None,
         load: None,
         recent: [LoadReading::now(), LoadReading::now()],
         before_burst: None,

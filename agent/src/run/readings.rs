@@ -10,8 +10,8 @@ use pingtong_cloud::{GatherScope, gather};
 use pingtong_evidence::{HostFacts, Known, Protocol, ReportBody, RequestTag};
 use std::time::Duration;
 
-/// Time after which an unchanged packet filter is reported again: the report that had it may have been lost.
-const FILTER_AGAIN: Duration = Duration::from_mins(10);
+/// Time after which unchanged packet filters and routing tables are reported again: the report that had them may have been lost.
+const LARGE_PARTS_AGAIN: Duration = Duration::from_mins(10);
 const STEADY_GATHER_MAX: Duration = Duration::from_secs(30);
 
 impl AgentLoop {
@@ -51,15 +51,25 @@ impl AgentLoop {
         self.tasks.spawn_blocking_on(move || Done::Facts(Box::new(facts::read(order, wall()))), &self.beside);
     }
 
-    /// Leaves out the packet filter of facts whose content the collector has already got.
-    fn filter_once(&mut self, facts: &mut HostFacts) {
-        let Known::Known(firewall) = &mut facts.firewall else { return };
+    /// Leaves out the packet filter and the routing tables of facts whose content the collector has already got.
+    fn large_parts_once(&mut self, facts: &mut HostFacts) {
         let now = self.clock.mono();
-        match &self.filter_sent {
-            Some((content, at)) if Some(content) == firewall.content.as_ref() && now < *at + FILTER_AGAIN => {
-                firewall.rules = None;
+        let is_sent = |sent: &mut Option<(String, Duration)>, content: Option<&String>| match sent {
+            Some((content_sent, at)) if Some(&*content_sent) == content && now < *at + LARGE_PARTS_AGAIN => true,
+            _ => {
+                *sent = content.cloned().map(|content| (content, now));
+                false
             }
-            _ => self.filter_sent = firewall.content.clone().map(|content| (content, now)),
+        };
+        if let Known::Known(firewall) = &mut facts.firewall
+            && is_sent(&mut self.filter_sent, firewall.content.as_ref())
+        {
+            firewall.rules = None;
+        }
+        if let Known::Known(routing) = &mut facts.routing
+            && is_sent(&mut self.tables_sent, routing.content.as_ref())
+        {
+            routing.tables = None;
         }
     }
 
@@ -118,7 +128,7 @@ impl AgentLoop {
             Done::Facts(mut facts) => {
                 self.sizes.learn(&facts);
                 self.go_on_searching();
-                self.filter_once(&mut facts);
+                self.large_parts_once(&mut facts);
                 if let Some(tag) = &facts.request {
                     self.fresh.facts_done(tag);
                 }

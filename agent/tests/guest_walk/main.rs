@@ -22,7 +22,7 @@ use draw::{Drawn, draw};
 use pingtong_agent::facts;
 use pingtong_evidence::{InterfaceFact, packet_filter::RuleSet};
 use pingtong_guest::{
-    Connection, End, Flow, Host, How, Owner, Packet, Passage, Route, Routing, Transport, answer, receive, send,
+    Connection, End, Flow, Host, How, Lookup, Owner, Packet, Passage, Route, Routing, Transport, answer, receive, send,
 };
 use std::{
     collections::BTreeSet,
@@ -55,8 +55,8 @@ const RST_ACK: u8 = 20;
 struct Routes;
 
 impl Routing for Routes {
-    fn towards(&self, destination: IpAddr, _: Option<IpAddr>, _: Option<u32>) -> Route {
-        let within = |block: &str| block.parse::<pingtong_evidence::Cidr>().unwrap().contains(destination);
+    fn towards(&self, lookup: &Lookup<'_>) -> Route {
+        let within = |block: &str| block.parse::<pingtong_evidence::Cidr>().unwrap().contains(lookup.destination);
         match () {
             () if within("10.9.0.0/24") || within("fd09::/64") => Route::Device("vb".into()),
             () if within("10.8.0.0/24") || within("fd08::/64") => Route::Device("vx".into()),
@@ -220,7 +220,7 @@ fn predict_sent(host: &Host<'_>, packet: Packet, flow: Flow) -> Result<Predictio
     // The peer answers at its own addresses, and to whom it has a route to.
     let reply = leaving.answered(flags(&leaving));
     let back = reply.destination.filter(|to| is_peer(leaving.destination) && host.owns(*to));
-    let Some(Route::Device(back)) = back.map(|to| Routes.towards(to, None, None)) else {
+    let Some(Route::Device(back)) = back.map(|to| Routes.towards(&Lookup::to(to))) else {
         return Ok(Prediction { seen, after: passage.connection });
     };
     if !answers(&leaving) {

@@ -1,32 +1,36 @@
 //! Stores host facts, and reads them back.
 //!
-//! A packet filter has megabytes at worst and changes rarely: it is stored once per content. Facts are stored without it and
-//! get it back when they are read.
+//! A packet filter and routing tables have megabytes at worst and change rarely: each is stored once per content. Facts are
+//! stored without them and get them back when they are read.
 
 use super::{Store, StoreError, body_of};
-use pingtong_evidence::{AgentId, HostFacts, Known, RequestTag, packet_filter::RuleSet};
+use pingtong_evidence::{AgentId, HostFacts, Known, RequestTag, RoutingTables, packet_filter::RuleSet};
 use rusqlite::{OptionalExtension as _, Transaction, params};
+use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Maximum number of rules whose rule sets are kept in memory, of all hosts: a rule has a few hundred bytes.
-const RULES_MAX: usize = 200_000;
+/// Maximum number of rules and routes that are kept in memory, of all hosts: one has a few hundred bytes.
+const ENTRIES_MAX: usize = 200_000;
 
-/// Parsed rule sets by agent and content.
+/// Parsed large parts of facts by agent and content.
 #[derive(Debug, Default)]
-pub(super) struct RuleSets {
-    known: BTreeMap<(AgentId, String), Arc<RuleSet>>,
-    rules: usize,
+pub(super) struct LargeParts {
+    rules: BTreeMap<(AgentId, String), Arc<RuleSet>>,
+    routing: BTreeMap<(AgentId, String), Arc<RoutingTables>>,
+    entries: usize,
 }
 
-impl RuleSets {
-    fn insert(&mut self, key: (AgentId, String), rules: &Arc<RuleSet>) {
-        let count = rules.tables.iter().flat_map(|table| &table.chains).map(|chain| chain.rules.len()).sum::<usize>();
-        if self.rules + count > RULES_MAX {
+impl LargeParts {
+    fn make_room(&mut self, entries: usize) {
+        if self.entries + entries > ENTRIES_MAX {
             *self = Self::default();
         }
-        self.rules += count;
-        self.known.insert(key, Arc::clone(rules));
+        self.entries += entries;
     }
+}
+
+fn number_of_rules(rules: &RuleSet) -> usize {
+    rules.tables.iter().flat_map(|table| &table.chains).map(|chain| chain.rules.len()).sum()
 }
 
 impl Store {
@@ -34,33 +38,54 @@ impl Store {
     pub(super) fn hosts(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<HostFacts>, StoreError> {
         let mut found: Vec<HostFacts> = super::bodies(&self.connection, "host fact", sql, parameters)?;
         for facts in &mut found {
-            let agent = facts.agent.clone();
             if let Known::Known(firewall) = &mut facts.firewall
                 && let Some(content) = &firewall.content
                 && firewall.rules.is_none()
             {
-                firewall.rules = self.rule_set(agent, content)?;
+                firewall.rules = self.rule_set((facts.agent.clone(), content.clone()))?;
+            }
+            if let Known::Known(routing) = &mut facts.routing
+                && let Some(content) = &routing.content
+                && routing.tables.is_none()
+            {
+                routing.tables = self.routing_tables((facts.agent.clone(), content.clone()))?;
             }
         }
         Ok(found)
     }
 
-    fn rule_set(&self, agent: AgentId, content: &str) -> Result<Option<Arc<RuleSet>>, StoreError> {
-        let key = (agent, content.to_owned());
-        if let Some(known) = self.rule_sets.borrow().known.get(&key) {
+    fn rule_set(&self, key: (AgentId, String)) -> Result<Option<Arc<RuleSet>>, StoreError> {
+        if let Some(known) = self.large_parts.borrow().rules.get(&key) {
             return Ok(Some(Arc::clone(known)));
         }
+        let Some(rules) = self.large_part::<RuleSet>(&key, "rule set")? else { return Ok(None) };
+        let mut parts = self.large_parts.borrow_mut();
+        parts.make_room(number_of_rules(&rules));
+        Ok(Some(Arc::clone(parts.rules.entry(key).or_insert_with(|| Arc::new(rules)))))
+    }
+
+    fn routing_tables(&self, key: (AgentId, String)) -> Result<Option<Arc<RoutingTables>>, StoreError> {
+        if let Some(known) = self.large_parts.borrow().routing.get(&key) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some(tables) = self.large_part::<RoutingTables>(&key, "routing tables")? else { return Ok(None) };
+        let mut parts = self.large_parts.borrow_mut();
+        parts.make_room(tables.rules.len() + tables.routes.len());
+        Ok(Some(Arc::clone(parts.routing.entry(key).or_insert_with(|| Arc::new(tables)))))
+    }
+
+    fn large_part<T: DeserializeOwned>(
+        &self,
+        (agent, content): &(AgentId, String),
+        what: &'static str,
+    ) -> Result<Option<T>, StoreError> {
         let body: Option<String> = self
             .connection
             .prepare_cached("SELECT body FROM rule_set WHERE agent = ?1 AND content = ?2")
-            .and_then(|mut select| select.query_row([key.0.as_str(), content], |row| row.get(0)).optional())
+            .and_then(|mut select| select.query_row([agent.as_str(), content], |row| row.get(0)).optional())
             .map_err(StoreError::of("read kept evidence"))?;
-        let Some(body) = body else { return Ok(None) };
-        let rules: RuleSet =
-            serde_json::from_str(&body).map_err(|source| StoreError::Body { what: "rule set", source })?;
-        let rules = Arc::new(rules);
-        self.rule_sets.borrow_mut().insert(key, &rules);
-        Ok(Some(rules))
+        let parsed = body.map(|body| serde_json::from_str(&body)).transpose();
+        parsed.map_err(|source| StoreError::Body { what, source })
     }
 }
 
@@ -73,26 +98,45 @@ pub(super) fn keep_facts(
     now: i64,
 ) -> Result<(), StoreError> {
     let fail = StoreError::of("keep a report");
-    let firewall = facts.firewall.known();
-    let content = firewall.and_then(|firewall| firewall.content.as_deref());
-    let mut without = None;
-    if let Some((content, rules)) = content.zip(firewall.and_then(|firewall| firewall.rules.as_deref())) {
-        let rules = body_of("rule set", rules)?;
-        db.prepare_cached(
-            "INSERT INTO rule_set (agent, content, kept_at, body) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (agent, content) DO UPDATE SET kept_at = ?3",
-        )
-        .and_then(|mut insert| insert.execute(params![agent.as_str(), content, now, rules]))
+    let mut parts = vec![];
+    if let Some(firewall) = facts.firewall.known()
+        && let Some(content) = &firewall.content
+    {
+        parts.push((content, firewall.rules.as_deref().map(|rules| body_of("rule set", rules)).transpose()?));
+    }
+    if let Some(routing) = facts.routing.known()
+        && let Some(content) = &routing.content
+    {
+        parts.push((content, routing.tables.as_deref().map(|all| body_of("routing tables", all)).transpose()?));
+    }
+    for (content, part) in &parts {
+        match part {
+            Some(part) => db
+                .prepare_cached(
+                    "INSERT INTO rule_set (agent, content, kept_at, body) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (agent, content) DO UPDATE SET kept_at = ?3",
+                )
+                .and_then(|mut insert| insert.execute(params![agent.as_str(), content, now, part])),
+            None => db
+                .prepare_cached("UPDATE rule_set SET kept_at = ?3 WHERE agent = ?1 AND content = ?2")
+                .and_then(|mut update| update.execute(params![agent.as_str(), content, now])),
+        }
         .map_err(&fail)?;
+    }
+    let mut without = None;
+    if parts.iter().any(|(_, part)| part.is_some()) {
         let mut facts = facts.clone();
-        if let Known::Known(firewall) = &mut facts.firewall {
+        if let Known::Known(firewall) = &mut facts.firewall
+            && firewall.content.is_some()
+        {
             firewall.rules = None;
         }
+        if let Known::Known(routing) = &mut facts.routing
+            && routing.content.is_some()
+        {
+            routing.tables = None;
+        }
         without = Some(body_of("host fact", &facts)?);
-    } else if let Some(content) = content {
-        db.prepare_cached("UPDATE rule_set SET kept_at = ?3 WHERE agent = ?1 AND content = ?2")
-            .and_then(|mut update| update.execute(params![agent.as_str(), content, now]))
-            .map_err(&fail)?;
     }
     db.prepare_cached("INSERT INTO host (agent, request, at, kept_at, body) VALUES (?1, ?2, ?3, ?4, ?5)")
         .and_then(|mut insert| {
@@ -112,7 +156,7 @@ pub(super) fn keep_facts(
 mod tests {
     use super::*;
     use crate::store::Incoming;
-    use pingtong_evidence::{FirewallFact, Report, ReportBody, ReportId, Timestamp};
+    use pingtong_evidence::{FirewallFact, Report, ReportBody, ReportId, RoutingFact, Timestamp};
     use serde_json::json;
     use std::path::Path;
 
@@ -126,9 +170,10 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_set_is_stored_once_and_comes_back_with_every_fact_of_its_content() {
+    fn a_large_part_is_stored_once_and_comes_back_with_every_fact_of_its_content() {
         let mut store = Store::open(Path::new(":memory:")).unwrap();
         let rules = Arc::new(RuleSet { tables: vec![], rules_omitted: 7 });
+        let tables = Arc::new(RoutingTables { routes_omitted: 9, ..RoutingTables::default() });
         let agent = AgentId::parse("a").unwrap();
         for (number, reported) in [Some(&rules), None, None].into_iter().enumerate() {
             let mut facts = facts(&agent, number);
@@ -136,6 +181,10 @@ mod tests {
                 content: Some(if number == 2 { "other".into() } else { "one".into() }),
                 rules: reported.cloned(),
                 ..FirewallFact::default()
+            });
+            facts.routing = Known::Known(RoutingFact {
+                content: Some(if number == 2 { "routes-other".into() } else { "routes-one".into() }),
+                tables: reported.map(|_| Arc::clone(&tables)),
             });
             let report = Report {
                 id: ReportId::parse(&number.to_string()).unwrap(),
@@ -147,9 +196,11 @@ mod tests {
         let read = store.hosts("SELECT body FROM host ORDER BY at", []).unwrap();
         let of = |facts: &HostFacts| facts.firewall.known().unwrap().rules.clone();
         assert_eq!(read.iter().map(of).collect::<Vec<_>>(), [Some(Arc::clone(&rules)), Some(rules), None]);
+        let of = |facts: &HostFacts| facts.routing.known().unwrap().tables.clone();
+        assert_eq!(read.iter().map(of).collect::<Vec<_>>(), [Some(Arc::clone(&tables)), Some(tables), None]);
         let stored: i64 = store.connection.query_row("SELECT COUNT(*) FROM rule_set", [], |row| row.get(0)).unwrap();
         let bodies: String =
             store.connection.query_row("SELECT GROUP_CONCAT(body) FROM host", [], |row| row.get(0)).unwrap();
-        assert_eq!((stored, bodies.contains("rules_omitted")), (1, false));
+        assert_eq!((stored, bodies.contains("_omitted")), (2, false));
     }
 }

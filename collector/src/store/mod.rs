@@ -35,7 +35,7 @@ const BUSY_WAIT: Duration = Duration::from_secs(10);
 pub struct Store {
     connection: Connection,
     parsed: RefCell<snapshots::Parsed>,
-    rule_sets: RefCell<hosts::RuleSets>,
+    large_parts: RefCell<hosts::LargeParts>,
 }
 
 /// Why something could not be stored or read.
@@ -115,7 +115,7 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "wal").map_err(open)?;
         connection.pragma_update(None, "synchronous", "full").map_err(open)?;
         schema::migrate(&mut connection)?;
-        Ok(Self { connection, parsed: RefCell::default(), rule_sets: RefCell::default() })
+        Ok(Self { connection, parsed: RefCell::default(), large_parts: RefCell::default() })
     }
 
     /// A stored value, such as the plan's revision.

@@ -163,7 +163,7 @@ pub(crate) fn hosts_pass(means: &Means<'_>, held: &[Held]) -> bool {
         facts_of(means, side).is_some_and(|facts| {
             is_whole(means, side)
                 && (filter_passes(means, facts, side, commanded) || (found(&ROUTED_WRONG) && has_no_filter(facts)))
-                && facts.mechanisms.known().is_some_and(|mechanisms| !mechanisms.is_opaque())
+                && facts.is_opaque().known() == Some(&false)
                 && (found(&[CauseCode::GuestEchoIgnored]) || answers_echo(means, facts))
                 && (found(&[CauseCode::GuestRpFilter]) || !may_refuse_by_path(means, facts, side))
                 && (found(&ROUTED_WRONG) || is_routed_home(means, facts, side))
@@ -252,24 +252,27 @@ fn sender_may_keep(means: &Means<'_>, side: Side, asked: Asked) -> Option<Both> 
     let Some(facts) = facts_of(means, side) else {
         return Some(Both::new("the host facts of the side that sends these packets", "发送这些报文一端的主机信息"));
     };
-    let Some(mechanisms) = facts.mechanisms.known() else {
-        return Some(Both::new(
-            "what else the sending host's kernel does with packets (XDP, IPsec, policy routing), which could not be read",
-            "发送端内核还以哪些方式处理报文（XDP、IPsec、策略路由），目前未能读取",
-        ));
-    };
-    if mechanisms.is_opaque() {
-        return Some(Both::new(
-            "whether the sending host itself keeps the packets: it has XDP or tc programs, IPsec policies or policy routing, which are not modelled",
-            "报文是否被发送端自身丢弃：该主机有 XDP 或 tc 程序、IPsec 策略或策略路由，这些未被建模",
-        ));
+    match facts.is_opaque().known() {
+        Some(false) => {}
+        Some(true) => {
+            return Some(Both::new(
+                "whether the sending host itself keeps the packets: it has XDP or tc programs, IPsec policies or rules of policy routing that are not listed, which are not modelled",
+                "报文是否被发送端自身丢弃：该主机有 XDP 或 tc 程序、IPsec 策略或未列出的策略路由规则，这些未被建模",
+            ));
+        }
+        None => {
+            return Some(Both::new(
+                "what else the sending host's kernel does with packets (XDP, IPsec, policy routing), which could not be read",
+                "发送端内核还以哪些方式处理报文（XDP、IPsec、策略路由），目前未能读取",
+            ));
+        }
     }
     let passes = Filter::of(facts).map(|filter| filter.passes(&Packets::of(means.question.pair, side), asked));
     match passes {
         Some(true) => None,
         Some(false) => Some(Both::new(
-            "whether the sending guest's packet filter drops them: not all of its rules are understood",
-            "发送端系统的防火墙是否丢弃这些报文：其规则未能全部识别",
+            "whether the sending guest drops them or sends them elsewhere: not all rules of its packet filter and of its routing are understood",
+            "发送端系统是否丢弃这些报文或将其发往别处：其防火墙与路由规则未能全部识别",
         )),
         None => Some(Both::new(
             "the packet filter of the sending guest, which could not be read",

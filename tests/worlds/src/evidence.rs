@@ -363,6 +363,7 @@ fn facts(world: &World, side: Side, arrived: u64, turned_away: u64) -> HostFacts
         metadata: Known::Known(metadata(world, side)),
         interfaces: Known::Known(interfaces(world, side, guest)),
         routes: vec![route_fact(world, side)],
+        routing: Known::default(),
         sysctls: SysctlFacts {
             echo_ignore_all: Known::Known(guest.ignores_echo),
             strict_reverse_path: Known::Known(if guest.strict_reverse_path {

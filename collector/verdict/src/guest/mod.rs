@@ -6,6 +6,7 @@
 //! signatures: `SEMANTICS.md` §7.1, §7.7.
 
 mod opening;
+mod routes;
 mod rules;
 
 use crate::{
@@ -21,8 +22,7 @@ use crate::{
     walk::Host,
 };
 use pingtong_evidence::{
-    Cidr, Container, FirewallRule, HostFacts, InstanceId, InterfaceFact, InterfaceKind, Pair, Protocol, RouteOutcome,
-    Side,
+    Container, FirewallRule, HostFacts, InstanceId, InterfaceFact, Pair, Protocol, RouteOutcome, Side,
 };
 use std::net::IpAddr;
 
@@ -30,8 +30,6 @@ use std::net::IpAddr;
 const GATEWAY_BELOW_LAST: u32 = 2;
 /// errno of a packet that the sender's own packet filter refuses.
 const EPERM: i32 = 1;
-/// errnos of a packet that the sender has no route for.
-const NO_ROUTE: [i32; 4] = [101, 113, 13, 22];
 
 /// One host with all evidence about it.
 pub(crate) struct Guest<'a> {
@@ -152,13 +150,6 @@ impl Guest<'_> {
                 }
                 _ => None,
             }
-        })
-    }
-
-    fn route_command(&self, to: Cidr) -> Vec<Vec<String>> {
-        let card = self.card().map_or("eth0", |card| card.name.as_str());
-        self.gateway(card).map_or_else(Vec::new, |gateway| {
-            vec![words(&["ip", "route", "replace", &to.to_string(), "via", &gateway.to_string(), "dev", card])]
         })
     }
 
@@ -325,117 +316,6 @@ impl Guest<'_> {
         let command = words(&["sysctl", "-w", "net.ipv4.icmp_echo_ignore_all=0"]);
         // The setting is for everybody's pings.
         Some(self.finding(CauseCode::GuestEchoIgnored, Stops::Answers(self.side), text, vec![command], Some("icmp")))
-    }
-
-    fn route(&self) -> Option<Finding> {
-        // Both ends have the same address: the blocks overlap, and this host correctly has the address.
-        if self.address() == self.peer() {
-            return None;
-        }
-        // The host's own probes may pass with the address of the other interface, while replies that leave by it do not
-        // reach the peer.
-        let misled = self.inbound.dead() && !self.inbound.elsewhere.is_empty();
-        let sends = self.outbound.arrives();
-        if (sends && !misled) || (self.inbound.answered() && self.inbound.elsewhere.is_empty()) {
-            return None;
-        }
-        let peer = self.peer();
-        let outcome =
-            self.facts.into_iter().flat_map(|f| &f.routes).find(|r| r.to == peer).and_then(|r| r.outcome.known());
-        let stops = if sends { Stops::Answers(self.side) } else { Stops::Sending(self.side) };
-        match outcome {
-            Some(RouteOutcome::Own) => {
-                let held = self.interfaces().iter().find_map(|i| {
-                    i.addresses.iter().find(|(address, _)| *address == peer).map(|(_, block)| (i, block))
-                });
-                let (device, block) = held?;
-                let (name, length) = (&device.name, block.prefix_length());
-                let text = both!(
-                    "the guest holds the peer's address {peer} itself, on {name}",
-                    "系统自身的 {name} 占用了对端地址 {peer}"
-                );
-                let command = words(&["ip", "address", "del", &format!("{peer}/{length}"), "dev", name]);
-                Some(self.finding(CauseCode::GuestRouteOverlap, stops, text, vec![command], None))
-            }
-            Some(RouteOutcome::Via { interface, prefix, gateway, .. }) => {
-                let card = self.home()?;
-                if *interface == card.name {
-                    return None;
-                }
-                let prefix_words = prefix.map_or_else(|| "?".to_owned(), |p| p.to_string());
-                let via = gateway.map_or_else(String::new, |g| format!(" via {g}"));
-                let name = &card.name;
-                let text = both!(
-                    "the guest sends {peer} by {interface}{via} (route {prefix_words}), not by {name}",
-                    "系统把到 {peer} 的报文从 {interface}{via} 发出（路由 {prefix_words}），而不是 {name}"
-                );
-                Some(self.finding(
-                    self.swallower(interface),
-                    stops,
-                    text,
-                    self.route_command(self.narrower(*prefix)),
-                    None,
-                ))
-            }
-            Some(RouteOutcome::Refused { errno }) => {
-                let to = if *errno == NO_ROUTE[0] {
-                    self.model.block_of(self.side.opposite(), peer)
-                } else {
-                    Cidr::host(peer)
-                };
-                let text = both!(
-                    "the guest has no route to {peer} (errno {errno})",
-                    "系统没有到 {peer} 的路由（errno {errno}）"
-                );
-                Some(self.finding(CauseCode::GuestRouteMissing, stops, text, self.route_command(to), None))
-            }
-            None => self.route_by_wire(stops),
-        }
-    }
-
-    /// The finding from the wire alone: replies seen leaving by another interface, or packets that the kernel has no
-    /// route for.
-    fn route_by_wire(&self, stops: Stops) -> Option<Finding> {
-        let peer = self.peer();
-        if let (Some(Cut::S4), Some((interface, count))) = (self.inbound.cut, self.inbound.elsewhere.first_key_value())
-        {
-            let text = both!("{count} replies left by {interface}", "{count} 个应答从 {interface} 发出");
-            let command = self.route_command(Cidr::host(peer));
-            return Some(self.finding(self.swallower(interface), stops, text, command, None));
-        }
-        let errno = NO_ROUTE.into_iter().find(|errno| self.outbound.errors.contains_key(errno))?;
-        if self.outbound.sent > 0 {
-            return None;
-        }
-        let text = both!("the kernel refuses to send: errno {errno}", "内核拒绝发送：errno {errno}");
-        let to = if errno == NO_ROUTE[0] { self.model.block_of(self.side.opposite(), peer) } else { Cidr::host(peer) };
-        Some(self.finding(CauseCode::GuestRouteMissing, stops, text, self.route_command(to), None))
-    }
-
-    /// The cause code for an interface that packets wrongly leave by: a second network interface is a different cause
-    /// from a bridge or a tunnel.
-    fn swallower(&self, interface: &str) -> CauseCode {
-        // The metadata that an agent read at its start may be older than a network interface; the account's list of
-        // interfaces is not.
-        let told = self.facts.and_then(|f| f.metadata.known()).into_iter().flat_map(|m| &m.interfaces);
-        let enis = self.model.snapshot(self.side).and_then(|s| s.enis.known()).into_iter().flatten();
-        let macs: Vec<&str> = told.map(|i| i.mac.as_str()).chain(enis.map(|eni| eni.mac.as_str())).collect();
-        let card = self.interfaces().iter().any(|i| {
-            i.name == interface
-                && i.kind == InterfaceKind::Card
-                && macs.iter().any(|mac| mac.eq_ignore_ascii_case(&i.mac))
-        });
-        if card { CauseCode::GuestMultiEni } else { CauseCode::GuestRouteOverlap }
-    }
-
-    /// A block for the peer that is more specific than `prefix`: its vSwitch if that is, else its address alone.
-    fn narrower(&self, prefix: Option<Cidr>) -> Cidr {
-        let peer = self.peer();
-        let vswitch = self.model.vswitch_of(self.side.opposite(), peer).map(|v| v.cidr);
-        vswitch
-            .zip(prefix)
-            .filter(|(block, prefix)| block.prefix_length() > prefix.prefix_length())
-            .map_or_else(|| Cidr::host(peer), |(block, _)| block)
     }
 
     pub(crate) fn findings(&self) -> Vec<Finding> {

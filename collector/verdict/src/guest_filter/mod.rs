@@ -12,7 +12,7 @@ use pingtong_evidence::{
     packet_filter::{Field, Statement},
 };
 pub(crate) use pingtong_guest::{Asked, KnownHost, Maybe, Packets};
-use pingtong_guest::{End, Host, How, Route, Routing, with_address};
+use pingtong_guest::{End, Host, How, Lookup, Route, Routing, with_address};
 use std::net::IpAddr;
 
 /// A host's packet filter, as far as it is reported.
@@ -90,10 +90,13 @@ impl<'f> Filter<'f> {
         Some(Translated { rule, becomes, leaves: !matches!(goes_on, End::Delivered) })
     }
 
-    /// Whether packets surely pass.
+    /// Whether packets surely pass, those of the host itself by the interface that has its address.
     pub(crate) fn passes(&self, packets: &Packets, asked: Asked) -> bool {
         match self {
-            Self::Whole(whole) => whole.walk(packets, asked).surely_goes_on(),
+            Self::Whole(whole) => {
+                let passage = whole.walk(packets, asked);
+                passage.surely_goes_on() && (asked.is_inbound() || whole.leaves_at_home(packets, &passage))
+            }
             Self::Refusing(all, is_all) => *is_all && all.iter().all(|rule| applies(rule, packets, asked) == Maybe::No),
         }
     }
@@ -103,7 +106,7 @@ impl<'f> Filter<'f> {
 struct NoRoutes;
 
 impl Routing for NoRoutes {
-    fn towards(&self, _destination: IpAddr, _source: Option<IpAddr>, _mark: Option<u32>) -> Route {
+    fn towards(&self, _lookup: &Lookup<'_>) -> Route {
         Route::Unknown
     }
 }

@@ -3,7 +3,11 @@
 
 use super::world::*;
 use crate::{Certainty, State, Verdict};
-use pingtong_evidence::*;
+use pingtong_evidence::{
+    routing::{Hop, RoutingAction, RoutingRule, TABLE_LOCAL, TABLE_MAIN, TableRoute, TableRouteKind},
+    *,
+};
+use std::sync::Arc;
 
 const A_SIDE: Side = Side::Initiator;
 const B_SIDE: Side = Side::Acceptor;
@@ -232,5 +236,149 @@ fn a_setting_that_the_wire_refutes_is_not_blamed() {
     world.facts(B_SIDE).sysctls.echo_ignore_all = Known::Known(true);
     world.refuse(B_SIDE, FirewallHook::Output, Some(1), Some(2));
     world.facts(A_SIDE).routes[0].outcome = via("br0", "172.16.0.0/12");
+    assert_eq!(blamed(&world.verdict()), Vec::<String>::new());
+}
+
+fn route_to(table: u32, to: &str, device: &str) -> TableRoute {
+    TableRoute {
+        table,
+        to: cidr(to),
+        kind: TableRouteKind::Unicast,
+        metric: 0,
+        tos: 0,
+        source: None,
+        hops: vec![Hop { device: device.into(), gateway: None, dead: false }],
+        not_understood: vec![],
+    }
+}
+
+fn lookup(priority: u32, table: u32) -> RoutingRule {
+    RoutingRule::lookup(true, priority, table)
+}
+
+/// The acceptor has these rules beside the kernel's own, these routes beside its default route, and no packet filter; the kernel's
+/// own look-up towards the initiator came to `outcome`.
+fn routed(rules: Vec<RoutingRule>, routes: Vec<TableRoute>, outcome: RouteOutcome) -> World {
+    let mut world = World::healthy();
+    let facts = world.facts(B_SIDE);
+    facts.mechanisms =
+        Known::Known(Mechanisms { routing_rules: u32::try_from(rules.len()).unwrap(), ..Mechanisms::default() });
+    let all = std::iter::once(lookup(0, TABLE_LOCAL)).chain(rules);
+    let tables = RoutingTables {
+        rules: all.chain([lookup(32_766, TABLE_MAIN), lookup(32_767, 253)]).collect(),
+        routes: std::iter::once(route_to(TABLE_MAIN, "0.0.0.0/0", "eth0")).chain(routes).collect(),
+        routes_omitted: 0,
+    };
+    facts.routing = Known::Known(RoutingFact { tables: Some(Arc::new(tables)), content: None });
+    facts.routes[0].outcome = Known::Known(outcome);
+    if let Known::Known(firewall) = &mut facts.firewall {
+        firewall.rules = Some(Arc::default());
+    }
+    world
+}
+
+fn unreachable(priority: u32) -> RoutingRule {
+    RoutingRule { to: Some(cidr("192.168.0.0/16")), action: RoutingAction::Unreachable, ..lookup(priority, 0) }
+}
+
+fn guest_commands(verdict: &Verdict) -> Vec<String> {
+    verdict.repairs.set.iter().map(|repair| repair.guest.join(" ")).filter(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn a_rule_that_refuses_is_named_and_gets_a_rule_before_it() {
+    let mut world = routed(vec![unreachable(100)], vec![], RouteOutcome::Refused { errno: 101 });
+    world.wire(Wire::S3, Wire::S0(101));
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["guest-route-missing acceptor i-b"]);
+    assert_eq!(verdict.causes[0].certainty, Certainty::Proven);
+    let text = &verdict.causes[0].evidence[0].text;
+    assert!(text.contains("rule 100: from all to 192.168.0.0/16 unreachable"), "{text}");
+    assert_eq!(guest_commands(&verdict), ["ip rule add to 192.168.1.10/32 lookup main priority 99"]);
+    // Nothing comes before the rule that keeps the host's own addresses.
+    let mut world = routed(vec![unreachable(1)], vec![], RouteOutcome::Refused { errno: 101 });
+    world.wire(Wire::S3, Wire::S0(101));
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["guest-route-missing acceptor i-b"]);
+    assert_eq!((verdict.causes[0].certainty, guest_commands(&verdict).len()), (Certainty::Supported, 0));
+}
+
+/// The rules that wg-quick makes, with `wg0` as the tunnel.
+fn tunnel() -> World {
+    let not_marked = RoutingRule { inverted: true, mark: Some((0xca6c, u32::MAX)), ..lookup(32_765, 51_820) };
+    let specific = RoutingRule { suppress_prefix_length: Some(0), ..lookup(32_764, TABLE_MAIN) };
+    let via =
+        RouteOutcome::Via { interface: "wg0".into(), source: None, gateway: None, prefix: Some(cidr("0.0.0.0/0")) };
+    let mut world = routed(vec![specific, not_marked], vec![route_to(51_820, "0.0.0.0/0", "wg0")], via);
+    world.wire(Wire::S4, Wire::S1);
+    world
+}
+
+#[test]
+fn a_tunnels_table_gets_a_route_that_its_rules_do_not_suppress() {
+    let verdict = tunnel().verdict();
+    assert_eq!(blamed(&verdict), ["guest-route-overlap acceptor i-b"]);
+    assert_eq!(verdict.causes[0].certainty, Certainty::Proven);
+    assert!(verdict.causes[0].evidence[0].text.contains("lookup 51820"), "{:?}", verdict.causes[0].evidence);
+    assert_eq!(guest_commands(&verdict), ["ip route replace 192.168.1.0/24 via 172.16.1.253 dev eth0"]);
+}
+
+/// What is not listed whole, or contradicted by the kernel, proves nothing and gets no command.
+#[test]
+fn rules_that_are_not_known_give_no_command() {
+    let changes: [fn(&mut RoutingTables); 2] = [|tables| tables.routes_omitted = 1, |tables| tables.rules.truncate(1)];
+    for change in changes {
+        let mut world = tunnel();
+        if let Known::Known(RoutingFact { tables: Some(tables), .. }) = &mut world.facts(B_SIDE).routing {
+            change(Arc::make_mut(tables));
+        }
+        let verdict = world.verdict();
+        let proven = verdict.causes.iter().any(|cause| cause.certainty == Certainty::Proven);
+        assert_eq!((proven, guest_commands(&verdict).len()), (false, 0), "{:?}", blamed(&verdict));
+    }
+    let mut world = tunnel();
+    world.facts(B_SIDE).routing = Known::default();
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["guest-route-overlap acceptor i-b"]);
+    assert_eq!((verdict.causes[0].certainty, guest_commands(&verdict).len()), (Certainty::Supported, 0));
+}
+
+/// Whatever a rule does that is not understood, a route that is found before it decides.
+#[test]
+fn a_rule_that_is_not_understood_is_passed_by() {
+    let mut world = tunnel();
+    if let Known::Known(RoutingFact { tables: Some(tables), .. }) = &mut world.facts(B_SIDE).routing {
+        Arc::make_mut(tables).rules[2].not_understood.push("dscp".into());
+    }
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["guest-route-overlap acceptor i-b"]);
+    assert_eq!(guest_commands(&verdict), ["ip route replace 192.168.1.10/32 via 172.16.1.253 dev eth0"]);
+}
+
+/// A rule for the host's own address concerns replies, not probes of a socket that is bound to no address.
+#[test]
+fn a_rule_for_the_source_decides_about_replies_alone() {
+    let own = RoutingRule { from: Some(cidr("172.16.1.10/32")), ..lookup(1_000, 7) };
+    let via =
+        RouteOutcome::Via { interface: "eth0".into(), source: None, gateway: None, prefix: Some(cidr("0.0.0.0/0")) };
+    let mut world = routed(vec![own], vec![route_to(7, "0.0.0.0/0", "br0")], via);
+    world.wire(Wire::S4, Wire::Through);
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["guest-route-overlap acceptor i-b"]);
+    assert!(verdict.causes[0].evidence[0].text.contains("replies"), "{:?}", verdict.causes[0].evidence);
+    assert_eq!(guest_commands(&verdict), ["ip rule add to 192.168.1.10/32 lookup main priority 999"]);
+}
+
+/// Rules that are all understood and lead elsewhere only for others leave the fabric as the one explanation.
+#[test]
+fn a_dead_fabric_is_proven_beside_rules_that_are_understood() {
+    let other = RoutingRule { to: Some(cidr("10.0.0.0/8")), ..lookup(1_000, 7) };
+    let via =
+        RouteOutcome::Via { interface: "eth0".into(), source: None, gateway: None, prefix: Some(cidr("0.0.0.0/0")) };
+    let mut world = routed(vec![other], vec![route_to(7, "0.0.0.0/0", "br0")], via);
+    world.wire(Wire::S5, Wire::S1);
+    let verdict = world.verdict();
+    assert_eq!(verdict.causes.iter().map(|cause| cause.code.to_string()).collect::<Vec<_>>(), ["fabric-fault"]);
+    world.facts(B_SIDE).routing = Known::default();
     assert_eq!(blamed(&world.verdict()), Vec::<String>::new());
 }

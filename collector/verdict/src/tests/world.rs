@@ -405,6 +405,7 @@ fn facts(side: Side) -> HostFacts {
                 prefix: Some(cidr("0.0.0.0/0")),
             }),
         }],
+        routing: Known::default(),
         sysctls: SysctlFacts {
             echo_ignore_all: Known::Known(false),
             strict_reverse_path: Known::Known(vec![]),
