@@ -37,8 +37,9 @@ impl Guest<'_> {
             return None;
         }
         // The host's own probes may pass with the address of the other interface, while replies that leave by it do not
-        // reach the peer.
-        let misled = self.inbound.dead() && !self.inbound.elsewhere.is_empty();
+        // reach the peer. Rules for the source address concern replies alone.
+        let known = self.known_routes();
+        let misled = self.inbound.dead() && (!self.inbound.elsewhere.is_empty() || known.is_some());
         let sends = self.outbound.arrives();
         if (sends && !misled) || (self.inbound.answered() && self.inbound.elsewhere.is_empty()) {
             return None;
@@ -48,11 +49,13 @@ impl Guest<'_> {
             self.facts.into_iter().flat_map(|f| &f.routes).find(|r| r.to == peer).and_then(|r| r.outcome.known());
         let stops = if sends { Stops::Answers(self.side) } else { Stops::Sending(self.side) };
         if !matches!(outcome, Some(RouteOutcome::Own))
-            && let Some(known) = self.known_routes()
+            && let Some(known) = &known
         {
-            return self.route_by_tables(&known, sends).or_else(|| self.route_by_wire(stops));
+            return self.route_by_tables(known, sends).or_else(|| self.route_by_wire(stops));
         }
         match outcome {
+            // Requests of the host's own that arrive refute what its own look-up came to.
+            _ if sends && self.inbound.elsewhere.is_empty() => None,
             Some(RouteOutcome::Own) => {
                 let held = self.interfaces().iter().find_map(|i| {
                     i.addresses.iter().find(|(address, _)| *address == peer).map(|(_, block)| (i, block))
