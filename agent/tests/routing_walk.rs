@@ -16,8 +16,8 @@ mod road;
 
 use fastrand::Rng;
 use pingtong_agent::facts;
-use pingtong_evidence::RoutingTables;
-use pingtong_guest::{Fate, Input, Lookup, decide};
+use pingtong_evidence::{RoutingTables, packet_filter::RuleSet};
+use pingtong_guest::{End, Fate, Flow, Host, Input, Lookup, decide, echo, receive};
 use road::Net;
 use std::net::IpAddr;
 
@@ -179,6 +179,28 @@ fn compare(net: &Net, family: &Family, tables: &RoutingTables, seed: u64, counts
     }
 }
 
+/// Compares what the check of source addresses does with packets that arrive at the first device.
+fn compare_checks(net: &Net, host: &Host<'_>, seed: u64, counts: &mut Counts) {
+    let own = FAMILIES[0].own;
+    for from in FAMILIES[0].destinations.into_iter().chain([FAMILIES[0].other, own]) {
+        let seen = net.run(&format!("ip route get {own} from {from} iif d0"));
+        let passage = receive(host, echo(from.parse().unwrap(), own.parse().unwrap()), "d0", Flow::First);
+        let agrees = passage.ends.iter().any(|end| match (end, &seen) {
+            (End::Delivered, Ok(_)) => true,
+            (End::ReversePath, Err(error)) => error.contains("cross-device") || error.contains("Invalid argument"),
+            (End::Martian, Err(error)) => error.contains("Invalid argument"),
+            _ => false,
+        });
+        counts.compared += 1;
+        counts.open += u64::from(passage.ends.len() > 1);
+        if !agrees {
+            counts
+                .wrong
+                .push(format!("seed {seed}: from {from} {:?} {:?}\n  seen {seen:?}", passage.ends, host.settings));
+        }
+    }
+}
+
 #[test]
 fn the_model_decides_as_the_kernel_does() {
     let needed = |error: &str| {
@@ -227,6 +249,27 @@ fn the_model_decides_as_the_kernel_does() {
             assert_eq!(tables.routes_omitted, 0);
             let before = counts.wrong.len();
             compare(&net, family, &tables, seed, &mut counts);
+            if family.ipv4 {
+                let filters = rng.u8(..3);
+                net.all(&format!(
+                    "sysctl ipv4/conf/d0/rp_filter {filters}\n sysctl ipv4/conf/d0/accept_local {}",
+                    rng.u8(..2)
+                ));
+                let (settings, interfaces) =
+                    net.within(|| (facts::kernel_settings().per_interface, facts::interfaces().unwrap()));
+                let rules = RuleSet::default();
+                let host = Host {
+                    rules: &rules,
+                    is_whole: true,
+                    interfaces: &interfaces,
+                    routing: &tables,
+                    forwards: Some(true),
+                    settings: settings.known().map(Vec::as_slice),
+                    queues: None,
+                };
+                compare_checks(&net, &host, seed, &mut counts);
+                net.all("sysctl ipv4/conf/d0/rp_filter 0\n sysctl ipv4/conf/d0/accept_local 0");
+            }
             if counts.wrong.len() > before {
                 counts.wrong.push(added.join("\n"));
             }

@@ -225,6 +225,41 @@ pub struct QueueDiscipline {
     pub dropped: u64,
 }
 
+/// IPv4 settings of one interface, each with its effective value: that of `all` counts too (`linux/inetdevice.h`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct InterfaceSettings {
+    /// Name of the interface.
+    pub name: String,
+    /// `rp_filter`: 0 off, 1 strict, 2 loose.
+    pub rp_filter: u8,
+    /// `accept_local`: whether packets from the host's own addresses may arrive.
+    #[serde(default)]
+    pub accept_local: bool,
+    /// `src_valid_mark`: whether the reverse-path filter looks up with the mark of the packet.
+    #[serde(default)]
+    pub source_valid_mark: bool,
+    /// `route_localnet`: whether packets to loopback addresses may arrive.
+    #[serde(default)]
+    pub route_localnet: bool,
+    /// `arp_ignore`: for which addresses ARP requests are answered; 0 every one of the host.
+    #[serde(default)]
+    pub arp_ignore: u8,
+    /// `arp_filter`: whether ARP is answered only where the route back leaves by the same interface.
+    #[serde(default)]
+    pub arp_filter: bool,
+}
+
+/// Limits on the ICMP messages that a kernel sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct IcmpLimits {
+    /// `net.ipv4.icmp_ratelimit`: milliseconds between two limited messages to one host; 0 for no limit.
+    pub interval_ms: u32,
+    /// `net.ipv4.icmp_ratemask`: bit n is set if messages of type n are limited; bit 0 is the echo reply.
+    pub mask: u32,
+    /// `net.ipv4.icmp_msgs_per_sec`: limited messages a second to all hosts.
+    pub messages_per_s: u32,
+}
+
 /// Kernel settings, each with its effective value.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SysctlFacts {
@@ -243,6 +278,18 @@ pub struct SysctlFacts {
     /// `net.ipv6.conf.all.forwarding`.
     #[serde(default)]
     pub forwards_v6: Known<bool>,
+    /// `net.ipv6.icmp.echo_ignore_all`.
+    #[serde(default)]
+    pub echo_ignore_all_v6: Known<bool>,
+    /// `net.ipv4.icmp_echo_ignore_broadcasts`.
+    #[serde(default)]
+    pub echo_ignore_broadcasts: Known<bool>,
+    /// Settings of each interface.
+    #[serde(default)]
+    pub per_interface: Known<Vec<InterfaceSettings>>,
+    /// Limits on ICMP.
+    #[serde(default)]
+    pub icmp_limits: Known<IcmpLimits>,
 }
 
 /// Kernel counters (`/proc/net/snmp`, `/proc/net/netstat`), as totals.

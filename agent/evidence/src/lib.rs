@@ -46,8 +46,9 @@ pub use configuration::route::{
 pub use connections::ConnectionArrivals;
 pub use gap::{Gap, GapCode, Known, WhyUnknown};
 pub use host::{
-    AddressFact, ClockFact, Container, HostFacts, IcmpCounters, InterfaceFact, InterfaceKind, LoadFact, Mechanisms,
-    MetadataFact, ProbeEngine, QueueDiscipline, RouteFact, RouteOutcome, SysctlFacts, WatchedPort,
+    AddressFact, ClockFact, Container, HostFacts, IcmpCounters, IcmpLimits, InterfaceFact, InterfaceKind,
+    InterfaceSettings, LoadFact, Mechanisms, MetadataFact, ProbeEngine, QueueDiscipline, RouteFact, RouteOutcome,
+    SysctlFacts, WatchedPort,
 };
 pub use ids::{
     AccountId, AgentId, AttachmentId, EniId, IdError, InstanceId, LinkId, NetworkAclEntryId, NetworkAclId, ObjectId,

@@ -2,7 +2,8 @@
 
 use crate::{
     bits::Bits,
-    host::{Host, Lookup, Route},
+    host::Host,
+    lookup::{Lookup, Route},
     packet::{Packet, Transport},
     subject::{Device, Owner, Subject},
 };

@@ -1,6 +1,10 @@
 //! A host: what a walk needs to know of it.
 
-use pingtong_evidence::{InterfaceFact, packet_filter::RuleSet};
+use crate::{
+    lookup::{Lookup, Route},
+    routes::{Decision, Fate, decide, route},
+};
+use pingtong_evidence::{InterfaceFact, InterfaceSettings, RoutingTables, packet_filter::RuleSet};
 use std::net::IpAddr;
 
 /// A host.
@@ -16,6 +20,8 @@ pub struct Host<'h> {
     pub routing: &'h dyn Routing,
     /// Whether it forwards packets of others, if known.
     pub forwards: Option<bool>,
+    /// IPv4 settings of its interfaces; `None` if they are not known, which leaves out the checks of source addresses.
+    pub settings: Option<&'h [InterfaceSettings]>,
     /// Numbers of the netfilter queues for which a program listens, if known.
     pub queues: Option<&'h [u16]>,
 }
@@ -24,66 +30,26 @@ pub struct Host<'h> {
 pub trait Routing {
     /// The route of a packet that is not for this host itself.
     fn towards(&self, lookup: &Lookup<'_>) -> Route;
-}
 
-/// Question for a route. What is `None` is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lookup<'l> {
-    /// Destination address.
-    pub destination: IpAddr,
-    /// Source address.
-    pub source: Option<IpAddr>,
-    /// Whether the look-up is made with the source address, not with an unspecified one: a socket that is not bound has no
-    /// source address until it has a route.
-    pub is_bound: Option<bool>,
-    /// Where the packet comes from.
-    pub input: Input<'l>,
-    /// Packet mark.
-    pub mark: Option<u32>,
-    /// IP protocol number.
-    pub protocol: Option<u8>,
-    /// Source and destination port.
-    pub ports: (Option<u16>, Option<u16>),
-    /// User id of the socket that sends.
-    pub user: Option<u32>,
-}
-
-/// Where a packet that is routed comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input<'l> {
-    /// From the host itself.
-    Local,
-    /// It arrived by this interface.
-    Device(&'l str),
-    /// It arrived by one that is not known.
-    Unknown,
-}
-
-impl Lookup<'_> {
-    /// A packet of the host itself to this address, of which nothing else is known.
-    pub fn to(destination: IpAddr) -> Self {
-        Self {
-            destination,
-            source: None,
-            is_bound: None,
-            input: Input::Local,
-            mark: None,
-            protocol: None,
-            ports: (None, None),
-            user: None,
-        }
+    /// Every decision that the look-up may come to.
+    fn decisions(&self, lookup: &Lookup<'_>) -> Vec<Decision> {
+        let fate = match self.towards(lookup) {
+            Route::Device(device) => Fate::Device(device),
+            Route::Refused => Fate::Refused,
+            Route::Unknown => Fate::Unknown,
+        };
+        vec![Decision { fate, rule: None, route: None }]
     }
 }
 
-/// Result of a route lookup.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Route {
-    /// By this interface.
-    Device(String),
-    /// There is no route, or one that refuses.
-    Refused,
-    /// It is not known.
-    Unknown,
+impl Routing for RoutingTables {
+    fn towards(&self, lookup: &Lookup<'_>) -> Route {
+        route(&decide(self, lookup))
+    }
+
+    fn decisions(&self, lookup: &Lookup<'_>) -> Vec<Decision> {
+        decide(self, lookup)
+    }
 }
 
 impl std::fmt::Debug for Host<'_> {

@@ -1,16 +1,18 @@
 //! A host as an agent reports it.
 
 use crate::{
-    host::{Host, Lookup, Route, Routing},
+    host::{Host, Routing},
+    lookup::{Lookup, Route},
+    maybe::Maybe,
     packet::UDP,
     pair::{Asked, Packets},
     place::{End, How, Place},
-    routes::{Fate, decide, route},
+    routes::{Decision, Fate, decide},
     walk::Passage,
 };
 use pingtong_evidence::{
-    Cidr, FirewallRule, FirewallVerdict, HostFacts, InterfaceFact, InterfaceKind, RouteFact, RouteOutcome,
-    RoutingTables,
+    Cidr, FirewallRule, FirewallVerdict, HostFacts, InterfaceFact, InterfaceKind, InterfaceSettings, RouteFact,
+    RouteOutcome, RoutingTables,
     packet_filter::{RuleSet, Statement},
 };
 use std::net::IpAddr;
@@ -27,6 +29,7 @@ pub struct KnownHost<'f> {
     facts: &'f HostFacts,
     queues: Option<&'f [u16]>,
     routes: Routes<'f>,
+    settings: Option<&'f [InterfaceSettings]>,
 }
 
 /// What is known of a host's routes.
@@ -78,7 +81,8 @@ impl<'f> KnownHost<'f> {
         let rules = fact.rules.as_deref().filter(|rules| !fact.legacy_tables && rules.rules_omitted == 0)?;
         let interfaces = facts.interfaces.known()?;
         let queues = fact.queues.known().map(Vec::as_slice);
-        Some(Self { rules, interfaces, facts, queues, routes: Routes::of(facts) })
+        let settings = facts.sysctls.per_interface.known().map(Vec::as_slice);
+        Some(Self { rules, interfaces, facts, queues, routes: Routes::of(facts), settings })
     }
 
     /// Its packet filter.
@@ -97,6 +101,40 @@ impl<'f> KnownHost<'f> {
     /// Whether the kernel's look-up for a peer shows where every packet to it goes, or the tables do.
     pub fn knows_routes(&self) -> bool {
         !matches!(self.routes, Routes::Unknown)
+    }
+
+    /// The same host without the checks of source addresses, so that they do not hide what the packet filter does.
+    #[must_use]
+    pub fn past_checks(self) -> Self {
+        Self { settings: None, ..self }
+    }
+
+    /// The same host with every reverse-path filter loose, as `net.ipv4.conf.all.rp_filter=2` makes it: whether it then passes
+    /// packets that arrive.
+    pub fn passes_if_loose(&self, packets: &Packets, asked: Asked) -> bool {
+        let Some(settings) = self.settings else { return false };
+        let loose: Vec<InterfaceSettings> =
+            settings.iter().map(|each| InterfaceSettings { rp_filter: 2, ..each.clone() }).collect();
+        let host = KnownHost { settings: Some(&loose), ..*self };
+        !host.walk(packets, asked).ends.contains(&End::ReversePath)
+    }
+
+    /// Whether the reverse-path filter refuses packets that arrive and that no rule ends before; `None` if its settings are not
+    /// known.
+    pub fn reverse_path(&self, packets: &Packets, asked: Asked) -> Option<Maybe> {
+        self.settings?;
+        let passage = self.walk(packets, asked);
+        Some(match passage.ends.contains(&End::ReversePath) {
+            true if passage.surely_ends() && !self.past_prerouting(&passage) => Maybe::Surely,
+            true => Maybe::Perhaps,
+            false => Maybe::No,
+        })
+    }
+
+    /// Whether packets may come to a rule behind the routing decision.
+    fn past_prerouting(&self, passage: &Passage) -> bool {
+        use pingtong_evidence::FirewallHook::{Ingress, Prerouting};
+        passage.stops().any(|(place, _)| !matches!(place.hook, Ingress | Prerouting))
     }
 
     /// The same host with other rules.
@@ -138,6 +176,7 @@ impl<'f> KnownHost<'f> {
             interfaces: if has_own { self.interfaces } else { &stand_in },
             routing: self,
             forwards: forwards.known().copied(),
+            settings: self.settings,
             queues: self.queues,
         };
         packets.walk(&host, asked)
@@ -192,7 +231,7 @@ impl Routing for KnownHost<'_> {
     fn towards(&self, lookup: &Lookup<'_>) -> Route {
         match self.routes {
             // A refusing route is a cause of its own; it does not hide what the packet filter does.
-            Routes::Whole(tables) => match route(&decide(tables, lookup)) {
+            Routes::Whole(tables) => match tables.towards(lookup) {
                 Route::Refused => Route::Unknown,
                 route => route,
             },
@@ -204,6 +243,19 @@ impl Routing for KnownHost<'_> {
                 }
             }
             Routes::Unknown => Route::Unknown,
+        }
+    }
+
+    fn decisions(&self, lookup: &Lookup<'_>) -> Vec<Decision> {
+        match self.routes {
+            Routes::Whole(tables) => decide(tables, lookup),
+            Routes::Looked | Routes::Unknown => {
+                let fate = match self.towards(lookup) {
+                    Route::Device(device) => Fate::Device(device),
+                    Route::Refused | Route::Unknown => Fate::Unknown,
+                };
+                vec![Decision { fate, rule: None, route: None }]
+            }
         }
     }
 }

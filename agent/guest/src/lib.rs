@@ -1,7 +1,8 @@
 //! The walk of a packet through one host, as its kernel would do it.
 //!
-//! [`Host`] is what an agent reports of a host: packet filter, interfaces, routes. [`receive`] walks a packet that arrives
-//! at a network interface: `ingress`, `prerouting`, routing decision, `input` or `forward`. [`send`] walks a packet of a
+//! [`Host`] is what an agent reports of a host: packet filter, interfaces, routes, kernel settings. [`receive`] walks a packet that arrives
+//! at a network interface: `ingress`, `prerouting`, the check of its
+//! source address, routing decision, `input` or `forward`. [`send`] walks a packet of a
 //! local socket: `output`, routing decision, `postrouting`, `egress`. Both pass the base chains of all families in the
 //! order of their priorities, connection tracking, and address translation, and return every [`End`] that the packet
 //! may come to: one end is certain, several leave it open. Whatever is not known or not understood makes several ends,
@@ -18,6 +19,7 @@ mod exchange;
 mod field;
 mod host;
 mod known;
+mod lookup;
 mod maybe;
 mod packet;
 mod pair;
@@ -29,8 +31,9 @@ mod walk;
 pub use bits::Bits;
 pub use connection::{Connection, Tuple};
 pub use exchange::{Exchange, Refusal, answer};
-pub use host::{Host, Input, Lookup, Route, Routing};
+pub use host::{Host, Routing};
 pub use known::{KnownHost, NoRule, with_address};
+pub use lookup::{Input, Lookup, Route};
 pub use maybe::Maybe;
 pub use packet::{Packet, Transport, echo};
 pub use pair::{Asked, Packets};

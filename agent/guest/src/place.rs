@@ -30,8 +30,11 @@ pub enum End {
     NoRoute,
     /// It is for another host, and this one does not forward.
     NotForwarding,
-    /// The kernel drops it as impossible: it arrived for a loopback address.
+    /// The kernel drops it as impossible: it arrived for a loopback address, or from an address of the host itself.
     Martian,
+    /// The reverse-path filter drops it: the route back to its source does not leave by the interface by which it arrived, or
+    /// there is no route back.
+    ReversePath,
     /// Something that is not known decides: a route, or an address that the kernel chooses.
     Unknown,
 }

@@ -5,7 +5,7 @@
 //! give several decisions, of which one is true.
 
 use crate::{
-    host::{Input, Lookup, Route},
+    lookup::{Input, Lookup, Route},
     maybe::Maybe,
     packet::{ICMP, ICMPV6},
 };

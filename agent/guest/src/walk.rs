@@ -4,13 +4,19 @@ use crate::{
     bits::Bits,
     chain::{At, Outcome, evaluate},
     connection::{Connection, Manip, Tracked},
-    host::{Host, Input, Lookup, Route},
+    host::Host,
+    lookup::{Input, Lookup, Route},
+    maybe::Maybe,
     packet::{ACK, Packet, Transport},
     place::{End, How, Place},
+    routes::{Decision, Fate},
     subject::{Device, Owner, Subject},
 };
-use pingtong_evidence::packet_filter::{
-    BaseChain, ChainKind, CtDirection, Family, Field, FirewallHook, Operand, RuleSet, Source, Statement,
+use pingtong_evidence::{
+    InterfaceSettings,
+    packet_filter::{
+        BaseChain, ChainKind, CtDirection, Family, Field, FirewallHook, Operand, RuleSet, Source, Statement,
+    },
 };
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -98,6 +104,7 @@ pub fn receive(host: &Host<'_>, packet: Packet, device: &str, flow: Flow) -> Pas
     walk.bridge(device);
     walk.pass(FirewallHook::Ingress, flow);
     walk.pass(FirewallHook::Prerouting, flow);
+    walk.check_source(device);
     if let Some(subject) = walk.subject {
         match subject.packet.destination {
             None => walk.end(End::Unknown),
@@ -359,10 +366,45 @@ impl<'h, 'w> Walk<'h, 'w> {
         }
     }
 
+    /// Checks the source address before the packet is routed (`fib_validate_source`, IPv4 only).
+    fn check_source(&mut self, device: &str) {
+        let Some(subject) = self.subject.filter(|subject| subject.packet.ipv4 && device != LOOPBACK) else { return };
+        let Some(all) = self.host.settings else { return };
+        let Some(settings) = all.iter().find(|each| each.name == device) else {
+            if all.iter().any(|each| each.rp_filter > 0) {
+                self.end(End::ReversePath);
+            }
+            return;
+        };
+        let Some(source) = subject.packet.source else { return };
+        if self.host.owns(source) && !settings.accept_local {
+            return self.end_all(End::Martian);
+        }
+        if settings.rp_filter == 0 {
+            return;
+        }
+        let asked = look_up(&subject, source, Input::Local);
+        let mark = if settings.source_valid_mark { asked.mark } else { Some(0) };
+        let back = subject.packet.destination;
+        let lookup = Lookup { source: back, is_bound: Some(true), mark, user: Some(0), ..asked };
+        match comes_back(&self.host.routing.decisions(&lookup), device, settings) {
+            Maybe::Surely => {}
+            Maybe::Perhaps => self.end(End::ReversePath),
+            Maybe::No => self.end_all(End::ReversePath),
+        }
+    }
+
     fn deliver(&mut self, to: IpAddr, flow: Flow) {
-        if to.is_loopback() && self.subject.is_some_and(|subject| subject.input != Device::Named(LOOPBACK)) {
-            // Unless `route_localnet` is set.
-            self.end(End::Martian);
+        if to.is_loopback()
+            && let Some(Device::Named(device)) = self.subject.map(|subject| subject.input)
+            && device != LOOPBACK
+        {
+            let settings = self.host.settings.and_then(|all| all.iter().find(|each| each.name == device));
+            match settings.map(|each| each.route_localnet) {
+                Some(false) if to.is_ipv4() => return self.end_all(End::Martian),
+                Some(true) => {}
+                _ => self.end(End::Martian),
+            }
         }
         self.pass(FirewallHook::Input, flow);
         self.passed = self.subject;
@@ -449,6 +491,23 @@ impl<'h, 'w> Walk<'h, 'w> {
             Route::Unknown => Found::By(Device::Unknown),
         }
     }
+}
+
+/// Whether the reverse-path filter of an interface passes a packet, by the look-up of its source. Of several next hops of one
+/// route any may be the interface.
+fn comes_back(decisions: &[Decision], device: &str, settings: &InterfaceSettings) -> Maybe {
+    let of_route = |one: &Decision, other: &Decision| (one.rule, one.route) == (other.rule, other.route);
+    let by_device = |each: &Decision| matches!(&each.fate, Fate::Device(name) if name == device);
+    let passes = |decision: &Decision| match &decision.fate {
+        Fate::Unknown => Maybe::Perhaps,
+        Fate::Device(_) if settings.rp_filter != 1 => Maybe::Surely,
+        Fate::Device(_) => Maybe::from(decisions.iter().any(|each| of_route(each, decision) && by_device(each))),
+        Fate::Local => Maybe::from(settings.accept_local),
+        Fate::Group | Fate::Refused => Maybe::No,
+    };
+    let mut all = decisions.iter().map(passes);
+    let Some(first) = all.next() else { return Maybe::Perhaps };
+    if all.all(|other| other == first) { first } else { Maybe::Perhaps }
 }
 
 /// Whether a rule looks at connections or translates addresses: only then the kernel tracks them (`nf_ct_netns_get`).

@@ -1,15 +1,20 @@
 //! Kernel settings and counters, read from `/proc`.
 
-use pingtong_evidence::{IcmpCounters, Known, SysctlFacts, WhyUnknown};
+use pingtong_evidence::{IcmpCounters, IcmpLimits, InterfaceSettings, Known, SysctlFacts, WhyUnknown};
 use std::{collections::BTreeMap, io, path::Path};
 
 /// Sysctls that can make this host refuse probes, each with the value in effect.
 pub(super) fn sysctls() -> SysctlFacts {
+    let per_interface = per_interface();
     SysctlFacts {
         echo_ignore_all: setting("/proc/sys/net/ipv4/icmp_echo_ignore_all", yes_or_no),
         forwards: setting("/proc/sys/net/ipv4/ip_forward", yes_or_no),
         forwards_v6: setting("/proc/sys/net/ipv6/conf/all/forwarding", yes_or_no),
-        strict_reverse_path: strict_reverse_path(),
+        echo_ignore_all_v6: setting("/proc/sys/net/ipv6/icmp/echo_ignore_all", yes_or_no),
+        echo_ignore_broadcasts: setting("/proc/sys/net/ipv4/icmp_echo_ignore_broadcasts", yes_or_no),
+        icmp_limits: icmp_limits(),
+        strict_reverse_path: strict(&per_interface),
+        per_interface,
         ping_group_range: setting("/proc/sys/net/ipv4/ping_group_range", |text| {
             let (first, last) = text.split_once(char::is_whitespace)?;
             Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
@@ -53,27 +58,63 @@ pub(super) fn counters() -> Known<IcmpCounters> {
     })
 }
 
-/// Interfaces whose effective `rp_filter`, the larger of `all` and their own, is 1.
-fn strict_reverse_path() -> Known<Vec<String>> {
+/// Interfaces whose effective `rp_filter` is 1.
+fn strict(all: &Known<Vec<InterfaceSettings>>) -> Known<Vec<String>> {
+    match all {
+        Known::Known(all) => {
+            Known::Known(all.iter().filter(|each| each.rp_filter == 1).map(|each| each.name.clone()).collect())
+        }
+        Known::Unknown(why) => Known::Unknown(why.clone()),
+    }
+}
+
+/// Settings of each interface; of `all` and its own the larger counts.
+fn per_interface() -> Known<Vec<InterfaceSettings>> {
     let base = Path::new("/proc/sys/net/ipv4/conf");
-    let value = |name: &str| -> io::Result<u8> {
-        let text = std::fs::read_to_string(base.join(name).join("rp_filter"))?;
+    let value = |name: &str, setting: &str| -> io::Result<u8> {
+        let text = std::fs::read_to_string(base.join(name).join(setting))?;
         text.trim().parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     };
-    let read = || -> io::Result<Vec<String>> {
-        let all = value("all")?;
-        let mut strict = vec![];
+    let of = |name: &str| -> io::Result<InterfaceSettings> {
+        let larger = |setting: &str| Ok::<u8, io::Error>(value(name, setting)?.max(value("all", setting)?));
+        Ok(InterfaceSettings {
+            name: name.to_owned(),
+            rp_filter: larger("rp_filter")?,
+            accept_local: larger("accept_local")? > 0,
+            source_valid_mark: larger("src_valid_mark")? > 0,
+            route_localnet: larger("route_localnet")? > 0,
+            arp_ignore: larger("arp_ignore")?,
+            arp_filter: larger("arp_filter")? > 0,
+        })
+    };
+    let read = || -> io::Result<Vec<InterfaceSettings>> {
+        let mut all = vec![];
         for entry in std::fs::read_dir(base)? {
             let Ok(name) = entry?.file_name().into_string() else { continue };
-            // An interface may go away between the listing and the reading.
-            if !matches!(name.as_str(), "all" | "default") && value(&name).is_ok_and(|own| own.max(all) == 1) {
-                strict.push(name);
+            if matches!(name.as_str(), "all" | "default") {
+                continue;
+            }
+            match of(&name) {
+                Ok(settings) => all.push(settings),
+                // An interface may go away between the listing and the reading.
+                Err(_) if !base.join(&name).exists() => {}
+                Err(error) => return Err(error),
             }
         }
-        strict.sort();
-        Ok(strict)
+        all.sort();
+        Ok(all)
     };
-    read().map_or_else(|error| Known::Unknown(unreadable("net.ipv4.conf.*.rp_filter", &error)), Known::Known)
+    read().map_or_else(|error| Known::Unknown(unreadable("net.ipv4.conf", &error)), Known::Known)
+}
+
+fn icmp_limits() -> Known<IcmpLimits> {
+    let number = |name: &str| setting(&format!("/proc/sys/net/ipv4/{name}"), |text| text.parse().ok());
+    match (number("icmp_ratelimit"), number("icmp_ratemask"), number("icmp_msgs_per_sec")) {
+        (Known::Known(interval_ms), Known::Known(mask), Known::Known(messages_per_s)) => {
+            Known::Known(IcmpLimits { interval_ms, mask, messages_per_s })
+        }
+        (Known::Unknown(why), _, _) | (_, Known::Unknown(why), _) | (_, _, Known::Unknown(why)) => Known::Unknown(why),
+    }
 }
 
 fn setting<T>(path: &str, parse: impl Fn(&str) -> Option<T>) -> Known<T> {

@@ -16,7 +16,7 @@ pub use load::LoadReading;
 
 use pingtong_evidence::{
     AgentId, ClockFact, Container, FirewallFact, HostFacts, InterfaceFact, Known, Mechanisms, MetadataFact,
-    ProbeEngine, Protocol, RequestTag, RouteFact, RoutingTables, SCHEMA, Timestamp, WatchedPort, WhyUnknown,
+    ProbeEngine, Protocol, RequestTag, RoutingTables, SCHEMA, SysctlFacts, Timestamp, WatchedPort, WhyUnknown,
     packet_filter::RuleSet,
 };
 use std::{io, net::IpAddr};
@@ -100,9 +100,17 @@ pub fn routing_tables() -> io::Result<RoutingTables> {
     tables::tables()
 }
 
-/// The kernel's routes to these addresses.
-pub fn routes_to(addresses: &[IpAddr]) -> Vec<RouteFact> {
-    routes::towards(addresses)
+/// Reads the kernel settings of this network namespace.
+pub fn kernel_settings() -> SysctlFacts {
+    kernel::sysctls()
+}
+
+/// Lists the interfaces of this network namespace.
+///
+/// # Errors
+/// If the kernel refuses, or a reply cannot be decoded.
+pub fn interfaces() -> io::Result<Vec<InterfaceFact>> {
+    interfaces::list()
 }
 
 /// Reads what else handles packets in this network namespace.

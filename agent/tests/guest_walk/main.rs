@@ -341,6 +341,7 @@ impl Trial<'_> {
                 interfaces: &interfaces,
                 routing: &Routes,
                 forwards: Some(true),
+                settings: None,
                 queues: Some(&[]),
             };
             let prediction = predict(&host, probe, port, Flow::First);

@@ -374,6 +374,7 @@ fn facts(world: &World, side: Side, arrived: u64, turned_away: u64) -> HostFacts
             ping_group_range: Known::Known((1, 0)),
             forwards: Known::Known(false),
             forwards_v6: Known::Known(false),
+            ..SysctlFacts::default()
         },
         firewall: Known::Known(FirewallFact {
             refusing: rules,

@@ -14,7 +14,7 @@ use crate::{
     finding::{Finding, Note, Stops},
     fix::Fix,
     guest::rules::kinds,
-    guest_filter::{Asked, Packets, names_a_source_port},
+    guest_filter::{Asked, KnownHost, Maybe, Packets, names_a_source_port},
     lang::{Both, both},
     model::Model,
     observe::Observed,
@@ -28,6 +28,8 @@ use std::net::IpAddr;
 
 /// Distance of the vSwitch's gateway from the last address of its block: x.x.x.253 (`SEMANTICS.md` §5.1).
 const GATEWAY_BELOW_LAST: u32 = 2;
+/// Makes every reverse-path filter loose: the largest of `all` and the interface's own value counts.
+const LOOSE: [&str; 3] = ["sysctl", "-w", "net.ipv4.conf.all.rp_filter=2"];
 /// errno of a packet that the sender's own packet filter refuses.
 const EPERM: i32 = 1;
 
@@ -219,7 +221,15 @@ impl Guest<'_> {
             let kinds = kinds(&[(Asked::Requests, &requests), (Asked::Replies, &replies)]);
             found.push(self.firewall(&rules, &kinds, stops));
         }
-        let open = (shown && requests.is_empty() && !unaddressed, turned_away && replies.is_empty());
+        // What the reverse-path filter drops no rule behind it sees: both are at fault.
+        let checked = if self.rejects_openly() { None } else { self.reverse_path() };
+        found.extend(checked.clone());
+        let covers = |stops: Stops| checked.as_ref().is_some_and(|finding| finding.stops == stops);
+        let both = covers(Stops::Arrivals(self.side));
+        let open = (
+            shown && requests.is_empty() && !unaddressed && !both && !covers(Stops::ArrivingRequests(self.side)),
+            turned_away && replies.is_empty() && !both && !covers(Stops::Replies(self.side)),
+        );
         let stops = match open {
             (false, false) => return found,
             (true, _) => Stops::Arrivals(self.side),
@@ -229,7 +239,7 @@ impl Guest<'_> {
             return found;
         }
         // A host that rejects openly does not drop silently.
-        let silent = if self.rejects_openly() { None } else { self.reverse_path(stops) };
+        let silent = if self.rejects_openly() { None } else { self.reverse_path_drops(stops) };
         found.push(silent.unwrap_or_else(|| self.unseen_by_stack(shown, stops)));
         found
     }
@@ -242,17 +252,59 @@ impl Guest<'_> {
             && self.inbound.complaints.contains_key(&self.address())
     }
 
-    fn reverse_path(&self, stops: Stops) -> Option<Finding> {
+    /// Packets that the reverse-path filter has refused so far.
+    fn counted_drops(&self) -> u64 {
+        self.facts.and_then(|facts| facts.counters.known()).map_or(0, |counters| counters.reverse_path_drops)
+    }
+
+    /// The finding from the walk: the reverse-path filter surely refuses packets of the pair. It is blamed if its counter
+    /// agrees, or if no packet came that it could have counted.
+    fn reverse_path(&self) -> Option<Finding> {
+        let known = self.facts.and_then(KnownHost::of)?;
+        let opens = self.side == self.pair.opened_by;
+        let of_pair = |asked: Asked| self.pair.protocol == Protocol::Icmp || opens == matches!(asked, Asked::Replies);
+        let refused = |asked| of_pair(asked) && known.reverse_path(&self.packets(), asked) == Some(Maybe::Surely);
+        let requests = !self.inbound.accepted() && refused(Asked::Requests);
+        let replies = !self.outbound.alive() && refused(Asked::Replies);
+        let (stops, kinds) = match (requests, replies) {
+            (true, true) => (Stops::Arrivals(self.side), &[Asked::Requests, Asked::Replies][..]),
+            (true, false) => (Stops::ArrivingRequests(self.side), &[Asked::Requests][..]),
+            (false, true) => (Stops::Replies(self.side), &[Asked::Replies][..]),
+            (false, false) => return None,
+        };
+        let drops = self.counted_drops();
+        let came = self.inbound.arrives() || self.outbound.home.is_some_and(|leg| leg.of > 0);
+        if came && drops == 0 {
+            return None;
+        }
+        let peer = self.peer();
+        let text = both!(
+            "reverse-path filtering refuses packets from {peer}, to which the host's route leads elsewhere; it has refused {drops} packets",
+            "反向路径过滤拒绝来自 {peer} 的报文，因为本机到它的路由不经该网卡；已拒绝 {drops} 个报文"
+        );
+        let helps = kinds.iter().all(|asked| known.passes_if_loose(&self.packets(), *asked));
+        let commands = if helps { vec![words(&LOOSE)] } else { vec![] };
+        Some(self.finding(CauseCode::GuestRpFilter, stops, text, commands, None))
+    }
+
+    /// The finding from the counter alone, where the walk does not show what the filter does with these packets: an agent
+    /// that does not report the settings, or routes that are not known. A walk that shows that it passes them refutes it.
+    fn reverse_path_drops(&self, stops: Stops) -> Option<Finding> {
         let strict = self.facts?.sysctls.strict_reverse_path.known().filter(|list| !list.is_empty())?;
-        let drops = self.facts?.counters.known().map_or(0, |c| c.reverse_path_drops);
+        let asked = if matches!(stops, Stops::Replies(_)) { Asked::Replies } else { Asked::Requests };
+        let walked = KnownHost::of(self.facts?).and_then(|known| known.reverse_path(&self.packets(), asked));
+        let drops = self.counted_drops();
         let list = strict.join(", ");
-        (drops > 0).then(|| {
+        (drops > 0 && walked != Some(Maybe::No)).then(|| {
             let text = both!(
                 "strict reverse-path filtering on {list} refused {drops} packets",
                 "{list} 上的严格反向路径过滤拒绝了 {drops} 个报文"
             );
-            let command = words(&["sysctl", "-w", "net.ipv4.conf.all.rp_filter=2"]);
-            self.finding(CauseCode::GuestRpFilter, stops, text, vec![command], None)
+            let mut finding = self.finding(CauseCode::GuestRpFilter, stops, text, vec![words(&LOOSE)], None);
+            if walked.is_some() {
+                finding.fix = Fix::Unexplained;
+            }
+            finding
         })
     }
 

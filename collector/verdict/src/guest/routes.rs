@@ -135,7 +135,7 @@ impl Guest<'_> {
 
     /// The host, if its rules and tables are known whole.
     fn known_routes(&self) -> Option<KnownHost<'_>> {
-        self.facts.and_then(KnownHost::of).filter(|known| known.tables().is_some())
+        self.facts.and_then(KnownHost::of).map(KnownHost::past_checks).filter(|known| known.tables().is_some())
     }
 
     /// Whether rules of policy routing may decide that are not evaluated here.

@@ -38,7 +38,10 @@ impl<'f> Filter<'f> {
     pub(crate) fn of(facts: &'f HostFacts) -> Option<Self> {
         let fact: &FirewallFact = facts.firewall.known()?;
         let is_all = !fact.legacy_tables && fact.rules.as_deref().is_none_or(|rules| rules.rules_omitted == 0);
-        Some(KnownHost::of(facts).map_or(Self::Refusing(&fact.refusing, is_all), Self::Whole))
+        Some(
+            KnownHost::of(facts)
+                .map_or(Self::Refusing(&fact.refusing, is_all), |known| Self::Whole(known.past_checks())),
+        )
     }
 
     /// The rules that surely refuse packets or, if there are none and `possible_too` is set, that perhaps do.
@@ -121,6 +124,7 @@ pub(crate) fn applies(rule: &FirewallRule, packets: &Packets, asked: Asked) -> M
         interfaces: &interfaces,
         routing: &NoRoutes,
         forwards: None,
+        settings: None,
         queues: None,
     };
     let passage = packets.walk(&host, asked);

@@ -382,3 +382,57 @@ fn a_dead_fabric_is_proven_beside_rules_that_are_understood() {
     world.facts(B_SIDE).routing = Known::default();
     assert_eq!(blamed(&world.verdict()), Vec::<String>::new());
 }
+
+/// The acceptor's route back to the initiator leads into `tun0`, and it checks the paths of what arrives.
+fn checked(rp_filter: u8, drops: u64) -> World {
+    let via = RouteOutcome::Via {
+        interface: "tun0".into(),
+        source: None,
+        gateway: None,
+        prefix: Some(cidr("192.168.0.0/16")),
+    };
+    let mut world = routed(vec![], vec![route_to(TABLE_MAIN, "192.168.0.0/16", "tun0")], via);
+    let settings = InterfaceSettings { name: "eth0".into(), rp_filter, ..InterfaceSettings::default() };
+    let facts = world.facts(B_SIDE);
+    facts.sysctls.strict_reverse_path = Known::Known(if rp_filter == 1 { vec!["eth0".into()] } else { vec![] });
+    facts.sysctls.per_interface = Known::Known(vec![settings]);
+    facts.counters = Known::Known(IcmpCounters { reverse_path_drops: drops, ..IcmpCounters::default() });
+    world.wire(Wire::S2, Wire::S1);
+    world
+}
+
+fn with_certainty(verdict: &Verdict) -> Vec<String> {
+    let of = |certainty| if certainty == Certainty::Proven { "" } else { " (supported)" };
+    verdict.causes.iter().map(|cause| format!("{}{}", cause.code, of(cause.certainty))).collect()
+}
+
+/// The walk and the counter together blame the reverse-path filter, beside the route that it looks at; a counter that does
+/// not move refutes it, and so does a walk that shows that the packets pass.
+#[test]
+fn a_reverse_path_filter_is_blamed_by_walk_and_counter() {
+    assert_eq!(with_certainty(&checked(1, 400).verdict()), ["guest-route-overlap", "guest-rp-filter"]);
+    assert!(!with_certainty(&checked(1, 0).verdict()).iter().any(|cause| cause.starts_with("guest-rp-filter")));
+    let loose = checked(2, 400).verdict();
+    assert!(!with_certainty(&loose).iter().any(|cause| cause.starts_with("guest-rp-filter")), "{:?}", blamed(&loose));
+}
+
+/// A rule of the input hook stands behind the reverse-path filter: what one drops the other never sees, and both are at fault.
+#[test]
+fn a_rule_behind_the_reverse_path_filter_is_blamed_as_well() {
+    use packet_filter::{BaseChain, Chain, ChainKind, Family, Rule, RuleSet, Statement, Table};
+    let refused = |hook: FirewallHook| {
+        let mut world = checked(1, 400);
+        let base = BaseChain { kind: ChainKind::Filter, hook, priority: 0, policy: Policy::Accept, devices: vec![] };
+        let drop = Rule { handle: 1, statements: vec![Statement::Verdict(packet_filter::Verdict::Drop)] };
+        let chain = Chain { name: "c".into(), base: Some(base), rules: vec![drop] };
+        let table = Table { family: Family::Inet, name: "t".into(), dormant: false, chains: vec![chain], sets: vec![] };
+        if let Known::Known(firewall) = &mut world.facts(B_SIDE).firewall {
+            firewall.rules = Some(Arc::new(RuleSet { tables: vec![table], rules_omitted: 0 }));
+        }
+        with_certainty(&world.verdict())
+    };
+    let all = ["guest-firewall", "guest-route-overlap", "guest-rp-filter"];
+    assert_eq!(refused(FirewallHook::Input), all);
+    // In front of it, the rule leaves it nothing to drop.
+    assert_eq!(refused(FirewallHook::Prerouting), all[..2]);
+}

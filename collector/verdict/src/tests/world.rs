@@ -412,6 +412,7 @@ fn facts(side: Side) -> HostFacts {
             ping_group_range: Known::Known((1, 0)),
             forwards: Known::Known(false),
             forwards_v6: Known::Known(false),
+            ..SysctlFacts::default()
         },
         firewall: Known::Known(FirewallFact {
             refusing: vec![],
