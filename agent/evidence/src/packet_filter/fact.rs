@@ -58,7 +58,7 @@ pub struct FirewallFact {
     pub refusing: Vec<FirewallRule>,
     /// Number of base chains; zero means that no packet filter is configured.
     pub base_chains: u32,
-    /// Whether legacy iptables tables are loaded; this listing does not include them.
+    /// Whether legacy iptables tables are loaded that this listing does not include.
     #[serde(default)]
     pub legacy_tables: bool,
     /// All of it; `None` from an agent that reports only what refuses, and if an earlier report of this agent has it

@@ -22,7 +22,7 @@ pub use condition::{Comparison, Condition, Operand, Test};
 pub use fact::{FirewallFact, FirewallRule, FirewallVerdict};
 pub use field::{CtDirection, CtKey, FibResult, Field, PayloadBase};
 pub use place::{Family, FirewallHook};
-pub use rule_set::{BaseChain, Chain, ChainKind, Rule, RuleSet, Set, Table};
+pub use rule_set::{BaseChain, Chain, ChainKind, LEGACY_PREFIX, Rule, RuleSet, Set, Table};
 pub use set::{Data, Element, SetRef};
 pub use statement::{Limit, LimitUnit, Nat, NatKind, ObjectKind, Source, SourceRange, Statement};
 pub use value::{Span, Value};

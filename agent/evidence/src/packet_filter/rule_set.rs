@@ -24,6 +24,9 @@ impl RuleSet {
     pub const RULES_MAX: usize = 20_000;
 }
 
+/// Begins the name of a table of legacy iptables (`legacy:filter`). The handles of its rules are their positions, from 1.
+pub const LEGACY_PREFIX: &str = "legacy:";
+
 /// A table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Table {

@@ -1,12 +1,13 @@
 //! The guest's packet filter, read through netlink: every table, chain, rule and set of nftables, as typed rules.
 //!
-//! nftables also shows the tables of iptables-nft; legacy iptables tables are only detected. Needs `CAP_NET_ADMIN`.
+//! nftables also shows the tables of iptables-nft; legacy iptables tables are read with their own tool (`legacy`). Needs `CAP_NET_ADMIN`.
 //! Reports which rules exist, where, and what they do as far as they are understood; what is not understood is named.
 //! Whether a rule is at fault is not decided here. Constants are those of `linux/netfilter/nf_tables.h`.
 
 mod compare;
 mod field;
 mod kind;
+mod legacy;
 mod refusing;
 mod registers;
 mod rule;
@@ -61,7 +62,12 @@ type Place = (u8, String);
 /// Lists what drops or rejects packets in this network namespace.
 pub(super) fn list() -> Known<FirewallFact> {
     match read() {
-        Ok(rules) => Known::Known(refusing::fact(rules, legacy_tables())),
+        Ok(mut rules) => {
+            let legacy = legacy::read();
+            let is_unread = legacy.is_none();
+            add(&mut rules, legacy.unwrap_or_default());
+            Known::Known(refusing::fact(rules, is_unread))
+        }
         Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) => {
             Known::Unknown(WhyUnknown::NotPermitted {
                 what: String::from("listing the packet filter"),
@@ -75,8 +81,19 @@ pub(super) fn list() -> Known<FirewallFact> {
     }
 }
 
-fn legacy_tables() -> bool {
-    std::fs::read_to_string("/proc/net/ip_tables_names").is_ok_and(|names| !names.trim().is_empty())
+/// Adds legacy tables, of whose rules no more are listed than of others.
+fn add(rules: &mut RuleSet, legacy: Vec<Table>) {
+    let count = |table: &Table| table.chains.iter().map(|chain| chain.rules.len()).sum::<usize>();
+    let mut left = RuleSet::RULES_MAX.saturating_sub(rules.tables.iter().map(count).sum());
+    for mut table in legacy {
+        for chain in &mut table.chains {
+            let more = chain.rules.len().saturating_sub(left);
+            chain.rules.truncate(left);
+            left -= chain.rules.len();
+            rules.rules_omitted = rules.rules_omitted.saturating_add(u64::try_from(more).unwrap_or(u64::MAX));
+        }
+        rules.tables.push(table);
+    }
 }
 
 /// The kernel's lists.

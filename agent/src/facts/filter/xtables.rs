@@ -72,12 +72,12 @@ pub(super) fn matched(name: &str, revision: u32, info: &[u8], context: &Context)
     Some(conditions.into_iter().map(Statement::Match).collect())
 }
 
-fn equality(inverted: bool) -> Comparison {
+pub(super) fn equality(inverted: bool) -> Comparison {
     if inverted { Comparison::Ne } else { Comparison::Eq }
 }
 
 /// The condition on a field between two ends; `None` if every value meets it.
-fn between(field: Field, (first, last): (u16, u16), whole: (u16, u16), inverted: bool) -> Option<Condition> {
+pub(super) fn between(field: Field, (first, last): (u16, u16), whole: (u16, u16), inverted: bool) -> Option<Condition> {
     if (first, last) == whole && !inverted {
         return None;
     }
@@ -165,7 +165,7 @@ fn multiport(info: Info<'_>, context: &Context) -> Option<Vec<Condition>> {
     Some(vec![within(field, "multiport", keys, inverted)])
 }
 
-fn within(field: Field, name: &str, keys: Vec<Span>, inverted: bool) -> Condition {
+pub(super) fn within(field: Field, name: &str, keys: Vec<Span>, inverted: bool) -> Condition {
     let elements = keys.into_iter().map(|key| Element { key: vec![key], data: None }).collect();
     let set = SetRef { name: name.to_owned(), elements: Some(elements) };
     Condition::new(field, Test::In { set, inverted })
@@ -179,7 +179,7 @@ fn conntrack(info: Info<'_>) -> Option<Vec<Condition>> {
 }
 
 /// One of some states of connection tracking, or none of them.
-fn states(bits: u32, inverted: bool) -> Option<Condition> {
+pub(super) fn states(bits: u32, inverted: bool) -> Option<Condition> {
     let known = bits & STATES;
     let untracked = if bits & UNTRACKED.0 != 0 { UNTRACKED.1 } else { 0 };
     (bits & !(STATES | UNTRACKED.0) == 0).then_some(())?;
@@ -253,7 +253,7 @@ pub(super) fn target(name: &str, revision: u32, info: &[u8], family: u8) -> Opti
 }
 
 /// `enum ipt_reject_with` and `enum ip6t_reject_with`, as the error that is sent.
-fn reject(with: u32, family: u8) -> Option<Reject> {
+pub(super) fn reject(with: u32, family: u8) -> Option<Reject> {
     let codes: BTreeMap<u32, Reject> = if family == IPV6 {
         [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (7, 5), (8, 6)]
             .map(|(with, code)| (with, Reject::Icmpv6(code)))

@@ -7,8 +7,7 @@
 use crate::guest_filter::{Asked, Filter, Packets};
 use pingtong_evidence::{
     FirewallRule, Protocol,
-    packet_filter::Comparison,
-    packet_filter::{Condition, Field, Rule, RuleSet, Statement, Test, Value, Verdict},
+    packet_filter::{Comparison, Condition, Field, LEGACY_PREFIX, Rule, RuleSet, Statement, Test, Value, Verdict},
 };
 use pingtong_guest::Place;
 
@@ -47,11 +46,33 @@ pub(super) fn commands(filter: &Filter<'_>, packets: &Packets, kinds: &[Asked]) 
 /// A command that accepts packets before a rule, or where the policy of a chain would end them.
 pub(super) fn command(rule: &FirewallRule, packets: &Packets, asked: Asked) -> Vec<String> {
     let FirewallRule { family, table, chain, .. } = rule;
+    if let Some(table) = table.strip_prefix(LEGACY_PREFIX) {
+        return legacy_command(rule, table, packets, asked);
+    }
     let place = match rule.handle {
         Some(handle) => format!("insert rule {family} {table} {chain} position {handle}"),
         None => format!("add rule {family} {table} {chain}"),
     };
     format!("nft {place} {} accept", matching(packets, asked)).split(' ').map(str::to_owned).collect()
+}
+
+/// The same for a table of legacy iptables, whose handles are positions.
+fn legacy_command(rule: &FirewallRule, table: &str, packets: &Packets, asked: Asked) -> Vec<String> {
+    let ipv4 = packets.peer.is_ipv4();
+    let tool = if ipv4 { "iptables-legacy" } else { "ip6tables-legacy" };
+    let chain = &rule.chain;
+    let place = rule.handle.map_or_else(|| format!("-A {chain}"), |position| format!("-I {chain} {position}"));
+    let (peer, end) = (packets.peer, if asked.is_inbound() { "-s" } else { "-d" });
+    let kind = if asked.is_request() { "echo-request" } else { "echo-reply" };
+    let (protocol, port) = packets.service;
+    let service = match (protocol, port) {
+        (Protocol::Icmp, _) if ipv4 => format!("-p icmp --icmp-type {kind}"),
+        (Protocol::Icmp, _) => format!("-p icmpv6 --icmpv6-type {kind}"),
+        (_, Some(port)) => format!("-p {protocol} --{} {port}", if asked.is_request() { "dport" } else { "sport" }),
+        (_, None) => format!("-p {protocol}"),
+    };
+    let words = format!("{tool} -t {table} {place} {end} {peer} {service} -j ACCEPT");
+    words.split(' ').map(str::to_owned).collect()
 }
 
 /// The match in the words of nft.

@@ -245,3 +245,21 @@ fn probes_that_never_left_the_host_are_not_lost_on_the_way() {
     assert_eq!((verdict.state, blamed(&verdict)), (State::Degraded, vec![]));
     assert_eq!(verdict.suspects[0].side, Some(I));
 }
+
+/// A rule of a legacy table is passed by with its own tool, at its position.
+#[test]
+fn a_rule_of_a_legacy_table_gets_a_command_of_its_tool() {
+    let mut world = World::healthy();
+    let rules = vec![vec![from("10.0.0.0/8"), accept()], vec![icmp(ECHO_REQUEST), drop()]];
+    let chains = vec![base(ChainKind::Filter, FirewallHook::Input, Policy::Accept, rules)];
+    filter(&mut world, C, chains);
+    if let Known::Known(FirewallFact { rules: Some(rules), .. }) = &mut world.facts(C).firewall {
+        let table = &mut Arc::make_mut(rules).tables[0];
+        (table.family, table.name) = (Family::Ip, "legacy:filter".into());
+    }
+    world.wire(Wire::S2, Wire::Through);
+    let verdict = world.verdict();
+    assert_eq!(blamed(&verdict), ["guest-firewall acceptor"]);
+    let insert = "iptables-legacy -t filter -I c 2 -s 192.168.1.10 -p icmp --icmp-type echo-request -j ACCEPT";
+    assert_eq!(commands(&verdict), [insert]);
+}
