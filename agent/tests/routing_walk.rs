@@ -152,7 +152,7 @@ fn compare(net: &Net, family: &Family, tables: &RoutingTables, seed: u64, counts
     for to in family.destinations {
         for mark in MARKS {
             for (from, input) in [(None, false), (Some(family.own), false), (Some(family.other), true)] {
-                let Some(seen) = kernel(net, family, to, from, input, mark) else { continue };
+                let Some(answer) = kernel(net, family, to, from, input, mark) else { continue };
                 let lookup = Lookup {
                     source: from.map(|from| from.parse().unwrap()),
                     is_bound: Some(from.is_some()),
@@ -166,13 +166,13 @@ fn compare(net: &Net, family: &Family, tables: &RoutingTables, seed: u64, counts
                 let decisions = decide(tables, &lookup);
                 counts.compared += 1;
                 counts.open += u64::from(decisions.iter().any(|each| each.fate != decisions[0].fate));
-                let agrees = decisions.iter().any(|each| match (&each.fate, &seen) {
+                let agrees = decisions.iter().any(|each| match (&each.fate, &answer) {
                     (Fate::Device(device), Seen::Device(name)) => device == name,
                     (Fate::Refused, Seen::Refused) | (Fate::Unknown, _) => true,
                     _ => false,
                 });
                 if !agrees {
-                    counts.wrong.push(format!("seed {seed}: {lookup:?}\n  {decisions:?}\n  seen {seen:?}"));
+                    counts.wrong.push(format!("seed {seed}: {lookup:?}\n  {decisions:?}\n  seen {answer:?}"));
                 }
             }
         }
@@ -183,9 +183,9 @@ fn compare(net: &Net, family: &Family, tables: &RoutingTables, seed: u64, counts
 fn compare_checks(net: &Net, host: &Host<'_>, seed: u64, counts: &mut Counts) {
     let own = FAMILIES[0].own;
     for from in FAMILIES[0].destinations.into_iter().chain([FAMILIES[0].other, own]) {
-        let seen = net.run(&format!("ip route get {own} from {from} iif d0"));
+        let answer = net.run(&format!("ip route get {own} from {from} iif d0"));
         let passage = receive(host, echo(from.parse().unwrap(), own.parse().unwrap()), "d0", Flow::First);
-        let agrees = passage.ends.iter().any(|end| match (end, &seen) {
+        let agrees = passage.ends.iter().any(|end| match (end, &answer) {
             (End::Delivered, Ok(_)) => true,
             (End::ReversePath, Err(error)) => error.contains("cross-device") || error.contains("Invalid argument"),
             (End::Martian, Err(error)) => error.contains("Invalid argument"),
@@ -196,7 +196,7 @@ fn compare_checks(net: &Net, host: &Host<'_>, seed: u64, counts: &mut Counts) {
         if !agrees {
             counts
                 .wrong
-                .push(format!("seed {seed}: from {from} {:?} {:?}\n  seen {seen:?}", passage.ends, host.settings));
+                .push(format!("seed {seed}: from {from} {:?} {:?}\n  seen {answer:?}", passage.ends, host.settings));
         }
     }
 }

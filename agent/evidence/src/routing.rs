@@ -50,7 +50,7 @@ pub struct RoutingRule {
     /// Rules are evaluated from the lowest number to the highest.
     pub priority: u32,
     /// Whether it applies where the conditions together do not hold.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub inverted: bool,
     /// Source address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,7 +68,7 @@ pub struct RoutingRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
     /// Whether an interface that it names does not exist, so that its conditions never hold.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub detached: bool,
     /// Type of service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,13 +122,13 @@ pub struct TableRoute {
     /// Destination.
     pub to: Cidr,
     /// Type.
-    #[serde(default, skip_serializing_if = "TableRouteKind::is_unicast")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub kind: TableRouteKind,
     /// Metric; the lowest is preferred.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub metric: u32,
     /// Type of service; zero for every one.
-    #[serde(default, skip_serializing_if = "is_zero_byte")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub tos: u8,
     /// Preferred source address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -171,7 +171,7 @@ pub struct Hop {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpAddr>,
     /// Whether the kernel does not use it: its interface is down, or has no carrier and `ignore_routes_with_linkdown` is set.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub dead: bool,
 }
 
@@ -204,25 +204,9 @@ impl RoutingRule {
     }
 }
 
-impl TableRouteKind {
-    fn is_unicast(&self) -> bool {
-        *self == Self::Unicast
-    }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_false(value: &bool) -> bool {
-    !*value
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(value: &u32) -> bool {
-    *value == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero_byte(value: &u8) -> bool {
-    *value == 0
+/// Whether a field has the value that it gets where it is left out.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Name of a table in the words of iproute2.

@@ -11,8 +11,8 @@ use crate::{
     walk::Passage,
 };
 use pingtong_evidence::{
-    Cidr, FirewallRule, FirewallVerdict, HostFacts, InterfaceFact, InterfaceKind, InterfaceSettings, RouteFact,
-    RouteOutcome, RoutingTables,
+    Cidr, FirewallHook, FirewallRule, FirewallVerdict, HostFacts, InterfaceFact, InterfaceKind, InterfaceSettings,
+    RouteFact, RouteOutcome, RoutingTables,
     packet_filter::{RuleSet, Statement},
 };
 use std::net::IpAddr;
@@ -66,10 +66,11 @@ fn agrees(tables: &RoutingTables, fact: &RouteFact) -> bool {
     let protocol = Some(if fact.to.is_ipv4() { UDP } else { 0 });
     let lookup = Lookup { is_bound: Some(false), mark: Some(0), protocol, ..Lookup::to(fact.to) };
     decide(tables, &lookup).iter().any(|decision| match (&decision.fate, outcome) {
-        (Fate::Unknown, _) | (Fate::Local, RouteOutcome::Own) | (Fate::Refused, RouteOutcome::Refused { .. }) => true,
+        // An address of a group is looked up like no other.
+        (Fate::Unknown | Fate::Group, _)
+        | (Fate::Local, RouteOutcome::Own)
+        | (Fate::Refused, RouteOutcome::Refused { .. }) => true,
         (Fate::Device(device), RouteOutcome::Via { interface, .. }) => device == interface,
-        // Their own look-up is not one of a packet to one host.
-        (Fate::Group, _) => true,
         _ => false,
     })
 }
@@ -125,16 +126,10 @@ impl<'f> KnownHost<'f> {
         self.settings?;
         let passage = self.walk(packets, asked);
         Some(match passage.ends.contains(&End::ReversePath) {
-            true if passage.surely_ends() && !self.past_prerouting(&passage) => Maybe::Surely,
+            true if passage.surely_ends() && !comes_past_routing(&passage) => Maybe::Surely,
             true => Maybe::Perhaps,
             false => Maybe::No,
         })
-    }
-
-    /// Whether packets may come to a rule behind the routing decision.
-    fn past_prerouting(&self, passage: &Passage) -> bool {
-        use pingtong_evidence::FirewallHook::{Ingress, Prerouting};
-        passage.stops().any(|(place, _)| !matches!(place.hook, Ingress | Prerouting))
     }
 
     /// The same host with other rules.
@@ -258,6 +253,11 @@ impl Routing for KnownHost<'_> {
             }
         }
     }
+}
+
+/// Whether a rule behind the routing decision may end the packet.
+fn comes_past_routing(passage: &Passage) -> bool {
+    passage.stops().any(|(place, _)| !matches!(place.hook, FirewallHook::Ingress | FirewallHook::Prerouting))
 }
 
 /// Interfaces, and one of unknown name that has this address.

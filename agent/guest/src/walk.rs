@@ -13,7 +13,7 @@ use crate::{
     subject::{Device, Owner, Subject},
 };
 use pingtong_evidence::{
-    InterfaceSettings,
+    InterfaceSettings, Policy,
     packet_filter::{
         BaseChain, ChainKind, CtDirection, Family, Field, FirewallHook, Operand, RuleSet, Source, Statement,
     },
@@ -394,6 +394,16 @@ impl<'h, 'w> Walk<'h, 'w> {
         }
     }
 
+    /// The next hop's hardware address is asked for by ARP, whose chains are not walked.
+    fn resolve(&mut self) {
+        let arp = self.host.rules.tables.iter().filter(|table| table.family == Family::Arp && !table.dormant);
+        let may_drop = |base: &BaseChain, rules: usize| base.policy == Policy::Drop || rules > 0;
+        let mut chains = arp.flat_map(|table| &table.chains);
+        if chains.any(|chain| chain.base.as_ref().is_some_and(|base| may_drop(base, chain.rules.len()))) {
+            self.end(End::Unknown);
+        }
+    }
+
     fn deliver(&mut self, to: IpAddr, flow: Flow) {
         if to.is_loopback()
             && let Some(Device::Named(device)) = self.subject.map(|subject| subject.input)
@@ -447,6 +457,9 @@ impl<'h, 'w> Walk<'h, 'w> {
         }
         self.pass(FirewallHook::Postrouting, flow);
         self.pass(FirewallHook::Egress, flow);
+        if device != Device::Named(LOOPBACK) && self.subject.is_some_and(|subject| subject.packet.ipv4) {
+            self.resolve();
+        }
         self.passed = self.subject;
         if self.subject.is_some() {
             self.end(device.name().map_or(End::Unknown, |name| end(name.to_owned())));

@@ -1,11 +1,11 @@
-//! Findings about the packet filter: whether pings with each peer pass it, by the same walk as the verdict's.
+//! Findings about packet filter and policy routing: whether pings with each peer pass it, by the same walk as the verdict's.
 //!
 //! "Pass" is said only if every rule on their way was understood. Without a peer, the rules that refuse are listed.
 
 use super::{Finding, Standing, named, unread};
 use crate::{Lang, engine::CAPABILITY_ADVICE};
 use pingtong_evidence::{FirewallFact, FirewallRule, HostFacts, Known, Protocol, RouteOutcome};
-use pingtong_guest::{Asked, KnownHost, Packets};
+use pingtong_guest::{Asked, End, KnownHost, Packets};
 use std::net::IpAddr;
 
 const REFUSES: &str = "firewall-refuses";
@@ -42,6 +42,54 @@ pub(super) fn findings(facts: &HostFacts) -> Vec<Finding> {
     findings
 }
 
+/// The rules of policy routing: whether every one is understood and the kernel's own look-ups agree with the tables.
+pub(super) fn routing(facts: &HostFacts) -> Finding {
+    const CODE: &str = "routing-rules";
+    const LIST: &str = "ip rule; ip route show table all";
+    let tables = match &facts.routing {
+        Known::Known(fact) => fact.tables.as_deref(),
+        Known::Unknown(why) => return unread(CODE, ("策略路由规则", "the rules of policy routing"), why, LIST),
+    };
+    let Some(tables) = tables else {
+        return Finding::new(CODE, Standing::Unknown, "没有路由表内容", "the routing tables are not listed", LIST);
+    };
+    let added: Vec<_> = tables.rules.iter().filter(|rule| !rule.is_default()).collect();
+    let list = named(added.iter().map(ToString::to_string));
+    let (count, routes, omitted) = (added.len(), tables.routes.len(), tables.routes_omitted);
+    let is_understood = tables.rules.iter().all(|rule| rule.not_understood.is_empty()) && omitted == 0;
+    let agrees = KnownHost::of(facts).is_none_or(|known| known.knows_routes());
+    match (is_understood, agrees) {
+        _ if count == 0 && omitted == 0 && agrees => Finding::new(
+            CODE,
+            Standing::Good,
+            format!("没有额外的策略路由规则；{routes} 条路由"),
+            format!("no rules of policy routing beside the kernel's own; {routes} routes"),
+            "",
+        ),
+        (true, true) => Finding::new(
+            CODE,
+            Standing::Good,
+            format!("{count} 条策略路由规则，均已识别：{list}"),
+            format!("{count} rules of policy routing, every one understood: {list}"),
+            "",
+        ),
+        (_, false) => Finding::new(
+            CODE,
+            Standing::Unknown,
+            format!("内核的路由查找与路由表不一致：{list}"),
+            format!("the kernel's own look-ups differ from its rules and tables: {list}"),
+            LIST,
+        ),
+        (false, true) => Finding::new(
+            CODE,
+            Standing::Unknown,
+            format!("策略路由未能全部识别（{omitted} 条路由未列出）：{list}"),
+            format!("not every rule of policy routing is understood ({omitted} routes not listed): {list}"),
+            LIST,
+        ),
+    }
+}
+
 /// The peers, each with the source address of packets to it.
 fn peers(facts: &HostFacts) -> Vec<(IpAddr, IpAddr)> {
     let of = |to: IpAddr, interface: &str| {
@@ -61,7 +109,10 @@ fn walked(host: &KnownHost<'_>, peers: &[(IpAddr, IpAddr)]) -> Finding {
     for &(peer, own) in peers {
         for asked in [Asked::Requests, Asked::Answers, Asked::Sent, Asked::Replies] {
             let passage = host.walk(&Packets { service: (Protocol::Icmp, None), peer, own }, asked);
-            let rules = host.stops(&passage).iter().map(words).collect::<Vec<_>>().join("; ");
+            let checks = passage.ends.iter().filter(|end| matches!(end, End::ReversePath | End::Martian));
+            let rules = host.stops(&passage);
+            let rules = rules.iter().map(words).chain(checks.map(|_| String::from("rp_filter"))).collect::<Vec<_>>();
+            let rules = rules.join("; ");
             if passage.surely_ends() {
                 refused.push((asked, peer, rules));
             } else if !passage.surely_goes_on() {
@@ -75,13 +126,13 @@ fn walked(host: &KnownHost<'_>, peers: &[(IpAddr, IpAddr)]) -> Finding {
     let both = |all: &[(Asked, IpAddr, String)]| (list(all, Lang::Zh), list(all, Lang::En));
     if !refused.is_empty() {
         let (zh, en) = both(&refused);
-        let (zh, en) = (format!("本机防火墙拒绝：{zh}"), format!("the packet filter refuses {en}"));
+        let (zh, en) = (format!("本机拒绝：{zh}"), format!("this host refuses {en}"));
         return Finding::new(REFUSES, Standing::Wrong, zh, en, NEXT);
     }
     if !open.is_empty() {
         let (zh, en) = both(&open);
-        let zh = format!("规则未能全部识别，无法确定本机防火墙是否放行：{zh}");
-        let en = format!("not every rule is understood: the packet filter may refuse {en}");
+        let zh = format!("规则或路由未能全部识别，无法确定本机是否放行：{zh}");
+        let en = format!("not every rule or route is understood: this host may refuse {en}");
         return Finding::new(REFUSES, Standing::Unknown, zh, en, NEXT);
     }
     let count = peers.len();
@@ -172,6 +223,6 @@ mod tests {
         assert_eq!(said(&accepted).0, Standing::Good, "an earlier rule accepts");
         let (standing, text) = said(&json!([rule(json!([{"not_understood": {"name": "xt recent"}}, drop]))]));
         assert_eq!(standing, Standing::Unknown);
-        assert!(text.contains("not every rule is understood"), "{text}");
+        assert!(text.contains("not every rule or route is understood"), "{text}");
     }
 }

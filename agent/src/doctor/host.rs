@@ -18,6 +18,7 @@ pub(super) fn findings(facts: &HostFacts, settings: Option<&Settings>) -> Vec<Fi
     findings.push(addresses(facts));
     findings.push(container(facts));
     findings.extend(facts.routes.iter().map(route));
+    findings.push(filter::routing(facts));
     findings.extend(filter::findings(facts));
     findings.push(echoes(&facts.sysctls.echo_ignore_all));
     findings.push(reverse_path(facts));
@@ -242,6 +243,8 @@ mod tests {
             "metadata": known(json!({"instance": "i-1", "account": "1", "region": "cn-a", "private_address": "10.0.0.5"})),
             "interfaces": known(json!([{"name": "eth0", "kind": "card", "up": true, "mtu": 1500,
                 "addresses": [["10.0.0.5", "10.0.0.0/24"]]}])),
+            "routing": known(json!({"tables": {"rules": [{"ipv4": true, "priority": 32766, "action": {"table": 254}}],
+                "routes": [{"table": 254, "to": "0.0.0.0/0", "hops": [{"device": "eth0"}]}]}})),
             "routes": [{"to": "172.16.0.1", "outcome": known(json!({"via": {"interface": "eth0", "source": "10.0.0.5",
                 "gateway": "10.0.0.253", "prefix": "0.0.0.0/0"}}))}],
             "sysctls": {"echo_ignore_all": known(json!(false)), "strict_reverse_path": known(json!([])),
@@ -273,6 +276,7 @@ mod tests {
                 "addresses",
                 "container",
                 "route",
+                "routing-rules",
                 "firewall",
                 "firewall-refuses",
                 "echo",
@@ -349,6 +353,7 @@ mod tests {
         facts.interfaces = Known::Unknown(why());
         facts.container = Known::Unknown(why());
         facts.routes[0].outcome = Known::Unknown(why());
+        facts.routing = Known::Unknown(why());
         facts.firewall = Known::Unknown(why());
         facts.sysctls = pingtong_evidence::SysctlFacts::default();
         facts.counters = Known::Unknown(why());

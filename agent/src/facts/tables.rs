@@ -115,7 +115,7 @@ fn rule(message: &RuleMessage) -> RoutingRule {
     let any = if ipv4 { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
     let block = |address: IpAddr, length: u8| Some(Cidr::around(address, length)).filter(|_| length > 0);
     (rule.from, rule.to) = (block(any, header.src_len), block(any, header.dst_len));
-    let (mut table, mut target, mut mark, mut mask) = (u32::from(header.table), 0, None, None);
+    let (mut table, mut target, mut mark, mut bits) = (u32::from(header.table), 0, None, None);
     for attribute in &message.attributes {
         match attribute {
             RuleAttribute::Source(address) => rule.from = block(*address, header.src_len),
@@ -125,7 +125,7 @@ fn rule(message: &RuleMessage) -> RoutingRule {
             RuleAttribute::Goto(priority) => target = *priority,
             RuleAttribute::Priority(priority) => rule.priority = *priority,
             RuleAttribute::FwMark(value) => mark = Some(*value),
-            RuleAttribute::FwMask(value) => mask = Some(*value),
+            RuleAttribute::FwMask(value) => bits = Some(*value),
             RuleAttribute::Table(number) => table = *number,
             RuleAttribute::SuppressPrefixLen(length) => {
                 rule.suppress_prefix_length = Some(*length).filter(|length| *length != u32::MAX);
@@ -136,8 +136,10 @@ fn rule(message: &RuleMessage) -> RoutingRule {
             RuleAttribute::IpProtocol(protocol) => rule.protocol = Some((*protocol).into()),
             RuleAttribute::SourcePortRange(ports) => rule.source_ports = Some((ports.start, ports.end)),
             RuleAttribute::DestinationPortRange(ports) => rule.destination_ports = Some((ports.start, ports.end)),
-            RuleAttribute::Realm(_) | RuleAttribute::Protocol(_) | RuleAttribute::L3MDev(false) => {}
-            RuleAttribute::SuppressIfGroup(u32::MAX) => {}
+            RuleAttribute::Realm(_)
+            | RuleAttribute::Protocol(_)
+            | RuleAttribute::L3MDev(false)
+            | RuleAttribute::SuppressIfGroup(u32::MAX) => {}
             RuleAttribute::TunId(_) => rule.not_understood.push("tun_id".to_owned()),
             RuleAttribute::SuppressIfGroup(_) => rule.not_understood.push("suppress_ifgroup".to_owned()),
             RuleAttribute::L3MDev(true) => rule.not_understood.push("l3mdev".to_owned()),
@@ -154,9 +156,9 @@ fn rule(message: &RuleMessage) -> RoutingRule {
         }
     }
     // The kernel reports a mask without a value where the value is zero.
-    rule.mark = match (mark, mask) {
+    rule.mark = match (mark, bits) {
         (None, None | Some(0)) => None,
-        (value, mask) => Some((value.unwrap_or(0), mask.unwrap_or(u32::MAX))),
+        (value, bits) => Some((value.unwrap_or(0), bits.unwrap_or(u32::MAX))),
     };
     rule.action = match header.action {
         RuleAction::ToTable => RoutingAction::Table(table),

@@ -416,15 +416,13 @@ fn block(text: &str) -> Option<Value> {
     let block = match text.split_once('/') {
         None => Cidr::host(text.parse().ok()?),
         // A mask that is no prefix is not understood.
-        Some((address, mask)) => match mask.parse::<u8>() {
-            Ok(_) => Cidr::parse_masked(text).ok()?,
-            Err(_) => {
-                let mask = mask.parse::<std::net::Ipv4Addr>().ok()?.to_bits();
-                let length = u8::try_from(mask.leading_ones()).ok()?;
-                (mask.count_ones() == u32::from(length)).then_some(())?;
-                Cidr::around(address.parse::<IpAddr>().ok()?, length)
-            }
-        },
+        Some((_, length)) if length.parse::<u8>().is_ok() => Cidr::parse_masked(text).ok()?,
+        Some((address, mask)) => {
+            let mask = mask.parse::<std::net::Ipv4Addr>().ok()?.to_bits();
+            let length = u8::try_from(mask.leading_ones()).ok()?;
+            (mask.count_ones() == u32::from(length)).then_some(())?;
+            Cidr::around(address.parse::<IpAddr>().ok()?, length)
+        }
     };
     let is_host = block.prefix_length() == if block.is_ipv4() { 32 } else { 128 };
     Some(if is_host { Value::Address(block.network()) } else { Value::Prefix(block) })
