@@ -357,15 +357,21 @@ impl Guest<'_> {
     }
 
     fn ignores_echo(&self) -> bool {
-        self.facts.and_then(|f| f.sysctls.echo_ignore_all.known()).copied().unwrap_or(false)
+        let setting = self.facts.map(|facts| {
+            let sysctls = &facts.sysctls;
+            if self.address().is_ipv4() { &sysctls.echo_ignore_all } else { &sysctls.echo_ignore_all_v6 }
+        });
+        setting.and_then(|setting| setting.known()).copied().unwrap_or(false)
     }
 
     fn echo(&self) -> Option<Finding> {
         if self.pair.protocol != Protocol::Icmp || !self.ignores_echo() || self.inbound.answered() {
             return None;
         }
-        let text = both!("net.ipv4.icmp_echo_ignore_all is 1", "net.ipv4.icmp_echo_ignore_all 为 1");
-        let command = words(&["sysctl", "-w", "net.ipv4.icmp_echo_ignore_all=0"]);
+        let name =
+            if self.address().is_ipv4() { "net.ipv4.icmp_echo_ignore_all" } else { "net.ipv6.icmp.echo_ignore_all" };
+        let text = both!("{name} is 1", "{name} 为 1");
+        let command = words(&["sysctl", "-w", &format!("{name}=0")]);
         // The setting is for everybody's pings.
         Some(self.finding(CauseCode::GuestEchoIgnored, Stops::Answers(self.side), text, vec![command], Some("icmp")))
     }
@@ -378,7 +384,7 @@ impl Guest<'_> {
         found.extend(self.echo());
         found.extend(self.output());
         found.extend(route);
-        found.extend(self.rate_limit());
+        found.extend(self.rate_limit().or_else(|| self.kernel_rate()));
         found.extend(self.nat());
         found
     }

@@ -244,11 +244,12 @@ impl Guest<'_> {
     /// a rule for the peer before the one that decides now, or both.
     fn tried(&self, known: &KnownHost<'_>, to: Cidr) -> Option<Vec<Vec<String>>> {
         let (tables, home) = (known.tables()?, self.home()?);
-        let look_ups = self.look_ups(known, &self.sent_kinds());
+        let kinds = self.sent_kinds();
+        let look_ups = self.look_ups(known, &kinds);
         let reaches = |tables: &RoutingTables| {
             let is_home = |each: &Decision| matches!(&each.fate, Fate::Device(device) if *device == home.name);
             let surely = |lookup: &Lookup<'_>| decide(tables, lookup).iter().all(is_home);
-            !look_ups.is_empty() && look_ups.iter().all(|(_, lookup)| surely(lookup))
+            look_ups.len() == kinds.len() && look_ups.iter().all(|(_, lookup)| surely(lookup))
         };
         let now = Trial { tables: tables.clone(), commands: vec![] };
         let astray = |lookup: &Lookup<'_>| {

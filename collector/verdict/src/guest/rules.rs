@@ -89,6 +89,26 @@ impl Guest<'_> {
         Some(self.finding(CauseCode::GuestRateLimit, Stops::Some(direction), text, commands, None))
     }
 
+    /// The finding about echo replies that the kernel itself holds to a rate: `icmp_ratemask` includes their type, which it does
+    /// not unless it is set so (IPv4 only).
+    pub(super) fn kernel_rate(&self) -> Option<Finding> {
+        const ECHO_REPLY: u32 = 1;
+        let limits = self.facts?.sysctls.icmp_limits.known()?;
+        let leg = self.inbound.answer.filter(|leg| leg.passed > 0 && leg.lost() >= LOST_MIN)?;
+        let is_limited = limits.interval_ms > 0 && limits.mask & ECHO_REPLY != 0;
+        if self.pair.protocol != Protocol::Icmp || !self.address().is_ipv4() || !is_limited {
+            return None;
+        }
+        let (lost, of, interval, mask) = (leg.lost(), leg.of, limits.interval_ms, limits.mask);
+        let text = both!(
+            "the host did not send {lost} of {of} echo replies: net.ipv4.icmp_ratemask {mask} holds them to one in {interval} ms",
+            "{of} 个 ping 应答中有 {lost} 个未发出：net.ipv4.icmp_ratemask {mask} 将其限制为每 {interval} 毫秒一个"
+        );
+        let setting = format!("net.ipv4.icmp_ratemask={}", mask & !ECHO_REPLY);
+        let commands = vec![["sysctl", "-w", &setting].map(str::to_owned).to_vec()];
+        Some(self.finding(CauseCode::GuestRateLimit, Stops::Some(self.side.sends()), text, commands, None))
+    }
+
     /// Whether the host's address translation surely sends its requests to another destination than the peer.
     pub(crate) fn diverts(&self) -> bool {
         self.translated(Asked::Sent).is_some_and(|translated| translated.becomes.1 != self.peer())

@@ -436,3 +436,25 @@ fn a_rule_behind_the_reverse_path_filter_is_blamed_as_well() {
     // In front of it, the rule leaves it nothing to drop.
     assert_eq!(refused(FirewallHook::Prerouting), all[..2]);
 }
+
+/// A mask that includes echo replies holds them to a rate; without that bit it explains nothing.
+#[test]
+fn replies_that_the_kernel_holds_to_a_rate_are_its_own_cause() {
+    let with_mask = |mask: u32| {
+        let mut world = World::healthy();
+        let limits = IcmpLimits { interval_ms: 1_000, mask, messages_per_s: 1_000 };
+        world.facts(B_SIDE).sysctls.icmp_limits = Known::Known(limits);
+        let kept: SequenceSet = (0..SENT).filter(|sequence| sequence % 4 == 0).collect();
+        for arrival in world.case.arrivals.iter_mut().filter(|part| part.observer.as_str() == "agent-b") {
+            arrival.replied = Known::Known(kept.clone());
+        }
+        for round in world.case.probes.iter_mut().filter(|round| round.key.agent.as_str() == "agent-a") {
+            round.replied = kept.clone();
+        }
+        world.verdict()
+    };
+    let verdict = with_mask(6_169);
+    assert_eq!(blamed(&verdict), ["guest-rate-limit acceptor i-b"]);
+    assert_eq!(guest_commands(&verdict), ["sysctl -w net.ipv4.icmp_ratemask=6168"]);
+    assert!(!blamed(&with_mask(6_168)).iter().any(|cause| cause.starts_with("guest-rate-limit")));
+}
