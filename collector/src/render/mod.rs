@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, fmt::Write as _, io::Write as _, path::Path};
 
 /// Prints verdicts: as JSON, one per line, or as pages for people. Then, where expectations name hosts without an agent,
-/// what is predicted for these: as a line of JSON with `sets`, or as a section of the page.
+/// what is predicted for these: as a line of JSON with `sets`, or as a section of the page. That hosts were not
+/// read is a gap of the verdicts already, and by itself no line.
 /// Of several verdicts, people get one answer in which everything is said once; `--verbose` adds a page for each.
 pub(crate) fn verdicts(verdicts: &[Verdict], unprobed: &[Unprobed], json: bool, style: Style) {
     let mut out = String::new();
@@ -37,10 +38,11 @@ pub(crate) fn verdicts(verdicts: &[Verdict], unprobed: &[Unprobed], json: bool, 
         out.push_str(&pairs::page(verdicts, style));
     }
     for unprobed in unprobed {
-        if json {
+        let names_hosts = unprobed.sets.iter().any(|set| !set.hosts.is_empty());
+        if json && names_hosts {
             out.push_str(&line_of(unprobed));
             out.push('\n');
-        } else {
+        } else if !json {
             out.push_str(&estate::unprobed(unprobed, style));
         }
     }

@@ -3,11 +3,13 @@
 
 use super::{
     layout::{Style, Tone, columns, pick, wrapped},
-    verdict::{commands, direction_name, fate, numbered_cause, one_gap, one_suspect, permits, title, tone_of},
+    verdict::{
+        commands, direction_name, fate, numbered_cause, one_gap, one_suspect, permits, settling, title, tone_of,
+    },
 };
 use pingtong_evidence::Direction;
 use pingtong_verdict::{Cause, GapNote, Lang, Repair, State, Suspect, Verdict};
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 /// Maximum number of pairs that are named with one cause; the list of pairs has all.
 const PAIRS_NAMED: usize = 4;
@@ -84,6 +86,10 @@ fn headline(out: &mut String, verdicts: &[Verdict], style: Style) {
     };
     let (colon, comma) = (pick(style.lang, ": ", "："), pick(style.lang, ", ", "，"));
     let _ = writeln!(out, "{}{colon}{}", style.paint(Tone::Strong, &all), parts.join(comma));
+    let changes: BTreeSet<&str> = verdicts.iter().flat_map(settling).collect();
+    for change in changes {
+        out.push_str(&wrapped(change, 2, 2));
+    }
 }
 
 /// The pairs that share something, as `3 pairs: a, b, c`.

@@ -9,7 +9,7 @@ use super::{
     layout::{Style, Tone, columns, pick, right, wrapped},
     shell,
 };
-use pingtong_evidence::{BandwidthSource, Direction, Endpoint, LoadRefusal, Side};
+use pingtong_evidence::{BandwidthSource, Direction, Endpoint, GapCode, LoadRefusal, Side};
 use pingtong_verdict::{
     Cause, Cut, DirectionReport, EvidenceLine, GapNote, Lang, LoadReport, LossRate, Object, Opening, Probing, Repair,
     Repairs, State, Step, StepState, Suspect, Verdict,
@@ -252,6 +252,9 @@ fn conclusion(out: &mut String, verdict: &Verdict, style: Style) {
         };
         out.push_str(&wrapped(&text, 2, 2));
     }
+    for change in settling(verdict) {
+        out.push_str(&wrapped(change, 2, 2));
+    }
     if let Some(next) = next_step(verdict, lang) {
         out.push_str(&wrapped(&format!("{}: {next}", pick(lang, "Next step", "下一步")), 2, 4));
     }
@@ -260,6 +263,12 @@ fn conclusion(out: &mut String, verdict: &Verdict, style: Style) {
         let _ = write!(times, ", {} {at}", pick(lang, "evidence", "证据"));
     }
     let _ = writeln!(out, "  {}", style.paint(Tone::Faint, &times));
+}
+
+/// A change of the configuration that may not be in effect yet: how long ago it was, and when the state is confirmed.
+pub(super) fn settling(verdict: &Verdict) -> impl Iterator<Item = &str> {
+    let unconfirmed = |gap: &&GapNote| gap.code == GapCode::ConfigStale && gap.side.is_none();
+    verdict.gaps.iter().filter(unconfirmed).map(|gap| gap.what.as_str())
 }
 
 /// What to do next, and who does it. A command appears only once on the page, with the repairs; this line names its
@@ -509,6 +518,18 @@ mod tests {
                 assert!(command || line.width() <= WIDTH, "{line}");
             }
         }
+    }
+
+    #[test]
+    fn a_settling_change_and_an_open_cause_stand_beside_the_state() {
+        let mut verdict = verdict();
+        let (what, closes_with) = ("the configuration of account 1 changed 4 s ago".to_owned(), String::new());
+        verdict.gaps.push(GapNote { code: GapCode::ConfigStale, what: what.clone(), closes_with, side: None });
+        let since = verdict.asked_at.as_millis() - 7_000;
+        let verdict = verdict.determining(pingtong_evidence::Timestamp::from_millis(since));
+        let page = page(&verdict, Style { lang: Lang::En, colour: false, verbose: false });
+        let head = page.split("Steps").next().unwrap();
+        assert!(head.contains(&what) && head.contains("being determined, 7 s so far"), "{head}");
     }
 
     #[test]

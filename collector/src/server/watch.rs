@@ -99,6 +99,8 @@ struct PairWatch {
     /// What the steady rounds showed right after the latest request. They see less than a request does, so that this may
     /// differ from its verdict without anything having changed.
     steady: Option<Found>,
+    /// Whether the latest row is the verdict on fresh evidence.
+    determined: bool,
     /// Since when the cause of the present state is being determined.
     turned_at: Option<Timestamp>,
 }
@@ -110,12 +112,11 @@ impl PairWatch {
         let recorded = self.recorded.as_ref();
         let same_state = recorded.is_some_and(|recorded| recorded.state == found.state);
         if !found.is_impaired() {
-            self.turned_at = None;
-            self.steady = None;
+            (self.turned_at, self.steady, self.determined) = (None, None, false);
             return if recorded == Some(found) { Next::Nothing } else { Next::Record };
         }
-        let known = self.turned_at.is_none() && same_state && (recorded == Some(found) || self.steady.is_none());
-        if known || (self.turned_at.is_none() && same_state && self.steady.as_ref() == Some(found)) {
+        let unchanged = recorded == Some(found) || self.steady.as_ref().is_none_or(|steady| steady == found);
+        if self.determined && same_state && unchanged {
             self.steady = Some(found.clone());
             return if asked_ago.is_some_and(|ago| ago >= ASK_AGAIN) { Next::Determine } else { Next::Nothing };
         }
@@ -179,6 +180,7 @@ impl Watch {
                             turned.insert(link.clone());
                         }
                         if pair.recorded.as_ref().is_none_or(|recorded| recorded.state != found.state) {
+                            pair.determined = false;
                             let since = *pair.turned_at.get_or_insert(now);
                             self.record(shared, verdict.determining(since), now).await?;
                         }
@@ -293,7 +295,7 @@ impl Watch {
                 continue;
             }
             let pair = self.pairs.entry(verdict.pair.id.clone()).or_default();
-            (pair.turned_at, pair.steady) = (None, None);
+            (pair.turned_at, pair.steady, pair.determined) = (None, None, true);
             self.record(shared, verdict, now).await?;
         }
         Ok(())
@@ -342,7 +344,7 @@ mod tests {
 
     /// A pair of which a request has found this.
     fn known(state: State, causes: &[&str]) -> PairWatch {
-        PairWatch { recorded: Some(found(state, causes)), ..PairWatch::default() }
+        PairWatch { recorded: Some(found(state, causes)), determined: true, ..PairWatch::default() }
     }
 
     #[test]
@@ -352,6 +354,15 @@ mod tests {
         let mut pair = known(State::Healthy, &[]);
         assert_eq!(pair.next(&found(State::Degraded, &["loss-in-fabric@initiator:a~b"]), LATER), Next::Determine);
         assert_eq!(pair.next(&found(State::Undecided, &["ri-missing@acceptor:vpc-b"]), LATER), Next::Determine);
+    }
+
+    /// The configuration may be read for the first time after the first look.
+    #[test]
+    fn a_cause_that_comes_without_a_change_of_state_is_determined() {
+        let mut pair = PairWatch::default();
+        assert_eq!(pair.next(&found(State::Undecided, &[]), None), Next::Record);
+        pair.recorded = Some(found(State::Undecided, &[]));
+        assert_eq!(pair.next(&found(State::Undecided, &["ri-missing@acceptor:vpc-b"]), None), Next::Determine);
     }
 
     #[test]
