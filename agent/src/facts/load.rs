@@ -163,6 +163,7 @@ mod tests {
             waited_us: None,
             backlog_drops: 7,
             carried: Some(Carried { received: 1_000, sent: 125_000 }),
+            ..LoadReading::default()
         };
         let load = between(&before, &after).known().copied().unwrap();
         assert_eq!((load.over_ms, load.busy_permille, load.stolen_permille), (500, 750, 100));

@@ -15,7 +15,7 @@ use crate::{
     code::CauseCode,
     finding::{Doubt, Finding, Held, Stops, Walk},
     fix::Fix,
-    guest_filter::{Asked, Filter, Packets},
+    guest_filter::{Asked, Filter, KnownHost, Maybe, Packets},
     lang::Both,
     model::Model,
     observe::{Counted, Observed},
@@ -204,7 +204,10 @@ fn answers_echo(means: &Means<'_>, facts: &HostFacts) -> bool {
 fn may_refuse_by_path(means: &Means<'_>, facts: &HostFacts, side: Side) -> bool {
     let shows = |flow: Direction, by: fn(&Observed) -> bool| means.seen.get(&flow).is_some_and(by);
     let passes = shows(side.opposite().sends(), Observed::accepted) || shows(side.sends(), Observed::alive);
-    !passes && facts.sysctls.strict_reverse_path.known().is_none_or(|strict| !strict.is_empty())
+    let strict = || facts.sysctls.strict_reverse_path.known().is_none_or(|strict| !strict.is_empty());
+    let walk = |asked| KnownHost::of(facts)?.reverse_path(&Packets::of(means.question.pair, side), asked);
+    let may_refuse = |asked| walk(asked).map_or_else(strict, |refuses| refuses != Maybe::No);
+    !passes && [Asked::Requests, Asked::Replies].into_iter().any(may_refuse)
 }
 
 /// Whether the host sends packets for the peer by the interface that has the pair's address.

@@ -10,12 +10,14 @@ use crate::{
 use pingtong_evidence::{
     AddressFact, AgentHealth, AgentId, ArrivalRound, Cidr, ClockFact, Container, Direction, EchoCount, FirewallFact,
     FirewallHook, FirewallRule, FirewallVerdict, HostFacts, IcmpCounters, IcmpError, InterfaceFact, InterfaceKind,
-    Known, Mechanisms, MetadataFact, Nanos, Policy, ProbeEngine, ProbeRound, RoundKey, RoundPurpose, RouteFact,
-    RouteOutcome, RttSummary, SCHEMA, SendErrors, SequenceSet, Side, Snapshot, StrangerReply, SysctlFacts, Timestamp,
+    InterfaceSettings, Known, Mechanisms, MetadataFact, Nanos, Policy, ProbeEngine, ProbeRound, RoundKey, RoundPurpose,
+    RouteFact, RouteOutcome, RoutingFact, RoutingTables, RttSummary, SCHEMA, SendErrors, SequenceSet, Side, Snapshot,
+    StrangerReply, SysctlFacts, Timestamp,
     packet_filter::{
         BaseChain, Chain, ChainKind, Condition, Family, Field, Limit, LimitUnit, Rule, RuleSet, Statement, Table,
         Verdict,
     },
+    routing::{Hop, RoutingRule, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN, TableRoute, TableRouteKind},
 };
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
@@ -284,7 +286,9 @@ fn route_fact(world: &World, side: Side) -> RouteFact {
     };
     let best = guest.routes.iter().filter(|r| r.prefix.contains(to)).max_by_key(|r| r.prefix.prefix_length());
     let everything: Cidr = named("0.0.0.0/0");
-    let outcome = if guest.container.is_some() {
+    let outcome = if guest.routed_by_protocol {
+        via(TUNNEL, None, Cidr::host(to))
+    } else if guest.container.is_some() {
         let device = guest.devices.first();
         let gateway = device.map(|d| {
             IpAddr::from(match d.address.1.network() {
@@ -302,6 +306,45 @@ fn route_fact(world: &World, side: Side) -> RouteFact {
         RouteOutcome::Refused { errno: 101 }
     };
     RouteFact { to, outcome: Known::Known(outcome) }
+}
+
+/// The tunnel by which the main table leads to the peer, if a rule routes the pair's own packets otherwise.
+const TUNNEL: &str = "wg-far";
+/// The table in which that rule looks.
+const OWN_TABLE: u32 = 100;
+
+/// The rules of policy routing and the routes of all tables.
+fn routing_tables(world: &World, side: Side) -> RoutingTables {
+    let (guest, peer) = (world.guest(side), world.address(side.opposite()));
+    let mut rules = vec![
+        RoutingRule::lookup(true, 0, TABLE_LOCAL),
+        RoutingRule::lookup(true, 32_766, TABLE_MAIN),
+        RoutingRule::lookup(true, 32_767, TABLE_DEFAULT),
+    ];
+    let route = |table, to, device: &str, gateway| TableRoute {
+        table,
+        to,
+        kind: TableRouteKind::Unicast,
+        metric: 0,
+        tos: 0,
+        source: None,
+        hops: vec![Hop { device: device.to_owned(), gateway, dead: false }],
+        not_understood: vec![],
+    };
+    let block = world.vswitch(side).map(|vswitch| vswitch.cidr);
+    let everything: Cidr = named("0.0.0.0/0");
+    let mut routes: Vec<TableRoute> =
+        guest.routes.iter().map(|each| route(TABLE_MAIN, each.prefix, &each.device, each.gateway)).collect();
+    if let Some(device) = &guest.default_device {
+        let other = guest.devices.iter().find(|each| each.name == *device).map(|each| each.address.1);
+        routes.push(route(TABLE_MAIN, everything, device, other.or(block).and_then(gateway)));
+    }
+    if guest.routed_by_protocol {
+        rules.insert(1, RoutingRule { protocol: Some(1), ..RoutingRule::lookup(true, 100, OWN_TABLE) });
+        routes.push(route(OWN_TABLE, everything, &guest.card, block.and_then(gateway)));
+        routes.push(route(TABLE_MAIN, Cidr::host(peer), TUNNEL, None));
+    }
+    RoutingTables { rules, routes, routes_omitted: 0 }
 }
 
 fn interfaces(world: &World, side: Side, guest: &Guest) -> Vec<InterfaceFact> {
@@ -325,6 +368,15 @@ fn interfaces(world: &World, side: Side, guest: &Guest) -> Vec<InterfaceFact> {
         mac: device.mac.clone(),
         addresses: vec![device.address],
     });
+    let tunnel = guest.routed_by_protocol.then(|| InterfaceFact {
+        name: TUNNEL.to_owned(),
+        kind: InterfaceKind::Tunnel,
+        up: true,
+        mtu: 1420,
+        mac: String::new(),
+        addresses: vec![],
+    });
+    let devices = devices.chain(tunnel);
     if guest.container.is_some() { devices.collect() } else { std::iter::once(card).chain(devices).collect() }
 }
 
@@ -363,7 +415,12 @@ fn facts(world: &World, side: Side, arrived: u64, turned_away: u64) -> HostFacts
         metadata: Known::Known(metadata(world, side)),
         interfaces: Known::Known(interfaces(world, side, guest)),
         routes: vec![route_fact(world, side)],
-        routing: Known::default(),
+        routing: if contained {
+            Known::default()
+        } else {
+            let tables = Some(Arc::new(routing_tables(world, side)));
+            Known::Known(RoutingFact { tables, content: None })
+        },
         sysctls: SysctlFacts {
             echo_ignore_all: Known::Known(guest.ignores_echo),
             strict_reverse_path: Known::Known(if guest.strict_reverse_path {
@@ -374,6 +431,15 @@ fn facts(world: &World, side: Side, arrived: u64, turned_away: u64) -> HostFacts
             ping_group_range: Known::Known((1, 0)),
             forwards: Known::Known(false),
             forwards_v6: Known::Known(false),
+            per_interface: Known::Known(vec![InterfaceSettings {
+                name: guest.card.clone(),
+                rp_filter: u8::from(guest.strict_reverse_path),
+                accept_local: false,
+                source_valid_mark: false,
+                route_localnet: false,
+                arp_ignore: 0,
+                arp_filter: false,
+            }]),
             ..SysctlFacts::default()
         },
         firewall: Known::Known(FirewallFact {

@@ -116,8 +116,9 @@ pub struct Guest {
     pub devices: Vec<Device>,
     /// Whether strict reverse-path filtering is set on the network interface `card`.
     pub strict_reverse_path: bool,
-    /// Whether packets are routed by a mark that the reverse-path check does not take into account.
-    pub routed_by_mark: bool,
+    /// Whether a rule routes packets by their protocol, which the reverse-path check does not take into account: other
+    /// packets for the peer leave by a tunnel.
+    pub routed_by_protocol: bool,
     /// How the agent's container is connected; `None` if the agent runs on the host itself.
     pub container: Option<Contained>,
     /// Offset of the guest's clock from the collector's clock, in milliseconds.
