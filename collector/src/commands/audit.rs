@@ -19,7 +19,7 @@ use crate::{
 };
 use clap::{Args, ValueEnum};
 use pingtong_cli::{Exit, Lang};
-use pingtong_evidence::{Link, Protocol, Snapshot};
+use pingtong_evidence::{Link, Protocol, Snapshot, Timestamp};
 use pingtong_verdict::{Ask, Audit, Auditor, Estate, ExpectationState, Flow, ForbidState, HostRef, PathState};
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
@@ -113,7 +113,7 @@ fn kept(links: &[ExpectedLink], place: &Place) -> Result<Vec<Arc<Snapshot>>, Fai
     let store = Store::open(&dir.store_path()).map_err(ours)?;
     let mut snapshots: Vec<Arc<Snapshot>> = vec![];
     for ExpectedLink { link, .. } in links {
-        for snapshot in question::latest(&store, link).map_err(ours)? {
+        for snapshot in question::latest(&store, link, Timestamp::from_millis(i64::MAX)).map_err(ours)? {
             if !snapshots.contains(&snapshot) {
                 snapshots.push(snapshot);
             }

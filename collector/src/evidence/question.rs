@@ -114,12 +114,11 @@ pub(crate) fn add_handed_over(store: &Store, link: &Link, evidence: &mut LinkEvi
     Ok(())
 }
 
-/// The stored snapshots by which the link's VPCs are judged if nothing is read anew.
-pub(crate) fn latest(store: &Store, link: &Link) -> Result<Vec<Arc<Snapshot>>, StoreError> {
+/// The stored snapshots by which the link's VPCs are judged if nothing is read anew: the latest until a time.
+pub(crate) fn latest(store: &Store, link: &Link, until: Timestamp) -> Result<Vec<Arc<Snapshot>>, StoreError> {
     let mut evidence = LinkEvidence::default();
     for side in Side::BOTH.map(|side| link.side(side)) {
-        let latest = Timestamp::from_millis(i64::MAX);
-        evidence.snapshots.extend(store.snapshots_of(side, latest, SNAPSHOT_READERS_MAX)?);
+        evidence.snapshots.extend(store.snapshots_of(side, until, SNAPSHOT_READERS_MAX)?);
     }
     add_handed_over(store, link, &mut evidence)?;
     choose(link, &mut evidence);

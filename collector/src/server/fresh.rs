@@ -12,6 +12,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 /// Milliseconds in which the probes of a single pair are sent; a caller's `wait_ms` covers this much.
 const REQUEST_MS_USUAL: u64 = 1_600;
+/// Age above which configuration that nobody reads for the request says nothing about the present.
+const READ_BEFORE_MAX: Duration = Duration::from_mins(10);
 
 /// The tag of a new request.
 ///
@@ -26,8 +28,9 @@ pub(crate) fn is_changing(bundle: &Bundle) -> bool {
     bundle.questions(&mut Configurations::default()).any(|question| pingtong_verdict::is_changing(&question))
 }
 
-/// Asks the agents of these pairs for fresh evidence once. Returns the evidence, and the links on which the probes
-/// exceeded their budget and some were lost. The caller holds `one_at_a_time`.
+/// Asks the agents of these pairs for fresh evidence once, and reads the configuration of `more` links beside theirs.
+/// Returns the evidence, and the links on which the probes exceeded their budget and some were lost. The caller holds
+/// `one_at_a_time`.
 ///
 /// # Errors
 /// If the store cannot be read or written.
@@ -35,11 +38,13 @@ pub(crate) async fn ask(
     shared: &ServerState,
     tag: RequestTag,
     pairs: &[Pair],
+    more: &BTreeSet<LinkId>,
     load: Option<(AgentId, PlanLoad)>,
     wait_ms: u64,
 ) -> Result<(Bundle, Vec<LinkId>), StoreError> {
     let planned = shared.planned();
-    let links: BTreeSet<LinkId> = pairs.iter().map(|pair| pair.link.id.clone()).collect();
+    let of_pairs = pairs.iter().map(|pair| pair.link.id.clone());
+    let links: BTreeSet<LinkId> = of_pairs.chain(more.iter().cloned()).collect();
     let asked: BTreeSet<_> = links.iter().flat_map(|link| planned.roster.agents_of(link)).collect();
     let asked_at = clock::now();
     let agents: Vec<_> = asked.iter().cloned().collect();
@@ -70,6 +75,12 @@ pub(crate) async fn ask(
             .keeper
             .read(move |store| {
                 let mut evidence = store.evidence_of_request(&wanted.id, &tag, &agents)?;
+                if agents.is_empty() {
+                    // Nobody there answers; what was read last has to do where the collector does not read itself.
+                    let latest = question::latest(store, &wanted, asked_at)?;
+                    let recent = latest.into_iter().filter(|read| asked_at.since(read.finished_at) < READ_BEFORE_MAX);
+                    evidence.snapshots.extend(recent);
+                }
                 question::add_handed_over(store, &wanted, &mut evidence)?;
                 question::choose(&wanted, &mut evidence);
                 question::add_history(store, &mut evidence, asked_at, settle_ms)?;

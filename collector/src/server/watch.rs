@@ -284,7 +284,7 @@ impl Watch {
         let planned = shared.planned();
         let pairs: Vec<Pair> =
             planned.roster.pairs.values().filter(|pair| links.contains(&pair.link.id)).cloned().collect();
-        let (bundle, overloaded) = fresh::ask(shared, tag, &pairs, None, WAIT_MS).await?;
+        let (bundle, overloaded) = fresh::ask(shared, tag, &pairs, &BTreeSet::new(), None, WAIT_MS).await?;
         drop(turn);
         let verdicts = self.diagnosed(bundle).await;
         let now = clock::now();

@@ -73,11 +73,12 @@ fn is_read(finding: &Finding, walk: &Walk, model: &Model) -> bool {
     }
 }
 
-/// Whether all security groups and their rules were read: a rule that was meant to let the peer in may be in any of them.
+/// Whether all security groups, their rules and what they are attached to were read: a rule that was meant to let the peer
+/// in may be in any of them.
 fn groups_are_read(snapshot: &Snapshot) -> bool {
     let groups = snapshot.security_groups.known();
     let are_known = groups.is_some_and(|groups| groups.iter().all(|group| group.rules.known().is_some()));
-    are_known && snapshot.prefix_lists.known().is_some()
+    are_known && snapshot.prefix_lists.known().is_some() && snapshot.enis.known().is_some()
 }
 
 /// Whether what a cause says of a guest was read there: the wire alone does not show which rule refuses, nor what kind of
@@ -88,6 +89,13 @@ fn is_known_in_guest(finding: &Finding, means: &Means<'_>) -> bool {
         // Which interfaces are network interfaces of the cloud, the metadata service says.
         CauseCode::GuestRouteOverlap | CauseCode::GuestMultiEni => {
             facts().is_some_and(|facts| facts.interfaces.known().is_some() && facts.metadata.known().is_some())
+        }
+        // The configuration shows an address that no interface has; that the guest lacks it may be because its agent runs in
+        // a container.
+        CauseCode::IpNotOnEni => {
+            let sources = finding.evidence.iter().filter_map(|note| note.source.as_ref());
+            let is_of_guest = sources.into_iter().any(|source| source.api == "host");
+            !is_of_guest || facts().is_some_and(|facts| facts.container == Known::Known(Container::No))
         }
         CauseCode::GuestFirewall | CauseCode::GuestNat | CauseCode::GuestRateLimit => {
             facts().is_some_and(|facts| facts.firewall.known().is_some())
@@ -120,13 +128,20 @@ fn did_not_arrive(means: &Means<'_>, way: Direction, seen: &Observed) -> bool {
     let lets_in = facts_of(means, far).is_some_and(|facts| {
         let packets = Packets::of(means.question.pair, far);
         let passes = Filter::of(facts).is_some_and(|filter| filter.passes(&packets, Asked::Requests));
-        passes && !may_refuse_by_path(means, facts, far)
+        passes && has_address(means, facts, far) && !may_refuse_by_path(means, facts, far)
     });
     seen.departure.is_some() && seen.counted == Counted::Agrees && lets_in
 }
 
 fn facts_of<'m>(means: &Means<'m>, side: Side) -> Option<&'m HostFacts> {
     means.question.pair.endpoint(side).agent.as_ref().and_then(|agent| means.facts.get(agent))
+}
+
+/// Whether an interface of the host has the pair's address.
+fn has_address(means: &Means<'_>, facts: &HostFacts, side: Side) -> bool {
+    let own = means.question.pair.endpoint(side).address;
+    let mut held = facts.interfaces.known().into_iter().flatten().flat_map(|each| &each.addresses);
+    held.any(|(address, _)| *address == own)
 }
 
 /// Whether the facts of a host are complete.

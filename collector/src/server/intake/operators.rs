@@ -56,8 +56,10 @@ pub(super) async fn verify(
     let load = if request.load { Some(load_of(&shared, &pairs)?) } else { None };
     shared.counters.verifications.inc();
     let wait_ms = request.wait_ms.min(WAIT_MS_MAX);
+    let expectations = whole_expectations(&shared, request.pair.as_deref());
+    let more = expectations.iter().filter_map(|ask| Some(ask.link.as_ref()?.id.clone())).collect();
     let tag = || fresh::tag().map_err(|error| Refusal::bad_request(error.to_string()));
-    let (mut bundle, overloaded) = fresh::ask(&shared, tag()?, &pairs, load.clone(), wait_ms).await?;
+    let (mut bundle, overloaded) = fresh::ask(&shared, tag()?, &pairs, &more, load.clone(), wait_ms).await?;
     let is_changing = fresh::is_changing(&bundle);
     if is_changing {
         tracing::info!("something changed while the pairs were probed; asking once more");
@@ -67,13 +69,13 @@ pub(super) async fn verify(
         tracing::warn!(links = ?overloaded, "probes took more than their budget and some were lost; asking once more");
     }
     if is_changing || !overloaded.is_empty() {
-        let (again, _) = fresh::ask(&shared, tag()?, &pairs, load, wait_ms).await?;
+        let (again, _) = fresh::ask(&shared, tag()?, &pairs, &more, load, wait_ms).await?;
         // The rounds before show what changed and when; losses that their own load made show nothing.
         let before = if is_changing { bundle.evidence.probes } else { vec![] };
         bundle = again;
         bundle.evidence.earlier.extend(before);
     }
-    Ok(Json(bundle.expecting(whole_expectations(&shared, request.pair.as_deref()))))
+    Ok(Json(bundle.expecting(expectations)))
 }
 
 /// The expectations that a request is about as a whole: all of them, or those of a link that it names.
