@@ -120,6 +120,8 @@ pub fn send(host: &Host<'_>, packet: Packet, owner: Owner, flow: Flow) -> Passag
     let mut walk = Walk::begin(host, packet, owner, Device::None, Device::None);
     let Some(before) = walk.route_out() else { return walk.finish() };
     walk.pass(FirewallHook::Output, flow);
+    // The route of what a rule ends here would have been looked up once more.
+    walk.looked_up = walk.looked_up.filter(|_| walk.subject.is_some() || !walk.reroutes);
     let is_moved = walk.subject.is_some_and(|after| {
         after.packet.destination != packet.destination || (walk.reroutes && after.mark != Bits::exactly(0))
     });

@@ -526,7 +526,7 @@ mod tests {
         let (what, closes_with) = ("the configuration of account 1 changed 4 s ago".to_owned(), String::new());
         verdict.gaps.push(GapNote { code: GapCode::ConfigStale, what: what.clone(), closes_with, side: None });
         let since = verdict.asked_at.as_millis() - 7_000;
-        let verdict = verdict.determining(pingtong_evidence::Timestamp::from_millis(since));
+        verdict.determining_since = Some(pingtong_evidence::Timestamp::from_millis(since));
         let page = page(&verdict, Style { lang: Lang::En, colour: false, verbose: false });
         let head = page.split("Steps").next().unwrap();
         assert!(head.contains(&what) && head.contains("being determined, 7 s so far"), "{head}");

@@ -19,7 +19,7 @@ use crate::{
     store::{StoreError, VerdictRow},
 };
 use pingtong_evidence::{AgentId, LinkId, Pair, PairId, ProbeRound, Side, Timestamp};
-use pingtong_verdict::{Bundle, Configurations, State, Verdict, diagnose};
+use pingtong_verdict::{Bundle, Configurations, Repairs, State, Verdict, diagnose};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -149,6 +149,19 @@ fn shortest(allotment: &Allotment, link: &LinkId) -> Duration {
     Duration::from_millis(period.max(1_000)) * ROUNDS_MIN
 }
 
+/// The verdict with nobody and nothing named: what is left until the evidence has been read again.
+fn determining(verdict: Verdict, since: Timestamp) -> Verdict {
+    Verdict {
+        causes: vec![],
+        suspects: vec![],
+        repairs: Repairs::default(),
+        onset: None,
+        next_step: None,
+        determining_since: Some(since),
+        ..verdict
+    }
+}
+
 impl Watch {
     pub(crate) fn new(started_at: Timestamp) -> Self {
         Self {
@@ -182,7 +195,7 @@ impl Watch {
                         if pair.recorded.as_ref().is_none_or(|recorded| recorded.state != found.state) {
                             pair.determined = false;
                             let since = *pair.turned_at.get_or_insert(now);
-                            self.record(shared, verdict.determining(since), now).await?;
+                            self.record(shared, determining(verdict, since), now).await?;
                         }
                     }
                 }

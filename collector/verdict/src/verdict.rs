@@ -1,7 +1,6 @@
 //! The output of `diagnose`, as it is printed in JSON. Only additive changes are allowed.
 //!
-//! These types contain no decisions; the modules that fill them decide. The order of every list is fixed, so that equal
-//! evidence gives equal bytes.
+//! These types decide nothing. The order of every list is fixed, so that equal evidence gives equal bytes.
 
 mod past;
 
@@ -550,29 +549,11 @@ pub struct Verdict {
     /// What changed while the pair was probed, the earliest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<Changed>,
-    /// Since when the state is known and its cause is not: the configuration and the hosts are being read again. Such a
-    /// verdict names no cause.
+    /// Since when the state is known and the cause is being determined, so that none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub determining_since: Option<Timestamp>,
     /// Time at which the question was asked.
     pub asked_at: Timestamp,
     /// Time of the latest evidence.
     pub evidence_at: Option<Timestamp>,
-}
-
-impl Verdict {
-    /// The verdict with nobody and nothing named: what is left until the evidence has been read again after the state
-    /// turned.
-    #[must_use]
-    pub fn determining(self, since: Timestamp) -> Self {
-        Self {
-            causes: vec![],
-            suspects: vec![],
-            repairs: Repairs::default(),
-            onset: None,
-            next_step: None,
-            determining_since: Some(since),
-            ..self
-        }
-    }
 }

@@ -221,7 +221,7 @@ fn guest() -> Guest {
         routes: vec![],
         devices: vec![],
         strict_reverse_path: false,
-        routed_by_protocol: false,
+        routed_by_mark: false,
         container: None,
         clock_offset_ms: 0,
     }

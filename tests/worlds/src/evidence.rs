@@ -14,8 +14,8 @@ use pingtong_evidence::{
     RouteFact, RouteOutcome, RoutingFact, RoutingTables, RttSummary, SCHEMA, SendErrors, SequenceSet, Side, Snapshot,
     StrangerReply, SysctlFacts, Timestamp,
     packet_filter::{
-        BaseChain, Chain, ChainKind, Condition, Family, Field, Limit, LimitUnit, Rule, RuleSet, Statement, Table,
-        Verdict,
+        BaseChain, Chain, ChainKind, Condition, Family, Field, Limit, LimitUnit, Rule, RuleSet, Source, Statement,
+        Table, Value, Verdict,
     },
     routing::{Hop, RoutingRule, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN, TableRoute, TableRouteKind},
 };
@@ -249,7 +249,23 @@ fn rule_fact(rule: &GuestRule) -> FirewallRule {
     }
 }
 
-fn rule_set(rules: &[GuestRule]) -> RuleSet {
+/// The mark of what the host sends itself, if a rule of policy routing looks at it.
+const MARK: u32 = 7;
+
+/// The packet filter: rules that drop, and what marks the host's own packets for a rule of policy routing.
+fn rule_set(guest: &Guest) -> RuleSet {
+    let rules = &guest.rules;
+    let marks = Statement::Assign { field: Field::MetaMark, to: Source::Value(Value::Number(MARK.into())) };
+    let base = BaseChain {
+        kind: ChainKind::Route,
+        hook: FirewallHook::Output,
+        priority: -150,
+        policy: Policy::Accept,
+        devices: vec![],
+    };
+    let steers =
+        Chain { name: "output".into(), base: Some(base), rules: vec![Rule { handle: 2, statements: vec![marks] }] };
+    let steer = Table { family: Family::Ip, name: "steer".into(), dormant: false, chains: vec![steers], sets: vec![] };
     let chain = |name: &str, inward: bool| Chain {
         name: name.into(),
         base: Some(BaseChain {
@@ -272,7 +288,8 @@ fn rule_set(rules: &[GuestRule]) -> RuleSet {
         chains: vec![chain("inward", true), chain("outward", false)],
         sets: vec![],
     };
-    RuleSet { tables: if rules.is_empty() { vec![] } else { vec![table] }, rules_omitted: 0 }
+    let guard = (!rules.is_empty()).then_some(table);
+    RuleSet { tables: guard.into_iter().chain(guest.routed_by_mark.then_some(steer)).collect(), rules_omitted: 0 }
 }
 
 fn route_fact(world: &World, side: Side) -> RouteFact {
@@ -286,7 +303,7 @@ fn route_fact(world: &World, side: Side) -> RouteFact {
     };
     let best = guest.routes.iter().filter(|r| r.prefix.contains(to)).max_by_key(|r| r.prefix.prefix_length());
     let everything: Cidr = named("0.0.0.0/0");
-    let outcome = if guest.routed_by_protocol {
+    let outcome = if guest.routed_by_mark {
         via(TUNNEL, None, Cidr::host(to))
     } else if guest.container.is_some() {
         let device = guest.devices.first();
@@ -339,8 +356,8 @@ fn routing_tables(world: &World, side: Side) -> RoutingTables {
         let other = guest.devices.iter().find(|each| each.name == *device).map(|each| each.address.1);
         routes.push(route(TABLE_MAIN, everything, device, other.or(block).and_then(gateway)));
     }
-    if guest.routed_by_protocol {
-        rules.insert(1, RoutingRule { protocol: Some(1), ..RoutingRule::lookup(true, 100, OWN_TABLE) });
+    if guest.routed_by_mark {
+        rules.insert(1, RoutingRule { mark: Some((MARK, u32::MAX)), ..RoutingRule::lookup(true, 100, OWN_TABLE) });
         routes.push(route(OWN_TABLE, everything, &guest.card, block.and_then(gateway)));
         routes.push(route(TABLE_MAIN, Cidr::host(peer), TUNNEL, None));
     }
@@ -368,7 +385,7 @@ fn interfaces(world: &World, side: Side, guest: &Guest) -> Vec<InterfaceFact> {
         mac: device.mac.clone(),
         addresses: vec![device.address],
     });
-    let tunnel = guest.routed_by_protocol.then(|| InterfaceFact {
+    let tunnel = guest.routed_by_mark.then(|| InterfaceFact {
         name: TUNNEL.to_owned(),
         kind: InterfaceKind::Tunnel,
         up: true,
@@ -446,7 +463,7 @@ fn facts(world: &World, side: Side, arrived: u64, turned_away: u64) -> HostFacts
             refusing: rules,
             base_chains: chains,
             legacy_tables: false,
-            rules: Some(Arc::new(if contained { RuleSet::default() } else { rule_set(&guest.rules) })),
+            rules: Some(Arc::new(if contained { RuleSet::default() } else { rule_set(guest) })),
             queues: Known::Known(vec![]),
             content: None,
         }),

@@ -165,7 +165,7 @@ fn enters(world: &World, packet: Packet) -> Result<(), Refusal> {
         return Err(Refusal::NotMine(side));
     }
     // The reverse-path check belongs to the routing of incoming packets, which comes before the filter's input hook.
-    let asymmetric = guest.routed_by_protocol || !matches!(lookup(world, side), Out::Card);
+    let asymmetric = guest.routed_by_mark || !matches!(lookup(world, side), Out::Card);
     if guest.strict_reverse_path && asymmetric {
         return Err(Refusal::ReversePath(side));
     }

@@ -116,9 +116,9 @@ pub struct Guest {
     pub devices: Vec<Device>,
     /// Whether strict reverse-path filtering is set on the network interface `card`.
     pub strict_reverse_path: bool,
-    /// Whether a rule routes packets by their protocol, which the reverse-path check does not take into account: other
-    /// packets for the peer leave by a tunnel.
-    pub routed_by_protocol: bool,
+    /// Whether the host's own packets are routed by a mark, which the reverse-path check does not take into account: others
+    /// for the peer would leave by a tunnel.
+    pub routed_by_mark: bool,
     /// How the agent's container is connected; `None` if the agent runs on the host itself.
     pub container: Option<Contained>,
     /// Offset of the guest's clock from the collector's clock, in milliseconds.

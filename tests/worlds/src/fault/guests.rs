@@ -122,9 +122,9 @@ pub(super) fn second_card(world: &mut World, side: Side) -> Option<Vec<Expected>
 
 pub(super) fn reverse_path(world: &mut World, side: Side) -> Option<Vec<Expected>> {
     let guest = world.guest_mut(side);
-    (guest.strict_reverse_path, guest.routed_by_protocol) = (true, true);
+    (guest.strict_reverse_path, guest.routed_by_mark) = (true, true);
     let mut cause = Expected::by_facts("guest-rp-filter", side, world);
-    cause.shown = Shown::ByWire(vec![Refusal::ReversePath(side)]);
+    cause.shown = Shown::ByWalk(side, Refusal::ReversePath(side));
     Some(vec![cause])
 }
 

@@ -93,6 +93,8 @@ pub enum Shown {
     ByConfig,
     /// Facts about this side's guest, which its agent reports.
     ByFacts(Side),
+    /// Facts about this side's guest, if it takes the pair's packets for its own; otherwise packets dropped for this reason.
+    ByWalk(Side, Refusal),
     /// Packets that are dropped for one of these reasons.
     ByWire(Vec<Refusal>),
     /// Packets that are dropped for one of these reasons and would complete that half of the round trip if the cause
@@ -281,6 +283,10 @@ fn visible(world: &World, expected: Vec<Expected>) -> Vec<Expected> {
         let shows = match &cause.shown {
             Shown::ByConfig => true,
             Shown::ByFacts(side) => heard(*side),
+            Shown::ByWalk(side, refusal) => {
+                let held = world.eni(*side).is_some_and(|eni| eni.addresses.contains(&world.address(*side)));
+                (heard(*side) && held && world.guest(*side).has_address) || sight.deaths.contains(refusal)
+            }
             Shown::ByWire(refusals) => refusals.iter().any(|refusal| sight.deaths.contains(refusal)),
             Shown::ByExclusion(refusals) => {
                 refusals.iter().any(|refusal| sight.sole.contains(refusal) && !hidden(refusal))
