@@ -206,7 +206,15 @@ pub struct Mechanisms {
     pub routing_rules: u32,
 }
 
+/// Kinds of queue disciplines that hold back or drop packets by their purpose; the others do so only when they are full.
+const SHAPERS: [&str; 8] = ["tbf", "htb", "hfsc", "cbq", "netem", "cake", "red", "sfb"];
+
 impl Mechanisms {
+    /// Whether a queue discipline is made to hold back or drop packets.
+    pub fn shapes(&self) -> bool {
+        self.disciplines.iter().any(|each| SHAPERS.contains(&each.kind.as_str()))
+    }
+
     /// Whether a program or an `IPsec` policy handles packets, whose effect is not reported.
     pub fn has_programs(&self) -> bool {
         let runs_programs = |each: &QueueDiscipline| matches!(each.kind.as_str(), "ingress" | "clsact");

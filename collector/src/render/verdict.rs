@@ -11,8 +11,8 @@ use super::{
 };
 use pingtong_evidence::{BandwidthSource, Direction, Endpoint, GapCode, LoadRefusal, Side};
 use pingtong_verdict::{
-    Cause, Cut, DirectionReport, EvidenceLine, GapNote, Lang, LoadReport, LossRate, Object, Opening, Probing, Repair,
-    Repairs, State, Step, StepState, Suspect, Verdict,
+    Cause, Changed, Cut, DirectionReport, EvidenceLine, GapNote, Lang, LoadReport, LossRate, Object, Opening, Probing,
+    Repair, Repairs, State, Step, StepState, Suspect, Verdict,
 };
 use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr;
@@ -255,6 +255,10 @@ fn conclusion(out: &mut String, verdict: &Verdict, style: Style) {
     for change in settling(verdict) {
         out.push_str(&wrapped(change, 2, 2));
     }
+    // The text of a change that is settling has the same figures.
+    for changed in verdict.changed.iter().filter(|_| settling(verdict).next().is_none()) {
+        out.push_str(&wrapped(&changed_text(changed, lang), 2, 2));
+    }
     if let Some(next) = next_step(verdict, lang) {
         out.push_str(&wrapped(&format!("{}: {next}", pick(lang, "Next step", "下一步")), 2, 4));
     }
@@ -263,6 +267,22 @@ fn conclusion(out: &mut String, verdict: &Verdict, style: Style) {
         let _ = write!(times, ", {} {at}", pick(lang, "evidence", "证据"));
     }
     let _ = writeln!(out, "  {}", style.paint(Tone::Faint, &times));
+}
+
+/// A change that the probes met.
+fn changed_text(changed: &Changed, lang: Lang) -> String {
+    let Changed { direction, at, before, after } = changed;
+    let (way, from, to) = (direction_name(*direction, lang), before, after);
+    match lang {
+        Lang::En => format!(
+            "Changed at {at}, {way}: before it {} of {} probes were answered, after it {} of {}.",
+            from.received, from.sent, to.received, to.sent
+        ),
+        Lang::Zh => format!(
+            "{at} 时{way}发生变化：此前 {} 个探测中有 {} 个应答，此后 {} 个中有 {} 个。",
+            from.sent, from.received, to.sent, to.received
+        ),
+    }
 }
 
 /// A change of the configuration that may not be in effect yet: how long ago it was, and when the state is confirmed.

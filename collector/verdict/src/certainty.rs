@@ -23,7 +23,9 @@ use crate::{
     verdict::{Certainty, Cut},
     walk::flows,
 };
-use pingtong_evidence::{Container, Direction, HostFacts, Known, LinkKind, Protocol, RouteOutcome, Side, Snapshot};
+use pingtong_evidence::{
+    Container, Direction, HostFacts, Known, LinkKind, Mechanisms, Protocol, RouteOutcome, Side, Snapshot,
+};
 use std::collections::BTreeSet;
 
 /// The certainty of a finding whose stopped round trips were observed as it says, or not (`agrees`).
@@ -68,7 +70,7 @@ fn is_read(finding: &Finding, walk: &Walk, model: &Model) -> bool {
         CauseCode::RouteMissing
         | CauseCode::RouteWrongCidr
         | CauseCode::RouteWrongNextHop
-        | CauseCode::RouteWrongTable => routes(finding.side) && Side::BOTH.into_iter().all(blocks),
+        | CauseCode::RouteWrongTable => routes(finding.side) && Side::BOTH.into_iter().all(connections),
         _ => true,
     }
 }
@@ -97,7 +99,17 @@ fn is_known_in_guest(finding: &Finding, means: &Means<'_>) -> bool {
             let is_of_guest = sources.into_iter().any(|source| source.api == "host");
             !is_of_guest || facts().is_some_and(|facts| facts.container == Known::Known(Container::No))
         }
-        CauseCode::GuestFirewall | CauseCode::GuestNat | CauseCode::GuestRateLimit => {
+        // A rule that refuses these packets only perhaps leaves what else the kernel may do with them.
+        CauseCode::GuestFirewall => {
+            let packets = Packets::of(means.question.pair, finding.side);
+            let kinds = [Asked::Requests, Asked::Replies, Asked::Sent, Asked::Answers];
+            let refuses = |filter: Filter<'_>| kinds.into_iter().any(|asked| filter.surely_refuses(&packets, asked));
+            // The host itself says by ICMP errors that it rejects a port, which neither an open nor a closed one does.
+            let inbound = means.seen.get(&finding.side.opposite().sends());
+            let rejects = inbound.is_some_and(|seen| seen.complaints.contains_key(&packets.own));
+            (rejects && packets.service.0 != Protocol::Icmp) || facts().and_then(Filter::of).is_some_and(refuses)
+        }
+        CauseCode::GuestNat | CauseCode::GuestRateLimit => {
             facts().is_some_and(|facts| facts.firewall.known().is_some())
         }
         _ => true,
@@ -159,7 +171,9 @@ fn is_whole(means: &Means<'_>, side: Side) -> bool {
 pub(crate) fn is_located(means: &Means<'_>) -> bool {
     flows(means.question.pair).into_iter().all(|flow| {
         let seen = means.seen.get(&flow).filter(|seen| seen.valid());
-        seen.is_some_and(|seen| !matches!(seen.cut, None | Some(Cut::Unknown | Cut::Unanswered)))
+        seen.is_some_and(|seen| {
+            !matches!(seen.cut, None | Some(Cut::Unknown | Cut::Unanswered)) && !seen.has_unsplit_loss()
+        })
     })
 }
 
@@ -182,6 +196,7 @@ pub(crate) fn hosts_pass(means: &Means<'_>, held: &[Held]) -> bool {
                 && (found(&[CauseCode::GuestEchoIgnored]) || answers_echo(means, facts))
                 && (found(&[CauseCode::GuestRpFilter]) || !may_refuse_by_path(means, facts, side))
                 && (found(&ROUTED_WRONG) || is_routed_home(means, facts, side))
+                && !may_shape(means, facts, side)
         })
     })
 }
@@ -203,6 +218,14 @@ fn filter_passes(means: &Means<'_>, facts: &HostFacts, side: Side, commanded: bo
         let passes = |asked| filter.passes(&packets, asked) || (commanded && is_sure(asked));
         asked.into_iter().all(|(is_kind, asked)| !is_kind || passes(asked))
     })
+}
+
+/// Whether the host may hold back a share of what it sends: a queue discipline that is made to, or probes that did not
+/// leave.
+fn may_shape(means: &Means<'_>, facts: &HostFacts, side: Side) -> bool {
+    let own = means.seen.get(&side.sends()).and_then(Observed::leaving);
+    let held_back = own.is_some_and(|leg| leg.passed > 0 && leg.lost() > 0);
+    held_back || facts.mechanisms.known().is_some_and(Mechanisms::shapes)
 }
 
 /// Whether there is no rule at all: packets then pass by whatever interface a repaired route leads.

@@ -95,7 +95,9 @@ impl Wire<'_> {
             // refute it.
             Stops::Some(_) => {
                 let all: Vec<&Observed> = self.seen.values().collect();
-                let whole = all.iter().all(|seen| seen.rounds == 0 || (seen.valid() && seen.received == seen.sent));
+                let whole = all
+                    .iter()
+                    .all(|seen| seen.rounds == 0 || (seen.valid() && seen.sent > 0 && seen.received == seen.sent));
                 whole && all.iter().map(|seen| seen.rounds).sum::<u64>() >= FLOWS_MIN
             }
         }

@@ -330,7 +330,7 @@ fn state(pair: &Pair, seen: &Seen, correlated: &Correlated) -> State {
         CauseCode::MtuBlackHole,
     ];
     let impaired = correlated.impaired || correlated.held.iter().any(|held| quality.contains(&held.finding.code));
-    let unsplit = observed.iter().any(|seen| unsplit_loss(seen));
+    let unsplit = observed.iter().any(|seen| seen.has_unsplit_loss());
     if impaired
         || (unsplit && !correlated.overloaded)
         || observed.iter().any(|seen| host_load::dies_inside(seen).is_some())
@@ -344,12 +344,6 @@ fn state(pair: &Pair, seen: &Seen, correlated: &Correlated) -> State {
     } else {
         State::Healthy
     }
-}
-
-/// Whether there is certain loss that cannot be located because the far end was not observed.
-fn unsplit_loss(seen: &Observed) -> bool {
-    let lost = seen.sent.saturating_sub(seen.received);
-    seen.lossy() && seen.request.is_none() && lost >= 3 && lost * 1000 >= seen.sent * 3
 }
 
 fn cause(held: &Held, lang: Lang) -> Cause {

@@ -223,6 +223,7 @@ fn guest() -> Guest {
         strict_reverse_path: false,
         routed_by_mark: false,
         container: None,
+        habits: vec![],
         clock_offset_ms: 0,
     }
 }

@@ -4,14 +4,15 @@
 //! reports no part of it, a refused send is not a sent probe, and the raw socket shows what a guest does with a packet.
 
 use crate::{
+    habit,
     packet::{Refusal, Trip, runs, seen_as, trip},
     world::{Guest, GuestRule, Speaks, World, list, named},
 };
 use pingtong_evidence::{
     AddressFact, AgentHealth, AgentId, ArrivalRound, Cidr, ClockFact, Container, Direction, EchoCount, FirewallFact,
     FirewallHook, FirewallRule, FirewallVerdict, HostFacts, IcmpCounters, IcmpError, InterfaceFact, InterfaceKind,
-    InterfaceSettings, Known, Mechanisms, MetadataFact, Nanos, Policy, ProbeEngine, ProbeRound, RoundKey, RoundPurpose,
-    RouteFact, RouteOutcome, RoutingFact, RoutingTables, RttSummary, SCHEMA, SendErrors, SequenceSet, Side, Snapshot,
+    InterfaceSettings, Known, MetadataFact, Nanos, Policy, ProbeEngine, ProbeRound, RoundKey, RoundPurpose, RouteFact,
+    RouteOutcome, RoutingFact, RoutingTables, RttSummary, SCHEMA, SendErrors, SequenceSet, Side, Snapshot,
     StrangerReply, SysctlFacts, Timestamp,
     packet_filter::{
         BaseChain, Chain, ChainKind, Condition, Family, Field, Limit, LimitUnit, Rule, RuleSet, Source, Statement,
@@ -289,7 +290,10 @@ fn rule_set(guest: &Guest) -> RuleSet {
         sets: vec![],
     };
     let guard = (!rules.is_empty()).then_some(table);
-    RuleSet { tables: guard.into_iter().chain(guest.routed_by_mark.then_some(steer)).collect(), rules_omitted: 0 }
+    let tables = guard.into_iter().chain(guest.routed_by_mark.then_some(steer)).collect();
+    let mut all = RuleSet { tables, rules_omitted: 0 };
+    habit::add_tables(guest, &mut all);
+    all
 }
 
 fn route_fact(world: &World, side: Side) -> RouteFact {
@@ -467,7 +471,7 @@ fn facts(world: &World, side: Side, arrived: u64, turned_away: u64) -> HostFacts
             queues: Known::Known(vec![]),
             content: None,
         }),
-        mechanisms: Known::Known(Mechanisms::default()),
+        mechanisms: Known::Known(habit::mechanisms(guest)),
         counters: Known::Known(IcmpCounters {
             in_echos: arrived,
             out_echo_replies: arrived,

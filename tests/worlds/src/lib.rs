@@ -13,6 +13,7 @@ pub mod draw;
 pub mod estate;
 pub mod evidence;
 pub mod fault;
+pub mod habit;
 pub mod lie;
 pub mod mutilate;
 pub mod operate;

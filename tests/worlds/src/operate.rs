@@ -396,7 +396,33 @@ fn in_guest(world: &mut World, side: Side, words: &[String]) -> Result<(), Refus
     match words.as_slice() {
         ["sysctl", "-w", "net.ipv4.icmp_echo_ignore_all=0"] => guest.ignores_echo = false,
         ["sysctl", "-w", "net.ipv4.conf.all.rp_filter=2"] => guest.strict_reverse_path = false,
-        ["nft", "insert", "rule", _, _, chain, "position", handle, "ip", end, _, "icmp", "type", kind, "accept"] => {
+        [
+            "nft",
+            "insert",
+            "rule",
+            _,
+            table,
+            chain,
+            "position",
+            handle,
+            "ip",
+            end,
+            _,
+            "icmp",
+            "type",
+            kind,
+            "accept",
+        ] => {
+            if let Some(index) = table.strip_prefix("habit") {
+                let Some(habit) = index.parse().ok().and_then(|index: usize| guest.habits.get_mut(index)) else {
+                    return refused("no such table");
+                };
+                match *kind {
+                    "echo-request" => habit.spares.0 = true,
+                    _ => habit.spares.1 = true,
+                }
+                return Ok(());
+            }
             let inward = *chain == "inward";
             if inward != (*end == "saddr") {
                 return refused("the peer is the other end there");

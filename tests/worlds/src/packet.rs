@@ -5,7 +5,10 @@
 //! and routes are not. A packet is dropped by the first thing that refuses it, and the simulator reports which one that
 //! was.
 
-use crate::world::{Contained, Guest, GuestRule, Speaks, World, list};
+use crate::{
+    habit::{Fate, fate},
+    world::{Contained, Guest, GuestRule, Speaks, World, list},
+};
 use pingtong_evidence::{
     AclEntry, BusinessStatus, Direction, EniStatus, InstanceStatus, NextHopKind, Policy, RouteEntry, RouteStatus,
     RouterInterfaceStatus, RouterKind, RulePeer, RuleProtocol, SecurityGroupKind, Side,
@@ -49,6 +52,8 @@ pub enum Refusal {
     Contained(Side),
     /// Another host took the request.
     Stranger(Direction),
+    /// A habit of the guest.
+    Habit(Side, Fate),
 }
 
 /// How far one round trip got.
@@ -142,6 +147,11 @@ fn leaves(world: &World, packet: Packet) -> Result<bool, Refusal> {
         let refused = if packet.reply { Refusal::FilterOut(side) } else { Refusal::Kernel(side, NOT_PERMITTED) };
         return Err(refused);
     }
+    match fate(world, side, false, packet.reply, packet.number) {
+        Some(Fate::NotSent) if !packet.reply => return Err(Refusal::Kernel(side, NOT_PERMITTED)),
+        Some(fate) => return Err(Refusal::Habit(side, fate)),
+        None => {}
+    }
     match out {
         Out::Card | Out::Refused(_) => Ok(false),
         Out::Other(name) => {
@@ -158,9 +168,20 @@ fn deciding(guest: &Guest, inward: bool, reply: bool) -> impl Iterator<Item = &G
     of_hook.take_while(move |rule| !spared(rule)).filter(move |rule| speaks_of(rule, reply))
 }
 
+/// Whether the guest drops a packet before anything sees it.
+fn unseen(world: &World, packet: Packet) -> Result<(), Refusal> {
+    match fate(world, packet.to(), true, packet.reply, packet.number) {
+        Some(Fate::Unseen) => Err(Refusal::Habit(packet.to(), Fate::Unseen)),
+        _ => Ok(()),
+    }
+}
+
 /// The input path of the guest: why it drops the packet.
 fn enters(world: &World, packet: Packet) -> Result<(), Refusal> {
     let (side, guest) = (packet.to(), world.guest(packet.to()));
+    if let Some(fate) = fate(world, side, true, packet.reply, packet.number) {
+        return Err(Refusal::Habit(side, fate));
+    }
     if !guest.has_address && !packet.reply {
         return Err(Refusal::NotMine(side));
     }
@@ -343,6 +364,7 @@ fn walk(world: &World, request: Packet, trip: &mut Trip) -> Result<(), Refusal> 
         // The cloud accepts packets from a network interface only if their source is an address of that interface.
         Ok(true) => return Err(Refusal::Swallowed(near)),
         Err(refused) => {
+            trip.left = matches!(refused, Refusal::Habit(_, Fate::Rewritten));
             trip.sent = !matches!(refused, Refusal::Kernel(..));
             trip.complained = matches!(refused, Refusal::Swallowed(_));
             return Err(refused);
@@ -353,6 +375,7 @@ fn walk(world: &World, request: Packet, trip: &mut Trip) -> Result<(), Refusal> 
         trip.stranger = matches!(refused, Refusal::Stranger(_));
         return Err(refused);
     }
+    unseen(world, request)?;
     trip.arrived = true;
     enters(world, request)?;
     trip.accepted = true;
@@ -370,6 +393,7 @@ fn walk(world: &World, request: Packet, trip: &mut Trip) -> Result<(), Refusal> 
     }
     trip.replied = true;
     travels(world, reply)?;
+    unseen(world, reply)?;
     trip.back = true;
     enters(world, reply)?;
     trip.received = true;

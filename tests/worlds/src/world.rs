@@ -5,6 +5,7 @@
 //! unknown. [`World::settled`] derives what each side's API reports about the other side. Names are generated here and
 //! have no meaning.
 
+use crate::habit::Habit;
 use pingtong_evidence::{
     BusinessStatus, Cidr, Direction, Eni, Instance, InterfaceKind, Known, Pair, RouteTable, RouterInterface,
     RouterInterfaceId, RouterInterfaceStatus, SecurityGroup, Side, Snapshot, VSwitch, Vpc,
@@ -121,6 +122,8 @@ pub struct Guest {
     pub routed_by_mark: bool,
     /// How the agent's container is connected; `None` if the agent runs on the host itself.
     pub container: Option<Contained>,
+    /// What else the guest does with packets.
+    pub habits: Vec<Habit>,
     /// Offset of the guest's clock from the collector's clock, in milliseconds.
     pub clock_offset_ms: i64,
 }

@@ -1167,8 +1167,8 @@ pub(super) const PAGES: &[CauseDoc] = &[
             zh: "删除改写地址的规则，或在其之前排除对端地址",
         },
         doubt: Texts {
-            en: "A host that forwards for others (a NAT gateway of one's own, a container host) translates on purpose: the rule is at fault only for the pair's own addresses. Where the cloud accepts the new source, because it is an address of the same interface, probes arrive and refute the finding. Rules of legacy iptables tables are not read; the agent reports that they exist.",
-            zh: "为其他主机转发的主机（自建 NAT 网关、容器宿主机）本来就要转换地址：只有本对主机自己的地址被改写才算故障。若新的源地址属于同一网卡、云上放行，探测会到达并否定本结论。legacy iptables 的表不会被读取，agent 会报告其存在。",
+            en: "A host that forwards for others (a NAT gateway of one's own, a container host) translates on purpose: the rule is at fault only for the pair's own addresses. Where the cloud accepts the new source, because it is an address of the same interface, probes arrive and refute the finding. Rules of legacy iptables tables are read where iptables-legacy-save is installed; otherwise the agent reports that they exist, and nothing is proven.",
+            zh: "为其他主机转发的主机（自建 NAT 网关、容器宿主机）本来就要转换地址：只有本对主机自己的地址被改写才算故障。若新的源地址属于同一网卡、云上放行，探测会到达并否定本结论。legacy iptables 的表只有在装有 iptables-legacy-save 时才会被读取；否则 agent 只报告其存在，不据此作证实的结论。",
         },
         console: Texts {
             en: "ECS > Instances > Connect (Workbench, VNC), or Cloud Assistant RunCommand (look first: nft list ruleset; conntrack -L)",

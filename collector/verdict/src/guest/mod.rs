@@ -17,7 +17,7 @@ use crate::{
     guest_filter::{Asked, KnownHost, Maybe, Packets, names_a_source_port},
     lang::{Both, both},
     model::Model,
-    observe::Observed,
+    observe::{EPERM, Observed},
     verdict::{Cut, Object, ObjectKind},
     walk::Host,
 };
@@ -30,8 +30,6 @@ use std::net::IpAddr;
 const GATEWAY_BELOW_LAST: u32 = 2;
 /// Makes every reverse-path filter loose: the largest of `all` and the interface's own value counts.
 const LOOSE: [&str; 3] = ["sysctl", "-w", "net.ipv4.conf.all.rp_filter=2"];
-/// errno of a packet that the sender's own packet filter refuses.
-const EPERM: i32 = 1;
 
 /// One host with all evidence about it.
 pub(crate) struct Guest<'a> {

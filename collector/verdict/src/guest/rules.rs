@@ -71,7 +71,7 @@ impl Guest<'_> {
         let stages = [
             (Asked::Requests, self.inbound.accept, receives, "requests that reached the interface", "到达网卡的请求"),
             (Asked::Answers, self.inbound.answer, sends, "replies", "应答"),
-            (Asked::Sent, self.outbound.departure, sends, "requests of its own", "本机发出的请求"),
+            (Asked::Sent, self.outbound.leaving(), sends, "requests of its own", "本机发出的请求"),
             (Asked::Replies, self.outbound.home, receives, "replies that reached the interface", "到达网卡的应答"),
         ];
         let filter = Filter::of(self.facts?)?;

@@ -93,12 +93,26 @@ impl<'f> Filter<'f> {
         Some(Translated { rule, becomes, leaves: !matches!(goes_on, End::Delivered) })
     }
 
-    /// Whether packets surely pass, those of the host itself by the interface that has its address.
+    /// Whether rules, and nothing else, surely end packets.
+    pub(crate) fn surely_refuses(&self, packets: &Packets, asked: Asked) -> bool {
+        match self {
+            Self::Whole(whole) => {
+                let ends = whole.walk(packets, asked).ends;
+                let by_rule = |end: &End| matches!(end, End::Stopped(_, how) if !matches!(how, How::NotUnderstood(_)));
+                !ends.is_empty() && ends.iter().all(by_rule)
+            }
+            Self::Refusing(..) => !self.refusing(packets, asked, false).is_empty(),
+        }
+    }
+
+    /// Whether packets surely pass as they are, those of the host itself by the interface that has its address.
     pub(crate) fn passes(&self, packets: &Packets, asked: Asked) -> bool {
+        let ends = if asked.is_inbound() { (packets.peer, packets.own) } else { (packets.own, packets.peer) };
         match self {
             Self::Whole(whole) => {
                 let passage = whole.walk(packets, asked);
-                passage.surely_goes_on() && (asked.is_inbound() || whole.leaves_at_home(packets, &passage))
+                let is_same = passage.packet.and_then(|packet| packet.source.zip(packet.destination)) == Some(ends);
+                passage.surely_goes_on() && is_same && (asked.is_inbound() || whole.leaves_at_home(packets, &passage))
             }
             Self::Refusing(all, is_all) => *is_all && all.iter().all(|rule| applies(rule, packets, asked) == Maybe::No),
         }

@@ -24,6 +24,9 @@ use std::{
     net::IpAddr,
 };
 
+/// errno of a packet that the sender's own packet filter refuses.
+pub(crate) const EPERM: i32 = 1;
+
 /// Minimum number of lost packets for a loss rate to be evidence.
 pub(crate) const LOST_MIN: u64 = 3;
 /// Minimum loss rate to be evidence: less is normal for any wide-area path.
@@ -40,6 +43,12 @@ pub(crate) struct Leg {
 }
 
 impl Leg {
+    pub(crate) fn of(of: &SequenceSet, passed: &SequenceSet) -> Self {
+        let mut leg = Self::default();
+        leg.add(of, passed);
+        leg
+    }
+
     fn add(&mut self, of: &SequenceSet, passed: &SequenceSet) {
         self.of += of.len();
         self.passed += of.intersection(passed).len();
@@ -92,6 +101,8 @@ pub(crate) struct Observed {
     /// Answered through the interface on which the request arrived, to back at the sender: on the sender's interface if
     /// that is observed, else received by the prober.
     pub(crate) reply: Option<Leg>,
+    /// The same of the rounds whose replies the sender's interface was not observed for.
+    reply_unseen: Option<Leg>,
     /// Back on the sender's interface to received by the prober; `None` if the interface was not observed.
     pub(crate) home: Option<Leg>,
     /// Answers that left by another interface, by the name of that interface.
@@ -109,6 +120,9 @@ pub(crate) struct Observed {
     /// Requests of each round, which is a separate flow, that reached the far interface; only rounds that were observed
     /// there.
     pub(crate) flows: Vec<FlowSeen>,
+    /// Replies of each round, which is a separate flow, that reached the sender's interface; only rounds that were observed
+    /// there.
+    pub(crate) answered_flows: Vec<Leg>,
 }
 
 /// Minimum number of probes after an edge for them to show a state.
@@ -231,6 +245,20 @@ impl Observed {
 
     pub(crate) fn lossy(&self) -> bool {
         self.valid() && self.alive() && self.received < self.sent
+    }
+
+    /// Requests that the sender made, to those that left its interface; those that its kernel refuses to send count as kept.
+    /// `None` if no packet socket looked.
+    pub(crate) fn leaving(&self) -> Option<Leg> {
+        let refused = self.errors.get(&EPERM).copied().unwrap_or_default();
+        let seen = self.departure.or((refused > 0).then_some(Leg { of: self.sent, passed: self.sent }))?;
+        Some(Leg { of: seen.of + refused, passed: seen.passed })
+    }
+
+    /// Whether there is certain loss that cannot be located because the far end was not observed.
+    pub(crate) fn has_unsplit_loss(&self) -> bool {
+        let lost = self.sent.saturating_sub(self.received);
+        self.lossy() && self.request.is_none() && lost >= LOST_MIN && lost * 1000 >= self.sent * 3
     }
 
     fn find_cut(&self) -> Cut {

@@ -121,6 +121,8 @@ pub(crate) fn observe_pair(
             }
         }
     }
+    // What a guest refuses of its replies is not lost on the way: rounds that show which of them came count first.
+    seen.reply = seen.reply.or(seen.reply_unseen);
     let own = pair.endpoint(flow.source()).agent.as_ref();
     let refused =
         question.healths.iter().filter(|health| Some(&health.agent) == own && pair.protocol == Protocol::Icmp);
@@ -333,8 +335,7 @@ fn add_round(
     let home = round.replied_on_wire.known().map(|set| set.union(&received).intersection(&round.sent));
     if let Some(arrived) = &arrived {
         if !drops && round.ports.is_none() {
-            let mut leg = Leg::default();
-            leg.add(&sent.intersection(&proven), arrived);
+            let leg = Leg::of(&sent.intersection(&proven), arrived);
             seen.flows.push(FlowSeen { began: round.started_at, ended: round.ended_at, leg });
         }
         count(&mut seen.request, sent, arrived);
@@ -345,7 +346,15 @@ fn add_round(
             count(&mut seen.answer, accepted.as_ref().unwrap_or(arrived), answered);
         }
         if let Some(left) = &left {
-            count(&mut seen.reply, left, home.as_ref().unwrap_or(&received));
+            match &home {
+                Some(home) => {
+                    count(&mut seen.reply, left, home);
+                    if !drops {
+                        seen.answered_flows.push(Leg::of(&left.intersection(&proven), home));
+                    }
+                }
+                None => count(&mut seen.reply_unseen, left, &received),
+            }
         }
     }
     if let Some(home) = &home

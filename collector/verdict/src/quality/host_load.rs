@@ -55,7 +55,7 @@ fn inside_of(means: &Means<'_>, standing: &[Finding], side: Side) -> Option<Show
         );
         return Some(overload(means, side, Some(flow), text));
     }
-    let leg = own.and_then(|seen| seen.departure).filter(|leg| impaired(*leg))?;
+    let leg = own.and_then(Observed::leaving).filter(|leg| impaired(*leg))?;
     let (lost, of) = (leg.lost(), leg.of);
     let text = both!(
         "{lost} of {of} packets that the host handed to its kernel never left its interface",

@@ -151,11 +151,12 @@ fn leg(seen: &Seen, direction: Direction, guest_refuses: bool) -> Leg {
     Leg { of: requests.of + replies.of, passed: requests.passed + replies.passed }
 }
 
-/// Requests of the flows of which some packets pass.
+/// Packets of the flows of one direction of which some pass.
 fn passing_flows(seen: &Seen, direction: Direction) -> Leg {
-    let flows = seen.get(&direction).map_or(&[][..], |seen| seen.flows.as_slice());
-    let passing = flows.iter().filter(|flow| flow.leg.passed > 0);
-    passing.fold(Leg::default(), |sum, flow| Leg { of: sum.of + flow.leg.of, passed: sum.passed + flow.leg.passed })
+    let requests = seen.get(&direction).into_iter().flat_map(|seen| &seen.flows).map(|flow| flow.leg);
+    let replies = seen.get(&direction.reverse()).into_iter().flat_map(|seen| &seen.answered_flows).copied();
+    let passing = requests.chain(replies).filter(|leg| leg.passed > 0);
+    passing.fold(Leg::default(), |sum, leg| Leg { of: sum.of + leg.of, passed: sum.passed + leg.passed })
 }
 
 /// Loss in a direction that passes packets: the finding and the counts behind it.

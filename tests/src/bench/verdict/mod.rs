@@ -56,6 +56,7 @@ pub struct Size {
     healthy: usize,
     lying: usize,
     parts: usize,
+    guests: usize,
     repairs: usize,
     shuffled: usize,
     timed: usize,
@@ -72,6 +73,7 @@ impl Size {
         healthy: 10_000,
         lying: 10_000,
         parts: 10_000,
+        guests: 10_000,
         repairs: 1_000,
         shuffled: 500,
         timed: 2_000,
@@ -86,6 +88,7 @@ impl Size {
         healthy: 300,
         lying: 300,
         parts: 300,
+        guests: 300,
         repairs: 60,
         shuffled: 20,
         timed: 100,
@@ -113,6 +116,8 @@ pub struct Report {
     pub lying: Lying,
     /// What is called proven on evidence of which parts are missing.
     pub parts: Proof,
+    /// What is called proven if guests filter, rewrite, shape or run programs.
+    pub guests: Proof,
     /// Results of the repairs, carried out as printed.
     pub repairs: Repairs,
     /// Verdicts on the same evidence in another order.
@@ -138,6 +143,7 @@ pub fn verdict(seed: u64, size: Size) -> Report {
         healthy: blame::healthy(seed, size.healthy),
         lying: blame::lies(seed, size.lying),
         parts: proof::of_parts(seed, size.parts),
+        guests: proof::of_guests(seed, size.guests),
         repairs: repairs::repairs(seed, size.repairs),
         determinism: speed::determinism(seed, size.shuffled),
         diagnose: speed::diagnose_latency(size.timed),
@@ -167,7 +173,7 @@ fn missed(report: &Report) -> Vec<String> {
     check(report.pairs.faults >= FAULTS_MIN, format!("pairs.faults {} < {FAULTS_MIN}", report.pairs.faults));
     check(report.healthy.causes == HEALTHY_CAUSES, format!("healthy.causes {}", report.healthy.causes));
     check(report.lying.fault_causes == LYING_CAUSES, format!("lying.fault_causes {}", report.lying.fault_causes));
-    for (name, proof) in [("parts", &report.parts)] {
+    for (name, proof) in [("parts", &report.parts), ("guests", &report.guests)] {
         let Proof { false_proven, false_healthy, speechless, false_repairs, .. } = proof;
         check(
             false_proven + false_healthy + speechless + false_repairs == 0,

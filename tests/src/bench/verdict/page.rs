@@ -35,6 +35,7 @@ pub fn page(report: &Report, lang: Lang) -> String {
     let _ = writeln!(out, "{name}: {}; {blamed}: {}", lying.sets, lying.fault_causes);
     misses(&mut out, &lying.misses, lang);
     proof(&mut out, say("incomplete evidence", "不完整的证据"), &report.parts, lang);
+    proof(&mut out, say("guests with habits", "带有各种处理的主机"), &report.guests, lang);
     let repairs = &report.repairs;
     let (name, of, minimal) = (
         say("repairs carried out as printed", "按原样执行修复"),

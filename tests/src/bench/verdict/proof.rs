@@ -6,11 +6,13 @@ use super::{
     repairs::{Outcome, outcome_of},
     workers::on_all_cores,
 };
+use pingtong_evidence::Side;
 use pingtong_verdict::{Certainty, State, Verdict, diagnose};
 use pingtong_worlds::{
     draw::{Wish, draw},
     evidence::{evidence, works},
-    fault::{Expected, Fault, broken, broken_with, conflict, registry},
+    fault::{Expected, Fault, Shown, broken, broken_with, conflict, registry},
+    habit::Habit,
     mutilate::mutilated,
     random::Random,
     world::World,
@@ -116,6 +118,43 @@ fn some_faults<'f>(random: &mut Random, faults: &'f [Fault], most: u64) -> Vec<&
         }
     }
     chosen
+}
+
+/// Faults that leave the guests as they are.
+fn is_outside(fault: &Fault) -> bool {
+    let in_guests = ["guest-", "ip-not-on-eni", "agent-in-container", "instance-stopped", "stranger-replied"];
+    !in_guests.iter().any(|prefix| fault.code.starts_with(prefix))
+}
+
+/// Judges networks whose guests filter, rewrite, shape or run programs, with at most one fault besides.
+pub(super) fn of_guests(seed: u64, sets: usize) -> Proof {
+    let faults: Vec<Fault> = registry().into_iter().filter(is_outside).collect();
+    let seeds: Vec<u64> = Random::seeds(seed ^ 0x6775_6573).take(sets).collect();
+    sum(on_all_cores(&seeds, |seed| {
+        let mut random = Random::new(*seed);
+        let chosen = some_faults(&mut random, &faults, 1);
+        let (mut world, mut causes) = std::iter::repeat_with(|| {
+            let wish = Wish { overlap: chosen.iter().any(|fault| fault.overlap), plain: false };
+            broken_with(&draw(random.below(u64::MAX), wish), &chosen)
+        })
+        .flatten()
+        .next()
+        .unwrap_or_else(|| unreachable!("some world can have each fault alone"));
+        let mut names: Vec<String> = chosen.iter().map(|fault| fault.name.clone()).collect();
+        for _ in 0..=random.below(2) {
+            let side = if random.percent(50) { Side::Initiator } else { Side::Acceptor };
+            let habit = Habit::draw(&mut random);
+            names.push(format!("{habit:?} @{side}"));
+            world.guest_mut(side).habits.push(habit);
+            let objects = vec![world.names(side).instance.clone()];
+            let cause = |code| Expected { code, side, objects, direction: None, shown: Shown::ByFacts(side) };
+            causes.extend(habit.code().map(cause));
+        }
+        let case = case_with(&world, evidence(&world));
+        // What the fabric does behind a host that sends nothing, nothing shows.
+        let is_shown = chosen.iter().all(|fault| !["fabric-fault", "loss-in-fabric"].contains(&fault.code));
+        judge(*seed, names, &world, (&causes, is_shown), &diagnose(&case.question()))
+    }))
 }
 
 /// Judges networks with up to three faults from evidence of which parts are missing.
