@@ -25,7 +25,7 @@ use std::{
 /// had.
 const READS_LATE: Duration = Duration::from_secs(1);
 /// Time before the judged rounds within which a change is reported.
-const RECENT: Duration = Duration::from_mins(1);
+const RECENT: Duration = Duration::from_secs(15);
 
 /// A change about the time of the probes.
 pub(crate) struct Settling {

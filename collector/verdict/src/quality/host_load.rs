@@ -7,9 +7,9 @@
 //! 2. Only packets to and from that host are impaired, while other pairs of the link clear the rest (module `shared`).
 //!
 //! Where a queue discipline of the host has dropped packets, that is a second explanation, and nothing is blamed.
-//! Otherwise the host is blamed only if its own load figures agree: packets dropped from the backlog, CPU time stolen by the
-//! hypervisor, or tasks that waited for a CPU. Otherwise several causes fit: they become suspects, to be decided by
-//! those figures. High CPU utilisation alone is not a fault: most work is intended.
+//! Otherwise the host is blamed only if its own load figures agree: for packets that die inside it, packets dropped from the
+//! backlog; where other pairs show that it is this host alone, also CPU time stolen by the hypervisor, or tasks that waited
+//! for a CPU. Otherwise several causes fit: they become suspects, to be decided by those figures. High CPU utilisation alone is not a fault: most work is intended.
 
 use crate::{
     code::CauseCode,
@@ -53,7 +53,7 @@ fn inside_of(means: &Means<'_>, standing: &[Finding], side: Side) -> Option<Show
             "{lost} of {of} packets reached the host's interface and died inside it",
             "到达该主机网卡的 {of} 个报文中有 {lost} 个在主机内丢失"
         );
-        return Some(overload(means, side, Some(flow), text));
+        return Some(overload(means, side, Some(flow), text, dropped));
     }
     let leg = own.and_then(Observed::leaving).filter(|leg| impaired(*leg))?;
     let (lost, of) = (leg.lost(), leg.of);
@@ -61,7 +61,7 @@ fn inside_of(means: &Means<'_>, standing: &[Finding], side: Side) -> Option<Show
         "{lost} of {of} packets that the host handed to its kernel never left its interface",
         "该主机交给内核的 {of} 个报文中有 {lost} 个没有从网卡发出"
     );
-    Some(overload(means, side, Some(side.sends()), text))
+    Some(overload(means, side, Some(side.sends()), text, dropped))
 }
 
 /// Of the requests that reached the host: the counts of those not accepted by its IP stack, else of those not answered.
@@ -78,8 +78,17 @@ fn impaired(leg: Leg) -> bool {
         && LossRate::new(leg.lost(), leg.of).is_some_and(|rate| rate.rate >= LOSS_RATE_MIN)
 }
 
+/// What load figures say of the losses or delays in question; `None` if they do not explain them.
+type Figures = fn(&LoadFact) -> Option<Both>;
+
 /// Blames a host if its load figures agree, else suspects it.
-pub(crate) fn overload(means: &Means<'_>, side: Side, direction: Option<Direction>, text: Both) -> Shown {
+pub(crate) fn overload(
+    means: &Means<'_>,
+    side: Side,
+    direction: Option<Direction>,
+    text: Both,
+    explain: Figures,
+) -> Shown {
     let pair = &means.question.pair;
     let endpoint = pair.endpoint(side);
     let facts = endpoint.agent.as_ref().and_then(|agent| means.facts.get(agent));
@@ -95,7 +104,7 @@ pub(crate) fn overload(means: &Means<'_>, side: Side, direction: Option<Directio
         });
     }
     let load = facts.and_then(|facts| facts.load.known());
-    let Some(figures) = load.and_then(strained) else {
+    let Some(figures) = load.and_then(explain) else {
         return Err(Doubt {
             codes: BTreeSet::from([CauseCode::HostOverload, CauseCode::GuestRateLimit, CauseCode::GuestFirewall]),
             side: Some(side),
@@ -125,13 +134,22 @@ fn dropping(facts: &HostFacts) -> Option<&QueueDiscipline> {
     all.filter(|queue| queue.dropped > 0).max_by_key(|queue| queue.dropped)
 }
 
-fn strained(load: &LoadFact) -> Option<Both> {
+/// Packets that the host's own kernel counted as dropped. That its processors were busy is a coincidence: tasks that wait for
+/// a processor lose no packets.
+fn dropped(load: &LoadFact) -> Option<Both> {
     let (drops, over) = (load.backlog_drops, load.over_ms);
-    if drops > 0 {
-        return Some(both!(
+    (drops > 0).then(|| {
+        both!(
             "its processors did not fetch {drops} packets in time within {over} ms (softnet drops)",
             "{over} 毫秒内有 {drops} 个报文因 CPU 未及时取走而被丢弃（softnet drops）"
-        ));
+        )
+    })
+}
+
+/// What makes a host lose packets before its interface or delays them, where other pairs show that it is this host alone.
+pub(crate) fn strained(load: &LoadFact) -> Option<Both> {
+    if let Some(figures) = dropped(load) {
+        return Some(figures);
     }
     let waiting = load.waiting_permille.filter(|waiting| *waiting >= WAITING_PERMILLE);
     let stolen = Some(load.stolen_permille).filter(|stolen| *stolen >= STOLEN_PERMILLE);

@@ -251,7 +251,7 @@ fn one_host(means: &Means<'_>, side: Side, direction: Direction, count: Count) -
         "of the link's pairs, {impaired} with {address} are impaired and {clean} others are not",
         "该连接上与 {address} 有关的 {impaired} 对主机受影响，其余 {clean} 对正常"
     );
-    host_load::overload(means, side, Some(direction), text)
+    host_load::overload(means, side, Some(direction), text, host_load::strained)
 }
 
 /// Adds the counts of other pairs of the link to the evidence.

@@ -8,6 +8,7 @@ use pingtong_worlds::{
     draw::{Wish, draw},
     fault::registry,
     random::Random,
+    world::{GuestRule, Speaks},
 };
 use serde::Serialize;
 
@@ -75,10 +76,23 @@ pub(super) fn determinism(seed: u64, sets: usize) -> Determinism {
     Determinism { sets, identical: same.into_iter().filter(|same| *same).count() }
 }
 
-/// Measures whole verdicts on the tutorial's world: healthy, and with each single fault of the initiator's side, one
-/// after another.
+/// Rules of the packet filter of each guest, as many as a host with many services has.
+const GUEST_RULES: u64 = 500;
+
+/// Measures whole verdicts on the tutorial's world, whose guests have long packet filters: healthy, and with each single
+/// fault of the initiator's side, one after another.
 pub(super) fn diagnose_latency(samples: usize) -> Latency {
-    let world = draw(1, Wish { plain: true, overlap: false });
+    let mut world = draw(1, Wish { plain: true, overlap: false });
+    for side in Side::BOTH {
+        let rule = |handle: u64| GuestRule {
+            inward: handle.is_multiple_of(2),
+            speaks: Speaks::OtherService,
+            handle,
+            limited: false,
+            spares: (false, false),
+        };
+        world.guest_mut(side).rules.extend((1_000..1_000 + GUEST_RULES).map(rule));
+    }
     let faults = registry();
     let initiators = faults.iter().filter(|fault| fault.side == Side::Initiator);
     let broken =

@@ -51,26 +51,24 @@ fn strain(world: &mut World, side: Side, load: LoadFact) {
 #[test]
 fn a_host_is_blamed_with_what_its_figures_say() {
     let lost = "10 of 400 packets reached the host's interface and died inside it";
-    let cases = [
-        (
-            LoadFact { backlog_drops: 9, waiting_permille: Some(900), ..LoadFact::default() },
-            "its processors did not fetch 9 packets in time within 400 ms (softnet drops)",
-        ),
-        (
-            LoadFact { waiting_permille: Some(437), busy_permille: 985, stolen_permille: 300, ..LoadFact::default() },
-            "work waited for a processor during 43 % of the time; they were busy for 98 %",
-        ),
-        (
-            LoadFact { waiting_permille: Some(399), stolen_permille: 258, ..LoadFact::default() },
-            "the hypervisor gave 25 % of its processor time to others",
-        ),
-    ];
-    for (load, figures) in cases {
+    let mut world = World::healthy();
+    strain(&mut world, C, LoadFact { backlog_drops: 9, waiting_permille: Some(900), ..LoadFact::default() });
+    let observed = alive(|o| o.accept = Some(leg(400, 390)));
+    let figures = "its processors did not fetch 9 packets in time within 400 ms (softnet drops)";
+    let told = inside(&world, Direction::Forward, observed, &[]);
+    assert_eq!(told, [(C, vec![lost.to_owned(), figures.to_owned()])]);
+}
+
+#[test]
+fn busy_processors_alone_are_a_coincidence() {
+    for load in [
+        LoadFact { waiting_permille: Some(437), busy_permille: 985, stolen_permille: 300, ..LoadFact::default() },
+        LoadFact { waiting_permille: Some(399), stolen_permille: 258, ..LoadFact::default() },
+    ] {
         let mut world = World::healthy();
         strain(&mut world, C, load);
         let observed = alive(|o| o.accept = Some(leg(400, 390)));
-        let told = inside(&world, Direction::Forward, observed, &[]);
-        assert_eq!(told, [(C, vec![lost.to_owned(), figures.to_owned()])]);
+        assert_eq!(inside(&world, Direction::Forward, observed, &[]), [(C, vec![])]);
     }
 }
 
