@@ -6,7 +6,7 @@
 
 use crate::{
     random::Random,
-    world::{Guest, Speaks, World},
+    world::{Act, Guest, Habit, Place, Speaks, World},
 };
 use pingtong_evidence::{
     FirewallHook, Mechanisms, Policy, QueueDiscipline, Side,
@@ -15,55 +15,6 @@ use pingtong_evidence::{
         SourceRange, Statement, Table, Value, Verdict,
     },
 };
-
-/// What a guest does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
-    /// A rule drops packets.
-    Drop,
-    /// A rule with an expression that the agent does not understand drops them.
-    DropUnseen,
-    /// Such a rule looks at them and lets them pass.
-    SpareUnseen,
-    /// A rule holds them to a rate: every second one is dropped.
-    Limit,
-    /// A rule translates addresses: the source of requests that it sends, the destination of those that arrive.
-    Translate,
-    /// A queue drops every fourth packet that it sends.
-    Shape,
-    /// A program drops them: XDP what arrives, tc what it sends.
-    Program,
-    /// `IPsec` takes what it sends.
-    Encrypt,
-}
-
-/// Where a rule is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// At the device: netdev `ingress` or `egress`.
-    Device,
-    /// Before connections are tracked: `prerouting` or `output` at priority -300.
-    Raw,
-    /// `input` or `output`.
-    Filter,
-    /// A chain that `input` or `output` jumps to.
-    Jumped,
-}
-
-/// One thing that a guest does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Habit {
-    /// What it does.
-    pub act: Act,
-    /// Where, if it is a rule.
-    pub place: Place,
-    /// Whether with packets that arrive; otherwise with those that it sends.
-    pub inward: bool,
-    /// With which packets.
-    pub speaks: Speaks,
-    /// Whether a rule inserted before it accepts the peer's requests, or its own; and replies.
-    pub spares: (bool, bool),
-}
 
 /// What becomes of a packet in a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

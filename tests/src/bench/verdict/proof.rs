@@ -12,10 +12,9 @@ use pingtong_worlds::{
     draw::{Wish, draw},
     evidence::{evidence, works},
     fault::{Expected, Fault, Shown, broken, broken_with, conflict, registry},
-    habit::Habit,
     mutilate::mutilated,
     random::Random,
-    world::World,
+    world::{Habit, World},
 };
 use serde::Serialize;
 
