@@ -24,7 +24,8 @@ use crate::{
     walk::flows,
 };
 use pingtong_evidence::{
-    Container, Direction, HostFacts, Known, LinkKind, Mechanisms, Protocol, RouteOutcome, Side, Snapshot,
+    Container, Direction, HostFacts, Known, LinkKind, Mechanisms, NextHop, NextHopKind, Protocol, RouteOutcome, Side,
+    Snapshot,
 };
 use std::collections::BTreeSet;
 
@@ -70,9 +71,19 @@ fn is_read(finding: &Finding, walk: &Walk, model: &Model) -> bool {
         CauseCode::RouteMissing
         | CauseCode::RouteWrongCidr
         | CauseCode::RouteWrongNextHop
-        | CauseCode::RouteWrongTable => routes(finding.side) && Side::BOTH.into_iter().all(connections),
+        | CauseCode::RouteWrongTable => {
+            routes(finding.side) && Side::BOTH.into_iter().all(connections) && !may_forward(&finding.fix)
+        }
         _ => true,
     }
+}
+
+/// Whether the entry that a fix removes leads to an instance: it may be a firewall or a gateway that forwards to the peer,
+/// which no configuration shows.
+fn may_forward(fix: &Fix) -> bool {
+    let is_host =
+        |hop: &NextHop| matches!(hop.kind, NextHopKind::Instance | NextHopKind::NetworkInterface | NextHopKind::HaVip);
+    matches!(fix, Fix::DeleteRoute { entry, .. } if entry.next_hops.iter().any(is_host))
 }
 
 /// Whether all security groups, their rules and what they are attached to were read: a rule that was meant to let the peer

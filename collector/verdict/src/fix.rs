@@ -45,6 +45,11 @@ pub(crate) enum Fix {
         table: RouteTableId,
         destination: Cidr,
     },
+    /// Leads an entry to the link instead of where it leads: one call, and no moment without a route.
+    ModifyRoute {
+        table: RouteTableId,
+        entry: RouteEntry,
+    },
     AssociateTransit {
         table: RouteTableId,
         attachment: AttachmentId,
@@ -111,7 +116,7 @@ impl Fix {
             Self::SetOpposite { .. } => 2,
             Self::Connect { .. } | Self::Activate { .. } | Self::AcceptPeering { .. } => 3,
             Self::AssociateTransit { .. } => 4,
-            Self::CreateRoute { .. } | Self::CreateTransitRoute { .. } => Self::ROUTES,
+            Self::CreateRoute { .. } | Self::ModifyRoute { .. } | Self::CreateTransitRoute { .. } => Self::ROUTES,
             Self::AcceptRule { .. } | Self::RemoveRule { .. } => 6,
             Self::AclAccept { .. } => 7,
             Self::StartInstance { .. } => 8,

@@ -132,6 +132,7 @@ fn in_cloud(world: &mut World, side: Side, call: &Call) -> Answer {
         "DeleteRouterInterface" => delete_interface(world, side, call),
         "CreateRouteEntry" => create_route(world, side, call),
         "DeleteRouteEntry" => delete_route(world, side, call),
+        "ModifyRouteEntry" => modify_route(world, side, call),
         "AuthorizeSecurityGroup" => authorize(world, side, call, true),
         "AuthorizeSecurityGroupEgress" => authorize(world, side, call, false),
         "RevokeSecurityGroup" => revoke(world, side, call, true),
@@ -301,6 +302,25 @@ fn delete_route(world: &mut World, side: Side, call: &Call) -> Answer {
         }
     }
     refused(format!("no custom route {id}"))
+}
+
+fn modify_route(world: &mut World, side: Side, call: &Call) -> Answer {
+    let (id, hop) = (call.text("RouteEntryId")?, call.text("NewNextHopId")?.to_owned());
+    if call.text("NewNextHopType")? != "RouterInterface" {
+        return refused("another kind of next hop");
+    }
+    let tables = list_mut(&mut world.config_mut(side).route_tables).iter_mut();
+    let mut entries = tables.flat_map(|table| list_mut(&mut table.entries).iter_mut());
+    let found = |entry: &&mut RouteEntry| entry.id.as_ref().is_some_and(|have| have.as_str() == id);
+    match entries.find(found) {
+        Some(entry) if entry.kind == RouteKind::Custom && entry.status == RouteStatus::Available => {
+            entry.next_hops =
+                vec![NextHop { kind: NextHopKind::RouterInterface, id: hop, enabled: None, weight: None }];
+            done()
+        }
+        Some(_) => refused("not in a status that permits this"),
+        None => refused(format!("no route {id}")),
+    }
 }
 
 fn protocol(text: &str) -> Result<RuleProtocol, Refused> {

@@ -6,7 +6,7 @@
 
 use super::Task;
 use crate::{code::CauseCode, finding::Finding, fix::Fix, model::Model};
-use pingtong_evidence::{Cidr, Policy, Side};
+use pingtong_evidence::{Cidr, Policy, RouteEntry, Side};
 use std::net::IpAddr;
 
 /// A block for `address` that is more specific than `over`: its vSwitch if that is, else the address alone; `None` if
@@ -15,6 +15,11 @@ fn narrower(model: &Model, side: Side, address: IpAddr, over: Cidr) -> Option<Ci
     let vswitch = model.vswitch_of(side, address).map(|vswitch| vswitch.cidr);
     let blocks = vswitch.into_iter().chain([Cidr::host(address)]);
     blocks.into_iter().find(|block| block.prefix_length() > over.prefix_length())
+}
+
+/// Whether an entry is for addresses of the far VPC alone.
+fn serves_only(model: &Model, far: Side, entry: &RouteEntry) -> bool {
+    model.blocks(far).iter().any(|block| block.covers(&entry.destination))
 }
 
 impl Task<'_> {
@@ -29,6 +34,10 @@ impl Task<'_> {
                     narrower(model, far, peer, entry.destination)
                         .map(|destination| Fix::CreateRoute { table: table.clone(), destination }),
                 );
+            }
+            // An entry for the peer's own addresses leads to the link afterwards. Of several next hops one is enough to remove.
+            Fix::DeleteRoute { table, entry } if entry.next_hops.len() == 1 && serves_only(model, far, entry) => {
+                all.insert(0, Fix::ModifyRoute { table: table.clone(), entry: entry.clone() });
             }
             // An interface that was created in the wrong place, or is connected to one, may stay there unused. Creating
             // a new one takes one call instead of several and is tried first, so that the search finds a small set

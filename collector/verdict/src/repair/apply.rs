@@ -192,6 +192,7 @@ pub(super) fn apply(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
             }
         }
         Fix::CreateRoute { table, destination } => create_route(model, side, table.as_str(), *destination),
+        Fix::ModifyRoute { table, entry } => modify_route(model, side, table.as_str(), entry),
         Fix::AssociateTransit { .. } | Fix::DeleteTransitRoute { .. } | Fix::CreateTransitRoute { .. } => {
             transit(model, side, fix)
         }
@@ -377,14 +378,33 @@ fn entries_mut<'a>(model: &'a mut Model, side: Side, table: &str) -> Option<&'a 
     known_mut(&mut tables.iter_mut().find(|have| have.id.as_str() == table)?.entries)
 }
 
-fn create_route(model: &mut Model, side: Side, table: &str, destination: Cidr) -> Option<Call> {
-    let (kind, hop) = walk::hops(model).get(side)?.clone();
+/// The link as a next hop of one side's routes, and its type in the words of the API.
+fn link_hop(model: &Model, side: Side) -> Option<(NextHop, &'static str)> {
+    let (kind, id) = walk::hops(model).get(side)?.clone();
     let kind_text = match kind {
         NextHopKind::RouterInterface => "RouterInterface",
         NextHopKind::VpcPeering => "VpcPeer",
         NextHopKind::Attachment => "Attachment",
         _ => return None,
     };
+    Some((NextHop { kind, id, enabled: None, weight: None }, kind_text))
+}
+
+/// The cloud modifies entries that are in effect, and names them by their id.
+fn modify_route(model: &mut Model, side: Side, table: &str, entry: &RouteEntry) -> Option<Call> {
+    let (hop, kind_text) = link_hop(model, side)?;
+    let id = entry.id.as_ref().filter(|_| entry.status == RouteStatus::Available)?;
+    let stored = entries_mut(model, side, table)?.iter_mut().find(|have| have.id.as_ref() == Some(id))?;
+    stored.next_hops = vec![hop.clone()];
+    Command::new("vpc", "ModifyRouteEntry", model, side)
+        .with("RouteEntryId", id)
+        .with("NewNextHopType", kind_text)
+        .with("NewNextHopId", hop.id)
+        .call()
+}
+
+fn create_route(model: &mut Model, side: Side, table: &str, destination: Cidr) -> Option<Call> {
+    let (hop, kind_text) = link_hop(model, side)?;
     let entries = entries_mut(model, side, table)?;
     if entries.iter().any(|entry| entry.destination == destination) {
         return None;
@@ -394,14 +414,14 @@ fn create_route(model: &mut Model, side: Side, table: &str, destination: Cidr) -
         destination,
         kind: RouteKind::Custom,
         status: RouteStatus::Available,
-        next_hops: vec![NextHop { kind, id: hop.clone(), enabled: None, weight: None }],
+        next_hops: vec![hop.clone()],
         provenance: Provenance::default(),
     });
     Command::new("vpc", "CreateRouteEntry", model, side)
         .with("RouteTableId", table)
         .with("DestinationCidrBlock", destination)
         .with("NextHopType", kind_text)
-        .with("NextHopId", hop)
+        .with("NextHopId", hop.id)
         .call()
 }
 

@@ -70,8 +70,22 @@ fn routes() {
         &["route-wrong-next-hop initiator rte-peer-a forward"],
         true,
     );
-    assert!(lines(&hop)[0].contains("DeleteRouteEntry --RegionId cn-qingdao --RouteEntryId rte-peer-a"));
-    assert!(lines(&hop)[1].contains("CreateRouteEntry"));
+    // One call, and no moment without a route.
+    assert_eq!(
+        lines(&hop),
+        [
+            "aliyun vpc ModifyRouteEntry --RegionId cn-qingdao --RouteEntryId rte-peer-a --NewNextHopType RouterInterface \
+--NewNextHopId ri-a"
+        ]
+    );
+    // An instance may forward to the peer, which no configuration shows.
+    let instance = check(
+        |w| w.entries(I)[1].next_hops[0] = entry("x", "0.0.0.0/0", NextHopKind::Instance, "i-wall").next_hops.remove(0),
+        (Wire::S1, Wire::S5),
+        &["route-wrong-next-hop initiator rte-peer-a forward"],
+        false,
+    );
+    assert_eq!(instance.causes[0].certainty, Certainty::Supported);
     check(
         |w| w.entries(I).push(entry("rte-x", "172.16.1.0/24", NextHopKind::NatGateway, "ngw-1")),
         (Wire::S1, Wire::S5),

@@ -23,13 +23,13 @@ fn frozen(world: &mut World) {
 fn the_first_step_that_is_not_right_goes_first_whatever_the_order_of_work() {
     let both = |world: &mut World| {
         frozen(world);
-        world.entries(I)[1].next_hops[0].id = "ri-other".into();
+        world.entries(I).push(entry("rte-x", "172.16.1.0/24", NextHopKind::NatGateway, "ngw-1"));
     };
     let mut world = World::healthy();
     world.wire(Wire::S1, Wire::S1);
     both(&mut world);
     let verdict = world.verdict();
-    assert_eq!(verdict.repairs.set[0].code, CauseCode::RouteWrongNextHop, "the route is in the way");
+    assert_eq!(verdict.repairs.set[0].code, CauseCode::RouteShadowed, "the route is in the way");
     let call = "aliyun vpc ActivateRouterInterface --RegionId cn-beijing --RouterInterfaceId ri-b";
     assert_eq!(verdict.next_step, Some(format!("account {B}: {call}")));
     let chinese = diagnose_in(&world.case.question(), Lang::Zh).next_step;

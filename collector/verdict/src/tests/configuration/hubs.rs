@@ -33,8 +33,8 @@ fn of_several_attachments_the_one_meant_is_at_a_router_that_the_peers_is_joined_
         world.entries(I)[1].next_hops[0].id = "tr-attach-0".into();
     });
     assert_eq!(summary::blamed(&verdict), ["route-wrong-next-hop initiator rte-peer-a"]);
-    let create = "--NextHopType Attachment --NextHopId tr-attach-a";
-    assert!(summary::commands(&verdict)[1].ends_with(create), "{:?}", summary::commands(&verdict));
+    let modify = "--NewNextHopType Attachment --NewNextHopId tr-attach-a";
+    assert!(summary::commands(&verdict)[0].ends_with(modify), "{:?}", summary::commands(&verdict));
 }
 
 #[test]

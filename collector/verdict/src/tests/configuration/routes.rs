@@ -82,8 +82,8 @@ fn an_entry_wider_than_the_peers_network_stays_and_one_for_it_is_replaced() {
         verdict.repairs.set.into_iter().map(|repair| repair.cli[2].clone()).collect::<Vec<_>>()
     };
     assert_eq!(calls("172.16.0.0/12"), ["CreateRouteEntry"]);
-    assert_eq!(calls("172.16.0.0/16"), ["DeleteRouteEntry", "CreateRouteEntry"]);
-    assert_eq!(calls("172.16.1.0/24"), ["DeleteRouteEntry", "CreateRouteEntry"]);
+    assert_eq!(calls("172.16.0.0/16"), ["ModifyRouteEntry"]);
+    assert_eq!(calls("172.16.1.0/24"), ["ModifyRouteEntry"]);
 }
 
 #[test]
