@@ -185,8 +185,8 @@ pub struct AgentHealth {
     /// The request for fresh evidence whose round, host facts and snapshot have all been sent.
     #[serde(default)]
     pub fresh_done: Option<RequestTag>,
-    /// What the kernel counted meanwhile; `None` if it was not read twice. For a request it covers the time since
-    /// shortly before the agent began to answer it.
+    /// What the kernel counted meanwhile; `None` if it was not read twice. For a request it covers the time in
+    /// which the agent answered it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echoes: Option<EchoCount>,
 }

@@ -18,7 +18,7 @@ impl AgentLoop {
         let (orders, lasting) = self.targets.orders(sampling, Purpose::Fresh, self.settings.rate_pps_max, |_| true);
         let ports = self.targets.port_orders(sampling, Purpose::Fresh, |_| true);
         self.before_burst = Some((self.recent[0].clone(), LoadReading::now()));
-        self.echoes_since.0 = Some(self.recent[0].clone());
+        self.echoes_since.0 = Some(LoadReading::now());
         let rounds = self.start(as_flows(orders), Some(&tag))
             + self.start_ports(ports, Some(&tag))
             + self.search_sizes(Purpose::Fresh, sampling, Some(&tag))

@@ -43,6 +43,8 @@ pub struct Evidence {
 
 /// Start of every world, in milliseconds since 1970.
 const EPOCH_MS: i64 = 1_700_000_000_000;
+/// The request that all rounds answer.
+const REQUEST: &str = "req-1";
 /// Length of a round including its last timeout, in milliseconds.
 const ROUND_MS: i64 = 2_600;
 
@@ -101,7 +103,8 @@ pub fn evidence(world: &World) -> Evidence {
             all.hosts.push(facts(world, side, arrived[crate::world::at(side)], turned_away[crate::world::at(side)]));
             let requests = arrived[crate::world::at(side)];
             let echoes = EchoCount { since: moment(0), until: moment(55_000), requests };
-            let health = AgentHealth { echoes: Some(echoes), ..AgentHealth::default() };
+            let fresh_done = Some(named(REQUEST));
+            let health = AgentHealth { echoes: Some(echoes), fresh_done, ..AgentHealth::default() };
             all.healths.push((agent, moment(55_000), health));
         } else {
             all.silent.push(agent);
@@ -140,7 +143,7 @@ fn probe_round(world: &World, flow: Direction, round: u64, trips: &[Trip]) -> Pr
         pair: world.pair.id.clone(),
         target,
         protocol: world.pair.protocol,
-        request: None,
+        request: Some(named(REQUEST)),
         started_at: moment(begun(round)),
         ended_at: moment(begun(round) + ROUND_MS),
         sending_ms: None,

@@ -5,7 +5,7 @@
 //! Only for ICMP over IPv4: there are no such counters for ports.
 
 use super::belongs;
-use crate::question::Question;
+use crate::question::{HealthReport, Question};
 use pingtong_evidence::{
     AgentId, ArrivalRound, ClockFact, Direction, EchoCount, HostFacts, Known, Pair, ProbeRound, Protocol, SequenceSet,
     Timestamp,
@@ -51,8 +51,12 @@ pub(super) fn of(
     let parts: Vec<&ArrivalRound> = question.arrivals.iter().copied().filter(|p| p.observer == *observer).collect();
     let rounds = question.probes.iter().copied().filter(|round| belongs(round, pair, flow) && !round.sent.is_empty());
     let clocks = Clocks::of(near, far);
-    let counts = question.healths.iter().filter(|health| health.agent == *observer);
-    let counts = counts.filter_map(|health| health.health.echoes);
+    // Only what was counted while the same request was answered: steady rounds and earlier requests are in other counts.
+    let answers = |health: &&&HealthReport| {
+        let tag = health.health.fresh_done.as_ref();
+        health.agent == *observer && tag.is_some() && question.probes.iter().any(|round| round.request.as_ref() == tag)
+    };
+    let counts = question.healths.iter().filter(answers).filter_map(|health| health.health.echoes);
     let rounds: Vec<(&ProbeRound, u64)> = rounds.map(|round| (round, unreported(round, &parts))).collect();
     let all: u64 = rounds.iter().map(|(_, missing)| missing).sum();
     if all == 0 {

@@ -4,7 +4,7 @@
 //! probes before the edge say nothing about the present, and the moment says when to look for what changed.
 //!
 //! A round has an edge if two rates, one before and one after, explain its answers better than one rate does, by more than
-//! [`GAIN_MIN`] after the choice of the moment among all probes is paid for, and the two are nearly all and nearly nothing.
+//! [`GAIN_MIN`] after the choice of the moment among all probes is paid for, and the two are nearly all and nothing.
 //! Knows nothing about causes.
 
 use crate::guest_filter::{Asked, Filter, Packets};
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// Minimum gain in log-likelihood: the odds of an edge against one rate are then about 400 to 1.
 const GAIN_MIN: f64 = 6.0;
-/// Minimum share that is answered on one side of an edge; on the other side it is at most what remains of one.
+/// Minimum share that is answered on one side of an edge; on the other side nothing is.
 const ALIVE_MIN: f64 = 0.9;
 
 /// An edge in a round.
@@ -33,10 +33,30 @@ const SAME_MS: u128 = 500;
 /// The latest edge in the rounds of one flow, with its round. Edges at several moments are no change: what every round
 /// meets after so many probes is a rate.
 pub(super) fn latest<'r>(rounds: impl Iterator<Item = &'r ProbeRound>) -> Option<(&'r ProbeRound, Edge)> {
-    let edges: Vec<_> = rounds.filter_map(|round| Some((round, edge(round)?))).collect();
-    let last = edges.iter().max_by_key(|(_, edge)| edge.at).copied()?;
-    let same = |edge: &Edge| last.1.at.since(edge.at).as_millis() <= SAME_MS;
-    edges.iter().all(|(_, edge)| same(edge)).then_some(last)
+    let rounds: Vec<&ProbeRound> = rounds.collect();
+    let edges: Vec<_> = rounds.iter().filter_map(|round| Some((*round, edge(round)?))).collect();
+    let (of, last) = edges.iter().max_by_key(|(_, edge)| edge.at).copied()?;
+    let same = |edge: &Edge| last.at.since(edge.at).as_millis() <= SAME_MS;
+    // The rounds before it and after it meet what it says: one that a full queue or a rate cuts short says nothing.
+    let agrees = |round: &&ProbeRound| {
+        let is_alive = if round.ended_at <= last.at {
+            last.dies
+        } else if round.started_at >= last.at {
+            !last.dies
+        } else {
+            return true;
+        };
+        let answered = share(answered(round).iter().filter(|answered| **answered).count(), answered(round).len());
+        if is_alive { answered >= ALIVE_MIN } else { answered <= 0.0 }
+    };
+    let is_one = edges.iter().all(|(_, edge)| same(edge)) && rounds.iter().all(agrees);
+    is_one.then_some((of, last))
+}
+
+/// Whether each probe of a round was answered, in the order in which they were sent.
+fn answered(round: &ProbeRound) -> Vec<bool> {
+    let received = round.replied.union(&round.late);
+    numbers(&round.sent).map(|number| received.contains(number)).collect()
 }
 
 /// Whether a rule of either host holds packets of the pair to a rate: it lets a burst pass and stops what follows.
@@ -54,9 +74,8 @@ fn edge(round: &ProbeRound) -> Option<Edge> {
     if round.ports.as_ref().is_some_and(|ports| !ports.closed.is_empty()) {
         return None;
     }
-    let received = round.replied.union(&round.late);
     let sent: Vec<u32> = numbers(&round.sent).collect();
-    let answered: Vec<bool> = sent.iter().map(|number| received.contains(*number)).collect();
+    let answered = answered(round);
     let all = answered.iter().filter(|answered| **answered).count();
     let whole = log_likelihood(all, sent.len());
     let mut best: Option<(f64, usize, usize)> = None;
@@ -72,7 +91,7 @@ fn edge(round: &ProbeRound) -> Option<Edge> {
     }
     let (gain, at, before) = best?;
     let (first, second) = (share(before, at), share(all - before, sent.len() - at));
-    let is_sharp = first.max(second) >= ALIVE_MIN && first.min(second) <= 1.0 - ALIVE_MIN;
+    let is_sharp = first.max(second) >= ALIVE_MIN && first.min(second) <= 0.0;
     #[expect(clippy::cast_precision_loss, reason = "rounds have few probes")]
     let paid = (sent.len() as f64).ln();
     let from = *sent.get(at)?;
