@@ -300,6 +300,13 @@ pub struct SysctlFacts {
     pub icmp_limits: Known<IcmpLimits>,
 }
 
+impl SysctlFacts {
+    /// Whether echo requests to an address of this host are ignored, by the setting of its family.
+    pub fn ignores_echo(&self, address: IpAddr) -> &Known<bool> {
+        if address.is_ipv4() { &self.echo_ignore_all } else { &self.echo_ignore_all_v6 }
+    }
+}
+
 /// Kernel counters (`/proc/net/snmp`, `/proc/net/netstat`), as totals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct IcmpCounters {

@@ -51,10 +51,6 @@ fn is_read(finding: &Finding, walk: &Walk, model: &Model) -> bool {
                 LinkKind::TransitRouter => true,
             })
     };
-    let routes = |side: Side| {
-        let tables = model.snapshot(side).and_then(|snapshot| snapshot.route_tables.known());
-        tables.is_some_and(|tables| tables.iter().all(|table| table.entries.known().is_some()))
-    };
     match finding.code {
         CauseCode::FabricFault | CauseCode::LossInFabric => walk.blinds.is_empty(),
         CauseCode::RiMissing
@@ -72,7 +68,7 @@ fn is_read(finding: &Finding, walk: &Walk, model: &Model) -> bool {
         | CauseCode::RouteWrongCidr
         | CauseCode::RouteWrongNextHop
         | CauseCode::RouteWrongTable => {
-            routes(finding.side) && Side::BOTH.into_iter().all(connections) && !may_forward(&finding.fix)
+            model.routes_are_read(finding.side) && Side::BOTH.into_iter().all(connections) && !may_forward(&finding.fix)
         }
         _ => true,
     }
@@ -246,7 +242,9 @@ fn has_no_filter(facts: &HostFacts) -> bool {
 }
 
 fn answers_echo(means: &Means<'_>, facts: &HostFacts) -> bool {
-    means.question.pair.protocol != Protocol::Icmp || facts.sysctls.echo_ignore_all == Known::Known(false)
+    let pair = means.question.pair;
+    let ignores = facts.sysctls.ignores_echo(pair.endpoint(pair.opened_by).address);
+    pair.protocol != Protocol::Icmp || *ignores == Known::Known(false)
 }
 
 /// Whether strict reverse-path filtering may refuse packets that were not seen to pass it.

@@ -355,10 +355,7 @@ impl Guest<'_> {
     }
 
     fn ignores_echo(&self) -> bool {
-        let setting = self.facts.map(|facts| {
-            let sysctls = &facts.sysctls;
-            if self.address().is_ipv4() { &sysctls.echo_ignore_all } else { &sysctls.echo_ignore_all_v6 }
-        });
+        let setting = self.facts.map(|facts| facts.sysctls.ignores_echo(self.address()));
         setting.and_then(|setting| setting.known()).copied().unwrap_or(false)
     }
 

@@ -161,6 +161,12 @@ impl Model {
         )
     }
 
+    /// Whether every route table of a side was read with its entries.
+    pub(crate) fn routes_are_read(&self, side: Side) -> bool {
+        let tables = self.snapshot(side).and_then(|snapshot| snapshot.route_tables.known());
+        tables.is_some_and(|tables| tables.iter().all(|table| table.entries.known().is_some()))
+    }
+
     pub(crate) fn object(&self, side: Side, kind: ObjectKind, id: impl Into<String>) -> Object {
         let LinkSide { account, region, .. } = self.link.side(side);
         Object { kind, id: id.into(), account: account.clone(), region: region.clone() }

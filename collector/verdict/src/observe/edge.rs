@@ -46,8 +46,9 @@ pub(super) fn latest<'r>(rounds: impl Iterator<Item = &'r ProbeRound>) -> Option
         } else {
             return true;
         };
-        let answered = share(answered(round).iter().filter(|answered| **answered).count(), answered(round).len());
-        if is_alive { answered >= ALIVE_MIN } else { answered <= 0.0 }
+        let answered = answered(round);
+        let rate = share(answered.iter().filter(|answered| **answered).count(), answered.len());
+        if is_alive { rate >= ALIVE_MIN } else { rate <= 0.0 }
     };
     let is_one = edges.iter().all(|(_, edge)| same(edge)) && rounds.iter().all(agrees);
     is_one.then_some((of, last))

@@ -104,11 +104,6 @@ fn routes_over(model: &Model, side: Side, ri: &RouterInterfaceId) -> Vec<Fix> {
     found
 }
 
-fn routes_are_read(model: &Model, side: Side) -> bool {
-    let tables = model.snapshot(side).and_then(|snapshot| snapshot.route_tables.known());
-    tables.is_some_and(|tables| tables.iter().all(|table| table.entries.known().is_some()))
-}
-
 /// The single API calls that a fix consists of, in order.
 pub(super) fn parts(model: &Model, side: Side, fix: &Fix) -> Vec<Fix> {
     match fix {
@@ -137,7 +132,7 @@ pub(super) fn apply(model: &mut Model, side: Side, fix: &Fix) -> Option<Call> {
         }
         Fix::DeleteInterface { ri } => {
             // The cloud refuses while a route uses it, and a table that was not read may have one.
-            if !routes_are_read(model, side) || !routes_over(model, side, ri).is_empty() {
+            if !model.routes_are_read(side) || !routes_over(model, side, ri).is_empty() {
                 return None;
             }
             let all = interfaces(model, side)?;
